@@ -1,0 +1,99 @@
+-- Names who calls a pipeline: sets the header x-hydro-caller to `key/<name>` or `jwt/<subject>`, or
+-- refuses. Only hashes of keys are known here; a hash of a key of 256 random bits can be looked up
+-- as it is, since what its time tells of it is of no use. What is wanted comes from the pipeline's
+-- front; the tokens were verified by Envoy's jwt_authn. Comes after sha256.lua.
+local HEADER, CALLER = "x-api-key", "x-hydro-caller"
+local MAX_KEY, MAX_SUBJECT = 128, 255
+local KEYS = {}
+
+-- Lines of SHA-256, caller, when it ends (s since 1970; 0: never) and `,pipeline,...,` (or `*`).
+function keys(lines)
+  for hash, rest in lines:gmatch("(%x+) ([^\n]+)\n") do
+    KEYS[hash] = rest
+  end
+end
+
+local function lists(list, name)
+  return list == "*" or list:find("," .. name .. ",", 1, true) ~= nil
+end
+
+local function key_of(headers)
+  local bearer = headers:get("authorization")
+  return headers:get(HEADER) or bearer and bearer:match("^[Bb]earer +(hydro_[%w_-]+)$")
+end
+
+-- The caller; or nil, an HTTP status and a reason. So does the next.
+local function by_key(key, wanted, now)
+  local found = #key <= MAX_KEY and KEYS[sha256(key)]
+  if not found then
+    return nil, "401", "this key is not known"
+  end
+  local caller, ends, pipelines = found:match("(%S+) (%d+) (%S+)")
+  if ends ~= "0" and tonumber(ends) <= now then
+    return nil, "401", "this key has expired"
+  elseif not (lists(pipelines, wanted:get("pipeline")) and lists(wanted:get("callers"), caller)) then
+    return nil, "403", "this key is for others"
+  end
+  return "key/" .. caller
+end
+
+local function holds(claim, value)
+  if type(claim) == "table" then
+    for _, each in ipairs(claim) do
+      if tostring(each) == value then return true end
+    end
+    return false
+  end
+  local words = type(claim) == "string" and " " .. claim .. " " or ""
+  return tostring(claim) == value or words:find(" " .. value .. " ", 1, true) ~= nil
+end
+
+local function by_token(checked, claims)
+  local token = checked.payload
+  if not token then
+    local why = checked.failed and checked.failed.message or "Jwt is missing"
+    return nil, why:find("Audience") and "403" or "401", why ~= "Jwt is missing" and why or nil
+  end
+  for name, value in pairs(claims) do
+    if not holds(token[name], value) then
+      return nil, "403", "this token's claim " .. name .. " has not " .. value
+    end
+  end
+  local subject = tostring(token.sub or ""):gsub("[^!-$&-~]", function(byte)
+    return string.format("%%%02X", byte:byte())
+  end)
+  if #subject > MAX_SUBJECT then
+    return nil, "403", "this token's claim sub has more than " .. MAX_SUBJECT .. " bytes"
+  end
+  return "jwt/" .. subject
+end
+
+local function caller_of(handle, headers, wanted)
+  local key, caller = wanted:get("callers") and key_of(headers), nil
+  local status, reason = "401", nil
+  if key then
+    caller, status, reason = by_key(key, wanted, handle:timestamp() / 1000)
+  end
+  if caller or not wanted:get("claims") then
+    return caller, status, reason
+  end
+  local checked = handle:streamInfo():dynamicMetadata():get("envoy.filters.http.jwt_authn") or {}
+  local subject, token_status, token_reason = by_token(checked, wanted:get("claims"))
+  if subject or token_status == "403" then
+    return subject, token_status, token_reason
+  end
+  return nil, status, reason or token_reason
+end
+
+function envoy_on_request(handle)
+  local headers, wanted = handle:headers(), handle:filterContext()
+  local caller, status, reason = caller_of(handle, headers, wanted)
+  headers:remove(HEADER)
+  headers:remove("authorization")
+  if caller then
+    headers:replace(CALLER, caller)
+    return
+  end
+  local text = (reason and reason .. "; " or "") .. wanted:get("wants")
+  handle:respond({[":status"] = status, ["www-authenticate"] = 'Bearer realm="hydro"'}, text)
+end

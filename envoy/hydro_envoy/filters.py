@@ -1,0 +1,81 @@
+"""HTTP filters of the gateway and of edges. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+
+from envoy_data_plane.envoy.config.core.v3 import AsyncDataSource, DataSource
+from envoy_data_plane.envoy.extensions.filters.http.grpc_json_transcoder.v3 import (
+    GrpcJsonTranscoder,
+    GrpcJsonTranscoderPrintOptions,
+)
+from envoy_data_plane.envoy.extensions.filters.http.grpc_stats.v3 import FilterConfig as GrpcStats
+from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
+from envoy_data_plane.envoy.extensions.filters.http.router.v3 import Router
+from envoy_data_plane.envoy.extensions.filters.http.wasm.v3 import Wasm
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
+from envoy_data_plane.envoy.extensions.wasm.v3 import FailurePolicy, PluginConfig, VmConfig
+from envoy_data_plane.google.protobuf import Any
+
+_TOO_LARGE = """
+function envoy_on_response(handle)
+  local headers = handle:headers()
+  if headers:get(":status") == "429" and not headers:get("retry-after") then
+    headers:replace(":status", "413")
+  end
+end
+"""
+
+
+def transcoder(services: Sequence[str], descriptor_set: bytes, max_bytes: int) -> HttpFilter:
+    """HTTP/JSON to gRPC and back by google.api.http annotations; `max_bytes` bounds its buffers."""
+    config = GrpcJsonTranscoder(
+        services=sorted(services),
+        proto_descriptor_bin=descriptor_set,
+        convert_grpc_status=True,
+        print_options=GrpcJsonTranscoderPrintOptions(always_print_primitive_fields=True),
+        max_request_body_size=max_bytes,
+        max_response_body_size=max_bytes,
+    )
+    return HttpFilter(name="transcoder", typed_config=Any.pack(config))
+
+
+def too_large() -> HttpFilter:
+    """413 for HTTP clients where the transcoder behind it makes 429 of RESOURCE_EXHAUSTED.
+
+    All that a chain ever exhausts is the size limit of a message; rate limits say how long to wait.
+    """
+    config = Lua(default_source_code=DataSource(inline_string=_TOO_LARGE))
+    return HttpFilter(name="too_large", typed_config=Any.pack(config))
+
+
+def pipeline_name() -> HttpFilter:
+    """Sets the header x-pipeline from the field `pipeline` of the first message of a call.
+
+    See pipeline_name.wat. Envoy's grpc_field_extraction would do the same, but keeps the start of
+    a message that comes in one piece with the end of the first (Envoy 1.40).
+    """
+    code = files(__package__).joinpath("pipeline_name.wasm").read_bytes()
+    machine = VmConfig(
+        runtime="envoy.wasm.runtime.v8",
+        code=AsyncDataSource(local=DataSource(inline_bytes=code)),
+    )
+    config = PluginConfig(
+        name="pipeline_name",
+        vm_config=machine,
+        failure_policy=FailurePolicy.FAIL_RELOAD,
+        allow_on_headers_stop_iteration=True,
+    )
+    return HttpFilter(name="pipeline_name", typed_config=Any.pack(Wasm(config=config)))
+
+
+def grpc_stats() -> HttpFilter:
+    """Counts by method and gRPC status."""
+    config = GrpcStats(stats_for_all_methods=True, enable_upstream_stats=True)
+    return HttpFilter(name="grpc_stats", typed_config=Any.pack(config))
+
+
+def router() -> HttpFilter:
+    """The end of the chain."""
+    return HttpFilter(name="router", typed_config=Any.pack(Router()))

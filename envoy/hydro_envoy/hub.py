@@ -1,0 +1,308 @@
+"""The present snapshot, the streams it goes to, and who waits for it. Lives on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from hydro_envoy.errors import Nacked, NotApplied, Refusal
+from hydro_envoy.secrets import Issuer
+from hydro_envoy.session import Request, Response, Session
+from hydro_envoy.snapshot import Ref, Resource, ResourceType, Snapshot, leaving_late
+from hydro_envoy.views import ABSENT, SIDECAR, Node, view
+
+logger = logging.getLogger(__name__)
+
+LINGER_S: Mapping[ResourceType, float] = MappingProxyType(
+    {ResourceType.CLUSTER: 300.0, ResourceType.SCOPE: 10.0}
+)
+"""How long Envoy keeps what is not wanted any more: a cluster, because its streams are cut when it
+goes; a chain that a front led to, because requests are on their way from one to the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """A connected Envoy."""
+
+    node: Node
+    lacking: tuple[Ref, ...]
+    """What it has not taken yet, or not dropped, of the present snapshot; sorted."""
+    refused: tuple[Refusal, ...]
+    """What of it it refused; it keeps the last good version, if there was one."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeVersions:
+    """What a connected Envoy should have, and what it has acknowledged."""
+
+    node: Node
+    wanted: Mapping[ResourceType, Mapping[str, Resource]]
+    held: Mapping[ResourceType, Mapping[str, Resource]]
+
+
+class Connection:
+    """One stream's end at the hub: the pump puts requests in and takes responses out."""
+
+    def __init__(self, hub: Hub, session: Session) -> None:
+        self.session = session
+        self.node = Node("")
+        self.is_known = False
+        """Its node has told who it is."""
+        self.secrets: tuple[Resource, ...] = ()
+        self.renewal: asyncio.TimerHandle | None = None
+        """Of the secrets."""
+        self._hub = hub
+        self._wake = asyncio.Event()
+        self._closed = False
+
+    def receive(self, request: Request, node: Node | None = None) -> None:
+        """A request from Envoy; the first has the node."""
+        if not self.is_known:
+            self.node = node or self.node
+            self._hub.introduce(self)
+        if request.error is not None:
+            fields = {"node_id": self.node.id, "type_url": request.type.url}
+            logger.warning("envoy refused resources", extra=fields | {"error": request.error})
+            self._hub.nacks[self.node.id, request.type.label] += 1
+        self.session.receive(request)
+        self.wake()
+        self._hub.notify()
+
+    async def responses(self) -> AsyncIterator[Response]:
+        """What to send, until closed. Cancelling it loses nothing but the stream."""
+        while not self._closed:
+            for response in self.session.poll():
+                yield response
+            await self._wake.wait()
+            self._wake.clear()
+
+    def wake(self) -> None:
+        """The state changed: there may be something to send."""
+        self._wake.set()
+
+    def close(self) -> None:
+        """Ends `responses`; the hub forgets the stream. May be called again."""
+        self._closed = True
+        if self.renewal:
+            self.renewal.cancel()
+        self._hub.forget(self)
+        self.wake()
+
+
+class Hub:
+    """Publishes snapshots to all streams and knows what became of them."""
+
+    def __init__(
+        self,
+        linger_s: Mapping[ResourceType, float] = LINGER_S,
+        *,
+        is_alone: bool = True,
+        issuer: Issuer | None = None,
+    ) -> None:
+        """Is alone, or there are other hubs, to which the gateways may be connected.
+
+        `issuer` makes Envoys' secrets, where they speak TLS.
+        """
+        self._linger_s = linger_s
+        self._is_alone = is_alone
+        self._issuer = issuer
+        self._wanted: Snapshot | None = None
+        self._served = Snapshot()
+        """What is wanted and what lingers."""
+        self._views: dict[str, Snapshot] = {}
+        """What of it each kind of node gets."""
+        self._lingering: dict[Ref, asyncio.TimerHandle] = {}
+        self._connections: list[Connection] = []
+        self._changed = asyncio.Event()
+        self.nacks: Counter[tuple[str, str]] = Counter()
+        """Refusals, by the id of the node and the label of the type."""
+
+    # ---- for the one who decides
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The last published; empty before."""
+        return self._wanted or Snapshot()
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Makes it the present snapshot; streams send what differs. To be called on the loop.
+
+        Before the first one Envoys that connect are kept waiting, and keep what they have.
+        """
+        self._wanted = snapshot
+        self._serve()
+
+    async def applied(self, refs: Collection[Ref] | None = None, *, timeout_s: float) -> None:
+        """Waits until all connected Envoys have these as they are now.
+
+        Where no other hub can have it, a gateway has to be among them.
+
+        Args:
+            refs: With all that they refer to; those that are not in the snapshot are to be gone.
+                None: the whole snapshot. Each Envoy is to have what of it is for it.
+            timeout_s: How long to wait.
+
+        Raises:
+            Nacked: an Envoy refused one of them.
+            NotApplied: time is up.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not self.is_applied(refs):
+                    await self._changed.wait()
+        except TimeoutError:
+            raise self._late(refs, timeout_s) from None
+
+    def nodes(self) -> tuple[NodeStatus, ...]:
+        """The connected Envoys by id."""
+        return tuple(
+            NodeStatus(c.node, tuple(c.session.lacking()), tuple(self._refusals(c)))
+            for c in sorted(self._connections, key=lambda c: c.node.id)
+        )
+
+    def versions(self) -> tuple[NodeVersions, ...]:
+        """What the connected Envoys have, by id; copied, so that it may be read elsewhere."""
+        return tuple(
+            NodeVersions(c.node, c.session.wanted(), c.session.held())
+            for c in sorted(self._connections, key=lambda c: c.node.id)
+        )
+
+    @property
+    def has_gateway(self) -> bool:
+        """An Envoy is connected by which clients reach the mesh."""
+        return any(c.is_known and c.node.role != SIDECAR for c in self._connections)
+
+    async def changed(self) -> None:
+        """Waits until an Envoy connects, takes or refuses something, or goes; or for a snapshot."""
+        await self._changed.wait()
+
+    def renew(self) -> None:
+        """New secrets for all streams now: the clock jumped by which the old ones are valid."""
+        for connection in self._connections:
+            if connection.renewal:
+                connection.renewal.cancel()
+                self._renew(connection)
+
+    def close(self) -> None:
+        """Ends all streams; Envoys go on with what they have and connect again."""
+        for connection in list(self._connections):
+            connection.close()
+        for timer in self._lingering.values():
+            timer.cancel()
+        self._lingering.clear()
+
+    # ---- for the server
+
+    def connect(self, *, incremental: bool) -> Connection:
+        """A new stream, of the incremental or the state-of-the-world variant."""
+        connection = Connection(self, Session(incremental=incremental))
+        self._connections.append(connection)
+        return connection
+
+    def introduce(self, connection: Connection) -> None:
+        """The stream's node has told who it is."""
+        connection.is_known = True
+        if connection.node.role == SIDECAR:
+            connection.session.absent = ABSENT
+        self._renew(connection)
+
+    def _renew(self, connection: Connection) -> None:
+        """Gives the stream what it is to have, with new secrets, and again before they end."""
+        if self._issuer:
+            connection.secrets = self._issuer.issue(connection.node)
+            loop = asyncio.get_running_loop()
+            connection.renewal = loop.call_later(self._issuer.period_s, self._renew, connection)
+        self._give(connection)
+
+    def _give(self, connection: Connection) -> None:
+        if self._wanted is None:
+            return
+        mine = self._view(connection.node)
+        connection.session.publish(mine.plus(connection.secrets) if connection.secrets else mine)
+        connection.wake()
+
+    def forget(self, connection: Connection) -> None:
+        """The stream ended."""
+        if connection in self._connections:
+            self._connections.remove(connection)
+            self.notify()
+
+    def notify(self) -> None:
+        """Wakes those who wait for a snapshot to be applied."""
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    # ---- what lingers
+
+    def _serve(self) -> None:
+        self._retire(self.snapshot)
+        self._served = self._with_lingering()
+        self._views.clear()
+        for connection in self._connections:
+            if connection.is_known:
+                self._give(connection)
+        self.notify()
+
+    def _view(self, node: Node) -> Snapshot:
+        """Envoys of one kind share one object."""
+        if node.view not in self._views:
+            self._views[node.view] = view(self._served, node)
+        return self._views[node.view]
+
+    def _retire(self, wanted: Snapshot) -> None:
+        for ref in [ref for ref in self._lingering if wanted.get(ref)]:
+            self._lingering.pop(ref).cancel()
+        for ref in leaving_late(self._served, wanted) - self._lingering.keys():
+            later = asyncio.get_running_loop().call_later
+            self._lingering[ref] = later(self._linger_s[ref.type], self._drop, ref)
+
+    def _drop(self, ref: Ref) -> None:
+        del self._lingering[ref]
+        self._served = self._with_lingering()
+        self._serve()
+
+    def _with_lingering(self) -> Snapshot:
+        kept = self._served.closure(self._lingering)
+        lingering = [each for ref in kept if (each := self._served.get(ref))]
+        return self.snapshot.plus(lingering) if lingering else self.snapshot
+
+    # ---- what became of a snapshot
+
+    def is_applied(self, refs: Collection[Ref] | None) -> bool:
+        """Whether it is as `applied` waits for it; raises Nacked as that."""
+        wanted = None if refs is None else self.snapshot.closure(refs)
+        refusals = [r for c in self._connections for r in self._refusals(c, wanted)]
+        if refusals:
+            raise Nacked(refusals)
+        is_served = self._wanted is not None and (self.has_gateway or not self._is_alone)
+        return is_served and not self._lacking(wanted)
+
+    def _lacking(self, refs: Collection[Ref] | None) -> list[str]:
+        return [
+            f"{c.node.id}: {ref.type.label} {ref.name}"
+            for c in self._connections
+            for ref in (c.session.lacking() if refs is None else sorted(refs))
+            if refs is None or not c.session.has(ref)
+        ]
+
+    def _refusals(
+        self, connection: Connection, refs: Collection[Ref] | None = None
+    ) -> list[Refusal]:
+        node_id = connection.node.id
+        return [
+            Refusal(node_id, ref.type.label, ref.name, refused.version, refused.message)
+            for ref, refused in connection.session.refusals()
+            if (self.snapshot.get(ref) if refs is None else ref in refs)
+        ]
+
+    def _late(self, refs: Collection[Ref] | None, timeout_s: float) -> NotApplied:
+        if self._is_alone and not self.has_gateway:
+            return NotApplied(f"no gateway connected within {timeout_s:g} s")
+        wanted = None if refs is None else self.snapshot.closure(refs)
+        lacking = list(self._lacking(wanted))
+        words = ", ".join(lacking[:5]) or "the first snapshot"
+        return NotApplied(f"envoy did not take within {timeout_s:g} s: {words}", lacking)

@@ -1,0 +1,141 @@
+"""Limits of what a pipeline takes: requests in a time, bytes in a request. Pure."""
+
+from __future__ import annotations
+
+import math
+from base64 import b64encode
+from datetime import timedelta
+
+from envoy_data_plane.envoy.config.core.v3 import (
+    HeaderValueOption,
+    RuntimeFractionalPercent,
+    TypedExtensionConfig,
+)
+from envoy_data_plane.envoy.config.route.v3 import (
+    HeaderMatcher,
+    RateLimit,
+    RateLimitAction,
+    RateLimitActionHeaderValueMatch,
+    RateLimitActionRequestHeaders,
+)
+from envoy_data_plane.envoy.extensions.common.ratelimit.v3 import (
+    LocalRateLimitDescriptor,
+    RateLimitDescriptorEntry,
+)
+from envoy_data_plane.envoy.extensions.filters.http.local_ratelimit.v3 import LocalRateLimit
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
+from envoy_data_plane.envoy.type.v3 import FractionalPercent, TokenBucket
+from envoy_data_plane.google.protobuf import Any
+from google.protobuf import any_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from hydro_envoy import mesh
+from hydro_envoy.access import CALLER_HEADER
+from hydro_envoy.body_size_limit import BodySizeLimit
+from hydro_envoy.routes import header
+
+RATE_LIMIT, KEY_RATE_LIMIT = "rate_limit", "rate_limit_per_api_key"
+"""Names of filters of `pipes`, whose content the virtual hosts of fronts bring."""
+
+API_KEY = "x-api-key"
+MAX_KEYS = 10_000
+"""So many keys are counted; beyond, the one that was not seen for longest starts anew."""
+
+ENVELOPE_BYTES = 64 * 1024
+"""What a message of the greatest size may have around it."""
+
+_NO_LIMIT = mesh.RateLimit(2**32 - 1, 0.05)
+
+
+def rate_limit_filters() -> list[HttpFilter]:
+    """Out of work but where a virtual host brings their content. By key first.
+
+    Who is beyond the limit of a key takes nothing of what the pipeline takes as a whole.
+    """
+    idle = Any.pack(LocalRateLimit(stat_prefix="idle"))
+    return [
+        HttpFilter(name=name, typed_config=idle, disabled=True)
+        for name in (KEY_RATE_LIMIT, RATE_LIMIT)
+    ]
+
+
+def rate_limits(pipeline: mesh.Pipeline) -> dict[str, Any]:
+    """The filters' content, for the virtual host of the front: its routes share the buckets."""
+    found, policy = {}, pipeline.policy
+    if policy.rate_limit:
+        limited = f"pipeline {pipeline.name!r}"
+        found[RATE_LIMIT] = Any.pack(_limit(pipeline, policy.rate_limit, limited))
+    if policy.rate_limit_per_api_key:
+        key = CALLER_HEADER if policy.access else API_KEY
+        limited = f"pipeline {pipeline.name!r}, of one {'caller' if policy.access else API_KEY},"
+        by_key = _limit(pipeline, policy.rate_limit_per_api_key, limited)
+        by_key.descriptors = [
+            LocalRateLimitDescriptor(
+                entries=[RateLimitDescriptorEntry(key="api_key")], token_bucket=by_key.token_bucket
+            )
+        ]
+        by_key.rate_limits = [RateLimit(actions=[_key(key)]), RateLimit(actions=[_no_key(key)])]
+        by_key.max_dynamic_descriptors = MAX_KEYS
+        by_key.token_bucket = _bucket(_NO_LIMIT)
+        found[KEY_RATE_LIMIT] = Any.pack(by_key)
+    return found
+
+
+def _limit(pipeline: mesh.Pipeline, limit: mesh.RateLimit, limited: str) -> LocalRateLimit:
+    always = RuntimeFractionalPercent(default_value=FractionalPercent(numerator=100))
+    return LocalRateLimit(
+        stat_prefix=pipeline.name,
+        token_bucket=_bucket(limit),
+        filter_enabled=always,
+        filter_enforced=always,
+        rate_limited_as_resource_exhausted=True,
+        response_headers_to_add=_refusal(limit, limited),
+    )
+
+
+def _bucket(limit: mesh.RateLimit) -> TokenBucket:
+    return TokenBucket(
+        max_tokens=limit.requests,
+        tokens_per_fill=limit.requests,
+        fill_interval=timedelta(seconds=limit.per_s),
+    )
+
+
+def _key(header_name: str) -> RateLimitAction:
+    found = RateLimitActionRequestHeaders(header_name=header_name, descriptor_key="api_key")
+    return RateLimitAction(request_headers=found)
+
+
+def _no_key(header_name: str) -> RateLimitAction:
+    absent = HeaderMatcher(name=header_name, present_match=False)
+    found = RateLimitActionHeaderValueMatch(
+        descriptor_key="api_key", descriptor_value="none", headers=[absent]
+    )
+    return RateLimitAction(header_value_match=found)
+
+
+def _refusal(limit: mesh.RateLimit, limited: str) -> list[HeaderValueOption]:
+    """How long to wait, in HTTP's way (whole seconds) and in gRPC's (google.rpc.RetryInfo)."""
+    took = f"{limited} takes {limit.requests} requests in {limit.per_s:g} s"
+    status = status_pb2.Status(
+        code=code_pb2.RESOURCE_EXHAUSTED, message=f"{took}; try again in {limit.wait_s:.3g} s"
+    )
+    wait = error_details_pb2.RetryInfo()
+    wait.retry_delay.FromNanoseconds(math.ceil(limit.wait_s * 1e9))
+    reason = error_details_pb2.ErrorInfo(reason="RATE_LIMITED", domain="hydro")
+    for detail in (reason, wait):
+        packed = any_pb2.Any()
+        packed.Pack(detail)
+        status.details.append(packed)
+    details = b64encode(status.SerializeToString(deterministic=True)).decode()
+    return [
+        header("grpc-status-details-bin", details),
+        header("retry-after", str(math.ceil(limit.wait_s))),
+    ]
+
+
+def message_limit(max_message_bytes: int) -> TypedExtensionConfig:
+    """Refuses what is longer, with what the message may have around it, as soon as it is."""
+    limit = max_message_bytes + max_message_bytes // 16 + 1024
+    config = Any.pack(BodySizeLimit(max_request_bytes=limit))
+    return TypedExtensionConfig(name="max_message_bytes", typed_config=config)

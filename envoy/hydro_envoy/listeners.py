@@ -1,0 +1,274 @@
+"""The listeners: the gateway, the pipelines' internal one, and edges of services. Pure.
+
+Two levels are needed: the chain of a route is chosen by the first match of the route, so the
+gateway must have set `x-pipeline` before the request reaches the listener that picks the route.
+With both in one connection manager Envoy would silently skip the stages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from envoy_data_plane.envoy.config.common.mutation_rules.v3 import (
+    HeaderMutation,
+    HeaderMutationRemoveOnMatch,
+)
+from envoy_data_plane.envoy.config.core.v3 import (
+    Http2ProtocolOptions,
+    KeepaliveSettings,
+    TypedExtensionConfig,
+)
+from envoy_data_plane.envoy.config.listener.v3 import (
+    Filter,
+    FilterChain,
+    Listener,
+    ListenerInternalListenerConfig,
+)
+from envoy_data_plane.envoy.config.route.v3 import (
+    Route,
+    RouteAction,
+    RouteActionMaxStreamDuration,
+    RouteConfiguration,
+    RouteMatch,
+    VirtualHost,
+)
+from envoy_data_plane.envoy.extensions.filters.http.filter_chain.v3 import FilterChainConfig
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
+    HttpConnectionManager,
+    HttpConnectionManagerPathWithEscapedSlashesAction,
+    HttpFilter,
+    ScopedRds,
+    ScopedRoutes,
+    ScopedRoutesScopeKeyBuilder,
+    ScopedRoutesScopeKeyBuilderFragmentBuilder,
+    ScopedRoutesScopeKeyBuilderFragmentBuilderHeaderValueExtractor,
+)
+from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutation.v3 import (
+    HeaderMutation as EarlyHeaderMutation,
+)
+from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
+from envoy_data_plane.google.protobuf import Any
+
+from hydro_envoy import (
+    access,
+    accesslog,
+    clusters,
+    filters,
+    front,
+    limits,
+    mesh,
+    replies,
+    telemetry,
+)
+from hydro_envoy.ads import ads
+from hydro_envoy.retries import NOT_BEGUN, UNAVAILABLE, run_again
+from hydro_envoy.routes import CHAIN_FILTER
+from hydro_envoy.snapshot import MANAGER_CLUSTER, Ref, Resource, ResourceType, resource
+
+GATEWAY = "gateway"
+SERVICE = "hydro.serving.v1.PredictionService"
+HEALTH = "grpc.health.v1.Health"
+UNARY_LIMIT = timedelta(seconds=60)
+"""How long `Predict` may take when the client sets no deadline."""
+
+EDGE_BUFFER_BYTES = 16 * 1024 * 1024
+"""The greatest message of an edge that is not streamed."""
+
+WINDOW_UPDATES = 10_000
+"""For each frame of data that was sent. gRPC's clients send two for each message that they read,
+and a frame of 16 KiB has thousands of small ones; Envoy's default of 10 cuts their connections."""
+
+_NEVER = timedelta(0)
+
+
+def gateway(wanted: mesh.Gateway, told: mesh.Telemetry) -> Resource:
+    """Takes gRPC and JSON, reads the pipeline's name from the first message, leads to `pipes`."""
+    limit = wanted.max_message_bytes + limits.ENVELOPE_BYTES
+    manager = _edge_manager(
+        GATEWAY,
+        [
+            filters.too_large(),
+            filters.transcoder([SERVICE], wanted.descriptor_set, limit),
+            filters.pipeline_name(),
+            filters.grpc_stats(),
+            filters.router(),
+        ],
+        [
+            _pipeline_route("Predict", limit, _unary_duration()),
+            _pipeline_route("PredictStream", limit, None),
+            _pipeline_route("Serve", limit, None),
+        ],
+    )
+    manager.tracing = telemetry.of_gateway(told)
+    manager.access_log = accesslog.gateway(told.access_log)
+    built = _listener(GATEWAY, wanted.host, wanted.port, manager)
+    refs = [Ref(ResourceType.CLUSTER, clusters.PIPES), *telemetry.refs(told)]
+    return resource(ResourceType.LISTENER, GATEWAY, bytes(built), refs)
+
+
+def pipes(told: mesh.Telemetry) -> Resource:
+    """The internal listener; its routes, one set a pipeline, come by SRDS and RDS."""
+    manager = HttpConnectionManager(
+        stat_prefix=clusters.PIPES,
+        http_filters=[
+            *access.caller_filters(),
+            *limits.rate_limit_filters(),
+            HttpFilter(name=CHAIN_FILTER, typed_config=Any.pack(FilterChainConfig())),
+            filters.router(),
+        ],
+        stream_idle_timeout=_NEVER,
+        http2_protocol_options=clusters.inner_http2(),
+        scoped_routes=_scoped_routes(),
+        local_reply_config=replies.pipes_replies(),
+        access_log=accesslog.pipes(told.access_log),
+        tracing=telemetry.of_pipes(told),
+    )
+    built = Listener(
+        name=clusters.PIPES,
+        internal_listener=ListenerInternalListenerConfig(),
+        filter_chains=[_filter_chain(manager)],
+        per_connection_buffer_limit_bytes=clusters.BUFFER_BYTES,
+    )
+    refs = [Ref(ResourceType.FILTER, access.CALLERS), *telemetry.refs(told)]
+    return resource(ResourceType.LISTENER, clusters.PIPES, bytes(built), refs)
+
+
+def edge(wanted: mesh.Edge, cluster: str) -> Resource:
+    """A service's port: its gRPC services, and the HTTP paths that their annotations give."""
+    key = wanted.admin_key_sha256
+    manager = _edge_manager(
+        wanted.name,
+        [
+            *(access.admin_filters(key) if key else ()),
+            filters.transcoder(wanted.services, wanted.descriptor_set, EDGE_BUFFER_BYTES),
+            filters.router(),
+        ],
+        [
+            _service_route(prefix, cluster, is_guarded=bool(key))
+            for prefix in _service_prefixes(wanted.services)
+        ],
+    )
+    built = _listener(wanted.name, wanted.host, wanted.port, manager)
+    static = cluster == MANAGER_CLUSTER
+    types = () if static else (ResourceType.CLUSTER, ResourceType.ENDPOINTS)
+    refs = [Ref(type_, cluster) for type_ in types]
+    return resource(ResourceType.LISTENER, wanted.name, bytes(built), refs)
+
+
+def _listener(name: str, host: str, port: int, manager: HttpConnectionManager) -> Listener:
+    return Listener(
+        name=name,
+        address=clusters.address(host, port),
+        filter_chains=[_filter_chain(manager)],
+        per_connection_buffer_limit_bytes=1024 * 1024,
+    )
+
+
+def _filter_chain(manager: HttpConnectionManager) -> FilterChain:
+    return FilterChain(filters=[Filter(name="http", typed_config=Any.pack(manager))])
+
+
+def _edge_manager(
+    name: str, http_filters: Sequence[HttpFilter], routes: Sequence[Route]
+) -> HttpConnectionManager:
+    slashes = HttpConnectionManagerPathWithEscapedSlashesAction.REJECT_REQUEST
+    host = VirtualHost(name=name, domains=["*"], routes=list(routes))
+    found = RouteConfiguration(
+        name=name, virtual_hosts=[host], response_headers_to_remove=[front.DONE]
+    )
+    return HttpConnectionManager(
+        stat_prefix=name,
+        route_config=found,
+        http_filters=list(http_filters),
+        stream_idle_timeout=_NEVER,
+        http2_protocol_options=_edge_http2(),
+        early_header_mutation_extensions=[_strip_headers()],
+        normalize_path=True,
+        path_with_escaped_slashes_action=slashes,
+        local_reply_config=replies.edge_replies(),
+    )
+
+
+def _edge_http2() -> Http2ProtocolOptions:
+    return Http2ProtocolOptions(
+        initial_stream_window_size=1024 * 1024,
+        initial_connection_window_size=64 * 1024 * 1024,
+        max_concurrent_streams=mesh.MAX_STREAMS,
+        max_inbound_window_update_frames_per_data_frame_sent=WINDOW_UPDATES,
+        # Frees the streams of clients that vanished.
+        connection_keepalive=KeepaliveSettings(
+            interval=timedelta(seconds=30), timeout=timedelta(seconds=10)
+        ),
+    )
+
+
+def _strip_headers() -> TypedExtensionConfig:
+    """Clients have no say in what stages are told, nor in Envoy's retries and timeouts."""
+    matchers = [StringMatcher(exact="x-pipeline")]
+    matchers += [StringMatcher(prefix=p, ignore_case=True) for p in ("x-hydro-", "x-envoy-")]
+    mutations = [
+        HeaderMutation(remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=m)) for m in matchers
+    ]
+    config = EarlyHeaderMutation(mutations=mutations)
+    return TypedExtensionConfig(name="strip", typed_config=Any.pack(config))
+
+
+def _pipeline_route(
+    method: str, limit: int, duration: RouteActionMaxStreamDuration | None
+) -> Route:
+    action = RouteAction(
+        cluster=clusters.PIPES,
+        timeout=_NEVER,
+        max_stream_duration=duration,
+        retry_policy=run_again(UNAVAILABLE),
+    )
+    return Route(
+        name=method,
+        match=RouteMatch(path=f"/{SERVICE}/{method}"),
+        route=action,
+        # Of what is held until the pipeline is named, and of what a retry keeps.
+        request_body_buffer_limit=limit,
+    )
+
+
+def _unary_duration() -> RouteActionMaxStreamDuration:
+    return RouteActionMaxStreamDuration(
+        max_stream_duration=UNARY_LIMIT, grpc_timeout_header_max=timedelta(0)
+    )
+
+
+def _service_prefixes(services: Sequence[str]) -> list[str]:
+    reflection = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
+    return [f"/{name}/" for name in (*sorted(services), HEALTH, *reflection)]
+
+
+def _service_route(prefix: str, cluster: str, *, is_guarded: bool) -> Route:
+    # Only what was not begun is tried again: an API's call may not be one to be made twice.
+    action = RouteAction(
+        cluster=cluster,
+        timeout=_NEVER,
+        retry_policy=run_again(NOT_BEGUN),
+    )
+    is_open = is_guarded and prefix == f"/{HEALTH}/"
+    return Route(
+        name=prefix,
+        match=RouteMatch(prefix=prefix),
+        route=action,
+        # The manager looks at the key again, because its own port has no Envoy before it.
+        request_headers_to_remove=[] if cluster == MANAGER_CLUSTER else ["authorization"],
+        typed_per_filter_config=access.no_admin() if is_open else {},
+    )
+
+
+def _scoped_routes() -> ScopedRoutes:
+    extractor = ScopedRoutesScopeKeyBuilderFragmentBuilderHeaderValueExtractor(
+        name="x-pipeline", index=0
+    )
+    fragment = ScopedRoutesScopeKeyBuilderFragmentBuilder(header_value_extractor=extractor)
+    return ScopedRoutes(
+        name="pipelines",
+        scope_key_builder=ScopedRoutesScopeKeyBuilder(fragments=[fragment]),
+        rds_config_source=ads(),
+        scoped_rds=ScopedRds(scoped_rds_config_source=ads()),
+    )

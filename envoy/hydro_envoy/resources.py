@@ -1,0 +1,285 @@
+"""A mesh as Envoy's resources. Pure but for the cache; cost follows what changed.
+
+What builds is imported when the first resource is to be built: it takes a second, and a warm
+cache needs none of it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence, Set
+from functools import partial
+from pathlib import Path
+
+from hydro_envoy.cache import ResourceCache
+from hydro_envoy.errors import DanglingReference, DuplicateName
+from hydro_envoy.mesh import (
+    ApiKey,
+    Backend,
+    Chain,
+    Edge,
+    Endpoint,
+    Gateway,
+    Mesh,
+    Pipeline,
+    Sidecar,
+    Stage,
+    StagePolicy,
+    Telemetry,
+    Tracing,
+)
+from hydro_envoy.snapshot import MANAGER_CLUSTER, Ref, Resource, ResourceType, Snapshot
+from hydro_envoy.views import ingress_name, port_name, processes_name
+
+
+def pipeline_ref(name: str) -> Ref:
+    """The resource that stands for a pipeline: its scope, which refers to all it needs."""
+    return Ref(ResourceType.SCOPE, name)
+
+
+def edge_ref(name: str) -> Ref:
+    """The resource that stands for an edge: its listener."""
+    return Ref(ResourceType.LISTENER, name)
+
+
+def ingress_ref(node_id: str) -> Ref:
+    """The resource by which others reach the process of a sidecar: its listener."""
+    return Ref(ResourceType.LISTENER, ingress_name(node_id))
+
+
+class Builder:
+    """Builds snapshots and remembers the pieces. Not for use by two threads at a time."""
+
+    def __init__(self, cache_dir: Path | None = None) -> None:
+        """`cache_dir` keeps what was built over restarts; it is made if need be."""
+        self._cache = ResourceCache(cache_dir)
+
+    def build(self, mesh: Mesh) -> Snapshot:
+        """All resources of a mesh, checked.
+
+        Equal meshes give equal snapshots, byte for byte, whatever the order of their parts.
+
+        Raises:
+            DuplicateName: two backends, pipelines or listeners of one name.
+            DanglingReference: a stage or an edge names a backend that is not in the mesh.
+        """
+        snapshot = Snapshot.of(self._resources(mesh))
+        snapshot.check()
+        self._cache.turn()
+        return snapshot
+
+    def close(self) -> None:
+        """Closes the cache on disk."""
+        self._cache.close()
+
+    def _resources(self, mesh: Mesh) -> Iterator[Resource]:
+        get = self._cache.get
+        for name in ("pipes", "chains", "shadows"):
+            yield get(("inner cluster", name), partial(_inner_cluster, name))
+        yield get(("callers", mesh.api_keys), partial(_callers, mesh.api_keys))
+        yield from self._listeners(mesh.gateway, mesh.telemetry)
+        clusters: dict[tuple[str, StagePolicy], str] = {}
+        for role, policy, backend in _clusters(mesh):
+            secured = bool(mesh.sidecars)
+            build = partial(_cluster, role, policy, has_sidecars=secured)
+            cluster = get(("cluster", role, policy, secured), build)
+            clusters[role, policy] = cluster.name
+            yield cluster
+            yield self._endpoints(cluster.name, backend)
+        for edge in mesh.edges:
+            upstream = clusters.get((edge.backend, StagePolicy()), MANAGER_CLUSTER)
+            yield get(("edge", edge, upstream), partial(_edge, edge, upstream))
+        for pipeline in mesh.pipelines:
+            for chain in pipeline.chains:
+                yield from self._chain(chain, _upstreams(chain.stages, clusters))
+            if pipeline.has_front:
+                yield from self._front(pipeline, mesh.gateway.max_message_bytes)
+        if mesh.sidecars:
+            yield from self._sidecars(mesh, clusters)
+
+    def _listeners(self, gateway: Gateway, told: Telemetry) -> Iterator[Resource]:
+        get = self._cache.get
+        if told.tracing:
+            yield get(("collector", told.tracing), partial(_collector, told.tracing))
+        yield get(("pipes listener", told), partial(_pipes, told))
+        yield get(("gateway", gateway, told), partial(_gateway, gateway, told))
+
+    def _endpoints(self, cluster: str, backend: Backend) -> Resource:
+        found = tuple(sorted(set(backend.endpoints)))
+        return self._cache.get(("endpoints", cluster, found), partial(_endpoints, cluster, found))
+
+    def _chain(self, chain: Chain, clusters: tuple[str, ...]) -> Iterator[Resource]:
+        get, name = self._cache.get, chain.scope
+        yield get(("scope", name, clusters), partial(_scope, name, clusters))
+        yield get(("routes", chain, clusters), partial(_routes, chain, clusters))
+
+    def _sidecars(
+        self, mesh: Mesh, clusters: Mapping[tuple[str, StagePolicy], str]
+    ) -> Iterator[Resource]:
+        get, told = self._cache.get, mesh.telemetry
+        for each in mesh.sidecars:
+            yield get(("ingress", each, told), partial(_ingress, each, told))
+            for port in sorted({route.to for route in each.routes}):
+                name = port_name(each.node_id, port)
+                yield get(("port", name), partial(_port, name))
+                where = (each.control if port == "control" else each.traffic,)
+                yield get(("endpoints", name, where), partial(_endpoints, name, where))
+        for backend in mesh.backends:
+            yield get(("processes", backend.name), partial(_processes, backend.name))
+        names = tuple(sorted(backend.name for backend in mesh.backends))
+        yield get(("manager egress", names), partial(_manager_egress, names))
+        edges = tuple(
+            (f"/{service}/", clusters[edge.backend, StagePolicy()])
+            for edge in mesh.edges
+            if edge.backend != MANAGER_CLUSTER
+            for service in edge.services
+        )
+        yield get(("egress", edges), partial(_egress, edges))
+
+    def _front(self, pipeline: Pipeline, max_bytes: int) -> Iterator[Resource]:
+        get, name = self._cache.get, pipeline.name
+        yield get(("scope", name, ()), partial(_scope, name, ()))
+        yield get(("front", pipeline, max_bytes), partial(_front, pipeline, max_bytes))
+
+
+def _clusters(mesh: Mesh) -> Iterator[tuple[str, StagePolicy, Backend]]:
+    """One for each role of a backend and each policy that its stages have."""
+    edges = {edge.backend for edge in mesh.edges}
+    stages = [s for p in mesh.pipelines for chain in p.chains for s in chain.stages]
+    present = {backend.name for backend in mesh.backends}
+    _check("pipeline", {s.backend for s in stages}, present)
+    _check("edge", edges - {MANAGER_CLUSTER}, present)
+    wanted: defaultdict[str, set[StagePolicy]] = defaultdict(set)
+    for stage in stages:
+        wanted[stage.backend].add(stage.policy)
+    seen: set[str] = set()
+    for backend in mesh.backends:
+        if backend.name in seen:
+            raise DuplicateName("backend", backend.name)
+        seen.add(backend.name)
+        policies = {StagePolicy(), *wanted[backend.name]}
+        for role in (backend.name,) if backend.name in edges else _roles(backend.name):
+            for policy in sorted(policies):
+                yield role, policy, backend
+
+
+def _roles(backend: str) -> tuple[str, str]:
+    """One cluster for the backend in the middle of chains, and one at their end.
+
+    They must not share a connection: when a stage's stream drains, Envoy opens the window of the
+    last one's within the same write, and an HTTP/2 connection that writes within its own write
+    ends in a segmentation fault (Envoy 1.40 with nghttp2).
+    """
+    return backend, f"{backend}@last"
+
+
+def _upstreams(
+    stages: Sequence[Stage], clusters: Mapping[tuple[str, StagePolicy], str]
+) -> tuple[str, ...]:
+    """The cluster of each stage."""
+    middle = [clusters[_roles(s.backend)[0], s.policy] for s in stages[:-1]]
+    return (*middle, clusters[_roles(stages[-1].backend)[1], stages[-1].policy])
+
+
+def _check(source: str, named: Set[str], present: Set[str]) -> None:
+    if not named <= present:
+        raise DanglingReference(source, "backend", named, present)
+
+
+# What follows imports what builds, a second's work, only when it is called.
+
+
+def _cluster(backend: str, policy: StagePolicy, *, has_sidecars: bool) -> Resource:
+    from hydro_envoy import clusters
+
+    return clusters.cluster(backend, policy, has_sidecars=has_sidecars)
+
+
+def _endpoints(cluster: str, found: tuple[Endpoint, ...]) -> Resource:
+    from hydro_envoy import clusters
+
+    return clusters.endpoints(cluster, found)
+
+
+def _inner_cluster(name: str) -> Resource:
+    from hydro_envoy import clusters
+
+    return clusters.inner_cluster(name)
+
+
+def _collector(tracing: Tracing) -> Resource:
+    from hydro_envoy import telemetry
+
+    return telemetry.collector(tracing)
+
+
+def _pipes(told: Telemetry) -> Resource:
+    from hydro_envoy import listeners
+
+    return listeners.pipes(told)
+
+
+def _callers(api_keys: tuple[ApiKey, ...]) -> Resource:
+    from hydro_envoy import access
+
+    return access.callers(api_keys)
+
+
+def _gateway(wanted: Gateway, told: Telemetry) -> Resource:
+    from hydro_envoy import listeners
+
+    return listeners.gateway(wanted, told)
+
+
+def _edge(wanted: Edge, cluster: str) -> Resource:
+    from hydro_envoy import listeners
+
+    return listeners.edge(wanted, cluster)
+
+
+def _scope(name: str, clusters: tuple[str, ...]) -> Resource:
+    from hydro_envoy import routes
+
+    return routes.scope(name, clusters)
+
+
+def _routes(chain: Chain, clusters: tuple[str, ...]) -> Resource:
+    from hydro_envoy import routes
+
+    return routes.routes(chain, clusters)
+
+
+def _front(pipeline: Pipeline, max_message_bytes: int) -> Resource:
+    from hydro_envoy import front
+
+    return front.front(pipeline, max_message_bytes)
+
+
+def _ingress(wanted: Sidecar, told: Telemetry) -> Resource:
+    from hydro_envoy import sidecars
+
+    return sidecars.ingress(wanted, told)
+
+
+def _port(name: str) -> Resource:
+    from hydro_envoy import sidecars
+
+    return sidecars.port(name)
+
+
+def _processes(service: str) -> Resource:
+    from hydro_envoy import sidecars
+
+    return sidecars.processes(service)
+
+
+def _manager_egress(services: tuple[str, ...]) -> Resource:
+    from hydro_envoy import sidecars
+
+    return sidecars.manager_egress({name: processes_name(name) for name in services})
+
+
+def _egress(edges: tuple[tuple[str, str], ...]) -> Resource:
+    from hydro_envoy import sidecars
+
+    return sidecars.egress(edges)

@@ -1,0 +1,220 @@
+"""A chain as a scope and a route that carries its stages. Pure.
+
+The route's `filter_chain` has an ext_proc filter for each stage but the last, which is the
+router's upstream. Each stage's process receives, as metadata of its call:
+
+- `x-hydro-model`: `Stage.model`, the key under which the runtime has loaded the model
+- `x-hydro-stage`: `Stage.name`, as the user wrote it
+- `x-hydro-pipeline`: `Chain.pipeline`
+- `x-hydro-position`: `first`, `middle`, `last`, or `only` in a chain of one stage
+
+The gateway removes such headers from what clients send.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from envoy_data_plane.envoy.config.core.v3 import (
+    GrpcService,
+    GrpcServiceEnvoyGrpc,
+    HeaderValue,
+    HeaderValueOption,
+    HeaderValueOptionHeaderAppendAction,
+    Metadata,
+    RetryPolicy,
+    TypedExtensionConfig,
+)
+from envoy_data_plane.envoy.config.route.v3 import (
+    HeaderMatcher,
+    RetryPolicyRetryBackOff,
+    Route,
+    RouteAction,
+    RouteConfiguration,
+    RouteMatch,
+    ScopedRouteConfiguration,
+    ScopedRouteConfigurationKey,
+    ScopedRouteConfigurationKeyFragment,
+    VirtualHost,
+)
+from envoy_data_plane.envoy.config.route.v3 import RetryPolicy as RouteRetryPolicy
+from envoy_data_plane.envoy.extensions.filters.http.ext_proc.v3 import (
+    ExternalProcessor,
+    ProcessingMode,
+    ProcessingModeBodySendMode,
+    ProcessingModeHeaderSendMode,
+)
+from envoy_data_plane.envoy.extensions.filters.http.filter_chain.v3 import (
+    FilterChain,
+    FilterChainConfigPerRoute,
+)
+from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
+from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
+from envoy_data_plane.google.protobuf import Any, ListValue, Struct, Value
+
+from hydro_envoy.mesh import SHADOW, Chain, Stage
+from hydro_envoy.snapshot import Ref, Resource, ResourceType, resource
+
+CHAIN_FILTER = "chain"
+"""The name of the filter of `pipes` whose content the routes bring."""
+
+
+PIPELINE_HEADER = "x-hydro-pipeline"
+"""Names the pipeline to stages; and on answers, so that the gateway knows who gave them."""
+
+METADATA = "hydro"
+"""Of routes: what they are of, for logs, counters and spans."""
+
+SHADOW_LIMIT = timedelta(seconds=60)
+"""How long a copy of a request may take: nobody else would end one that hangs."""
+
+
+def scope(name: str, clusters: Sequence[str]) -> Resource:
+    """Leads requests with the header `x-pipeline: <name>` to the routes of that name."""
+    fragment = ScopedRouteConfigurationKeyFragment(string_key=name)
+    built = ScopedRouteConfiguration(
+        name=name,
+        route_configuration_name=routes_name(name),
+        key=ScopedRouteConfigurationKey(fragments=[fragment]),
+    )
+    refs = [*_upstreams(clusters), Ref(ResourceType.ROUTES, routes_name(name))]
+    return resource(ResourceType.SCOPE, name, bytes(built), refs)
+
+
+def routes(chain: Chain, clusters: Sequence[str]) -> Resource:
+    """The chain's one route; `clusters` has the cluster of each stage, in order."""
+    host = VirtualHost(name=chain.scope, domains=["*"], routes=[_route(chain, tuple(clusters))])
+    built = RouteConfiguration(name=routes_name(chain.scope), virtual_hosts=[host])
+    return resource(ResourceType.ROUTES, built.name, bytes(built), _upstreams(clusters))
+
+
+def routes_name(scope_name: str) -> str:
+    """The name of a scope's routes."""
+    return f"pipeline/{scope_name}"
+
+
+def header(key: str, value: str) -> HeaderValueOption:
+    """Sets a header, whatever was there."""
+    return HeaderValueOption(
+        header=HeaderValue(key=key, value=value),
+        append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
+    )
+
+
+def stage_headers(chain: Chain, index: int) -> list[tuple[str, str]]:
+    """What the stage's process is told: see the module."""
+    stage = chain.stages[index]
+    return [
+        ("x-hydro-model", stage.model),
+        ("x-hydro-pipeline", chain.pipeline),
+        ("x-hydro-position", position(index, len(chain.stages))),
+        ("x-hydro-stage", stage.name),
+    ]
+
+
+def position(index: int, stages: int) -> str:
+    """Where a stage stands in its chain."""
+    if stages == 1:
+        return "only"
+    return {0: "first", stages - 1: "last"}.get(index, "middle")
+
+
+def _upstreams(clusters: Sequence[str]) -> list[Ref]:
+    types = (ResourceType.CLUSTER, ResourceType.ENDPOINTS)
+    return [Ref(type_, name) for type_ in types for name in sorted(set(clusters))]
+
+
+def _route(chain: Chain, clusters: tuple[str, ...]) -> Route:
+    last = len(clusters) - 1
+    action = RouteAction(
+        cluster=clusters[last],
+        timeout=timedelta(0),
+        idle_timeout=SHADOW_LIMIT if chain.variant == SHADOW else None,
+        retry_policy=_connect_again() if chain.retried else None,
+    )
+    filters = [_stage_filter(chain, i, clusters[i]) for i in range(last)]
+    found = FilterChainConfigPerRoute(filter_chain=FilterChain(filters=filters))
+    return Route(
+        name=chain.scope,
+        match=_match(chain),
+        route=action,
+        stat_prefix=chain.scope,
+        request_headers_to_add=[header(k, _literal(v)) for k, v in stage_headers(chain, last)],
+        response_headers_to_add=[header(PIPELINE_HEADER, chain.pipeline)],
+        metadata=metadata(chain.pipeline, chain.stages),
+        typed_per_filter_config={CHAIN_FILTER: Any.pack(found)} if filters else {},
+    )
+
+
+def metadata(pipeline: str, stages: Sequence[Stage] = ()) -> Metadata:
+    """Tells the pipeline of a route, and the names of the stages that are behind it."""
+    names = [Value(string_value=stage.name) for stage in stages]
+    found = {"pipeline": Value(string_value=pipeline)}
+    if names:
+        found["stages"] = Value(list_value=ListValue(values=names))
+    return Metadata(filter_metadata={METADATA: Struct(fields=found)})
+
+
+def _match(chain: Chain) -> RouteMatch:
+    if not chain.variant:
+        return RouteMatch(prefix="/")
+    # Only a front sets it: nobody gets past a front by naming the scope of a chain as a pipeline.
+    by_front = HeaderMatcher(name=PIPELINE_HEADER, string_match=StringMatcher(exact=chain.pipeline))
+    return RouteMatch(prefix="/", headers=[by_front])
+
+
+def _stage_filter(chain: Chain, index: int, cluster: str) -> TypedExtensionConfig:
+    send, skip = ProcessingModeHeaderSendMode.SEND, ProcessingModeHeaderSendMode.SKIP
+    config = ExternalProcessor(
+        grpc_service=_stage_service(chain, index, cluster),
+        processing_mode=ProcessingMode(
+            request_header_mode=send,
+            response_header_mode=skip,
+            request_body_mode=ProcessingModeBodySendMode.FULL_DUPLEX_STREAMED,
+            request_trailer_mode=send,  # full duplex demands it
+        ),
+        # Without it a dead stage would be UNKNOWN, which the gateway's retries do not match.
+        status_on_error=HttpStatus(code=StatusCode.ServiceUnavailable),
+        # No name has a bar: the bootstrap makes labels of this.
+        stat_prefix=f"{chain.pipeline}|{chain.variant}|{index}|{_stat_name(chain.stages[index])}",
+    )
+    return TypedExtensionConfig(name=stage_filter_name(index), typed_config=Any.pack(config))
+
+
+def stage_filter_name(index: int) -> str:
+    """Of the filter of a stage; its filter state has the same."""
+    return f"stage{index}"
+
+
+def _literal(value: str) -> str:
+    return value.replace("%", "%%")  # Envoy reads %…% as a command
+
+
+def _stat_name(stage: Stage) -> str:
+    return stage.name.replace(":", "-").replace(".", "_")
+
+
+def _stage_service(chain: Chain, index: int, cluster: str) -> GrpcService:
+    return GrpcService(
+        envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=cluster),
+        initial_metadata=[
+            HeaderValue(key=k, value=_literal(v)) for k, v in stage_headers(chain, index)
+        ],
+        retry_policy=_again() if chain.retried else None,
+    )
+
+
+def _again() -> RetryPolicy:
+    return RetryPolicy(num_retries=2, retry_on="connect-failure,refused-stream,reset,unavailable")
+
+
+def _connect_again() -> RouteRetryPolicy:
+    # What failed for another reason is for the retry that runs the whole chain.
+    return RouteRetryPolicy(
+        retry_on="connect-failure,refused-stream",
+        num_retries=2,
+        retry_back_off=RetryPolicyRetryBackOff(
+            base_interval=timedelta(milliseconds=20), max_interval=timedelta(milliseconds=200)
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Evaluators of saved models: columns in, columns out. No gRPC, no protobuf, no asyncio."""

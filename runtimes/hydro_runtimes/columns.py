@@ -1,0 +1,377 @@
+"""Named columns of equal length: what evaluators read and write.
+
+A column has one of four forms: `Dense`, `Strings`, `Ragged` or `Sparse`. Each knows how many rows
+it has and can take some of them. Nothing here knows JSON, protobuf or any model. Values are
+immutable: treat every array as read-only.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from collections.abc import ItemsView, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[Any]
+Validity: TypeAlias = npt.NDArray[np.bool_] | None
+"""bool, (rows,): False where the row is null; None where no row is."""
+Rows: TypeAlias = Array | slice
+"""Some rows, in order: indices (int), a mask (bool, one for each row), or a slice."""
+
+
+class DataType(enum.Enum):
+    """The type of an element, named as in hydro.serving.v1.DataType."""
+
+    BOOL = "bool"
+    INT32 = "int32"
+    INT64 = "int64"
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
+    STRING = "string"
+    JSON = "json"
+
+    # Members are singletons; Enum's own hashes the name, in Python, at each look into a table.
+    __hash__ = object.__hash__
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of numpy, little-endian; object for STRING and JSON."""
+        return _DTYPES[self]
+
+
+_DTYPES = {
+    DataType.BOOL: np.dtype(np.bool_),
+    DataType.INT32: np.dtype("<i4"),
+    DataType.INT64: np.dtype("<i8"),
+    DataType.FLOAT32: np.dtype("<f4"),
+    DataType.FLOAT64: np.dtype("<f8"),
+    DataType.STRING: np.dtype(object),
+    DataType.JSON: np.dtype(object),
+}
+_TYPES = {dtype: name for name, dtype in _DTYPES.items() if not dtype.hasobject}
+
+
+@dataclass(slots=True, eq=False)
+class Dense:
+    """A number, a boolean or a tensor of fixed shape in every row.
+
+    Never changed; not frozen, because that doubles what one costs and each stage makes some.
+    """
+
+    values: Array
+    """(rows, *shape), of one of the numeric dtypes of `DataType`."""
+    validity: Validity = None
+
+    @property
+    def rows(self) -> int:
+        return len(self.values)
+
+    @property
+    def type(self) -> DataType:
+        return _TYPES[self.values.dtype]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.values.shape[1:]
+
+    def take(self, rows: Rows) -> Dense:
+        """Some of the rows."""
+        return Dense(self.values[rows], _take(self.validity, rows))
+
+
+class Strings:
+    """A text, or a JSON value as text, in every row.
+
+    Held as Python strings, or as bytes in the layout of BYTES in the Open Inference Protocol
+    (a 4-byte little-endian length, then UTF-8); either is made from the other when first asked
+    for, so that a column that is only passed on is never decoded.
+    """
+
+    __slots__ = ("_packed", "_values", "rows", "type", "validity")
+    shape: tuple[int, ...] = ()
+
+    def __init__(
+        self,
+        values: Sequence[str] | None = None,
+        validity: Validity = None,
+        type: DataType = DataType.STRING,
+        *,
+        packed: bytes | None = None,
+        rows: int | None = None,
+    ) -> None:
+        """From `values` (null rows hold ""), or from `packed` with the number of its rows.
+
+        Raises:
+            ValueError: both or neither are given.
+        """
+        if (values is None) == (packed is None):
+            raise ValueError("want either values or packed")
+        self._values = values
+        self._packed = packed
+        self.validity = validity
+        self.type = type
+        self.rows: int = len(values) if values is not None else rows or 0
+
+    @property
+    def values(self) -> Sequence[str]:
+        """The texts; "" for a null row.
+
+        Raises:
+            ValueError: the packed bytes do not hold as many texts as there are rows, or not UTF-8.
+        """
+        if self._values is None:
+            self._values = unpack(self._packed or b"", self.rows)
+        return self._values
+
+    @property
+    def packed(self) -> bytes:
+        """The texts as bytes; a null row takes a length of 0."""
+        if self._packed is None:
+            self._packed = pack(self._values or ())
+        return self._packed
+
+    def take(self, rows: Rows) -> Strings:
+        """Some of the rows."""
+        values, validity = self.values, _take(self.validity, rows)
+        if isinstance(rows, slice):
+            return Strings(values[rows], validity, self.type)
+        return Strings([values[i] for i in _indices(rows).tolist()], validity, self.type)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ragged:
+    """A list in every row, of any length."""
+
+    offsets: npt.NDArray[np.int64]
+    """int64, (rows + 1,): row i has the elements offsets[i] to offsets[i + 1] (without)."""
+    elements: Dense | Strings
+    """One row an element."""
+    validity: Validity = None
+
+    @property
+    def rows(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def type(self) -> DataType:
+        return self.elements.type
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (-1,)
+
+    def take(self, rows: Rows) -> Ragged:
+        """Some of the rows."""
+        offsets, chosen = _spans(self.offsets, rows)
+        return Ragged(offsets, self.elements.take(chosen), _take(self.validity, rows))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sparse:
+    """A vector of one size in every row, of which only some elements are stored (CSR).
+
+    A dense row among sparse ones stores all its elements, zeros too: some models tell a stored zero
+    from one that is not.
+    """
+
+    size: int
+    offsets: npt.NDArray[np.int64]
+    """int64, (rows + 1,)."""
+    indices: npt.NDArray[np.int32]
+    """int32, ascending within a row."""
+    values: npt.NDArray[np.float64]
+    """float64, parallel to indices."""
+    validity: Validity = None
+
+    @property
+    def rows(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def type(self) -> DataType:
+        return DataType.FLOAT64
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.size,)
+
+    def take(self, rows: Rows) -> Sparse:
+        """Some of the rows."""
+        offsets, chosen = _spans(self.offsets, rows)
+        return Sparse(
+            self.size,
+            offsets,
+            self.indices[chosen],
+            self.values[chosen],
+            _take(self.validity, rows),
+        )
+
+    def dense(self) -> Dense:
+        """The same vectors with every element stored: float64, (rows, size)."""
+        values = np.zeros((self.rows, self.size))
+        values[np.repeat(np.arange(self.rows), np.diff(self.offsets)), self.indices] = self.values
+        return Dense(values, self.validity)
+
+
+Column: TypeAlias = Dense | Strings | Ragged | Sparse
+
+
+class Columns(Mapping[str, Column]):
+    """Columns by name, in order, all of the same number of rows."""
+
+    __slots__ = ("_columns", "rows")
+
+    def __init__(self, columns: Mapping[str, Column], rows: int | None = None) -> None:
+        """Rows need only be given where there is no column.
+
+        Raises:
+            ValueError: the columns differ in their number of rows.
+        """
+        self._columns = dict(columns)
+        for column in self._columns.values():
+            if rows is None:
+                rows = column.rows
+            elif column.rows != rows:
+                sizes = {name: each.rows for name, each in self._columns.items()}
+                raise ValueError(f"columns differ in rows: got {sizes}, want {rows} in each")
+        self.rows: int = rows or 0
+
+    def __getitem__(self, name: str) -> Column:
+        return self._columns[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    # Mapping's own go through __getitem__ for each column: 3 us a frame.
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns
+
+    def items(self) -> ItemsView[str, Column]:
+        return self._columns.items()
+
+    def take(self, rows: Rows) -> Columns:
+        """Some of the rows."""
+        chosen = {name: column.take(rows) for name, column in self.items()}
+        return Columns(chosen, None if chosen else len(_indices(rows, self.rows)))
+
+    def plus(self, columns: Mapping[str, Column]) -> Columns:
+        """These columns and the given ones, which replace those of the same name."""
+        return Columns({**self._columns, **columns}, self.rows)
+
+
+def pack(texts: Sequence[str]) -> bytes:
+    """Texts in the layout of BYTES: for each a 4-byte little-endian length, then UTF-8."""
+    parts: list[bytes] = []
+    for text in texts:
+        data = text.encode()
+        parts.append(_LENGTH.pack(len(data)))
+        parts.append(data)
+    return b"".join(parts)
+
+
+def unpack(packed: bytes, rows: int) -> list[str]:
+    """The inverse of `pack`.
+
+    Raises:
+        ValueError: the bytes do not hold this number of texts exactly, or not UTF-8.
+    """
+    texts: list[str] = []
+    at, end = 0, len(packed)
+    while at + 4 <= end and len(texts) < rows:
+        (length,) = _LENGTH.unpack_from(packed, at)
+        at += 4 + length
+        texts.append(packed[at - length : at].decode())
+    if at != end or len(texts) != rows:
+        raise ValueError(f"packed texts: got {len(texts)} in {end} bytes, want {rows}")
+    return texts
+
+
+_LENGTH = struct.Struct("<I")
+
+
+def _take(validity: Validity, rows: Rows) -> Validity:
+    return None if validity is None else validity[rows]
+
+
+def _indices(rows: Rows, count: int = 0) -> Array:
+    if isinstance(rows, slice):
+        return np.arange(count)[rows]
+    return np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+
+
+def _spans(offsets: npt.NDArray[np.int64], rows: Rows) -> tuple[npt.NDArray[np.int64], Array]:
+    """The offsets of the chosen rows, and the indices of their elements."""
+    indices = _indices(rows, len(offsets) - 1)
+    starts, lengths = offsets[:-1][indices], np.diff(offsets)[indices]
+    taken = np.concatenate(([0], np.cumsum(lengths)))
+    shift = np.repeat(starts - taken[:-1], lengths)
+    return taken, np.arange(taken[-1]) + shift
+
+
+def concat(parts: Sequence[Column]) -> Column:
+    """The rows of several columns of one type, in order.
+
+    Lists of numbers of differing length become `Ragged`.
+
+    Raises:
+        ValueError: the columns do not fit together.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    forms = set(map(type, parts))
+    if forms == {Strings}:
+        return _concat_strings([part for part in parts if isinstance(part, Strings)])
+    if forms == {Sparse}:
+        return _concat_sparse([part for part in parts if isinstance(part, Sparse)])
+    if forms == {Dense} and len({part.shape for part in parts}) == 1:
+        dense = np.concatenate([part.values for part in parts if isinstance(part, Dense)])
+        return Dense(dense, _validities(parts))
+    return _concat_ragged([_ragged(part) for part in parts], _validities(parts))
+
+
+def _concat_strings(parts: Sequence[Strings]) -> Strings:
+    values = [text for part in parts for text in part.values]
+    return Strings(values, _validities(parts), parts[0].type)
+
+
+def _concat_sparse(parts: Sequence[Sparse]) -> Sparse:
+    if len({part.size for part in parts}) > 1:
+        raise ValueError("sparse vectors differ in size")
+    indices = np.concatenate([part.indices for part in parts])
+    values = np.concatenate([part.values for part in parts])
+    return Sparse(parts[0].size, _offsets(parts), indices, values, _validities(parts))
+
+
+def _concat_ragged(parts: Sequence[Ragged], validity: Validity) -> Ragged:
+    elements = concat([part.elements for part in parts])
+    if not isinstance(elements, Dense | Strings):
+        raise ValueError("lists are nested too deeply")
+    return Ragged(_offsets(parts), elements, validity)
+
+
+def _ragged(column: Column) -> Ragged:
+    if isinstance(column, Ragged):
+        return column
+    if not isinstance(column, Dense) or column.values.ndim != 2:
+        raise ValueError(f"got {type(column).__name__} of shape {column.shape}, want lists")
+    rows, length = column.values.shape
+    return Ragged(np.arange(rows + 1) * length, Dense(column.values.ravel()), column.validity)
+
+
+def _offsets(parts: Sequence[Ragged] | Sequence[Sparse]) -> npt.NDArray[np.int64]:
+    lengths = [np.diff(part.offsets) for part in parts]
+    return np.concatenate(([0], np.cumsum(np.concatenate(lengths)))).astype(np.int64)
+
+
+def _validities(parts: Sequence[Column]) -> Validity:
+    if all(part.validity is None for part in parts):
+        return None
+    full = [np.ones(p.rows, np.bool_) if p.validity is None else p.validity for p in parts]
+    return np.concatenate(full)

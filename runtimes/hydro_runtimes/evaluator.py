@@ -1,0 +1,97 @@
+"""What a loaded model is: a signature, and a function from columns to columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from hydro_runtimes.columns import Column, Columns, DataType
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A column as a model declares it."""
+
+    name: str
+    type: DataType
+    shape: tuple[int, ...] = ()
+    """The shape of one row's value: () for a scalar, -1 for a size not known or that varies."""
+    nullable: bool = False
+    """Inputs: a null is let through to the model. Outputs: a null may come out."""
+    optional: bool = False
+    """Inputs: the model runs without this column. Outputs: the column is there only sometimes."""
+    replaces: bool = False
+    """Outputs: the column takes the place of the one of the same name that came in."""
+    nominal: tuple[str, ...] = ()
+    """The names of the values 0, 1, ... of a nominal column; () when not nominal or not known."""
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether values of this shape are as declared."""
+        return shape == self.shape or (
+            len(shape) == len(self.shape)
+            and all(want in (-1, got) for got, want in zip(shape, self.shape, strict=True))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The columns that a model reads and those that it adds."""
+
+    inputs: tuple[Field, ...]
+    outputs: tuple[Field, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A stage of a saved model."""
+
+    name: str
+    """The class, without its package."""
+    uid: str
+    depth: int
+    """How many stages hold it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a row has no answer."""
+
+    reason: str
+    """UPPER_SNAKE; ROW_DROPPED for a row that the model leaves out on purpose."""
+    message: str
+    """For the client: what was got, what was wanted, the way out. Never a traceback."""
+    column: str | None = None
+    stage: str | None = None
+    """The part of the model, such as the uid of a Spark stage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A model's answer to a batch of rows."""
+
+    outputs: Mapping[str, Column]
+    """The columns added or replaced, one row for each row that did not fail, in order."""
+    failures: Mapping[int, Failure] = field(default_factory=dict)
+    """By index of the row in the batch."""
+
+
+class Evaluator(Protocol):
+    """A loaded model. Instances are used by several threads and hold no state of a batch."""
+
+    @property
+    def signature(self) -> Signature:
+        """The columns in and out."""
+        ...
+
+    def evaluate(self, columns: Columns) -> Evaluation:
+        """Answers all rows of the batch.
+
+        `columns` holds at least the inputs that are not optional, with the declared types and
+        shapes (a declared -1 fits any size), and may hold others.
+
+        Raises:
+            Exception: the batch as a whole could not be evaluated. The caller then tries
+                smaller batches to find the rows at fault.
+        """
+        ...

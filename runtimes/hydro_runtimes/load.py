@@ -1,0 +1,123 @@
+"""A model folder to an evaluator, by the folder's format.
+
+spark   metadata/part-*, as Spark ML saves any pipeline, model or transformer; a metadata.json may
+        state the types of inputs that the saved stages do not tell
+skops   one *.skops file and metadata.json
+pickle  one *.pkl, *.pickle or *.joblib file and metadata.json; must be trusted
+python  model.py and metadata.json; must be trusted
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
+
+from hydro_runtimes import metadata
+from hydro_runtimes.errors import InvalidModel
+from hydro_runtimes.evaluator import Evaluator, Part, Signature
+from hydro_runtimes.files import digest
+
+if TYPE_CHECKING:
+    from hydro_runtimes.spark.pipeline import SparkEvaluator
+
+T = TypeVar("T")
+Format: TypeAlias = Literal["spark", "skops", "pickle", "python"]
+
+_WANTED = (
+    "want a saved Spark model (metadata/part-*), model.py, or one file of *.skops, *.pkl, "
+    "*.joblib, each with metadata.json but for Spark"
+)
+
+
+def detect(folder: Path) -> Format:
+    """The format of a model folder, by the names in it.
+
+    Raises:
+        InvalidModel: it is no folder or holds no model; the message names what was found.
+    """
+    try:
+        names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise InvalidModel(folder, f"cannot be read: {error.strerror}") from error
+    if (folder / "metadata").is_dir() and any((folder / "metadata").glob("part-*")):
+        return "spark"
+    if "model.py" in names:
+        return "python"
+    suffixes = {Path(name).suffix for name in names}
+    if ".skops" in suffixes:
+        return "skops"
+    if suffixes & {".pkl", ".pickle", ".joblib"}:
+        return "pickle"
+    found = ", ".join(names[:10]) or "nothing"
+    raise InvalidModel(folder, f"no model here: found {found}; {_WANTED}")
+
+
+def load(folder: Path, trusted: Container[str] = ()) -> Evaluator:
+    """The evaluator of a saved model.
+
+    Args:
+        folder: of the model.
+        trusted: digests (see `files.digest`) of the folders that may run code when loaded.
+
+    Raises:
+        InvalidModel: corrupt, incomplete, or of an unknown format.
+        UnsupportedStage: a Spark stage of a class that is not supported.
+        UntrustedModel: it would run code and its digest is not in `trusted`.
+    """
+    return _LOADERS[detect(folder)](folder, trusted)
+
+
+def described(folder: Path) -> tuple[Signature, tuple[Part, ...]]:
+    """The signature and the stages of a saved model, found without running any code of it.
+
+    Raises:
+        InvalidModel: corrupt, incomplete, or of an unknown format.
+        UnsupportedStage: a Spark stage of a class that is not supported.
+    """
+    if detect(folder) == "spark":
+        model = _spark(folder, ())
+        return model.signature, model.parts
+    return _read(folder, metadata.parse), ()
+
+
+def _read(folder: Path, parse: Callable[[bytes], T]) -> T:
+    try:
+        with (folder / "metadata.json").open("rb") as stream:
+            return parse(stream.read(metadata.MAX_BYTES + 1))
+    except OSError as error:
+        message = f"metadata.json cannot be read ({error.strerror}): want the model's columns in it"
+        raise InvalidModel(folder, message) from error
+    except ValueError as error:
+        raise InvalidModel(folder, str(error)) from error
+
+
+def _spark(folder: Path, trusted: Container[str]) -> SparkEvaluator:
+    from hydro_runtimes.spark import pipeline
+
+    is_stated = (folder / "metadata.json").exists()
+    return pipeline.load(folder, _read(folder, metadata.inputs) if is_stated else ())
+
+
+def _scikit(folder: Path, trusted: Container[str]) -> Evaluator:
+    from hydro_runtimes import scikit
+
+    stated = digest(folder)
+    return scikit.load(folder, _read(folder, metadata.parse), stated in trusted, stated)
+
+
+def _python(folder: Path, trusted: Container[str]) -> Evaluator:
+    from hydro_runtimes import python, scikit
+
+    columns, stated = _read(folder, metadata.parse), digest(folder)
+    if stated not in trusted:
+        raise scikit.untrusted(folder, stated, "'model.py' runs code when it is loaded")
+    return python.load(folder, columns)
+
+
+_LOADERS: dict[Format, Callable[[Path, Container[str]], Evaluator]] = {
+    "spark": _spark,
+    "skops": _scikit,
+    "pickle": _scikit,
+    "python": _python,
+}

@@ -1,0 +1,161 @@
+"""`metadata.json`: the signature of a model that cannot tell it itself. Pure: no files.
+
+    {"model": "iris", "inputs": [{"name": "sepal_length", "type": "float64"}, ...],
+     "outputs": [{"name": "prediction", "type": "string"}]}
+
+A column has `name` and `type` (a value of `DataType`), and may have `shape` (numbers, -1 for a size
+that varies), `nullable`, `optional`, `replaces` and `nominal`, as in `evaluator.Field`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hydro_runtimes.columns import DataType
+from hydro_runtimes.evaluator import Field, Signature
+
+MAX_BYTES = 4 << 20
+_MAX_COLUMNS = 10_000
+_MAX_DIMENSIONS = 8
+_FLAGS = ("nullable", "optional", "replaces")
+_KEYS = {"name", "type", "shape", "nominal", *_FLAGS}
+
+
+def parse(text: str | bytes) -> Signature:
+    """The signature that the text of a metadata.json states.
+
+    Raises:
+        ValueError: with what was got and what is wanted.
+    """
+    return signature(_document(text))
+
+
+def inputs(text: str | bytes) -> tuple[Field, ...]:
+    """The inputs that the text of a metadata.json states, where it need not state outputs.
+
+    Raises:
+        ValueError: with what was got and what is wanted.
+    """
+    return _fields(_document(text), "inputs")
+
+
+def _document(text: str | bytes) -> dict[str, Any]:
+    if len(text) > MAX_BYTES:
+        raise ValueError(f"metadata.json has {len(text)} bytes, want {MAX_BYTES} or fewer")
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"metadata.json is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise ValueError(f"metadata.json is {_kind(document)}, want an object")
+    return document
+
+
+def signature(document: Mapping[str, Any]) -> Signature:
+    """The signature in a parsed metadata.json.
+
+    Raises:
+        ValueError: with what was got and what is wanted.
+    """
+    return Signature(_fields(document, "inputs"), _fields(document, "outputs"))
+
+
+def document(model: str, signature: Signature) -> dict[str, Any]:
+    """The object to write as the metadata.json of a model."""
+    return {
+        "model": model,
+        "inputs": [_entry(field) for field in signature.inputs],
+        "outputs": [_entry(field) for field in signature.outputs],
+    }
+
+
+def _fields(document: Mapping[str, Any], key: str) -> tuple[Field, ...]:
+    entries = document.get(key)
+    if not isinstance(entries, list):
+        raise ValueError(f"'{key}' is {_kind(entries)}, want an array of columns")
+    if not 0 < len(entries) <= _MAX_COLUMNS:
+        raise ValueError(f"'{key}' has {len(entries)} columns, want 1 to {_MAX_COLUMNS}")
+    fields = tuple(_field(f"{key}[{i}]", entry) for i, entry in enumerate(entries))
+    counts = Counter(field.name for field in fields)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise ValueError(f"'{key}' has the column '{twice[0]}' more than once")
+    return fields
+
+
+def _field(where: str, entry: Any) -> Field:
+    if not isinstance(entry, dict):
+        raise ValueError(f"{where} is {_kind(entry)}, want an object with 'name' and 'type'")
+    if unknown := sorted(set(entry) - _KEYS):
+        raise ValueError(f"{where} has '{unknown[0]}', want only {', '.join(sorted(_KEYS))}")
+    name = entry.get("name")
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"{where}.name is {_kind(name)}, want a text that is not empty")
+    return Field(
+        name,
+        _type(where, entry.get("type")),
+        _shape(where, entry.get("shape", [])),
+        nominal=_nominal(where, entry.get("nominal", [])),
+        **{flag: _flag(f"{where}.{flag}", entry.get(flag, False)) for flag in _FLAGS},
+    )
+
+
+def _type(where: str, value: Any) -> DataType:
+    try:
+        return DataType(value)
+    except ValueError:
+        wanted = ", ".join(kind.value for kind in DataType)
+        raise ValueError(f"{where}.type is {json.dumps(value)}, want one of {wanted}") from None
+
+
+def _shape(where: str, value: Any) -> tuple[int, ...]:
+    if (
+        not isinstance(value, list)
+        or len(value) > _MAX_DIMENSIONS
+        or not all(type(size) is int and -1 <= size < 2**31 for size in value)
+    ):
+        raise ValueError(
+            f"{where}.shape is {_text(value)}, want an array of sizes, -1 if it varies"
+        )
+    return tuple(value)
+
+
+def _nominal(where: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise ValueError(f"{where}.nominal is {_text(value)}, want an array of texts")
+    return tuple(value)
+
+
+def _flag(where: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{where} is {_text(value)}, want true or false")
+    return value
+
+
+def _entry(field: Field) -> dict[str, Any]:
+    entry: dict[str, Any] = {"name": field.name, "type": field.type.value}
+    if field.shape:
+        entry["shape"] = list(field.shape)
+    if field.nominal:
+        entry["nominal"] = list(field.nominal)
+    return entry | {flag: True for flag in _FLAGS if getattr(field, flag)}
+
+
+def _text(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case None:
+            return "missing or null"
+        case str():
+            return "a text" if value else "an empty text"
+        case Mapping():
+            return "an object"
+        case Sequence():
+            return "an array"
+    return _text(value)

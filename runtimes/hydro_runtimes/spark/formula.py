@@ -1,0 +1,89 @@
+"""RFormula: a pipeline of its own, and the label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from hydro_runtimes.spark.batch import Batch, Where
+from hydro_runtimes.spark.registry import Stage, load_stage
+from hydro_runtimes.spark.saved import Saved
+from hydro_runtimes.spark.schema import NUMBER, Schema, Slot
+from hydro_runtimes.spark.vectors import scalar
+
+
+@dataclass(frozen=True)
+class RFormulaModel:
+    """Runs the pipeline that the formula was resolved to; a numeric label is copied if it is there.
+
+    Source: org.apache.spark.ml.feature.RFormulaModel, 4.3.0.
+    """
+
+    pipeline: Stage
+    label: Where
+    output: str
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> RFormulaModel:
+        pipeline = load_stage(saved.child("pipelineModel"), schema, f"the model of '{saved.uid}'")
+        name, output = saved.table().value("label"), saved.text("labelCol", "label")
+        if not isinstance(name, str):
+            raise saved.invalid("has no label")
+        if name and output not in schema.columns:
+            schema.maybe(name, NUMBER)
+            schema.add(output, NUMBER, source=name)
+        return cls(pipeline, Where(saved.uid, name), output)
+
+    def transform(self, batch: Batch) -> Batch:
+        batch = self.pipeline.transform(batch)
+        if self.output in batch.columns or self.label.column not in batch.columns:
+            return batch
+        return batch.plus({self.output: scalar(batch, self.label)})
+
+
+@dataclass(frozen=True)
+class VectorAttributeRewriter:
+    """Renames elements of a vector; the values stay.
+
+    Source: org.apache.spark.ml.feature.VectorAttributeRewriter, 4.3.0.
+    """
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> VectorAttributeRewriter:
+        table = saved.table()
+        column, prefixes = table.value("vectorCol"), table.value("prefixesToRewrite")
+        if not isinstance(column, str) or not isinstance(prefixes, list):
+            raise table.invalid("has no column or no prefixes")
+        known = schema.columns.get(column)
+        if known is not None and known.slots is not None:
+            slots = tuple(_renamed(slot, dict(prefixes)) for slot in known.slots)
+            schema.columns[column] = replace(known, slots=slots)
+        return cls()
+
+    def transform(self, batch: Batch) -> Batch:
+        return batch
+
+
+@dataclass(frozen=True)
+class ColumnPruner:
+    """Takes columns away.
+
+    Source: org.apache.spark.ml.feature.ColumnPruner, 4.3.0.
+    """
+
+    pruned: frozenset[str]
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> ColumnPruner:
+        pruned = saved.table().strings("columnsToPrune")
+        schema.drop(pruned)
+        return cls(frozenset(pruned))
+
+    def transform(self, batch: Batch) -> Batch:
+        return batch.only([name for name in batch.columns if name not in self.pruned])
+
+
+def _renamed(slot: Slot, prefixes: dict[str, str]) -> Slot:
+    for prefix, new in prefixes.items():
+        if slot.name is not None and slot.name.startswith(prefix):
+            return replace(slot, name=new + slot.name.removeprefix(prefix))
+    return slot

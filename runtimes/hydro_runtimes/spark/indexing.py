@@ -1,0 +1,147 @@
+"""Labels to numbers and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hydro_runtimes.columns import Array, Dense, Strings
+from hydro_runtimes.spark import java
+from hydro_runtimes.spark.batch import Batch, Where
+from hydro_runtimes.spark.saved import Saved
+from hydro_runtimes.spark.schema import LABEL, NUMBER, TEXT, Known, Schema
+from hydro_runtimes.spark.vectors import numbers
+from hydro_runtimes.spark.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class StringIndexerModel:
+    """The index of a label; a number is looked up by Java's text of it.
+
+    A column that is not there is left out, as a label at scoring.
+
+    Source: org.apache.spark.ml.feature.StringIndexerModel, 4.3.0.
+    """
+
+    inputs: tuple[Where, ...]
+    outputs: tuple[str, ...]
+    labels: tuple[Vocabulary, ...]
+    invalid: str
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> StringIndexerModel:
+        inputs = saved.columns("inputCol", "inputCols")
+        outputs = saved.columns("outputCol", "outputCols")
+        labels = _labels(saved)
+        invalid = saved.text("handleInvalid", "error")
+        if not len(inputs) == len(outputs) == len(labels):
+            raise saved.invalid("differs in its numbers of input columns, output columns, labels")
+        for name, output, values in zip(inputs, outputs, labels, strict=True):
+            schema.maybe(name, _label_type(values))
+            known = (*values, "__unknown") if invalid == "keep" else values
+            schema.add(output, Known(NUMBER.type, nominal=known, values=len(known)), source=name)
+        wheres = tuple(Where(saved.uid, name) for name in inputs)
+        return cls(wheres, outputs, tuple(map(Vocabulary, labels)), invalid)
+
+    def transform(self, batch: Batch) -> Batch:
+        for where, output, known in zip(self.inputs, self.outputs, self.labels, strict=True):
+            if where.column in batch.columns:
+                batch = self._index(batch, where, output, known)
+        return batch
+
+    def _index(self, batch: Batch, where: Where, output: str, known: Vocabulary) -> Batch:
+        labels = java.texts(where, batch.columns[where.column])
+        codes = known.places(labels).astype(np.float64)
+        if self.invalid == "keep":
+            codes[codes < 0] = len(known)
+        if not (codes < 0).any():
+            return batch.plus({output: Dense(codes)})
+        failures = {}
+        for row in np.flatnonzero(codes < 0).tolist():
+            got = "null" if labels[row] is None else f"the unseen label '{labels[row]}'"
+            failures[row] = where.refuse(f"got {got}", self.invalid == "skip")
+        return batch.plus({output: Dense(codes)}).without(failures)
+
+
+@dataclass(frozen=True)
+class IndexToString:
+    """The label of an index, truncated to a whole number; labels of the param, or the column's.
+
+    Source: org.apache.spark.ml.feature.IndexToString, 4.3.0.
+    """
+
+    input: Where
+    output: str
+    labels: tuple[str, ...]
+    known: dict[float, str]
+    """By index."""
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> IndexToString:
+        where, output = Where(saved.uid, saved.text("inputCol")), saved.text("outputCol")
+        known = schema.want(saved, where.column, NUMBER)
+        labels = saved.texts("labels", ()) or known.nominal
+        if not labels:
+            raise saved.invalid(f"has no labels, and column '{where.column}' brings none")
+        schema.add(output, TEXT)
+        by_index = {float(index): label for index, label in enumerate(labels)}
+        return cls(where, output, labels, by_index)
+
+    def transform(self, batch: Batch) -> Batch:
+        batch, values = numbers(batch, self.input)
+        try:
+            labels = [self.known[value] for value in values.tolist()]
+        except KeyError:
+            return self._truncated(batch, values)
+        return batch.plus({self.output: Strings(labels)})
+
+    def _truncated(self, batch: Batch, values: Array) -> Batch:
+        """As (int) of Java: towards 0, NaN to 0."""
+        whole = np.trunc(np.where(np.isnan(values), 0.0, values))
+        found = [self.known.get(value) for value in whole.tolist()]
+        wanted = f"want 0 to {len(self.labels) - 1}"
+        failures = {
+            row: self.input.invalid(f"got the unseen index {whole[row]:.0f}, {wanted}")
+            for row, label in enumerate(found)
+            if label is None
+        }
+        labels = [label for label in found if label is not None]
+        return batch.without(failures).plus({self.output: Strings(labels)})
+
+
+def _labels(saved: Saved) -> list[tuple[str, ...]]:
+    """One list for each column; before 3.0, the list of the only column."""
+    table = saved.table()
+    many = table.has("labelsArray")
+    lists = table.value("labelsArray") if many else [table.value("labels")]
+    if not isinstance(lists, list) or not all(
+        isinstance(labels, list) and all(isinstance(label, str) for label in labels)
+        for labels in lists
+    ):
+        raise table.invalid("labels are no lists of texts")
+    return [tuple(labels) for labels in lists]
+
+
+def _label_type(labels: tuple[str, ...]) -> Known:
+    """Numbers where all labels are texts of doubles; not known where they may be of whole ones."""
+    if labels and all(_is_double(label) for label in labels):
+        return NUMBER
+    return LABEL if labels and all(_is_value(label) for label in labels) else TEXT
+
+
+def _is_double(label: str) -> bool:
+    try:
+        return java.decimal(repr(float(label))) == label
+    except ValueError:
+        return False
+
+
+def _is_value(label: str) -> bool:
+    if label in ("true", "false"):
+        return True
+    try:
+        float(label)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,119 @@
+"""Products of columns.
+
+Source: org.apache.spark.ml.feature.Interaction, 4.3.0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hydro_runtimes.columns import Array, Dense, Ragged, Sparse
+from hydro_runtimes.evaluator import Failure
+from hydro_runtimes.spark.batch import Batch, Where
+from hydro_runtimes.spark.saved import Saved
+from hydro_runtimes.spark.schema import NUMERIC, Known, Schema, vector
+from hydro_runtimes.spark.vectors import present, stored
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """All products of one element of each column; the last column varies fastest.
+
+    A nominal column or element is first one vector with 1 at its value.
+
+    Source: org.apache.spark.ml.feature.Interaction, 4.3.0.
+    """
+
+    inputs: tuple[Where, ...]
+    values: tuple[tuple[int | None, ...] | None, ...]
+    """Of each column, the number of values of each element; None for a number, or all numbers."""
+    output: str
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> Interaction:
+        inputs = tuple(Where(saved.uid, name) for name in saved.texts("inputCols"))
+        known = [_known(saved, schema, where.column) for where in inputs]
+        values, output = tuple(map(_values, known)), saved.text("outputCol")
+        size: int | None = 1
+        for one, counts in zip(known, values, strict=True):
+            width = _width(one, counts)
+            size = None if size is None or width is None else size * width
+        schema.add(output, vector(size))
+        return cls(inputs, values, output)
+
+    def transform(self, batch: Batch) -> Batch:
+        for where, counts in zip(self.inputs, self.values, strict=True):
+            batch = present(batch, where)
+            batch = batch.without(_bad_values(batch, where, counts))
+        product, there = np.ones((batch.rows, 1)), np.ones((batch.rows, 1), dtype=bool)
+        for where, counts in reversed(tuple(zip(self.inputs, self.values, strict=True))):
+            encoded, is_stored = _encoded(batch, where, counts)
+            made = encoded[:, :, None] * product[:, None, :]
+            both = is_stored[:, :, None] & there[:, None, :]
+            flat = (batch.rows, made.shape[1] * made.shape[2])
+            product, there = np.where(both, made, 0.0).reshape(flat), both.reshape(flat)
+        return batch.plus({self.output: Dense(product)})
+
+
+def _known(saved: Saved, schema: Schema, name: str) -> Known:
+    """Spark needs the attributes of vectors here, so what one is assembled from are numbers."""
+    schema.want(saved, name, NUMERIC)
+    return schema.settle(saved, name)
+
+
+def _values(known: Known) -> tuple[int | None, ...] | None:
+    """None for what is multiplied as it is: numbers, and indices that have a single value."""
+    given = (known.values,) if not known.shape else tuple(slot.values for slot in known.slots or ())
+    counts = tuple(count if count is not None and count > 1 else None for count in given)
+    return counts if any(counts) else None
+
+
+def _width(known: Known, counts: tuple[int | None, ...] | None) -> int | None:
+    if counts is not None:
+        return sum(count or 1 for count in counts)
+    if known.type is NUMERIC.type:
+        return None
+    return known.size if known.shape else 1
+
+
+def _elements(batch: Batch, where: Where) -> Array:
+    column = batch.columns[where.column]
+    if isinstance(column, Dense) and column.values.ndim == 1:
+        return column.values.astype(np.float64)[:, None]
+    if isinstance(column, Ragged) or not isinstance(column, Dense | Sparse):
+        raise where.wrong(column, "a number or a vector of one size")
+    return stored(column).astype(np.float64)
+
+
+def _bad_values(
+    batch: Batch, where: Where, counts: tuple[int | None, ...] | None
+) -> dict[int, Failure]:
+    failures: dict[int, Failure] = {}
+    for element, count in enumerate(counts or ()):
+        if count is None:
+            continue
+        values = _elements(batch, where)[:, element]
+        known = (values >= 0) & (values < count) & (values == np.floor(values))
+        for row in np.flatnonzero(~known).tolist():
+            wanted = f"want a whole number from 0 to {count - 1}"
+            failures.setdefault(row, where.invalid(f"got {values[row]}, {wanted}"))
+    return failures
+
+
+def _encoded(
+    batch: Batch, where: Where, counts: tuple[int | None, ...] | None
+) -> tuple[Array, Array]:
+    """The elements with nominal ones spread, and which of them Spark multiplies at all."""
+    values = _elements(batch, where)
+    if counts is None:
+        is_number = not batch.columns[where.column].shape
+        return values, np.ones_like(values, dtype=bool) if is_number else values != 0
+    parts, present_parts = [], []
+    for element, count in enumerate(counts):
+        column = values[:, element : element + 1]
+        made = column if count is None else (column == np.arange(count)).astype(np.float64)
+        parts.append(made)
+        present_parts.append(made != 0)
+    return np.concatenate(parts, axis=1), np.concatenate(present_parts, axis=1)

@@ -1,0 +1,66 @@
+"""A folder that Spark saved as an evaluator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hydro_runtimes.columns import Columns, DataType
+from hydro_runtimes.evaluator import Evaluation, Field, Part, Signature
+from hydro_runtimes.spark import inputs
+from hydro_runtimes.spark.batch import Batch, WrongColumn
+from hydro_runtimes.spark.registry import Stage, load_stage
+from hydro_runtimes.spark.saved import open_stage
+from hydro_runtimes.spark.schema import Known, Reading, Schema
+
+
+@dataclass(frozen=True, slots=True)
+class SparkEvaluator:
+    """A loaded pipeline, model or transformer."""
+
+    signature: Signature
+    stage: Stage
+    readings: Mapping[str, Reading]
+    """By name, how inputs of any type are read."""
+    parts: tuple[Part, ...]
+    """Its stages in the order of evaluation, it before those that it holds."""
+
+    def evaluate(self, columns: Columns) -> Evaluation:
+        """As `Evaluator.evaluate`."""
+        try:
+            batch = self._transform(columns)
+        except WrongColumn as error:
+            return Evaluation({}, dict.fromkeys(range(columns.rows), error.failure))
+        outputs = {
+            field.name: batch.columns[field.name]
+            for field in self.signature.outputs
+            if field.name in batch.columns
+        }
+        return Evaluation(outputs, batch.failures or {})
+
+    @np.errstate(all="ignore")  # a third of what the with statement costs
+    def _transform(self, columns: Columns) -> Batch:
+        return self.stage.transform(inputs.accept(columns, self.signature.inputs, self.readings))
+
+
+def load(folder: Path, stated: Sequence[Field] = ()) -> SparkEvaluator:
+    """The evaluator of a folder that Spark saved.
+
+    Args:
+        folder: of the model.
+        stated: columns whose types are known from elsewhere; those that no stage reads count for
+            nothing.
+
+    Raises:
+        InvalidModel: it is not as Spark writes it, or the pipeline cannot work.
+        UnsupportedStage: a stage is of a class that is not supported.
+    """
+    typed = [field for field in stated if field.type is not DataType.JSON]
+    schema = Schema({field.name: Known(field.type, field.shape) for field in typed})
+    with np.errstate(all="ignore"):
+        stage = load_stage(open_stage(folder), schema, "the model")
+    readings = {name: known.reading for name, known in schema.inputs.items()}
+    return SparkEvaluator(schema.signature(), stage, readings, tuple(schema.parts))

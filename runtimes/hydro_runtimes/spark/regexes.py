@@ -1,0 +1,238 @@
+r"""Regular expressions of Java for the module `regex`.
+
+What differs is rewritten: in Java \w \d \s and the POSIX classes are ASCII, `.` stops at more line
+ends, and sets may be nested and intersected, as in version 1 of `regex`.
+
+Source: java.util.regex.Pattern, JDK 17.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import regex
+
+_LINE_ENDS = r"\n\r\x85\u2028\u2029"
+_SETS = {
+    "w": "a-zA-Z0-9_",
+    "d": "0-9",
+    "s": r" \t\n\x0B\f\r",
+    "h": r" \t\xA0\u1680\u180e\u2000-\u200a\u202f\u205f\u3000",
+    "v": r"\n\x0B\f\r\x85\u2028\u2029",
+}
+_POSIX = {
+    "Lower": "a-z",
+    "Upper": "A-Z",
+    "ASCII": r"\x00-\x7F",
+    "Alpha": "a-zA-Z",
+    "Digit": "0-9",
+    "Alnum": "a-zA-Z0-9",
+    "Punct": r"!-/:-@\[-`{-~",
+    "Graph": "!-~",
+    "Print": " -~",
+    "Blank": r" \t",
+    "Cntrl": r"\x00-\x1F\x7F",
+    "XDigit": "0-9a-fA-F",
+    "Space": r" \t\n\x0B\f\r",
+    "javaLowerCase": r"\p{Lowercase}",
+    "javaUpperCase": r"\p{Uppercase}",
+    "IsLetter": r"\p{L}",
+    "IsDigit": r"\p{Nd}",
+    "IsPunctuation": r"\p{P}",
+    "IsControl": r"\p{Cc}",
+    "IsTitlecase": r"\p{Lt}",
+    "javaLetter": r"\p{L}",
+    "javaLetterOrDigit": r"\p{L}\p{Nd}",
+    "javaDigit": r"\p{Nd}",
+    "javaAlphabetic": r"\p{Alphabetic}",
+    "javaSpaceChar": r"\p{Z}",
+    "javaTitleCase": r"\p{Lt}",
+    "javaWhitespace": r"\p{Zs}\p{Zl}\p{Zp}\t\n\x0B\f\r\x1C-\x1F--[\xA0\u2007\u202F]",
+}
+_WORD = r"[\p{L}\p{Nd}_]"
+"""What counts as a word beside `\b`, as in JDK 17; JDK 19 made it ASCII."""
+_MARKED = r"[\p{L}\p{Nd}]\p{Mn}+"
+"""A mark counts as a word where it stands on one."""
+_BEFORE = f"{_WORD}|{_MARKED}"
+_AFTER = rf"{_WORD}|\p{{Mn}}(?<={_MARKED})"
+_BOUNDARY = f"(?:(?<={_BEFORE})(?!{_AFTER})|(?<!{_BEFORE})(?={_AFTER}))"
+_INSIDE = f"(?:(?<={_BEFORE})(?={_AFTER})|(?<!{_BEFORE})(?!{_AFTER}))"
+_UNICODE_SETS = {
+    "w": r"\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}",
+    "d": r"\p{Nd}",
+    "s": r"\p{White_Space}",
+}
+"""With the flag U."""
+_FLAGS = regex.compile(r"\(\?([idmsuxU]*)(?:-([idmsuxU]+))?([):])")
+_LINE_START = r"(?:(?<![\s\S])|(?<=[\n\x85\u2028\u2029]|\r(?!\n)))(?=[\s\S])"
+_LINE_END = r"(?:(?=[\r\x85\u2028\u2029])|(?<!\r)(?=\n)|\Z)"
+_ESCAPES = {
+    "b": _BOUNDARY,
+    "B": _INSIDE,
+    "R": rf"(?>\r\n|[{_LINE_ENDS}\x0B\f])",
+    "z": r"\Z",
+    "Z": rf"(?=(?:\r\n|[{_LINE_ENDS}])?\Z)",
+    "e": r"\x1B",
+    "a": r"\x07",
+}
+
+
+def compile_java(pattern: str) -> Any:
+    """A pattern of Java, compiled for `finditer`.
+
+    Raises:
+        ValueError: it is no valid pattern, or uses what has no counterpart.
+    """
+    try:
+        return regex.compile(_translate(pattern), regex.VERSION1)
+    except (regex.error, RecursionError, KeyError) as error:
+        raise ValueError(f"'{pattern[:100]}' cannot be used: {error}") from error
+
+
+def matches(pattern: Any, text: str) -> Sequence[Any]:
+    """As Matcher.find of Java: after a match of nothing, the next one starts a character later."""
+    found = list(pattern.finditer(text))
+    if all(match.end() > match.start() for match in found):
+        return found
+    found, at = [], 0
+    while at <= len(text) and (match := pattern.search(text, at)) is not None:
+        found.append(match)
+        at = match.end() + (match.end() == match.start())
+    return found
+
+
+def split(pattern: Any, text: str) -> list[str]:
+    """As Pattern.split: empty texts stay but for those at the end."""
+    parts: list[str] = []
+    start = 0
+    for match in matches(pattern, text):
+        if match.end() == 0:
+            continue
+        parts.append(text[start : match.start()])
+        start = match.end()
+    if not parts:
+        return [text]
+    parts.append(text[start:])
+    while parts and not parts[-1]:
+        parts.pop()
+    return parts
+
+
+def _translate(pattern: str) -> str:
+    out: list[str] = []
+    scopes = [frozenset[str]()]
+    depth = at = 0
+    while at < len(pattern):
+        char = pattern[at]
+        if char == "\\":
+            text, at = _escape(pattern, at + 1, depth > 0, scopes[-1])
+            out.append(text)
+            continue
+        if not depth and (found := _FLAGS.match(pattern, at)) is not None:
+            out.append(_scope(scopes, *found.groups(default="")))
+            at = found.end()
+            continue
+        at += 1
+        if char == "[":
+            depth += 1
+            out.append("[")
+            if pattern.startswith("^", at):
+                out.append("^")
+                at += 1
+            if pattern.startswith("]", at):
+                out.append(r"\]")
+                at += 1
+        elif char == "]" and depth:
+            depth -= 1
+            out.append("]")
+        elif depth:
+            out.append(f"\\{char}" if _is_operator(pattern, at - 1) else char)
+        else:
+            if char == "(":
+                scopes.append(scopes[-1])
+            elif char == ")" and len(scopes) > 1:
+                scopes.pop()
+            out.append(_outside(char, scopes[-1]))
+    return "".join(out)
+
+
+def _scope(scopes: list[frozenset[str]], on: str, off: str, end: str) -> str:
+    """Takes in flags, for the rest of the group or one of their own; i and x stay in the text."""
+    flags = (scopes[-1] | set(on)) - set(off)
+    if end == ":":
+        scopes.append(flags)
+    else:
+        scopes[-1] = flags
+    added = "".join(flag for flag in "ix" if flag in on)
+    taken = "".join(flag for flag in "ix" if flag in off)
+    if added or taken:
+        return f"(?{added}{'-' if taken else ''}{taken}{end}"
+    return "(?:" if end == ":" else ""
+
+
+def _is_operator(pattern: str, at: int) -> bool:
+    """Whether `regex` would read a doubled character in a set as an operator that Java lacks."""
+    char = pattern[at]
+    return char in "|~-" and char in (pattern[at + 1 : at + 2], pattern[at - 1 : at])
+
+
+def _outside(char: str, flags: frozenset[str]) -> str:
+    match char:
+        case ".":
+            return r"[\s\S]" if "s" in flags else r"[^\n]" if "d" in flags else f"[^{_LINE_ENDS}]"
+        case "$":
+            return _LINE_END if "m" in flags else _ESCAPES["Z"]
+        case "^":
+            return _LINE_START if "m" in flags else char
+    return char
+
+
+def _escape(pattern: str, at: int, in_set: bool, flags: frozenset[str]) -> tuple[str, int]:
+    """What follows a backslash at `at - 1`: its translation, and where to go on."""
+    char = pattern[at : at + 1]
+    if not char:
+        raise ValueError("pattern ends in a backslash")
+    if char == "Q":
+        end = pattern.find(r"\E", at)
+        quoted = pattern[at + 1 : end if end >= 0 else len(pattern)]
+        return regex.escape(quoted, special_only=False), end + 2 if end >= 0 else len(pattern)
+    if char.lower() in _SETS:
+        sets = _SETS | _UNICODE_SETS if "U" in flags else _SETS
+        return _set(sets[char.lower()], char.isupper(), in_set), at + 1
+    if char == "c" and at + 1 < len(pattern):
+        return f"\\x{ord(pattern[at + 1]) ^ 64:02X}", at + 2
+    if char == "k" and pattern.startswith("<", at + 1):
+        end = pattern.index(">", at)
+        return f"(?P={pattern[at + 2 : end]})", end + 1
+    if char in "pP":
+        return _property(pattern, at, in_set)
+    if char in _ESCAPES:
+        return _ESCAPES[char], at + 1
+    if char == "0":
+        digits = regex.match(r"[0-3]?[0-7]{1,2}", pattern[at + 1 :])
+        if digits is None:
+            raise ValueError(r"\0 needs octal digits")
+        return f"\\x{int(digits.group(), 8):02X}", at + 1 + digits.end()
+    if char == "x" and pattern.startswith("{", at + 1):
+        end = pattern.index("}", at)
+        return f"\\U{int(pattern[at + 2 : end], 16):08X}", end + 1
+    return f"\\{char}", at + 1
+
+
+def _property(pattern: str, at: int, in_set: bool) -> tuple[str, int]:
+    if pattern.startswith("{", at + 1):
+        end = pattern.index("}", at)
+        name, after = pattern[at + 2 : end], end + 1
+    else:
+        name, after = pattern[at + 1 : at + 2], at + 2
+    negated = pattern[at] == "P"
+    if name in _POSIX:
+        return _set(_POSIX[name], negated, in_set), after
+    return f"\\{pattern[at]}{{{name}}}", after
+
+
+def _set(content: str, negated: bool, in_set: bool) -> str:
+    if negated:
+        return f"[^{content}]"
+    return content if in_set and "--" not in content else f"[{content}]"

@@ -1,0 +1,284 @@
+"""What is known of the columns while a pipeline is loaded: its signature grows from this.
+
+Spark keeps attributes (names of values, sizes and names of a vector's elements) in the metadata of
+columns and does not save them; they are derived again, stage by stage.
+
+Source: org.apache.spark.ml.attribute.{Attribute, AttributeGroup}, 4.3.0.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from hydro_runtimes.columns import DataType
+from hydro_runtimes.evaluator import Field, Part, Signature
+from hydro_runtimes.spark.batch import Where
+from hydro_runtimes.spark.saved import Saved
+
+NUMBERS = (DataType.FLOAT64, DataType.FLOAT32, DataType.INT32, DataType.INT64, DataType.BOOL)
+ANY = DataType.JSON
+"""The type of a column whose type the saved pipeline does not tell: it may be any."""
+
+
+class Reading(enum.Enum):
+    """How stages read a column that may be of any type."""
+
+    ANY = "any"
+    NUMBERS = "numbers"
+    """Numbers, booleans or vectors of them."""
+    LABEL = "label"
+    """The text of any scalar."""
+
+
+MAX_NAMES = 1000
+"""The most names of values that a signature tells."""
+MAX_SLOTS = 1 << 20
+"""The most elements of a vector of which names are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """An element of a vector, as AttributeGroup has it."""
+
+    name: str | None = None
+    values: int | None = None
+    """The number of values of a nominal element; None where it is numeric."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A column at one point of the pipeline."""
+
+    type: DataType
+    shape: tuple[int, ...] = ()
+    nominal: tuple[str, ...] = ()
+    """The names of the values of a nominal scalar."""
+    slots: tuple[Slot, ...] | None = None
+    """The elements of a vector, where they have attributes."""
+    values: int | None = None
+    """The number of values of a nominal scalar."""
+    reading: Reading = Reading.ANY
+    """Where the type is not known."""
+    parts: tuple[str, ...] = ()
+    """The columns that a vector is assembled from, where some may be numbers or vectors."""
+
+    @property
+    def size(self) -> int | None:
+        """The size of a vector; None where it is not known, or where this is no vector."""
+        return self.shape[0] if len(self.shape) == 1 and self.shape[0] >= 0 else None
+
+    @property
+    def is_vector(self) -> bool:
+        return len(self.shape) == 1 and self.type is DataType.FLOAT64
+
+
+NUMBER = Known(DataType.FLOAT64)
+TEXT = Known(DataType.STRING)
+TEXTS = Known(DataType.STRING, (-1,))
+UNKNOWN = Known(ANY)
+NUMERIC = Known(ANY, reading=Reading.NUMBERS)
+LABEL = Known(ANY, reading=Reading.LABEL)
+
+
+def vector(size: int | None, slots: tuple[Slot, ...] | None = None) -> Known:
+    """A vector of this size; None where it is not known."""
+    return Known(DataType.FLOAT64, (-1 if size is None else size,), slots=slots)
+
+
+@dataclass
+class Schema:
+    """The columns as they are after the stages loaded so far."""
+
+    stated: Mapping[str, Known] = field(default_factory=dict)
+    """What is known beforehand of columns that may come in."""
+    inputs: dict[str, Known] = field(default_factory=dict)
+    """What the pipeline reads from outside."""
+    columns: dict[str, Known] = field(default_factory=dict)
+    made: dict[str, bool] = field(default_factory=dict)
+    """The columns that stages added, in order; True where it may be missing."""
+    parts: list[Part] = field(default_factory=list)
+    """All stages loaded so far, those that hold others before them; shared by copies."""
+    _closed: bool = False
+    _optional: set[str] = field(default_factory=set)
+    _sources: dict[str, str] = field(default_factory=dict)
+    """For a column that may be missing: the optional input that it is made from."""
+
+    def want(self, stage: Saved, name: str, wanted: Known) -> Known:
+        """What is known of a column that a stage reads; an input if no stage made it.
+
+        Raises:
+            InvalidModel: an earlier stage makes it, or needs it, as something else.
+        """
+        self._require(name)
+        known = self.columns.get(name)
+        if known is None and self._closed:
+            raise stage.invalid(f"column '{name}' was left out by an earlier SELECT")
+        known = known or self.stated.get(name)
+        if known is None:
+            merged = wanted
+        elif (merged_or_none := _merge(known, wanted)) is not None:
+            merged = merged_or_none
+        else:
+            raise stage.invalid(f"column '{name}' is {_text(known)}, want {_text(wanted)}")
+        self.columns[name] = merged
+        if name not in self.made:
+            self.inputs[name] = merged
+        return merged
+
+    def features(self, stage: Saved, size: int) -> Where:
+        """The column of vectors of this size that a model reads, named by featuresCol."""
+        where = Where(stage.uid, stage.text("featuresCol", "features"))
+        self.want(stage, where.column, vector(size))
+        return where
+
+    def predicted(self, stage: Saved, known: Known | None = None) -> str:
+        """The name of the prediction column, added if it is wanted (not "")."""
+        name = stage.text("predictionCol", "prediction")
+        if name:
+            self.add(name, known or NUMBER)
+        return name
+
+    def maybe(self, name: str, wanted: Known) -> Known:
+        """As `want` for a column that a stage runs without."""
+        known = self.columns.get(name)
+        if known is not None:
+            return known
+        self._optional.add(name)
+        self.columns[name] = self.inputs[name] = self.stated.get(name, wanted)
+        return self.columns[name]
+
+    def settle(self, stage: Saved, name: str) -> Known:
+        """Takes the parts of an assembled vector of which nothing is known for numbers.
+
+        An element that is asked for by the name of a column can only be a number.
+        """
+        known = self.columns[name]
+        slots: list[Slot] = []
+        for part in known.parts:
+            if self.columns[part].type is ANY:
+                self.want(stage, part, NUMBER)
+            slots += slots_of(part, self.columns[part])
+        if known.parts:
+            self.columns[name] = vector(len(slots), tuple(slots))
+        return self.columns[name]
+
+    def hint(self, name: str, size: int) -> None:
+        """The size of the vectors in a column, which may hold others if it is an input."""
+        self.columns[name] = replace(self.columns[name], shape=(size,))
+
+    def is_optional(self, name: str) -> bool:
+        """Whether the column may be missing when the pipeline runs."""
+        return name in self._optional or name in self._sources
+
+    def add(self, name: str, known: Known, source: str | None = None) -> None:
+        """A column that a stage makes; `source` where it is left out with that column."""
+        optional = source is not None and self.is_optional(source)
+        self._sources.pop(name, None)
+        if optional and source is not None:
+            self._sources[name] = self._sources.get(source, source)
+        self.made[name] = optional
+        self.columns[name] = known
+
+    def copy(self) -> Schema:
+        """A schema to try a stage on."""
+        return Schema(
+            self.stated,
+            dict(self.inputs),
+            dict(self.columns),
+            dict(self.made),
+            self.parts,
+            self._closed,
+            set(self._optional),
+            dict(self._sources),
+        )
+
+    def read(self, other: Schema) -> None:
+        """Takes over what a copy learned of the columns that are read, not what it makes."""
+        self.inputs = other.inputs
+        self._optional, self._sources = other._optional, other._sources
+        read = other.inputs.keys() | self.columns.keys()
+        self.columns = {name: other.columns[name] for name in other.columns if name in read}
+
+    def close(self, names: Iterable[str]) -> None:
+        """Only the columns of these names remain; what else came in cannot be read any more."""
+        kept = set(names)
+        self.drop([name for name in self.columns if name not in kept])
+        self._closed = True
+
+    def drop(self, names: Sequence[str]) -> None:
+        """Columns that a stage takes away."""
+        for name in names:
+            self.made.pop(name, None)
+            self.columns.pop(name, None)
+
+    def signature(self) -> Signature:
+        """The inputs in the order in which they are first read, the outputs as they are made."""
+        inputs = tuple(
+            Field(name, known.type, known.shape, nullable=True, optional=name in self._optional)
+            for name, known in self.inputs.items()
+        )
+        outputs = tuple(
+            Field(
+                name,
+                self.columns[name].type,
+                self.columns[name].shape,
+                nullable=True,
+                optional=name in self._sources,
+                replaces=name in self.inputs,
+                nominal=self.columns[name].nominal if self._are_few(name) else (),
+            )
+            for name in self.made
+        )
+        return Signature(inputs, outputs)
+
+    def _are_few(self, name: str) -> bool:
+        return len(self.columns[name].nominal) <= MAX_NAMES
+
+    def _require(self, name: str) -> None:
+        source = self._sources.get(name, name)
+        self._optional.discard(source)
+        self._sources = {made: root for made, root in self._sources.items() if root != source}
+
+
+def slots_of(name: str, known: Known) -> tuple[Slot, ...]:
+    """The elements that a column of known size has in an assembled vector.
+
+    Source: org.apache.spark.ml.feature.VectorAssembler.transform, 4.3.0.
+    """
+    if not known.shape:
+        return (Slot(name, known.values),)
+    if (known.size or 0) > MAX_SLOTS:
+        return ()
+    slots = known.slots or (Slot(),) * (known.size or 0)
+    return tuple(
+        Slot(f"{name}_{i if slot.name is None else slot.name}", slot.values)
+        for i, slot in enumerate(slots)
+    )
+
+
+def _merge(known: Known, wanted: Known) -> Known | None:
+    if wanted.type is ANY:
+        is_open = known.type is ANY and known.reading is not Reading.NUMBERS
+        return wanted if is_open and wanted.reading is not Reading.ANY else known
+    if known.type is ANY:
+        return wanted
+    numbers = known.type in NUMBERS and wanted.type in NUMBERS
+    if not (numbers or known.type is wanted.type) or len(known.shape) != len(wanted.shape):
+        return None
+    shape = []
+    for mine, theirs in zip(known.shape, wanted.shape, strict=True):
+        if mine != theirs and -1 not in (mine, theirs):
+            return None
+        shape.append(max(mine, theirs))
+    return replace(known, shape=tuple(shape))
+
+
+def _text(known: Known) -> str:
+    match known.shape:
+        case ():
+            return known.type.value
+        case (-1,):
+            return f"a list or vector of {known.type.value}"
+    return f"{known.type.value} of shape {known.shape}"

@@ -1,0 +1,203 @@
+"""Rows of parquet as numpy arrays and Python values, with their types checked.
+
+Vectors and matrices are structs as org.apache.spark.ml.linalg.{VectorUDT, MatrixUDT} lay them out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from hydro_runtimes.columns import Array
+from hydro_runtimes.errors import InvalidModel
+
+MAX_VALUES = 1 << 27
+"""Numbers or texts in one table, or in one vector or matrix with its unstored zeros."""
+
+
+class Table:
+    """Rows read from parquet, asked for by column; a dot leads into a struct."""
+
+    def __init__(self, invalid: Callable[[str], InvalidModel], name: str, table: pa.Table) -> None:
+        """From the table, its folder's name, and the error for a message about its stage."""
+        self._invalid = invalid
+        self._name = name
+        self._table = table
+        self.rows: int = table.num_rows
+        self.names: Sequence[str] = table.column_names
+
+    def has(self, name: str) -> bool:
+        return self._find(name) is not None
+
+    def numbers(self, name: str) -> Array:
+        """A column of numbers without nulls: int64 or float64, (rows,)."""
+        return self._numbers(name, self._get(name))
+
+    def lists(self, name: str) -> tuple[Array, Array]:
+        """A column of lists of numbers: offsets int64 (rows + 1,), values as `numbers`."""
+        column = self._get(name)
+        if not pa.types.is_list(column.type) or column.null_count:
+            raise self._wrong(name, column.type, "lists")
+        values = self._numbers(name, column.flatten())
+        lengths = np.asarray(column.value_lengths().to_numpy(zero_copy_only=False), dtype=np.int64)
+        return np.concatenate(([0], np.cumsum(lengths))), values
+
+    def texts(self, name: str) -> list[str]:
+        """A column of texts without nulls."""
+        column = self._get(name)
+        if not pa.types.is_string(column.type) or column.null_count:
+            raise self._wrong(name, column.type, "texts")
+        return list(column.to_pylist())
+
+    def values(self, name: str) -> list[Any]:
+        """A column as Python values. For columns of few rows."""
+        return list(self._get(name).to_pylist())
+
+    def value(self, name: str) -> Any:
+        """The value of the only row."""
+        return self.values(name)[self._only()]
+
+    def number(self, name: str) -> float:
+        """The number in the only row."""
+        return float(self.numbers(name)[self._only()])
+
+    def flag(self, name: str) -> bool:
+        """The boolean in the only row."""
+        value = self.value(name)
+        if not isinstance(value, bool):
+            raise self._wrong(name, self._get(name).type, "a boolean")
+        return value
+
+    def strings(self, name: str) -> tuple[str, ...]:
+        """The list of texts in the only row."""
+        value = self.value(name)
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self._wrong(name, self._get(name).type, "a list of texts")
+        return tuple(value)
+
+    def vector(self, name: str) -> Array:
+        """The vector in the only row: float64, (size,)."""
+        return self._vector(name, self.value(name))
+
+    def stored(self, name: str) -> Array | None:
+        """The elements of a vector, or the columns of a matrix, that are stored; None for all.
+
+        int64, ascending. Of the only row, which `vector` or `matrix` has checked.
+        """
+        value = self.value(name)
+        if value["type"] == 1:
+            return None
+        if "indices" in value:
+            return np.array(value["indices"], dtype=np.int64)
+        if value["isTransposed"]:
+            return np.unique(np.array(value["rowIndices"], dtype=np.int64))
+        return np.flatnonzero(np.diff(value["colPtrs"]))
+
+    def vectors(self, name: str) -> list[Array]:
+        """The vector of each row: float64, (size,) each."""
+        return [self._vector(name, value) for value in self.values(name)]
+
+    def vector_list(self, name: str) -> list[Array]:
+        """The list of vectors in the only row."""
+        return [self._vector(name, value) for value in self._list(name)]
+
+    def matrix(self, name: str) -> Array:
+        """The matrix in the only row: float64, (numRows, numCols)."""
+        return self._matrix(name, self.value(name))
+
+    def matrices(self, name: str) -> list[Array]:
+        """The matrix of each row."""
+        return [self._matrix(name, value) for value in self.values(name)]
+
+    def matrix_list(self, name: str) -> list[Array]:
+        """The list of matrices in the only row."""
+        return [self._matrix(name, value) for value in self._list(name)]
+
+    def invalid(self, message: str) -> InvalidModel:
+        return self._invalid(f"{self._name}: {message}")
+
+    def _list(self, name: str) -> list[Any]:
+        value = self.value(name)
+        if not isinstance(value, list):
+            raise self._wrong(name, self._get(name).type, "a list")
+        return value
+
+    def _only(self) -> int:
+        if self.rows != 1:
+            raise self.invalid(f"has {self.rows} rows, want 1")
+        return 0
+
+    def _find(self, name: str) -> Any:
+        first, *rest = name.split(".")
+        if first not in self._table.column_names:
+            return None
+        column = self._table.column(first).combine_chunks()
+        for part in rest:
+            if not pa.types.is_struct(column.type) or column.type.get_field_index(part) < 0:
+                return None
+            column = column.field(part)
+        return column
+
+    def _get(self, name: str) -> Any:
+        column = self._find(name)
+        if column is None:
+            wanted = ", ".join(self._table.column_names)
+            raise self.invalid(f"has no column '{name}', but {wanted or 'none'}")
+        return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+    def _numbers(self, name: str, column: Any) -> Array:
+        kind = column.type
+        if column.null_count or not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+            raise self._wrong(name, kind, "numbers")
+        wide = np.int64 if pa.types.is_integer(kind) else np.float64
+        return np.asarray(column.to_numpy(zero_copy_only=False), dtype=wide)
+
+    def _vector(self, name: str, value: Any) -> Array:
+        try:
+            values = np.array(value["values"], dtype=np.float64)
+            if value["type"] == 1:
+                return values
+            return self._scatter(name, value["size"], np.array(value["indices"], np.int64), values)
+        except (TypeError, KeyError, ValueError, OverflowError) as error:
+            raise self._wrong(name, self._get(name).type, "a vector") from error
+
+    def _matrix(self, name: str, value: Any) -> Array:
+        try:
+            rows, columns = int(value["numRows"]), int(value["numCols"])
+            values = np.array(value["values"], dtype=np.float64)
+            major, minor = (rows, columns) if value["isTransposed"] else (columns, rows)
+            if value["type"] == 0:
+                ends = np.array(value["colPtrs"], dtype=np.int64)
+                if len(ends) != major + 1 or rows < 0 or columns < 0:
+                    raise ValueError("wrong number of column pointers")
+                at = np.repeat(np.arange(major), np.diff(ends)) * minor
+                at += np.array(value["rowIndices"], dtype=np.int64)
+                values = self._scatter(name, rows * columns, at, values)
+            matrix = values.reshape(major, minor)
+            return matrix if value["isTransposed"] else np.ascontiguousarray(matrix.T)
+        except (TypeError, KeyError, ValueError, OverflowError) as error:
+            raise self._wrong(name, self._get(name).type, "a matrix") from error
+
+    def _scatter(self, name: str, size: int, indices: Array, values: Array) -> Array:
+        if not 0 <= size <= MAX_VALUES:
+            raise self.invalid(f"column '{name}' has {size} elements, want at most {MAX_VALUES}")
+        if len(indices) != len(values) or (
+            len(indices) and not (indices.min() >= 0 and indices.max() < size)
+        ):
+            raise self.invalid(f"column '{name}' has indices outside 0 to {size - 1}")
+        dense = np.zeros(size)
+        dense[indices] = values
+        return dense
+
+    def _wrong(self, name: str, kind: Any, want: str) -> InvalidModel:
+        return self.invalid(f"column '{name}' is {shortened(str(kind))}, want {want} without nulls")
+
+
+def shortened(value: Any) -> str:
+    """A value for a message, cut where it is long."""
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text if len(text) <= 100 else f"{text[:97]}..."

@@ -1,0 +1,120 @@
+"""Topics of a document, by variational inference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hydro_runtimes.columns import Array, Dense
+from hydro_runtimes.spark.batch import Batch, Where
+from hydro_runtimes.spark.saved import Saved
+from hydro_runtimes.spark.schema import Schema, vector
+from hydro_runtimes.spark.vectors import matrix
+
+_MOST_STEPS = 1000
+
+
+@dataclass(frozen=True)
+class _Topics:
+    """Spark starts from random numbers; this starts from ones: answers differ by up to 2e-3."""
+
+    features: Where
+    words: Array
+    """float64, (vocabulary, topics): exp of the expected log of each word's share."""
+    prior: Array
+    """float64, (topics,)."""
+    output: str
+
+    def transform(self, batch: Batch) -> Batch:
+        batch, counts = matrix(batch, self.features, len(self.words))
+        topics = np.zeros((batch.rows, len(self.prior)))
+        for row in range(batch.rows):
+            used = np.flatnonzero(counts[row])
+            if len(used):
+                topics[row] = self._topics(self.words[used], counts[row, used])
+        return batch.plus({self.output: Dense(topics)})
+
+    def _topics(self, words: Array, counts: Array) -> Array:
+        gamma = np.ones(len(self.prior))
+        weights = np.exp(_expected_log(gamma))
+        for _ in range(_MOST_STEPS):
+            last = gamma
+            gamma = weights * (words.T @ (counts / (words @ weights + 1e-100))) + self.prior
+            weights = np.exp(_expected_log(gamma))
+            if np.abs(gamma - last).sum() / len(gamma) <= 1e-3:
+                break
+        return np.asarray(gamma / gamma.sum())
+
+
+class LocalLDAModel(_Topics):
+    """The topics of each document.
+
+    Source: org.apache.spark.ml.clustering.LocalLDAModel,
+    org.apache.spark.mllib.clustering.OnlineLDAOptimizer.variationalTopicInference, 4.3.0.
+    """
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> LocalLDAModel:
+        table = saved.table()
+        prior, topics = table.vector("docConcentration"), table.matrix("topicsMatrix")
+        return cls(*_declare(saved, schema, topics, prior))
+
+
+class DistributedLDAModel(_Topics):
+    """The topics of each document, as the local model that this one turns into.
+
+    Source: org.apache.spark.ml.clustering.DistributedLDAModel,
+    org.apache.spark.mllib.clustering.DistributedLDAModel.toLocal, 4.3.0.
+    """
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> DistributedLDAModel:
+        old = saved.child("oldModel")
+        table = old.table("data/topicCounts")
+        size, count = old.extra("vocabSize", int), old.extra("k", int)
+        ids, weights = table.numbers("id"), table.vectors("topicWeights")
+        prior = old.floats("docConcentration", old.metadata.get("docConcentration"))
+        if not 0 < size <= 1 << 24 or any(len(one) != count for one in weights):
+            raise table.invalid(f"has other numbers than {count} topics of {size} words")
+        topics = np.zeros((size, count))
+        terms = np.flatnonzero(ids < 0)
+        rows = -ids[terms] - 1
+        if len(rows) and rows.max() >= size:
+            raise table.invalid(f"has terms outside 0 to {size - 1}")
+        topics[rows] = np.stack(weights)[terms] if len(terms) else 0.0
+        return cls(*_declare(saved, schema, topics, prior))
+
+
+def _declare(
+    saved: Saved, schema: Schema, topics: Array, prior: Array
+) -> tuple[Where, Array, Array, str]:
+    if topics.shape[1] != len(prior):
+        raise saved.invalid(f"has {topics.shape[1]} topics for {len(prior)} priors")
+    features = schema.features(saved, len(topics))
+    output = saved.text("topicDistributionCol", "topicDistribution")
+    schema.add(output, vector(len(prior)))
+    return features, np.exp(_expected_log(topics.T)).T, prior, output
+
+
+def _expected_log(weights: Array) -> Array:
+    """The expected log of what a Dirichlet distribution of these weights (last axis) draws."""
+    return np.asarray(_digamma(weights) - _digamma(weights.sum(axis=-1, keepdims=True)))
+
+
+def _digamma(values: Array) -> Array:
+    """By recurrence to 6 or more, then the asymptotic series."""
+    x = np.array(values, dtype=np.float64)
+    shift = np.zeros_like(x)
+    for _ in range(6):
+        small = x < 6
+        shift = np.where(small, shift - 1.0 / np.where(small, x, 1.0), shift)
+        x = np.where(small, x + 1, x)
+    inverse, series = 1.0 / (x * x), np.zeros_like(x)
+    for term in _SERIES:
+        series = inverse * (term - series)
+    return np.asarray(shift + np.log(x) - 0.5 / x - series)
+
+
+_SERIES = (1 / 12, 691 / 32760, 1 / 132, 1 / 240, 1 / 252, 1 / 120, 1 / 12)
+"""Of the digamma function, from the last term to the first."""

@@ -1,0 +1,104 @@
+"""Writes docs/spark.md from the registry of Spark's classes: `gen_spark_docs.py [FILE|-]`."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from pathlib import Path
+
+from hydro_runtimes.spark.registry import STAGES, find
+
+ROOT = Path(__file__).resolve().parent.parent
+# ruff: noqa: E501
+HEAD = """# Spark ML models without Spark
+
+A folder that Spark ML saved is served as it is: a `PipelineModel`, nested at any depth, or a single
+model or transformer, saved by Spark 2.0 to 4.3 from Scala, Java or Python. No Spark, no Java.
+
+    hydro score path/to/model rows.ndjson
+
+## Saving a model for serving
+
+    model.write().overwrite().save("models/spark/my_model")   # PySpark
+
+Nothing else is needed. The columns that the model reads and adds, with their types,
+sizes of vectors and names of nominal values, are derived from the saved stages; `hydro models show`
+prints them. Save the model without the stages that only training needs where you can; a
+StringIndexerModel of the label is left out where the label is not there, as Spark does.
+
+A column whose type the saved pipeline does not tell is shown as `json`: it may be of any type that
+Spark would take there (an input of a VectorAssembler may be a number, a boolean or a vector). Typed
+callers state the type; in JSON it is that of the values of the batch, which matters where null alone
+or a number without a point does not tell it: an Imputer gives an int column whole numbers, and a
+FeatureHasher hashes 5 and 5.0 apart. Where rows come one by one, state such types beside the model:
+
+    {"inputs": [{"name": "tenure", "type": "int32"}]}         # models/spark/my_model/metadata.json
+
+Vectors are JSON arrays, `{"type": "dense", "values": [...]}`, or
+`{"type": "sparse", "size": n, "indices": [...], "values": [...]}`.
+
+## Rows that fail and rows that are dropped
+
+A row that Spark would refuse (an unseen label with handleInvalid=error, NaN outside all buckets, ...)
+is answered in its place by an error that names the stage, the column and the value; all other rows
+are answered. A row that Spark would leave out (handleInvalid=skip, WHERE, coldStartStrategy=drop) is
+answered as dropped: `null` from `hydro score`, an error with the reason ROW_DROPPED in a pipeline.
+
+A saved class that is not in the table below is refused when the model is loaded, by name, uid and
+position.
+
+## Supported classes
+
+"""
+TAIL = """
+## Known differences
+
+- LocalLDAModel, DistributedLDAModel: Spark starts the inference of a document from random numbers,
+  here it starts from ones. Shares of topics differ by up to 2e-3.
+- FPGrowthModel: Spark does not define the order of the predicted items; here it is that of the rules.
+- SQLTransformer: `SELECT ... FROM __THIS__ WHERE ...` with arithmetic, comparison, CASE, CAST, IN,
+  BETWEEN, LIKE, RLIKE and the functions of `sqlfunctions.py` and `sqltexts.py`, in ANSI mode (the default of Spark 4).
+  Anything else is refused when the model is loaded, and so is an expression without a name (AS). A
+  number with a point is a double here and a decimal in Spark: beside a double that is the same.
+- ImputerModel: where the type of a column is stated nowhere and rows come as JSON, a batch of nothing
+  but null gives the surrogate as a double.
+- Vectors of another size than the model was trained on are refused, row by row. Spark answers some of
+  them: trees where no element that is missing is asked for, Gaussian NaiveBayes and OneVsRest of it on
+  longer ones, LDA, RobustScaler that neither centres nor scales, VectorSlicer on short sparse ones.
+  An error says more than an answer from the wrong features.
+- Interaction: a sparse vector of categories is read with all its elements; Spark may pass over those
+  that are not stored.
+- VectorAssembler, handleInvalid=keep: Spark refuses vectors whose size it cannot know beforehand;
+  here the size is taken from the rows that have one.
+- StopWordsRemover: the locales tr and az have their own lower case; all others share one (Lithuanian
+  differs in Java).
+- RegexTokenizer: expressions are those of java.util.regex as far as Python's `regex` has a
+  counterpart; what has none is refused when the model is loaded. A pattern that matches nothing at all
+  splits a character outside the Basic Multilingual Plane into its two halves in Java, and not here.
+"""
+
+
+def page() -> str:
+    """The text of docs/spark.md."""
+    lines = ["| class | what it does here | mirrors | module |", "| --- | --- | --- | --- |"]
+    for name, module in sorted(STAGES.items()):
+        stage = find(name)
+        text = inspect.cleandoc(stage.__doc__ or "") if stage is not None else ""
+        summary = text.partition("\n")[0].replace("|", "\\|")
+        version = re.findall(r"\d+\.\d+\.\d+", text.partition("Source: ")[2])[0]
+        short = name.removeprefix("org.apache.spark.ml.")
+        lines.append(f"| {short} | {summary} | Spark {version} | `{module}.py` |")
+    return HEAD + "\n".join(lines) + "\n" + TAIL
+
+
+def main() -> None:
+    target = sys.argv[1] if len(sys.argv) > 1 else str(ROOT / "docs" / "spark.md")
+    if target == "-":
+        sys.stdout.write(page())
+    else:
+        Path(target).write_text(page())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The processes of the mesh: manager, repository, runtime, and the command line."""

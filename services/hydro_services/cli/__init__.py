@@ -1,0 +1,1 @@
+"""The command `hydro`: one module a noun, each command options, a function and a renderer."""

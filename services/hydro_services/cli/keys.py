@@ -1,0 +1,211 @@
+"""`hydro keys`: who may call pipelines, and the admin key."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from hydro_services import keys, keystore
+from hydro_services.cli.command import Command
+from hydro_services.cli.output import Output
+from hydro_services.errors import NotFound
+from hydro_services.keys import Key
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_DURATION = re.compile(r"([1-9]\d{0,5})([mhd])")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Of `list`."""
+
+    keys: str
+    json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CreateOptions(Options):
+    """Of `create`."""
+
+    name: str
+    pipelines: tuple[str, ...]
+    expires: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeOptions(Options):
+    """Of `revoke`."""
+
+    which: str
+    """The id of a key, or the name of its caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdminOptions:
+    """Of `admin`."""
+
+    json: bool
+
+
+def create(options: CreateOptions, output: Output) -> int:
+    secret, now = keys.make(), datetime.now(UTC).replace(microsecond=0)
+    expires = now + options.expires if options.expires else None
+    pipelines = tuple(sorted(set(options.pipelines)))
+    key = keys.check(Key(options.name, keys.digest(secret), now, expires, pipelines))
+    asyncio.run(keystore.change(options.keys, lambda present: (*present, key)))
+    if output.json:
+        output.value({**_shown(key), "key": secret})
+        return 0
+    output.note(f"the key {key.id} of {key.name}, which is kept nowhere and not shown again:")
+    output.data(f"{secret}\n")
+    return 0
+
+
+def list_keys(options: Options, output: Output) -> int:
+    found = asyncio.run(keystore.read(options.keys))
+    if output.json:
+        output.value([_shown(key) for key in found])
+        return 0
+    now = datetime.now(UTC)
+    output.table(("id", "name", "pipelines", "created", "expires"), (_row(k, now) for k in found))
+    return 0
+
+
+def _row(key: Key, now: datetime) -> tuple[str, ...]:
+    pipelines = ",".join(key.pipelines) or "all"
+    expires = f"{key.expires:%Y-%m-%d %H:%M}" if key.expires else "never"
+    ended = " (expired)" if key.expires and key.expires <= now else ""
+    return key.id, key.name, pipelines, f"{key.created:%Y-%m-%d %H:%M}", expires + ended
+
+
+def _shown(key: Key) -> dict[str, object]:
+    return {name: value for name, value in keys.record(key).items() if name != "sha256"}
+
+
+def revoke(options: RevokeOptions, output: Output) -> int:
+    revoked: list[Key] = []
+
+    def without(present: tuple[Key, ...]) -> tuple[Key, ...]:
+        revoked.extend(key for key in present if options.which in (key.id, key.name))
+        if not revoked:
+            way_out = f"see `hydro keys list --keys {options.keys}`"
+            raise NotFound(f"no key has the id or name {options.which[:80]!r}; {way_out}")
+        return tuple(key for key in present if key not in revoked)
+
+    asyncio.run(keystore.change(options.keys, without))
+    if output.json:
+        output.value({"revoked": [key.id for key in revoked]})
+    else:
+        ids = ", ".join(f"{key.id} of {key.name}" for key in revoked)
+        output.note(f"revoked {ids}; streams under way go on")
+    return 0
+
+
+def admin(options: AdminOptions, output: Output) -> int:
+    secret = keys.make_admin()
+    if output.json:
+        output.value({"key": secret})
+    else:
+        output.data(f"{secret}\n")
+    return 0
+
+
+def duration(text: str) -> timedelta:
+    """For example 30m, 12h or 90d."""
+    found = _DURATION.fullmatch(text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"got {text!r}, want a time such as 30m, 12h or 90d")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Separated by commas."""
+    return tuple(filter(None, text.split(",")))
+
+
+def _file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--keys",
+        default=os.environ.get("HYDRO_KEYS", "keys.json"),
+        metavar="FILE",
+        help="where API keys are kept: a file, or consul://HOST:PORT,...\n"
+        "(default: %(default)s; environment: HYDRO_KEYS)",
+    )
+
+
+def _create(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="of the caller, who may have several keys")
+    parser.add_argument(
+        "--pipelines",
+        type=names,
+        default=(),
+        metavar="A,B",
+        help="the only pipelines it is for (default: all)",
+    )
+    parser.add_argument(
+        "--expires",
+        type=duration,
+        metavar="TIME",
+        help="after which it is no longer taken, such as 12h or 90d (default: never)",
+    )
+    _file(parser)
+
+
+def _revoke(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("which", metavar="ID|NAME", help="a key, or all keys of a caller")
+    _file(parser)
+
+
+def _nothing(parser: argparse.ArgumentParser) -> None:
+    """`admin` has no arguments of its own."""
+
+
+COMMANDS = (
+    Command(
+        "keys create",
+        "make an API key for a caller, and show it once",
+        (
+            "hydro keys create acme --expires 90d",
+            "hydro keys create acme --pipelines endpointML,iris --keys /etc/hydro/keys.json",
+            "hydro keys create acme --keys consul://127.0.0.1:8500",
+        ),
+        _create,
+        CreateOptions,
+        create,
+        "The file gets the key's SHA-256 alone. A mesh that was started with `--keys FILE` takes\n"
+        "the key a moment later; callers send it in the header x-api-key.",
+    ),
+    Command(
+        "keys list",
+        "list API keys and whose they are",
+        ("hydro keys list", "hydro keys list --json --keys /etc/hydro/keys.json"),
+        _file,
+        Options,
+        list_keys,
+    ),
+    Command(
+        "keys revoke",
+        "take API keys back; streams under way go on",
+        ("hydro keys revoke 3f0c1d2e4b5a", "hydro keys revoke acme"),
+        _revoke,
+        RevokeOptions,
+        revoke,
+    ),
+    Command(
+        "keys admin",
+        "make an admin key, and write it to stdout",
+        (
+            "(umask 077; hydro keys admin > admin.key)",
+            "hydro up --host 0.0.0.0 --admin-key-file admin.key",
+            "HYDRO_ADMIN_KEY=$(cat admin.key) hydro pipelines list --manager 10.0.0.5:8080",
+        ),
+        _nothing,
+        AdminOptions,
+        admin,
+        "Who has it may change the mesh. A mesh that other machines can reach needs one.",
+    ),
+)

@@ -1,0 +1,150 @@
+"""Finds the command that the words name, runs it, and turns failures into exit codes.
+
+A noun's module is imported only when it is asked for: `hydro --help` and `hydro predict` start
+without numpy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from hydro_services.cli.command import Command, UsageError
+from hydro_services.cli.output import Output
+
+OK, FAILED, USAGE, UNREACHABLE = 0, 1, 2, 3
+
+NOUNS = {
+    "up": "run the whole mesh on this machine",
+    "predict": "send rows through a pipeline",
+    "pipelines": "list, get, apply, plan and delete pipelines",
+    "models": "list, show and trust models",
+    "keys": "create, list and revoke API keys, and make the admin key",
+    "top": "show live what the mesh is doing",
+    "services": "list services and their endpoints",
+    "score": "run one model offline, without servers",
+    "manager": "run a manager alone",
+    "repository": "run a repository alone",
+    "runtime": "run a runtime alone",
+    "gateway": "run an Envoy alone",
+    "sidecar": "run the Envoy beside a process",
+    "invite": "let a part on another machine join a mesh with sidecars",
+}
+EXAMPLES = ("hydro up --models models", "hydro predict endpointML rows.json")
+
+
+class _Help(argparse.RawTextHelpFormatter):
+    """Leaves room for the longest command's name."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=32, width=100)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says how to get help instead of printing the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        told = message.removeprefix("argument COMMAND: ")
+        raise UsageError(f"{told}; see {self.prog} --help")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command `hydro`."""
+    words = sys.argv[1:] if argv is None else argv
+    output = Output("--json" in words)
+    try:
+        command, options = parse(words)
+        return command.run(options, dataclasses.replace(output, json=options.json))
+    except UsageError as error:
+        output.error(str(error))
+        return USAGE
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except OSError as error:
+        output.error(f"{error.filename or 'system'}: {(error.strerror or str(error)).lower()}")
+        return FAILED
+    except Exception as error:
+        return _failed(error, output)
+
+
+def parse(words: Sequence[str]) -> tuple[Command, Any]:
+    """The command that the words name, with its options.
+
+    Raises:
+        UsageError: there is none, or its options make no sense.
+        SystemExit: help was asked for and printed.
+    """
+    parser = _Parser(
+        prog="hydro",
+        description="A streaming serving mesh for models.",
+        epilog=_epilog(EXAMPLES),
+        formatter_class=_Help,
+    )
+    nouns = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, summary in NOUNS.items():
+        nouns.add_parser(name, help=summary, add_help=False).set_defaults(noun=name)
+    noun: str = parser.parse_args(words[:1]).noun
+    return _parse_noun(noun, words[1:])
+
+
+def _parse_noun(noun: str, words: Sequence[str]) -> tuple[Command, Any]:
+    commands: Sequence[Command] = importlib.import_module(f"hydro_services.cli.{noun}").COMMANDS
+    if commands[0].name == noun:
+        parser = _Parser(**_texts(commands[0]))
+        _fill(parser, commands[0])
+    else:
+        parser = _Parser(prog=f"hydro {noun}", description=NOUNS[noun])
+        verbs = parser.add_subparsers(metavar="COMMAND", required=True)
+        for command in commands:
+            verb = command.name.removeprefix(noun).strip()
+            _fill(verbs.add_parser(verb, help=command.summary, **_texts(command)), command)
+    arguments = vars(parser.parse_args(words))
+    chosen: Command = arguments.pop("command")
+    return chosen, chosen.options(**arguments)
+
+
+def _texts(command: Command) -> dict[str, Any]:
+    about = f"{command.summary}\n\n{command.about}" if command.about else command.summary
+    return {
+        "prog": f"hydro {command.name}",
+        "description": about,
+        "epilog": _epilog(command.examples),
+        "formatter_class": _Help,
+    }
+
+
+def _fill(parser: argparse.ArgumentParser, command: Command) -> None:
+    command.add_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="write JSON, for programs")
+    parser.set_defaults(command=command)
+
+
+def _epilog(examples: Sequence[str]) -> str:
+    return "\n".join(["examples:", *(f"  {example}" for example in examples)])
+
+
+def _failed(error: Exception, output: Output) -> int:
+    """Tells of an expected failure; anything else is a bug, told without its traceback."""
+    from hydro_runtimes.errors import ModelError
+    from hydro_services import errors
+
+    if isinstance(error, errors.HydroError | ModelError):
+        output.error(str(error))
+        return UNREACHABLE if isinstance(error, errors.Unreachable) else FAILED
+    if os.environ.get("HYDRO_DEBUG"):
+        raise error
+    name = type(error).__name__
+    output.error(f"this is a bug ({name}: {error}); run again with HYDRO_DEBUG=1 and report it")
+    return FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

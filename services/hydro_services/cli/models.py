@@ -1,0 +1,176 @@
+"""`hydro models`: what the repository has, and which models may run code of their own."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from hydro.repository.v1 import repository_service_pb2 as pb
+from hydro_services import client
+from hydro_services.cli import render
+from hydro_services.cli.command import REPOSITORY, Command, address, key_file
+from hydro_services.cli.output import Output
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Of `list`."""
+
+    repository: str
+    json: bool
+    admin_key: str = field(default="", repr=False, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ShowOptions(Options):
+    """Of `show`."""
+
+    model: str
+    """NAME or NAME:VERSION."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrustOptions:
+    """Of `trust`."""
+
+    folder: Path
+    file: Path
+    json: bool
+
+
+def call(options: Options, action: Callable[[client.Repository], Awaitable[T]]) -> T:
+    """Asks the repository."""
+
+    async def ask() -> T:
+        async with client.connect("repository", options.repository) as channel:
+            return await action(client.Repository(channel, options.admin_key))
+
+    return asyncio.run(ask())
+
+
+def list_models(options: Options, output: Output) -> int:
+    models = call(options, lambda repository: repository.list_models())
+    if output.json:
+        output.value([render.as_json(model) for model in models])
+        return 0
+    rows = [
+        (
+            m.model,
+            m.version,
+            m.format,
+            m.digest[:12],
+            m.error.message if m.HasField("error") else "",
+        )
+        for m in models
+    ]
+    output.table(("model", "version", "format", "digest", "refused"), rows)
+    return 0
+
+
+def show(options: ShowOptions, output: Output) -> int:
+    name, _, version = options.model.partition(":")
+    render_model(call(options, lambda repository: repository.get_model(name, version)), output)
+    return 0
+
+
+def render_model(model: pb.ModelVersion, output: Output) -> None:
+    """A model: what it is, its columns, its files."""
+    if output.json:
+        return output.value(render.as_json(model))
+    output.data(f"{model.model}:{model.version}  {model.format}  {model.digest}\n")
+    for word, fields in (("reads", model.signature.inputs), ("adds", model.signature.outputs)):
+        output.data(f"{word}\n" + "".join(f"  {render.field(field)}\n" for field in fields))
+    if model.stages:
+        output.data("stages\n")
+    for stage in model.stages:
+        output.data(f"  {'  ' * stage.depth}{stage.name}  {stage.uid}\n")
+    output.data("files\n")
+    for file in model.files:
+        output.data(f"  {render.size(file.size_bytes):>9}  {file.sha256[:12]}  {file.path}\n")
+
+
+def trust(options: TrustOptions, output: Output) -> int:
+    from hydro_runtimes.files import digest as digest_of
+
+    digest = digest_of(options.folder)
+    name = options.folder.resolve().name
+    output.note(
+        f"Trusting a model lets it run its own Python code in your runtimes, with their rights.\n"
+        f"This holds for exactly these files (SHA-256 {digest}): change one, and it ends.\n"
+        f"Only do this after reading the code in {options.folder}."
+    )
+    is_new = add_line(options.file, digest, name)
+    if output.json:
+        output.value({"model": name, "digest": digest, "file": str(options.file), "added": is_new})
+    else:
+        output.note(f"{'added to' if is_new else 'was already in'} {options.file}")
+    return 0
+
+
+def add_line(file: Path, digest: str, name: str) -> bool:
+    """Appends `<digest>  <name>`; False where the digest is there already."""
+    text = file.read_text() if file.exists() else ""
+    if any(line.split()[:1] == [digest] for line in text.splitlines()):
+        return False
+    gap = "" if not text or text.endswith("\n") else "\n"
+    file.write_text(f"{text}{gap}{digest}  {name}\n")
+    return True
+
+
+def _repository(parser: argparse.ArgumentParser) -> None:
+    address(parser, "repository", REPOSITORY, "the repository")
+    key_file(parser, "admin-key", "the mesh's admin key, where it has one")
+
+
+def _model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="NAME[:VERSION]", help="the latest version by default")
+    _repository(parser)
+
+
+def _folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="MODEL_DIR", help="the model's folder")
+    parser.add_argument(
+        "--file",
+        type=Path,
+        default=Path("trusted.txt"),
+        help="the list of trusted digests (default: %(default)s)",
+    )
+
+
+COMMANDS = (
+    Command(
+        "models list",
+        "list every version of every model, and why it is refused where it is",
+        ("hydro models list", "hydro models list --json"),
+        _repository,
+        Options,
+        list_models,
+    ),
+    Command(
+        "models show",
+        "show a model's columns and files",
+        ("hydro models show pm_spark", "hydro models show pm_spark:1 --json"),
+        _model,
+        ShowOptions,
+        show,
+    ),
+    Command(
+        "models trust",
+        "let a model run the Python code that it brings",
+        (
+            "hydro models trust models/scikit/pm_scikit --file models/trusted.txt",
+            "hydro models trust ./my_model",
+        ),
+        _folder,
+        TrustOptions,
+        trust,
+        "Appends the model's digest to a list that runtimes are given with --trusted. A model of\n"
+        "the formats python and pickle runs code when it is loaded; no other model needs trust.",
+    ),
+)

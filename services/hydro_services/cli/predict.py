@@ -1,0 +1,249 @@
+"""`hydro predict`: rows through a pipeline, answers as they come."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import grpc
+
+from hydro_services import client
+from hydro_services.cli import source
+from hydro_services.cli.command import GATEWAY, Command, address, key_file
+from hydro_services.cli.output import Output
+from hydro_services.cli.rowtable import RowTable
+
+JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is sent where."""
+
+    pipeline: str
+    file: str
+    gateway: str
+    table: tuple[str, ...] | None
+    """The columns of a table; () for all; None: a table with all of them on a terminal only."""
+    json: bool
+    api_key: str = field(default="", repr=False)
+    """Or a token of whom the pipeline trusts."""
+    tls_ca: grpc.ChannelCredentials | None = None
+    """None: in clear text."""
+
+
+class Answers(Protocol):
+    """Takes the body of the answer in pieces."""
+
+    failed: int
+    """How many rows have failed so far."""
+
+    def write(self, piece: bytes) -> None: ...
+    def end(self) -> None: ...
+
+
+def run(options: Options, output: Output) -> int:
+    return asyncio.run(_predict(options, output))
+
+
+async def _predict(options: Options, output: Output) -> int:
+    with source.opened(options.file) as file:
+        body = source.pieces_async(file)
+        start = await _start(body)
+        content_type = JSON if source.is_array(start) else client.NDJSON
+        answers = renderer(content_type, options, output)
+        async with client.connect("gateway", options.gateway, options.tls_ca) as channel:
+            gateway = client.Gateway(channel, options.api_key)
+            sent = _joined(start, body)
+            async for piece in _served(gateway, options.pipeline, sent, content_type):
+                answers.write(piece)
+        answers.end()
+    if answers.failed:
+        output.note(f"{answers.failed} {'row' if answers.failed == 1 else 'rows'} failed")
+    return 1 if answers.failed else 0
+
+
+def _served(
+    gateway: client.Gateway, pipeline: str, sent: AsyncIterator[bytes], content_type: str
+) -> AsyncIterator[bytes]:
+    """Lines go on when an instance dies; an array is answered whole or not at all."""
+    if content_type == JSON:
+        return gateway.serve(pipeline, sent, JSON)
+    return gateway.serve_lines(pipeline, sent)
+
+
+async def _start(body: AsyncIterator[bytes]) -> bytes:
+    """The body up to where it can be told what it is."""
+    start = b""
+    async for piece in body:
+        start += piece
+        if start.strip():
+            break
+    return start
+
+
+async def _joined(start: bytes, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield start
+    async for piece in body:
+        yield piece
+
+
+def renderer(content_type: str, options: Options, output: Output) -> Answers:
+    """A table for a person, else the body as it comes."""
+    as_table = options.table is not None or (output.is_terminal and not output.json)
+    if not as_table:
+        return Body(output) if content_type == client.NDJSON else Array(output)
+    table = RowTable(output, options.table or ())
+    return LineTable(output, table) if content_type == client.NDJSON else ArrayTable(output, table)
+
+
+class Body:
+    """NDJSON, passed on line by line as it comes."""
+
+    def __init__(self, output: Output) -> None:
+        self.output = output
+        self.failed = 0
+        self._rest = b""
+
+    def write(self, piece: bytes) -> None:
+        head, newline, tail = (self._rest + piece).rpartition(b"\n")
+        self._rest = tail
+        if newline:
+            self.lines(head.split(b"\n"))
+
+    def lines(self, lines: list[bytes]) -> None:
+        self.failed += sum(is_failure(line) for line in lines)
+        self.output.data(b"\n".join(lines).decode() + "\n")
+
+    def end(self) -> None:
+        if self._rest:
+            self.write(b"\n")
+
+
+class LineTable(Body):
+    """NDJSON as a table."""
+
+    def __init__(self, output: Output, table: RowTable) -> None:
+        super().__init__(output)
+        self.table = table
+
+    def lines(self, lines: list[bytes]) -> None:
+        self.failed += self.table.write([json.loads(line) for line in lines])
+
+
+class Array:
+    """A JSON array, passed on when it is whole."""
+
+    def __init__(self, output: Output) -> None:
+        self.output = output
+        self.failed = 0
+        self._pieces: list[bytes] = []
+
+    def write(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+
+    def end(self) -> None:
+        body = b"".join(self._pieces)
+        self.rows(body, json.loads(body))
+
+    def rows(self, body: bytes, rows: list[dict[str, Any]]) -> None:
+        self.failed = sum(is_failed(row) for row in rows)
+        self.output.data(body.decode() + "\n")
+
+
+class ArrayTable(Array):
+    """A JSON array as a table."""
+
+    def __init__(self, output: Output, table: RowTable) -> None:
+        super().__init__(output)
+        self.table = table
+
+    def rows(self, body: bytes, rows: list[dict[str, Any]]) -> None:
+        self.failed = self.table.write(rows)
+
+
+def is_failure(line: bytes) -> bool:
+    """Whether a line of the answer is a failed row; parses only lines that look like one."""
+    return line.startswith(b'{"error":') and is_failed(json.loads(line))
+
+
+def is_failed(row: dict[str, Any]) -> bool:
+    """Whether an answer stands in the place of a row that failed."""
+    return row.keys() == {"error"} and isinstance(row["error"], dict)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pipeline", metavar="PIPELINE", help="the pipeline's name")
+    parser.add_argument(
+        "file",
+        nargs="?",
+        default="-",
+        metavar="FILE",
+        help="rows: a JSON array, or one JSON object a line; - or nothing for stdin",
+    )
+    address(parser, "gateway", GATEWAY, "the gateway")
+    key_file(parser, "api-key", "an API key or a token, for a pipeline that wants one")
+    parser.add_argument(
+        "--tls-ca",
+        metavar="FILE",
+        type=authorities,
+        default=os.environ.get("HYDRO_TLS_CA") or None,
+        help="speak TLS with the gateway, and trust these certificates, PEM; `system`: those that\n"
+        "this machine trusts (default: clear text; environment: HYDRO_TLS_CA)",
+    )
+    parser.add_argument(
+        "--table",
+        nargs="?",
+        const=(),
+        type=columns,
+        metavar="COLUMN,...",
+        help="write a table, of these columns or of all (default on a terminal)",
+    )
+
+
+def authorities(text: str) -> grpc.ChannelCredentials:
+    """Whom to trust.
+
+    Raises:
+        argparse.ArgumentTypeError: the file cannot be read, or has no certificates.
+    """
+    if text == "system":
+        return grpc.ssl_channel_credentials()
+    try:
+        found = Path(text).read_bytes()
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=found.decode())
+    except (ssl.SSLError, ValueError):
+        want = "want PEM, as of the authority that signed the gateway's"
+        raise argparse.ArgumentTypeError(f"{text} has no certificates; {want}") from None
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"cannot read {text}: {error.strerror}") from None
+    return grpc.ssl_channel_credentials(found)
+
+
+def columns(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, text.split(",")))
+
+
+COMMANDS = (
+    Command(
+        "predict",
+        "send rows through a pipeline",
+        (
+            "hydro predict endpointML rows.json",
+            "tail -f rows.ndjson | hydro predict endpointML",
+            "hydro predict endpointML rows.json --gateway mesh.example.org:8083 --tls-ca system",
+        ),
+        add_arguments,
+        Options,
+        run,
+        "Answers an array with an array, and lines with lines, each as soon as it is ready.\n"
+        'A row that fails is answered by {"error": ...} in its place; then the exit code is 1.',
+    ),
+)

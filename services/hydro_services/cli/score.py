@@ -1,0 +1,200 @@
+"""`hydro score`: one model, offline: rows in, rows with all its columns out."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from hydro_runtimes.columns import Columns
+from hydro_runtimes.errors import UntrustedModel
+from hydro_runtimes.evaluator import Evaluator, Failure
+from hydro_runtimes.files import digest
+from hydro_runtimes.load import load
+from hydro_services import errors, logs
+from hydro_services.cli import source
+from hydro_services.cli.command import Command
+from hydro_services.cli.output import Output
+from hydro_services.codecs import rows
+from hydro_services.codecs.rows import Row
+from hydro_services.runtime import stage
+from hydro_services.runtime.evaluation import evaluate
+from hydro_services.trust import trusted
+
+T = TypeVar("T")
+
+BATCH = 1000
+"""Rows evaluated together at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is scored with what."""
+
+    folder: Path
+    file: str
+    trusted: Path | None
+    trust: bool
+    json: bool
+
+
+def run(options: Options, output: Output) -> int:
+    logs.set_up(os.environ.get("HYDRO_LOG_LEVEL", "CRITICAL"), "score")
+    evaluator = model(options, output)
+    failed = 0
+    with source.opened(options.file) as file:
+        for parsed in batches(source.pieces(file)):
+            answers, count = score(evaluator, parsed)
+            failed += count
+            output.data(rows.lines(answers).decode())
+    if failed:
+        output.note(f"{failed} {'row' if failed == 1 else 'rows'} failed")
+    return 0
+
+
+def model(options: Options, output: Output) -> Evaluator:
+    """The model, loaded.
+
+    Raises:
+        ModelError: it cannot be.
+        errors.InvalidArgument: the file of trusted digests cannot be read.
+    """
+    allowed = set(trusted(options.trusted))
+    if options.trust:
+        output.note(f"trusting {options.folder}: Python code that it brings runs with your rights")
+        allowed.add(digest(options.folder))
+    try:
+        return load(options.folder, allowed)
+    except UntrustedModel as error:
+        way_out = "pass --trust, or --trusted FILE with a file that `hydro models trust` wrote"
+        raise errors.ModelRefused(f"{error}; {way_out}", digest=error.digest) from None
+
+
+def batches(pieces: Iterator[bytes]) -> Iterator[Sequence[Row | Failure]]:
+    """Rows, or why a line holds none: of an array when it is whole, of lines as they come.
+
+    Raises:
+        errors.InvalidArgument: an array that is not one of row objects.
+    """
+    start = b""
+    for piece in pieces:
+        start += piece
+        if start.strip():
+            break
+    if source.is_array(start):
+        yield from _slices(rows.parse_array(start + b"".join(pieces)))
+        return
+    for lines in source.whole_lines(itertools.chain([start], pieces)):
+        for some in _slices(lines):
+            yield [rows.parse_line(line) for line in some]
+
+
+def _slices(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (items[at : at + BATCH] for at in range(0, len(items), BATCH))
+
+
+def score(evaluator: Evaluator, parsed: Sequence[Row | Failure]) -> tuple[list[Row | None], int]:
+    """One answer a row, in order, and how many failed.
+
+    A row's own columns and the model's; {"error": ...} for a row that failed; None for one that
+    the model leaves out. Rows whose values do not fit into common columns, such as vectors of
+    different sizes, are scored apart.
+    """
+    try:
+        return _together(evaluator, parsed)
+    except Exception as error:
+        if len(parsed) == 1:
+            text = f"the row cannot be scored: {type(error).__name__}: {error}"
+            return [_answer(Failure("MODEL_FAILED", text))], 1
+    middle = len(parsed) // 2
+    (first, failed), (second, more) = (
+        score(evaluator, half) for half in (parsed[:middle], parsed[middle:])
+    )
+    return first + second, failed + more
+
+
+def _together(
+    evaluator: Evaluator, parsed: Sequence[Row | Failure]
+) -> tuple[list[Row | None], int]:
+    failures = {i: row for i, row in enumerate(parsed) if isinstance(row, Failure)}
+    good = [row for row in parsed if not isinstance(row, Failure)]
+    columns, bad = rows.decode(good, evaluator.signature.inputs)
+    failures |= _placed(bad, failures, len(parsed))
+    names = {field.name for field in evaluator.signature.inputs}
+    inputs = Columns({n: c for n, c in columns.items() if n in names}, columns.rows)
+    (answer,) = evaluate(evaluator, [inputs])
+    kept = columns.take(_live(columns.rows, answer.failures)) if answer.failures else columns
+    failures |= _placed(answer.failures, failures, len(parsed))
+    told = {i: _answer(failure) for i, failure in failures.items()}
+    answers = rows.merge(rows.encode(kept.plus(answer.outputs)), told)
+    return answers, sum(row is not None for row in told.values())
+
+
+def _placed(
+    found: Mapping[int, Failure], failed: Mapping[int, Failure], count: int
+) -> dict[int, Failure]:
+    """Failures by place among all rows, where `found` counts only those not failed before."""
+    if not found:
+        return {}
+    places = np.flatnonzero(_live(count, failed)).tolist()
+    return {places[row]: failure for row, failure in found.items()}
+
+
+def _live(count: int, failed: Iterable[int]) -> npt.NDArray[np.bool_]:
+    """bool, (count,): True where a row has not failed."""
+    mask = np.ones(count, np.bool_)
+    mask[list(failed)] = False
+    return mask
+
+
+def _answer(failure: Failure) -> Row | None:
+    if failure.reason == "ROW_DROPPED":
+        return None
+    code = stage.status(failure, "").code
+    facts = {"stage": failure.stage, "column": failure.column}
+    return rows.error(code, errors.code_name(code), failure.reason, failure.message, facts)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="MODEL_DIR", help="the model's folder")
+    parser.add_argument(
+        "file",
+        nargs="?",
+        default="-",
+        metavar="FILE",
+        help="rows: one JSON object a line, or an array; - or nothing for stdin",
+    )
+    parser.add_argument(
+        "--trusted",
+        type=Path,
+        metavar="FILE",
+        help="digests of models that may run code of their own",
+    )
+    parser.add_argument("--trust", action="store_true", help="let this model run code of its own")
+
+
+COMMANDS = (
+    Command(
+        "score",
+        "run one model offline, without servers",
+        (
+            "hydro score models/spark/pm_spark rows.ndjson > answers.ndjson",
+            "hydro score models/scikit/pm_scikit --trust < rows.ndjson",
+        ),
+        add_arguments,
+        Options,
+        run,
+        "Writes a line for each row, in order: its own columns and the model's; where the row\n"
+        'failed, {"error": {"code", "status", "reason", "message", "stage", "column"}}; where the\n'
+        "model leaves it out, null. Exit code 0 where all rows were answered, errors too, and 1\n"
+        "where the model or the file cannot be read.\n"
+        "HYDRO_LOG_LEVEL=ERROR shows the tracebacks of a model's own code.",
+    ),
+)

@@ -1,0 +1,144 @@
+"""`hydro top`: what the mesh is doing, live."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from hydro_services import errors
+from hydro_services.cli import screen
+from hydro_services.cli.command import Command
+from hydro_services.cli.output import Output
+from hydro_services.cli.pipelines import manager_argument
+from hydro_services.top.watch import Moment, Watch, watch
+
+QUIT = ("q", "Q", "\x03", "\x04", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is asked for."""
+
+    manager: str
+    interval: float
+    once: bool
+    json: bool
+    admin_key: str = field(default="", repr=False, kw_only=True)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    manager_argument(parser)
+    parser.add_argument(
+        "--interval",
+        type=seconds,
+        default=2.0,
+        metavar="SECONDS",
+        help="between two looks (default: 2)",
+    )
+    parser.add_argument("--once", action="store_true", help="look for one interval, then end")
+
+
+def seconds(text: str) -> float:
+    """From 0.2 s to an hour."""
+    with contextlib.suppress(ValueError):
+        if 0.2 <= float(text) <= 3600:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"got {text!r}, want a number of seconds from 0.2 to 3600")
+
+
+def run(options: Options, output: Output) -> int:
+    """Shows until somebody has seen enough."""
+    return asyncio.run(_run(options, output))
+
+
+async def _run(options: Options, output: Output) -> int:
+    channel, found = watch(options.manager, options.admin_key)
+    async with channel:
+        if options.once:
+            return await _once(options, output, found)
+        if output.is_terminal and not options.json:
+            return await _live(options, output, found)
+        async for moment in _moments(options, found):
+            _write(moment, output)
+    return 0
+
+
+async def _once(options: Options, output: Output, found: Watch) -> int:
+    first = await found.look()
+    if first.view is None:
+        way_out = "start it with `hydro up`, or give --manager or HYDRO_MANAGER"
+        text = f"no manager answers at {options.manager}: {first.away}; {way_out}"
+        raise errors.Unreachable(text, address=options.manager)
+    await asyncio.sleep(options.interval)
+    _write(await found.look(), output)
+    return 0
+
+
+async def _moments(options: Options, found: Watch) -> AsyncIterator[Moment]:
+    while True:
+        yield await found.look()
+        await asyncio.sleep(options.interval)
+
+
+def _write(moment: Moment, output: Output) -> None:
+    if output.json:
+        view = dataclasses.asdict(moment.view) if moment.view else {}
+        return output.value({**view, "manager_away": moment.away})
+    if moment.away:
+        output.note(f"the manager does not answer: {moment.away}")
+    if moment.view:
+        shown = screen.lines(moment.view)
+        output.data("".join(f"{screen.plain(line)}\n" for line in shown))
+
+
+async def _live(options: Options, output: Output, found: Watch) -> int:
+    enough = asyncio.Event()
+
+    def on_key(key: str) -> None:
+        if key in QUIT:
+            enough.set()
+
+    with screen.full_screen(output.out, on_key) as terminal:
+        drawing = asyncio.create_task(_draw(options, found, terminal))
+        waiting = asyncio.create_task(enough.wait())
+        await asyncio.wait((drawing, waiting), return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        drawing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await drawing
+    return 0
+
+
+async def _draw(options: Options, found: Watch, terminal: screen.Screen) -> None:
+    async for moment in _moments(options, found):
+        terminal.show(_screen(options, moment, terminal.size.lines))
+
+
+def _screen(options: Options, moment: Moment, height: int) -> list[str]:
+    clock = time.strftime("%H:%M:%S")
+    head = [f"hydro top  {options.manager}  {clock}  every {options.interval:g} s  q quits"]
+    if moment.away:
+        since = "what it told last is shown" if moment.view else "trying on"
+        away = f"the manager does not answer ({moment.away}); {since}"
+        head.append(f"{screen.RED}{away}{screen.PLAIN}")
+    head.append("")
+    return head + (screen.lines(moment.view, height=height - len(head)) if moment.view else [])
+
+
+COMMANDS = (
+    Command(
+        "top",
+        "show live what the mesh is doing",
+        ("hydro top", "hydro top --interval 5", "hydro top --once --json"),
+        add_arguments,
+        Options,
+        run,
+        "Requests, errors and times of pipelines and stages, and how each process is, as they\n"
+        "tell at /metrics. Parts that are away are shown as such until they are back.",
+    ),
+)

@@ -1,0 +1,207 @@
+"""`hydro up`: the whole mesh on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+from pathlib import Path
+from typing import Any
+
+from hydro_services import logs
+from hydro_services.cli.command import (
+    GATEWAY,
+    MANAGER,
+    REPOSITORY,
+    Command,
+    UsageError,
+    access,
+    access_log,
+    certificate_ttl,
+    collector,
+    port,
+    registry,
+    tls,
+    trace_percent,
+)
+from hydro_services.cli.output import Output
+from hydro_services.up import mesh
+from hydro_services.up.plan import SERVICES, Options
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--models",
+        type=Path,
+        default=Path("models"),
+        metavar="DIR",
+        help="the folder of models (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--trusted",
+        type=Path,
+        metavar="FILE",
+        help="digests of models that may run code of their own; see hydro models trust",
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path(".hydro"),
+        metavar="DIR",
+        help="where all state is kept (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--host",
+        default=os.environ.get("HYDRO_HOST", "127.0.0.1"),
+        help="the address to listen at (default: %(default)s; environment: HYDRO_HOST)",
+    )
+    port(parser, "manager", 8080, "the manager's HTTP and gRPC")
+    port(parser, "gateway", 8083, "predictions")
+    port(parser, "repository", 8087, "the repository's HTTP and gRPC")
+    port(parser, "xds", 8082, "where Envoy and all parts reach the manager's process")
+    registry(parser)
+    parser.add_argument(
+        "--runtime",
+        dest="runtimes",
+        action="append",
+        default=[],
+        type=runtime,
+        metavar="SERVICE[=N]",
+        help="a runtime service and how many of it, repeatable\n"
+        f"(default: one each of {', '.join(s.name for s in SERVICES)})",
+    )
+    collector(parser)
+    trace_percent(parser)
+    access_log(parser)
+    access(parser)
+    parser.add_argument(
+        "--sidecars",
+        action="store_true",
+        help="an Envoy in front of every part, as on many machines, instead of one for all",
+    )
+    certificate_ttl(parser)
+    tls(parser)
+    parser.add_argument(
+        "--log-level",
+        default=os.environ.get("HYDRO_LOG_LEVEL", "WARNING"),
+        choices=("DEBUG", "INFO", "WARNING", "ERROR"),
+        help="of all parts (default: %(default)s; environment: HYDRO_LOG_LEVEL)",
+    )
+
+
+def runtime(text: str) -> tuple[str, int]:
+    """SERVICE or SERVICE=N."""
+    name, _, count = text.partition("=")
+    if not name or not (count or "1").isdecimal() or not 1 <= int(count or 1) <= 64:
+        raise argparse.ArgumentTypeError(f"got {text!r}, want SERVICE or SERVICE=N, N from 1 to 64")
+    return name, int(count or 1)
+
+
+def options(**arguments: Any) -> Options:
+    """Checks what needs more than one word."""
+    names = [name for name, _ in arguments["runtimes"]]
+    if len(names) != len(set(names)):
+        raise UsageError("a service is given twice by --runtime; want SERVICE=N for more than one")
+    if arguments["zipkin"] and arguments["otlp"]:
+        raise UsageError("spans go to --zipkin or by --otlp; got both, want one")
+    return Options(**{**arguments, "runtimes": tuple(arguments["runtimes"])})
+
+
+def run(options: Options, output: Output) -> int:
+    """Serves until Ctrl-C."""
+    logs.set_up(options.log_level, "up")
+    os.environ.pop("HYDRO_ADMIN_KEY", None)  # else the code of models could read it
+    return asyncio.run(_serve(options, output))
+
+
+async def _serve(options: Options, output: Output) -> int:
+    with mesh.stop_signals() as stop:
+        serving = asyncio.create_task(_until_cancelled(options, output))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        serving.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+    return 0
+
+
+async def _until_cancelled(options: Options, output: Output) -> None:
+    async with mesh.serve(options, output.note) as running:
+        render(running, output)
+        await asyncio.Event().wait()
+
+
+def render(options: Options, output: Output) -> None:
+    """The ready message: addresses, and what to paste next."""
+    urls = {
+        name: f"{_scheme(options, name)}://{options.host}:{number}"
+        for name, number in options.ports.items()
+        if name != "xds"
+    }
+    if output.json:
+        return output.value(
+            {
+                **urls,
+                "xds": options.xds,
+                "data": str(options.data),
+                "targets": str(options.targets),
+                "pid": os.getpid(),
+            }
+        )
+    body = '{"name":"NAME","transportType":"http","chain":["SERVICE/MODEL"]}'
+    key, header = "", ""
+    if options.admin_key:
+        key = "export HYDRO_ADMIN_KEY=...   what the manager and the repository want\n  "
+        header = '-H "authorization: Bearer $HYDRO_ADMIN_KEY" '
+    output.data(
+        f"""
+Ready.
+  gateway     {urls["gateway"]}   POST /api/v1/serve/PIPELINE
+  manager     {urls["manager"]}   /api/v1/pipelines
+  repository  {urls["repository"]}   /models
+  metrics     {options.targets}   for Prometheus's file_sd_configs
+
+Next:
+  {key}{_prefix(options)}hydro models list
+  {_prefix(options)}hydro pipelines apply NAME SERVICE/MODEL
+  {_prefix(options)}hydro predict NAME rows.json
+  curl {header}-H 'content-type: application/json' -d '{body}' {urls["manager"]}/api/v1/pipelines
+  curl -H 'content-type: application/json' -d @rows.json {urls["gateway"]}/api/v1/serve/NAME
+
+Ctrl-C stops.
+"""
+    )
+
+
+def _scheme(options: Options, name: str) -> str:
+    return "https" if name == "gateway" and options.tls_cert else "http"
+
+
+def _prefix(options: Options) -> str:
+    """The environment in which the commands find this mesh, where its ports are not the usual."""
+    addresses = {
+        "HYDRO_MANAGER": (f"{options.host}:{options.manager_port}", MANAGER),
+        "HYDRO_GATEWAY": (f"{options.host}:{options.gateway_port}", GATEWAY),
+        "HYDRO_REPOSITORY": (f"{options.host}:{options.repository_port}", REPOSITORY),
+    }
+    return "".join(f"{name}={at} " for name, (at, usual) in addresses.items() if at != usual)
+
+
+COMMANDS = (
+    Command(
+        "up",
+        "run the whole mesh on this machine",
+        (
+            "hydro up --models models --trusted models/trusted.txt",
+            "hydro up --gateway-port 9083 --runtime serving-localml-spark=2",
+            "hydro up --host 0.0.0.0 --admin-key-file admin.key --keys keys.json --access keys",
+        ),
+        add_arguments,
+        options,
+        run,
+        "Starts Envoy, the manager, the repository and the runtimes, and starts each again when\n"
+        "it dies. Ctrl-C lets requests under way finish, then stops everything.",
+    ),
+)

@@ -1,0 +1,258 @@
+"""Clients of the manager, the repository and the gateway: deadlines, failures as our classes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
+from functools import partial
+from typing import TypeAlias
+
+import grpc
+import grpc.aio
+from google.api import httpbody_pb2
+
+from hydro.manager.v1 import manager_service_pb2 as manager_pb
+from hydro.manager.v1 import manager_service_pb2_grpc as manager_grpc
+from hydro.manager.v1 import pipeline_pb2 as pipeline_pb
+from hydro.repository.v1 import repository_service_pb2 as repository_pb
+from hydro.repository.v1 import repository_service_pb2_grpc as repository_grpc
+from hydro.serving.v1 import frame_pb2 as frame_pb
+from hydro.serving.v1 import prediction_service_pb2 as prediction_pb
+from hydro.serving.v1 import prediction_service_pb2_grpc as prediction_grpc
+from hydro_services import errors, resuming, rpc
+
+Metadata: TypeAlias = tuple[tuple[str, str], ...]
+
+CALL_S = 10.0
+CHANGE_S = 60.0
+"""How long a change to a pipeline may take: models are loaded before it is answered."""
+CONNECT_S = 5.0
+NDJSON = "application/x-ndjson"
+
+
+@contextlib.asynccontextmanager
+async def connect(
+    part: str, address: str, tls: grpc.ChannelCredentials | None = None
+) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel that is connected; what calls raise inside comes out as a class of `errors`.
+
+    Args:
+        part: whom to expect there, such as "manager"; for the message.
+        address: host:port.
+        tls: whom to trust there; None: clear text.
+
+    Raises:
+        errors.Unreachable: nothing answers there, or it is not trusted.
+    """
+    async with rpc.channel(address, tls=tls) as channel:
+        if not await _is_ready(channel):
+            way_out = f"start it with `hydro up`, or give --{part} or HYDRO_{part.upper()}"
+            if tls:
+                way_out = "look whether it speaks TLS with a certificate of its name, and --tls-ca"
+            raise errors.Unreachable(f"no {part} answers at {address}; {way_out}", address=address)
+        try:
+            yield channel
+        except grpc.aio.AioRpcError as error:
+            raise errors.from_rpc(error) from None
+
+
+async def _is_ready(channel: grpc.aio.Channel) -> bool:
+    """Whether it connects; a refused connection is not tried again."""
+    refused = grpc.ChannelConnectivity.TRANSIENT_FAILURE
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(CONNECT_S):
+            state = channel.get_state(try_to_connect=True)
+            while state not in (grpc.ChannelConnectivity.READY, refused):
+                await channel.wait_for_state_change(state)
+                state = channel.get_state()
+            return state is grpc.ChannelConnectivity.READY
+    return False
+
+
+def bearer(key: str) -> Metadata:
+    """What goes with calls to show the key; nothing for an empty one."""
+    return (("authorization", f"Bearer {key}"),) if key else ()
+
+
+class Manager:
+    """Pipelines and services; raises what the RPCs of ManagerService are documented with."""
+
+    def __init__(self, channel: grpc.aio.Channel, admin_key: str = "") -> None:
+        self._stub = manager_grpc.ManagerServiceStub(channel)
+        self._metadata = bearer(admin_key)
+
+    async def list_pipelines(self) -> Sequence[pipeline_pb.Pipeline]:
+        """By name."""
+        request = manager_pb.ListPipelinesRequest()
+        return (
+            await self._stub.ListPipelines(request, timeout=CALL_S, metadata=self._metadata)
+        ).pipelines
+
+    async def get_pipeline(self, name: str) -> pipeline_pb.Pipeline:
+        request = manager_pb.GetPipelineRequest(name=name)
+        return await self._stub.GetPipeline(request, timeout=CALL_S, metadata=self._metadata)
+
+    async def apply_pipeline(self, pipeline: pipeline_pb.Pipeline) -> pipeline_pb.Pipeline:
+        """Creates or replaces it; answers when it serves."""
+        request = manager_pb.CreatePipelineRequest(pipeline=pipeline)
+        return await self._stub.CreatePipeline(request, timeout=CHANGE_S, metadata=self._metadata)
+
+    async def plan_pipeline(
+        self, pipeline: pipeline_pb.Pipeline
+    ) -> Sequence[manager_pb.ResourceChange]:
+        """What applying it would change in Envoy, by type and name."""
+        request = manager_pb.PlanPipelineRequest(pipeline=pipeline)
+        return (
+            await self._stub.PlanPipeline(request, timeout=CALL_S, metadata=self._metadata)
+        ).changes
+
+    async def delete_pipeline(self, name: str) -> None:
+        request = manager_pb.DeletePipelineRequest(name=name)
+        await self._stub.DeletePipeline(request, timeout=CHANGE_S, metadata=self._metadata)
+
+    async def get_status(self) -> manager_pb.GetStatusResponse:
+        """Which Envoys are connected, and where each part tells its metrics."""
+        request = manager_pb.GetStatusRequest()
+        return await self._stub.GetStatus(request, timeout=CALL_S, metadata=self._metadata)
+
+    async def list_services(self) -> Sequence[manager_pb.Service]:
+        """By name."""
+        request = manager_pb.ListServicesRequest()
+        return (
+            await self._stub.ListServices(request, timeout=CALL_S, metadata=self._metadata)
+        ).services
+
+
+class Repository:
+    """Models; raises what the RPCs of RepositoryService are documented with."""
+
+    def __init__(self, channel: grpc.aio.Channel, admin_key: str = "") -> None:
+        self._stub = repository_grpc.RepositoryServiceStub(channel)
+        self._metadata = bearer(admin_key)
+
+    async def list_models(self) -> Sequence[repository_pb.ModelVersion]:
+        """Every version, published or refused, by name and version."""
+        request = repository_pb.ListModelsRequest()
+        return (
+            await self._stub.ListModels(request, timeout=CALL_S, metadata=self._metadata)
+        ).models
+
+    async def get_model(self, model: str, version: str = "") -> repository_pb.ModelVersion:
+        """One version; the latest where none is given."""
+        request = repository_pb.GetModelRequest(model=model, version=version)
+        return (await self._stub.GetModel(request, timeout=CALL_S, metadata=self._metadata)).model
+
+
+class Gateway:
+    """Predictions; raises what the RPCs of PredictionService are documented with."""
+
+    def __init__(self, channel: grpc.aio.Channel, key: str = "") -> None:
+        """`key`: an API key, or a token of whom the pipeline trusts."""
+        self._channel = channel
+        self._stub = prediction_grpc.PredictionServiceStub(channel)
+        self._metadata = bearer(key)
+
+    async def predict(self, frame: frame_pb.Frame) -> frame_pb.Frame:
+        """One frame through the pipeline that it names."""
+        return await self._stub.Predict(frame, timeout=CHANGE_S, metadata=self._metadata)
+
+    async def predict_stream(
+        self, frames: AsyncIterable[frame_pb.Frame]
+    ) -> AsyncGenerator[frame_pb.Frame]:
+        """Frames as they come, each answered in order; every frame names the pipeline.
+
+        Goes on when an instance that carries it dies: frames under way on it are answered by
+        `failure` with UNAVAILABLE, each in its place, and the next ones by another instance.
+
+        Raises:
+            errors.HydroError: nothing was answered at all, or the pipeline is no more.
+        """
+        call = partial(self._stub.PredictStream, metadata=self._metadata)
+        stream = resuming.Stream(_FRAMES, call, self._channel.channel_ready)
+        async with contextlib.aclosing(stream.answers(frames)) as answers:
+            async for frame in answers:
+                yield frame
+
+    async def serve(
+        self, pipeline: str, pieces: AsyncIterable[bytes], content_type: str
+    ) -> AsyncIterator[bytes]:
+        """A body of JSON rows as it comes; answers with a body of the same type as it comes."""
+
+        async def requests() -> AsyncIterator[prediction_pb.ServeRequest]:
+            name = pipeline
+            async for piece in pieces:
+                yield _piece(name, piece, content_type)
+                name = ""
+
+        async for body in self._stub.Serve(requests(), metadata=self._metadata):
+            yield body.data
+
+    async def serve_lines(
+        self, pipeline: str, pieces: AsyncIterable[bytes]
+    ) -> AsyncGenerator[bytes]:
+        """Rows as NDJSON, however cut; answers with pieces of whole lines, one a row, in order.
+
+        Goes on as `predict_stream`: rows under way on an instance that dies are answered by
+        `{"error": ...}` with UNAVAILABLE, each in its place.
+
+        Raises:
+            errors.HydroError: as `predict_stream`.
+        """
+
+        async def requests() -> AsyncIterator[prediction_pb.ServeRequest]:
+            async for lines in _whole_lines(pieces):
+                yield _piece(pipeline, lines, NDJSON)
+
+        call = partial(self._stub.Serve, metadata=self._metadata)
+        stream = resuming.Stream(_LINES, call, self._channel.channel_ready)
+        async with contextlib.aclosing(stream.answers(requests())) as answers:
+            async for body in answers:
+                yield body.data
+
+
+def _piece(pipeline: str, piece: bytes, content_type: str) -> prediction_pb.ServeRequest:
+    body = httpbody_pb2.HttpBody(content_type=content_type, data=piece)
+    return prediction_pb.ServeRequest(pipeline=pipeline, body=body)
+
+
+async def _whole_lines(pieces: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """The lines that each piece completes, as one piece; the last line gets an end."""
+    rest: list[bytes] = []
+    async for piece in pieces:
+        head, newline, tail = piece.rpartition(b"\n")
+        if newline:
+            yield b"".join([*rest, head, newline])
+            rest = []
+        rest.append(tail)
+    if last := b"".join(rest):
+        yield last + b"\n"
+
+
+def _rows(body: bytes) -> int:
+    """Lines that are not blank, as the runtime counts them."""
+    lines = body.split(b"\n")
+    return len(lines) - sum(not line.strip() for line in lines)
+
+
+def _lost_frame(frame: frame_pb.Frame, places: int, error: errors.HydroError) -> frame_pb.Frame:
+    return frame_pb.Frame(id=frame.id, failure=errors.to_status(error))
+
+
+def _lost_lines(
+    request: prediction_pb.ServeRequest, places: int, error: errors.HydroError
+) -> httpbody_pb2.HttpBody:
+    from hydro_services.codecs import rows  # numpy, which nobody needs until something breaks
+
+    code, reason = errors.STATUS[type(error)]
+    row = rows.error(code.value[0], code.name, reason, error.message, error.metadata)
+    return httpbody_pb2.HttpBody(content_type=NDJSON, data=rows.lines([row] * places))
+
+
+_FRAMES = resuming.Kind(lambda _: 1, lambda _: 1, _lost_frame, in_flight=256)
+_LINES = resuming.Kind(
+    lambda request: _rows(request.body.data),
+    lambda body: _rows(body.data),
+    _lost_lines,
+    in_flight=20_000,
+)

@@ -1,0 +1,58 @@
+"""gRPC messages in a stream of bytes: each a 5-byte prefix and a protobuf message.
+
+Chunks may split a message or hold several.
+Source: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md, Length-Prefixed-Message.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from hydro_services.errors import InvalidArgument, TooLarge, Unimplemented
+
+_PREFIX = struct.Struct(">BI")
+
+
+class Messages:
+    """Cuts chunks into messages; holds at most one message that is not complete."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self._rest = bytearray()
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The messages that this chunk completes.
+
+        Raises:
+            TooLarge: a message is over the limit.
+            Unimplemented: a message is compressed.
+        """
+        self._rest += chunk
+        messages: list[bytes] = []
+        at, end = 0, len(self._rest)
+        while at + 5 <= end:
+            compressed, length = _PREFIX.unpack_from(self._rest, at)
+            self._check(compressed, length)
+            if at + 5 + length > end:
+                break
+            messages.append(bytes(self._rest[at + 5 : at + 5 + length]))
+            at += 5 + length
+        del self._rest[:at]
+        return messages
+
+    def end(self) -> None:
+        """Raises InvalidArgument where the stream ended within a message."""
+        if self._rest:
+            raise InvalidArgument("the stream ended within a message, want whole messages")
+
+    def _check(self, compressed: int, length: int) -> None:
+        if compressed:
+            raise Unimplemented("got a compressed message, want it plain; switch compression off")
+        if length > self.max_bytes:
+            got = f"got a message of {length} bytes, want at most {self.max_bytes}"
+            raise TooLarge(f"{got}; send fewer rows a message")
+
+
+def framed(message: bytes) -> bytes:
+    """The message with its prefix, not compressed."""
+    return _PREFIX.pack(0, len(message)) + message

@@ -1,0 +1,157 @@
+"""The mesh's endpoints as services of Consul: how they are written there, and the watch of all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hydro.manager.v1 import manager_service_pb2 as pb
+from hydro_services.consul.agents import Agents
+
+TAG = "hydro"
+"""Of every service of the mesh: others that Consul knows are not ours."""
+CHECK_INTERVAL = "1s"
+CHECK_TIMEOUT = "3s"
+FORGET = "1m"
+"""When Consul drops a service that stays critical; the least that it takes."""
+_ELSEWHERE = {"service", "instance", "traffic_address", "ready"}
+"""Fields of an endpoint that Consul's service has by itself, or that are not the part's to say."""
+
+
+def service_id(endpoint: pb.Endpoint) -> str:
+    """What names the endpoint at an agent."""
+    return f"{endpoint.service}:{endpoint.instance}"
+
+
+def definition(endpoint: pb.Endpoint) -> dict[str, Any]:
+    """The arguments of py-consul's `agent.service.register`.
+
+    The address and the check are those of the rows; all else is metadata.
+    """
+    traffic = endpoint.traffic_address or endpoint.address
+    host, _, port = traffic.rpartition(":")
+    return {
+        "name": endpoint.service,
+        "service_id": service_id(endpoint),
+        "address": host.strip("[]"),
+        "port": int(port),
+        "tags": [TAG],
+        "meta": {"instance": endpoint.instance} | _meta(endpoint),
+        # It registers when it serves: "passing" at once, and need not wait for the first look.
+        "check": {
+            "grpc": traffic,
+            "interval": CHECK_INTERVAL,
+            "timeout": CHECK_TIMEOUT,
+            "status": "passing",
+            "DeregisterCriticalServiceAfter": FORGET,
+        },
+    }
+
+
+def _meta(endpoint: pb.Endpoint) -> dict[str, str]:
+    return {
+        field.name: value if isinstance(value, str) else ",".join(value)
+        for field, value in endpoint.ListFields()
+        if field.name not in _ELSEWHERE
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """An endpoint as Consul knows it."""
+
+    endpoint: pb.Endpoint
+    passing: bool
+    """All checks of the service and of its machine pass."""
+
+
+def instances(entries: list[Any]) -> dict[str, Instance]:
+    """What a health query brought, by the endpoints' ids.
+
+    An endpoint that has changed its agent is there twice for a while: what passes counts.
+    """
+    found = sorted(map(_instance, entries), key=lambda instance: instance.passing)
+    return {service_id(each.endpoint): each for each in found}
+
+
+def _instance(entry: Mapping[str, Any]) -> Instance:
+    service = entry["Service"]
+    host, port = service["Address"] or entry["Node"]["Address"], service["Port"]
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    meta = service["Meta"] or {}
+    endpoint = pb.Endpoint(service=service["Service"], instance=meta.get("instance", ""))
+    for name in {field.name for field in pb.Endpoint.DESCRIPTOR.fields} - _ELSEWHERE:
+        if value := meta.get(name):
+            _set(endpoint, name, value)
+    if endpoint.address != where:
+        endpoint.traffic_address = where
+    return Instance(endpoint, all(check["Status"] == "passing" for check in entry["Checks"]))
+
+
+def _set(endpoint: pb.Endpoint, name: str, value: str) -> None:
+    if isinstance(getattr(endpoint, name), str):
+        setattr(endpoint, name, value)
+    else:
+        getattr(endpoint, name).extend(value.split(","))
+
+
+async def watch(
+    agents: Agents, tell: Callable[[Mapping[str, Instance], bool], Awaitable[None]]
+) -> None:
+    """Watches all endpoints of the mesh, until cancelled.
+
+    Args:
+        agents: to ask.
+        tell: called with all of them by id after each change, once all services are known; and
+            whether Consul has just answered again, so that it may not have all of them yet.
+    """
+    await _Watch(agents, tell).run()
+
+
+class _Watch:
+    """A blocking query for the names of the services, and one for each of them."""
+
+    def __init__(
+        self, agents: Agents, tell: Callable[[Mapping[str, Instance], bool], Awaitable[None]]
+    ) -> None:
+        self._agents = agents
+        self._tell = tell
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._seen: dict[str, dict[str, Instance]] = {}
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            async for answer in self._agents.follow(_services):
+                if answer is None:
+                    continue
+                names = {name for name, tags in answer.value.items() if TAG in tags}
+                for name in names - self._tasks.keys():
+                    self._tasks[name] = group.create_task(self._follow(name))
+                for name in self._tasks.keys() - names:
+                    self._tasks.pop(name).cancel()
+                    self._seen.pop(name, None)
+                await self._told(answer.is_fresh)
+
+    async def _follow(self, name: str) -> None:
+        def query(client: Any, **options: Any) -> Awaitable[Any]:
+            found: Awaitable[Any] = client.health.service(name, tag=TAG, **options)
+            return found
+
+        async for answer in self._agents.follow(query):
+            if answer is not None:
+                is_new = name not in self._seen
+                self._seen[name] = instances(answer.value)
+                await self._told(answer.is_fresh and not is_new)
+
+    async def _told(self, is_fresh: bool) -> None:
+        if self._seen.keys() == self._tasks.keys():
+            await self._tell(
+                {k: v for each in self._seen.values() for k, v in each.items()}, is_fresh
+            )
+
+
+def _services(client: Any, **options: Any) -> Awaitable[Any]:
+    found: Awaitable[Any] = client.catalog.services(**options)
+    return found

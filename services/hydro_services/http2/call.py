@@ -1,0 +1,161 @@
+"""One gRPC call, as its handler sees it.
+
+Source: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol, TypeAlias
+from urllib.parse import quote
+
+from hydro_services import errors
+from hydro_services.http2 import fields
+from hydro_services.http2.connection import Connection
+
+HELD_BYTES = 1 << 20
+"""What a call may write beyond the peer's window before it has to wait."""
+MAX_TEXT = 2_048
+"""Characters of an error's message, which is twice in the trailers; Envoy takes 60 KiB of those."""
+_HEADERS = fields.encode([(":status", "200"), ("content-type", "application/grpc")])
+_OK = fields.encode([("grpc-status", "0")])
+_WRONG_METHOD = fields.encode([(":status", "405"), ("allow", "POST")])
+_WRONG_TYPE = fields.encode([(":status", "415")])
+_GRPC = re.compile(r"application/grpc($|[+;])")
+_TIMEOUT = re.compile(r"(\d{1,8})([HMSmun])", re.ASCII)
+_SECONDS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+
+
+class Wire(Protocol):
+    """The connection that a call came by."""
+
+    connection: Connection
+    paused: bool
+    """The socket takes no more for now."""
+
+    def flush_soon(self) -> None:
+        """Sends what has gathered, at the end of this turn of the event loop."""
+        ...
+
+
+class Call:
+    """Reads the bytes of messages as they come, and writes the bytes of messages."""
+
+    def __init__(self, wire: Wire, stream: int, metadata: Mapping[str, str]) -> None:
+        self.metadata = metadata
+        """The request's header fields, `:path` among them."""
+        self._wire = wire
+        self._stream = stream
+        self._arrived = bytearray()
+        self._ended = False
+        self._reader: asyncio.Future[None] | None = None
+        self._writer: asyncio.Future[None] | None = None
+        self._begun = False
+
+    async def read(self) -> bytes:
+        """All bytes that have come since the last time; none once the client has sent all."""
+        if not self._arrived and not self._ended:
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+        data = bytes(self._arrived)
+        self._arrived.clear()
+        if data:
+            self._wire.connection.consumed(self._stream, len(data))
+            self._wire.flush_soon()
+        return data
+
+    @property
+    def ended(self) -> bool:
+        """The client has sent all, and all of it has been read."""
+        return self._ended and not self._arrived
+
+    async def write(self, data: bytes) -> None:
+        """Sends bytes of framed messages; waits while the peer is too slow to take them."""
+        if self._wire.paused:
+            await self._room(HELD_BYTES)
+        if not self._begun:
+            self._begun = True
+            self._wire.connection.send_headers(self._stream, _HEADERS)
+        held = self._wire.connection.send_data(self._stream, data)
+        self._wire.flush_soon()
+        if self._wire.connection.unsent > HELD_BYTES:
+            await asyncio.sleep(0)  # Or a handler that never waits would fill the memory.
+        if held > HELD_BYTES:
+            await self._room(HELD_BYTES)
+
+    async def finish(self, error: errors.HydroError | None = None) -> None:
+        """Ends the call, with OK or with the error, and waits until the peer has taken all."""
+        block = _OK if error is None else fields.encode(trailers(error))
+        if self._begun:
+            self._wire.connection.send_trailers(self._stream, block)
+        else:
+            self._wire.connection.send_headers(self._stream, _HEADERS + block, end=True)
+        self._wire.flush_soon()
+        if self._wire.connection.held(self._stream):
+            await self._room(0)
+
+    def refuse(self, block: bytes) -> None:
+        """Ends what is no gRPC call with these header fields."""
+        self._wire.connection.send_headers(self._stream, block, end=True)
+        self._wire.flush_soon()
+
+    async def _room(self, held: int) -> None:
+        """Waits until no more than so many bytes are held back, and the socket takes more."""
+        while self._wire.paused or self._wire.connection.held(self._stream) > held:
+            self._writer = asyncio.get_running_loop().create_future()
+            await self._writer
+
+    def received(self, data: bytes, ended: bool) -> None:
+        """Called by the wire."""
+        self._arrived += data
+        self._ended = self._ended or ended
+        _wake(self._reader)
+
+    def writable(self) -> None:
+        """Called by the wire: it may take more."""
+        _wake(self._writer)
+
+
+Handler: TypeAlias = Callable[[Call], Awaitable[None]]
+
+
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
+
+
+def refusal(metadata: Mapping[str, str]) -> bytes | None:
+    """The answer to what is HTTP, but no gRPC."""
+    if metadata[":method"] != "POST":
+        return _WRONG_METHOD
+    return None if _GRPC.match(metadata.get("content-type", "")) else _WRONG_TYPE
+
+
+def timeout(metadata: Mapping[str, str]) -> float | None:
+    """The call's deadline in seconds from now, if it has one.
+
+    Raises:
+        errors.InvalidArgument: it cannot be read.
+    """
+    text = metadata.get("grpc-timeout")
+    if text is None:
+        return None
+    if not (match := _TIMEOUT.fullmatch(text)):
+        want = "want up to 8 digits and one of H, M, S, m, u, n"
+        raise errors.InvalidArgument(f"got grpc-timeout '{text[:20]}', {want}")
+    return int(match[1]) * _SECONDS[match[2]]
+
+
+def trailers(error: errors.HydroError) -> list[fields.Field]:
+    """An error as gRPC tells it: code, message, and google.rpc.Status."""
+    code, reason = errors.STATUS[type(error)]
+    message = error.message.encode(errors="replace")[:MAX_TEXT].decode(errors="ignore")
+    status = errors.status(code, message, reason, error.metadata)
+    return [
+        ("grpc-status", str(code.value[0])),
+        ("grpc-message", quote(message, safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}~")),
+        ("grpc-status-details-bin", base64.b64encode(status.SerializeToString()).decode()),
+    ]

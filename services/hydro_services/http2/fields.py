@@ -1,0 +1,167 @@
+"""Header fields: HPACK both ways. Source: RFC 7541.
+
+Reading keeps the dynamic table, so that what is the same in each call costs a lookup. Writing uses
+literals without indexing: our answers have few fields and are made ahead of time.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import deque
+from collections.abc import Iterable
+
+from hpack.exceptions import HPACKDecodingError
+from hpack.huffman_table import decode_huffman
+from hpack.table import HeaderTable
+
+from hydro_services.http2.frames import Code, ConnectionFault
+
+Field = tuple[str, str]
+TABLE_SIZE = 4096
+"""Bytes of the dynamic table, which is HTTP/2's default."""
+MAX_BLOCK = 65_536
+"""Bytes of a header block."""
+MAX_LIST = 131_072
+"""Bytes of the fields of a block, each with 32 more: a short block can name long fields of the
+table many times. Envoy sends at most 60 KiB in at most 100 fields."""
+_CACHED = 256
+"""Bytes of a text that is worth remembering; longer ones would let a peer fill our memory."""
+_STATIC: tuple[Field, ...] = tuple(
+    (name.decode(), value.decode()) for name, value in HeaderTable.STATIC_TABLE
+)
+
+
+def _fault(message: str) -> ConnectionFault:
+    return ConnectionFault(Code.COMPRESSION_ERROR, message)
+
+
+class Decoder:
+    """The reading side of one connection."""
+
+    def __init__(self) -> None:
+        self._table: deque[Field] = deque()
+        self._size = 0
+        self._limit = TABLE_SIZE
+
+    def decode(self, block: bytes) -> list[Field]:
+        """The fields of a whole block.
+
+        Raises:
+            ConnectionFault: the block is malformed.
+        """
+        found: list[Field] = []
+        at = size = 0
+        try:
+            while at < len(block):
+                first = block[at]
+                if first & 0x80:
+                    index, at = _integer(block, at, 7)
+                    field = self._field(index)
+                elif first & 0xE0 == 0x20:
+                    at = self._resize(block, at, not found)
+                    continue
+                else:
+                    field, at = self._literal(block, at, 6 if first & 0x40 else 4)
+                    if first & 0x40:
+                        self._add(field)
+                found.append(field)
+                size += len(field[0]) + len(field[1]) + 32
+                if size > MAX_LIST:
+                    raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "too many header fields")
+        except IndexError as error:
+            raise _fault("header block is cut short") from error
+        return found
+
+    def _field(self, index: int) -> Field:
+        if not 0 < index <= len(_STATIC) + len(self._table):
+            raise _fault(f"no header field {index}")
+        return _STATIC[index - 1] if index <= len(_STATIC) else self._table[index - 62]
+
+    def _resize(self, block: bytes, at: int, at_start: bool) -> int:
+        limit, at = _integer(block, at, 5)
+        if limit > TABLE_SIZE or not at_start:
+            raise _fault(f"table size {limit} out of place or over {TABLE_SIZE}")
+        self._limit = limit
+        self._evict()
+        return at
+
+    def _literal(self, block: bytes, at: int, bits: int) -> tuple[Field, int]:
+        index, at = _integer(block, at, bits)
+        if index:
+            name = self._field(index)[0]
+        else:
+            name, at = _text(block, at)
+        value, at = _text(block, at)
+        return (name, value), at
+
+    def _add(self, field: Field) -> None:
+        self._table.appendleft(field)
+        self._size += len(field[0]) + len(field[1]) + 32
+        self._evict()
+
+    def _evict(self) -> None:
+        while self._size > self._limit:
+            name, value = self._table.pop()
+            self._size -= len(name) + len(value) + 32
+
+
+def _integer(block: bytes, at: int, bits: int) -> tuple[int, int]:
+    mask = (1 << bits) - 1
+    value = block[at] & mask
+    at += 1
+    if value < mask:
+        return value, at
+    for shift in range(0, 28, 7):
+        byte = block[at]
+        at += 1
+        value += (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise _fault("an integer is too long")
+
+
+def _text(block: bytes, at: int) -> tuple[str, int]:
+    huffman = block[at] & 0x80
+    length = block[at] & 0x7F
+    if length == 0x7F:
+        length, at = _integer(block, at, 7)
+    else:
+        at += 1
+    end = at + length
+    if end > len(block):
+        raise _fault("header block is cut short")
+    raw = block[at:end]
+    if not huffman:
+        return raw.decode("latin-1"), end
+    return (_remembered(raw) if length <= _CACHED else _unhuffed(raw)), end
+
+
+def _unhuffed(raw: bytes) -> str:
+    try:
+        return bytes(decode_huffman(raw)).decode("latin-1")
+    except HPACKDecodingError as error:
+        raise _fault("bad Huffman code") from error
+
+
+_remembered = functools.lru_cache(4096)(_unhuffed)
+
+
+def encode(fields: Iterable[Field]) -> bytes:
+    """A header block of literals without indexing."""
+    block = bytearray()
+    for name, value in fields:
+        block.append(0)
+        for text in (name.encode("latin-1"), value.encode("latin-1")):
+            block += _length(len(text)) + text
+    return bytes(block)
+
+
+def _length(size: int) -> bytes:
+    if size < 127:
+        return bytes((size,))
+    rest = size - 127
+    out = [127]
+    while rest >= 128:
+        out.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    return bytes((*out, rest))

@@ -1,0 +1,195 @@
+"""The sending half of a connection: what leaves, and what waits for the peer's windows.
+
+Source: RFC 9113, section 6.9.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from hydro_services.http2 import fields, frames
+from hydro_services.http2.frames import Code, ConnectionFault
+
+MAX_UNREAD = 8 << 20
+"""Bytes of frames that no window holds back, such as errors and answers to PING, that may wait for
+a peer to read them; all streams of a connection may fail at once in less."""
+_EMPTY_TABLE = b"\x20"
+"""At the start of a block: the dynamic table, which we do not use, now has no room."""
+
+
+@dataclass(slots=True)
+class _Outgoing:
+    """What one stream sends."""
+
+    credit: int = 0
+    """The stream's window less the initial size, which the peer may change at any time."""
+    waiting: deque[memoryview] = field(default_factory=deque)
+    held: int = 0
+    """Bytes that wait."""
+    trailers: bytes | None = None
+    """To be sent after all that waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Some of what a stream had to hold back has been sent."""
+
+    stream: int
+    ended: bool
+    """All of it, and the stream's end."""
+
+
+class Sender:
+    """Keeps to the peer's windows. A stream takes what it may; the rest waits in it."""
+
+    def __init__(self) -> None:
+        self._output: list[bytes | memoryview] = []
+        self.unsent = 0
+        """Bytes of bodies in what is to be sent now."""
+        self._unread = 0
+        self._window = frames.DEFAULT_WINDOW
+        self._initial = frames.DEFAULT_WINDOW
+        self._streams: dict[int, _Outgoing] = {}
+        self._waiting: dict[int, _Outgoing] = {}
+        """Streams that the connection's window holds back; the first has waited longest."""
+        self._prefix = b""
+
+    def output(self) -> bytes:
+        """What is to be sent now."""
+        data = b"".join(self._output)
+        self._output.clear()
+        self._unread = self.unsent = 0
+        return data
+
+    def control(self, frame: bytes) -> None:
+        """Sends a frame that no window holds back."""
+        self._unread += len(frame)
+        self._output.append(frame)
+
+    def reply(self, frame: bytes) -> None:
+        """Sends what a frame of the peer calls for.
+
+        Raises:
+            ConnectionFault: the peer makes us answer and does not read the answers.
+        """
+        self._check()
+        self.control(frame)
+
+    def open(self, id: int) -> None:
+        """A stream may send from now on.
+
+        Raises:
+            ConnectionFault: the peer asks on and on, and does not read the answers.
+        """
+        self._check()
+        self._streams[id] = _Outgoing()
+
+    def _check(self) -> None:
+        if self._unread > MAX_UNREAD:
+            raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "too many answers wait to be read")
+
+    def close(self, id: int) -> None:
+        """Forgets a stream, with what it holds back."""
+        self._streams.pop(id, None)
+        self._waiting.pop(id, None)
+
+    def headers(self, id: int, block: bytes, *, end: bool) -> bool:
+        """Sends a header block; False: the stream is gone."""
+        if id not in self._streams:
+            return False
+        self.control(frames.headers(id, self._prefix + block, end=end))
+        self._prefix = b""
+        return True
+
+    def data(self, id: int, data: bytes) -> int:
+        """Sends a piece of the body; returns how many bytes have to wait for the peer."""
+        out = self._streams.get(id)
+        if out is None or not data:
+            return 0
+        out.waiting.append(memoryview(data))
+        out.held += len(data)
+        self._push(id, out)
+        return out.held
+
+    def end(self, id: int, trailers: bytes) -> bool:
+        """Ends the body; False: not yet, because some of it waits, or the stream is gone."""
+        out = self._streams.get(id)
+        if out is None or out.trailers is not None:
+            return False
+        out.trailers = trailers
+        return self._ended(id, out)
+
+    def held(self, id: int) -> int:
+        """How many bytes of a stream wait for the peer; 0 where it is gone."""
+        out = self._streams.get(id)
+        return out.held if out else 0
+
+    def granted(self, id: int, size: int) -> list[Progress]:
+        """The peer takes so many more bytes, of a stream or (0) of the connection.
+
+        Raises:
+            ConnectionFault: the connection's window is nothing or too large.
+            OverflowError: a stream's window is too large.
+        """
+        if id:
+            out = self._streams[id]
+            out.credit += size
+            if out.credit + self._initial > frames.MAX_WINDOW:
+                raise OverflowError
+            return self._pump([id]) if out.held else []
+        self._window += size
+        if not size or self._window > frames.MAX_WINDOW:
+            code = Code.FLOW_CONTROL_ERROR if size else Code.PROTOCOL_ERROR
+            raise ConnectionFault(code, "the connection's window grows by 0 or too much")
+        return self._pump(list(self._waiting))
+
+    def initial_window(self, size: int) -> list[Progress]:
+        """The peer's streams have this window from the start, those that are open too.
+
+        Unlike RFC 9113, 6.9.2, a window that becomes too large so is no error: finding it would
+        cost a look at every stream for each such frame, and it does no harm.
+        """
+        grown = size > self._initial
+        self._initial = size
+        return self._pump([id for id, out in self._streams.items() if out.held]) if grown else []
+
+    def table_size(self, size: int) -> None:
+        """The peer's limit of the dynamic table; a smaller one has to be acknowledged."""
+        if size < fields.TABLE_SIZE:
+            self._prefix = _EMPTY_TABLE
+
+    def _pump(self, ids: list[int]) -> list[Progress]:
+        progress = []
+        for id in ids:
+            if self._window <= 0:
+                break
+            out = self._streams[id]
+            before = out.held
+            self._push(id, out)
+            if out.held < before:
+                progress.append(Progress(id, out.trailers is not None and self._ended(id, out)))
+        return progress
+
+    def _push(self, id: int, out: _Outgoing) -> None:
+        """Sends as much of what waits as the windows let through."""
+        self._waiting.pop(id, None)
+        while out.waiting:
+            room = min(out.credit + self._initial, self._window, frames.MAX_FRAME)
+            if room <= 0:
+                if self._window <= 0:
+                    self._waiting[id] = out
+                return
+            piece = out.waiting.popleft()
+            if len(piece) > room:
+                out.waiting.appendleft(piece[room:])
+                piece = piece[:room]
+            size = len(piece)
+            out.credit -= size
+            out.held -= size
+            self._window -= size
+            self.unsent += size
+            self._output += (frames.header(frames.DATA, 0, id, size), piece)
+
+    def _ended(self, id: int, out: _Outgoing) -> bool:
+        return not out.waiting and self.headers(id, out.trailers or b"", end=True)

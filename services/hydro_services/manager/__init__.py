@@ -1,0 +1,1 @@
+"""The manager: keeps pipelines and endpoints, has models loaded, and tells Envoy."""

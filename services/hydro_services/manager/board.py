@@ -1,0 +1,214 @@
+"""What the managers that share a mesh have written in Consul, and who of them is alive."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from hydro.manager.v1 import manager_service_pb2 as pb
+from hydro_services import errors
+from hydro_services.consul.agents import Agents, Answer, Value
+from hydro_services.manager import events, records
+from hydro_services.manager.discovery import Discovery
+from hydro_services.manager.reconcile import Reconciler
+from hydro_services.manager.records import Kept, Record, Report, Reports
+
+logger = logging.getLogger(__name__)
+
+PIPELINES = "hydro/pipelines/"
+MANAGERS = "hydro/managers/"
+MARK = "hydro/mesh"
+"""There for as long as Consul remembers the mesh: without it the managers give back what it had."""
+ECHO_S = 3.0
+"""How long Consul may take to tell of a change that it has made."""
+RETRY_S = 0.3
+ORPHANED_S = 10.0
+"""How long an Envoy whose manager is gone, or hangs, may take to find another."""
+
+
+class Board:
+    """Records and reports as this manager sees them; what the records say is in its state.
+
+    To be used on the event loop; `follow_records` and `follow_reports` keep it as it should be.
+    """
+
+    def __init__(self, agents: Agents, reconciler: Reconciler, me: pb.Endpoint) -> None:
+        """For this manager, in this life of its process."""
+        self.reconciler = reconciler
+        self.discovery = Discovery(agents, reconciler)
+        self.name = me.instance
+        self.owner = f"{me.instance} {me.incarnation}"
+        """Of the changes that this manager makes."""
+        self.active: Counter[str] = Counter()
+        """How many here are about the change of each pipeline."""
+        self.records: Mapping[str, Kept] = {}
+        """What the state has."""
+        self.seen = 0
+        """Consul's index of the records."""
+        self.own = Report(me.incarnation)
+        """This manager's report, told yet or not."""
+        self.told = b""
+        """As Consul has it."""
+        self.is_current = False
+        """Consul answers."""
+        self.changed = asyncio.Event()
+        """Set, and another put in its place, when something here or in the state changes."""
+        self._others: dict[str, Report] = {}
+        self._agents = agents
+        self._has_begun = asyncio.Event()
+
+    async def begun(self) -> None:
+        """Waits until Consul has told all there is: the state is about to have it."""
+        await self._has_begun.wait()
+        await self.discovery.has_begun.wait()
+
+    # ---- the records
+
+    def record(self, name: str) -> Record:
+        """A pipeline's; an empty one if there is none."""
+        found = self.records.get(name)
+        return found.record if found else Record()
+
+    def index(self, name: str) -> int:
+        """Of a pipeline's record; 0 if there is none."""
+        found = self.records.get(name)
+        return found.index if found else 0
+
+    async def write(self, name: str, wanted: Record | None) -> bool:
+        """Writes a record if nobody has changed it; returns when the state has what is there.
+
+        Raises:
+            errors.Unavailable: Consul does not answer; it may have been written all the same.
+            errors.FailedPrecondition, errors.InvalidArgument: Consul refuses it.
+        """
+        index, body = self.index(name), records.to_json(wanted) if wanted else b""
+        try:
+            if wanted:
+                is_done = await self._agents.put(PIPELINES + name, body, index)
+            else:
+                is_done = await self._agents.delete(PIPELINES + name, index)
+            await self.until(lambda: self.index(name) != index, self.reconciler.clock() + ECHO_S)
+        except errors.Unavailable as error:
+            message = f"pipeline {name!r} cannot be changed now: {error.message}"
+            raise errors.Unavailable(message, pipeline=name) from error
+        except TimeoutError:
+            message = f"Consul has not told of the change of pipeline {name!r}; try again"
+            raise errors.Unavailable(message, pipeline=name) from None
+        # The answer to a write may be lost, and the write tried again: then it is there already.
+        return is_done or (bool(body) and records.to_json(self.record(name)) == body)
+
+    async def follow_records(self) -> None:
+        """Takes them into the state, until cancelled."""
+        async for answer in self._agents.values(PIPELINES):
+            self.is_current = answer is not None
+            if answer is None:
+                self.notify()
+            elif not (answer.is_fresh and await self._is_given_back(answer.value)):
+                await self._take(answer)
+
+    async def _take(self, answer: Answer[dict[str, Value]]) -> None:
+        found = {name: self._read(name, value) for name, value in answer.value.items()}
+        there = {name: each for name, each in found.items() if each}
+        pipelines = {n: r.record.pipeline for n, r in there.items() if r.record.pipeline}
+        trials = {n: r.record.trial for n, r in there.items() if r.record.trial}
+        self._has_begun.set()
+        event = partial(events.recorded, pipelines=pipelines, trials=trials)
+        await self.reconciler.apply(event)
+        self.records, self.seen = there, answer.index
+        self.notify()
+
+    def _read(self, name: str, value: Value) -> Kept | None:
+        old = self.records.get(name)
+        if old and old.index == value.index:
+            return old
+        try:
+            return Kept(records.from_json(value.body), value.index)
+        except errors.FailedPrecondition as error:
+            logger.error("record left out", extra={"pipeline": name, "error": error.message})
+            return None
+
+    async def _is_given_back(self, there: Mapping[str, Value]) -> bool:
+        """Gives a Consul that has lost its memory what we know; whether it had to be given."""
+        while True:
+            try:
+                _, mark = await self._agents.ask(lambda client: client.kv.get(MARK))
+                return False if mark else await self._give_back(there)
+            except errors.HydroError:
+                await asyncio.sleep(RETRY_S)
+
+    async def _give_back(self, there: Mapping[str, Value]) -> bool:
+        known = self.reconciler.state.pipelines
+        missing = {name: pipeline for name, pipeline in known.items() if name not in there}
+        for name, pipeline in missing.items():
+            body = records.to_json(Record(pipeline))
+            await self._agents.put(PIPELINES + name, body, 0)
+        await self._agents.put(MARK, b"{}", 0)
+        if missing:
+            logger.warning("Consul had lost pipelines", extra={"given": sorted(missing)})
+        return bool(missing)
+
+    # ---- the reports
+
+    def reports(self) -> Reports:
+        """Of all managers that are alive; one that has not reported yet is at the beginning."""
+        lives = {n: m.endpoint.incarnation for n, m in self.discovery.managers.items()}
+        found = {name: self._report(name, life) for name, life in lives.items()}
+        return found | {self.name: self.own}
+
+    def _report(self, name: str, incarnation: str) -> Report:
+        found = self._others.get(name)
+        return found if found and found.incarnation == incarnation else Report(incarnation)
+
+    def orphans(self) -> set[str]:
+        """The Envoys of managers that went lately, which no other manager has yet."""
+        since = self.reconciler.clock() - ORPHANED_S
+        lately = {name for name, gone in self.discovery.gone.items() if gone > since}
+        left = {id for name in lately & self._others.keys() for id in self._others[name].envoys}
+        return left.difference(*(report.envoys for report in self.reports().values()))
+
+    async def follow_reports(self) -> None:
+        """Keeps them as the managers write them, until cancelled."""
+        async for answer in self._agents.values(MANAGERS):
+            if answer is None:
+                continue
+            own = answer.value.get(self.name)
+            self._others, self.told = {}, own.body if own else b""
+            for name, value in answer.value.items():
+                with contextlib.suppress(errors.FailedPrecondition):
+                    self._others[name] = Report.from_json(value.body)
+            self.notify()
+
+    async def tell(self, body: bytes) -> None:
+        """Writes this manager's report.
+
+        Raises:
+            errors.HydroError: Consul does not answer or refuses it.
+        """
+        await self._agents.put(MANAGERS + self.name, body)
+        self.told = body
+
+    def is_alive(self, owner: str, name: str) -> bool:
+        """The manager that owns the change of a pipeline is there; this one: is at it."""
+        if owner == self.owner:
+            return self.active[name] > 0
+        managers = self.discovery.managers
+        return owner in {f"{n} {each.endpoint.incarnation}" for n, each in managers.items()}
+
+    # ---- waiting
+
+    def notify(self) -> None:
+        """Something has changed."""
+        changed, self.changed = self.changed, asyncio.Event()
+        changed.set()
+
+    async def until(self, condition: Callable[[], bool], end: float) -> None:
+        """Waits for a condition of what is known here; raises TimeoutError."""
+        async with asyncio.timeout_at(end):
+            while not condition():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(RETRY_S):  # time alone may change it, too
+                        await self.changed.wait()

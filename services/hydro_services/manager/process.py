@@ -1,0 +1,343 @@
+"""The manager's process: one gRPC server with its services and those that Envoy asks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import grpc.aio
+
+from hydro.manager.v1 import certificate_service_pb2_grpc as certificate_grpc
+from hydro.manager.v1 import manager_service_pb2, registry_service_pb2
+from hydro.manager.v1 import manager_service_pb2_grpc as manager_grpc
+from hydro.manager.v1 import registry_service_pb2_grpc as registry_grpc
+from hydro.repository.v1 import repository_service_pb2
+from hydro.serving.v1 import prediction_service_pb2
+from hydro_envoy import server as ads
+from hydro_envoy.descriptors import descriptor_set
+from hydro_envoy.hub import Hub
+from hydro_envoy.mesh import (
+    MAX_MESSAGE_BYTES,
+    Access,
+    Edge,
+    Gateway,
+    Mesh,
+    Sidecar,
+    Telemetry,
+    Tracing,
+)
+from hydro_envoy.mesh import Endpoint as Place
+from hydro_envoy.resources import Builder
+from hydro_envoy.snapshot import MANAGER_CLUSTER
+from hydro_envoy.views import MANAGER as MANAGER_SERVICE
+from hydro_services import admin, keys, keystore, metrics, rpc
+from hydro_services.consul.address import is_consul, needs_consul
+from hydro_services.errors import FailedPrecondition, InvalidArgument
+from hydro_services.manager import apikeys, catalogue, events, peers, state, targets
+from hydro_services.manager.deploy import Deployer
+from hydro_services.manager.ledger import Keeping, Ledger, alone
+from hydro_services.manager.metrics import taker
+from hydro_services.manager.reconcile import Reconciler
+from hydro_services.manager.servicer import ManagerServicer, RegistryServicer
+from hydro_services.manager.sidecars import Reach, of_manager
+from hydro_services.manager.state import Endpoint, Pipeline, State
+from hydro_services.manager.store import Store
+from hydro_services.wallclock import Jumps
+
+if TYPE_CHECKING:
+    from hydro_services.manager.certificates import Certificates
+
+logger = logging.getLogger(__name__)
+
+MANAGER = "hydro.manager.v1.ManagerService"
+REGISTRY = "hydro.manager.v1.RegistryService"
+REPOSITORY = "hydro.repository.v1.RepositoryService"
+CERTIFICATES = "hydro.manager.v1.CertificateService"
+_STDOUT = {"-": "/dev/stdout"}
+GRACE_S = 1.0
+"""For calls under way at the end; watches never end by themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Where the manager listens, and what Envoy is to offer. Addresses are host:port."""
+
+    data: Path
+    """The folder for what survives; made if need be."""
+    listen: str = "127.0.0.1:8082"
+    """gRPC: the manager's services, the registry, and xDS."""
+    gateway: str = "127.0.0.1:8083"
+    edge: str = "127.0.0.1:8080"
+    """The manager's API over HTTP/JSON and gRPC, by Envoy."""
+    repository_edge: str = "127.0.0.1:8087"
+    max_message_bytes: int = MAX_MESSAGE_BYTES
+    lease_s: float = 3.0
+    limit_s: float = 20.0
+    """How long creating a pipeline may take."""
+    sidecar: str | None = None
+    """Where its sidecar takes what is for it from other machines; None: it has none."""
+    egress: str | None = None
+    """Where the sidecar takes its calls to processes, on loopback."""
+    registry: str = ""
+    """`consul://…`; empty: this manager keeps the registry and is the only one."""
+    ca: Path | None = None
+    """The folder of the mesh's authority, for a manager with a sidecar; None: `ca` in `data`."""
+    certificate_ttl_s: float = 3600.0
+    """How long certificates hold; new ones come after half of it."""
+    instance: str = ""
+    """Its name among managers, the same after a restart; empty: the host's name and the port."""
+    patience_s: float = 2.0
+    """How long creating a pipeline waits for a service or repository that has not registered."""
+    metrics: str = "127.0.0.1:0"
+    """For Prometheus; port 0 takes a free one."""
+    zipkin: str = ""
+    """The Zipkin server that takes Envoy's spans; empty: none."""
+    otlp: str = ""
+    """The OpenTelemetry collector that takes Envoy's spans, by gRPC; empty: none."""
+    trace_percent: float = 100.0
+    """Of the requests."""
+    access_log: str = ""
+    """The file, on Envoy's machine, that gets a line a request; "-": its stdout; empty: none."""
+    keys: str = ""
+    """Where API keys are: a file, or `consul://…`; empty: there are none."""
+    access: Literal["anyone", "keys"] = "anyone"
+    """Who may call pipelines that do not say it: anyone, or who has an API key."""
+    admin_key: str = field(default="", repr=False)
+    """What calls of the APIs of manager and repository have to have; empty: nothing."""
+
+
+async def run(config: Config) -> None:
+    """Serves until cancelled.
+
+    Raises:
+        errors.Unavailable: the address cannot be bound.
+        errors.FailedPrecondition: what was stored cannot be read; there is no admin key, and other
+            machines could change the mesh.
+        errors.InvalidArgument: an address is malformed, or there are no API keys to be had.
+        errors.NotFound: there is no file of API keys.
+    """
+    async with serve(config) as served:
+        await served.server.wait_for_termination()
+
+
+@contextlib.asynccontextmanager
+async def serve(config: Config) -> AsyncIterator[rpc.Served]:
+    """Serves until the context ends; what survived the last time is published before that.
+
+    With Consul it first waits for that to answer; what survived has to do where it does not.
+
+    Raises:
+        As `run`.
+    """
+    entrances = (config.listen, config.edge, config.repository_edge, config.sidecar)
+    admin.check_addresses(filter(None, entrances), config.admin_key)
+    frame = mesh(config)
+    certificates = _certificates(config)
+    key_changes = keystore.changes(config.keys) if config.keys else None
+    api_keys = apikeys.published(await anext(key_changes)) if key_changes else None
+    access = _default_access(config)
+    with (
+        contextlib.closing(Store(config.data / "manager.sqlite")) as store,
+        contextlib.closing(Builder(config.data / "envoy")) as builder,
+        contextlib.closing(Hub(is_alone=not config.registry, issuer=certificates)) as hub,
+    ):
+        clock = asyncio.get_running_loop().time
+        reach = Reach(config.egress if config.sidecar else None)
+
+        def make(initial: State, **more: Any) -> Reconciler:
+            known = replace(initial, api_keys=api_keys, access=access)
+            return Reconciler(known, frame, hub, builder, store, clock, reach, **more)
+
+        async with (
+            _keeping(config, make, *store.load()) as (reconciler, ledger, registered, going_on),
+            metrics.serve(config.metrics, taker(reconciler)) as scraped,
+            _serve(config, reconciler, ledger, certificates, scraped) as served,
+            asyncio.TaskGroup() as tasks,
+        ):
+            file = targets.File(config.data / "targets.json")
+            loops = [
+                tasks.create_task(reconciler.run()),
+                tasks.create_task(catalogue.follow(reconciler, reach)),
+                tasks.create_task(_joined(going_on)),
+                tasks.create_task(file.keep(lambda: targets.found(reconciler, scraped))),
+            ]
+            if certificates:
+                loops.append(tasks.create_task(_renewed(hub)))
+            if key_changes:
+                loops.append(tasks.create_task(apikeys.follow(key_changes, reconciler)))
+            async with registered(served):
+                logger.info("manager serves", extra={"address": served.address})
+                yield served
+            for loop in loops:
+                loop.cancel()
+
+
+async def _joined(going_on: Callable[[], Awaitable[None]]) -> None:
+    await going_on()
+
+
+async def _renewed(hub: Hub) -> None:
+    """Gives Envoys other certificates where the clock jumps, by which those they have are valid."""
+    jumps = Jumps()
+    while True:
+        jumped_s = round(await jumps.next())
+        logger.warning("the clock jumped, new certificates", extra={"jumped_s": jumped_s})
+        hub.renew()
+
+
+def _keeping(
+    config: Config,
+    make: Callable[..., Reconciler],
+    pipelines: list[Pipeline],
+    endpoints: list[tuple[Endpoint, frozenset[str]]],
+) -> AbstractAsyncContextManager[Keeping]:
+    """Where pipelines and endpoints are kept: here, or in Consul."""
+    if not is_consul(config.registry):
+        return alone(make, pipelines, endpoints, config.lease_s)
+    needs_consul()
+    from hydro_services.manager.joining import joined
+
+    initial = events.cold(events.restored(pipelines, endpoints, expires=None))
+    me = manager_service_pb2.Endpoint(
+        service=MANAGER_SERVICE,
+        instance=_instance(config),
+        incarnation=uuid.uuid4().hex,
+        sidecar_address=config.sidecar,
+    )
+    return joined(make, initial, config.registry, me, config.limit_s)
+
+
+@contextlib.asynccontextmanager
+async def _serve(
+    config: Config,
+    reconciler: Reconciler,
+    ledger: Ledger,
+    certificates: Certificates | None,
+    scraped: str,
+) -> AsyncIterator[rpc.Served]:
+    deployer = Deployer(reconciler, ledger, config.limit_s, config.patience_s)
+
+    def register(server: grpc.aio.Server) -> None:
+        manager = ManagerServicer(reconciler, deployer, scraped)
+        manager_grpc.add_ManagerServiceServicer_to_server(manager, server)
+        registry = RegistryServicer(reconciler, config.lease_s, config.registry)
+        registry_grpc.add_RegistryServiceServicer_to_server(registry, server)
+        if certificates:
+            certificate_grpc.add_CertificateServiceServicer_to_server(certificates, server)
+            own = f"{MANAGER_SERVICE}/{_instance(config)}"
+            ads.add_ads(server, reconciler.hub, partial(peers.admit, own))
+        else:
+            ads.add_ads(server, reconciler.hub)
+
+    serving = rpc.serve(
+        config.listen,
+        register,
+        (MANAGER, REGISTRY, *((CERTIFICATES,) if certificates else ())),
+        plain=frozenset([ads.SERVICE]),
+        check=_check(config.admin_key) if config.admin_key else None,
+        grace_s=GRACE_S,
+    )
+    async with serving as served:
+        try:
+            yield served
+        finally:
+            reconciler.hub.close()
+
+
+def _check(admin_key: str) -> rpc.Check:
+    """The manager's own port is not behind an Envoy that would look at the key."""
+    key_sha256 = keys.digest(admin_key)
+
+    def check(method: str, metadata: rpc.Metadata) -> None:
+        if method.startswith(f"/{MANAGER}/"):
+            admin.check_call(metadata, key_sha256)
+
+    return check
+
+
+def _default_access(config: Config) -> Access | None:
+    if config.access == "anyone":
+        return None
+    if not config.keys:
+        raise InvalidArgument("pipelines are to need API keys, but there are none; give --keys")
+    return Access(callers=())
+
+
+def mesh(config: Config) -> Mesh:
+    """The mesh without backends and pipelines.
+
+    Raises:
+        InvalidArgument: an address is malformed.
+    """
+    serving = descriptor_set([prediction_service_pb2.DESCRIPTOR])
+    managing = descriptor_set([manager_service_pb2.DESCRIPTOR, registry_service_pb2.DESCRIPTOR])
+    storing = descriptor_set([repository_service_pb2.DESCRIPTOR])
+    edge, repository = _address(config.edge), _address(config.repository_edge)
+    key = keys.digest(keys.check_admin(config.admin_key)) if config.admin_key else ""
+    return Mesh(
+        gateway=Gateway(*_address(config.gateway), serving, config.max_message_bytes),
+        edges=(
+            Edge("manager", *edge, MANAGER_CLUSTER, (MANAGER,), managing, key),
+            Edge("repository", *repository, state.REPOSITORY, (REPOSITORY,), storing, key),
+        ),
+        telemetry=Telemetry(_tracing(config), _STDOUT.get(config.access_log, config.access_log)),
+        sidecars=(_own_sidecar(config, config.sidecar),) if config.sidecar else (),
+    )
+
+
+def _own_sidecar(config: Config, ingress: str) -> Sidecar:
+    at, listen = (state.Address(*_address(each)) for each in (ingress, config.listen))
+    return of_manager(_instance(config), at, listen)
+
+
+def _certificates(config: Config) -> Certificates | None:
+    """For a manager with a sidecar; one without may be reached from this machine alone.
+
+    Raises:
+        FailedPrecondition: it would be reached from others without TLS, or the authority cannot
+            be read.
+    """
+    if config.sidecar:
+        from hydro_services.manager.certificates import Certificates
+
+        ttl = timedelta(seconds=config.certificate_ttl_s)
+        return Certificates.of(config.ca or config.data / "ca", ttl)
+    if admin.is_loopback(config.listen.rpartition(":")[0]):
+        return None
+    way_out = (
+        f"run it as --xds 127.0.0.1:8072 --sidecar {config.listen}, and `hydro sidecar` beside it;"
+        " see docs/operations.md"
+    )
+    raise FailedPrecondition(
+        f"--xds is {config.listen}, which other machines reach without TLS; {way_out}"
+    )
+
+
+def _instance(config: Config) -> str:
+    return config.instance or f"{socket.gethostname()}-{config.listen.rpartition(':')[2]}"
+
+
+def _tracing(config: Config) -> Tracing | None:
+    if config.zipkin and config.otlp:
+        raise InvalidArgument("spans go to zipkin or by otlp, got both; name one")
+    if collector := config.zipkin or config.otlp:
+        provider: Literal["zipkin", "otlp"] = "zipkin" if config.zipkin else "otlp"
+        return Tracing(provider, Place(*_address(collector)), config.trace_percent)
+    return None
+
+
+def _address(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise InvalidArgument(f"address is {address!r}, want '<host>:<port>'")
+    return host.strip("[]"), int(port)

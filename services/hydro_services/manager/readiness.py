@@ -1,0 +1,128 @@
+"""What serves, where traffic goes, and what a chain still lacks. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
+
+from hydro_services.errors import ModelRefused, Unavailable
+from hydro_services.manager.state import (
+    Endpoint,
+    EndpointId,
+    LoadFailure,
+    Model,
+    Slot,
+    Spec,
+    Stage,
+    Stages,
+    State,
+)
+
+Takers: TypeAlias = Mapping[str, tuple[Endpoint, ...]]
+"""The endpoints that take traffic, by service; see `ready`."""
+
+
+def serving(state: State) -> dict[str, Stages]:
+    """What is published, by pipeline."""
+    published = {name: t.stages for name, t in state.trials.items() if t.published}
+    return {name: p.stages for name, p in state.pipelines.items()} | published
+
+
+def specs(state: State) -> dict[str, Spec]:
+    """What the users want of what is published, by pipeline."""
+    published = {name: t.spec for name, t in state.trials.items() if t.published}
+    return {name: p.spec for name, p in state.pipelines.items()} | published
+
+
+def models(chains: Iterable[Stages]) -> dict[str, dict[str, Model]]:
+    """The models of chains, by service and key."""
+    found: defaultdict[str, dict[str, Model]] = defaultdict(dict)
+    for stages in chains:
+        for stage in stages:
+            found[stage.service][stage.model.key] = stage.model
+    return dict(found)
+
+
+def ready(state: State) -> Takers:
+    """The endpoints that take traffic, by service, sorted by instance.
+
+    An endpoint takes traffic when it has every model that its service serves. A model that no
+    endpoint of the service can load keeps none out: only the pipelines that use it suffer.
+    """
+    required = models(serving(state).values())
+    by_service: defaultdict[str, list[Endpoint]] = defaultdict(list)
+    for _, endpoint in sorted(state.endpoints.items()):
+        by_service[endpoint.service].append(endpoint)
+    return {
+        service: tuple(_ready(endpoints, required.get(service, {}).keys(), state))
+        for service, endpoints in by_service.items()
+    }
+
+
+def _ready(
+    endpoints: Iterable[Endpoint], required: Iterable[str], state: State
+) -> Iterable[Endpoint]:
+    ids = [endpoint.id for endpoint in endpoints]
+    needed = {key for key in required if not _is_hopeless(key, ids, state)}
+    return (endpoint for endpoint in endpoints if needed <= state.loaded[endpoint.id])
+
+
+def _is_hopeless(key: str, ids: Iterable[EndpointId], state: State) -> bool:
+    failures = [state.failures.get(Slot(id, key)) for id in ids]
+    has_it = any(key in state.loaded[id] for id in ids)
+    return not has_it and any(failure and failure.final for failure in failures)
+
+
+def obstacle(stages: Stages, state: State, takers: Takers) -> ModelRefused | None:
+    """Why stages cannot be loaded, as far as trying again will hardly help."""
+    if not state.failures:
+        return None
+    for stage in stages:
+        for endpoint in takers.get(stage.service) or _of(stage.service, state):
+            failure = state.failures.get(Slot(endpoint.id, stage.model.key))
+            if failure and failure.final:
+                return _refusal(stage, endpoint, failure)
+    return None
+
+
+def _refusal(stage: Stage, endpoint: Endpoint, failure: LoadFailure) -> ModelRefused:
+    place = f"{endpoint.service}/{endpoint.instance}"
+    message = f"model {stage.model.key} cannot be loaded on {place}: {failure.error.message}"
+    return ModelRefused(message, stage=stage.name, model=stage.model.name, endpoint=place)
+
+
+def trouble(stages: Stages, state: State, takers: Takers) -> Unavailable | None:
+    """Why stages are not loaded yet, where that was tried in vain and will be tried again."""
+    for stage in stages:
+        for endpoint in takers.get(stage.service, ()):
+            if failure := state.failures.get(Slot(endpoint.id, stage.model.key)):
+                place = f"{endpoint.service}/{endpoint.instance}"
+                message = f"model {stage.model.key} is not loaded on {place} yet"
+                return Unavailable(f"{message}: {failure.error.message}", endpoint=place)
+    return None
+
+
+def lacking(stages: Stages, state: State, takers: Takers) -> tuple[str, ...]:
+    """What is still to happen before stages can serve, for people."""
+    lacks: list[str] = []
+    for stage in stages:
+        endpoints = takers.get(stage.service, ())
+        if not endpoints:
+            lacks.append(f"service {stage.service!r} has no endpoint that is ready")
+        lacks += [
+            f"model {stage.model.key} is not loaded on {stage.service}/{endpoint.instance}"
+            + _reason(Slot(endpoint.id, stage.model.key), state)
+            for endpoint in endpoints
+            if stage.model.key not in state.loaded[endpoint.id]
+        ]
+    return tuple(dict.fromkeys(lacks))
+
+
+def _reason(slot: Slot, state: State) -> str:
+    failure = state.failures.get(slot)
+    return f" ({failure.error.message})" if failure else ""
+
+
+def _of(service: str, state: State) -> Iterable[Endpoint]:
+    return (endpoint for id, endpoint in sorted(state.endpoints.items()) if id.service == service)

@@ -1,0 +1,196 @@
+"""What managers that share a mesh write in Consul: a record a pipeline, a report a manager. Pure.
+
+A change of a pipeline is a record with a trial or a deletion, and with the manager that brings it
+to its end, its owner. All managers follow the record and report how far they are; the owner goes
+on when all that are alive have come along.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
+from google.rpc import status_pb2
+
+from hydro.manager.v1 import pipeline_pb2
+from hydro_services import errors
+from hydro_services.errors import HydroError
+from hydro_services.manager import convert
+from hydro_services.manager.state import Pipeline, Spec, Stages, Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A pipeline, and the change of it that is under way."""
+
+    pipeline: Pipeline | None = None
+    """As it is kept."""
+    trial: Trial | None = None
+    """What is to take its place."""
+    deleting: bool = False
+    """Envoys may still have it; it is kept no more."""
+    owner: str = ""
+    """The manager that makes the change, in this life of its process."""
+
+    @property
+    def is_changing(self) -> bool:
+        return self.trial is not None or self.deleting
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A record as Consul has it."""
+
+    record: Record
+    index: int
+    """Grows with each change of it."""
+
+
+def shown(record: Record) -> Record:
+    """All managers have loaded what it needs: Envoys may have it."""
+    assert record.trial
+    return replace(record, trial=replace(record.trial, published=True))
+
+
+def kept(record: Record) -> Record:
+    """All Envoys serve it."""
+    assert record.trial
+    return Record(Pipeline(record.trial.spec, record.trial.stages))
+
+
+def ended(record: Record) -> Record | None:
+    """The change is given up, or the deletion is done."""
+    return Record(record.pipeline) if record.pipeline else None
+
+
+def to_json(record: Record) -> bytes:
+    """For the KV store, and for people who look there."""
+    content: dict[str, Any] = {}
+    if record.pipeline:
+        content["pipeline"] = _pipeline(record.pipeline.spec, record.pipeline.stages)
+    if record.trial:
+        content["trial"] = _pipeline(record.trial.spec, record.trial.stages)
+        content["published"] = record.trial.published
+    if record.deleting:
+        content["deleting"] = True
+    if record.owner:
+        content["owner"] = record.owner
+    return json.dumps(content, indent=1, sort_keys=True).encode()
+
+
+def from_json(body: bytes) -> Record:
+    """The inverse of `to_json`.
+
+    Raises:
+        FailedPrecondition: somebody else wrote it.
+    """
+    try:
+        content = json.loads(body)
+        pipeline, trial = _parsed(content.get("pipeline")), _parsed(content.get("trial"))
+        return Record(
+            pipeline,
+            Trial(trial.spec, trial.stages, bool(content["published"])) if trial else None,
+            bool(content.get("deleting")),
+            str(content.get("owner", "")),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, ParseError) as error:
+        raise errors.FailedPrecondition(f"it is not a pipeline's record: {error}") from error
+
+
+def _pipeline(spec: Spec, stages: Stages) -> dict[str, Any]:
+    return MessageToDict(convert.record(Pipeline(spec, stages)))
+
+
+def _parsed(content: Any) -> Pipeline | None:
+    if content is None:
+        return None
+    message = ParseDict(content, pipeline_pb2.Pipeline(), ignore_unknown_fields=True)
+    return convert.pipeline(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How far a manager is. The numbers are indexes of records that are being changed."""
+
+    incarnation: str
+    """Changes with each start of its process."""
+    loaded: Mapping[str, int] = field(default_factory=dict)
+    """By pipeline: the trial's models are loaded wherever traffic goes."""
+    applied: Mapping[str, int] = field(default_factory=dict)
+    """By pipeline: its Envoys have it, or have it no more."""
+    failed: Mapping[str, tuple[int, HydroError]] = field(default_factory=dict)
+    """By pipeline: why that cannot be."""
+    envoys: Sequence[str] = ()
+    """Those that are connected to it."""
+    has_gateway: bool = False
+    """Clients reach the mesh by one of them."""
+    seen: int = 0
+    """Consul's index up to which it has all records."""
+    demand: str = ""
+    """Equal where the demanded models are, and all its Envoys know; empty while they do not."""
+
+    def to_json(self) -> bytes:
+        """For the KV store."""
+        failed = {n: [i, MessageToDict(errors.to_status(e))] for n, (i, e) in self.failed.items()}
+        content = {
+            "incarnation": self.incarnation,
+            "loaded": self.loaded,
+            "applied": self.applied,
+            "failed": failed,
+            "envoys": self.envoys,
+            "has_gateway": self.has_gateway,
+            "seen": self.seen,
+            "demand": self.demand,
+        }
+        return json.dumps(content, indent=1, sort_keys=True).encode()
+
+    @classmethod
+    def from_json(cls, body: bytes) -> Report:
+        """The inverse of `to_json`.
+
+        Raises:
+            FailedPrecondition: somebody else wrote it.
+        """
+        try:
+            content = json.loads(body)
+            failed = {n: (int(i), _error(e)) for n, (i, e) in content.pop("failed").items()}
+            return cls(failed=failed, **content)
+        except (ValueError, TypeError, KeyError, AttributeError, ParseError) as error:
+            raise errors.FailedPrecondition(f"it is not a manager's report: {error}") from error
+
+
+def _error(content: Any) -> HydroError:
+    return errors.from_status(ParseDict(content, status_pb2.Status()))
+
+
+Reports: TypeAlias = Mapping[str, Report]
+"""By manager."""
+
+
+def failure(reports: Reports, name: str, index: int) -> HydroError | None:
+    """Why the change of a pipeline cannot be."""
+    for report in reports.values():
+        at, error = report.failed.get(name, (0, None))
+        if error and at == index:
+            return error
+    return None
+
+
+def behind(reached: Mapping[str, Mapping[str, int]], name: str, index: int) -> list[str]:
+    """The managers that have not come along.
+
+    Args:
+        reached: `loaded` or `applied`, by manager.
+        name: of the pipeline.
+        index: of its record.
+    """
+    return sorted(m for m, indexes in reached.items() if indexes.get(name, 0) < index)
+
+
+def is_agreed(reports: Iterable[Report]) -> bool:
+    """All managers demand the same models, and all their Envoys know."""
+    demands = {report.demand for report in reports}
+    return len(demands) == 1 and "" not in demands

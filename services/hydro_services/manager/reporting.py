@@ -1,0 +1,105 @@
+"""Tells the other managers that share the mesh how far this one is."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from functools import partial
+
+from hydro_envoy.errors import Nacked
+from hydro_envoy.resources import pipeline_ref
+from hydro_services import errors
+from hydro_services.manager import events, plan, records
+from hydro_services.manager.board import RETRY_S, Board
+from hydro_services.manager.ledger import lacking, nacked, needed, obstacle
+from hydro_services.manager.records import Kept, Report
+from hydro_services.manager.state import State
+
+
+class Reporter:
+    """Keeps this manager's report what it is; `run` until cancelled."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._reconciler = board.reconciler
+
+    async def run(self) -> None:
+        board = self._board
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow_envoys())
+            while True:
+                changed = board.changed
+                await self._report()
+                await changed.wait()
+
+    async def _report(self) -> None:
+        """To the others where it has changed; and to the state what all reports say."""
+        board, report = self._board, self._composed()
+        body = report.to_json()
+        if body != board.own.to_json():
+            board.own = report
+            board.notify()
+        agree = board.is_current and records.is_agreed(board.reports().values())
+        if agree != self._reconciler.state.agreed:
+            self._reconciler.post(partial(events.agreed, agree=agree))
+        if body != board.told and board.is_current:
+            try:
+                await board.tell(body)
+            except errors.HydroError:
+                await asyncio.sleep(RETRY_S)
+                board.notify()
+
+    def _composed(self) -> Report:
+        state, hub = self._reconciler.state, self._reconciler.hub
+        loaded: dict[str, int] = {}
+        applied: dict[str, int] = {}
+        failed: dict[str, tuple[int, errors.HydroError]] = {}
+        for name, kept in self._board.records.items():
+            reached = applied if _is_for_envoys(kept) else loaded
+            try:
+                if kept.record.is_changing and self._is_reached(name, kept):
+                    reached[name] = kept.index
+            except errors.HydroError as error:
+                failed[name] = (kept.index, error)
+        return Report(
+            self._board.own.incarnation,
+            loaded,
+            applied,
+            failed,
+            sorted({each.node.id for each in hub.nodes()} - {""}),
+            hub.has_gateway,
+            self._board.seen,
+            _digest(state) if state.applied else "",
+        )
+
+    def _is_reached(self, name: str, kept: Kept) -> bool:
+        """What the record asks of this manager is done; raises why that cannot be."""
+        state, trial = self._reconciler.state, kept.record.trial
+        if _is_for_envoys(kept):
+            refs = needed(trial, state) if trial else (pipeline_ref(name),)
+            try:
+                return self._reconciler.hub.is_applied(refs)
+            except Nacked as error:
+                raise nacked(name, error) from error
+        assert trial
+        if not lacking(trial.stages, state):
+            return True
+        if found := obstacle(trial.stages, state):
+            raise found
+        return False
+
+    async def _follow_envoys(self) -> None:
+        while True:
+            await self._reconciler.hub.changed()
+            self._board.notify()
+
+
+def _is_for_envoys(kept: Kept) -> bool:
+    trial = kept.record.trial
+    return kept.record.deleting or (trial is not None and trial.published)
+
+
+def _digest(state: State) -> str:
+    demanded = sorted((service, sorted(models)) for service, models in plan.demand(state).items())
+    return hashlib.sha256(json.dumps(demanded).encode()).hexdigest()[:16]

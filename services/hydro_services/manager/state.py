@@ -1,0 +1,210 @@
+"""What the manager knows: frozen values. Knows no gRPC; `events` changes it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from itertools import islice
+from typing import NamedTuple, TypeAlias
+
+from google.protobuf.json_format import MessageToDict
+
+from hydro.manager.v1 import pipeline_pb2, policy_pb2
+from hydro.runtime.v1 import signature_pb2
+from hydro_envoy.mesh import MAIN, SHADOW, Access, ApiKey
+from hydro_services.errors import HydroError
+
+REPOSITORY = "repository"
+"""The name under which the repository registers; every other service is a runtime's."""
+
+
+class EndpointId(NamedTuple):
+    """Names an endpoint for as long as the mesh lives, over restarts of its process."""
+
+    service: str
+    instance: str
+
+
+class Slot(NamedTuple):
+    """A model in an endpoint."""
+
+    endpoint: EndpointId
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A published version of a model."""
+
+    name: str
+    version: str
+    format: str
+    digest: str
+    """SHA-256, hexadecimal."""
+    signature: signature_pb2.Signature
+    """Never changed."""
+
+    @property
+    def key(self) -> str:
+        """Under which runtimes hold it and stages ask for it."""
+        return f"{self.name}:{self.version}@{self.digest[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage of a chain with its model resolved."""
+
+    name: str
+    """As the user wrote it."""
+    service: str
+    model: Model
+
+
+Stages: TypeAlias = tuple[Stage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A pipeline as the user wants it."""
+
+    name: str
+    transport_type: str
+    chain: tuple[str, ...]
+    policy: policy_pb2.Policy = field(default_factory=policy_pb2.Policy)
+    """Never changed, nor is the next."""
+    traffic: pipeline_pb2.Traffic = field(default_factory=pipeline_pb2.Traffic)
+    """Without what is output only."""
+
+    @property
+    def etag(self) -> str:
+        """A hash of the content, 16 hexadecimal digits."""
+        more = [MessageToDict(each) for each in (self.policy, self.traffic)]
+        content = [self.name, self.transport_type, self.chain, *(more if any(more) else ())]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def chains(self) -> Mapping[str, tuple[str, ...]]:
+        """All chains by variant, the pipeline's own first and the shadow's last."""
+        found = {MAIN: self.chain} | {v.name: tuple(v.chain) for v in self.traffic.variants}
+        if self.traffic.HasField("shadow"):
+            found[SHADOW] = tuple(self.traffic.shadow.chain)
+        return found
+
+    def split(self, stages: Stages) -> Mapping[str, Stages]:
+        """The stages of all chains, one after the other, by variant."""
+        rest = iter(stages)
+        return {name: tuple(islice(rest, len(each))) for name, each in self.chains.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A pipeline that is kept."""
+
+    spec: Spec
+    stages: Stages
+    """What serves: of all its chains, see `Spec.split`."""
+    target: Stages | None = None
+    """What is to serve once it is loaded: the repository has something newer."""
+    error: HydroError | None = None
+    """Why the chain cannot be resolved any more; `stages` serve on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A pipeline that somebody asks for and that has not served yet."""
+
+    spec: Spec
+    stages: Stages
+    published: bool = False
+    """Its models are loaded, Envoy may have it."""
+
+
+class Address(NamedTuple):
+    """Where a process listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """host:port, with brackets around IPv6."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One process of a service."""
+
+    service: str
+    instance: str
+    address: Address
+    """Where it takes our calls."""
+    traffic: Address
+    """Where Envoy sends the rows; often the same."""
+    formats: tuple[str, ...]
+    incarnation: str
+    sidecar: Address | None = None
+    """Where its sidecar takes what is for it from other machines."""
+    metrics: str = ""
+    """host:port where it tells its metrics; empty: nowhere."""
+
+    @property
+    def id(self) -> EndpointId:
+        return EndpointId(self.service, self.instance)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFailure:
+    """The last try to load a model into an endpoint, which failed."""
+
+    error: HydroError
+    final: bool
+    """Trying again will hardly help."""
+    times: int
+    retry_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that the manager knows. Times are seconds of the event loop's clock."""
+
+    pipelines: Mapping[str, Pipeline] = field(default_factory=dict)
+    trials: Mapping[str, Trial] = field(default_factory=dict)
+    services: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """The formats that each runtime service serves; services stay known without endpoints."""
+    endpoints: Mapping[EndpointId, Endpoint] = field(default_factory=dict)
+    leases: Mapping[EndpointId, float] = field(default_factory=dict)
+    """When each endpoint's lease ends."""
+    loaded: Mapping[EndpointId, frozenset[str]] = field(default_factory=dict)
+    """The keys of the models in each endpoint."""
+    calls: frozenset[Slot] = frozenset()
+    """Being loaded or unloaded."""
+    failures: Mapping[Slot, LoadFailure] = field(default_factory=dict)
+    idle: Mapping[Slot, float] = field(default_factory=dict)
+    """Loaded models that nobody demands, and since when Envoy sends them nothing."""
+    catalogue: tuple[Model, ...] | None = None
+    """Published models, the versions of a model together and the latest last; None: not known."""
+    refusals: Mapping[str, HydroError] = field(default_factory=dict)
+    """By pipeline: what Envoy said against it."""
+    api_keys: tuple[ApiKey, ...] | None = None
+    """None: the manager was started without any."""
+    access: Access | None = None
+    """Who may call pipelines that do not say it; None: anyone."""
+    agreed: bool = True
+    """What this manager has no use for, no other has: all demand the same."""
+    is_warm: bool = True
+    """What is to be loaded has been asked for: what is published is not less than what there is."""
+    applied: bool = False
+    """Every connected Envoy, one at least, has all that is published."""
+
+
+Event: TypeAlias = Callable[[State], State]
+"""What happens. May refuse with an error of `hydro_services.errors`."""
+
+_FIELDS = tuple(f.name for f in fields(State) if f.name != "leases")
+
+
+def is_renewal(before: State, after: State) -> bool:
+    """Whether nothing changed but how long leases hold."""
+    return all(getattr(before, name) is getattr(after, name) for name in _FIELDS)

@@ -1,0 +1,165 @@
+"""What survives the manager: its pipelines, and the endpoints it knew. SQLite in WAL mode.
+
+A transaction is on disk when `save` returns (synchronous=FULL), so it survives kill -9 and a loss
+of power. The database is locked for as long as the store is open: two managers cannot share it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from google.protobuf.message import DecodeError
+
+from hydro.manager.v1 import manager_service_pb2, pipeline_pb2
+from hydro_services.errors import FailedPrecondition, HydroError, Unavailable
+from hydro_services.manager import convert
+from hydro_services.manager.state import Endpoint, Pipeline, State
+
+APPLICATION_ID = 0x68796472
+"""Marks the file as ours in SQLite's header ("hydr")."""
+SCHEMA_VERSION = 1
+BUSY_S = 2.0
+"""How long to wait for a manager that is just ending."""
+SCHEMA = """
+CREATE TABLE pipelines (name TEXT PRIMARY KEY, pipeline BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE endpoints (
+  service TEXT NOT NULL, instance TEXT NOT NULL, endpoint BLOB NOT NULL, loaded TEXT NOT NULL,
+  PRIMARY KEY (service, instance)
+) STRICT, WITHOUT ROWID;
+"""
+_WAY_OUT: dict[type[HydroError], str] = {
+    FailedPrecondition: "end the other manager, or move the file away to start with nothing",
+    Unavailable: "see that the disk has space and may be written, and try again",
+}
+Statement: TypeAlias = tuple[str, tuple[Any, ...]]
+Contents: TypeAlias = tuple[list[Pipeline], list[tuple[Endpoint, frozenset[str]]]]
+
+
+def statements(before: State, after: State) -> list[Statement]:
+    """The SQL that turns the stored image of one state into that of another."""
+    return [*_pipelines(before, after), *_endpoints(before, after)]
+
+
+def _pipelines(before: State, after: State) -> Iterator[Statement]:
+    for name in before.pipelines.keys() - after.pipelines.keys():
+        yield "DELETE FROM pipelines WHERE name = ?", (name,)
+    for name, pipeline in after.pipelines.items():
+        old = before.pipelines.get(name)
+        if pipeline is not old and (not old or convert.record(old) != convert.record(pipeline)):
+            row = (name, convert.record(pipeline).SerializeToString())
+            yield "INSERT OR REPLACE INTO pipelines VALUES (?, ?)", row
+
+
+def _endpoints(before: State, after: State) -> Iterator[Statement]:
+    for id in before.endpoints.keys() - after.endpoints.keys():
+        yield "DELETE FROM endpoints WHERE service = ? AND instance = ?", tuple(id)
+    for id, endpoint in after.endpoints.items():
+        loaded = after.loaded[id]
+        if endpoint != before.endpoints.get(id) or loaded != before.loaded.get(id):
+            message = convert.endpoint_message(endpoint).SerializeToString()
+            row = (*id, message, json.dumps(sorted(loaded)))
+            yield "INSERT OR REPLACE INTO endpoints VALUES (?, ?, ?, ?)", row
+
+
+class Store:
+    """The open database. `load` before anything else, in any thread; `save` from the event loop."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens the database, or creates it.
+
+        Raises:
+            FailedPrecondition: it is corrupt, in use, not ours or of another schema version.
+        """
+        self._path = path
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        with self._errors(FailedPrecondition):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(
+                path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+            )
+            try:
+                self._open()
+            except sqlite3.Error:
+                self._database.close()
+                raise
+
+    def _open(self) -> None:
+        for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL"):
+            self._database.execute(f"PRAGMA {pragma}")
+        if not self._pragma("schema_version"):
+            marks = f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION};"
+            self._database.executescript(f"BEGIN; {SCHEMA} {marks} COMMIT;")
+        found = (self._pragma("application_id"), self._pragma("user_version"))
+        if found != (APPLICATION_ID, SCHEMA_VERSION):
+            raise sqlite3.DatabaseError(
+                f"it has application id and version {found}, want {APPLICATION_ID, SCHEMA_VERSION}"
+            )
+        if self._pragma("quick_check") != "ok":
+            raise sqlite3.DatabaseError("it is damaged")
+
+    def _pragma(self, name: str) -> Any:
+        return self._database.execute(f"PRAGMA {name}").fetchone()[0]
+
+    def load(self) -> Contents:
+        """All that is stored.
+
+        Raises:
+            FailedPrecondition: a row cannot be read.
+        """
+        with self._errors(FailedPrecondition):
+            pipelines = self._database.execute("SELECT pipeline FROM pipelines ORDER BY name")
+            endpoints = self._database.execute("SELECT endpoint, loaded FROM endpoints")
+            return [_pipeline(*row) for row in pipelines], [_endpoint(*row) for row in endpoints]
+
+    async def save(self, statements: list[Statement]) -> None:
+        """Writes in one transaction; returns when it is on disk.
+
+        Raises:
+            Unavailable: it could not be written, and nothing of it was.
+        """
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._save, statements)
+
+    def _save(self, statements: list[Statement]) -> None:
+        with self._errors(Unavailable), self._transaction():
+            for sql, row in statements:
+                self._database.execute(sql, row)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._database.execute("COMMIT")
+        except BaseException:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
+
+    @contextlib.contextmanager
+    def _errors(self, cls: type[HydroError]) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError, DecodeError, ValueError) as error:
+            message = f"store {self._path}: {error}; {_WAY_OUT[cls]}"
+            raise cls(message, path=str(self._path)) from error
+
+    def close(self) -> None:
+        """Ends writes under way and gives the lock back."""
+        self._thread.shutdown()
+        self._database.close()
+
+
+def _pipeline(record: bytes) -> Pipeline:
+    return convert.pipeline(pipeline_pb2.Pipeline.FromString(record))
+
+
+def _endpoint(message: bytes, loaded: str) -> tuple[Endpoint, frozenset[str]]:
+    endpoint = convert.endpoint(manager_service_pb2.Endpoint.FromString(message))
+    return endpoint, frozenset(json.loads(loaded))

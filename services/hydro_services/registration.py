@@ -1,0 +1,123 @@
+"""Keeps an endpoint registered for as long as its process serves: with a manager, or in Consul."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+
+import grpc
+import grpc.aio
+
+from hydro.manager.v1 import manager_service_pb2 as manager_pb
+from hydro.manager.v1 import registry_service_pb2 as registry_pb
+from hydro.manager.v1 import registry_service_pb2_grpc as registry_grpc
+from hydro_services import errors, rpc
+from hydro_services.consul.address import is_consul, needs_consul
+
+logger = logging.getLogger(__name__)
+
+FIRST_DELAY_S = 0.05
+MAX_DELAY_S = 0.5
+CALL_S = 1.0
+"""How long a single call may take."""
+
+
+def keep(registry: str, endpoint: manager_pb.Endpoint) -> AbstractAsyncContextManager[None]:
+    """Registers the endpoint and sees that it stays so, in the background, until the context ends.
+
+    An absent or restarted registry is tried again until it answers; the context neither waits for
+    it nor fails because of it. At the end the endpoint is taken out, so that no new request comes
+    in; calls under way go on. What does not answer by then forgets the endpoint by itself.
+
+    Args:
+        registry: host:port of the manager's gRPC, or `consul://…`.
+        endpoint: what this process offers.
+
+    Raises:
+        errors.InvalidArgument: the registry is malformed.
+        errors.FailedPrecondition: the library for Consul is not installed.
+    """
+    if not is_consul(registry):
+        return _kept(registry, endpoint)
+    needs_consul()
+    from hydro_services.consul import registration
+
+    return registration.keep(registry, endpoint)
+
+
+async def check(registry: str, limit_s: float) -> None:
+    """Waits until Consul answers and has a leader.
+
+    Raises:
+        errors.Unavailable: it does not by then; the message says what it says.
+        errors.InvalidArgument, errors.FailedPrecondition: as `keep`, or Consul refuses the token.
+    """
+    needs_consul()
+    from hydro_services.consul.agents import connect, ready
+
+    async with connect(registry) as agents:
+        await ready(agents, limit_s)
+
+
+@contextlib.asynccontextmanager
+async def _kept(manager: str, endpoint: manager_pb.Endpoint) -> AsyncIterator[None]:
+    """Renews a lease of the manager's."""
+    async with rpc.channel(manager) as channel:
+        registry = registry_grpc.RegistryServiceStub(channel)
+        renewal = asyncio.create_task(_renew(registry, manager, endpoint))
+        try:
+            yield
+        finally:
+            renewal.cancel()
+            await asyncio.wait([renewal])
+            await _deregister(registry, endpoint)
+
+
+async def _renew(
+    registry: registry_grpc.RegistryServiceAsyncStub,
+    manager: str,
+    endpoint: manager_pb.Endpoint,
+) -> None:
+    extra = {"manager": manager, "service": endpoint.service, "instance": endpoint.instance}
+    delay, told = FIRST_DELAY_S, ""
+    while True:
+        try:
+            lease = await _register(registry, endpoint)
+        except grpc.aio.AioRpcError as error:
+            state, pause = errors.from_rpc(error).message, delay
+            delay = min(delay * 2, MAX_DELAY_S)
+            if not told or told == "registered":
+                # A manager that is not there yet is no trouble; one that has gone may be.
+                level = logging.WARNING if told else logging.INFO
+                logger.log(level, "not registered, trying on", extra={**extra, "error": state})
+        else:
+            state, pause, delay = "registered", lease / 3, FIRST_DELAY_S
+            if told != state:
+                logger.info("registered", extra=extra)
+        told = state
+        await asyncio.sleep(pause)
+
+
+async def _register(
+    registry: registry_grpc.RegistryServiceAsyncStub, endpoint: manager_pb.Endpoint
+) -> float:
+    """The lease in seconds."""
+    request = registry_pb.RegisterEndpointRequest(endpoint=endpoint)
+    response = await registry.RegisterEndpoint(request, timeout=CALL_S)
+    return response.lease.ToTimedelta().total_seconds()
+
+
+async def _deregister(
+    registry: registry_grpc.RegistryServiceAsyncStub, endpoint: manager_pb.Endpoint
+) -> None:
+    request = registry_pb.DeregisterEndpointRequest(
+        service=endpoint.service, instance=endpoint.instance, incarnation=endpoint.incarnation
+    )
+    try:
+        await registry.DeregisterEndpoint(request, timeout=CALL_S)
+    except grpc.aio.AioRpcError as error:
+        extra = {"service": endpoint.service, "error": errors.from_rpc(error).message}
+        logger.info("not deregistered, the lease will end", extra=extra)

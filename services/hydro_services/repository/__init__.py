@@ -1,0 +1,1 @@
+"""The repository service: model folders, their metadata and files, over gRPC."""

@@ -1,0 +1,75 @@
+"""The catalogue as messages: protobuf for gRPC, plain JSON for the metadata."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from google.protobuf import struct_pb2
+
+from hydro.repository.v1 import repository_service_pb2 as pb
+from hydro.runtime.v1 import signature_pb2
+from hydro_runtimes import metadata
+from hydro_runtimes.evaluator import Field
+from hydro_services import errors
+from hydro_services.repository.catalogue import ModelVersion
+
+
+def model_version(version: ModelVersion, *, with_files: bool = True) -> pb.ModelVersion:
+    """A version as a message."""
+    message = pb.ModelVersion(
+        model=version.model,
+        version=version.version,
+        format=version.format,
+        digest=version.digest,
+    )
+    message.signature.inputs.extend(map(_field, version.signature.inputs))
+    message.signature.outputs.extend(map(_field, version.signature.outputs))
+    message.stages.extend(
+        pb.ModelStage(name=part.name, uid=part.uid, depth=part.depth) for part in version.parts
+    )
+    if with_files:
+        message.files.extend(
+            pb.File(path=file.path, size_bytes=file.stamp.size_bytes, sha256=file.sha256)
+            for file in version.files
+        )
+    if version.error:
+        message.error.CopyFrom(errors.to_status(version.error))
+    return message
+
+
+def document(version: ModelVersion) -> struct_pb2.Struct:
+    """The metadata of a version as a JSON object."""
+    fields: dict[str, Any] = {
+        **metadata.document(version.model, version.signature),
+        "version": version.version,
+        "format": version.format,
+        "digest": version.digest,
+        "stages": [asdict(part) for part in version.parts],
+        "files": [
+            {"path": file.path, "sizeBytes": file.stamp.size_bytes, "sha256": file.sha256}
+            for file in version.files
+        ],
+    }
+    struct = struct_pb2.Struct()
+    struct.update(fields)
+    return struct
+
+
+def paths(version: ModelVersion) -> struct_pb2.ListValue:
+    """The paths of a version's files as a JSON array."""
+    values = struct_pb2.ListValue()
+    values.extend([file.path for file in version.files])
+    return values
+
+
+def _field(field: Field) -> signature_pb2.Field:
+    return signature_pb2.Field(
+        name=field.name,
+        type=f"DATA_TYPE_{field.type.name}",
+        shape=field.shape,
+        nullable=field.nullable,
+        optional=field.optional,
+        replaces=field.replaces,
+        nominal=field.nominal,
+    )

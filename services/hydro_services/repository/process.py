@@ -1,0 +1,68 @@
+"""The repository's process: a watcher and a gRPC server, registered with the manager."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydro.manager.v1 import manager_service_pb2 as manager_pb
+from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
+from hydro_services import metrics, registration, rpc
+from hydro_services.repository.servicer import SERVICE, RepositoryServicer
+from hydro_services.repository.watcher import Board, Watcher
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What a repository needs to know."""
+
+    models: Path
+    """The folder with `<framework>/<model>[/<version>]`."""
+    instance: str
+    """The name of this process, the same after a restart."""
+    listen: str = "127.0.0.1:0"
+    """host:port of the gRPC server; port 0 binds a free one."""
+    manager: str = "127.0.0.1:8082"
+    """host:port of the manager's gRPC."""
+    metrics: str = "127.0.0.1:0"
+    """host:port for Prometheus; port 0 takes a free one."""
+    sidecar: str | None = None
+    """host:port where its sidecar takes what is for it from other machines; None: it has none."""
+    registry: str = ""
+    """`consul://…`; empty: the manager keeps the registry."""
+
+
+async def run(config: Config) -> None:
+    """Serves until cancelled; calls under way may then finish.
+
+    Raises:
+        errors.FailedPrecondition: the models folder cannot be read.
+        errors.Unavailable: the address cannot be bound.
+    """
+    board = Board()
+    watcher = Watcher(config.models, board)
+    await watcher.refresh()
+    async with (
+        metrics.serve(config.metrics, lambda: tuple) as scraped,
+        rpc.serve(
+            config.listen,
+            lambda server: pb_grpc.add_RepositoryServiceServicer_to_server(
+                RepositoryServicer(board), server
+            ),
+            (SERVICE,),
+        ) as served,
+    ):
+        endpoint = manager_pb.Endpoint(
+            service="repository",
+            instance=config.instance,
+            address=served.address,
+            metrics_address=scraped,
+            incarnation=uuid.uuid4().hex,
+            sidecar_address=config.sidecar,
+        )
+        try:
+            async with registration.keep(config.registry or config.manager, endpoint):
+                await watcher.run()
+        finally:
+            board.close()

@@ -1,0 +1,78 @@
+"""The gRPC face of the repository; HTTP comes from it by Envoy's transcoder."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from google.api import httpbody_pb2
+from google.protobuf import struct_pb2
+
+from hydro.repository.v1 import repository_service_pb2 as pb
+from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
+from hydro_services import errors
+from hydro_services.repository import download, messages
+from hydro_services.repository.watcher import Board
+
+SERVICE = pb.DESCRIPTOR.services_by_name["RepositoryService"].full_name
+
+
+class RepositoryServicer(pb_grpc.RepositoryServiceServicer):
+    """Answers from the board's present catalogue."""
+
+    def __init__(self, board: Board) -> None:
+        self.board = board
+
+    async def ListModels(
+        self, request: pb.ListModelsRequest, context: Any
+    ) -> pb.ListModelsResponse:
+        versions = self.board.catalogue.versions
+        return pb.ListModelsResponse(models=map(messages.model_version, versions))
+
+    async def GetModel(self, request: pb.GetModelRequest, context: Any) -> pb.GetModelResponse:
+        version = self.board.catalogue.find(request.model, request.version)
+        return pb.GetModelResponse(model=messages.model_version(version))
+
+    async def GetMetadata(self, request: pb.GetMetadataRequest, context: Any) -> struct_pb2.Struct:
+        return messages.document(self.board.catalogue.find(request.model, request.version))
+
+    async def ListFiles(self, request: pb.ListFilesRequest, context: Any) -> struct_pb2.ListValue:
+        version = self.board.catalogue.find(request.model, request.version)
+        return messages.paths(version)
+
+    async def DownloadFile(
+        self, request: pb.DownloadFileRequest, context: Any
+    ) -> AsyncIterator[httpbody_pb2.HttpBody]:
+        version = self.board.catalogue.find(request.model, request.version)
+        body = httpbody_pb2.HttpBody(content_type=download.content_type(request.path))
+        if not version.file(request.path).stamp.size_bytes:
+            yield body
+        async for chunk in download.chunks(version, request.path):
+            body.data = chunk
+            yield body
+            body = httpbody_pb2.HttpBody()
+
+    async def Download(
+        self, request: pb.DownloadRequest, context: Any
+    ) -> AsyncIterator[pb.DownloadResponse]:
+        version = self.board.catalogue.find(request.model, request.version)
+        if request.digest not in ("", version.digest):
+            message = (
+                f"model {version.model!r} version {version.version!r} has the digest"
+                f" {version.digest}, not {request.digest}; get the model again, then download again"
+            )
+            raise errors.Aborted(message, model=version.model, version=version.version)
+        async for chunk in download.chunks(version, request.path, request.offset_bytes):
+            yield pb.DownloadResponse(chunk=chunk)
+
+    async def Watch(
+        self, request: pb.WatchRequest, context: Any
+    ) -> AsyncIterator[pb.WatchResponse]:
+        last: pb.WatchResponse | None = None
+        async for catalogue in self.board.changes():
+            models = [messages.model_version(v, with_files=False) for v in catalogue.published]
+            response = pb.WatchResponse(models=models)
+            if response != last:
+                yield response
+            last = response
+        raise errors.Unavailable("the repository is stopping; watch again")

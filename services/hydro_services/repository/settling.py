@@ -1,0 +1,71 @@
+"""When a folder that changed is looked at: once nothing in it has changed for a while. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from hydro_services.repository.catalogue import Key, ModelVersion
+from hydro_services.repository.survey import Sighting
+
+SETTLE_S = 1.0
+"""Seconds without a change before a folder is taken for whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """A moment, on both clocks."""
+
+    monotonic_s: float
+    epoch_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """What is known of a folder."""
+
+    sighting: Sighting | None
+    """As it was last seen; None when it was not there."""
+    since_s: float
+    """Since when it has been so, on the monotonic clock."""
+    inspected: Sighting | None = None
+    """As it was when `version` was read."""
+    version: ModelVersion | None = None
+    """What the catalogue has of it."""
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the folder is not as it was when it was read."""
+        return self.sighting != self.inspected
+
+    def is_settled(self, now: Instant) -> bool:
+        """Whether it has long been so, by our own watch or by the times of the files."""
+        if now.monotonic_s - self.since_s >= SETTLE_S:
+            return True
+        changed_ns = self.sighting.changed_ns if self.sighting else now.epoch_ns
+        return now.epoch_ns - changed_ns >= SETTLE_S * 1e9
+
+    def read(self, version: ModelVersion | None) -> Track:
+        """The track once what is there has been read, or its absence taken note of."""
+        return replace(self, inspected=self.sighting, version=version)
+
+
+def observe(
+    tracks: Mapping[Key, Track], sightings: Mapping[Key, Sighting], now: Instant
+) -> dict[Key, Track]:
+    """The tracks after a survey; of what is gone, the tracks of what was read stay."""
+    observed: dict[Key, Track] = {}
+    for key in sorted(tracks.keys() | sightings.keys()):
+        track, sighting = tracks.get(key), sightings.get(key)
+        if track is None:
+            observed[key] = Track(sighting, now.monotonic_s)
+        elif track.sighting != sighting:
+            observed[key] = replace(track, sighting=sighting, since_s=now.monotonic_s)
+        elif sighting is not None or track.is_pending:
+            observed[key] = track
+    return observed
+
+
+def due(tracks: Mapping[Key, Track], now: Instant) -> list[Key]:
+    """Those to be read now."""
+    return [key for key, track in tracks.items() if track.is_pending and track.is_settled(now)]

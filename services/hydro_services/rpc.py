@@ -1,0 +1,205 @@
+"""gRPC servers and channels of the mesh: options, errors, one log line a call, health, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from hydro_services import errors
+
+logger = logging.getLogger(__name__)
+
+KEEPALIVE = (
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+SERVER_OPTIONS = (
+    *KEEPALIVE,
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.so_reuseport", 0),
+)
+
+
+Metadata: TypeAlias = Iterable[tuple[str, str | bytes]]
+Check: TypeAlias = Callable[[str, Metadata], None]
+"""Given `/service/method` and what the client sent with it; raises a class of `errors`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A running server."""
+
+    server: grpc.aio.Server
+    address: str
+    """host:port, with the port that was bound."""
+    health: health.aio.HealthServicer
+
+    async def set_serving(self, serving: bool) -> None:
+        """What grpc.health.v1 answers for the process as a whole."""
+        state = "SERVING" if serving else "NOT_SERVING"
+        await self.health.set("", health_pb2.HealthCheckResponse.ServingStatus.Value(state))
+
+
+@contextlib.asynccontextmanager
+async def serve(
+    address: str,
+    register: Callable[[grpc.aio.Server], None],
+    services: Sequence[str],
+    *,
+    options: Sequence[tuple[str, Any]] = (),
+    plain: frozenset[str] = frozenset(),
+    check: Check | None = None,
+    grace_s: float = 5.0,
+) -> AsyncIterator[Served]:
+    """Serves until the context ends, then lets calls under way finish for `grace_s` seconds.
+
+    Args:
+        address: host:port; port 0 binds a free one.
+        register: adds the servicers.
+        services: full names of the services, for reflection.
+        options: gRPC channel arguments, over ours.
+        plain: full names of services whose calls see to their errors and logs themselves.
+        check: looks at every call of the other services before it is made.
+        grace_s: seconds.
+
+    Raises:
+        errors.Unavailable: the address cannot be bound.
+    """
+    server = grpc.aio.server(
+        interceptors=(_Calls(plain, check),), options=(*SERVER_OPTIONS, *options)
+    )
+    register(server)
+    checks = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    names = (*services, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server)
+    served = Served(server, _bind(server, address), checks)
+    await server.start()
+    await served.set_serving(True)
+    try:
+        yield served
+    finally:
+        await checks.enter_graceful_shutdown()
+        await server.stop(grace_s)
+
+
+def channel(
+    address: str, *, max_message_bytes: int = 64 << 20, tls: grpc.ChannelCredentials | None = None
+) -> grpc.aio.Channel:
+    """A channel to host:port that notices a dead peer within 15 seconds."""
+    options = (
+        *KEEPALIVE,
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.initial_reconnect_backoff_ms", 50),
+        ("grpc.min_reconnect_backoff_ms", 50),
+        ("grpc.max_reconnect_backoff_ms", 1_000),
+    )
+    if tls:
+        return grpc.aio.secure_channel(address, tls, options=options)
+    return grpc.aio.insecure_channel(address, options=options)
+
+
+def _bind(server: grpc.aio.Server, address: str) -> str:
+    host, _, wanted = address.rpartition(":")
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError:
+        port = 0
+    if not port:
+        way_out = "stop what listens there or choose another port"
+        raise errors.Unavailable(f"cannot listen on {address}; {way_out}", address=address)
+    return f"{host}:{port if wanted == '0' else wanted}"
+
+
+class _Calls(grpc.aio.ServerInterceptor):
+    """Turns exceptions into statuses and logs a line a call."""
+
+    def __init__(self, plain: frozenset[str], check: Check | None) -> None:
+        self.plain = plain | {health.SERVICE_NAME, reflection.SERVICE_NAME}
+        self.check = check
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        handler = await continuation(handler_call_details)
+        method: str = handler_call_details.method
+        if handler is None or method.split("/")[1] in self.plain:
+            return handler
+        kind = "stream" if handler.response_streaming else "unary"
+        source = "stream" if handler.request_streaming else "unary"
+        inner = getattr(handler, f"{source}_{kind}")
+        wrapped = _streamed if kind == "stream" else _single
+        outer = wrapped(inner, method, self.check)
+        wrap = getattr(grpc, f"{source}_{kind}_rpc_method_handler")
+        return wrap(outer, handler.request_deserializer, handler.response_serializer)
+
+
+def _single(inner: Any, method: str, check: Check | None) -> Any:
+    async def call(request: Any, context: Any) -> Any:
+        async with answering(method, context):
+            if check:
+                check(method, context.invocation_metadata())
+            return await inner(request, context)
+
+    return call
+
+
+def _streamed(inner: Any, method: str, check: Check | None) -> Any:
+    async def call(request: Any, context: Any) -> AsyncIterator[Any]:
+        async with answering(method, context):
+            if check:
+                check(method, context.invocation_metadata())
+            async for response in inner(request, context):
+                yield response
+
+    return call
+
+
+@contextlib.asynccontextmanager
+async def answering(method: str, context: Any) -> AsyncIterator[None]:
+    """Ends the call with the status of what is raised inside, and logs a line."""
+    start = time.monotonic()
+    error: errors.HydroError | None = None
+    try:
+        yield
+    except errors.HydroError as expected:
+        error = expected
+    except (asyncio.CancelledError, GeneratorExit, grpc.aio.AbortError):
+        raise
+    except Exception:
+        error = errors.internal()
+        logger.exception("call failed", extra={"method": method, **error.metadata})
+    code = errors.STATUS[type(error)][0] if error else grpc.StatusCode.OK
+    duration = round((time.monotonic() - start) * 1e3, 3)
+    level = logging.INFO if error else logging.DEBUG
+    extra = {"method": method, "code": code.name, "duration_ms": duration}
+    logger.log(level, "call", extra=extra | ({"error": error.message} if error else {}))
+    if error:
+        await abort(context, error)
+
+
+async def abort(context: Any, error: errors.HydroError) -> None:
+    """Ends a call with the error as google.rpc.Status; does not return."""
+    status = errors.to_status(error)
+    details = (("grpc-status-details-bin", status.SerializeToString()),)
+    await context.abort(errors.STATUS[type(error)][0], error.message, details)
+
+
+async def forever() -> None:
+    """Waits until cancelled."""
+    await asyncio.get_running_loop().create_future()

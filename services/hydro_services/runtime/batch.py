@@ -1,0 +1,167 @@
+"""Batches in, evaluations out: rows that wait while the model is busy are evaluated together.
+
+The event loop's task owns the queue. An evaluation that is known to take less than a thread hop
+costs is done on the loop, any other in the model's own thread; nothing ever waits for a batch to
+fill.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from hydro_runtimes.columns import Columns
+from hydro_runtimes.evaluator import Evaluation, Evaluator
+from hydro_services.runtime.counts import Counts
+from hydro_services.runtime.evaluation import evaluate
+
+MAX_ROWS = 4096
+"""Rows evaluated together at most, but for a single frame that has more."""
+INLINE_S = 0.001
+"""Seconds that an evaluation may hold the event loop; a hop to a thread and back costs 0.1 ms and
+a switch of the interpreter lock up to 5 ms."""
+LATE_S = 10 * INLINE_S
+"""From here on an evaluation on the loop was a mistake that counts."""
+FIRST_BAN = 32
+"""Evaluations that stay off the loop after the first mistake; each further one doubles them."""
+
+
+@dataclass(slots=True)
+class Job:
+    """Inputs of one chunk of a call, and who waits for them."""
+
+    inputs: Sequence[Columns]
+    done: asyncio.Future[list[Evaluation]]
+
+    @property
+    def rows(self) -> int:
+        """Of all inputs."""
+        return sum(columns.rows for columns in self.inputs)
+
+
+class Batcher:
+    """The queue before one model."""
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        executor: Executor,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """With the thread of the model, which nobody else waits for, and a clock in seconds."""
+        self.evaluator = evaluator
+        self.counts = Counts()
+        self._executor = executor
+        self._clock = clock
+        self._queue: deque[Job] = deque()
+        self._cost = Cost()
+        self._due = False
+        self._busy: asyncio.Task[None] | None = None
+
+    @property
+    def waiting_rows(self) -> int:
+        """Of the jobs that nobody has begun."""
+        return sum(job.rows for job in self._queue)
+
+    async def evaluate(self, inputs: Sequence[Columns]) -> list[Evaluation]:
+        """The answers, one an input, in order. Cancelling leaves the others' answers alone.
+
+        Raises:
+            Exception: the thread is no more. What the model raises is told in the answers.
+        """
+        loop = asyncio.get_running_loop()
+        job = Job(inputs, loop.create_future())
+        self._queue.append(job)
+        if not self._due and self._busy is None:
+            self._due = True
+            loop.call_soon(self._next)
+        return await job.done
+
+    def _next(self) -> None:
+        """Starts what is due. Runs on the loop, after all that became ready in the same turn."""
+        self._due = False
+        while self._queue:
+            jobs = self._taken()
+            if self._cost.of(sum(job.rows for job in jobs)) > INLINE_S:
+                self._busy = asyncio.get_running_loop().create_task(self._in_thread(jobs))
+                return
+            try:
+                answers = self._evaluate(jobs, on_loop=True)
+            except Exception as error:
+                _fail(jobs, error)
+            else:
+                _settle(jobs, answers)
+
+    def _taken(self) -> list[Job]:
+        jobs: list[Job] = []
+        rows = 0
+        while self._queue and (not jobs or rows + self._queue[0].rows <= MAX_ROWS):
+            job = self._queue.popleft()
+            if not job.done.cancelled():
+                jobs.append(job)
+                rows += job.rows
+        return jobs
+
+    async def _in_thread(self, jobs: list[Job]) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            answers = await loop.run_in_executor(self._executor, self._evaluate, jobs)
+        except Exception as error:
+            _fail(jobs, error)
+        else:
+            _settle(jobs, answers)
+        self._busy = None
+        self._next()
+
+    def _evaluate(self, jobs: Sequence[Job], on_loop: bool = False) -> list[Evaluation]:
+        inputs = [columns for job in jobs for columns in job.inputs]
+        start = self._clock()
+        answers = evaluate(self.evaluator, inputs)
+        rows, seconds = sum(columns.rows for columns in inputs), self._clock() - start
+        self._cost.learn(rows, seconds, on_loop=on_loop)
+        self.counts.seconds.add(seconds)
+        self.counts.batch_rows.add(rows)
+        return answers
+
+
+def _settle(jobs: Sequence[Job], answers: Sequence[Evaluation]) -> None:
+    remaining = iter(answers)
+    for job in jobs:
+        mine = list(itertools.islice(remaining, len(job.inputs)))
+        if not job.done.done():
+            job.done.set_result(mine)
+
+
+def _fail(jobs: Sequence[Job], error: Exception) -> None:
+    for job in jobs:
+        if not job.done.done():
+            job.done.set_exception(error)
+
+
+@dataclass(slots=True)
+class Cost:
+    """What a model's evaluations took, as a guess at the next one's."""
+
+    seconds_a_row: float = 1.0
+    """A running maximum that fades, so that the first evaluations never hold the loop."""
+    banned: int = 0
+    """Evaluations that stay off the loop whatever the guess: the guess has been wrong."""
+    ban: int = FIRST_BAN
+
+    def learn(self, rows: int, seconds: float, *, on_loop: bool) -> None:
+        """Takes in one evaluation."""
+        self.banned = max(self.banned - 1, 0)
+        if on_loop and seconds > LATE_S:
+            self.banned, self.ban = self.ban, self.ban * 2
+        if rows:
+            measured = seconds / rows
+            self.seconds_a_row = max(measured, 0.5 * self.seconds_a_row + 0.5 * measured)
+
+    def of(self, rows: int) -> float:
+        """The guess, in seconds."""
+        return float("inf") if self.banned else rows * self.seconds_a_row

@@ -1,0 +1,145 @@
+"""Several inputs evaluated as one, and the rows found that a model fails on. Pure, but for the log.
+
+An exception of a model costs only the rows that raise it: halves of the rows, and halves of those,
+tell which. That takes up to twice as many evaluations as there are rows, where all of them fail.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import uuid
+from collections.abc import Sequence
+
+from hydro_runtimes import columns as columns_
+from hydro_runtimes.columns import Columns
+from hydro_runtimes.evaluator import Evaluation, Evaluator, Failure
+
+logger = logging.getLogger(__name__)
+
+
+def evaluate(evaluator: Evaluator, inputs: Sequence[Columns]) -> list[Evaluation]:
+    """One answer an input; inputs that fit together are evaluated together."""
+    raised = Raised()
+    answers: list[Evaluation] = []
+    for group in _groups(inputs):
+        answers += _together(evaluator, group, raised)
+    raised.tell()
+    return answers
+
+
+def _groups(inputs: Sequence[Columns]) -> list[Sequence[Columns]]:
+    """Neighbours of one form; most often there is but one input, which has nothing to fit."""
+    if len(inputs) == 1:
+        return [inputs]
+    return [list(group) for _, group in itertools.groupby(inputs, _form)]
+
+
+class Raised:
+    """What a model raised in one evaluation: the log gets one traceback, and their number."""
+
+    def __init__(self) -> None:
+        self._first: Exception | None = None
+        self._id = ""
+        self._rows = 0
+
+    def failure(self, error: Exception, rows: int = 1) -> Failure:
+        """What the client is told."""
+        if self._first is None:
+            self._first, self._id = error, uuid.uuid4().hex[:12]
+        self._rows += rows
+        text = f"{type(error).__name__}: {error}"[:200]
+        message = f"the model failed on this row: {text}; log id {self._id}"
+        return Failure("MODEL_FAILED", message)
+
+    def tell(self) -> None:
+        """Writes to the log, where there is something to tell."""
+        if self._first is not None:
+            extra = {"id": self._id, "rows": self._rows}
+            logger.error("model raised", exc_info=self._first, extra=extra)
+
+
+def _form(columns: Columns) -> tuple[object, ...]:
+    """Equal for inputs that can be put together without changing what the model sees."""
+    return tuple(
+        (name, type(c), c.type, c.shape, c.validity is None) for name, c in columns.items()
+    )
+
+
+def _together(evaluator: Evaluator, inputs: Sequence[Columns], raised: Raised) -> list[Evaluation]:
+    if len(inputs) == 1:
+        return [_alone(evaluator, inputs[0], raised)]
+    rows = [each.rows for each in inputs]
+    try:
+        joined = {name: columns_.concat([each[name] for each in inputs]) for name in inputs[0]}
+        return _apart(_checked(evaluator, Columns(joined, sum(rows))), rows)
+    except Exception:
+        logger.debug("batch failed, its parts are tried alone", exc_info=True)
+        return [_alone(evaluator, each, raised) for each in inputs]
+
+
+def _checked(evaluator: Evaluator, inputs: Columns) -> Evaluation:
+    """The model's answer, which has as many rows as it should.
+
+    Raises:
+        Exception: whatever the model raises; ValueError where its answer has other rows.
+    """
+    try:
+        answer = evaluator.evaluate(inputs)
+    except SystemExit as error:
+        raise RuntimeError(f"the model called sys.exit({error.code!r})") from error
+    want = inputs.rows - len(answer.failures)
+    got = {name: column.rows for name, column in answer.outputs.items() if column.rows != want}
+    if got:
+        raise ValueError(f"the model answered {got} rows, want {want}")
+    if not all(0 <= row < inputs.rows for row in answer.failures):
+        raise ValueError(f"the model failed rows {[*answer.failures][:5]} of {inputs.rows}")
+    return answer
+
+
+def _apart(answer: Evaluation, rows: Sequence[int]) -> list[Evaluation]:
+    """One answer for several inputs as one for each."""
+    answers: list[Evaluation] = []
+    row = taken = 0
+    for count in rows:
+        found = answer.failures.items()
+        failed = {i - row: f for i, f in found if row <= i < row + count} if found else {}
+        well = count - len(failed)
+        mine = slice(taken, taken + well)
+        outputs = {name: column.take(mine) for name, column in answer.outputs.items()}
+        answers.append(Evaluation(outputs, failed))
+        row, taken = row + count, taken + well
+    return answers
+
+
+def _alone(evaluator: Evaluator, inputs: Columns, raised: Raised) -> Evaluation:
+    """The answer to one input; where the model raises, halves tell which rows are at fault."""
+    if not inputs.rows:
+        return Evaluation({})
+    try:
+        return _checked(evaluator, inputs)
+    except Exception as error:
+        if inputs.rows == 1:
+            return Evaluation({}, {0: raised.failure(error)})
+    middle = inputs.rows // 2
+    first = _alone(evaluator, inputs.take(slice(middle)), raised)
+    second = _alone(evaluator, inputs.take(slice(middle, None)), raised)
+    try:
+        return _joined(first, second, middle)
+    except Exception as error:
+        failure = raised.failure(error, inputs.rows)
+        return Evaluation({}, dict.fromkeys(range(inputs.rows), failure))
+
+
+def _joined(first: Evaluation, second: Evaluation, middle: int) -> Evaluation:
+    """The answer for rows before and from `middle`.
+
+    Raises:
+        Exception: the model gave the two different columns.
+    """
+    failures = {**first.failures, **{i + middle: f for i, f in second.failures.items()}}
+    parts = [part.outputs for part in (first, second) if part.outputs]
+    if not parts:
+        return Evaluation({}, failures)
+    outputs = {name: columns_.concat([part[name] for part in parts]) for name in parts[0]}
+    return Evaluation(outputs, failures)

@@ -1,0 +1,167 @@
+"""The models of this process: fetched, loaded, offered by key, unloaded."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from google.rpc import status_pb2
+
+from hydro.runtime.v1 import runtime_service_pb2 as pb
+from hydro_runtimes.errors import ModelError
+from hydro_runtimes.evaluator import Evaluator
+from hydro_services import errors
+from hydro_services.codecs import table
+from hydro_services.runtime.batch import Batcher
+from hydro_services.runtime.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+KEY_DIGITS = 12
+"""Of a digest, in a key."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelId:
+    """A version of a model by its content."""
+
+    model: str
+    version: str
+    digest: str
+
+    @property
+    def key(self) -> str:
+        """The name under which stages ask for it."""
+        return f"{self.model}:{self.version}@{self.digest[:KEY_DIGITS]}"
+
+
+class Fetch(Protocol):
+    """Brings a model's files to this machine."""
+
+    async def __call__(self, id: ModelId, repository: str) -> Path:
+        """The folder with the files, whose digest has been verified."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is known of a model in this process."""
+
+    id: ModelId
+    state: pb.ModelState
+    batcher: Batcher | None = None
+    error: status_pb2.Status | None = None
+
+    def message(self) -> pb.LoadedModel:
+        """As the manager is told."""
+        evaluator = self.batcher.evaluator if self.batcher else None
+        return pb.LoadedModel(
+            key=self.id.key,
+            model=self.id.model,
+            version=self.id.version,
+            digest=self.id.digest,
+            state=self.state,
+            signature=table.signature_message(evaluator.signature) if evaluator else None,
+            error=self.error,
+        )
+
+
+class Host:
+    """Owns the models of this process. Used from the event loop only."""
+
+    def __init__(self, fetch: Fetch, load: Callable[[Path], Evaluator]) -> None:
+        """With ways to get a model's folder and to load it."""
+        self._fetch = fetch
+        self._load = load
+        self._entries: dict[str, Entry] = {}
+        self._loading: dict[str, asyncio.Task[Entry]] = {}
+        self.refused = 0
+        """Calls for models that are not here."""
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        """By key."""
+        return self._entries
+
+    def get(self, key: str) -> Batcher:
+        """The model that a stage asks for.
+
+        Raises:
+            errors.Unavailable: it is not loaded here (any more); another instance may have it.
+        """
+        entry = self._entries.get(key)
+        if entry is None or entry.batcher is None:
+            self.refused += 1
+            raise errors.Unavailable(f"model {key} is not loaded here; try again", model=key)
+        return entry.batcher
+
+    async def load(self, id: ModelId, repository: str) -> Entry:
+        """Loads a model, or joins who is loading it already. Cancelling does not stop the load.
+
+        Raises:
+            errors.HydroError: it cannot be fetched or loaded.
+        """
+        entry = self._entries.get(id.key)
+        if entry and entry.state == pb.MODEL_STATE_LOADED:
+            return entry
+        if id.key not in self._loading:
+            task = asyncio.create_task(self._bring(id, repository))
+            self._loading[id.key] = task
+            task.add_done_callback(lambda task: self._brought(id.key, task))
+        return await asyncio.shield(self._loading[id.key])
+
+    def _brought(self, key: str, task: asyncio.Task[Entry]) -> None:
+        del self._loading[key]
+        if not task.cancelled():
+            task.exception()  # Told by the entry, also where nobody waits any more.
+
+    async def _bring(self, id: ModelId, repository: str) -> Entry:
+        entry = Entry(id, pb.MODEL_STATE_LOADING)
+        worker = Worker(f"model {id.key}")
+        self._entries[id.key] = entry
+        try:
+            folder = await self._fetch(id, repository)
+            loop = asyncio.get_running_loop()
+            evaluator = await loop.run_in_executor(worker, self._loaded, folder)
+        except errors.HydroError as error:
+            self._failed(entry, error)
+            raise
+        except Exception as error:
+            told = errors.internal()
+            logger.exception("bringing a model raised", extra={"model": id.key, **told.metadata})
+            self._failed(entry, told)
+            raise told from error
+        if self._entries.get(id.key) is not entry:
+            raise errors.Aborted(f"model {id.key} was unloaded while it was loading")
+        batcher = Batcher(evaluator, worker)
+        self._entries[id.key] = replace(entry, state=pb.MODEL_STATE_LOADED, batcher=batcher)
+        logger.info("model loaded", extra={"model": id.key})
+        return self._entries[id.key]
+
+    def _failed(self, entry: Entry, error: errors.HydroError) -> None:
+        key = entry.id.key
+        logger.warning("model not loaded", extra={"model": key, "error": error.message})
+        if self._entries.get(key) is entry:
+            status = errors.to_status(error)
+            self._entries[key] = replace(entry, state=pb.MODEL_STATE_FAILED, error=status)
+
+    def _loaded(self, folder: Path) -> Evaluator:
+        try:
+            return self._load(folder)
+        except errors.HydroError:
+            raise
+        except ModelError as error:
+            raise errors.ModelRefused(error.message) from error
+        except (Exception, SystemExit) as error:
+            logger.exception("loading raised", extra={"path": str(folder)})
+            text = f"{type(error).__name__}: {error}"[:200]
+            raise errors.ModelRefused(f"the model's own code failed to load: {text}") from error
+
+    def unload(self, key: str) -> None:
+        """No longer offers a model; calls that hold it finish."""
+        if self._entries.pop(key, None):
+            logger.info("model unloaded", extra={"model": key})

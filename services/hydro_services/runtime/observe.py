@@ -1,0 +1,126 @@
+"""Sees one call on its way through a stage: counts it, and makes its span where one is wanted."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+
+from google.rpc import error_details_pb2, status_pb2
+
+from hydro.serving.v1 import frame_pb2 as pb
+from hydro_services import errors
+from hydro_services.runtime.counts import Counts
+from hydro_services.runtime.stage import Work
+from hydro_services.tracing import Exporter, Parent, Span, parent
+from hydro_services.tracing.span import new_id
+
+
+class Observed:
+    """A context around a call; the exception that leaves it is the call's."""
+
+    __slots__ = (
+        "_counts",
+        "_exporter",
+        "_failed",
+        "_metadata",
+        "_parent",
+        "_rows",
+        "_start_ns",
+        "_wall_ns",
+    )
+
+    def __init__(
+        self, counts: Counts, metadata: Mapping[str, str], exporter: Exporter | None
+    ) -> None:
+        pipeline, stage = metadata.get("x-hydro-pipeline", ""), metadata.get("x-hydro-stage", "")
+        self._counts = counts.stage(pipeline, stage)
+        self._metadata = metadata
+        self._exporter = exporter
+        self._parent: Parent | None = None
+
+    def __enter__(self) -> Observed:
+        self._counts.active += 1
+        if self._exporter and (found := parent(self._metadata)):
+            self._wall_ns, self._start_ns = time.time_ns(), time.perf_counter_ns()
+            self._parent, self._rows, self._failed = found, 0, Counter[str]()
+        return self
+
+    def turn(self, work: Sequence[Work], start: float) -> None:
+        """Frames were answered that had come at `start`, by `time.perf_counter`."""
+        if not work:
+            return
+        counts = self._counts
+        counts.seconds.add(time.perf_counter() - start)
+        rows = 0
+        for each in work:
+            new = each.failed - each.came_failed
+            rows += each.frame.table.rows + new
+            if new:
+                self._fail(each, new)
+        counts.rows += rows
+        if self._parent:
+            self._rows += rows
+
+    def _fail(self, work: Work, count: int) -> None:
+        # Those of earlier stages were there before, but errors stand by row.
+        stage = self._metadata.get("x-hydro-stage", "")
+        found = [reason for by, reason in _reasons(work.frame) if by in (stage, "")][-count:]
+        for reason in found:
+            self._counts.failed[reason] += 1
+        if self._parent:
+            self._failed.update(found)
+
+    def __exit__(
+        self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
+    ) -> None:
+        self._counts.active -= 1
+        code, reason = _code(error)
+        self._counts.calls[code] += 1
+        if self._exporter and self._parent:
+            self._exporter.add(self._span(self._parent, reason))
+
+    def _span(self, parent: Parent, reason: str) -> Span:
+        told = self._metadata
+        model, _, version = told.get("x-hydro-model", "").partition("@")[0].rpartition(":")
+        stage = told.get("x-hydro-stage", "")
+        tags = {
+            "pipeline": told.get("x-hydro-pipeline", ""),
+            "stage": stage,
+            "model": model,
+            "version": version,
+            "rows": str(self._rows),
+        }
+        if self._failed:
+            tags["failed_rows"] = str(self._failed.total())
+            reason = reason or ", ".join(sorted(self._failed))
+        duration_ns = time.perf_counter_ns() - self._start_ns  # whatever the wall clock does
+        return Span(parent, new_id(), stage, self._wall_ns, duration_ns, tags, reason)
+
+
+def _code(error: BaseException | None) -> tuple[str, str]:
+    """The code of an error, by gRPC, and its reason."""
+    if error is None:
+        return "OK", ""
+    if isinstance(error, errors.HydroError):
+        code, reason = errors.STATUS[type(error)]
+        return code.name, f"{reason}: {error.message}"
+    return ("INTERNAL", "INTERNAL") if isinstance(error, Exception) else ("CANCELLED", "CANCELLED")
+
+
+def _reasons(frame: pb.Frame) -> Iterator[tuple[str, str]]:
+    """By which stage, and why, each of the rows failed; or the frame as a whole, by nobody."""
+    if frame.HasField("failure"):
+        yield "", _info(frame.failure).reason
+    for error in frame.errors:
+        info = _info(error.status)
+        yield info.metadata.get("stage", ""), info.reason
+
+
+def _info(status: status_pb2.Status) -> error_details_pb2.ErrorInfo:
+    info = error_details_pb2.ErrorInfo()
+    for detail in status.details:
+        if detail.Unpack(info):
+            break
+    return info

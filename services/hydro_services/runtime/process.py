@@ -1,0 +1,145 @@
+"""A runtime process: serves its models until it is cancelled, then drains."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import socket
+import sys
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc.aio
+
+from hydro.manager.v1 import manager_service_pb2
+from hydro.runtime.v1 import runtime_service_pb2_grpc
+from hydro_runtimes.errors import UntrustedModel
+from hydro_runtimes.evaluator import Evaluator
+from hydro_runtimes.load import detect, load
+from hydro_services import errors, http2, metrics, registration, rpc, tracing
+from hydro_services.runtime import data
+from hydro_services.runtime.control import RuntimeServicer
+from hydro_services.runtime.fetch import Cache
+from hydro_services.runtime.host import Host
+from hydro_services.runtime.metrics import taker
+from hydro_services.trust import trusted
+
+CONTROL = "hydro.runtime.v1.RuntimeService"
+SWITCH_S = 0.0005
+"""Seconds that a worker thread may keep the interpreter while the event loop waits for it."""
+YOUNG = 50_000
+"""Objects that are made before Python looks for cycles among them: rows have none, and a thousand
+of them are thousands of objects."""
+FORMATS: Mapping[str, tuple[str, ...]] = {
+    "serving-scikit": ("skops", "pickle"),
+    "serving-customscikit": ("python",),
+    "serving-localml-spark": ("spark",),
+}
+"""What the services that we bring serve."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What a runtime process is told."""
+
+    service: str
+    """For example "serving-scikit"; the first part of a stage."""
+    manager: str = "127.0.0.1:8082"
+    """host:port of the manager's gRPC."""
+    registry: str = ""
+    """`consul://…`; empty: the manager keeps the registry."""
+    listen: str = "127.0.0.1:0"
+    """host:port for rows, from Envoy; port 0 takes a free one."""
+    control: str = "127.0.0.1:0"
+    """host:port for the manager's hand on the models, and for reflection."""
+    instance: str = ""
+    """The same after a restart; empty: of service, host and process id."""
+    cache: Path = Path(".hydro/cache")
+    """Where models are kept."""
+    sidecar: str | None = None
+    """host:port where its sidecar takes what is for it from other machines; then `manager` is
+    where the sidecar takes its calls to others. None: it has none."""
+    trusted: Path | None = None
+    """The file with digests of models that may run their own code; none: none may."""
+    formats: tuple[str, ...] = ()
+    """Of models; empty: those of the service of that name."""
+    max_message_bytes: int = 32 << 20
+    """Of a message or a body."""
+    metrics: str = "127.0.0.1:0"
+    """host:port for Prometheus; port 0 takes a free one."""
+    zipkin: str = ""
+    """host:port of the Zipkin server that takes spans; empty: none."""
+    otlp: str = ""
+    """host:port of the OpenTelemetry collector that takes spans, by gRPC; empty: none."""
+
+
+async def run(config: Config, ready: Callable[[str], None] = lambda _: None) -> None:
+    """Serves until cancelled; tells `ready` the address once it listens.
+
+    When cancelled, it first says so to whoever asks for its health, then is taken out of the
+    manager's list, then takes no new calls and lets those under way finish.
+
+    Raises:
+        errors.HydroError: it cannot start.
+    """
+    sys.setswitchinterval(SWITCH_S)
+    gc.freeze()
+    gc.set_threshold(YOUNG)
+    formats = config.formats or FORMATS.get(config.service, ())
+    if not formats:
+        want = f"want one of {', '.join(FORMATS)}, or --formats"
+        raise errors.InvalidArgument(f"service {config.service} has no formats, {want}")
+    cache = Cache(config.cache, config.manager if config.sidecar else "")
+    host = Host(cache.fetch, _loader(config, formats))
+    health = data.Health()
+
+    def register(target: grpc.aio.Server) -> None:
+        runtime_service_pb2_grpc.add_RuntimeServiceServicer_to_server(RuntimeServicer(host), target)
+
+    async with contextlib.AsyncExitStack() as stack:
+        address, _, port = config.listen.rpartition(":")
+        spans = tracing.exporting(config.zipkin, config.otlp, config.service)
+        exporter = await stack.enter_async_context(spans)
+        answers = data.handlers(host, config.max_message_bytes, health, exporter)
+        served = await stack.enter_async_context(rpc.serve(config.control, register, (CONTROL,)))
+        scraping = metrics.serve(config.metrics, taker(host, exporter))
+        scraped = await stack.enter_async_context(scraping)
+        traffic = await stack.enter_async_context(http2.serve(address, int(port), answers))
+        endpoint = manager_service_pb2.Endpoint(
+            service=config.service,
+            instance=config.instance or _instance(config.service),
+            address=served.address,
+            traffic_address=f"{address}:{traffic}",
+            sidecar_address=config.sidecar,
+            formats=formats,
+            metrics_address=scraped,
+            incarnation=uuid.uuid4().hex,
+        )
+        await stack.enter_async_context(
+            registration.keep(config.registry or config.manager, endpoint)
+        )
+        stack.callback(health.stop)
+        ready(f"{address}:{traffic}")
+        await rpc.forever()
+
+
+def _instance(service: str) -> str:
+    """Of containers many are process 1."""
+    return f"{service[:31]}-{socket.gethostname()[:24]}-{os.getpid()}"
+
+
+def _loader(config: Config, formats: tuple[str, ...]) -> Callable[[Path], Evaluator]:
+    def loader(folder: Path) -> Evaluator:
+        found = detect(folder)
+        if found not in formats:
+            got = f"the model's format is {found}"
+            raise errors.ModelRefused(f"{got}, {config.service} serves {', '.join(formats)}")
+        try:
+            return load(folder, trusted(config.trusted))
+        except UntrustedModel as error:
+            raise errors.ModelRefused(error.message, digest=error.digest) from error
+
+    return loader

@@ -1,0 +1,236 @@
+"""The middle of chains: Envoy's external processor, one stream a call.
+
+Envoy sends the call's headers and the pieces of its body; the body that this stage answers with is
+what the next stage gets. Before the first answer an error ends the call with its own status, after
+it the stream breaks: failures of rows and frames are answered in their place instead.
+Source: envoy.service.ext_proc.v3.ExternalProcessor, body mode FULL_DUPLEX_STREAMED, Envoy 1.40.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Mapping, Sequence
+from time import perf_counter
+
+import grpc
+from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
+from envoy.type.v3 import http_status_pb2
+from google.protobuf.message import DecodeError
+
+from hydro_services import errors, http2
+from hydro_services.codecs.frames import Messages, framed
+from hydro_services.runtime.batch import Batcher
+from hydro_services.runtime.body import SLICE
+from hydro_services.runtime.host import Host
+from hydro_services.runtime.observe import Observed
+from hydro_services.runtime.session import Call, Position, Session
+from hydro_services.runtime.stage import Work
+from hydro_services.tracing import Exporter
+
+logger = logging.getLogger(__name__)
+
+PROCESS = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
+CHUNK = 1 << 20
+"""Bytes a response at most: Envoy hands each on as one message, which the next stage must take."""
+_HTTP = {
+    grpc.StatusCode.INVALID_ARGUMENT: http_status_pb2.BadRequest,
+    grpc.StatusCode.NOT_FOUND: http_status_pb2.NotFound,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: http_status_pb2.PayloadTooLarge,
+    grpc.StatusCode.UNAVAILABLE: http_status_pb2.ServiceUnavailable,
+    grpc.StatusCode.UNIMPLEMENTED: http_status_pb2.NotImplemented,
+}
+_HEADERS = framed(
+    pb.ProcessingResponse(
+        request_headers=pb.HeadersResponse(response=pb.CommonResponse())
+    ).SerializeToString()
+)
+_TRAILERS = framed(
+    pb.ProcessingResponse(request_trailers=pb.TrailersResponse()).SerializeToString()
+)
+
+
+class Exchange:
+    """One call's messages from and to Envoy, without I/O."""
+
+    def __init__(self, metadata: Mapping[str, str], batcher: Batcher, max_bytes: int) -> None:
+        self._metadata = metadata
+        self._signature = batcher.evaluator.signature
+        self._max_bytes = max_bytes
+        self._messages = Messages(max_bytes)
+        self._session: Session | None = None
+        self._greeting = b""
+        self._ended = ""
+        self.begun = False
+        """A piece of the answer has been made."""
+
+    @property
+    def ended(self) -> bool:
+        """The client has sent all."""
+        return bool(self._ended)
+
+    def receive(self, data: bytes) -> list[Work]:
+        """The frames that these bytes complete.
+
+        Raises:
+            errors.HydroError: the call cannot go on.
+        """
+        pieces = [self._request(message) for message in self._messages.feed(data)]
+        if self._session is None:
+            return []
+        work = self._session.feed(b"".join(pieces))
+        return work + self._session.end() if self._ended else work
+
+    def _request(self, message: bytes) -> bytes:
+        """The piece of the call's body that a request brings."""
+        try:
+            request = pb.ProcessingRequest.FromString(message)
+        except DecodeError:
+            raise errors.InvalidArgument("got no envoy.service.ext_proc.v3 request") from None
+        kind = request.WhichOneof("request")
+        if kind == "request_headers" and self._session is None:
+            if request.request_headers.end_of_stream:
+                raise errors.InvalidArgument("the call has no message, want one at least")
+            call = called(self._metadata, path(request.request_headers))
+            self._session = Session(call, self._signature, self._max_bytes)
+            self._greeting = _HEADERS
+            return b""
+        if self._session is None:
+            raise errors.InvalidArgument(f"got {kind} first, want request_headers")
+        if kind == "request_trailers":
+            self._ended = kind
+            return b""
+        if kind != "request_body":
+            raise errors.InvalidArgument(f"got {kind}, want request_body or request_trailers")
+        if request.request_body.end_of_stream:
+            self._ended = kind
+        return bytes(request.request_body.body)
+
+    def respond(self, answers: Sequence[bytes], *, last: bool) -> bytes:
+        """What Envoy is told, with these messages in it; `last`: of what has come so far."""
+        messages, ended = list(answers), self._ended if last else ""
+        if self._session is not None and ended:
+            messages += self._session.close()
+        greeting, self._greeting = self._greeting, b""
+        bodies = responses(messages, end=ended == "request_body")
+        self.begun = self.begun or bool(bodies)
+        trailers = _TRAILERS if ended == "request_trailers" else b""
+        return b"".join((greeting, *bodies, trailers))
+
+    async def answers(self, batcher: Batcher, work: Sequence[Work]) -> list[bytes]:
+        """The messages that go on for frames that came in."""
+        return await answered(self._session, batcher, work) if self._session else []
+
+
+class Processor:
+    """Answers Envoy's external processor calls."""
+
+    def __init__(self, host: Host, max_bytes: int, exporter: Exporter | None) -> None:
+        self.host = host
+        self.max_bytes = max_bytes
+        self.exporter = exporter
+
+    async def process(self, call: http2.Call) -> None:
+        """One call's way through the stage that the metadata names."""
+        exchange: Exchange | None = None
+        try:
+            batcher = self.host.get(call.metadata.get("x-hydro-model", ""))
+            exchange = Exchange(call.metadata, batcher, self.max_bytes)
+            with Observed(batcher.counts, call.metadata, self.exporter) as observed:
+                while not exchange.ended and not call.ended:
+                    data, start = await call.read(), perf_counter()
+                    parts = portions(exchange.receive(data))
+                    for part in parts:
+                        answers = await exchange.answers(batcher, part)
+                        observed.turn(part, start)
+                        await call.write(exchange.respond(answers, last=part is parts[-1]))
+        except errors.HydroError as error:
+            if exchange and exchange.begun:
+                raise
+            await call.write(immediate(error, call.metadata))
+        except Exception:
+            if exchange and exchange.begun:
+                raise
+            told = errors.internal()
+            logger.exception("call failed", extra={"method": PROCESS, **told.metadata})
+            await call.write(immediate(told, call.metadata))
+
+
+def portions(work: Sequence[Work]) -> list[list[Work]]:
+    """Frames that came together in parts of `SLICE` rows: the next stage works on one meanwhile."""
+    parts: list[list[Work]] = [[]]
+    rows = 0
+    for each in work:
+        if rows >= SLICE:
+            parts.append([])
+            rows = 0
+        parts[-1].append(each)
+        rows += each.inputs.rows
+    return parts
+
+
+async def answered(session: Session, batcher: Batcher, work: Sequence[Work]) -> list[bytes]:
+    """The messages that go on for frames that came in."""
+    if not work:
+        return []
+    return session.answer(work, await batcher.evaluate([each.inputs for each in work]))
+
+
+def called(metadata: Mapping[str, str], method: str) -> Call:
+    """What the control plane tells of the call.
+
+    Raises:
+        errors.InvalidArgument: it does not tell it.
+    """
+    try:
+        return Call(
+            method=method,
+            position=Position(metadata["x-hydro-position"]),
+            model=metadata["x-hydro-model"],
+            stage=metadata["x-hydro-stage"],
+        )
+    except (KeyError, ValueError) as error:
+        want = "want x-hydro-model, x-hydro-stage and x-hydro-position; call through the gateway"
+        raise errors.InvalidArgument(f"stage metadata is not right ({error}), {want}") from None
+
+
+def path(headers: pb.HttpHeaders) -> str:
+    """The path of the client's call."""
+    for header in headers.headers.headers:
+        if header.key == ":path":
+            return str(header.raw_value.decode(errors="replace") or header.value)
+    return ""
+
+
+def responses(messages: Sequence[bytes], *, end: bool) -> list[bytes]:
+    """The body to go on, in pieces; the last one ends the stream where the client's has ended."""
+    body = b"".join(map(framed, messages))
+    if not body and not end:
+        return []
+    pieces = range(0, len(body) or 1, CHUNK)
+    return [_body(body[at : at + CHUNK], end and at + CHUNK >= len(body)) for at in pieces]
+
+
+def _body(piece: bytes, end: bool) -> bytes:
+    response = pb.ProcessingResponse()
+    streamed = response.request_body.response.body_mutation.streamed_response
+    streamed.body = piece
+    streamed.end_of_stream = end
+    return framed(response.SerializeToString())
+
+
+def immediate(error: errors.HydroError, metadata: Mapping[str, str]) -> bytes:
+    """The response that ends a call with an error, in gRPC and in HTTP; Envoy's log names us."""
+    code = errors.STATUS[type(error)][0]
+    response = pb.ImmediateResponse(
+        status=http_status_pb2.HttpStatus(
+            code=_HTTP.get(code, http_status_pb2.InternalServerError)
+        ),
+        grpc_status=pb.GrpcStatus(status=code.value[0]),
+        body=error.message.encode(),
+        details=f"failed_in {metadata.get('x-hydro-stage', 'no stage')}",
+    )
+    details = response.headers.set_headers.add()
+    details.header.key = "grpc-status-details-bin"
+    details.header.raw_value = base64.b64encode(errors.to_status(error).SerializeToString())
+    return framed(pb.ProcessingResponse(immediate_response=response).SerializeToString())

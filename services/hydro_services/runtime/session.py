@@ -1,0 +1,184 @@
+"""One call's way through one stage, without I/O: bytes of gRPC messages in, bytes out.
+
+A `Source` reads what comes: frames, or at the first stage of `Serve` pieces of an HTTP body. A
+`Sink` writes what goes on: frames, or at the last stage of `Serve` pieces of an HTTP body. Between
+them each frame has its inputs read, is evaluated by the caller, and has its outputs added.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from google.protobuf.message import DecodeError
+
+from hydro.serving.v1 import frame_pb2 as pb
+from hydro_runtimes.columns import Columns
+from hydro_runtimes.evaluator import Evaluation, Signature
+from hydro_services import errors
+from hydro_services.codecs import table
+from hydro_services.codecs.frames import Messages
+from hydro_services.runtime import stage
+from hydro_services.runtime.body import BodySink, BodySource
+from hydro_services.runtime.stage import Work
+
+SERVE = "/hydro.serving.v1.PredictionService/Serve"
+
+
+class Position(enum.Enum):
+    """Where in its chain a stage is; the control plane says so in `x-hydro-position`."""
+
+    FIRST = "first"
+    MIDDLE = "middle"
+    LAST = "last"
+    ONLY = "only"
+
+    @property
+    def begins(self) -> bool:
+        """The stage reads what the client sent."""
+        return self in (Position.FIRST, Position.ONLY)
+
+    @property
+    def ends(self) -> bool:
+        """The stage writes what the client reads."""
+        return self in (Position.LAST, Position.ONLY)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a stage is told of a call by its metadata."""
+
+    method: str
+    """The path of the client's call, for example `/hydro.serving.v1.PredictionService/Serve`."""
+    position: Position
+    model: str
+    """The key of the model."""
+    stage: str
+    """As errors name it: `<service>/<model>`."""
+
+
+class Source(Protocol):
+    """Reads what comes in."""
+
+    def feed(self, messages: Sequence[bytes]) -> list[Work]:
+        """The frames that these messages complete."""
+        ...
+
+    def end(self) -> list[Work]:
+        """What is left when the client has sent all."""
+        ...
+
+
+class Sink(Protocol):
+    """Writes what goes out."""
+
+    def write(self, frame: pb.Frame) -> bytes | None:
+        """The message for a frame, if there is one."""
+        ...
+
+    def end(self) -> bytes | None:
+        """The message that closes the answer, if one is due."""
+        ...
+
+
+class Session:
+    """One call's way through one stage."""
+
+    def __init__(self, call: Call, signature: Signature, max_bytes: int) -> None:
+        self.call = call
+        self._messages = Messages(max_bytes)
+        serve = call.method == SERVE
+        self._source: Source = (
+            BodySource(signature, call.stage, max_bytes)
+            if serve and call.position.begins
+            else FrameSource(signature, call.stage, from_client=call.position.begins)
+        )
+        self._sink: Sink = (
+            BodySink() if serve and call.position.ends else FrameSink(call.position.ends)
+        )
+
+    def feed(self, chunk: bytes) -> list[Work]:
+        """The frames that a chunk of the call's bytes completes.
+
+        Raises:
+            errors.HydroError: the call cannot go on.
+        """
+        return self._source.feed(self._messages.feed(chunk))
+
+    def end(self) -> list[Work]:
+        """What is left when the client has sent all.
+
+        Raises:
+            errors.HydroError: the call cannot be answered.
+        """
+        self._messages.end()
+        return self._source.end()
+
+    def answer(self, work: Sequence[Work], evaluations: Sequence[Evaluation]) -> list[bytes]:
+        """The messages that go on, for work that is done."""
+        written: list[bytes] = []
+        for done, evaluation in zip(work, evaluations, strict=True):
+            stage.outputs(done.frame, evaluation, self.call.stage)
+            message = self._sink.write(done.frame)
+            written += () if message is None else (message,)
+        return written
+
+    def close(self) -> list[bytes]:
+        """The messages that close the answer."""
+        message = self._sink.end()
+        return [] if message is None else [message]
+
+
+class FrameSource:
+    """Reads frames, from a client or from the stage before."""
+
+    def __init__(self, signature: Signature, stage: str, *, from_client: bool) -> None:
+        self.signature = signature
+        self.stage = stage
+        self.from_client = from_client
+        self._begun = False
+
+    def feed(self, messages: Sequence[bytes]) -> list[Work]:
+        return [self._work(message) for message in messages]
+
+    def end(self) -> list[Work]:
+        return []
+
+    def _work(self, message: bytes) -> Work:
+        frame, came_failed = pb.Frame(), 0
+        try:
+            frame.MergeFromString(message)
+            read = stage.received(frame) if self.from_client else {}
+            came_failed = stage.failed(frame)
+            inputs = stage.inputs(frame, self.signature, self.stage, read)
+        except (DecodeError, errors.HydroError) as error:
+            frame, inputs, came_failed = self._failed(frame, error), Columns({}, 0), 0
+        self._begun = True
+        return Work(frame, inputs, came_failed)
+
+    def _failed(self, frame: pb.Frame, error: DecodeError | errors.HydroError) -> pb.Frame:
+        """In its place in a stream that has begun; before that the call fails."""
+        if isinstance(error, DecodeError):
+            want = "want a hydro.serving.v1.Frame"
+            error = errors.InvalidArgument(f"the message cannot be read, {want}", stage=self.stage)
+        if not self._begun:
+            raise error
+        return pb.Frame(id=frame.id, failure=errors.to_status(error))
+
+
+class FrameSink:
+    """Writes frames, to a client or to the next stage."""
+
+    def __init__(self, to_client: bool) -> None:
+        self.to_client = to_client
+
+    def write(self, frame: pb.Frame) -> bytes:
+        if self.to_client and frame.encoding == pb.ENCODING_TYPED:
+            for column in frame.table.columns:
+                table.typed(column, frame.table.rows)
+        return frame.SerializeToString()
+
+    def end(self) -> bytes | None:
+        return None

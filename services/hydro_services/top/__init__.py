@@ -1,0 +1,1 @@
+"""What `hydro top` shows: `samples` (what parts tell), `view` (what follows), `watch` (asks)."""

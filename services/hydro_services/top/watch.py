@@ -1,0 +1,85 @@
+"""Asks the manager and the parts of a mesh how they are, again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import grpc.aio
+
+from hydro.manager.v1 import manager_service_pb2 as pb
+from hydro_services import client, errors, rpc
+from hydro_services.top.samples import Scrape, parse
+from hydro_services.top.view import Told, View, view
+
+ASK_S = 2.0
+"""How long a part may take to answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What is known now."""
+
+    view: View | None
+    """None: the manager has never answered."""
+    away: str = ""
+    """Why the manager does not answer; what it told before still stands."""
+
+
+class Watch:
+    """Looks at a mesh. Who is away is asked again the next time."""
+
+    def __init__(self, channel: grpc.aio.Channel, admin_key: str) -> None:
+        self._manager = client.Manager(channel, admin_key)
+        self._last: Told | None = None
+
+    async def look(self) -> Moment:
+        """What is known now, of the time since the last look."""
+        before, away = self._last, ""
+        try:
+            async with asyncio.timeout(ASK_S):
+                status = await self._manager.get_status()
+                pipelines = await self._manager.list_pipelines()
+                services = await self._manager.list_services()
+        except (grpc.aio.AioRpcError, TimeoutError) as error:
+            if before is None:
+                return Moment(None, _text(error))
+            away = _text(error)
+            status, pipelines, services = before.status, before.pipelines, before.services
+        scrapes = await _scrapes(status.targets)
+        self._last = Told(status, pipelines, services, scrapes)
+        return Moment(view(before, self._last), away)
+
+
+def watch(manager: str, admin_key: str = "") -> tuple[grpc.aio.Channel, Watch]:
+    """A watch of the mesh whose manager is at host:port, and the channel to close after it."""
+    channel = rpc.channel(manager)
+    return channel, Watch(channel, admin_key)
+
+
+def _text(error: grpc.aio.AioRpcError | TimeoutError) -> str:
+    if isinstance(error, grpc.aio.AioRpcError):
+        return errors.from_rpc(error).message
+    return f"no answer within {ASK_S:g} s"
+
+
+async def _scrapes(targets: Collection[pb.MetricsTarget]) -> dict[tuple[str, str], Scrape]:
+    found = await asyncio.gather(*(asyncio.to_thread(_scrape, t.address) for t in targets))
+    keys = ((target.part, target.instance) for target in targets)
+    return {key: scrape for key, scrape in zip(keys, found, strict=True) if scrape}
+
+
+def _scrape(address: str) -> Scrape | None:
+    connection = http.client.HTTPConnection(address, timeout=ASK_S)
+    try:
+        connection.request("GET", "/metrics")
+        answer = connection.getresponse()
+        text = answer.read().decode(errors="replace")
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+    return parse(text, time.monotonic()) if answer.status == 200 else None

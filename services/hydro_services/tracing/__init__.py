@@ -1,0 +1,10 @@
+"""Spans of our own processes: made where the work is done, sent to a collector in the background.
+
+`span` (what a span is, and where its parent is found), `zipkin` and `otlp` (how a collector takes
+them), `exporter` (the queue, and the task that empties it).
+"""
+
+from hydro_services.tracing.exporter import Exporter, exporting
+from hydro_services.tracing.span import Parent, Span, parent
+
+__all__ = ["Exporter", "Parent", "Span", "exporting", "parent"]

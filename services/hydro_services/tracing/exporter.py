@@ -1,0 +1,118 @@
+"""Takes spans from whoever made them and sends them in batches, in the background.
+
+What is waiting is bounded. A collector that is away, or slow, costs spans, which are counted, and
+never anybody's time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+import grpc.aio
+
+from hydro_services.tracing.otlp import Otlp
+from hydro_services.tracing.span import Span
+from hydro_services.tracing.zipkin import Zipkin
+
+logger = logging.getLogger(__name__)
+
+MAX_WAITING = 8_192
+MAX_BATCH = 512
+GATHER_S = 0.5
+"""How long a span may wait for others."""
+LAST_S = 1.0
+"""For what is left at the end."""
+
+
+class Collector(Protocol):
+    """Where spans go."""
+
+    async def send(self, spans: Sequence[Span]) -> int:
+        """Sends spans; answers how many of them were refused. Raises when it takes none."""
+        ...
+
+    async def close(self) -> None:
+        """Ends the connection."""
+        ...
+
+
+class Exporter:
+    """The spans that wait, and what became of the others."""
+
+    def __init__(self, collector: Collector) -> None:
+        self.sent = 0
+        self.dropped = 0
+        """Refused, or sent while the collector was away, or more than may wait."""
+        self._collector = collector
+        self._waiting: deque[Span] = deque()
+        self._some = asyncio.Event()
+        self._is_away = False
+
+    def add(self, span: Span) -> None:
+        """Takes a span; never waits."""
+        if len(self._waiting) >= MAX_WAITING:
+            self.dropped += 1
+            return
+        self._waiting.append(span)
+        self._some.set()
+
+    async def run(self) -> None:
+        """Sends until cancelled."""
+        while True:
+            await self._some.wait()
+            await asyncio.sleep(GATHER_S)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Sends what waits now."""
+        self._some.clear()
+        for _ in range(-(-len(self._waiting) // MAX_BATCH)):
+            count = min(len(self._waiting), MAX_BATCH)
+            await self._send([self._waiting.popleft() for _ in range(count)])
+
+    async def _send(self, batch: Sequence[Span]) -> None:
+        try:
+            refused = await self._collector.send(batch)
+        except (OSError, grpc.aio.AioRpcError) as error:
+            self.dropped += len(batch)
+            if not self._is_away:
+                logger.warning("spans are dropped: no collector", extra={"error": _text(error)})
+            self._is_away = True
+            return
+        self.sent += len(batch) - refused
+        self.dropped += refused
+        self._is_away = False
+
+
+def _text(error: OSError | grpc.aio.AioRpcError) -> str:
+    return str(error.details() if isinstance(error, grpc.aio.AioRpcError) else error)
+
+
+@contextlib.asynccontextmanager
+async def exporting(zipkin: str, otlp: str, service: str) -> AsyncIterator[Exporter | None]:
+    """Sends spans in the background until the context ends; None where no collector is named.
+
+    Args:
+        zipkin: host:port of a Zipkin server, or nothing.
+        otlp: host:port of an OpenTelemetry collector's gRPC, or nothing.
+        service: the name of this process's service.
+    """
+    if not zipkin and not otlp:
+        yield None
+        return
+    collector: Collector = Zipkin(zipkin, service) if zipkin else Otlp(otlp, service)
+    exporter = Exporter(collector)
+    running = asyncio.create_task(exporter.run())
+    try:
+        yield exporter
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(exporter.flush(), LAST_S)
+        await collector.close()

@@ -1,0 +1,142 @@
+"""Kills parts that hang, which live and answer nobody; the supervisor starts them again.
+
+A part is asked for its health as gRPC has it, which its event loop answers. One that is busy may be
+silent too, when a model holds the interpreter; then it uses a CPU, and a hung one does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import grpc.aio
+
+from hydro_services import client, rpc
+from hydro_services.up import ready
+
+logger = logging.getLogger(__name__)
+
+CHECK_S = 2.0
+HUNG_S = 10.0
+"""Nobody waits for this: requests leave a part that says nothing after 2.5 s. But what is killed
+loses its models and what it worked on, so that a short stall has to be no reason."""
+LATE_S = 2 * (CHECK_S + ready.CALL_S)
+"""Between two looks at a part. Longer: the machine slept, or is too busy to tell anything by."""
+BUSY_SHARE = 0.05
+"""Of a CPU: what uses more works. One that hangs uses none, but for threads that look at clocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known of one life of a part."""
+
+    cpu_s: float
+    """What it has used of CPUs."""
+    answered: bool = False
+    """Ever; before that it is starting."""
+    silent_s: float = 0.0
+    """For how long it has neither answered nor worked."""
+
+    @property
+    def is_hung(self) -> bool:
+        """Whether it is to be killed."""
+        return self.answered and self.silent_s >= HUNG_S
+
+
+def look(before: Seen, answers: bool, cpu_s: float, passed_s: float) -> Seen:
+    """What is known after one more look.
+
+    Args:
+        before: what was known.
+        answers: whether it has answered now.
+        cpu_s: what it has used of CPUs.
+        passed_s: since the last look.
+    """
+    if answers:
+        return Seen(cpu_s, answered=True)
+    is_busy = cpu_s - before.cpu_s > BUSY_SHARE * passed_s
+    silent = 0.0 if is_busy or passed_s > LATE_S else before.silent_s + passed_s
+    return Seen(cpu_s, before.answered, silent)
+
+
+class Watch:
+    """Looks at the parts that live, and kills those that hang."""
+
+    def __init__(self, manager: str, admin_key: str, manager_part: str) -> None:
+        """`manager` is host:port of the process of the part of that name; it knows the others'."""
+        self._manager = manager
+        self._admin_key = admin_key
+        self._addresses = {manager_part: manager}
+        self._lives: dict[str, tuple[BaseProcess, Seen]] = {}
+
+    @contextlib.contextmanager
+    def over(self, part: str, life: BaseProcess) -> Iterator[None]:
+        """Looks at the process until the context ends."""
+        self._lives[part] = life, Seen(0.0)
+        try:
+            yield
+        finally:
+            del self._lives[part]
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Looks until the context ends."""
+        task = asyncio.create_task(self._run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _run(self) -> None:
+        last = time.monotonic()
+        while True:
+            await asyncio.sleep(CHECK_S)
+            answers = await self._ask()
+            now = time.monotonic()
+            last, passed = now, now - last
+            for part, (life, seen) in self._lives.items():
+                self._judge(part, life, look(seen, part in answers, cpu_s(life.pid), passed))
+
+    def _judge(self, part: str, life: BaseProcess, seen: Seen) -> None:
+        self._lives[part] = life, seen
+        if seen.is_hung:
+            extra = {"killed": part, "pid": life.pid, "silent_s": round(seen.silent_s, 1)}
+            logger.warning("part hangs, killed", extra=extra)
+            life.kill()
+
+    async def _ask(self) -> set[str]:
+        """The parts that answer."""
+        parts = list(self._lives)
+        _, *answers = await asyncio.gather(self._learn(), *map(self._answers, parts))
+        return {part for part, answered in zip(parts, answers, strict=True) if answered}
+
+    async def _answers(self, part: str) -> bool:
+        if part not in self._addresses:
+            return False
+        async with rpc.channel(self._addresses[part]) as channel:
+            return await ready.answers(channel)
+
+    async def _learn(self) -> None:
+        """Where parts listen, which changes when they are started again; as far as is told."""
+        with contextlib.suppress(grpc.aio.AioRpcError, TimeoutError):
+            async with rpc.channel(self._manager) as channel, asyncio.timeout(ready.CALL_S):
+                services = await client.Manager(channel, self._admin_key).list_services()
+                found = {e.instance: e.address for s in services for e in s.endpoints}
+                self._addresses.update({part: found[part] for part in self._lives if part in found})
+
+
+def cpu_s(pid: int | None) -> float:
+    """What a process has used of CPUs. Source: proc(5), stat."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,198 @@
+"""Runs the whole mesh on this machine until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import functools
+import importlib.util
+import logging
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from hydro_envoy.views import GATEWAY, MANAGER
+from hydro_services import admin, keys, keystore, registration
+from hydro_services.errors import InvalidArgument
+from hydro_services.trust import trusted
+from hydro_services.up import claim, gateway, plan, process, ready, sidecar
+from hydro_services.up.hung import Watch
+from hydro_services.up.plan import Beside, Options
+from hydro_services.up.process import Program
+from hydro_services.up.supervisor import Part, supervise
+
+logger = logging.getLogger(__name__)
+
+INVITED = timedelta(days=1)
+"""For a part that is started again when its certificate has lapsed, and all is started anew."""
+THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""Runtimes evaluate in workers of a declared number; a pool below each would fight over cores."""
+
+REGISTRY_S = 10.0
+"""How long Consul may take to answer, as when it starts at the same time."""
+
+
+@contextlib.asynccontextmanager
+async def serve(options: Options, tell: Callable[[str], None]) -> AsyncIterator[Options]:
+    """Starts the mesh; yields the options with the ports in use once it serves; drains at the end.
+
+    Args:
+        options: what is wanted; port 0 takes a free one.
+        tell: called with a line of progress for a person.
+
+    Raises:
+        errors.Unavailable: the data folder or a port is taken, or Consul does not answer; nothing
+            was started.
+        errors.InvalidArgument: a runtime service is not known or lacks its library; there is no
+            folder of models; the file of trusted digests or of API keys cannot be read.
+        errors.NotFound: there is no file of API keys.
+        errors.FailedPrecondition: there is no Envoy, or it is too old; there is no admin key, and
+            other machines could change the mesh.
+        errors.NotInTime: a part does not get ready.
+    """
+    start = time.monotonic()
+    await _check(options)
+    services, notes = plan.runtimes(options.runtimes, _is_installed)
+    for note in notes:
+        tell(f"left out: {note}")
+    with claim.folder(options.data):
+        options = _claimed(options)
+        processes = [
+            f"{service.name}/{service.name}-{number + 1}"
+            for service, count in services
+            for number in range(count)
+        ]
+        instances = [each.partition("/")[2] for each in (plan.REPOSITORY, *processes)]
+        async with _parts(options, processes):
+            manager = f"{options.host}:{options.manager_port}"
+            async for instance in ready.endpoints(manager, instances, options.admin_key):
+                tell(f"{time.monotonic() - start:4.1f} s  {instance} is ready")
+            # One that speaks TLS is the same Envoy's as the others.
+            silent = {"xds", "gateway"} if options.tls_cert else {"xds"}
+            edges = {name: port for name, port in options.ports.items() if name not in silent}
+            await ready.edges(options.host, edges)
+            tell(f"{time.monotonic() - start:4.1f} s  the mesh serves")
+            try:
+                yield options
+            finally:
+                tell("stopping: no new requests, those under way finish")
+
+
+async def _check(options: Options) -> None:
+    """What would otherwise show only as a part that dies again and again."""
+    if not options.models.is_dir():
+        raise InvalidArgument(f"no folder {options.models}; make it, or name another by --models")
+    trusted(options.trusted)
+    await _check_access(options)
+    await gateway.check()
+    if options.registry:
+        await registration.check(options.registry, REGISTRY_S)
+
+
+async def _check_access(options: Options) -> None:
+    edges = [f"{options.host}:{port}" for port in (options.manager_port, options.repository_port)]
+    admin.check_addresses(edges, options.admin_key)
+    if options.admin_key:
+        keys.check_admin(options.admin_key)
+    if options.keys:
+        await keystore.read(options.keys)
+    elif options.access == "keys":
+        raise InvalidArgument("--access keys needs --keys FILE; see `hydro keys create --help`")
+
+
+@contextlib.asynccontextmanager
+async def _parts(options: Options, processes: list[str]) -> AsyncIterator[None]:
+    """Envoy stops first, so that what is under way finishes; the manager, whom all ask, last."""
+    beside = plan.besides(options, (plan.REPOSITORY, *processes), _free)
+    repository = plan.repository(options, beside.get(plan.REPOSITORY))
+    runtimes = [plan.runtime(options, each, beside.get(each)) for each in processes]
+    os.environ.update({name: os.environ.get(name, "1") for name in THREADS})
+    process.preload(plan.PRELOAD)
+    manager = plan.manager(options, beside.get(plan.MANAGER))
+    watch = Watch(manager.config["listen"], options.admin_key, manager.name)
+    groups = (
+        [_envoy(options)],
+        [_part(program, watch) for program in (repository, *runtimes)],
+        [_sidecar(options, each) for each in beside.values() if each.process != plan.MANAGER],
+        [_part(manager, watch)],
+        [_sidecar(options, each) for each in beside.values() if each.process == plan.MANAGER],
+    )
+    async with supervise(groups), watch.running():
+        yield
+
+
+def _part(program: Program, watch: Watch) -> Part:
+    return Part(program.name, functools.partial(process.serve, program, watch.over))
+
+
+def _envoy(options: Options) -> Part:
+    data = options.data / "gateway"
+    join = _invitation(options, GATEWAY, data) if options.sidecars else None
+    config = gateway.Config(
+        xds=options.xds,
+        registry=options.registry,  # which may know more managers than ours
+        data=data,
+        join=join,
+        tls_cert=options.tls_cert,
+        tls_key=options.tls_key,
+    )
+    return Part("gateway", functools.partial(gateway.run, config))
+
+
+def _invitation(options: Options, service: str, folder: Path) -> Path:
+    from hydro_services.certificates import Authority
+    from hydro_services.up.inviting import invite
+
+    authority = Authority.open(options.data / "manager" / "ca")
+    return invite(authority, service, INVITED, folder / "invitation.json")
+
+
+def _sidecar(options: Options, beside: Beside) -> Part:
+    data = options.data / beside.name
+    service = beside.process.partition("/")[0]
+    join = None if service == MANAGER else _invitation(options, service, data)
+    config = sidecar.Config(beside.process, beside.egress, beside.xds, join, data)
+    return Part(beside.name, functools.partial(sidecar.run, config))
+
+
+def _free(names: Sequence[str]) -> Mapping[str, int]:
+    return claim.ports(plan.INSIDE, dict.fromkeys(names, 0))
+
+
+def _claimed(options: Options) -> Options:
+    """With the ports that are ours."""
+    ports = claim.ports(options.host, options.ports)
+    return dataclasses.replace(
+        options,
+        manager_port=ports["manager"],
+        gateway_port=ports["gateway"],
+        repository_port=ports["repository"],
+        xds_port=ports["xds"],
+    )
+
+
+def _is_installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[asyncio.Event]:
+    """Set by Ctrl-C or SIGTERM. A second one ends this process at once, and the parts with it."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            os._exit(130)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

@@ -1,0 +1,236 @@
+"""Which parts make the mesh, and with what configuration. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hydro_services.errors import InvalidArgument
+from hydro_services.up.process import Program
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeService:
+    """A runtime service that `hydro up` knows to start."""
+
+    name: str
+    libraries: tuple[str, ...]
+    """Import names that it cannot do without."""
+    extra: str
+    """Of the package: what to install for them."""
+
+
+SERVICES = (
+    RuntimeService("serving-scikit", ("sklearn", "skops"), "scikit"),
+    RuntimeService("serving-customscikit", ("sklearn", "skops"), "scikit"),
+    RuntimeService("serving-localml-spark", ("pyarrow",), "spark"),
+)
+
+PRELOAD = (
+    "grpc.aio",
+    "hydro_services.registration",
+    "hydro_services.repository.process",
+    "hydro_services.runtime.process",
+    "pyarrow.parquet",
+    "sklearn.pipeline",
+    "sklearn.svm",
+    "skops.io",
+)
+"""Imported once for all Python parts, where they are installed."""
+
+
+MANAGER, REPOSITORY = "manager/manager", "repository/repository"
+"""Names of parts that there is one of, as processes of services."""
+
+INSIDE = "127.0.0.1"
+"""Where the parts talk to each other: only what Envoy offers is for others to see."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `hydro up` is told."""
+
+    models: Path
+    trusted: Path | None
+    data: Path
+    host: str
+    """Where Envoy offers gateway, manager and repository."""
+    manager_port: int
+    gateway_port: int
+    repository_port: int
+    xds_port: int
+    runtimes: tuple[tuple[str, int], ...]
+    """Runtime services and how many of each; () for one of each that can run here."""
+    sidecars: bool = False
+    """An Envoy in front of every part, instead of one for all."""
+    certificate_ttl_s: float = 3600.0
+    tls_cert: Path | None = None
+    """With its key: the gateway speaks TLS with clients."""
+    tls_key: Path | None = None
+    registry: str = ""
+    """`consul://…`; empty: the manager keeps the registry."""
+    log_level: str = "WARNING"
+    json: bool = False
+    zipkin: str = ""
+    otlp: str = ""
+    trace_percent: float = 100.0
+    access_log: str = ""
+    keys: str = ""
+    """Where API keys are: a file, or `consul://…`."""
+    access: str = "anyone"
+    """Who may call pipelines that do not say it: "anyone", or who has one of the "keys"."""
+    admin_key: str = field(default="", repr=False)
+
+    @property
+    def xds(self) -> str:
+        """host:port of the manager's process."""
+        return f"{INSIDE}:{self.xds_port}"
+
+    @property
+    def targets(self) -> Path:
+        """The manager's list of who tells metrics where."""
+        return self.data / "manager" / "targets.json"
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """By the name of their option."""
+        return {
+            "manager": self.manager_port,
+            "gateway": self.gateway_port,
+            "repository": self.repository_port,
+            "xds": self.xds_port,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The sidecar of a process. Addresses are host:port."""
+
+    process: str
+    """`<service>/<instance>`."""
+    ingress: str
+    """Where the other parts reach it."""
+    egress: str
+    """Where the process reaches them."""
+    xds: str
+    """Where its Envoy reaches the manager."""
+
+    @property
+    def name(self) -> str:
+        """Of the part."""
+        return f"sidecar-{self.process.partition('/')[2]}"
+
+
+def besides(
+    options: Options, processes: Sequence[str], free: Callable[[Sequence[str]], Mapping[str, int]]
+) -> dict[str, Beside]:
+    """The sidecars of processes, the manager's first, by process; none without --sidecars.
+
+    Args:
+        options: say where the manager is to be reached.
+        processes: the others.
+        free: gives a free port for each name.
+    """
+    if not options.sidecars:
+        return {}
+    names = [f"{side} {each}" for each in (MANAGER, *processes) for side in ("ingress", "egress")]
+    ports = free(names)
+    at = {name: f"{INSIDE}:{port}" for name, port in ports.items()}
+    # The port of the name "ingress" is the manager's own: others come to its sidecar at --xds-port.
+    own = Beside(MANAGER, options.xds, at[f"egress {MANAGER}"], at[f"ingress {MANAGER}"])
+    others = [Beside(p, at[f"ingress {p}"], at[f"egress {p}"], options.xds) for p in processes]
+    return {each.process: each for each in (own, *others)}
+
+
+def runtimes(
+    chosen: Sequence[tuple[str, int]], is_installed: Callable[[str], bool]
+) -> tuple[list[tuple[RuntimeService, int]], list[str]]:
+    """The runtime services to start and how many of each; and notes on those left out.
+
+    Args:
+        chosen: names and numbers; () for one of each service whose libraries are installed.
+        is_installed: whether a module can be imported.
+
+    Raises:
+        InvalidArgument: a service is not known, or is asked for without its libraries.
+    """
+    wanted = [(_service(name), count) for name, count in chosen]
+    lacking = {s.name: note for s in SERVICES if (note := _lacking(s, is_installed))}
+    for service, _ in wanted:
+        if service.name in lacking:
+            raise InvalidArgument(lacking[service.name])
+    if wanted:
+        return wanted, []
+    return [(s, 1) for s in SERVICES if s.name not in lacking], list(lacking.values())
+
+
+def _service(name: str) -> RuntimeService:
+    for service in SERVICES:
+        if service.name == name:
+            return service
+    names = ", ".join(service.name for service in SERVICES)
+    raise InvalidArgument(f"unknown runtime service {name!r}, want one of {names}")
+
+
+def _lacking(service: RuntimeService, is_installed: Callable[[str], bool]) -> str:
+    missing = ", ".join(name for name in service.libraries if not is_installed(name))
+    way_out = f"pip install 'hydro-serving[{service.extra}]'"
+    return f"{service.name} needs {missing}, which is not installed; {way_out}" if missing else ""
+
+
+def manager(options: Options, beside: Beside | None) -> Program:
+    """The manager, on a path of its own: nobody shares its imports."""
+    config = {
+        "data": options.data / "manager",
+        "listen": beside.xds if beside else options.xds,
+        "gateway": f"{options.host}:{options.gateway_port}",
+        "edge": f"{options.host}:{options.manager_port}",
+        "repository_edge": f"{options.host}:{options.repository_port}",
+        "zipkin": options.zipkin,
+        "otlp": options.otlp,
+        "trace_percent": options.trace_percent,
+        "access_log": options.access_log,
+        "keys": options.keys,
+        "access": options.access,
+        "admin_key": options.admin_key,
+        "sidecar": beside and beside.ingress,
+        "egress": beside and beside.egress,
+        "certificate_ttl_s": options.certificate_ttl_s,
+        "instance": MANAGER.partition("/")[2] if beside else "",
+        "registry": options.registry,
+    }
+    module = "hydro_services.manager.process"
+    return Program("manager", module, config, fork=False, level=options.log_level)
+
+
+def repository(options: Options, beside: Beside | None) -> Program:
+    config = {
+        "models": options.models,
+        "instance": "repository",
+        "listen": f"{INSIDE}:0",
+        "manager": beside.egress if beside else options.xds,
+        "sidecar": beside and beside.ingress,
+        "registry": options.registry,
+    }
+    return Program(
+        "repository", "hydro_services.repository.process", config, level=options.log_level
+    )
+
+
+def runtime(options: Options, process: str, beside: Beside | None) -> Program:
+    """One process of a runtime service."""
+    service, _, instance = process.partition("/")
+    config = {
+        "service": service,
+        "instance": instance,
+        "listen": f"{INSIDE}:0",
+        "manager": beside.egress if beside else options.xds,
+        "sidecar": beside and beside.ingress,
+        "registry": options.registry,
+        "cache": options.data / "cache",
+        "trusted": options.trusted,
+        "zipkin": options.zipkin,
+        "otlp": options.otlp,
+    }
+    return Program(instance, "hydro_services.runtime.process", config, level=options.log_level)

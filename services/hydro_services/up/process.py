@@ -1,0 +1,160 @@
+"""Python parts as processes of their own: forked with their imports paid, or spawned."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import importlib.util
+import logging
+import multiprocessing
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.context import ForkServerProcess, SpawnProcess
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeAlias
+
+from hydro_services import errors, logs
+from hydro_services.up import parent
+
+logger = logging.getLogger(__name__)
+
+GRACE_S = 15.0
+"""How long a part may drain before it is killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What a process runs."""
+
+    name: str
+    """Of the part: on its log lines, and in ps."""
+    module: str
+    """Has `Config` and `async run(config)`, which serves until cancelled."""
+    config: Mapping[str, Any]
+    """The fields of its `Config`: so that `hydro up` itself need not import the module."""
+    fork: bool = True
+    """From the forkserver, or else spawned: for one whose imports nobody shares."""
+    level: str = "WARNING"
+    """Of its log."""
+
+
+Watched: TypeAlias = Callable[[str, BaseProcess], AbstractContextManager[None]]
+"""Given a part's name and its process; may kill it inside the context."""
+
+
+class Ended(Exception):
+    """The process ended by itself."""
+
+
+def preload(modules: Sequence[str]) -> None:
+    """Starts the forkserver; those modules that are there are imported in it, once for all parts.
+
+    To be called in the main thread, to whose life the forkserver is tied. Does not wait.
+    """
+    found = [name for name in modules if importlib.util.find_spec(name.partition(".")[0])]
+    multiprocessing.set_forkserver_preload(["hydro_services.up.tied", __name__, *found])
+    with _without_interrupt():
+        forkserver.ensure_running()
+
+
+@contextlib.contextmanager
+def _without_interrupt() -> Iterator[None]:
+    """Processes started inside never see a terminal's Ctrl-C: it is for us, who stop in order."""
+    resource_tracker.ensure_running()  # on its own start it would unblock the signal
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+async def serve(program: Program, watched: Watched) -> None:
+    """Runs the program in a process until it ends; when cancelled, drains it first.
+
+    It is watched from its start until it ends or is to be drained.
+
+    Raises:
+        Ended: always, when not cancelled.
+    """
+    kind = ForkServerProcess if program.fork else SpawnProcess
+    process: BaseProcess = kind(target=main, args=(program,), name=program.name)
+    starting = asyncio.ensure_future(_start(process, program.fork))
+    try:
+        await asyncio.shield(starting)
+        logger.info("part started", extra={"started": program.name, "pid": process.pid})
+        with watched(program.name, process):
+            await _end(process)
+    finally:
+        await starting
+        await _stop(process)
+    raise Ended(f"exit code {process.exitcode}")
+
+
+async def _start(process: BaseProcess, fork: bool) -> None:
+    """Starts the process without blocking the loop while the forkserver still imports.
+
+    What this process starts itself is started in the main thread, to which it is tied.
+    """
+    with _without_interrupt():
+        forkserver.ensure_running() if fork else process.start()
+    if fork:
+        await asyncio.to_thread(process.start)
+
+
+async def _end(process: BaseProcess) -> None:
+    """Waits for the end of the process."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(process.sentinel, _settle, ended)
+    try:
+        await ended
+    finally:
+        loop.remove_reader(process.sentinel)
+    process.join()
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+async def _stop(process: BaseProcess) -> None:
+    if not process.is_alive():
+        return
+    process.terminate()
+    try:
+        await asyncio.wait_for(_end(process), GRACE_S)
+    except TimeoutError:
+        logger.warning("part did not stop in time, killed", extra={"killed": process.name})
+        process.kill()
+        await _end(process)
+
+
+def main(program: Program) -> None:
+    """The process: serves until SIGTERM."""
+    parent.die_with_parent()
+    parent.set_name(program.name)
+    logs.set_up(program.level, program.name)
+    with contextlib.suppress(asyncio.CancelledError):
+        asyncio.run(until_terminated(program))
+
+
+async def until_terminated(program: Program) -> None:
+    """Serves in this process; SIGTERM cancels. Any failure is logged and ends it with 1."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        module = importlib.import_module(program.module)
+        await module.run(module.Config(**program.config))
+    except errors.HydroError as error:
+        logger.error("part failed", extra={"error": error.message})
+        sys.exit(1)
+    except Exception:
+        logger.exception("part failed")
+        sys.exit(1)

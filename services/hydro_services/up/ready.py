@@ -1,0 +1,83 @@
+"""Waits for the mesh to serve, by what a client sees of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Collection, Mapping
+from typing import Any
+
+import grpc.aio
+from grpc import StatusCode
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from hydro_services import client, errors, rpc
+
+POLL_S = 0.02
+CALL_S = 1.0
+LIMIT_S = 60.0
+
+
+async def endpoints(
+    manager: str, wanted: Collection[str], admin_key: str = "", limit_s: float = LIMIT_S
+) -> AsyncIterator[str]:
+    """The instances as they turn ready, until all that are wanted are.
+
+    Args:
+        manager: host:port of the manager's edge.
+        wanted: names of instances.
+        admin_key: of the manager, where it has one.
+        limit_s: seconds until it is given up.
+
+    Raises:
+        errors.NotInTime: an instance is not ready by then; the message names those missing.
+    """
+    missing, end = set(wanted), time.monotonic() + limit_s
+    async with rpc.channel(manager) as channel:
+        calls = client.Manager(channel, admin_key)
+        while missing:
+            for instance in sorted(missing & await _ready(calls)):
+                missing.remove(instance)
+                yield instance
+            if missing and time.monotonic() > end:
+                raise _late(missing, limit_s)
+            await asyncio.sleep(POLL_S)
+
+
+async def _ready(calls: client.Manager) -> set[str]:
+    with contextlib.suppress(grpc.aio.AioRpcError, TimeoutError):
+        services = await asyncio.wait_for(calls.list_services(), CALL_S)
+        return {e.instance for service in services for e in service.endpoints if e.ready}
+    return set()
+
+
+async def edges(host: str, wanted: Mapping[str, int], limit_s: float = LIMIT_S) -> None:
+    """Waits until something answers behind all ports, not only Envoy at them.
+
+    Raises:
+        errors.NotInTime: one does not by then.
+    """
+    end = time.monotonic() + limit_s
+    for name, port in wanted.items():
+        async with rpc.channel(f"{host}:{port}") as channel:
+            while not await answers(channel):
+                if time.monotonic() > end:
+                    raise _late({name}, limit_s)
+                await asyncio.sleep(POLL_S)
+
+
+async def answers(channel: grpc.aio.Channel) -> bool:
+    """Whether anything answers: the gateway knows no such method, and says so."""
+    health: Any = health_pb2_grpc.HealthStub(channel)
+    try:
+        await health.Check(health_pb2.HealthCheckRequest(), timeout=CALL_S)
+    except grpc.aio.AioRpcError as error:
+        return error.code() not in (StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED)
+    return True
+
+
+def _late(missing: Collection[str], limit_s: float) -> errors.NotInTime:
+    names = ", ".join(sorted(missing))
+    way_out = "the log lines above say why; try --log-level INFO"
+    return errors.NotInTime(f"not ready after {limit_s:g} s: {names}; {way_out}", missing=names)

@@ -1,0 +1,56 @@
+"""The Envoy beside one process, by which it reaches the other machines and they reach it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydro_envoy.bootstrap import Bootstrap
+from hydro_envoy.views import SIDECAR
+from hydro_services.up.addresses import claimed, endpoint, endpoints
+from hydro_services.up.gateway import join
+
+THREADS = 1
+"""Of its Envoy: it serves one process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What a sidecar is told. Addresses are host:port."""
+
+    process: str
+    """`<service>/<instance>`, as the process registers."""
+    egress: str
+    """Where the process reaches others, on loopback."""
+    xds: str = "127.0.0.1:8082"
+    """Of the manager; for the manager's own sidecar: of its process, for others: of its sidecar.
+    More managers' after commas."""
+    join: Path | None = None
+    """The invitation, see `hydro invite`; None: it stands beside the manager."""
+    data: Path = Path(".hydro/sidecar")
+    """Where its bootstrap lies; one folder for each Envoy."""
+    admin: str = "127.0.0.1:0"
+    """Of its admin API; port 0 takes a free one."""
+    metrics: str = "127.0.0.1:0"
+    """Of its /metrics; port 0 takes a free one."""
+    registry: str = ""
+    """`consul://…`: has the managers, instead of `xds`; not for the manager's own sidecar."""
+
+
+async def run(config: Config) -> None:
+    """Runs Envoy until cancelled; calls under way may then finish.
+
+    Raises:
+        FailedPrecondition: Envoy is not there, is too old, or ended.
+    """
+    ads, *more = endpoints(config.xds)
+    wanted = Bootstrap(
+        config.process,
+        SIDECAR,
+        ads,
+        claimed("admin", config.admin),
+        claimed("metrics", config.metrics),
+        endpoint(config.egress),
+        more=tuple(more),
+    )
+    await join(wanted, config.join, config.xds, config.data, config.registry, THREADS)

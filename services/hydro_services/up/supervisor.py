@@ -1,0 +1,95 @@
+"""Keeps parts alive: one task a part starts it, waits for its end and starts it again.
+
+It knows nothing of processes: a part is a coroutine that serves until it is cancelled, drains, and
+ends by itself only when something broke.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+logger = logging.getLogger(__name__)
+
+FIRST_DELAY_S = 0.1
+MAX_DELAY_S = 2.0
+"""So that a part which dies again and again is back within 5 s each time."""
+HEALTHY_S = 10.0
+"""A part that lived this long is well: its next restart is the first again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of the mesh."""
+
+    name: str
+    serve: Callable[[], Awaitable[None]]
+    """Serves until cancelled. Called anew for each start."""
+
+
+def next_delay(previous_s: float | None, lived_s: float) -> float:
+    """Seconds to wait before a restart: none, then 0.1 doubling to 2.
+
+    Args:
+        previous_s: the delay before the life that just ended; None for the first life.
+        lived_s: how long that life was.
+    """
+    if previous_s is None or lived_s >= HEALTHY_S:
+        return 0.0
+    return min(max(previous_s * 2, FIRST_DELAY_S), MAX_DELAY_S)
+
+
+async def keep(
+    part: Part,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Serves the part for ever. Cancelling it drains the part and ends when that is done."""
+    delay: float | None = None
+    while True:
+        start = clock()
+        reason = await _life(part)
+        lived = clock() - start
+        delay = next_delay(delay, lived)
+        extra = {"ended": part.name, "reason": reason, "lived_s": round(lived, 1)}
+        logger.warning("part ended, starting it again", extra={**extra, "delay_s": delay})
+        await sleep(delay)
+
+
+async def _life(part: Part) -> str:
+    """Serves the part once; answers why it ended.
+
+    A part that was cancelled and fails while it drains is not to live again.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    reason = "it returned"
+    try:
+        await part.serve()
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+    if task.cancelling():
+        logger.warning("part did not drain", extra={"ended": part.name, "reason": reason})
+        raise asyncio.CancelledError
+    return reason
+
+
+@contextlib.asynccontextmanager
+async def supervise(groups: Sequence[Sequence[Part]]) -> AsyncIterator[None]:
+    """Keeps all parts alive until the context ends, then stops them group by group.
+
+    Args:
+        groups: in the order of stopping; the parts of a group stop together.
+    """
+    running = [[asyncio.create_task(keep(part)) for part in group] for group in groups]
+    try:
+        yield
+    finally:
+        for tasks in running:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,11 @@
+"""Ties the process that imports it to its parent: the first module of the forkserver's preload.
+
+The parts that are forked from the forkserver are tied to it, and it is tied to `hydro up`: so no
+part outlives `hydro up`, however that ends.
+"""
+
+from __future__ import annotations
+
+from hydro_services.up.parent import die_with_parent
+
+die_with_parent()

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hydro_runtimes.files import digest
+from hydro_runtimes.load import detect
+from hydro_services.trust import trusted
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
+FOLDERS = [
+    folder for folder in MODELS.glob("*/*") if folder.is_dir() and folder.name[0] not in "._"
+]
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_an_example_model_that_brings_code_is_trusted_as_it_is_committed(folder: Path) -> None:
+    if detect(folder) in ("python", "pickle"):
+        assert digest(folder) in trusted(MODELS / "trusted.txt")

@@ -1,0 +1,332 @@
+"""Who may call, under the real Envoy: what anyone can do without a policy, and who can with one."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
+from hashlib import sha256
+from typing import Any
+
+import grpc
+import pytest
+import pytest_asyncio
+from control_mesh import ControlMesh
+from echo_runtime import EchoRuntime
+from grpc import aio
+from joserfc import jwk, jwt
+from meshes import MAX_MESSAGE_BYTES, pipeline
+from policy_mesh import LIMIT_S, Policies, refused, until
+
+from hydro.serving.v1.frame_pb2 import Frame
+from hydro_envoy import access
+from hydro_envoy.mesh import Access, ApiKey, Jwt, Policy, RateLimit, Shadow, Traffic, Variant
+from hydro_envoy.snapshot import Ref, ResourceType, Snapshot, diff
+
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
+
+OK = grpc.StatusCode.OK
+UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
+DENIED = grpc.StatusCode.PERMISSION_DENIED
+EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
+ISSUER = "https://login.example"
+
+
+def key(name: str) -> str:
+    return f"hydro_{name:x<43}"
+
+
+def kept(name: str, *pipelines: str, caller: str = "", expires_s: int = 0) -> ApiKey:
+    hashed = sha256(key(name).encode()).hexdigest()
+    return ApiKey(hashed, caller or name, pipelines, expires_s)
+
+
+def with_key(name: str) -> dict[str, str]:
+    return {"x-api-key": key(name)}
+
+
+KEYS = (kept("acme"), kept("globex"), kept("elsewhere", "q", "r"), kept("old", expires_s=1_000))
+ANY_KEY = Access(callers=())
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def p(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Policies]:
+    """One Envoy for all tests here: none of them breaks anything."""
+    async with AsyncExitStack() as stack:
+        mesh = await stack.enter_async_context(ControlMesh(tmp_path_factory.mktemp("access")))
+        a = await stack.enter_async_context(EchoRuntime("A"))
+        b = await stack.enter_async_context(EchoRuntime("B"))
+        await mesh.use(api_keys=KEYS)
+        yield Policies(mesh, a, b)
+
+
+@contextmanager
+def nothing_reaches(*runtimes: EchoRuntime) -> Iterator[None]:
+    before = [len(runtime.seen) for runtime in runtimes]
+    yield
+    assert [len(runtime.seen) for runtime in runtimes] == before, "refused before any stage"
+
+
+async def code(p: Policies, **headers: str) -> grpc.StatusCode:
+    (found,) = await p.codes(1, **headers)
+    return found
+
+
+# ---- API keys
+
+
+async def test_only_who_has_a_key_may_call(p: Policies) -> None:
+    await p.chain("a", "b")
+    assert await code(p) is OK, "without: anyone calls"
+    await p.chain("a", "b", access=ANY_KEY)
+    with nothing_reaches(p.a, p.b):
+        error = await p.error()
+    wants = "pipeline 'p' wants an API key in the header x-api-key"
+    assert (error.code(), error.details()) == (UNAUTHENTICATED, wants)
+    assert dict(error.trailing_metadata() or ())["www-authenticate"] == 'Bearer realm="hydro"'
+    answer = await p.serve()
+    assert refused(answer, 401, 16) == wants
+    assert answer.json["details"] == []
+    assert answer.headers["www-authenticate"] == 'Bearer realm="hydro"'
+    assert await p.predict(**with_key("acme")) == "xAB"
+    assert await p.predict(authorization=f"Bearer {key('acme')}") == "xAB"
+    assert (await p.serve(headers={"X-Api-Key": key("globex")})).body == b"xAB"
+
+
+@pytest.mark.parametrize(
+    ("headers", "want", "status", "why"),
+    [
+        pytest.param(with_key("acmf"), UNAUTHENTICATED, 401, "not known", id="unknown"),
+        pytest.param(with_key("old"), UNAUTHENTICATED, 401, "has expired", id="expired"),
+        pytest.param(with_key("elsewhere"), DENIED, 403, "is for others", id="other pipelines"),
+        pytest.param({"x-api-key": "x" * 8000}, UNAUTHENTICATED, 401, "not known", id="long"),
+        pytest.param({"x-api-key": ""}, UNAUTHENTICATED, 401, "not known", id="empty"),
+        pytest.param({"x-hydro-caller": "key/acme"}, UNAUTHENTICATED, 401, "wants", id="forged"),
+    ],
+)
+async def test_a_key_that_does_not_fit_is_refused_and_not_repeated(
+    p: Policies, headers: dict[str, str], want: grpc.StatusCode, status: int, why: str
+) -> None:
+    await p.chain("a", access=ANY_KEY)
+    with nothing_reaches(p.a):
+        error = await p.error(**headers)
+        message = refused(await p.serve(headers=headers), status, want.value[0])
+    assert error.code() is want
+    assert why in message
+    assert message == error.details()
+    assert not [v for v in headers.values() if v and v in message]
+
+
+async def test_a_pipeline_may_be_for_some_callers(p: Policies) -> None:
+    await p.chain("a", access=ANY_KEY)
+    assert await code(p, **with_key("globex")) is OK
+    await p.chain("a", access=Access(callers=("acme", "glob")))
+    assert await code(p, **with_key("globex")) is DENIED
+    assert await code(p, **with_key("acme")) is OK
+
+
+async def test_stages_learn_who_calls_and_no_key(p: Policies) -> None:
+    shadow = Traffic(shadow=Shadow(pipeline("s", "b", "b").stages))
+    await p.chain("a", "a", access=ANY_KEY, traffic=shadow)
+    p.a.client_headers.clear()
+    p.b.client_headers.clear()
+    secret = key("acme")
+    sent = {"x-api-key": secret, "authorization": f"Bearer {secret}", "x-hydro-caller": "key/root"}
+    assert await p.predict(**sent) == "xAA"
+
+    async def copied() -> bool:
+        return bool(p.b.client_headers and p.b.seen[-1]["x-hydro-position"] == "last")
+
+    await until(copied)
+    seen = [*p.a.client_headers, *p.b.client_headers, p.a.seen[-1], p.b.seen[-1]]
+    assert [headers["x-hydro-caller"] for headers in seen] == ["key/acme"] * 4
+    assert not [headers for headers in seen if secret in str(headers)]
+
+
+async def test_a_stream_is_checked_at_its_start(p: Policies) -> None:
+    await p.chain("a", access=ANY_KEY)
+    call = p.mesh.stub.PredictStream(timeout=LIMIT_S)
+    await call.write(Frame(pipeline="p", id="x"))
+    with nothing_reaches(p.a), pytest.raises(aio.AioRpcError) as raised:
+        await call.read()
+    assert raised.value.code() is UNAUTHENTICATED
+
+
+async def test_a_revoked_key_ends_no_stream_and_changes_nothing_else(p: Policies) -> None:
+    await p.chain("a", access=ANY_KEY, rate_limit_per_api_key=RateLimit(3, 3600.0))
+    calls = {
+        name: p.mesh.stub.PredictStream(timeout=LIMIT_S, metadata=tuple(with_key(name).items()))
+        for name in ("acme", "globex")
+    }
+    for call in calls.values():
+        await call.write(Frame(pipeline="p", id="1"))
+        assert (await call.read()).id == "1A"
+    before = p.mesh.hub.snapshot
+    await use_keys(p, *KEYS[1:], kept("new"))
+    assert changed(before, p.mesh.hub.snapshot) == [Ref(ResourceType.FILTER, "callers")]
+    assert await code(p, **with_key("acme")) is UNAUTHENTICATED
+    assert await code(p, **with_key("new")) is OK
+    for call in calls.values():
+        await call.write(Frame(id="2"))
+        assert (await call.read()).id == "2A"
+        await call.done_writing()
+        assert await call.read() is aio.EOF
+    assert await p.codes(3, **with_key("globex")) == {OK: 2, EXHAUSTED: 1}, "buckets stay filled"
+    await use_keys(p, *KEYS)
+
+
+async def use_keys(p: Policies, *keys: ApiKey) -> None:
+    await p.mesh.use(api_keys=keys)
+    await p.mesh.hub.applied(timeout_s=LIMIT_S)
+
+
+def changed(before: Snapshot, after: Snapshot) -> list[Ref]:
+    return [Ref(change.type, change.name) for change in diff(before, after)]
+
+
+async def test_ten_thousand_keys_are_one_resource(p: Policies) -> None:
+    await use_keys(p, *(kept(str(i)) for i in range(10_000)))
+    await p.chain("a", access=ANY_KEY)
+    assert await code(p, **with_key("9999")) is OK
+    assert await code(p, **with_key("10000")) is UNAUTHENTICATED
+    await use_keys(p, *KEYS)
+
+
+async def test_limits_count_callers_and_not_what_they_say(p: Policies) -> None:
+    made_up = [{"x-api-key": str(i)} for i in range(4)]
+    limit = RateLimit(2, 3600.0)
+    await p.chain("a", rate_limit_per_api_key=limit)
+    assert [await code(p, **headers) for headers in made_up] == [OK] * 4, "without: as many as keys"
+    await use_keys(p, *KEYS, kept("acme2", caller="acme"))
+    await p.chain("a", rate_limit_per_api_key=limit, access=ANY_KEY)
+    assert [await code(p, **headers) for headers in made_up] == [UNAUTHENTICATED] * 4
+    mine = [with_key("acme"), with_key("acme2"), with_key("acme2"), with_key("globex")]
+    assert [await code(p, **headers) for headers in mine] == [OK, OK, EXHAUSTED, OK]
+    await use_keys(p, *KEYS)
+
+
+async def test_variants_are_behind_the_same_check(p: Policies) -> None:
+    canary = Variant("canary", pipeline("c", "b").stages, 0, (("x-team", "qa"),))
+    await p.chain("a", access=ANY_KEY, traffic=Traffic((canary,)), max_message_bytes=1_000)
+    assert await code(p, **{"x-team": "qa"}) is UNAUTHENTICATED
+    assert await p.predict(**with_key("acme"), **{"x-team": "qa"}) == "xB"
+    assert (await p.error("x" * 9_000, **with_key("acme"))).code() is EXHAUSTED
+    assert MAX_MESSAGE_BYTES > 9_000
+
+
+async def test_a_check_that_fails_lets_nobody_in(
+    p: Policies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await p.chain("a", access=ANY_KEY)
+    whole = access._script
+    broken = "\nlocal right = envoy_on_request\nfunction envoy_on_request(h) nothing.there() end"
+    monkeypatch.setattr(access, "_script", lambda name, data: whole(name, data + broken))
+    await use_keys(p, *KEYS, kept("another"))
+    with nothing_reaches(p.a):
+        error = await p.error(**with_key("acme"))
+    assert error.code() is grpc.StatusCode.INTERNAL
+    assert error.details() == "it could not be told who calls pipeline p"
+    monkeypatch.undo()
+    await use_keys(p, *KEYS)
+    assert await code(p, **with_key("acme")) is OK
+
+
+# ---- tokens
+
+SIGNERS: dict[str, jwk.Key] = {
+    "RS256": jwk.RSAKey.generate_key(2048, parameters={"kid": "rs"}),
+    "ES256": jwk.ECKey.generate_key("P-256", parameters={"kid": "es"}),
+    "HS256": jwk.OctKey.generate_key(256, parameters={"kid": "hs"}),
+}
+PUBLIC = [k.as_dict(private=name == "HS256") for name, k in SIGNERS.items()]
+TOKENS = Jwt(ISSUER, ("hydro",), json.dumps({"keys": PUBLIC}))
+OTHERS = jwk.RSAKey.generate_key(2048, parameters={"kid": "rs"})
+
+
+def token(alg: str = "RS256", signer: jwk.Key | None = None, **claims: Any) -> dict[str, str]:
+    """A header with a token that is right but for what is given; None: without the claim."""
+    usual = {"iss": ISSUER, "aud": "hydro", "sub": "anna", "exp": int(time.time()) + 300}
+    content = {name: value for name, value in (usual | claims).items() if value is not None}
+    header = {"alg": alg, "kid": alg[:2].lower()}
+    return {"authorization": f"Bearer {jwt.encode(header, content, signer or SIGNERS[alg])}"}
+
+
+@pytest.mark.parametrize("alg", SIGNERS)
+async def test_who_has_a_token_of_the_issuer_may_call(p: Policies, alg: str) -> None:
+    await p.chain("a", access=Access(jwt=TOKENS))
+    error = await p.error()
+    wants = f"pipeline 'p' wants a token of {ISSUER} in the header authorization: Bearer"
+    assert (error.code(), error.details()) == (UNAUTHENTICATED, wants)
+    assert await p.predict(**token(alg)) == "xA"
+    assert p.a.seen[-1]["x-hydro-caller"] == "jwt/anna"
+    assert "authorization" not in p.a.seen[-1]
+    assert (await p.serve(headers=token(alg))).body == b"xA"
+
+
+@pytest.mark.parametrize(
+    ("sent", "want", "why"),
+    [
+        pytest.param(token(exp=1_000), UNAUTHENTICATED, "expired", id="expired"),
+        pytest.param(token(exp=None), UNAUTHENTICATED, "Jwt", id="without an end"),
+        pytest.param(token(nbf=int(time.time()) + 900), UNAUTHENTICATED, "Jwt", id="not yet"),
+        pytest.param(token(signer=OTHERS), UNAUTHENTICATED, "verification fails", id="signature"),
+        pytest.param(token(iss="https://other"), UNAUTHENTICATED, "issuer", id="issuer"),
+        pytest.param(token(iss=None), UNAUTHENTICATED, "Jwt", id="no issuer"),
+        pytest.param({"authorization": "Bearer a.b.c"}, UNAUTHENTICATED, "Jwt", id="no token"),
+        pytest.param({"authorization": "Basic YTpi"}, UNAUTHENTICATED, "wants", id="not a bearer"),
+        pytest.param(with_key("acme"), UNAUTHENTICATED, "wants", id="key instead"),
+        pytest.param(token(aud="other"), DENIED, "Audiences", id="audience"),
+        pytest.param(token(sub="x" * 300), DENIED, "sub", id="endless subject"),
+    ],
+)
+async def test_a_token_that_is_not_right_is_refused(
+    p: Policies, sent: dict[str, str], want: grpc.StatusCode, why: str
+) -> None:
+    await p.chain("a", access=Access(jwt=TOKENS))
+    with nothing_reaches(p.a):
+        error = await p.error(**sent)
+        message = refused(
+            await p.serve(headers=sent), {16: 401, 7: 403}[want.value[0]], want.value[0]
+        )
+    assert (error.code(), error.details()) == (want, message)
+    assert why in message
+    assert "wants a token" in message
+
+
+async def test_claims_may_be_required(p: Policies) -> None:
+    scope: dict[str, Any] = {"scope": "read predict"}
+    await p.chain("a", access=Access(jwt=TOKENS))
+    assert await code(p, **token()) is OK
+    wanted = replace(TOKENS, claims=(("scope", "predict"), ("tier", "1")))
+    await p.chain("a", access=Access(jwt=wanted))
+    assert await code(p, **token(**scope)) is DENIED
+    assert await code(p, **token(**scope, tier=2)) is DENIED
+    assert await code(p, **token(scope="predictable", tier=1)) is DENIED
+    assert await code(p, **token(**scope, tier=1)) is OK
+    assert await code(p, **token(scope=["read", "predict"], tier="1")) is OK
+
+
+async def test_a_key_or_a_token_will_do(p: Policies) -> None:
+    await p.chain("a", access=Access(callers=("acme",), jwt=TOKENS))
+    wants = "wants an API key in the header x-api-key or a token of"
+    assert wants in str((await p.error()).details())
+    right, wrong = token(), token(exp=1_000)
+    assert await code(p, **right) is OK
+    assert await code(p, **with_key("acme")) is OK
+    assert await code(p, **with_key("acme"), **wrong) is OK
+    assert await code(p, **with_key("nobody"), **right) is OK
+    assert await code(p, **with_key("nobody"), **wrong) is UNAUTHENTICATED
+    assert await code(p, **with_key("globex"), **wrong) is DENIED
+    assert await code(p, authorization=f"Bearer {key('acme')}") is OK
+
+
+# ---- what plans and policies have to do with it
+
+
+async def test_a_policy_of_access_is_one_changed_front(p: Policies) -> None:
+    await p.use(replace(pipeline("p", "a"), policy=Policy(timeout_s=9.0)))
+    before = p.mesh.hub.snapshot
+    await p.use(replace(pipeline("p", "a"), policy=Policy(timeout_s=9.0, access=ANY_KEY)))
+    assert changed(before, p.mesh.hub.snapshot) == [Ref(ResourceType.ROUTES, "pipeline/p")]

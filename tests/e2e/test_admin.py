@@ -1,0 +1,186 @@
+"""The admin key under the real Envoy: who may change the mesh, and what no edge offers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import pytest_asyncio
+from control_mesh import HttpAnswer, free_port, request
+from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
+from grpc import aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2_grpc
+
+from hydro.manager.v1 import manager_service_pb2 as pb
+from hydro.manager.v1 import manager_service_pb2_grpc as pb_grpc
+from hydro.manager.v1 import registry_service_pb2 as registry_pb
+from hydro.manager.v1 import registry_service_pb2_grpc as registry_grpc
+from hydro.repository.v1 import repository_service_pb2 as repository_pb
+from hydro.repository.v1 import repository_service_pb2_grpc as repository_grpc
+from hydro_envoy.bootstrap import Bootstrap
+from hydro_envoy.mesh import Endpoint
+from hydro_envoy.process import Envoy, find_envoy
+from hydro_services import client, keys
+from hydro_services.cli import main as cli
+from hydro_services.manager import process
+
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
+
+HOST = "127.0.0.1"
+ADMIN = keys.make_admin()
+SHOWN = client.bearer(ADMIN)
+UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
+UNIMPLEMENTED = grpc.StatusCode.UNIMPLEMENTED
+
+
+class Edges:
+    """A manager, and an Envoy that offers it and a repository that is not there."""
+
+    def __init__(self, folder: Path, admin_key: str) -> None:
+        self.folder, self.stack = folder, AsyncExitStack()
+        self.config = process.Config(
+            folder / "manager",
+            listen=f"{HOST}:{free_port()}",
+            gateway=f"{HOST}:{free_port()}",
+            edge=f"{HOST}:{free_port()}",
+            repository_edge=f"{HOST}:{free_port()}",
+            admin_key=admin_key,
+        )
+
+    async def __aenter__(self) -> Edges:
+        await self.stack.enter_async_context(process.serve(self.config))
+        ads = Endpoint(HOST, int(self.config.listen.rpartition(":")[2]))
+        wanted = Bootstrap("admin", "gateway", ads)
+        envoy = Envoy(await find_envoy(), wanted, self.folder / "envoy", drain_s=0.1)
+        await self.stack.enter_async_context(envoy)
+        await envoy.ready(timeout_s=60)
+        self.manager = await self.channel(self.config.edge)
+        self.repository = await self.channel(self.config.repository_edge)
+        return self
+
+    async def channel(self, address: str) -> aio.Channel:
+        return await self.stack.enter_async_context(aio.insecure_channel(address))
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stack.aclose()
+
+    async def get(self, path: str, **sent: str) -> HttpAnswer:
+        return await request(f"http://{self.config.edge}{path}", b"", "GET", sent)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def edges(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Edges]:
+    async with Edges(tmp_path_factory.mktemp("admin"), ADMIN) as running:
+        yield running
+
+
+async def code(call: Any) -> grpc.StatusCode:
+    try:
+        await call
+    except aio.AioRpcError as error:
+        found: grpc.StatusCode = error.code()
+        return found
+    return grpc.StatusCode.OK
+
+
+async def services(channel: aio.Channel, metadata: client.Metadata = ()) -> grpc.StatusCode:
+    stub = pb_grpc.ManagerServiceStub(channel)
+    return await code(stub.ListServices(pb.ListServicesRequest(), metadata=metadata, timeout=20))
+
+
+async def models(channel: aio.Channel, metadata: client.Metadata = ()) -> grpc.StatusCode:
+    stub = repository_grpc.RepositoryServiceStub(channel)
+    call = stub.ListModels(repository_pb.ListModelsRequest(), metadata=metadata, timeout=5)
+    return await code(call)
+
+
+async def test_without_an_admin_key_anyone_changes_the_mesh(tmp_path: Path) -> None:
+    async with Edges(tmp_path, "") as edges:
+        assert await services(edges.manager) is grpc.StatusCode.OK
+        assert (await edges.get("/api/v1/services")).status == 200
+
+
+async def test_with_one_only_who_has_it_does(edges: Edges) -> None:
+    wants = "want the mesh's admin key in the header authorization: Bearer"
+    for wrong in ((), client.bearer(keys.make_admin())):
+        assert await services(edges.manager, wrong) is UNAUTHENTICATED
+        assert await models(edges.repository, wrong) is UNAUTHENTICATED
+        headers = {name: str(value) for name, value in wrong}
+        for path in ("/api/v1/services", "/api/v1/pipelines", "/no/such/path"):
+            answer = await edges.get(path, **headers)
+            assert (answer.status, answer.content_type) == (401, "application/json")
+            assert answer.json["code"] == 16
+            assert answer.json["message"].endswith(wants)
+            assert answer.headers["www-authenticate"] == 'Bearer realm="hydro admin"'
+    assert await services(edges.manager, SHOWN) is grpc.StatusCode.OK
+    answer = await edges.get("/api/v1/services", authorization=f"Bearer {ADMIN}")
+    assert (answer.status, answer.json) == (200, {"services": []})
+    absent = await models(edges.repository, SHOWN)
+    assert absent is grpc.StatusCode.UNAVAILABLE, "let through, but there is no repository"
+
+
+async def test_nobody_gets_in_by_another_header_or_path(edges: Edges) -> None:
+    forged = (("x-hydro-caller", "admin"),)
+    assert await services(edges.manager, forged) is UNAUTHENTICATED
+    for path in (
+        "/grpc.health.v1.Health/../api/v1/services",
+        "/grpc.health.v1.Health/..%2f..%2fapi/v1/services",
+        "//api/v1/services",
+        "/hydro.manager.v1.ManagerService/ListServices",
+    ):
+        assert (await edges.get(path)).status in (400, 401), path
+    stub: Any = reflection_pb2_grpc.ServerReflectionStub(edges.manager)  # type: ignore[arg-type]
+    # Nothing is written: what gRPC's client says of a write after a refusal is a matter of luck.
+    assert await code(stub.ServerReflectionInfo(timeout=20).read()) is UNAUTHENTICATED
+
+
+async def test_health_may_be_asked_by_anyone(edges: Edges) -> None:
+    stub: Any = health_pb2_grpc.HealthStub(edges.manager)
+    answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=20)
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+@pytest.mark.parametrize("metadata", [(), SHOWN], ids=["anyone", "admin"])
+async def test_no_edge_offers_what_is_for_the_mesh_alone(
+    edges: Edges, metadata: client.Metadata
+) -> None:
+    want = UNIMPLEMENTED if metadata else UNAUTHENTICATED
+    gateway = await edges.channel(edges.config.gateway)
+    for channel in (edges.manager, edges.repository, gateway):
+        want_here = UNIMPLEMENTED if channel is gateway else want
+        registry = registry_grpc.RegistryServiceStub(channel)
+        request_ = registry_pb.RegisterEndpointRequest()
+        call = registry.RegisterEndpoint(request_, metadata=metadata, timeout=20)
+        assert await code(call) is want_here
+        ads = ads_pb2_grpc.AggregatedDiscoveryServiceStub(channel)
+        stream = ads.DeltaAggregatedResources(metadata=metadata, timeout=20)
+        if channel is gateway:  # which waits for a message, to read the pipeline's name
+            await stream.write(discovery_pb2.DeltaDiscoveryRequest())
+        assert await code(stream.read()) is want_here
+    for channel in (edges.repository, gateway):
+        want_here = UNIMPLEMENTED if channel is gateway else want
+        assert await services(channel, metadata) is want_here
+
+
+async def test_commands_send_the_key_and_tell_when_it_is_wrong(
+    edges: Edges, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def run(*words: str) -> int:
+        return await asyncio.to_thread(cli.main, [*words, "--manager", edges.config.edge])
+
+    monkeypatch.delenv("HYDRO_ADMIN_KEY", raising=False)
+    assert await run("pipelines", "list") == 1
+    assert capsys.readouterr().err.startswith("error: want the mesh's admin key")
+    monkeypatch.setenv("HYDRO_ADMIN_KEY", keys.make_admin())
+    assert await run("services", "list") == 1
+    assert capsys.readouterr().err.startswith("error: this is not the admin key; want")
+    monkeypatch.setenv("HYDRO_ADMIN_KEY", ADMIN)
+    assert await run("pipelines", "list", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == []

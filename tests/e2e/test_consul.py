@@ -1,0 +1,120 @@
+"""A mesh of parts that find each other by three servers of Consul: each may go, requests go on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from functools import partial
+
+import httpx
+import pytest
+from chains import CHAINS
+from clients import Load, steady_load
+from consul_agent import Cluster, cluster, running
+from shared_mesh import SharedMesh, shared
+from whole_mesh import until, until_true
+
+pytestmark = pytest.mark.e2e
+
+LIMIT_S = 60.0
+GATEWAYS = ("gateway-a", "gateway-b")
+JSON = {"content-type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def consul(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    servers = cluster(tmp_path_factory.mktemp("consul"))
+    with running(servers):
+        yield servers
+
+
+@pytest.fixture(scope="module")
+def mesh(consul: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedMesh]:
+    with shared(tmp_path_factory.mktemp("shared"), consul.registry) as started:
+        yield started
+
+
+async def apply(mesh: SharedMesh, name: str, chain: tuple[str, ...]) -> httpx.Response:
+    """By the managers' edge, whichever takes it."""
+    body = {"name": name, "chain": list(chain)}
+    async with httpx.AsyncClient(timeout=60) as client:
+        return await client.post(f"{mesh.urls['manager']}/api/v1/pipelines", json=body)
+
+
+async def is_created(mesh: SharedMesh, name: str) -> bool:
+    return (await apply(mesh, name, CHAINS["one"])).status_code == 200
+
+
+async def ask(mesh: SharedMesh, name: str) -> None:
+    """On a connection of its own, so that each gateway gets its share."""
+    async with httpx.AsyncClient(timeout=30) as client:
+        url = f"{mesh.urls['gateway']}/api/v1/serve/{name}"
+        response = await client.post(url, content=b'[{"text":"a"}]', headers=JSON)
+    assert response.status_code == 200, response.text
+    assert response.json()[0]["echo"] == "a"
+
+
+async def names(mesh: SharedMesh) -> list[str]:
+    async with httpx.AsyncClient(timeout=30) as client:
+        listed = await client.get(f"{mesh.urls['manager']}/api/v1/pipelines")
+    return sorted(each["name"] for each in listed.json()["pipelines"])
+
+
+def has(mesh: SharedMesh, gateway: str, name: str) -> bool:
+    """The Envoy routes to the pipeline."""
+    scopes = mesh.admin(gateway, "/config_dump?resource=dynamic_scoped_route_configs")
+    return f'"{name}"'.encode() in scopes
+
+
+async def test_managers_and_consul_go_and_come_back_under_load(
+    mesh: SharedMesh, consul: Cluster
+) -> None:
+    response = await apply(mesh, "one", CHAINS["one"])
+    assert response.status_code == 200, response.text
+    assert [has(mesh, gateway, "one") for gateway in GATEWAYS] == [True, True]
+
+    async with steady_load(partial(ask, mesh, "one"), clients=2) as load:
+        await load.more(20)
+        await a_manager_dies_and_comes_back(mesh, consul, load)
+        await a_server_of_consul_dies(mesh, consul, load)
+        await consul_is_away(mesh, consul, load)
+    assert load.failures == []
+
+
+async def a_manager_dies_and_comes_back(mesh: SharedMesh, consul: Cluster, load: Load) -> None:
+    mesh.parts["manager-a"].end()
+    for gateway in GATEWAYS:
+        await until(partial(mesh.connected, gateway), LIMIT_S, f"{gateway} has the other manager")
+    response = await apply(mesh, "two", CHAINS["two"])
+    assert response.status_code == 200, response.text
+    assert [has(mesh, gateway, "two") for gateway in GATEWAYS] == [True, True]
+    await load.more(20)
+    mesh.parts["manager-a"].start()
+    await until(lambda: len(consul.servers[0].passing("manager")) == 2, LIMIT_S, "it is back")
+    mesh.parts["manager-b"].end()
+    for gateway in GATEWAYS:
+        await until(partial(mesh.connected, gateway), LIMIT_S, f"{gateway} has the first again")
+    assert await names(mesh) == ["one", "two"]
+    mesh.parts["manager-b"].start()
+    await load.more(20)
+
+
+async def a_server_of_consul_dies(mesh: SharedMesh, consul: Cluster, load: Load) -> None:
+    dead = consul.leader
+    dead.stop()
+    await until_true(partial(is_created, mesh, "three"), LIMIT_S, "the others have a leader")
+    await load.more(20)
+    dead.start()
+    await asyncio.to_thread(dead.wait_until_ready)
+
+
+async def consul_is_away(mesh: SharedMesh, consul: Cluster, load: Load) -> None:
+    consul.stop()
+    response = await apply(mesh, "four", CHAINS["one"])
+    assert response.status_code == 503, response.text
+    assert "Consul does not answer" in response.json()["message"]
+    await load.more(20)
+    await asyncio.to_thread(consul.start)
+    await until_true(partial(is_created, mesh, "four"), LIMIT_S, "changes are possible again")
+    assert await names(mesh) == ["four", "one", "three", "two"]
+    await load.more(20)

@@ -1,0 +1,228 @@
+"""A mesh on three machines, with their own addresses, a cluster of Consul, and cables to pull.
+
+One has the manager, the gateway and the repository, the others a runtime each; each has a server of
+Consul, and a sidecar before every part. What the client counts, it counts without retries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+from chains import OWN, copy_models
+from consul_agent import Agent
+from hosts import Capture, Host, Network, need_namespaces
+from whole_mesh import environment, until, wait_until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+SERVICE = "serving-customscikit"
+PORTS = {"http": 8500, "server": 8300, "serf_lan": 8301}
+XDS, INGRESS, EGRESS, ADMIN = 8082, 8084, 8074, 9901
+KEY = "an-admin-key-for-tests-that-is-long-enough"
+RATE = 20.0
+LIMIT_S = 20.0
+"""After which a request counts as lost."""
+BACK_S = 5.0
+MARK = "no-one-may-read-this-on-the-wire"
+
+
+@dataclass
+class Mesh:
+    """What runs where."""
+
+    network: Network
+    agents: list[Agent]
+    folder: Path
+    models: Path
+
+    @property
+    def main(self) -> Host:
+        return self.network.hosts[0]
+
+    def begin(self) -> None:
+        for agent in self.agents:
+            agent.start(self.agents)
+        with self.main.entered():
+            self.agents[0].wait_until_ready()
+        code = copy_models(self.models, OWN)
+        for folder in code:
+            self._hydro("models", "trust", str(folder), "--file", str(self.folder / "trusted.txt"))
+        self._manager()
+        self._beside(self.main, "repository", "repository", "--models", str(self.models))
+        for host in self.network.hosts[1:]:
+            words = ("--trusted", str(self.folder / "trusted.txt"), SERVICE)
+            self._beside(host, "runtime", SERVICE, *words)
+        join = self._invite("gateway")
+        address = f"{self.main.address}:{XDS}"
+        told = ("--xds", address, "--join", str(join), "--admin", f"127.0.0.1:{ADMIN}")
+        self.main.start("gateway", "gateway", *told, more={})
+
+    def _manager(self) -> None:
+        at, main = self.main.address, self.main
+        own = ("--xds", "127.0.0.1:8072", "--sidecar", f"{at}:{XDS}", "--egress", "127.0.0.1:8073")
+        words = ("--data", "data", "--instance", "one", "--registry", self.agents[0].registry)
+        main.start("manager", "manager", *own, *words, more={"HYDRO_ADMIN_KEY": KEY})
+        beside = ("--xds", "127.0.0.1:8072", "--egress", "127.0.0.1:8073")
+        main.start("manager-sidecar", "sidecar", "manager/one", *beside, more={})
+        wait_until((main.folder / "manager/data/ca/ca.pem").exists, 60, "the manager is up")
+
+    def _beside(self, host: Host, part: str, service: str, *words: str) -> None:
+        """A process and its sidecar."""
+        join, egress = self._invite(service), ("--egress", f"127.0.0.1:{EGRESS}")
+        manager = f"{self.main.address}:{XDS}"
+        sidecar = ("sidecar", f"{service}/{host.name}", *egress, "--xds", manager)
+        host.start(f"{part}-sidecar", *sidecar, "--join", str(join), more={})
+        registry = self.agents[self.network.hosts.index(host)].registry
+        own = ("--sidecar", f"{host.address}:{INGRESS}", "--xds", f"127.0.0.1:{EGRESS}")
+        named = ("--instance", host.name, "--registry", registry)
+        host.start(part, part, *own, *named, *words, more={})
+
+    def _invite(self, service: str) -> Path:
+        out = self.folder / f"{service}.json"
+        ca = self.main.folder / "manager/data/ca"
+        self._hydro("invite", service, "--ca", str(ca), "--out", str(out))
+        return out
+
+    def _hydro(self, *words: str) -> None:
+        command = [sys.executable, "-m", "hydro_services.cli.main", *words]
+        subprocess.run(command, env=environment(), check=True, capture_output=True)
+
+    def served(self, host: Host) -> int:
+        """How many requests the gateway has sent to a host; health checks do not count."""
+        connection = http.client.HTTPConnection("127.0.0.1", ADMIN, timeout=5)
+        with contextlib.closing(connection):
+            connection.request("GET", "/clusters")
+            text = connection.getresponse().read().decode()
+        found = re.findall(rf"^{SERVICE}.*::{host.address}:{INGRESS}::rq_total::(\d+)", text, re.M)
+        return sum(map(int, found))
+
+    def is_passing(self, host: Host) -> bool:
+        """Consul has the host's runtime as well."""
+        with contextlib.suppress(OSError):
+            found = self.agents[0].get(f"/v1/health/service/{SERVICE}?passing=1")
+            return host.name in {each["Service"]["Meta"]["instance"] for each in found}
+        return False
+
+    def create(self) -> None:
+        """The pipeline, as soon as all parts are there."""
+        chain = [f"{SERVICE}/moody", f"{SERVICE}/length"]
+        body = {"name": "two", "transportType": "http", "chain": chain}
+        headers = {"authorization": f"Bearer {KEY}"}
+        url = "http://127.0.0.1:8080/api/v1/pipelines"
+        wait_until(lambda: all(map(self.is_passing, self.network.hosts[1:])), 90, "runtimes")
+
+        def is_created() -> bool:
+            with contextlib.suppress(httpx.TransportError):
+                answer = httpx.post(url, json=body, headers=headers, timeout=30)
+                self.told = answer.text
+                return answer.status_code == 200
+            return False
+
+        wait_until(is_created, 90, "the pipeline is created")
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    need_namespaces()
+    folder = tmp_path_factory.mktemp("hosts")
+    with Network(folder, ["a", "b", "c"]) as network, contextlib.ExitStack() as stack:
+        agents = [
+            Agent(folder / h.name / "consul", h.name, h.address, h.within, ports=PORTS)
+            for h in network.hosts
+        ]
+        for agent in agents:
+            stack.callback(agent.stop)
+        mesh = Mesh(network, agents, folder, folder / "models")
+        mesh.begin()
+        with mesh.main.entered():
+            mesh.create()
+            yield mesh
+        for host in network.hosts:
+            host.stop()
+
+
+@dataclass
+class Load:
+    """Requests at a fixed rate, each sent once."""
+
+    sent: int = 0
+    answers: Counter[str] = field(default_factory=Counter)
+    _stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __aenter__(self) -> Load:
+        self._client = httpx.AsyncClient(timeout=LIMIT_S)
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stop.set()
+        await self._task
+        await self._client.aclose()
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            while not self._stop.is_set():
+                self.sent += 1
+                tasks.create_task(self._ask())
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), 1 / RATE)
+
+    async def _ask(self) -> None:
+        try:
+            url = "http://127.0.0.1:8083/api/v1/serve/two"
+            answer = await self._client.post(url, json=[{"text": MARK}])
+        except httpx.TransportError as error:
+            self.answers["lost" if isinstance(error, httpx.TimeoutException) else "error"] += 1
+        else:
+            is_right = answer.status_code == 200 and "length" in answer.json()[0]
+            self.answers["right" if is_right else answer.text[:200]] += 1
+
+    async def more(self, count: int) -> None:
+        wanted = self.answers["right"] + count
+        await until(lambda: self.answers["right"] >= wanted, 60, f"{count} more right answers")
+
+
+async def test_a_host_that_is_cut_off_costs_no_request_and_serves_again(mesh: Mesh) -> None:
+    _, b, c = mesh.network.hosts
+    clock = asyncio.get_running_loop().time
+    async with Load() as load:
+        await load.more(40)
+        before = mesh.served(b), mesh.served(c)
+        assert all(before), "both serve"
+        mesh.network.cut(b)
+        await load.more(100)
+        assert mesh.served(c) > before[1]
+        await until(lambda: not mesh.is_passing(b), 60, "Consul knows that b is gone")
+        mesh.network.heal(b)
+        await until(lambda: mesh.is_passing(b), 120, "Consul knows that b is back")
+        start, seen = clock(), mesh.served(b)
+        await until(lambda: mesh.served(b) > seen, 60, "b serves again")
+        back_s = clock() - start
+        # So long Consul may believe b, which took the others for dead.
+        await load.more(60)
+    print(f"\nhosts: sent {load.sent}, {dict(load.answers)}, b serves again {back_s:.1f} s after")
+    assert load.answers == {"right": load.sent}
+    assert back_s < BACK_S
+
+
+async def test_nobody_on_the_wire_reads_rows(mesh: Mesh) -> None:
+    with Capture("eth0") as wire, Capture("lo") as inside:
+        async with Load() as load:
+            await load.more(40)
+            await asyncio.to_thread(wire.wait_for, INGRESS, 40)
+    assert MARK.encode() in inside.content, "the capture works"
+    assert MARK.encode() not in wire.content
+    assert b"PRI * HTTP/2.0" not in wire.content
+    assert json.dumps(MARK).encode() not in wire.content

@@ -1,0 +1,100 @@
+"""Parts die by kill -9 while requests are under way."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from functools import partial
+
+import pytest
+from consul_agent import Cluster
+from scenes import CHAIN, HEALED_S, SERVICE, Scene, now, until_true
+from shared_mesh import Part
+
+pytestmark = pytest.mark.e2e
+
+
+ELECTED_S = 10.0
+"""Until changes are taken again: Consul's own election takes 3 to 6 s. Rows flow all the time."""
+EVERYWHERE = ("embedded", "consul", "sidecars")
+
+
+@pytest.mark.topologies(*EVERYWHERE)
+async def test_one_of_two_instances_of_a_runtime_is_killed(scene: Scene) -> None:
+    async with scene.under_load("kill -9 of one of two runtimes") as stage:
+        start = now()
+        scene.mesh.kill_part(SERVICE)
+        await stage.healed(start)
+    assert stage.report.unary_failures() == {}
+
+
+@pytest.mark.topologies(*EVERYWHERE)
+@pytest.mark.parametrize("part", ["manager", "repository"])
+async def test_a_part_that_carries_no_rows_is_killed(scene: Scene, part: str) -> None:
+    async with scene.under_load(f"kill -9 of the {part}") as stage:
+        start = now()
+        pid = scene.mesh.kill_part(part)
+        await stage.healed(start, part, pid)
+    assert stage.report.failures() == {}
+
+
+@pytest.mark.topologies("consul")
+async def test_one_of_two_managers_is_killed(scene: Scene, second_manager: Part) -> None:
+    async with scene.under_load("kill -9 of one of two managers") as stage:
+        start = now()
+        pid = scene.mesh.kill_part("manager")
+        await until_true(partial(is_created, scene, "meanwhile"), "the other takes changes")
+        await stage.healed(start, "manager", pid)
+        assert (await scene.clients.delete("meanwhile")).status_code == 200
+    assert stage.report.failures() == {}
+
+
+@pytest.mark.topologies("consul")
+@pytest.mark.parametrize("role", ["leader", "follower"])
+async def test_one_of_three_consul_servers_is_killed(
+    scene: Scene, consul: Cluster, role: str
+) -> None:
+    fault = f"kill -9 of one of three Consul servers, the {role}"
+    async with scene.under_load(fault, ELECTED_S if role == "leader" else HEALED_S) as stage:
+        leader = await asyncio.to_thread(lambda: consul.leader)
+        server = next(s for s in consul.servers if (s is leader) == (role == "leader"))
+        start = now()
+        await asyncio.to_thread(server.stop)
+        try:
+            await until_true(partial(is_created, scene, "meanwhile"), "two servers take changes")
+            await stage.healed(start)
+        finally:
+            server.start()
+            await asyncio.to_thread(server.wait_until_ready)
+        assert (await scene.clients.delete("meanwhile")).status_code == 200
+    assert stage.report.failures() == {}
+
+
+async def is_created(scene: Scene, name: str) -> bool:
+    """Whether a change was taken; one under way when a manager dies may not be."""
+    return (await scene.clients.create(name, *CHAIN)).status_code == 200
+
+
+@pytest.mark.topologies("sidecars")
+@pytest.mark.parametrize("of", [f"{SERVICE}-1", "manager", "repository"])
+async def test_a_sidecar_is_killed(scene: Scene, of: str) -> None:
+    async with scene.under_load(f"kill -9 of the sidecar of {of}") as stage:
+        start = now()
+        pid = scene.mesh.envoy(f"sidecar-{of}")
+        os.kill(pid, signal.SIGKILL)
+        await stage.healed(start, "envoy", pid)
+    assert stage.report.unary_failures() == {}
+
+
+async def test_the_only_envoy_is_killed(scene: Scene) -> None:
+    """No other carries requests meanwhile; afterwards all is as before."""
+    async with scene.under_load("kill -9 of the only Envoy") as stage:
+        start = now()
+        pid = scene.mesh.kill_part("envoy")
+        await stage.healed(start, "envoy", pid)
+        await stage.load.more(1)  # clients wait a little before they connect again
+        failed = stage.load.failed
+        await stage.load.more(10)
+        assert stage.load.failed == failed
+    assert all(tally.lost == 0 and not tally.wrong for tally in stage.report.tallies.values())

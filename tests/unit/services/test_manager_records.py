@@ -1,0 +1,169 @@
+"""What managers that share a mesh write, and what they take from it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from hydro.runtime.v1.signature_pb2 import Signature
+from hydro_services import errors
+from hydro_services.manager import events, plan, records
+from hydro_services.manager.records import Record, Report
+from hydro_services.manager.state import (
+    Address,
+    Endpoint,
+    Model,
+    Pipeline,
+    Slot,
+    Spec,
+    Stage,
+    State,
+    Trial,
+)
+
+A, B = (Model(name, "1", "", name * 64, Signature()) for name in "ab")
+HERE = Address("127.0.0.1", 1)
+ONE, TWO = (Endpoint("s", name, HERE, HERE, ("skops",), "1") for name in ("one", "two"))
+
+
+def pipeline(*models: Model) -> Pipeline:
+    stages = tuple(Stage(f"s/{model.name}", "s", model) for model in models)
+    return Pipeline(Spec("p", "http", tuple(stage.name for stage in stages)), stages)
+
+
+def trial(*models: Model, published: bool = False) -> Trial:
+    wanted = pipeline(*models)
+    return Trial(wanted.spec, wanted.stages, published)
+
+
+RECORDS = [
+    pytest.param(Record(pipeline(A)), id="kept"),
+    pytest.param(Record(None, trial(A), owner="a 1"), id="tried"),
+    pytest.param(Record(pipeline(A), trial(A, B, published=True), owner="a 1"), id="replaced"),
+    pytest.param(Record(deleting=True, owner="a 1"), id="deleted"),
+]
+
+
+@pytest.mark.parametrize("record", RECORDS)
+def test_a_record_is_read_as_it_was_written(record: Record) -> None:
+    assert records.from_json(records.to_json(record)) == record
+    assert record.is_changing == bool(record.owner)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{", b'{"pipeline": 1}', b'{"trial": {"chain": [""]}}']
+)
+def test_what_is_no_record_is_refused(body: bytes) -> None:
+    with pytest.raises(errors.FailedPrecondition, match="not a pipeline's record"):
+        records.from_json(body)
+
+
+def test_a_change_goes_from_tried_to_shown_to_kept() -> None:
+    tried = Record(pipeline(A), trial(B), owner="a 1")
+    shown = records.shown(tried)
+    assert shown.trial == trial(B, published=True)
+    assert records.kept(shown) == Record(pipeline(B))
+
+
+def test_a_change_that_ends_leaves_what_was_there() -> None:
+    assert records.ended(Record(pipeline(A), trial(B), owner="a 1")) == Record(pipeline(A))
+    assert records.ended(Record(None, trial(B), owner="a 1")) is None
+    assert records.ended(Record(deleting=True, owner="a 1")) is None
+
+
+def test_a_report_is_read_as_it_was_written() -> None:
+    refused = errors.ModelRefused("it is corrupt", model="a")
+    report = Report("1", {"p": 3}, {"q": 4}, {"r": (5, refused)}, ["g"], True, 9, "abc")
+    read = Report.from_json(report.to_json())
+    assert read.to_json() == report.to_json()
+    (index, error) = read.failed["r"]
+    assert (index, type(error), error.message) == (5, errors.ModelRefused, "it is corrupt")
+
+
+def test_who_has_not_come_along_is_named_and_what_failed_is_told() -> None:
+    reached = {"a": {"p": 3}, "b": {"p": 2}, "c": {}}
+    assert records.behind(reached, "p", 3) == ["b", "c"]
+    error = errors.ModelRefused("it is corrupt")
+    reports = {"a": Report("1"), "b": Report("1", failed={"p": (3, error)})}
+    assert records.failure(reports, "p", 3) is error
+    assert records.failure(reports, "p", 4) is None, "it was another change"
+
+
+@pytest.mark.parametrize(
+    ("demands", "agreed"), [("x", True), ("xx", True), ("xy", False), (["x", ""], False)]
+)
+def test_managers_agree_when_all_demand_the_same_and_all_envoys_know(
+    demands: list[str], agreed: bool
+) -> None:
+    assert records.is_agreed(Report("1", demand=demand) for demand in demands) == agreed
+
+
+# ---- what becomes of the state
+
+
+def loaded(*models: Model, pipelines: dict[str, Pipeline] | None = None) -> State:
+    state = events.registered(State(pipelines=pipelines or {}), ONE, None)
+    for model in models:
+        state = events.load_succeeded(state, Slot(ONE.id, model.key), "1")
+    return state
+
+
+def test_what_only_a_trial_demands_is_asked_for_again() -> None:
+    kept = {"p": pipeline(A)}
+    state = loaded(A, B, pipelines=kept)
+    state = events.recorded(state, kept, {"p": trial(A, B)})
+    assert state.loaded[ONE.id] == {A.key}
+    again = events.load_succeeded(state, Slot(ONE.id, B.key), "1")
+    shown = events.recorded(again, kept, {"p": trial(A, B, published=True)})
+    assert shown.loaded[ONE.id] == {A.key, B.key}, "the trial is the same"
+
+
+def test_a_pipeline_that_stays_keeps_what_is_known_of_it() -> None:
+    known = Pipeline(pipeline(A).spec, pipeline(A).stages, target=pipeline(B).stages)
+    state = events.recorded(State(pipelines={"p": known}), {"p": pipeline(A)}, {})
+    assert state.pipelines["p"] is known
+    assert events.recorded(state, {"p": pipeline(B)}, {}).pipelines["p"].target is None
+    assert events.recorded(state, {}, {}).pipelines == {}
+
+
+def test_nothing_is_unloaded_while_managers_disagree() -> None:
+    idle = State(
+        idle={Slot(ONE.id, A.key): 0.0},
+        endpoints={ONE.id: ONE},
+        loaded={ONE.id: frozenset([A.key])},
+    )
+    late = plan.LINGER_S + 1
+    assert [call.slot.key for call in plan.calls(idle, late)] == [A.key]
+    assert plan.calls(events.agreed(idle, False), late) == ()
+    assert plan.deadline(events.agreed(idle, False)) is None, "or it would look without a pause"
+
+
+def test_endpoints_that_consul_does_not_name_are_gone_now_or_after_a_while() -> None:
+    state = events.discovered(State(), [ONE, TWO], {}, None)
+    assert set(events.discovered(state, [ONE], {}, None).endpoints) == {ONE.id}
+    settling = events.discovered(state, [ONE], {}, 5.0)
+    assert set(settling.endpoints) == {ONE.id, TWO.id}
+    assert set(events.expired(settling, 5.0).endpoints) == {ONE.id}
+    back = events.discovered(settling, [ONE, TWO], {}, 6.0)
+    assert set(events.expired(back, 9.0).endpoints) == {ONE.id, TWO.id}
+
+
+def test_endpoints_that_consul_thinks_ill_stay_a_while_with_their_models() -> None:
+    state = replace(
+        events.discovered(State(), [ONE, TWO], {}, None),
+        loaded={ONE.id: frozenset(), TWO.id: frozenset([A.key])},
+    )
+    doubted = events.discovered(state, [ONE], {TWO.id: 5.0}, None)
+    doubted = events.discovered(doubted, [ONE], {TWO.id: 8.0}, None)
+    well = events.discovered(doubted, [ONE, TWO], {}, None)
+    assert events.expired(well, 9.0).loaded[TWO.id] == {A.key}
+    assert set(events.expired(doubted, 5.0).endpoints) == {ONE.id}, "counted from the first doubt"
+    assert set(events.discovered(doubted, [ONE], {}, None).endpoints) == {ONE.id}, "deregistered"
+    assert not events.discovered(State(), [], {TWO.id: 5.0}, None).endpoints, "never was well"
+
+
+def test_a_manager_is_warm_when_all_that_is_demanded_has_been_asked_for() -> None:
+    state = loaded(A, pipelines={"p": pipeline(A, B)})
+    assert not plan.is_asked(state)
+    assert plan.is_asked(events.load_succeeded(state, Slot(ONE.id, B.key), "1"))

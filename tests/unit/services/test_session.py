@@ -1,0 +1,238 @@
+"""A chain of sessions, without I/O: what a client sends, through stages, to what it reads."""
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from google.api import httpbody_pb2
+
+from hydro.serving.v1 import frame_pb2 as pb
+from hydro.serving.v1 import prediction_service_pb2
+from hydro_runtimes.columns import Columns, DataType, Dense, Strings
+from hydro_runtimes.evaluator import Evaluation, Failure, Field, Signature
+from hydro_services import errors
+from hydro_services.codecs.frames import framed
+from hydro_services.runtime.evaluation import evaluate
+from hydro_services.runtime.session import SERVE, Call, Position, Session
+
+PREDICT = "/hydro.serving.v1.PredictionService/PredictStream"
+LIMIT = 1 << 20
+
+
+class Length:
+    """The length of a text; refuses "bad", raises on "worse"."""
+
+    signature = Signature((Field("text", DataType.STRING),), (Field("length", DataType.FLOAT64),))
+
+    def evaluate(self, columns: Columns) -> Evaluation:
+        texts = columns["text"]
+        assert isinstance(texts, Strings)
+        if "worse" in texts.values:
+            raise RuntimeError("worse came")
+        failures = {
+            i: Failure("INVALID_VALUE", "bad came", "text", "uid_1")
+            for i, t in enumerate(texts.values)
+            if t == "bad"
+        }
+        lengths = [float(len(text)) for text in texts.values if text != "bad"]
+        return Evaluation({"length": Dense(np.array(lengths))}, failures)
+
+
+class Twice:
+    """Two times the length."""
+
+    signature = Signature((Field("length", DataType.FLOAT64),), (Field("twice", DataType.FLOAT64),))
+
+    def evaluate(self, columns: Columns) -> Evaluation:
+        length = columns["length"]
+        assert isinstance(length, Dense)
+        return Evaluation({"twice": Dense(length.values * 2)})
+
+
+MODELS = (Length(), Twice())
+
+
+def through(method: str, chunks: list[bytes], limit: int = LIMIT) -> list[bytes]:
+    """The messages that a client reads after sending these chunks through both stages."""
+    first = Session(Call(method, Position.FIRST, "a", "s/a"), MODELS[0].signature, limit)
+    last = Session(Call(method, Position.LAST, "b", "s/b"), MODELS[1].signature, limit)
+    answers: list[bytes] = []
+
+    def onward(messages: list[bytes]) -> None:
+        for message in messages:
+            work = last.feed(framed(message))
+            answers.extend(last.answer(work, evaluate(MODELS[1], [w.inputs for w in work])))
+
+    for chunk in chunks:
+        work = first.feed(chunk)
+        onward(first.answer(work, evaluate(MODELS[0], [w.inputs for w in work])))
+    work = first.end()
+    onward(first.answer(work, evaluate(MODELS[0], [w.inputs for w in work])))
+    onward(first.close())
+    assert not last.end()
+    return answers + last.close()
+
+
+def piece(data: bytes, content_type: str = "application/json") -> bytes:
+    body = httpbody_pb2.HttpBody(content_type=content_type, data=data)
+    return framed(prediction_service_pb2.ServeRequest(body=body).SerializeToString())
+
+
+def served(data: bytes, content_type: str = "application/json") -> bytes:
+    pieces = [piece(data[i : i + 7], content_type) for i in range(0, len(data) or 1, 7)]
+    messages = through(SERVE, pieces)
+    return b"".join(httpbody_pb2.HttpBody.FromString(message).data for message in messages)
+
+
+def test_an_array_is_answered_by_an_array_of_the_same_length_and_order() -> None:
+    answer = json.loads(served(b'[{"text": "abc", "id": 7}, {"text": "", "id": null}]'))
+    assert answer == [
+        {"text": "abc", "id": 7, "length": 3, "twice": 6},
+        {"text": "", "id": None, "length": 0, "twice": 0},
+    ]
+
+
+def test_no_rows_are_answered_by_no_rows() -> None:
+    assert served(b"[]") == b"[]"
+
+
+def test_many_rows_come_back_in_order() -> None:
+    sent = [{"text": "x" * (i % 7), "i": i} for i in range(1700)]
+    answer = json.loads(served(json.dumps(sent).encode()))
+    assert [row["i"] for row in answer] == list(range(1700))
+    assert all(row["twice"] == 2 * (row["i"] % 7) for row in answer)
+
+
+def test_rows_that_fail_are_answered_in_their_places_by_what_went_wrong() -> None:
+    sent = [
+        {"text": "a"},
+        {"texd": "b"},
+        {"text": 3},
+        {"text": "bad"},
+        {"text": "worse"},
+        {"text": "f"},
+    ]
+    answer = json.loads(served(json.dumps(sent).encode()))
+    assert len(answer) == 6
+    assert [row.get("twice") for row in answer] == [2, None, None, None, None, 2]
+    found = [row["error"] for row in answer[1:5]]
+    assert [e["reason"] for e in found] == [
+        "MISSING_COLUMN",
+        "WRONG_TYPE",
+        "INVALID_VALUE",
+        "MODEL_FAILED",
+    ]
+    assert [e["status"] for e in found] == ["INVALID_ARGUMENT"] * 3 + ["INTERNAL"]
+    assert {e["stage"] for e in found} == {"s/a"}
+    assert [e.get("column") for e in found] == ["text", "text", "text", None]
+    assert found[2]["part"] == "uid_1"
+    assert "Traceback" not in found[3]["message"]
+
+
+def test_lines_are_answered_by_lines_also_the_last_without_an_end() -> None:
+    sent = b'{"text": "a"}\n\n{"text": \n3\n{"text": "bb"}'
+    answers = [json.loads(line) for line in served(sent, "application/x-ndjson").splitlines()]
+    assert [row.get("twice") for row in answers] == [2, None, None, 4]
+    assert "malformed JSON" in answers[1]["error"]["message"]
+    assert "the line is a number, want a row object" in answers[2]["error"]["message"]
+
+
+def test_a_line_is_answered_before_the_next_is_sent() -> None:
+    session = Session(Call(SERVE, Position.ONLY, "a", "s/a"), MODELS[0].signature, LIMIT)
+    work = session.feed(piece(b'{"text": "a"}\n{"te', "application/x-ndjson"))
+    assert [w.inputs.rows for w in work] == [1]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "malformed JSON"),
+        (b"{", "malformed JSON"),
+        (b"{}", "want a JSON array"),
+        (b"[1]", "element 0 is a number"),
+    ],
+)
+def test_what_is_no_array_of_rows_fails_the_call(data: bytes, said: str) -> None:
+    with pytest.raises(errors.InvalidArgument, match=said):
+        served(data)
+
+
+def test_a_body_over_the_limit_fails_the_call_before_it_is_whole() -> None:
+    session = Session(Call(SERVE, Position.FIRST, "a", "s/a"), MODELS[0].signature, 100)
+    session.feed(piece(b"[" + b" " * 60))
+    with pytest.raises(errors.TooLarge, match="over 100 bytes"):
+        session.feed(piece(b" " * 60))
+
+
+def frame(texts: list[str], **fields: object) -> pb.Frame:
+    message = pb.Frame(**fields)  # type: ignore[arg-type]
+    message.table.rows = len(texts)
+    column = message.table.columns.add(name="text", type=pb.DATA_TYPE_STRING)
+    column.data = Strings(texts).packed
+    return message
+
+
+def streamed(messages: list[bytes]) -> list[pb.Frame]:
+    return [pb.Frame.FromString(answer) for answer in through(PREDICT, [b"".join(messages)])]
+
+
+def test_frames_are_answered_one_by_one_in_order() -> None:
+    answers = streamed([framed(frame(["ab"] * i, id=str(i)).SerializeToString()) for i in range(4)])
+    assert [answer.id for answer in answers] == ["0", "1", "2", "3"]
+    assert [answer.table.rows for answer in answers] == [0, 1, 2, 3]
+    column = {c.name: c for c in answers[2].table.columns}["twice"]
+    assert np.frombuffer(column.data).tolist() == [4, 4]
+
+
+def test_a_frame_sent_with_values_is_answered_with_values() -> None:
+    message = pb.Frame()
+    message.table.rows = 2
+    column = message.table.columns.add(name="text", type=pb.DATA_TYPE_STRING)
+    column.values.strings.extend(["a", "bad"])
+    (answer,) = streamed([framed(message.SerializeToString())])
+    columns = {c.name: c for c in answer.table.columns}
+    assert list(columns["text"].values.strings) == ["a"]
+    assert list(columns["twice"].values.doubles) == [2.0]
+    assert [error.row for error in answer.errors] == [1]
+
+
+def test_a_frame_that_cannot_be_read_is_answered_in_its_place_once_the_stream_has_begun() -> None:
+    good = framed(frame(["a"]).SerializeToString())
+    answers = streamed([good, framed(b"\xff\xff"), good])
+    assert [answer.failure.code for answer in answers] == [0, 3, 0]
+    assert "want a hydro.serving.v1.Frame" in answers[1].failure.message
+
+
+def broken(change: Callable[[pb.Frame], object]) -> bytes:
+    message = frame(["a", "b"])
+    change(message)
+    return framed(message.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda f: f.table.columns[0].ClearField("data"), "got 0 in 0 bytes, want 2"),
+        (lambda f: f.table.columns.add(name="text", type=1, data=b"\1\1"), "not distinct"),
+        (lambda f: setattr(f.table, "rows", 2**32 - 1), "want at most 1000000"),
+    ],
+)
+def test_a_first_frame_that_does_not_hold_what_it_says_fails_the_call(
+    change: Callable[[pb.Frame], object], said: str
+) -> None:
+    with pytest.raises(errors.HydroError, match=said):
+        streamed([broken(change)])
+
+
+def test_a_frame_without_a_needed_column_fails_all_its_rows() -> None:
+    message = frame(["a", "b"])
+    message.table.columns[0].name = "texd"
+    (answer,) = streamed([framed(message.SerializeToString())])
+    assert [error.row for error in answer.errors] == [0, 1]
+    assert "column 'text' is missing" in answer.errors[0].status.message
+
+
+def test_a_message_over_the_limit_is_refused_by_its_prefix() -> None:
+    with pytest.raises(errors.TooLarge, match="want at most 10"):
+        through(PREDICT, [framed(b"x" * 11)], limit=10)

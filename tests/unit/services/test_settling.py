@@ -1,0 +1,95 @@
+"""When a changed folder is read: only once it has been quiet for a while."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hydro_services.repository import settling
+from hydro_services.repository.catalogue import Key, ModelVersion, Stamp
+from hydro_services.repository.settling import SETTLE_S, Instant, Track
+from hydro_services.repository.survey import Sighting
+
+KEY: Key = ("scikit", "iris", "1")
+FOLDER = Path("/models/scikit/iris")
+VERSION = ModelVersion(*KEY, folder=FOLDER)
+START_NS = 10**18
+
+
+def at(seconds: float) -> Instant:
+    return Instant(1000 + seconds, START_NS + int(seconds * 1e9))
+
+
+def seen(content: int, changed_s: float = 0.0) -> Sighting:
+    stamps = (("model.py", Stamp(content, 0, 0, 0)),)
+    return Sighting(FOLDER, stamps, START_NS + int(changed_s * 1e9))
+
+
+def observed(tracks: dict[Key, Track], sighting: Sighting | None, now: Instant) -> dict[Key, Track]:
+    return settling.observe(tracks, {KEY: sighting} if sighting else {}, now)
+
+
+def read(tracks: dict[Key, Track]) -> dict[Key, Track]:
+    return {KEY: tracks[KEY].read(VERSION if tracks[KEY].sighting else None)}
+
+
+def test_a_folder_that_is_old_already_is_read_at_once() -> None:
+    tracks = observed({}, seen(1, changed_s=-SETTLE_S), at(0))
+    assert settling.due(tracks, at(0)) == [KEY]
+
+
+def test_a_folder_that_has_just_changed_is_read_when_it_has_settled() -> None:
+    tracks = observed({}, seen(1), at(0))
+    assert settling.due(tracks, at(SETTLE_S * 0.9)) == []
+    assert settling.due(tracks, at(SETTLE_S)) == [KEY]
+
+
+def test_each_change_starts_the_wait_again() -> None:
+    tracks = observed({}, seen(1), at(0))
+    for step in range(1, 10):
+        now = at(step * SETTLE_S * 0.9)
+        tracks = observed(tracks, seen(1 + step, step * SETTLE_S * 0.9), now)
+        assert settling.due(tracks, now) == []
+
+
+def test_times_in_the_future_do_not_hold_a_folder_back() -> None:
+    tracks = observed({}, seen(1, changed_s=1e6), at(0))
+    tracks = observed(tracks, seen(1, changed_s=1e6), at(SETTLE_S))
+    assert settling.due(tracks, at(SETTLE_S)) == [KEY]
+
+
+def test_a_folder_that_was_read_is_not_read_again() -> None:
+    tracks = read(observed({}, seen(1), at(0)))
+    tracks = observed(tracks, seen(1), at(100))
+    assert settling.due(tracks, at(100)) == []
+    assert not tracks[KEY].is_pending
+
+
+def test_while_it_changes_the_old_version_stays() -> None:
+    tracks = read(observed({}, seen(1), at(0)))
+    tracks = observed(tracks, seen(2, changed_s=5), at(5))
+    assert settling.due(tracks, at(5)) == []
+    assert tracks[KEY].version is VERSION
+
+
+def test_a_folder_that_is_gone_is_taken_out_when_that_has_settled() -> None:
+    tracks = read(observed({}, seen(1), at(0)))
+    tracks = observed(tracks, None, at(5))
+    assert tracks[KEY].version is VERSION
+    assert settling.due(tracks, at(5)) == []
+    assert settling.due(tracks, at(5 + SETTLE_S)) == [KEY]
+    assert read(tracks)[KEY].version is None
+
+
+def test_a_folder_that_is_replaced_is_never_taken_out() -> None:
+    tracks = read(observed({}, seen(1), at(0)))
+    tracks = observed(tracks, None, at(5))
+    tracks = observed(tracks, seen(2, changed_s=5.1), at(5.1))
+    assert tracks[KEY].version is VERSION
+    assert settling.due(tracks, at(5.1 + SETTLE_S)) == [KEY]
+
+
+def test_a_folder_that_is_gone_is_forgotten() -> None:
+    tracks = read(observed(read(observed({}, seen(1), at(0))), None, at(5)))
+    assert observed(tracks, None, at(9)) == {}
+    never_read = observed({}, seen(1), at(0))
+    assert observed(observed(never_read, None, at(0.5)), None, at(0.6)) == {}

@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hydro.serving.v1 import frame_pb2 as pb
+from hydro_runtimes.columns import Column, Columns, DataType, Dense, Ragged, Sparse, Strings
+from hydro_services.codecs import rows, table
+from hydro_services.errors import InvalidArgument
+
+NULL = np.array([True, False, True])
+OFFSETS = np.array([0, 2, 2, 3])
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pytest.param(Dense(np.arange(3.0)), id="doubles"),
+        pytest.param(Dense(np.arange(3, dtype=np.int32), NULL), id="integers with null"),
+        pytest.param(Dense(np.array([True, False, True])), id="booleans"),
+        pytest.param(Dense(np.ones((3, 2, 2), np.float32)), id="tensors"),
+        pytest.param(Strings(["a", "", "čšž"], NULL), id="texts with null"),
+        pytest.param(Strings(["{}", "1", "[2]"], None, DataType.JSON), id="json"),
+        pytest.param(Ragged(OFFSETS, Strings(["a", "b", "c"])), id="lists of texts"),
+        pytest.param(Ragged(OFFSETS, Strings(["a", "", "c"], NULL), NULL), id="lists with nulls"),
+        pytest.param(Ragged(OFFSETS, Dense(np.arange(3.0))), id="lists of numbers"),
+        pytest.param(
+            Sparse(9, OFFSETS, np.array([1, 8, 0], np.int32), np.arange(3.0), NULL), id="sparse"
+        ),
+    ],
+)
+def test_a_column_comes_back_as_it_was_written(column: Column) -> None:
+    message = pb.Column()
+    table.encode("x", column, message)
+    read = table.decode(pb.Column.FromString(message.SerializeToString()), 3)
+    assert type(read) is type(column)
+    assert as_json(read) == as_json(column)
+    table.typed(message, 3)
+    assert as_json(table.decode(message, 3)) == as_json(column)
+
+
+def as_json(column: Column) -> bytes:
+    return rows.dumps(rows.encode(Columns({"x": column})))
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (pb.Column(name="x"), "data type 0 is not known"),
+        (
+            pb.Column(name="x", type=pb.DATA_TYPE_FLOAT64, data=b"123"),
+            "got 3 bytes of data, want 16",
+        ),
+        (pb.Column(name="x", type=pb.DATA_TYPE_BOOL, data=b"11", validity=b"1"), "validity for 1"),
+        (pb.Column(name="x", type=pb.DATA_TYPE_STRING, shape=[2]), "text has no shape"),
+        (pb.Column(name="x", type=pb.DATA_TYPE_STRING, offsets=b"1234"), "4 bytes of offsets"),
+        (
+            pb.Column(name="x", type=pb.DATA_TYPE_INT32, values=pb.Values(integers=[1])),
+            "got 1 values, want 2",
+        ),
+        (
+            pb.Column(
+                name="x",
+                type=pb.DATA_TYPE_FLOAT64,
+                shape=[3],
+                offsets=np.array([0, 2, 2], "<u4").tobytes(),
+                indices=np.array([1, 1], "<i4").tobytes(),
+                data=bytes(16),
+            ),
+            "do not ascend",
+        ),
+    ],
+)
+def test_parts_that_do_not_agree_are_refused(message: pb.Column, said: str) -> None:
+    with pytest.raises(InvalidArgument, match=said):
+        table.decode(message, 2)
+
+
+@given(st.binary(max_size=30))
+def test_text_from_outside_is_read_or_refused(data: bytes) -> None:
+    column = table.decode(pb.Column(name="x", type=pb.DATA_TYPE_STRING, data=data), 2)
+    try:
+        table.check_text(column, "x")
+    except InvalidArgument:
+        return
+    assert len(rows.encode(Columns({"x": column}))) == 2

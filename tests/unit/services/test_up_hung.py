@@ -1,0 +1,61 @@
+"""When a part of `hydro up` is taken to hang."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from hydro_services.up.hung import CHECK_S, HUNG_S, LATE_S, Seen, cpu_s, look
+
+SILENT, ANSWERS = False, True
+LOOKS = int(HUNG_S / CHECK_S)
+"""Silent ones, until a part is given up."""
+
+
+def seen(looks: Iterable[bool], busy: float = 0.0, passed_s: float = CHECK_S) -> Seen:
+    """After a life of such looks, in which it used so much of a CPU."""
+    found = Seen(0.0)
+    for number, answers in enumerate(looks, 1):
+        found = look(found, answers, number * busy * passed_s, passed_s)
+    return found
+
+
+def test_a_part_that_answered_and_is_silent_for_long_hangs() -> None:
+    assert not seen([ANSWERS, *[SILENT] * (LOOKS - 1)]).is_hung
+    assert seen([ANSWERS, *[SILENT] * LOOKS]).is_hung
+
+
+def test_one_answer_makes_up_for_all_silence() -> None:
+    half = [SILENT] * (LOOKS - 1)
+    assert not seen([ANSWERS, *half, ANSWERS, *half]).is_hung
+
+
+def test_a_part_that_starts_does_not_hang_however_long_it_takes() -> None:
+    assert not seen([SILENT] * 10 * LOOKS).is_hung
+
+
+def test_a_silent_part_that_uses_a_cpu_is_busy() -> None:
+    assert not seen([ANSWERS, *[SILENT] * 10 * LOOKS], busy=0.9).is_hung
+    assert seen([ANSWERS, *[SILENT] * LOOKS], busy=0.01).is_hung
+
+
+def test_a_part_that_was_busy_and_then_stops_hangs() -> None:
+    found = seen([ANSWERS, *[SILENT] * 10 * LOOKS], busy=0.9)
+    for _ in range(LOOKS):
+        assert not found.is_hung
+        found = look(found, SILENT, found.cpu_s, CHECK_S)
+    assert found.is_hung
+
+
+def test_nothing_hangs_for_a_machine_that_slept() -> None:
+    found = seen([ANSWERS, *[SILENT] * (LOOKS - 1)])
+    found = look(found, SILENT, found.cpu_s, 3600.0)
+    assert not found.is_hung
+    assert not seen([ANSWERS, *[SILENT] * 10], passed_s=LATE_S + 1).is_hung
+
+
+def test_the_cpu_that_a_process_used_grows() -> None:
+    before = cpu_s(os.getpid())
+    while cpu_s(os.getpid()) == before:
+        pass
+    assert cpu_s(os.getpid()) > before

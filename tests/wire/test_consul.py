@@ -1,0 +1,145 @@
+"""Consul itself: what is registered, watched and kept there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from consul_agent import Agent, running
+from whole_mesh import until
+
+from hydro.manager.v1 import manager_service_pb2 as pb
+from hydro_services import errors, registration, rpc
+from hydro_services.consul.agents import Agents, Answer, connect, ready
+
+LIMIT_S = 20.0
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Agent]:
+    """One that keeps nothing on disk."""
+    started = Agent(tmp_path / "consul", dev=True)
+    with running(started):
+        yield started
+
+
+@pytest.fixture
+async def agents(agent: Agent) -> AsyncIterator[Agents]:
+    async with connect(agent.registry) as connected:
+        yield connected
+
+
+@contextlib.asynccontextmanager
+async def served() -> AsyncIterator[pb.Endpoint]:
+    """A server with health, as every part has one."""
+    async with rpc.serve("127.0.0.1:0", lambda _: None, (), grace_s=0.0) as server:
+        yield pb.Endpoint(
+            service="serving-scikit",
+            instance="one",
+            address=server.address,
+            formats=["skops"],
+            incarnation="first",
+        )
+
+
+async def test_a_part_is_registered_with_a_check_and_taken_out_at_its_end(agent: Agent) -> None:
+    async with served() as endpoint:
+        async with registration.keep(agent.registry, endpoint):
+            await until(lambda: agent.passing("serving-scikit"), LIMIT_S, "it is registered")
+            (found,) = agent.passing("serving-scikit")
+            assert (found["ID"], found["Tags"]) == ("serving-scikit:one", ["hydro"])
+            assert found["Meta"]["incarnation"] == "first"
+            await until(partial(is_asked, agent), LIMIT_S, "Consul asks for its health")
+        await until(lambda: not agent.passing("serving-scikit"), LIMIT_S, "it is taken out")
+
+
+def is_asked(agent: Agent) -> bool:
+    return "gRPC check" in str(agent.get("/v1/agent/checks"))
+
+
+async def test_an_agent_that_forgot_a_part_is_told_again(agent: Agent) -> None:
+    async with served() as endpoint, registration.keep(agent.registry, endpoint):
+        await until(lambda: agent.passing("serving-scikit"), LIMIT_S, "it is registered")
+        agent.stop()
+        agent.start()
+        await asyncio.to_thread(agent.wait_until_ready)
+        await until(lambda: agent.passing("serving-scikit"), LIMIT_S, "it is registered again")
+
+
+async def test_a_part_whose_agent_is_gone_registers_with_the_next(agent: Agent) -> None:
+    absent = "consul://127.0.0.1:1," + agent.address
+    async with served() as endpoint, registration.keep(absent, endpoint):
+        await until(lambda: agent.passing("serving-scikit"), LIMIT_S, "it is registered")
+
+
+async def test_values_are_told_when_they_change_and_again_after_an_absence(
+    agent: Agent, agents: Agents
+) -> None:
+    told: asyncio.Queue[Answer[Any] | None] = asyncio.Queue()
+
+    async def follow() -> None:
+        async for answer in agents.values("x/"):
+            told.put_nowait(answer)
+
+    async def next_with(*names: str) -> Answer[Any]:
+        async with asyncio.timeout(LIMIT_S):
+            while (answer := await told.get()) is None or set(answer.value) != set(names):
+                pass
+            return answer
+
+    following = asyncio.create_task(follow())
+    assert (await next_with()).is_fresh
+    await agents.put("x/a", b"1")
+    changed = await next_with("a")
+    assert (changed.value["a"].body, changed.is_fresh) == (b"1", False)
+    agent.stop()
+    async with asyncio.timeout(LIMIT_S):
+        while await told.get() is not None:
+            pass
+    agent.start()
+    assert (await next_with()).is_fresh, "it lost its memory: its index went back"
+    await agents.put("x/b", b"2")
+    assert not (await next_with("b")).is_fresh
+    following.cancel()
+
+
+async def test_a_value_is_written_only_where_nobody_was_faster(agents: Agents) -> None:
+    assert await agents.put("x", b"1", 0)
+    assert not await agents.put("x", b"2", 0), "it is there"
+    _, value = await agents.ask(lambda client: client.kv.get("x"))
+    assert await agents.put("x", b"3", value["ModifyIndex"])
+    assert not await agents.delete("x", value["ModifyIndex"]), "it has changed"
+    with pytest.raises(errors.InvalidArgument, match="at most 524288"):
+        await agents.put("x", bytes(600_000))
+
+
+async def test_a_consul_that_is_not_there_is_told_with_its_address_and_the_way_out() -> None:
+    async with connect("consul://127.0.0.1:1") as agents:
+        with pytest.raises(errors.Unavailable, match=r"127\.0\.0\.1:1 .*refused.*--registry"):
+            await ready(agents, 0.2)
+
+
+async def test_a_token_is_sent_and_never_told(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONSUL_HTTP_TOKEN", "s3cret")
+    seen: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append((await reader.readuntil(b"\r\n\r\n")).decode().lower())
+        writer.write(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 17\r\n\r\nPermission denied")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with connect(f"consul://127.0.0.1:{port}") as agents:
+            with pytest.raises(errors.FailedPrecondition, match="CONSUL_HTTP_TOKEN") as caught:
+                await agents.ask(lambda client: client.agent.services())
+    assert "x-consul-token: s3cret" in seen[0]
+    assert "s3cret" not in caught.value.message

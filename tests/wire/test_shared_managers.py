@@ -1,0 +1,209 @@
+"""Two managers, one mesh, a real Consul between them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from consul_agent import Agent, running
+from manager_mesh import CHAIN, PREDICT, PREDICT_2, PREPARE, key
+from manager_pair import Manager, Pair
+from whole_mesh import until, until_true
+
+from hydro.manager.v1 import manager_service_pb2 as pb
+from hydro_services import errors
+from hydro_services.manager import plan, records
+from hydro_services.manager.state import Trial
+
+LIMIT_S = 30.0
+SHORT = CHAIN[:1]
+KEY = "hydro/pipelines/match"
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Agent]:
+    started = Agent(tmp_path / "consul", dev=True)
+    with running(started):
+        yield started
+
+
+@pytest.fixture
+async def pair(tmp_path: Path, agent: Agent) -> AsyncIterator[Pair]:
+    started = Pair(tmp_path, agent)
+    try:
+        await started.start()
+        yield started
+    finally:
+        await started.stop()
+
+
+def serve(pair: Pair, name: str, *models: Any) -> list[bool]:
+    return [manager.envoy.serves(name, *models) for manager in (pair.a, pair.b)]
+
+
+async def delete(manager: Manager, name: str) -> None:
+    await manager.manager.DeletePipeline(pb.DeletePipelineRequest(name=name))
+
+
+async def has(manager: Manager, *names: str) -> bool:
+    return await manager.names() == sorted(names)
+
+
+async def test_what_one_manager_answers_is_so_at_both(pair: Pair) -> None:
+    pair.b.envoy.gate.clear()
+    creation = asyncio.create_task(pair.a.create())
+    await until(lambda: pair.a.envoy.serves("match", PREDICT), LIMIT_S, "a's Envoy has it")
+    assert not creation.done(), "b's has not"
+    pair.b.envoy.gate.set()
+    await creation
+    assert serve(pair, "match", PREPARE, PREDICT) == [True, True]
+    assert await pair.b.names() == ["match"]
+    assert pair.a.envoy.resources == pair.b.envoy.resources, "byte for byte, or failover costs"
+    await delete(pair.b, "match")
+    assert serve(pair, "match") == [False, False]
+    assert await pair.a.names() == []
+    assert pair.agent.value(KEY) is None
+
+
+async def test_of_two_who_replace_the_same_state_one_wins(pair: Pair) -> None:
+    etag = (await pair.a.create()).etag
+    chains = (SHORT, (CHAIN[0], "serving-spark/predict:1"))
+    changes = (pair.a.create(chain=chains[0], etag=etag), pair.b.create(chain=chains[1], etag=etag))
+    outcomes = await asyncio.gather(*changes, return_exceptions=True)
+    (lost,) = [each for each in outcomes if isinstance(each, errors.HydroError)]
+    (won,) = [each for each in outcomes if not isinstance(each, BaseException)]
+    assert isinstance(lost, errors.Aborted), lost
+    assert "again" in lost.message
+    for manager in (pair.a, pair.b):
+        assert (await manager.pipelines())["match"].chain == won.chain
+
+
+async def test_of_two_who_do_not_care_the_second_replaces_the_first(pair: Pair) -> None:
+    await asyncio.gather(pair.a.create(chain=SHORT), pair.b.create(chain=CHAIN))
+    (found,) = {tuple((await m.pipelines())["match"].chain) for m in (pair.a, pair.b)}
+    assert found in (SHORT, CHAIN)
+    assert serve(pair, "match", *(PREPARE, PREDICT)[: len(found)]) == [True, True]
+
+
+async def test_what_any_envoy_or_runtime_refuses_is_kept_nowhere(pair: Pair) -> None:
+    pair.b.envoy.refusals["pipeline/match"] = "no such filter"
+    with pytest.raises(errors.EnvoyRefused, match="no such filter"):
+        await pair.a.create()
+    await until(lambda: pair.agent.value(KEY) is None, LIMIT_S, "it is withdrawn")
+    pair.b.envoy.refusals.clear()
+    pair.spark.failures["predict"] = errors.ModelRefused("stage of an unknown class")
+    with pytest.raises(errors.ModelRefused, match="unknown class"):
+        await pair.b.create()
+    await until(lambda: serve(pair, "match") == [False, False], LIMIT_S, "nobody serves it")
+    pair.spark.failures.clear()
+    await pair.a.create()
+
+
+async def test_what_a_dead_manager_began_is_cleared_away(pair: Pair) -> None:
+    await pair.a.create()
+    body = pair.agent.get(f"/v1/kv/{KEY}?raw")
+    kept = records.from_json(json.dumps(body).encode())
+    assert kept.pipeline
+    trial = Trial(kept.pipeline.spec, kept.pipeline.stages, published=True)
+    begun = records.Record(kept.pipeline, trial, owner="c gone")
+    pair.agent.put(f"/v1/kv/{KEY}", records.to_json(begun))
+    await until(lambda: "owner" not in pair.agent.value(KEY), LIMIT_S, "it is ended")
+    assert serve(pair, "match", PREDICT) == [True, True]
+
+
+async def test_a_new_version_takes_over_at_both(pair: Pair) -> None:
+    await pair.a.create()
+    await pair.repository.publish(PREPARE, PREDICT_2)
+    await until(lambda: serve(pair, "match", PREDICT_2) == [True, True], LIMIT_S, "it takes over")
+    wanted = PREDICT_2.digest
+
+    def digest() -> str:
+        return str(pair.agent.value(KEY)["pipeline"]["stages"][1]["digest"])
+
+    await until(lambda: digest() == wanted, LIMIT_S, "it is kept")
+
+
+async def test_no_model_is_unloaded_while_an_envoy_of_another_manager_may_use_it(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "LINGER_S", 0.0)
+    await pair.a.create()
+
+    def demand() -> str:
+        return str(pair.agent.value("hydro/managers/a")["demand"])
+
+    await until(demand, LIMIT_S, "a's Envoy has all")
+    before = demand()
+    pair.b.envoy.gate.clear()
+    deletion = asyncio.create_task(delete(pair.a, "match"))
+    await until(lambda: demand() not in ("", before), LIMIT_S, "a has no use for the models")
+    pair.b.envoy.gate.set()
+    await deletion
+    await pair.world.seen("unloaded", "one", key(PREDICT))
+    (unloaded, *_) = pair.world.order(("unloaded", "one", key(PREDICT)))
+    assert pair.world.journal[:unloaded].count(("dropped", "match")) == 2
+
+
+async def test_one_manager_goes_and_comes_back_with_everything(pair: Pair) -> None:
+    await pair.a.create("one")
+    await pair.a.end()
+    await pair.b.create("two")
+    await pair.a.begin()
+    await until(lambda: pair.a.envoy.serves("two", PREDICT), LIMIT_S, "its Envoy has both")
+    assert await pair.a.names() == ["one", "two"]
+    assert len(pair.a.envoy.ports("serving-spark")) == 1, "it publishes nothing before it knows"
+    await pair.a.create("three")
+    assert serve(pair, "three", PREDICT) == [True, True]
+
+
+async def test_without_consul_all_serves_on_and_a_new_one_gets_back_what_it_lost(
+    pair: Pair,
+) -> None:
+    await pair.a.create()
+    ports = pair.a.envoy.ports("serving-spark")
+    pair.agent.stop()
+    with pytest.raises(errors.Unavailable, match=r"'other' cannot be changed.* does not answer"):
+        await pair.a.create("other")
+    assert serve(pair, "match", PREDICT) == [True, True]
+    pair.agent.start()
+    await until_true(partial(is_created, pair.b, "other"), LIMIT_S, "changes are possible again")
+    assert await pair.a.names() == ["match", "other"]
+    assert serve(pair, "match", PREDICT) == [True, True]
+    assert pair.agent.value(KEY)["pipeline"]["name"] == "match"
+    assert pair.a.envoy.ports("serving-spark") == ports
+    assert ("dropped", "match") not in pair.a.world.journal
+
+
+async def is_created(manager: Manager, name: str) -> bool:
+    try:
+        await manager.create(name)
+    except (errors.Unavailable, errors.InvalidArgument):
+        return False
+    return True
+
+
+async def test_a_manager_that_starts_without_consul_has_what_it_had(pair: Pair) -> None:
+    await pair.a.create()
+    await pair.a.end()
+    pair.agent.stop()
+    await pair.a.begin()
+    await until(lambda: pair.a.envoy.serves("match", PREDICT), LIMIT_S, "it serves")
+    assert len(pair.a.envoy.ports("serving-spark")) == 1
+
+
+async def test_an_endpoint_whose_check_fails_takes_no_traffic(pair: Pair) -> None:
+    checked = f"/v1/agent/service/maintenance/{pair.spark.endpoint.service}:one?enable=true"
+    await until(lambda: pair.b.envoy.ports("serving-spark"), LIMIT_S, "it takes traffic")
+    pair.agent.put(checked)
+    for manager in (pair.a, pair.b):
+        gone = partial(has_no_port, manager)
+        await until(gone, LIMIT_S, "it takes no traffic")
+
+
+def has_no_port(manager: Manager) -> bool:
+    return not manager.envoy.ports("serving-spark")
