@@ -78,6 +78,9 @@ HUNG_S = 2.5
 """A process that says nothing for so long gets no more requests. Half a second later connections
 to it are closed, so that what it was given before is run again elsewhere."""
 
+MOST_EJECTIONS = 3
+"""So many times the first time a process is left out, at most, when it fails on."""
+
 
 class LbFields(TypedDict, total=False):
     """Of Cluster, for how the next process is chosen."""
@@ -200,13 +203,24 @@ def _health_check() -> HealthCheck:
 
 
 def _outlier_detection(policy: StagePolicy) -> OutlierDetection:
+    """By what a process answers alone: whether it can be reached is the health check's to say.
+
+    A check that is well takes nobody back, else who fails would be left out for 250 ms at a time.
+    Who fails on stays out longer each time, but never so long that a restart is held up.
+    """
+    out = timedelta(seconds=policy.base_ejection_time_s)
     return OutlierDetection(
         consecutive_5xx=policy.consecutive_gateway_failure,
         consecutive_gateway_failure=policy.consecutive_gateway_failure,
         enforcing_consecutive_gateway_failure=100,
         interval=timedelta(seconds=policy.interval_s),
-        base_ejection_time=timedelta(seconds=policy.base_ejection_time_s),
+        base_ejection_time=out,
+        max_ejection_time=out * MOST_EJECTIONS,
         max_ejection_percent=policy.max_ejection_percent,
+        successful_active_health_check_uneject_host=False,
+        split_external_local_origin_errors=True,
+        enforcing_consecutive_local_origin_failure=0,
+        enforcing_local_origin_success_rate=0,
     )
 
 

@@ -41,7 +41,7 @@ class StagePolicy:
     """Requests and streams under way at a time."""
     consecutive_gateway_failure: int = 3
     interval_s: float = 1.0
-    base_ejection_time_s: float = 5.0
+    base_ejection_time_s: float = 1.0
     max_ejection_percent: int = 50
     breaker: str = ""
     """Stages for which it differs do not count each other's requests."""

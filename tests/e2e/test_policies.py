@@ -324,12 +324,33 @@ async def test_outlier_detection_leaves_out_a_process_that_fails(p: Policies) ->
         await p.codes(20)
         assert (await p.codes(10))[UNAVAILABLE] == 5, "without: half of all fail for ever"
         await p.use(with_stage(wanted, 1, soon), b=(p.b, ill))
+        await p.codes(10)
+        asked = len(ill.seen)
+        await p.checked(ill, 24)  # by six clusters
+        assert await p.codes(10) == {OK: 10}, "its health checks are well"
+        assert len(ill.seen) == asked
 
-        async def is_left_out() -> bool:
-            return await p.codes(10) == {OK: 10}
 
-        # Envoy takes it back at its next health check, if that is well, until it fails again.
-        await until(is_left_out)
+async def test_outlier_detection_takes_back_who_is_well_again(p: Policies) -> None:
+    wanted = replace(pipeline("p", "a", "b"), policy=Policy(retry=Retry(0)))
+    soon = StagePolicy(consecutive_gateway_failure=2, base_ejection_time_s=0.2, interval_s=0.1)
+    async with EchoRuntime("C") as ill:
+        ill.broken = 4
+        await p.use(with_stage(wanted, 1, soon), b=(p.b, ill))
+
+        async def both_serve() -> bool:
+            answers = await asyncio.gather(*(p.codes(1) for _ in range(10)))
+            return len(ill.seen) > 4 and sum(answers, Counter()) == {OK: 10}
+
+        await until(both_serve)
+
+
+async def test_outlier_detection_never_leaves_out_the_only_process(p: Policies) -> None:
+    wanted = replace(pipeline("p", "a", "b"), policy=Policy(retry=Retry(0)))
+    soon = StagePolicy(consecutive_gateway_failure=1, base_ejection_time_s=60.0)
+    await p.use(with_stage(wanted, 1, soon))
+    p.b.broken = 5
+    assert await p.codes(10) == {UNAVAILABLE: 5, OK: 5}
 
 
 async def test_load_goes_where_the_policy_says(p: Policies) -> None:

@@ -32,6 +32,18 @@ class Refused(Exception):
     """The text has "fail"."""
 
 
+class Health(health.aio.HealthServicer):  # type: ignore[misc]  # grpc_health has no types
+    """Always well; counts how often it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.checks = 0
+
+    async def Check(self, request: Any, context: Any) -> Any:
+        self.checks += 1
+        return await super().Check(request, context)
+
+
 class EchoRuntime:
     """Answers each message at once, with `letter` added to what passes."""
 
@@ -46,6 +58,7 @@ class EchoRuntime:
         self.hold.set()
         self.broken = 0
         """So many calls more are UNAVAILABLE at the last stage, as of a process that is ill."""
+        self.health = Health()
         self._server = aio.server(options=OPTIONS)
         self._port = self._server.add_insecure_port(f"127.0.0.1:{port}")
         self._add_services()
@@ -65,8 +78,7 @@ class EchoRuntime:
         await self._server.stop(None)
 
     def _add_services(self) -> None:
-        checks = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(checks, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, self._server)
         last: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
             method: grpc.stream_stream_rpc_method_handler(self._last(method))
             for method in ("Predict", "PredictStream", "Serve")

@@ -157,6 +157,7 @@ class Envoy:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.id = "gateway"
         self.resources: dict[str, dict[str, bytes]] = {type_.url: {} for type_ in ResourceType}
         self.refusals: dict[str, str] = {}
         self.gate = asyncio.Event()
@@ -176,7 +177,7 @@ class Envoy:
     async def run(self, call: Any) -> None:
         for type_ in (ResourceType.CLUSTER, ResourceType.LISTENER, ResourceType.SCOPE):
             request = discovery_pb2.DeltaDiscoveryRequest(type_url=type_.url)
-            request.node.id = "gateway"
+            request.node.id = self.id
             await call.write(request)
         with contextlib.suppress(grpc.aio.AioRpcError):  # the manager was killed: keep all
             await self.pump(call)

@@ -22,6 +22,7 @@ class Manager(Mesh):
 
     def __init__(self, folder: Path, name: str, registry: str) -> None:
         super().__init__(folder / name)
+        self.envoy.id = f"gateway-{name}"
         self.config = replace(self.config, registry=registry, instance=name, limit_s=LIMIT_S)
 
     async def begin(self) -> None:

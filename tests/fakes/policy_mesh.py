@@ -88,6 +88,15 @@ class Policies:
 
         await until(holds)
 
+    async def checked(self, runtime: EchoRuntime, times: int) -> None:
+        """Its health was asked for, so many times from now."""
+        wanted = runtime.health.checks + times
+
+        async def holds() -> bool:
+            return runtime.health.checks >= wanted
+
+        await until(holds)
+
 
 def refused(answer: HttpAnswer, status: int, code: int) -> str:
     assert (answer.status, answer.content_type) == (status, "application/json")

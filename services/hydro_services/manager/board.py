@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from hydro.manager.v1 import manager_service_pb2 as pb
@@ -58,6 +58,8 @@ class Board:
         self.changed = asyncio.Event()
         """Set, and another put in its place, when something here or in the state changes."""
         self._others: dict[str, Report] = {}
+        self._envoys: dict[str, Sequence[str]] = {}
+        """Those of each manager, as last told: a Consul that loses its memory tells of none."""
         self._agents = agents
         self._has_begun = asyncio.Event()
 
@@ -167,7 +169,7 @@ class Board:
         """The Envoys of managers that went lately, which no other manager has yet."""
         since = self.reconciler.clock() - ORPHANED_S
         lately = {name for name, gone in self.discovery.gone.items() if gone > since}
-        left = {id for name in lately & self._others.keys() for id in self._others[name].envoys}
+        left = {id for name in lately & self._envoys.keys() for id in self._envoys[name]}
         return left.difference(*(report.envoys for report in self.reports().values()))
 
     async def follow_reports(self) -> None:
@@ -180,6 +182,7 @@ class Board:
             for name, value in answer.value.items():
                 with contextlib.suppress(errors.FailedPrecondition):
                     self._others[name] = Report.from_json(value.body)
+            self._envoys |= {name: report.envoys for name, report in self._others.items()}
             self.notify()
 
     async def tell(self, body: bytes) -> None:
