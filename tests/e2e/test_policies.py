@@ -247,7 +247,7 @@ async def test_a_circuit_breaker_bounds_what_a_stage_has_to_do(p: Policies, inde
     stage.hold.clear()
     await p.use(wanted)
     calls = [asyncio.create_task(p.codes(1)) for _ in range(10)]
-    await _seen(stage, 10)
+    await _seen(10, stage)
     stage.hold.set()
     assert sum(await asyncio.gather(*calls), Counter()) == {OK: 10}, "without: all wait"
     await p.use(with_stage(wanted, index, StagePolicy(max_requests=3)))
@@ -278,7 +278,7 @@ async def test_a_circuit_breaker_of_one_pipeline_leaves_others_alone(p: Policies
         p.b.seen.clear()
         p.b.hold.clear()
         calls = [asyncio.create_task(p.codes(1)) for _ in range(3)]
-        await _seen(p.b, 3)
+        await _seen(3, p.b)
         other = asyncio.create_task(p.codes(1, "q"))
         full = "the last stage of pipeline p is unavailable"
         assert full in refused(await p.serve(), 503, 14), "over HTTP too"
@@ -292,9 +292,9 @@ async def test_a_circuit_breaker_of_one_pipeline_leaves_others_alone(p: Policies
     assert await answer_of_q("p", "q") is OK
 
 
-async def _seen(runtime: EchoRuntime, calls: int) -> None:
+async def _seen(calls: int, *runtimes: EchoRuntime) -> None:
     async def holds() -> bool:
-        return len(runtime.seen) >= calls
+        return sum(len(runtime.seen) for runtime in runtimes) >= calls
 
     await until(holds)
 
@@ -357,8 +357,9 @@ async def test_load_goes_where_the_policy_says(p: Policies) -> None:
     async with EchoRuntime("C") as other:
         await p.use(pipeline("p", "b"), b=(p.b, other))
         p.b.hold.clear()
+        there = len(p.b.seen) + len(other.seen) + 8
         slow = [asyncio.create_task(p.predict()) for _ in range(8)]
-        await asyncio.sleep(0.5)  # for the eight to be where they go
+        await _seen(there, p.b, other)
         before = len(p.b.seen)
         answers = [asyncio.create_task(p.predict()) for _ in range(20)]
         await asyncio.wait(answers, timeout=1.0)
@@ -503,7 +504,7 @@ async def test_a_shadow_gets_copies_and_its_answers_are_dropped_and_counted(p: P
     await p.chain("a", traffic=Traffic(shadow=Shadow(pipeline("s", "a", "b").stages)))
     assert {await p.predict() for _ in range(10)} == {"xA"}
     assert (await p.serve()).body == b"xA"
-    await _seen(p.b, 11)
+    await _seen(11, p.b)
     assert p.b.seen[0]["x-hydro-pipeline"] == "p"
     await p.counted("vhost.p@shadow.route.p@shadow.", "upstream_rq_completed", 11)
 
@@ -521,7 +522,7 @@ async def test_a_shadow_gets_the_messages_of_streams(p: Policies) -> None:
     for i in range(3):
         await call.write(Frame(pipeline="" if i else "p", id=str(i)))
         assert (await call.read()).id == f"{i}A"
-    await _seen(p.b, 1)
+    await _seen(1, p.b)
     call.cancel()
 
 

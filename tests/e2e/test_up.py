@@ -202,7 +202,7 @@ def test_policies_of_a_file_are_planned_applied_and_enforced(mesh: Mesh, tmp_pat
     assert [status for status, _, _ in answers] == [200, 200, 429, 429]
     assert (answers[3][1]["retry-after"], answers[3][2]["code"]) == ("1800", 8)
     use("apply", policy={"timeout": "0.001s"})
-    status, _, body = ask(mesh)
+    status, _, body = ask(mesh, times=500)
     assert (status, body["message"]) == (
         504,
         "pipeline endpointML did not answer within its time limit",
@@ -221,13 +221,13 @@ def test_policies_of_a_file_are_planned_applied_and_enforced(mesh: Mesh, tmp_pat
     until(lambda: shadows(mesh) == 5)
 
 
-def ask(mesh: Mesh) -> tuple[int, dict[str, str], Any]:
-    """Status, headers and body of the example rows' answer."""
+def ask(mesh: Mesh, times: int = 1) -> tuple[int, dict[str, str], Any]:
+    """Status, headers and body of the answer to the example rows, so many times each."""
     gateway = mesh.ready["gateway"].removeprefix("http://")
     connection = http.client.HTTPConnection(gateway, timeout=30)
-    rows = (ROOT / "examples" / "rows.json").read_bytes()
+    rows = json.loads((ROOT / "examples" / "rows.json").read_bytes()) * times
     headers = {"content-type": "application/json"}
-    connection.request("POST", "/api/v1/serve/endpointML", rows, headers)
+    connection.request("POST", "/api/v1/serve/endpointML", json.dumps(rows), headers)
     answer = connection.getresponse()
     found = {name.lower(): value for name, value in answer.getheaders()}
     with contextlib.closing(connection):

@@ -17,7 +17,8 @@ from whole_mesh import until, until_true
 
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro_services import errors
-from hydro_services.manager import plan, records
+from hydro_services.consul.agents import Agents, Answer, Value
+from hydro_services.manager import board, plan, records
 from hydro_services.manager.state import Trial
 
 LIMIT_S = 30.0
@@ -176,6 +177,35 @@ async def test_without_consul_all_serves_on_and_a_new_one_gets_back_what_it_lost
     assert serve(pair, "match", PREDICT) == [True, True]
     assert pair.agent.value(KEY)["pipeline"]["name"] == "match"
     assert pair.a.envoy.ports("serving-spark") == ports
+    assert ("dropped", "match") not in pair.a.world.journal
+
+
+@pytest.fixture
+def forgotten(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Once set, who first reads a Consul without memory waits until another has given back."""
+    values, forgotten, held = Agents.values, asyncio.Event(), asyncio.Event()
+
+    async def late(self: Agents, prefix: str) -> AsyncIterator[Answer[dict[str, Value]] | None]:
+        async for answer in values(self, prefix):
+            if prefix == board.PIPELINES and answer and forgotten.is_set() and not held.is_set():
+                assert not answer.value
+                held.set()
+                await until(lambda: agent.value(board.MARK) is not None, LIMIT_S, "it is there")
+            yield answer
+
+    monkeypatch.setattr(Agents, "values", late)
+    return forgotten
+
+
+async def test_a_manager_drops_nothing_that_another_gives_back_to_consul(
+    forgotten: asyncio.Event, pair: Pair
+) -> None:
+    await pair.a.create()
+    pair.agent.stop()
+    forgotten.set()
+    pair.agent.start()
+    await until_true(partial(is_created, pair.b, "other"), LIMIT_S, "changes are possible again")
+    assert await pair.a.names() == ["match", "other"]
     assert ("dropped", "match") not in pair.a.world.journal
 
 

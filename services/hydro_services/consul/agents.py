@@ -150,11 +150,16 @@ class Agents:
             if answer is None:
                 yield None
                 continue
-            values = {
-                each["Key"].removeprefix(prefix): Value(each["Value"] or b"", each["ModifyIndex"])
-                for each in answer.value or ()
-            }
-            yield Answer(values, answer.index, answer.is_fresh)
+            yield Answer(_values(prefix, answer.value), answer.index, answer.is_fresh)
+
+    async def read(self, prefix: str) -> Answer[dict[str, Value]]:
+        """All values under a prefix as they are now.
+
+        Raises:
+            As `ask`.
+        """
+        index, found = await self.ask(lambda client: client.kv.get(prefix, recurse=True))
+        return Answer(_values(prefix, found), int(index), is_fresh=True)
 
     async def put(self, key: str, body: bytes, index: int | None = None) -> bool:
         """Writes a value; whether it was written.
@@ -176,6 +181,13 @@ class Agents:
     async def delete(self, key: str, index: int | None = None) -> bool:
         """Deletes a value if its index is still this, or in any case; whether that was so."""
         return bool(await self.ask(lambda client: client.kv.delete(key, cas=index)))
+
+
+def _values(prefix: str, found: Sequence[Any] | None) -> dict[str, Value]:
+    return {
+        each["Key"].removeprefix(prefix): Value(each["Value"] or b"", each["ModifyIndex"])
+        for each in found or ()
+    }
 
 
 def _reason(error: Exception) -> str:

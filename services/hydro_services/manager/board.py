@@ -16,6 +16,7 @@ from hydro_services.manager import events, records
 from hydro_services.manager.discovery import Discovery
 from hydro_services.manager.reconcile import Reconciler
 from hydro_services.manager.records import Kept, Record, Report, Reports
+from hydro_services.manager.state import Pipeline
 
 logger = logging.getLogger(__name__)
 
@@ -109,8 +110,8 @@ class Board:
             self.is_current = answer is not None
             if answer is None:
                 self.notify()
-            elif not (answer.is_fresh and await self._is_given_back(answer.value)):
-                await self._take(answer)
+            else:
+                await self._take(await self._remembered() if answer.is_fresh else answer)
 
     async def _take(self, answer: Answer[dict[str, Value]]) -> None:
         found = {name: self._read(name, value) for name, value in answer.value.items()}
@@ -133,25 +134,27 @@ class Board:
             logger.error("record left out", extra={"pipeline": name, "error": error.message})
             return None
 
-    async def _is_given_back(self, there: Mapping[str, Value]) -> bool:
-        """Gives a Consul that has lost its memory what we know; whether it had to be given."""
+    async def _remembered(self) -> Answer[dict[str, Value]]:
+        """What Consul has; if it has lost its memory, after it got back what we know."""
         while True:
             try:
                 _, mark = await self._agents.ask(lambda client: client.kv.get(MARK))
-                return False if mark else await self._give_back(there)
+                if not mark:
+                    await self._give_back()
+                # Read after the mark: what was read before may lack what another gave back.
+                return await self._agents.read(PIPELINES)
             except errors.HydroError:
                 await asyncio.sleep(RETRY_S)
 
-    async def _give_back(self, there: Mapping[str, Value]) -> bool:
+    async def _give_back(self) -> None:
         known = self.reconciler.state.pipelines
-        missing = {name: pipeline for name, pipeline in known.items() if name not in there}
-        for name, pipeline in missing.items():
-            body = records.to_json(Record(pipeline))
-            await self._agents.put(PIPELINES + name, body, 0)
+        given = [name for name in sorted(known) if await self._give(name, known[name])]
         await self._agents.put(MARK, b"{}", 0)
-        if missing:
-            logger.warning("Consul had lost pipelines", extra={"given": sorted(missing)})
-        return bool(missing)
+        if given:
+            logger.warning("Consul had lost pipelines", extra={"given": given})
+
+    async def _give(self, name: str, pipeline: Pipeline) -> bool:
+        return await self._agents.put(PIPELINES + name, records.to_json(Record(pipeline)), 0)
 
     # ---- the reports
 

@@ -19,7 +19,7 @@ from hydro_services.manager.ledger import Deadline, absent, check_etag, lacking
 from hydro_services.manager.records import Record
 from hydro_services.manager.state import Stages, State, Trial
 
-SEEN_S = 1.0
+SEEN_S = 5.0
 """How long a change that is made may wait for the other managers to show it."""
 
 
