@@ -203,10 +203,7 @@ def test_policies_of_a_file_are_planned_applied_and_enforced(mesh: Mesh, tmp_pat
     assert (answers[3][1]["retry-after"], answers[3][2]["code"]) == ("1800", 8)
     use("apply", policy={"timeout": "0.001s"})
     status, _, body = ask(mesh, times=500)
-    assert (status, body["message"]) == (
-        504,
-        "pipeline endpointML did not answer within its time limit",
-    )
+    assert (status, body["code"]) == (504, 4), "by Envoy or, told of the time, by a runtime"
     canary = {"name": "canary", "chain": CHAIN, "weight": 10}
     use("apply", traffic={"variants": [canary]})
     seen = {ask(mesh)[1]["x-hydro-variant"] for _ in range(40)}
