@@ -164,7 +164,7 @@ def onnx_run(session: Any, x: Array) -> object:
 
 
 def onnx_session(model: Evaluator) -> Any:
-    """The scaler and the forest of pm_spark for onnxruntime, one thread; None if not installed."""
+    """The scaler and the forest of pm_spark for onnxruntime; None if not installed."""
     try:
         import onnxruntime
         from onnx import TensorProto, helper
@@ -203,23 +203,20 @@ def onnx_session(model: Evaluator) -> Any:
     )
     opsets = [helper.make_opsetid("", 15), helper.make_opsetid("ai.onnx.ml", 2)]
     made = helper.make_model(graph, opset_imports=opsets, ir_version=8)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(made.SerializeToString(), options)
+    return onnxruntime.InferenceSession(made.SerializeToString())
 
 
 def onnx_trees(model: Any) -> dict[str, Any]:
     """The attributes of a TreeEnsembleClassifier: nodes numbered across all trees."""
     forest, leaves = model.forest, model.forest.child == np.arange(len(model.forest.child))
-    count, conditions = len(forest.child), forest.conditions
+    count = len(forest.child)
     tree = np.zeros(count, dtype=np.int64)
-    level = forest.roots[:, 0]
+    level = forest.roots
     tree[level] = np.arange(len(level))
     while len(level := level[~leaves[level]]):
         for child in (forest.child[level], forest.child[level] + 1):
             tree[child] = tree[level]
         level = np.concatenate((forest.child[level], forest.child[level] + 1))
-    at = np.where(leaves, 0, forest.condition)
     left, right = np.where(leaves, 0, forest.child + 1), np.where(leaves, 0, forest.child)
     numbers, classes = np.arange(count), model.shares.shape[1]
     ends = np.flatnonzero(leaves)
@@ -228,8 +225,8 @@ def onnx_trees(model: Any) -> dict[str, Any]:
         "classlabels_strings": [str(one) for one in range(classes)],
         "nodes_treeids": tree[order].tolist(),
         "nodes_nodeids": numbers[order].tolist(),
-        "nodes_featureids": np.where(leaves, 0, conditions.feature[at])[order].tolist(),
-        "nodes_values": np.where(leaves, 0.0, conditions.threshold[at])[order].tolist(),
+        "nodes_featureids": forest.splits.used[forest.place][order].tolist(),
+        "nodes_values": np.where(leaves, 0.0, forest.most)[order].tolist(),
         "nodes_modes": np.where(leaves, "LEAF", "BRANCH_LEQ")[order].tolist(),
         "nodes_truenodeids": left[order].tolist(),
         "nodes_falsenodeids": right[order].tolist(),

@@ -13,6 +13,8 @@ from hydro_runtimes.columns import Array, Column, Dense
 from hydro_runtimes.spark.saved import Saved
 from hydro_runtimes.spark.schema import NUMBER, Schema, vector
 
+_BOTH = np.ones((2, 2))
+
 
 @dataclass(frozen=True, slots=True)
 class Classes:
@@ -84,11 +86,12 @@ def argmax(values: Array) -> Array:
 
 def normalized(raw: Array) -> Array:
     """Each row over its sum; a row of sum 0 stays."""
-    two_classes = raw.shape[1] == 2  # a plain sum costs less than a reduction
-    total = raw[:, :1] + raw[:, 1:] if two_classes else np.add.reduce(raw, axis=1, keepdims=True)
+    # For two classes a product costs less than a reduction, and its shape spares a broadcast.
+    two_classes = raw.shape[1] == 2
+    total = raw.dot(_BOTH) if two_classes else np.add.reduce(raw, axis=1, keepdims=True)
     shares = raw / total
-    if np.count_nonzero(total) < len(total):
-        shares[total[:, 0] == 0] = raw[total[:, 0] == 0]
+    if np.count_nonzero(total) < total.size:
+        shares = np.where(total == 0, raw, shares)
     return np.asarray(shares)
 
 

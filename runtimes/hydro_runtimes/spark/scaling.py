@@ -225,5 +225,6 @@ def _scaled(column: Vectors, shift: Array | None, scale: Array | None) -> Vector
         values = column.values * scale[column.indices]
         return Sparse(column.size, column.offsets, column.indices, values)
     values = column.dense().values if isinstance(column, Sparse) else column.values
-    values = values if shift is None else values - shift
-    return Dense(values if scale is None else values * scale)
+    # As rows: numpy takes longer to see that a vector is one for every row.
+    values = values if shift is None else values - shift[None]
+    return Dense(values if scale is None else values * scale[None])
