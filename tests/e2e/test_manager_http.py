@@ -48,8 +48,8 @@ class Web:
     def _ask(self, method: str, path: str, body: object) -> tuple[int, Any]:
         connection = http.client.HTTPConnection(HOST, self.port, timeout=30)
         with contextlib.closing(connection):
-            content = None if body is None else json.dumps(body)
-            headers = {"content-type": "application/json"} if content else {}
+            content = body if body is None or isinstance(body, str) else json.dumps(body)
+            headers = {} if content is None else {"content-type": "application/json"}
             connection.request(method, path, content, headers)
             response = connection.getresponse()
             return response.status, json.loads(response.read())
@@ -96,6 +96,32 @@ async def test_bad_chain_is_a_bad_request_with_both_sets(web: Web) -> None:
     assert status == 400
     assert "wants {features: float64[3], price: int64}" in error["message"]
     assert "there are {Title1: string, features: float64[3]}" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ('{"name": "p", "polcy": {}}', 'no field named "polcy"'),
+        ('{"name": "p", "policy": {"acess": {}}}', 'no field named "acess"'),
+        ('{"name": "p", "name": "q"}', "duplicate key name"),
+        ('{"name": 1}', "Failed to parse name field"),
+        ('{"name": "p"', "line 1 column 13"),
+        ("[]", "got '[]', no JSON object"),
+        ("", "no JSON object"),
+        ("[" * 100_000, "no JSON object"),
+        ('{"name":' * 100_000, "maximum recursion depth exceeded"),
+    ],
+)
+async def test_a_pipeline_that_is_none_is_a_bad_request_and_changes_nothing(
+    web: Web, body: str, message: str
+) -> None:
+    calls = ("POST", "/api/v1/pipelines"), ("PUT", "/api/v1/pipelines/p")
+    for method, path in (*calls, ("POST", "/api/v1/pipelines:plan")):
+        status, error = await web.ask(method, path, body)
+        assert (status, error["code"]) == (400, 3)
+        assert message in error["message"]
+        assert '"chain": ["SERVICE/MODEL", ...]' in error["message"]
+    assert await web.ask("GET", "/api/v1/pipelines") == (200, {"pipelines": []})
 
 
 async def test_plan_shows_envoys_resources(web: Web) -> None:

@@ -573,6 +573,8 @@ async def test_streams_reset_as_soon_as_open_do_not_pile_up() -> None:
             for id in range(start, start + 2_000, 2):
                 peer.send(request(id), frames.reset(id, frames.Code.CANCEL))
             await peer.writer.drain()
+        peer.send(frames.frame(frames.PING, 0, 0, bytes(8)))
+        await peer.until(frames.PING)  # all before it has been read: none is open any more
         held.go.set()
         id, refused = 30_001, frames.reset(30_001, frames.Code.REFUSED_STREAM)[9:]
         peer.send(request(id))

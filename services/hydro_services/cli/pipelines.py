@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
+from google.protobuf.json_format import MessageToDict
 
 from hydro.manager.v1 import manager_service_pb2 as manager_pb
 from hydro.manager.v1 import pipeline_pb2 as pb
-from hydro_services import client
+from hydro_services import client, pipelinejson
 from hydro_services.cli import render
 from hydro_services.cli.command import MANAGER, Command, UsageError, address, key_file
 from hydro_services.cli.output import Output
@@ -109,10 +109,9 @@ def pipeline(options: WantedOptions, read_stdin: Callable[[], str]) -> pb.Pipeli
         return pb.Pipeline(name=options.name or "", transport_type="http", chain=options.chain)
     text = read_stdin() if options.file == "-" else Path(options.file).read_text()
     try:
-        return ParseDict(json.loads(text), pb.Pipeline())
-    except (ParseError, ValueError, AttributeError) as error:
-        want = 'want {"name": "...", "transportType": "http", "chain": ["SERVICE/MODEL", ...]}'
-        raise InvalidArgument(f"{options.file}: {error}; {want}") from None
+        return pipelinejson.parse(text)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{options.file}: {error.message}") from None
 
 
 def show(pipeline: pb.Pipeline, output: Output) -> None:

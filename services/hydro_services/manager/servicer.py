@@ -17,7 +17,7 @@ from hydro.manager.v1 import registry_service_pb2_grpc as registry_grpc
 from hydro_envoy.errors import Nacked, NotApplied
 from hydro_envoy.hub import NodeStatus
 from hydro_envoy.snapshot import Change
-from hydro_services import errors
+from hydro_services import errors, pipelinejson
 from hydro_services.manager import convert, events, ledger, sidecars, state, targets
 from hydro_services.manager.deploy import Deployer
 from hydro_services.manager.peers import peer
@@ -40,12 +40,12 @@ class ManagerServicer(pb_grpc.ManagerServiceServicer):
     async def CreatePipeline(
         self, request: pb.CreatePipelineRequest, context: Any
     ) -> pipeline_pb2.Pipeline:
-        return await self._create(request.pipeline)
+        return await self._create(_wanted(request))
 
     async def UpdatePipeline(
         self, request: pb.UpdatePipelineRequest, context: Any
     ) -> pipeline_pb2.Pipeline:
-        wanted = request.pipeline
+        wanted = _wanted(request)
         if wanted.name not in ("", request.name):
             raise errors.InvalidArgument(
                 f"name is {wanted.name[:80]!r}, want {request.name[:80]!r} as in the URL, or none"
@@ -80,8 +80,8 @@ class ManagerServicer(pb_grpc.ManagerServiceServicer):
     async def PlanPipeline(
         self, request: pb.PlanPipelineRequest, context: Any
     ) -> pb.PlanPipelineResponse:
-        spec = convert.spec(request.pipeline)
-        changes = await self._deployer.plan(spec, request.pipeline.etag)
+        wanted = _wanted(request)
+        changes = await self._deployer.plan(convert.spec(wanted), wanted.etag)
         return await asyncio.to_thread(_planned, changes)
 
     async def WatchPipelines(
@@ -154,6 +154,13 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
             pass  # of something else: an endpoint that goes cannot be refused
         except NotApplied as error:
             raise errors.NotInTime(f"{'/'.join(id)} is taken out, but {error}") from error
+
+
+def _wanted(
+    request: pb.CreatePipelineRequest | pb.UpdatePipelineRequest | pb.PlanPipelineRequest,
+) -> pipeline_pb2.Pipeline:
+    has_json = request.HasField("body")
+    return pipelinejson.parse(request.body.data) if has_json else request.pipeline
 
 
 def _is_own(context: Any, wanted: str) -> None:

@@ -1,4 +1,5 @@
 from google.api import annotations_pb2 as _annotations_pb2
+from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import empty_pb2 as _empty_pb2
 from hydro.manager.v1 import pipeline_pb2 as _pipeline_pb2
 from google.protobuf.internal import containers as _containers
@@ -10,18 +11,22 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CreatePipelineRequest(_message.Message):
-    __slots__ = ("pipeline",)
+    __slots__ = ("pipeline", "body")
     PIPELINE_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
     pipeline: _pipeline_pb2.Pipeline
-    def __init__(self, pipeline: _Optional[_Union[_pipeline_pb2.Pipeline, _Mapping]] = ...) -> None: ...
+    body: _httpbody_pb2.HttpBody
+    def __init__(self, pipeline: _Optional[_Union[_pipeline_pb2.Pipeline, _Mapping]] = ..., body: _Optional[_Union[_httpbody_pb2.HttpBody, _Mapping]] = ...) -> None: ...
 
 class UpdatePipelineRequest(_message.Message):
-    __slots__ = ("name", "pipeline")
+    __slots__ = ("name", "pipeline", "body")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PIPELINE_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
     name: str
     pipeline: _pipeline_pb2.Pipeline
-    def __init__(self, name: _Optional[str] = ..., pipeline: _Optional[_Union[_pipeline_pb2.Pipeline, _Mapping]] = ...) -> None: ...
+    body: _httpbody_pb2.HttpBody
+    def __init__(self, name: _Optional[str] = ..., pipeline: _Optional[_Union[_pipeline_pb2.Pipeline, _Mapping]] = ..., body: _Optional[_Union[_httpbody_pb2.HttpBody, _Mapping]] = ...) -> None: ...
 
 class GetPipelineRequest(_message.Message):
     __slots__ = ("name",)
@@ -46,10 +51,12 @@ class DeletePipelineRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class PlanPipelineRequest(_message.Message):
-    __slots__ = ("pipeline",)
+    __slots__ = ("pipeline", "body")
     PIPELINE_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
     pipeline: _pipeline_pb2.Pipeline
-    def __init__(self, pipeline: _Optional[_Union[_pipeline_pb2.Pipeline, _Mapping]] = ...) -> None: ...
+    body: _httpbody_pb2.HttpBody
+    def __init__(self, pipeline: _Optional[_Union[_pipeline_pb2.Pipeline, _Mapping]] = ..., body: _Optional[_Union[_httpbody_pb2.HttpBody, _Mapping]] = ...) -> None: ...
 
 class PlanPipelineResponse(_message.Message):
     __slots__ = ("changes",)
