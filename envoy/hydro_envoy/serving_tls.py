@@ -1,4 +1,4 @@
-"""A listener for clients that speaks TLS with a certificate of its Envoy's own. Pure."""
+"""Listeners for clients that speak TLS with a certificate of their Envoy's own. Pure."""
 
 from __future__ import annotations
 
@@ -11,8 +11,15 @@ from hydro_envoy.views import SERVER
 
 
 def secured(listener: Resource, secret: str) -> Resource:
-    """The same with TLS, for HTTP/2 and HTTP/1.1; `secret` is the file with the certificate."""
+    """The same with TLS, for HTTP/2 and HTTP/1.1, where it listens on a port.
+
+    Args:
+        listener: any; those within Envoy come back as they are.
+        secret: the file with the certificate.
+    """
     built = listener_pb2.Listener.FromString(listener.body)
+    if not built.HasField("address"):
+        return listener
     for chain in built.filter_chains:
         chain.transport_socket.CopyFrom(_socket(secret))
     body = built.SerializeToString(deterministic=True)

@@ -92,10 +92,10 @@ def view(snapshot: Snapshot, node: Node) -> Snapshot:
 def _with_tls(snapshot: Snapshot, secret: str) -> Snapshot:
     from hydro_envoy.serving_tls import secured
 
-    listener = snapshot.get(Ref(ResourceType.LISTENER, GATEWAY))
+    listeners = snapshot.resources.get(ResourceType.LISTENER, {}).values()
     return (
         Snapshot()
-        .plus([secured(listener, secret)] if listener else [])
+        .plus(secured(each, secret) for each in listeners)
         .plus(each for table in snapshot.resources.values() for each in table.values())
     )
 

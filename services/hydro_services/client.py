@@ -47,14 +47,23 @@ async def connect(
     """
     async with rpc.channel(address, tls=tls) as channel:
         if not await _is_ready(channel):
-            way_out = f"start it with `hydro up`, or give --{part} or HYDRO_{part.upper()}"
-            if tls:
-                way_out = "look whether it speaks TLS with a certificate of its name, and --tls-ca"
-            raise errors.Unreachable(f"no {part} answers at {address}; {way_out}", address=address)
+            raise unreachable(part, address, tls)
         try:
             yield channel
         except grpc.aio.AioRpcError as error:
             raise errors.from_rpc(error) from None
+
+
+def unreachable(
+    part: str, address: str, tls: grpc.ChannelCredentials | None, why: str = ""
+) -> errors.Unreachable:
+    """The error for a part that does not answer; the rest as in `connect`."""
+    way_out = "look whether it speaks TLS with a certificate of its name, and --tls-ca"
+    if tls is None:
+        options = f"--{part} or HYDRO_{part.upper()}, and --tls-ca if it speaks TLS"
+        way_out = f"start it with `hydro up`, or give {options}"
+    what = f"no {part} answers at {address}{why and f': {why}'}"
+    return errors.Unreachable(f"{what}; {way_out}", address=address)
 
 
 async def _is_ready(channel: grpc.aio.Channel) -> bool:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from grpc import aio
 from meshes import HOST, gateway
-from whole_mesh import until
+from whole_mesh import ROOT, WholeMesh, until
 
 from hydro_envoy.bootstrap import Bootstrap
 from hydro_envoy.hub import Hub
@@ -126,6 +126,35 @@ async def test_hydro_predict_speaks_tls_with_whom_it_trusts(
             code, text = await told(ca)
             assert code == cli.UNREACHABLE
             assert "look whether it speaks TLS" in text
+
+
+def test_all_that_clients_call_speaks_tls(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    certificate, key = map(str, own(tmp_path))
+    rows = tmp_path / "rows.json"
+    rows.write_text("[]")
+    words = ["--runtime=serving-scikit", "--tls-cert", certificate, "--tls-key", key]
+    mesh = WholeMesh(tmp_path / "mesh", ROOT / "models", words)
+    mesh.start()
+    try:
+        at = {part: str(url).removeprefix("https://") for part, url in mesh.urls.items()}
+        for *command, part in (
+            ("models", "list", "repository"),
+            ("services", "list", "manager"),
+            ("pipelines", "apply", "iris", "serving-scikit/iris", "manager"),
+            ("pipelines", "list", "manager"),
+            ("top", "--once", "--interval=0.2", "manager"),
+            ("predict", "iris", str(rows), "gateway"),
+        ):
+            found = [*command, f"--{part}={at[part]}"]
+            assert cli.main([*found, "--tls-ca", certificate]) == 0, capsys.readouterr().err
+            assert cli.main(found) == cli.UNREACHABLE
+            assert "--tls-ca if it speaks TLS" in capsys.readouterr().err
+            with pytest.raises(httpx.TransportError):
+                httpx.get(f"http://{at[part]}/")
+    finally:
+        mesh.stop()
 
 
 async def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:

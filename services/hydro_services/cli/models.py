@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+import grpc
+
 from hydro.repository.v1 import repository_service_pb2 as pb
 from hydro_services import client
 from hydro_services.cli import render
 from hydro_services.cli.command import REPOSITORY, Command, address, key_file
 from hydro_services.cli.output import Output
+from hydro_services.cli.trust import tls_ca
 
 T = TypeVar("T")
 
@@ -25,6 +28,8 @@ class Options:
     repository: str
     json: bool
     admin_key: str = field(default="", repr=False, kw_only=True)
+    tls_ca: grpc.ChannelCredentials | None = field(default=None, kw_only=True)
+    """None: in clear text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ def call(options: Options, action: Callable[[client.Repository], Awaitable[T]]) 
     """Asks the repository."""
 
     async def ask() -> T:
-        async with client.connect("repository", options.repository) as channel:
+        async with client.connect("repository", options.repository, options.tls_ca) as channel:
             return await action(client.Repository(channel, options.admin_key))
 
     return asyncio.run(ask())
@@ -126,6 +131,7 @@ def add_line(file: Path, digest: str, name: str) -> bool:
 def _repository(parser: argparse.ArgumentParser) -> None:
     address(parser, "repository", REPOSITORY, "the repository")
     key_file(parser, "admin-key", "the mesh's admin key, where it has one")
+    tls_ca(parser)
 
 
 def _model(parser: argparse.ArgumentParser) -> None:

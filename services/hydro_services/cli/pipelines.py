@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import grpc
 from google.protobuf.json_format import MessageToDict
 
 from hydro.manager.v1 import manager_service_pb2 as manager_pb
@@ -20,6 +21,7 @@ from hydro_services import client, pipelinejson
 from hydro_services.cli import render
 from hydro_services.cli.command import MANAGER, Command, UsageError, address, key_file
 from hydro_services.cli.output import Output
+from hydro_services.cli.trust import tls_ca
 from hydro_services.errors import InvalidArgument
 
 T = TypeVar("T")
@@ -32,6 +34,8 @@ class Options:
     manager: str
     json: bool
     admin_key: str = field(default="", repr=False, kw_only=True)
+    tls_ca: grpc.ChannelCredentials | None = field(default=None, kw_only=True)
+    """None: in clear text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ def call(options: Options, action: Callable[[client.Manager], Awaitable[T]]) -> 
     """Asks the manager."""
 
     async def ask() -> T:
-        async with client.connect("manager", options.manager) as channel:
+        async with client.connect("manager", options.manager, options.tls_ca) as channel:
             return await action(client.Manager(channel, options.admin_key))
 
     return asyncio.run(ask())
@@ -174,6 +178,7 @@ def _state(pipeline: pb.Pipeline) -> str:
 def manager_argument(parser: argparse.ArgumentParser) -> None:
     address(parser, "manager", MANAGER, "the manager")
     key_file(parser, "admin-key", "the mesh's admin key, where it has one")
+    tls_ca(parser)
 
 
 def _one(parser: argparse.ArgumentParser) -> None:

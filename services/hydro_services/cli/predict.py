@@ -5,11 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import grpc
@@ -19,6 +16,7 @@ from hydro_services.cli import source
 from hydro_services.cli.command import GATEWAY, Command, address, key_file
 from hydro_services.cli.output import Output
 from hydro_services.cli.rowtable import RowTable
+from hydro_services.cli.trust import tls_ca
 
 JSON = "application/json"
 
@@ -190,14 +188,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     address(parser, "gateway", GATEWAY, "the gateway")
     key_file(parser, "api-key", "an API key or a token, for a pipeline that wants one")
-    parser.add_argument(
-        "--tls-ca",
-        metavar="FILE",
-        type=authorities,
-        default=os.environ.get("HYDRO_TLS_CA") or None,
-        help="speak TLS with the gateway, and trust these certificates, PEM; `system`: those that\n"
-        "this machine trusts (default: clear text; environment: HYDRO_TLS_CA)",
-    )
+    tls_ca(parser)
     parser.add_argument(
         "--table",
         nargs="?",
@@ -206,25 +197,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="COLUMN,...",
         help="write a table, of these columns or of all (default on a terminal)",
     )
-
-
-def authorities(text: str) -> grpc.ChannelCredentials:
-    """Whom to trust.
-
-    Raises:
-        argparse.ArgumentTypeError: the file cannot be read, or has no certificates.
-    """
-    if text == "system":
-        return grpc.ssl_channel_credentials()
-    try:
-        found = Path(text).read_bytes()
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=found.decode())
-    except (ssl.SSLError, ValueError):
-        want = "want PEM, as of the authority that signed the gateway's"
-        raise argparse.ArgumentTypeError(f"{text} has no certificates; {want}") from None
-    except OSError as error:
-        raise argparse.ArgumentTypeError(f"cannot read {text}: {error.strerror}") from None
-    return grpc.ssl_channel_credentials(found)
 
 
 def columns(text: str) -> tuple[str, ...]:

@@ -10,7 +10,9 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from hydro_services import errors
+import grpc
+
+from hydro_services import client
 from hydro_services.cli import screen
 from hydro_services.cli.command import Command
 from hydro_services.cli.output import Output
@@ -29,6 +31,8 @@ class Options:
     once: bool
     json: bool
     admin_key: str = field(default="", repr=False, kw_only=True)
+    tls_ca: grpc.ChannelCredentials | None = field(default=None, kw_only=True)
+    """None: in clear text."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +61,7 @@ def run(options: Options, output: Output) -> int:
 
 
 async def _run(options: Options, output: Output) -> int:
-    channel, found = watch(options.manager, options.admin_key)
+    channel, found = watch(options.manager, options.admin_key, options.tls_ca)
     async with channel:
         if options.once:
             return await _once(options, output, found)
@@ -71,9 +75,7 @@ async def _run(options: Options, output: Output) -> int:
 async def _once(options: Options, output: Output, found: Watch) -> int:
     first = await found.look()
     if first.view is None:
-        way_out = "start it with `hydro up`, or give --manager or HYDRO_MANAGER"
-        text = f"no manager answers at {options.manager}: {first.away}; {way_out}"
-        raise errors.Unreachable(text, address=options.manager)
+        raise client.unreachable("manager", options.manager, options.tls_ca, first.away)
     await asyncio.sleep(options.interval)
     _write(await found.look(), output)
     return 0

@@ -135,8 +135,9 @@ async def _until_cancelled(options: Options, output: Output) -> None:
 
 def render(options: Options, output: Output) -> None:
     """The ready message: addresses, and what to paste next."""
+    scheme = "https" if options.tls_cert else "http"
     urls = {
-        name: f"{_scheme(options, name)}://{options.host}:{number}"
+        name: f"{scheme}://{options.host}:{number}"
         for name, number in options.ports.items()
         if name != "xds"
     }
@@ -151,10 +152,13 @@ def render(options: Options, output: Output) -> None:
             }
         )
     body = '{"name":"NAME","transportType":"http","chain":["SERVICE/MODEL"]}'
-    key, header = "", ""
+    exports, curl, header = "", "curl", ""
     if options.admin_key:
-        key = "export HYDRO_ADMIN_KEY=...   what the manager and the repository want\n  "
+        exports += "export HYDRO_ADMIN_KEY=...   what the manager and the repository want\n  "
         header = '-H "authorization: Bearer $HYDRO_ADMIN_KEY" '
+    if options.tls_cert:
+        exports += "export HYDRO_TLS_CA=...      who signed the certificate, or system\n  "
+        curl = 'curl --cacert "$HYDRO_TLS_CA"'
     output.data(
         f"""
 Ready.
@@ -164,19 +168,15 @@ Ready.
   metrics     {options.targets}   for Prometheus's file_sd_configs
 
 Next:
-  {key}{_prefix(options)}hydro models list
+  {exports}{_prefix(options)}hydro models list
   {_prefix(options)}hydro pipelines apply NAME SERVICE/MODEL
   {_prefix(options)}hydro predict NAME rows.json
-  curl {header}-H 'content-type: application/json' -d '{body}' {urls["manager"]}/api/v1/pipelines
-  curl -H 'content-type: application/json' -d @rows.json {urls["gateway"]}/api/v1/serve/NAME
+  {curl} {header}-H 'content-type: application/json' -d '{body}' {urls["manager"]}/api/v1/pipelines
+  {curl} -H 'content-type: application/json' -d @rows.json {urls["gateway"]}/api/v1/serve/NAME
 
 Ctrl-C stops.
 """
     )
-
-
-def _scheme(options: Options, name: str) -> str:
-    return "https" if name == "gateway" and options.tls_cert else "http"
 
 
 def _prefix(options: Options) -> str:

@@ -54,9 +54,11 @@ class Watch:
         return Moment(view(before, self._last), away)
 
 
-def watch(manager: str, admin_key: str = "") -> tuple[grpc.aio.Channel, Watch]:
+def watch(
+    manager: str, admin_key: str = "", tls: grpc.ChannelCredentials | None = None
+) -> tuple[grpc.aio.Channel, Watch]:
     """A watch of the mesh whose manager is at host:port, and the channel to close after it."""
-    channel = rpc.channel(manager)
+    channel = rpc.channel(manager, tls=tls)
     return channel, Watch(channel, admin_key)
 
 

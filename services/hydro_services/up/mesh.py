@@ -67,14 +67,11 @@ async def serve(options: Options, tell: Callable[[str], None]) -> AsyncIterator[
             for number in range(count)
         ]
         instances = [each.partition("/")[2] for each in (plan.REPOSITORY, *processes)]
-        async with _parts(options, processes):
-            manager = f"{options.host}:{options.manager_port}"
+        async with _parts(options, processes) as manager:
             async for instance in ready.endpoints(manager, instances, options.admin_key):
                 tell(f"{time.monotonic() - start:4.1f} s  {instance} is ready")
-            # One that speaks TLS is the same Envoy's as the others.
-            silent = {"xds", "gateway"} if options.tls_cert else {"xds"}
-            edges = {name: port for name, port in options.ports.items() if name not in silent}
-            await ready.edges(options.host, edges)
+            edges = {name: port for name, port in options.ports.items() if name in ready.PATHS}
+            await ready.edges(options.host, edges, options.admin_key, bool(options.tls_cert))
             tell(f"{time.monotonic() - start:4.1f} s  the mesh serves")
             try:
                 yield options
@@ -105,15 +102,20 @@ async def _check_access(options: Options) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _parts(options: Options, processes: list[str]) -> AsyncIterator[None]:
-    """Envoy stops first, so that what is under way finishes; the manager, whom all ask, last."""
+async def _parts(options: Options, processes: list[str]) -> AsyncIterator[str]:
+    """Envoy stops first, so that what is under way finishes; the manager, whom all ask, last.
+
+    Yields:
+        host:port of the manager's process.
+    """
     beside = plan.besides(options, (plan.REPOSITORY, *processes), _free)
     repository = plan.repository(options, beside.get(plan.REPOSITORY))
     runtimes = [plan.runtime(options, each, beside.get(each)) for each in processes]
     os.environ.update({name: os.environ.get(name, "1") for name in THREADS})
     process.preload(plan.PRELOAD)
     manager = plan.manager(options, beside.get(plan.MANAGER))
-    watch = Watch(manager.config["listen"], options.admin_key, manager.name)
+    listen = manager.config["listen"]
+    watch = Watch(listen, options.admin_key, manager.name)
     groups = (
         [_envoy(options)],
         [_part(program, watch) for program in (repository, *runtimes)],
@@ -122,7 +124,7 @@ async def _parts(options: Options, processes: list[str]) -> AsyncIterator[None]:
         [_sidecar(options, each) for each in beside.values() if each.process == plan.MANAGER],
     )
     async with supervise(groups), watch.running():
-        yield
+        yield listen
 
 
 def _part(program: Program, watch: Watch) -> Part:

@@ -66,7 +66,7 @@ class Options:
     """An Envoy in front of every part, instead of one for all."""
     certificate_ttl_s: float = 3600.0
     tls_cert: Path | None = None
-    """With its key: the gateway speaks TLS with clients."""
+    """With its key: clients are spoken to by TLS, at all ports."""
     tls_key: Path | None = None
     registry: str = ""
     """`consul://…`; empty: the manager keeps the registry."""

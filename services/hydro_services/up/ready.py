@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
+import ssl
 import time
 from collections.abc import AsyncIterator, Collection, Mapping
+from http import HTTPStatus
 from typing import Any
 
 import grpc.aio
@@ -18,6 +21,11 @@ POLL_S = 0.02
 CALL_S = 1.0
 LIMIT_S = 60.0
 
+PATHS = {"gateway": "/", "manager": "/api/v1/status", "repository": "/models"}
+"""What each answers at once."""
+UNSERVED = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
+"""What Envoy says when nobody answers behind it."""
+
 
 async def endpoints(
     manager: str, wanted: Collection[str], admin_key: str = "", limit_s: float = LIMIT_S
@@ -25,7 +33,7 @@ async def endpoints(
     """The instances as they turn ready, until all that are wanted are.
 
     Args:
-        manager: host:port of the manager's edge.
+        manager: host:port of the manager's process.
         wanted: names of instances.
         admin_key: of the manager, where it has one.
         limit_s: seconds until it is given up.
@@ -52,23 +60,48 @@ async def _ready(calls: client.Manager) -> set[str]:
     return set()
 
 
-async def edges(host: str, wanted: Mapping[str, int], limit_s: float = LIMIT_S) -> None:
+async def edges(
+    host: str, wanted: Mapping[str, int], admin_key: str, tls: bool, limit_s: float = LIMIT_S
+) -> None:
     """Waits until something answers behind all ports, not only Envoy at them.
+
+    Args:
+        host: where they are.
+        wanted: the ports of `PATHS`.
+        admin_key: of the mesh, where it has one.
+        tls: they speak it. The certificate is for others: whose it is, is not looked at.
+        limit_s: seconds until it is given up.
 
     Raises:
         errors.NotInTime: one does not by then.
     """
     end = time.monotonic() + limit_s
     for name, port in wanted.items():
-        async with rpc.channel(f"{host}:{port}") as channel:
-            while not await answers(channel):
-                if time.monotonic() > end:
-                    raise _late({name}, limit_s)
-                await asyncio.sleep(POLL_S)
+        while not await asyncio.to_thread(_serves, host, port, PATHS[name], admin_key, tls):
+            if time.monotonic() > end:
+                raise _late({name}, limit_s)
+            await asyncio.sleep(POLL_S)
+
+
+def _serves(host: str, port: int, path: str, admin_key: str, tls: bool) -> bool:
+    with contextlib.closing(_connection(host, port, tls)) as connection:
+        try:
+            connection.request("GET", path, headers=dict(client.bearer(admin_key)))
+            return connection.getresponse().status not in UNSERVED
+        except (OSError, http.client.HTTPException):
+            return False
+
+
+def _connection(host: str, port: int, tls: bool) -> http.client.HTTPConnection:
+    if not tls:
+        return http.client.HTTPConnection(host, port, timeout=CALL_S)
+    anyone = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
+    return http.client.HTTPSConnection(host, port, timeout=CALL_S, context=anyone)
 
 
 async def answers(channel: grpc.aio.Channel) -> bool:
-    """Whether anything answers: the gateway knows no such method, and says so."""
+    """Whether anything answers."""
     health: Any = health_pb2_grpc.HealthStub(channel)
     try:
         await health.Check(health_pb2.HealthCheckRequest(), timeout=CALL_S)
