@@ -394,7 +394,7 @@ async def _check_edge_errors(mesh: ControlMesh, repository: FakeRepository, port
     missing = await mesh.post("/download/m/missing", b"", **get)  # type: ignore[arg-type]
     check_error(missing, 404, 5, "no such file")
     nowhere = await mesh.post("/nowhere", b"", **get)  # type: ignore[arg-type]
-    check_error(nowhere, 404, 5, "no such path: /nowhere")
+    check_error(nowhere, 404, 5, "no such path for GET: /nowhere")
     repository.paths.clear()
     for trick in ("..%2f..%2fetc/passwd", "%2e%2e/%2e%2e/%2e%2e/etc/passwd", "a%5c..%5cb"):
         answer = await mesh.post(f"/download/m/{trick}", b"", **get)  # type: ignore[arg-type]
