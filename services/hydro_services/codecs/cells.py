@@ -109,7 +109,10 @@ def _values(column: Column) -> list[Any]:
             return [_sparse(column.size, indices[a:b], cells[a:b]) for a, b in spans]
 
 
-def _sparse(size: int, indices: list[int], cells: list[Any]) -> dict[str, Any]:
+def _sparse(size: int, indices: list[int], cells: list[Any]) -> Any:
+    """A row that stores every element is a dense one, among others that are not."""
+    if 0 < size == len(indices) and indices == list(range(size)):
+        return cells
     return {"type": "sparse", "size": size, "indices": indices, "values": cells}
 
 

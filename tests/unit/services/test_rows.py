@@ -90,7 +90,7 @@ def test_sparse_and_dense_vectors_mix() -> None:
     vector = columns["v"]
     assert isinstance(vector, Sparse)
     assert vector.dense().values.tolist() == [[0, 5, 0], [1, 0, 2], [1, 2, 3]]
-    assert rows.encode(columns)[0] == {"v": sparse}
+    assert rows.encode(columns) == [{"v": sparse}, {"v": [1, 0, 2]}, {"v": [1, 2, 3]}]
 
 
 @pytest.mark.parametrize(
