@@ -67,8 +67,6 @@ TAIL = """
   them: trees where no element that is missing is asked for, Gaussian NaiveBayes and OneVsRest of it on
   longer ones, LDA, RobustScaler that neither centres nor scales, VectorSlicer on short sparse ones.
   An error says more than an answer from the wrong features.
-- Interaction: a sparse vector of categories is read with all its elements; Spark may pass over those
-  that are not stored.
 - VectorAssembler, handleInvalid=keep: Spark refuses vectors whose size it cannot know beforehand;
   here the size is taken from the rows that have one.
 - StopWordsRemover: the locales tr and az have their own lower case; all others share one (Lithuanian

@@ -98,7 +98,12 @@ def edge_replies() -> LocalReplyConfig:
     return LocalReplyConfig(
         mappers=[
             _grpc(_all(_is_grpc(), _flags("NR")), 404, "no such method: %PATH(NQ:PATH)%"),
-            _json(_flags("NR"), 404, NOT_FOUND, "no such path for %REQ(:METHOD)%: %PATH(NQ:ORIG_OR_PATH)%"),
+            _json(
+                _flags("NR"),
+                404,
+                NOT_FOUND,
+                "no such path for %REQ(:METHOD)%: %PATH(NQ:ORIG_OR_PATH)%",
+            ),
             _grpc(_all(_is_grpc(), too_large), 413, "the message is too large", RESOURCE_EXHAUSTED),
             _json(too_large, 413, RESOURCE_EXHAUSTED, "the body is too large"),
             _grpc(_all(_is_grpc(), odd_name), 404, odd_text, NOT_FOUND),

@@ -319,8 +319,8 @@ async def test_garbage_in_place_of_a_message_is_an_invalid_argument(clients: Cli
         pytest.param(
             {"name": "x", "transportType": "smoke", "chain": [MOODY]}, ("'smoke'",), id="transport"
         ),
-        pytest.param({"name": 1, "chain": [MOODY]}, ("JSON object",), id="type"),
-        pytest.param({"name": "x", "chain": {"a": 1}}, ("JSON object",), id="chain type"),
+        pytest.param({"name": 1, "chain": [MOODY]}, ("name", "want {"), id="type"),
+        pytest.param({"name": "x", "chain": {"a": 1}}, ("chain", "want {"), id="chain type"),
         pytest.param([], ("JSON object",), id="array"),
     ],
 )

@@ -312,7 +312,8 @@ def _categories(rng: random.Random) -> Sequence[Callable[[], Any]]:
     names = {"inputCols": [rng.choice("skn"), "cls"], "outputCols": ["i", "j"]}
     index = ft.StringIndexer(stringOrderType=order, **names, **invalid)
     hot = {"inputCols": ["i", "j"], "outputCols": ["o", "p"], "dropLast": rng.random() < 0.5}
-    joined = ft.VectorAssembler(inputCols=["y", "i"], outputCol="v")
+    joined = ft.VectorAssembler(inputCols=["y", "i", "label", "two", "k"], outputCol="v")
+    coded = ft.VectorIndexer(inputCol="f", outputCol="v", maxCategories=5, handleInvalid="keep")
     crossed = ft.Interaction(inputCols=["i", "y", "j", "v"], outputCol="q")
     formula = rng.choice(
         ["label ~ s + y", "cls ~ y + s:y", "label ~ s*cls", "label ~ y + flag - 1"]
@@ -323,6 +324,7 @@ def _categories(rng: random.Random) -> Sequence[Callable[[], Any]]:
         lambda: ml.Pipeline(stages=[index, ft.IndexToString(inputCol="i", outputCol="back")]),
         lambda: ml.Pipeline(stages=[index, ft.OneHotEncoder(**hot, **lenient)]),
         lambda: ml.Pipeline(stages=[index, joined, crossed]),
+        lambda: ml.Pipeline(stages=[index, coded, crossed]),
         lambda: ft.OneHotEncoder(inputCols=["k"], outputCols=["o"], handleInvalid="keep"),
         lambda: ft.RFormula(formula=formula, featuresCol="fx", labelCol="lx", **invalid),
         lambda: ft.TargetEncoder(

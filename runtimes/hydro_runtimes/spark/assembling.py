@@ -44,7 +44,7 @@ class VectorAssembler:
             slots = tuple(chain(*map(slots_of, names, known)))
             total = sum(size or 0 for size in sizes)
             made = vector(total, slots if len(slots) == total else None)
-        schema.add(output, made)
+        schema.add(output, replace(made, form=output))
         return cls(inputs, sizes, output, saved.text("handleInvalid", "error"))
 
     def transform(self, batch: Batch) -> Batch:

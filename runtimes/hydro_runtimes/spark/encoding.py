@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -166,9 +166,10 @@ class VectorIndexerModel:
             raise table.invalid("categoryMaps is no map of maps") from error
         if not all(0 <= element < size for element in maps):
             raise table.invalid(f"categoryMaps has elements outside 0 to {size - 1}")
-        schema.want(saved, where.column, vector(size))
+        given = schema.want(saved, where.column, vector(size))
         counts = (_count(maps.get(element), invalid == "keep") for element in range(size))
-        schema.add(output, vector(size, tuple(Slot(None, count) for count in counts)))
+        made = vector(size, tuple(Slot(None, count) for count in counts))
+        schema.add(output, replace(made, form=given.form))
         return cls(where, output, size, maps, invalid)
 
     def transform(self, batch: Batch) -> Batch:

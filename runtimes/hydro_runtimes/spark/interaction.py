@@ -14,14 +14,15 @@ from hydro_runtimes.evaluator import Failure
 from hydro_runtimes.spark.batch import Batch, Where
 from hydro_runtimes.spark.saved import Saved
 from hydro_runtimes.spark.schema import NUMERIC, Known, Schema, vector
-from hydro_runtimes.spark.vectors import present, stored
+from hydro_runtimes.spark.vectors import present, row_ids, stored
 
 
 @dataclass(frozen=True)
 class Interaction:
     """All products of one element of each column; the last column varies fastest.
 
-    A nominal column or element is first one vector with 1 at its value.
+    A nominal column or element is first one vector with 1 at its value. Of sparse vectors only the
+    elements that are stored count: not even a category 0 that is not.
 
     Source: org.apache.spark.ml.feature.Interaction, 4.3.0.
     """
@@ -29,6 +30,8 @@ class Interaction:
     inputs: tuple[Where, ...]
     values: tuple[tuple[int | None, ...] | None, ...]
     """Of each column, the number of values of each element; None for a number, or all numbers."""
+    forms: tuple[str, ...]
+    """Of each column, the assembled one that tells which elements Spark stores; "" for itself."""
     output: str
 
     @classmethod
@@ -41,15 +44,16 @@ class Interaction:
             width = _width(one, counts)
             size = None if size is None or width is None else size * width
         schema.add(output, vector(size))
-        return cls(inputs, values, output)
+        return cls(inputs, values, tuple(one.form for one in known), output)
 
     def transform(self, batch: Batch) -> Batch:
         for where, counts in zip(self.inputs, self.values, strict=True):
             batch = present(batch, where)
             batch = batch.without(_bad_values(batch, where, counts))
         product, there = np.ones((batch.rows, 1)), np.ones((batch.rows, 1), dtype=bool)
-        for where, counts in reversed(tuple(zip(self.inputs, self.values, strict=True))):
-            encoded, is_stored = _encoded(batch, where, counts)
+        columns = zip(self.inputs, self.values, self.forms, strict=True)
+        for where, counts, form in reversed(tuple(columns)):
+            encoded, is_stored = _encoded(batch, where, counts, form)
             made = encoded[:, :, None] * product[:, None, :]
             both = is_stored[:, :, None] & there[:, None, :]
             flat = (batch.rows, made.shape[1] * made.shape[2])
@@ -103,17 +107,39 @@ def _bad_values(
 
 
 def _encoded(
-    batch: Batch, where: Where, counts: tuple[int | None, ...] | None
+    batch: Batch, where: Where, counts: tuple[int | None, ...] | None, form: str
 ) -> tuple[Array, Array]:
     """The elements with nominal ones spread, and which of them Spark multiplies at all."""
-    values = _elements(batch, where)
+    values, is_stored = _elements(batch, where), _stored(batch, where, form)
     if counts is None:
-        is_number = not batch.columns[where.column].shape
-        return values, np.ones_like(values, dtype=bool) if is_number else values != 0
+        return values, is_stored
     parts, present_parts = [], []
     for element, count in enumerate(counts):
-        column = values[:, element : element + 1]
-        made = column if count is None else (column == np.arange(count)).astype(np.float64)
-        parts.append(made)
-        present_parts.append(made != 0)
+        at = slice(element, element + 1)
+        is_it = (
+            np.ones_like(values[:, at], dtype=bool)
+            if count is None
+            else (values[:, at] == np.arange(count))
+        )
+        there = is_it & is_stored[:, at]
+        parts.append(values[:, at] if count is None else there.astype(np.float64))
+        present_parts.append(there)
     return np.concatenate(parts, axis=1), np.concatenate(present_parts, axis=1)
+
+
+def _stored(batch: Batch, where: Where, form: str) -> Array:
+    """bool, (rows, elements): whether Spark's vector has the element stored; all of a number.
+
+    Source: org.apache.spark.ml.linalg.Vector.compressed, 4.3.0, which the assembler calls: sparse
+    where 12 bytes an element and 20 are no more than 8 for each; tried with 4.3 for all counts.
+    """
+    if form in batch.columns:
+        is_some = _elements(batch, Where(where.stage, form)) != 0
+        is_sparse = 12 * is_some.sum(axis=1, keepdims=True) + 20 <= 8 * is_some.shape[1]
+        return np.asarray(is_some | ~is_sparse)
+    column = batch.columns[where.column]
+    if not isinstance(column, Sparse):
+        return np.ones_like(_elements(batch, where), dtype=bool)
+    is_there = np.zeros((column.rows, column.size), dtype=bool)
+    is_there[row_ids(column.offsets), column.indices] = True
+    return is_there

@@ -63,6 +63,8 @@ class Known:
     """Where the type is not known."""
     parts: tuple[str, ...] = ()
     """The columns that a vector is assembled from, where some may be numbers or vectors."""
+    form: str = ""
+    """The assembled column that has elements stored where Spark stores this one's."""
 
     @property
     def size(self) -> int | None:
@@ -161,7 +163,7 @@ class Schema:
                 self.want(stage, part, NUMBER)
             slots += slots_of(part, self.columns[part])
         if known.parts:
-            self.columns[name] = vector(len(slots), tuple(slots))
+            self.columns[name] = replace(vector(len(slots), tuple(slots)), form=known.form)
         return self.columns[name]
 
     def hint(self, name: str, size: int) -> None:
