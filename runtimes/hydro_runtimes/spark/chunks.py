@@ -22,7 +22,9 @@ def of(function: Callable[[Vectors], T], column: Vectors, most: int) -> list[T]:
     """What a pure function makes of the chunks of a column, each of at most so many rows."""
     if column.rows <= most:
         return [function(column)]
-    count = -(-column.rows // (most * _PROCESSORS)) * _PROCESSORS
+    count = -(-column.rows // most)
+    workers = min(count, _PROCESSORS)
+    count = -(-count // workers) * workers  # so that none works while the others have done
     bounds = [column.rows * part // count for part in range(count + 1)]
     return list(_POOL.map(lambda part: function(_part(column, part)), pairwise(bounds)))
 

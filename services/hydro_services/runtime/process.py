@@ -16,6 +16,7 @@ import grpc.aio
 
 from hydro.manager.v1 import manager_service_pb2
 from hydro.runtime.v1 import runtime_service_pb2_grpc
+from hydro_envoy.mesh import MAX_MESSAGE_BYTES
 from hydro_runtimes.errors import UntrustedModel
 from hydro_runtimes.evaluator import Evaluator
 from hydro_runtimes.load import detect, load
@@ -66,7 +67,7 @@ class Config:
     """The file with digests of models that may run their own code; none: none may."""
     formats: tuple[str, ...] = ()
     """Of models; empty: those of the service of that name."""
-    max_message_bytes: int = 32 << 20
+    max_message_bytes: int = MAX_MESSAGE_BYTES
     """Of a message or a body."""
     metrics: str = "127.0.0.1:0"
     """host:port for Prometheus; port 0 takes a free one."""
