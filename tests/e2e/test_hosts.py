@@ -1,7 +1,8 @@
 """A mesh on three machines, with their own addresses, a cluster of Consul, and cables to pull.
 
-One has the manager, the gateway and the repository, the others a runtime each; each has a server of
-Consul, and a sidecar before every part. What the client counts, it counts without retries.
+One has a manager, the gateway and the repository, the others a runtime each, and one of these
+another manager; each has a server of Consul, and a sidecar before every part. What the client
+counts, it counts without retries.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -23,11 +25,12 @@ import pytest
 from chains import OWN, copy_models
 from consul_agent import Agent
 from hosts import Capture, Host, Network, need_namespaces
-from whole_mesh import environment, until, wait_until
+from whole_mesh import environment, until, until_true, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 SERVICE = "serving-customscikit"
+CHAIN = [f"{SERVICE}/moody", f"{SERVICE}/length"]
 PORTS = {"http": 8500, "server": 8300, "serf_lan": 8301}
 XDS, INGRESS, EGRESS, ADMIN = 8082, 8084, 8074, 9901
 KEY = "an-admin-key-for-tests-that-is-long-enough"
@@ -59,30 +62,39 @@ class Mesh:
         code = copy_models(self.models, OWN)
         for folder in code:
             self._hydro("models", "trust", str(folder), "--file", str(self.folder / "trusted.txt"))
-        self._manager()
+        self._manager(self.main, "one")
+        self._manager(self.network.hosts[2], "two")
         self._beside(self.main, "repository", "repository", "--models", str(self.models))
         for host in self.network.hosts[1:]:
             words = ("--trusted", str(self.folder / "trusted.txt"), SERVICE)
             self._beside(host, "runtime", SERVICE, *words)
         join = self._invite("gateway")
-        address = f"{self.main.address}:{XDS}"
-        told = ("--xds", address, "--join", str(join), "--admin", f"127.0.0.1:{ADMIN}")
+        told = ("--xds", self.xds, "--join", str(join), "--admin", f"127.0.0.1:{ADMIN}")
         self.main.start("gateway", "gateway", *told, more={})
 
-    def _manager(self) -> None:
-        at, main = self.main.address, self.main
-        own = ("--xds", "127.0.0.1:8072", "--sidecar", f"{at}:{XDS}", "--egress", "127.0.0.1:8073")
-        words = ("--data", "data", "--instance", "one", "--registry", self.agents[0].registry)
-        main.start("manager", "manager", *own, *words, more={"HYDRO_ADMIN_KEY": KEY})
-        beside = ("--xds", "127.0.0.1:8072", "--egress", "127.0.0.1:8073")
-        main.start("manager-sidecar", "sidecar", "manager/one", *beside, more={})
-        wait_until((main.folder / "manager/data/ca/ca.pem").exists, 60, "the manager is up")
+    @property
+    def ca(self) -> Path:
+        """What the managers share: the first makes it."""
+        return self.folder / "ca"
+
+    @property
+    def xds(self) -> str:
+        """The managers' addresses."""
+        return ",".join(f"{self.network.hosts[number].address}:{XDS}" for number in (0, 2))
+
+    def _manager(self, host: Host, name: str) -> None:
+        at, beside = host.address, ("--xds", "127.0.0.1:8072", "--egress", "127.0.0.1:8073")
+        registry = self.agents[self.network.hosts.index(host)].registry
+        own = ("--sidecar", f"{at}:{XDS}", "--ca", str(self.ca), "--data", "data")
+        words = (*own, "--instance", name, "--registry", registry)
+        host.start("manager", "manager", *beside, *words, more={"HYDRO_ADMIN_KEY": KEY})
+        host.start("manager-sidecar", "sidecar", f"manager/{name}", *beside, more={})
+        wait_until((self.ca / "ca.pem").exists, 60, "the manager is up")
 
     def _beside(self, host: Host, part: str, service: str, *words: str) -> None:
         """A process and its sidecar."""
         join, egress = self._invite(service), ("--egress", f"127.0.0.1:{EGRESS}")
-        manager = f"{self.main.address}:{XDS}"
-        sidecar = ("sidecar", f"{service}/{host.name}", *egress, "--xds", manager)
+        sidecar = ("sidecar", f"{service}/{host.name}", *egress, "--xds", self.xds)
         host.start(f"{part}-sidecar", *sidecar, "--join", str(join), more={})
         registry = self.agents[self.network.hosts.index(host)].registry
         own = ("--sidecar", f"{host.address}:{INGRESS}", "--xds", f"127.0.0.1:{EGRESS}")
@@ -91,8 +103,7 @@ class Mesh:
 
     def _invite(self, service: str) -> Path:
         out = self.folder / f"{service}.json"
-        ca = self.main.folder / "manager/data/ca"
-        self._hydro("invite", service, "--ca", str(ca), "--out", str(out))
+        self._hydro("invite", service, "--ca", str(self.ca), "--out", str(out))
         return out
 
     def _hydro(self, *words: str) -> None:
@@ -117,20 +128,17 @@ class Mesh:
 
     def create(self) -> None:
         """The pipeline, as soon as all parts are there."""
-        chain = [f"{SERVICE}/moody", f"{SERVICE}/length"]
-        body = {"name": "two", "transportType": "http", "chain": chain}
+        wait_until(lambda: all(map(self.is_passing, self.network.hosts[1:])), 90, "runtimes")
+        wait_until(lambda: self.is_created("two"), 90, "the pipeline is created")
+
+    def is_created(self, name: str) -> bool:
+        """Creates a pipeline, or not."""
+        body = {"name": name, "transportType": "http", "chain": CHAIN}
         headers = {"authorization": f"Bearer {KEY}"}
         url = "http://127.0.0.1:8080/api/v1/pipelines"
-        wait_until(lambda: all(map(self.is_passing, self.network.hosts[1:])), 90, "runtimes")
-
-        def is_created() -> bool:
-            with contextlib.suppress(httpx.TransportError):
-                answer = httpx.post(url, json=body, headers=headers, timeout=30)
-                self.told = answer.text
-                return answer.status_code == 200
-            return False
-
-        wait_until(is_created, 90, "the pipeline is created")
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.post(url, json=body, headers=headers, timeout=30).status_code == 200
+        return False
 
 
 @pytest.fixture(scope="module")
@@ -226,3 +234,15 @@ async def test_nobody_on_the_wire_reads_rows(mesh: Mesh) -> None:
     assert MARK.encode() not in wire.content
     assert b"PRI * HTTP/2.0" not in wire.content
     assert json.dumps(MARK).encode() not in wire.content
+
+
+async def test_a_manager_of_another_host_takes_over(mesh: Mesh) -> None:
+    found = await asyncio.to_thread(mesh.agents[0].get, "/v1/health/service/manager?passing=1")
+    assert len(found) == 2
+    async with Load() as load:
+        await load.more(20)
+        mesh.main.kill("manager", "manager-sidecar")
+        await load.more(20)
+        await until_true(partial(asyncio.to_thread, mesh.is_created, "three"), 30, "it is created")
+        await load.more(20)
+    assert load.answers == {"right": load.sent}
