@@ -54,8 +54,9 @@ position.
 TAIL = """
 ## Known differences
 
-- LocalLDAModel, DistributedLDAModel: Spark starts the inference of a document from random numbers,
-  here it starts from ones. Shares of topics differ by up to 2e-3.
+- DistributedLDAModel: Spark starts the inference of documents from random numbers, others each time
+  that it loads the model; here it starts from ones. Shares of topics differ by up to 2e-3, and more
+  where a document has more than one solution. LocalLDAModel starts from Spark's own numbers.
 - FPGrowthModel: Spark does not define the order of the predicted items; here it is that of the rules.
 - SQLTransformer: `SELECT ... FROM __THIS__ WHERE ...` with arithmetic, comparison, CASE, CAST, IN,
   BETWEEN, LIKE, RLIKE and the functions of `sqlfunctions.py` and `sqltexts.py`, in ANSI mode (the default of Spark 4).

