@@ -145,7 +145,10 @@ def endpoints(machine: DebianMachine) -> list[str]:
 def answers(machine: DebianMachine) -> list[str]:
     """What the pipeline, created over HTTP, tells of the rows of the example."""
     manager, gateway = "http://127.0.0.1:8080/api/v1", "http://127.0.0.1:8083/api/v1"
-    machine.curl("--fail", *JSON, "--data", json.dumps(PIPELINE), f"{manager}/pipelines")
+    # The repository tells of models when their files have settled, which may be later.
+    wanted = (*JSON, "--data", json.dumps(PIPELINE), f"{manager}/pipelines")
+    told = ("--output", "/dev/null", "--write-out", "%{http_code}")
+    wait_until(lambda: machine.curl(*told, *wanted) == "200", 60, "the pipeline is created")
     rows = machine.curl(
         "--fail", *JSON, "--data", "@examples/rows.json", f"{gateway}/serve/endpointML"
     )
