@@ -24,7 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from hydro_envoy.views import JOIN_NAME, MANAGER, TRUST_DOMAIN
 from hydro_services import errors
-from hydro_services.private import write_private
+from hydro_services.private import warn_if_readable, write_private
 
 BACKDATED = timedelta(minutes=5)
 """So that clocks may differ."""
@@ -92,6 +92,7 @@ class Authority:
         try:
             if not (folder / "ca.pem").exists():
                 _make(folder)
+            warn_if_readable(folder / "ca.key")
             key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
             certificate = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
         except (OSError, ValueError) as error:

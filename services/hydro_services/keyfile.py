@@ -14,7 +14,7 @@ from typing import TypeAlias
 from hydro_services import keys
 from hydro_services.errors import InvalidArgument, NotFound
 from hydro_services.keys import Key
-from hydro_services.private import write_private
+from hydro_services.private import warn_if_readable, write_private
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +82,7 @@ async def changes(path: Path) -> AsyncGenerator[tuple[Key, ...]]:
         As `read`, before the first.
     """
     mark, present = _mark(path), read(path)
+    warn_if_readable(path)
     yield present
     while True:
         await asyncio.sleep(POLL_S)

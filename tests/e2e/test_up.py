@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -68,12 +69,12 @@ class Mesh:
 def processes() -> dict[int, tuple[int, str]]:
     """Parent and name of every process that has not ended."""
     found = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+    for file in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            head, _, tail = stat.read_text().rpartition(")")
+            head, _, tail = file.read_text().rpartition(")")
             fields = tail.split()
             if fields[0] != "Z":
-                found[int(stat.parent.name)] = (int(fields[1]), head.partition("(")[2])
+                found[int(file.parent.name)] = (int(fields[1]), head.partition("(")[2])
     return found
 
 
@@ -95,6 +96,7 @@ def running(data: Path) -> Iterator[Mesh]:
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        umask=0,
     )
     assert process.stdout
     try:
@@ -173,7 +175,11 @@ def test_pipelines_survive_a_restart(tmp_path: Path) -> None:
         mesh.hydro("pipelines", "apply", "endpointML", *CHAIN)
         mesh.process.send_signal(signal.SIGTERM)
         assert mesh.process.wait(30) == 0
+        assert open_to_others(mesh.data) == []
+    for each in (mesh.data, *mesh.data.rglob("*")):
+        each.chmod(0o777 if each.is_dir() else 0o666)  # as of an older version
     with running(tmp_path / "data") as mesh:
+        assert open_to_others(mesh.data) == []
         until(
             lambda: (
                 json.loads(mesh.hydro("pipelines", "list", "--json"))[0]["state"]
@@ -181,6 +187,17 @@ def test_pipelines_survive_a_restart(tmp_path: Path) -> None:
             )
         )
         assert [answer["prediction"] for answer in mesh.predict()] == [0, 1]
+
+
+def open_to_others(folder: Path) -> list[str]:
+    """What any other user can read or enter; a file may go while we look."""
+    found = []
+    for each in (folder, *folder.rglob("*")):
+        with contextlib.suppress(FileNotFoundError):
+            mode = each.lstat().st_mode
+            if mode & 0o077 and not stat.S_ISLNK(mode):
+                found.append(f"{each} {stat.filemode(mode)}")
+    return found
 
 
 # ---- policies

@@ -79,9 +79,12 @@ class _ReadKey(argparse.Action):
         values: str | Sequence[Any] | None,
         option_string: str | None = None,
     ) -> None:
+        from hydro_services.private import warn_if_readable  # errors know gRPC
+
         path = Path(str(values))
         try:
             text = path.read_text()
+            warn_if_readable(path)
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise argparse.ArgumentError(self, f"cannot read {path}: {reason.lower()}") from None

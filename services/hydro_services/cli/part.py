@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hydro_services import logs
+from hydro_services import logs, private
 from hydro_services.cli.command import Command
 from hydro_services.cli.output import Output
 
@@ -58,6 +58,7 @@ def log_level(parser: argparse.ArgumentParser, default: str) -> None:
 
 def run(options: Options, output: Output) -> int:
     """Serves until Ctrl-C or SIGTERM."""
+    private.hide_new_files()
     logs.set_up(options.log_level, options.part)
     module = importlib.import_module(options.module)
     config = module.Config(**options.config)

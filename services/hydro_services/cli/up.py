@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from hydro_services import logs
+from hydro_services import logs, private
 from hydro_services.cli.command import (
     GATEWAY,
     MANAGER,
@@ -110,6 +110,7 @@ def options(**arguments: Any) -> Options:
 
 def run(options: Options, output: Output) -> int:
     """Serves until Ctrl-C."""
+    private.hide_new_files()
     logs.set_up(options.log_level, "up")
     os.environ.pop("HYDRO_ADMIN_KEY", None)  # else the code of models could read it
     return asyncio.run(_serve(options, output))

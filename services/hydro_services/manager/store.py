@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 from google.protobuf.message import DecodeError
 
 from hydro.manager.v1 import manager_service_pb2, pipeline_pb2
+from hydro_services import private
 from hydro_services.errors import FailedPrecondition, HydroError, Unavailable
 from hydro_services.manager import convert
 from hydro_services.manager.state import Endpoint, Pipeline, State
@@ -34,6 +35,8 @@ CREATE TABLE endpoints (
   PRIMARY KEY (service, instance)
 ) STRICT, WITHOUT ROWID;
 """
+CONTENTS = ("manager.sqlite*", "ca", "envoy", "targets.*")
+"""Of the manager's data folder."""
 _WAY_OUT: dict[type[HydroError], str] = {
     FailedPrecondition: "end the other manager, or move the file away to start with nothing",
     Unavailable: "see that the disk has space and may be written, and try again",
@@ -80,7 +83,7 @@ class Store:
         self._path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         with self._errors(FailedPrecondition):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            private.folder(path.parent, CONTENTS)
             self._database = sqlite3.connect(
                 path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
             )

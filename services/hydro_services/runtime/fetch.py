@@ -16,7 +16,7 @@ from hydro.repository.v1 import repository_service_pb2 as pb
 from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
 from hydro_runtimes import files
 from hydro_runtimes.errors import ModelError
-from hydro_services import errors, rpc
+from hydro_services import errors, private, rpc
 from hydro_services.runtime.host import ModelId
 
 logger = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class Cache:
         request = pb.GetModelRequest(model=id.model, version=id.version)
         found = (await stub.GetModel(request, timeout=CALL_S)).model
         check(found, id)
-        self.root.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(private.folder, self.root)
         partial = Path(tempfile.mkdtemp(prefix="partial-", dir=self.root))
         try:
             for file in found.files:

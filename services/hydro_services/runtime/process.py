@@ -20,7 +20,7 @@ from hydro_envoy.mesh import MAX_MESSAGE_BYTES
 from hydro_runtimes.errors import UntrustedModel
 from hydro_runtimes.evaluator import Evaluator
 from hydro_runtimes.load import detect, load
-from hydro_services import errors, http2, metrics, registration, rpc, tracing
+from hydro_services import errors, http2, metrics, private, registration, rpc, tracing
 from hydro_services.runtime import data
 from hydro_services.runtime.control import RuntimeServicer
 from hydro_services.runtime.fetch import Cache
@@ -93,6 +93,7 @@ async def run(config: Config, ready: Callable[[str], None] = lambda _: None) -> 
     if not formats:
         want = f"want one of {', '.join(FORMATS)}, or --formats"
         raise errors.InvalidArgument(f"service {config.service} has no formats, {want}")
+    private.folder(config.cache)
     cache = Cache(config.cache, config.manager if config.sidecar else "")
     host = Host(cache.fetch, _loader(config, formats))
     health = data.Health()

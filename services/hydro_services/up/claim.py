@@ -10,20 +10,24 @@ import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from hydro_services import private
 from hydro_services.errors import Unavailable
 
 BELOW_EPHEMERAL = range(10_000, 20_000)
 """Ports that no system gives to connections or to who asks for any port."""
+CONTENTS = ("lock", "cache", "gateway", "manager", "sidecar-*")
+"""What `hydro up` makes in its data folder."""
 
 
 @contextlib.contextmanager
 def folder(path: Path) -> Iterator[None]:
-    """Makes the folder, with all state, ours until the context ends.
+    """Makes the folder, with all state, ours until the context ends; no other user reads it.
 
     Raises:
         Unavailable: another process has it.
+        FailedPrecondition: it is another user's; see `private.folder`.
     """
-    path.mkdir(parents=True, exist_ok=True)
+    private.folder(path, CONTENTS)
     with (path / "lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

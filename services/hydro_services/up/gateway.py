@@ -12,9 +12,13 @@ from hydro_envoy.bootstrap import Bootstrap
 from hydro_envoy.errors import EnvoyError, EnvoyFailed
 from hydro_envoy.process import Envoy, find_envoy
 from hydro_envoy.views import GATEWAY, Node
+from hydro_services import private
 from hydro_services.consul.address import needs_consul
 from hydro_services.errors import FailedPrecondition, InvalidArgument
 from hydro_services.up.addresses import claimed, endpoints
+
+CONTENTS = ("admin.address", "bootstrap.json", "identity.pem", "managers.*", "tls")
+"""Of the folder of an Envoy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +60,9 @@ async def run(config: Config) -> None:
     """Runs Envoy until cancelled; calls under way may then finish.
 
     Raises:
-        FailedPrecondition: Envoy is not there, is too old, or ended.
+        FailedPrecondition: Envoy is not there, is too old, or ended; the folder is another user's.
     """
+    private.folder(config.data, CONTENTS)
     ads, *more = endpoints(config.xds)
     admin, metrics = (claimed(name, getattr(config, name)) for name in ("admin", "metrics"))
     wanted = Bootstrap(config.id, GATEWAY, ads, admin, metrics, more=tuple(more))

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from hydro_envoy.bootstrap import Bootstrap
 from hydro_envoy.views import SIDECAR
+from hydro_services import private
 from hydro_services.up.addresses import claimed, endpoint, endpoints
-from hydro_services.up.gateway import join
+from hydro_services.up.gateway import CONTENTS, join
 
 THREADS = 1
 """Of its Envoy: it serves one process."""
@@ -41,8 +42,9 @@ async def run(config: Config) -> None:
     """Runs Envoy until cancelled; calls under way may then finish.
 
     Raises:
-        FailedPrecondition: Envoy is not there, is too old, or ended.
+        FailedPrecondition: Envoy is not there, is too old, or ended; the folder is another user's.
     """
+    private.folder(config.data, CONTENTS)
     ads, *more = endpoints(config.xds)
     wanted = Bootstrap(
         config.process,
