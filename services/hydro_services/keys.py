@@ -101,7 +101,14 @@ def load(text: str, where: str) -> tuple[Key, ...]:
     try:
         found = tuple(from_record(each) for each in json.loads(text)["keys"])
         _check_all(found)
-    except (ValueError, TypeError, KeyError, AttributeError, InvalidArgument) as error:
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        RecursionError,
+        InvalidArgument,
+    ) as error:
         why = f"no {error}" if isinstance(error, KeyError) else str(error)
         way_out = "want what `hydro keys create` writes"
         raise InvalidArgument(f"{where} is not a file of API keys: {why}; {way_out}") from None

@@ -91,8 +91,8 @@ async def _connected(place: str) -> AsyncGenerator[Agents]:
 
 
 async def _present(agents: Agents) -> tuple[Key, ...]:
-    _, found = await agents.ask(lambda client: client.kv.get(PREFIX, recurse=True))
-    return _keys({each["Key"].removeprefix(PREFIX): each["Value"] or b"" for each in found or ()})
+    found = await agents.read(PREFIX)
+    return _keys({id: value.body for id, value in found.value.items()})
 
 
 def _keys(bodies: Mapping[str, bytes]) -> tuple[Key, ...]:

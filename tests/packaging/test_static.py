@@ -159,3 +159,45 @@ def _containers(manifests: Path) -> Iterator[dict[str, Any]]:
 def test_the_demo_trusts_the_model_of_the_demo() -> None:
     demo = (DEPLOY / "kubernetes/overlays/demo/kustomization.yaml").read_text()
     assert (ROOT / "models/trusted.txt").read_text().strip() in demo
+
+
+KUBECTL = """#!/bin/sh
+# Runs in place of the cluster what is to run there, and notes the secrets.
+case "$*" in
+  *exec*) while [ "$1" != -- ]; do shift; done; shift; exec "$@" ;;
+  *create*) cat >"$SECRETS/$(echo "$*" | sed 's/.*generic \\([^ ]*\\) .*/\\1/')" ;;
+esac
+"""
+
+
+@pytest.fixture
+def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A `kubectl` for `invite`; the folder gets what it makes secrets of."""
+    programs, secrets = tmp_path / "bin", tmp_path / "secrets"
+    programs.mkdir()
+    secrets.mkdir()
+    (programs / "kubectl").write_text(KUBECTL)
+    monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
+    monkeypatch.setenv("SECRETS", str(secrets))
+    return secrets
+
+
+def invited(kubectl: Path, hydro: str) -> tuple[int, dict[str, str]]:
+    """The exit code of `invite gateway` and the secrets, where `hydro` does this."""
+    programs = kubectl.parent / "bin"
+    (programs / "hydro").write_text(f"#!/bin/sh\n{hydro}\n")
+    for program in programs.iterdir():
+        program.chmod(0o755)
+    done = subprocess.run([DEPLOY / "kubernetes/invite", "gateway"], capture_output=True, text=True)
+    return done.returncode, {each.name: each.read_text() for each in kubectl.iterdir()}
+
+
+def test_an_invitation_becomes_a_secret(kubectl: Path) -> None:
+    writes = 'while [ "$1" != --out ]; do shift; done; echo \'{"invitation": "x"}\' >"$2"'
+    assert invited(kubectl, writes) == (0, {"join-gateway": '{"invitation": "x"}\n'})
+
+
+@pytest.mark.parametrize("hydro", ["exit 1", "exit 0", "kill -9 $$"])
+def test_no_secret_is_made_of_an_invitation_that_failed(kubectl: Path, hydro: str) -> None:
+    code, secrets = invited(kubectl, hydro)
+    assert (code != 0, secrets) == (True, {})

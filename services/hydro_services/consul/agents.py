@@ -70,10 +70,12 @@ class Agents:
     async def ask(self, call: Callable[[Any], Awaitable[T]], timeout_s: float = CALL_S) -> T:
         """Makes a call of py-consul's client.
 
-        A change may have been made though no agent has answered.
+        A change may have been made though no agent has answered. What the call itself cannot make
+        sense of is no answer: so a call reads what it gets, and whatever Consul, or something in
+        its place, says ends no task.
 
         Raises:
-            errors.Unavailable: no agent answers, or their cluster has no leader.
+            errors.Unavailable: no agent answers with sense, or their cluster has no leader.
             errors.FailedPrecondition: Consul refuses the call; the message is Consul's own.
         """
         reasons: list[str] = []
@@ -87,9 +89,12 @@ class Agents:
             except (BadRequest, ClientError) as error:
                 raise self._refused(str(error)) from error
             except (aiohttp.ClientError, TimeoutError, ConsulException) as error:
+                self._pass_over(client)
                 reasons.append(f"{address} ({_reason(error)})")
-                if self._clients[0][1] is client:  # else somebody else has seen it
-                    self._clients.append(self._clients.pop(0))
+            except Exception as error:
+                self._pass_over(client)
+                what = f"what it answers is not understood: {type(error).__name__}: {error}"
+                reasons.append(f"{address} ({what[:200]})")
             else:
                 self._note(_ANSWERS)
                 return answer
@@ -97,6 +102,11 @@ class Agents:
         message = f"Consul does not answer at {', '.join(reasons)}; {way_out}"
         self._note(_AWAY, message)
         raise errors.Unavailable(message)
+
+    def _pass_over(self, client: Any) -> None:
+        """The next call asks another first."""
+        if self._clients[0][1] is client:  # else somebody else has seen it
+            self._clients.append(self._clients.pop(0))
 
     def _refused(self, reason: str) -> errors.FailedPrecondition:
         self._note(_REFUSES, reason)
@@ -109,22 +119,28 @@ class Agents:
         self._how = how
 
     async def follow(
-        self, query: Callable[..., Awaitable[Any]]
-    ) -> AsyncIterator[Answer[Any] | None]:
+        self, query: Callable[..., Awaitable[Any]], read: Callable[[Any], T]
+    ) -> AsyncIterator[Answer[T] | None]:
         """What a blocking query brings, each time that it changes; without end.
 
         Args:
             query: a call that takes the client, `index` and `wait`, and answers with py-consul's
                 pair of index and value.
+            read: makes something of the value; what it raises counts as no answer.
 
         Yields:
             None once when Consul does not answer any more, or refuses; it is asked again and again.
         """
+
+        async def asked(client: Any) -> tuple[int, T]:
+            # One that has lost its memory would wait for its old index to come again.
+            since = None if away else index
+            found, value = await query(client, index=since, wait=f"{WAIT_S}s")
+            return int(found), read(value)
+
         index, delay, away, told = 0, FIRST_DELAY_S, True, False
         while True:
             try:
-                # One that has lost its memory would wait for its old index to come again.
-                asked = partial(query, index=None if away else index, wait=f"{WAIT_S}s")
                 found, value = await self.ask(asked, WAIT_S * 17 / 16 + CALL_S)
             except errors.HydroError:
                 if not told:
@@ -133,24 +149,20 @@ class Agents:
                 await asyncio.sleep(delay * random.uniform(0.5, 1.5))
                 delay = min(delay * 2, MAX_DELAY_S)
                 continue
-            before, index = index, int(found)
+            before, index = index, found
             is_fresh = away or index < before
             delay, away, told = FIRST_DELAY_S, False, False
             if is_fresh or index != before:
                 yield Answer(value, index, is_fresh)
 
-    async def values(self, prefix: str) -> AsyncIterator[Answer[dict[str, Value]] | None]:
+    def values(self, prefix: str) -> AsyncIterator[Answer[dict[str, Value]] | None]:
         """All values under a prefix, by what follows it in their keys; see `follow`."""
 
         def query(client: Any, **options: Any) -> Awaitable[Any]:
             found: Awaitable[Any] = client.kv.get(prefix, recurse=True, **options)
             return found
 
-        async for answer in self.follow(query):
-            if answer is None:
-                yield None
-                continue
-            yield Answer(_values(prefix, answer.value), answer.index, answer.is_fresh)
+        return self.follow(query, partial(_values, prefix))
 
     async def read(self, prefix: str) -> Answer[dict[str, Value]]:
         """All values under a prefix as they are now.
@@ -158,8 +170,12 @@ class Agents:
         Raises:
             As `ask`.
         """
-        index, found = await self.ask(lambda client: client.kv.get(prefix, recurse=True))
-        return Answer(_values(prefix, found), int(index), is_fresh=True)
+
+        async def asked(client: Any) -> Answer[dict[str, Value]]:
+            index, found = await client.kv.get(prefix, recurse=True)
+            return Answer(_values(prefix, found), int(index), is_fresh=True)
+
+        return await self.ask(asked)
 
     async def put(self, key: str, body: bytes, index: int | None = None) -> bool:
         """Writes a value; whether it was written.
@@ -185,7 +201,7 @@ class Agents:
 
 def _values(prefix: str, found: Sequence[Any] | None) -> dict[str, Value]:
     return {
-        each["Key"].removeprefix(prefix): Value(each["Value"] or b"", each["ModifyIndex"])
+        each["Key"].removeprefix(prefix): Value(each["Value"] or b"", int(each["ModifyIndex"]))
         for each in found or ()
     }
 

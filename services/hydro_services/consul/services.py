@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro_services.consul.agents import Agents
+
+logger = logging.getLogger(__name__)
 
 TAG = "hydro"
 """Of every service of the mesh: others that Consul knows are not ours."""
@@ -72,8 +75,18 @@ def instances(entries: list[Any]) -> dict[str, Instance]:
 
     An endpoint that has changed its agent is there twice for a while: what passes counts.
     """
-    found = sorted(map(_instance, entries), key=lambda instance: instance.passing)
+    known = (each for entry in entries if (each := _readable(entry)))
+    found = sorted(known, key=lambda instance: instance.passing)
     return {service_id(each.endpoint): each for each in found}
+
+
+def _readable(entry: Any) -> Instance | None:
+    """None: it has our tag, but somebody else has registered it."""
+    try:
+        return _instance(entry)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        logger.debug("service left out", extra={"entry": str(entry)[:200], "error": repr(error)})
+        return None
 
 
 def _instance(entry: Mapping[str, Any]) -> Instance:
@@ -123,10 +136,10 @@ class _Watch:
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            async for answer in self._agents.follow(_services):
+            async for answer in self._agents.follow(_services, _ours):
                 if answer is None:
                     continue
-                names = {name for name, tags in answer.value.items() if TAG in tags}
+                names = answer.value
                 for name in names - self._tasks.keys():
                     self._tasks[name] = group.create_task(self._follow(name))
                 for name in self._tasks.keys() - names:
@@ -139,10 +152,10 @@ class _Watch:
             found: Awaitable[Any] = client.health.service(name, tag=TAG, **options)
             return found
 
-        async for answer in self._agents.follow(query):
+        async for answer in self._agents.follow(query, instances):
             if answer is not None:
                 is_new = name not in self._seen
-                self._seen[name] = instances(answer.value)
+                self._seen[name] = answer.value
                 await self._told(answer.is_fresh and not is_new)
 
     async def _told(self, is_fresh: bool) -> None:
@@ -150,6 +163,10 @@ class _Watch:
             await self._tell(
                 {k: v for each in self._seen.values() for k, v in each.items()}, is_fresh
             )
+
+
+def _ours(tags_by_name: Mapping[str, list[str]]) -> set[str]:
+    return {name for name, tags in tags_by_name.items() if TAG in tags}
 
 
 def _services(client: Any, **options: Any) -> Awaitable[Any]:

@@ -129,10 +129,12 @@ class Board:
         if old and old.index == value.index:
             return old
         try:
-            return Kept(records.from_json(value.body), value.index)
+            record = records.from_json(value.body)
+            records.check_name(record, name)
+            return Kept(record, value.index)
         except errors.FailedPrecondition as error:
-            logger.error("record left out", extra={"pipeline": name, "error": error.message})
-            return None
+            logger.error("record not taken", extra={"pipeline": name, "error": error.message})
+            return old  # what serves is not given up for what nobody can read
 
     async def _remembered(self) -> Answer[dict[str, Value]]:
         """What Consul has; if it has lost its memory, after it got back what we know."""

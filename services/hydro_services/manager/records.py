@@ -18,8 +18,11 @@ from google.rpc import status_pb2
 from hydro.manager.v1 import pipeline_pb2
 from hydro_services import errors
 from hydro_services.errors import HydroError
-from hydro_services.manager import convert
+from hydro_services.manager import chain, convert
 from hydro_services.manager.state import Pipeline, Spec, Stages, Trial
+
+_ODD = (ValueError, TypeError, KeyError, AttributeError, RecursionError, ParseError, HydroError)
+"""What reading raises when somebody else has written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +99,15 @@ def from_json(body: bytes) -> Record:
             bool(content.get("deleting")),
             str(content.get("owner", "")),
         )
-    except (ValueError, TypeError, KeyError, AttributeError, ParseError) as error:
+    except _ODD as error:
         raise errors.FailedPrecondition(f"it is not a pipeline's record: {error}") from error
+
+
+def check_name(record: Record, name: str) -> None:
+    """Raises FailedPrecondition: it is the record of another pipeline."""
+    specs = [each.spec for each in (record.pipeline, record.trial) if each]
+    if others := [spec.name for spec in specs if spec.name != name]:
+        raise errors.FailedPrecondition(f"it is the record of pipeline {others[0]!r}")
 
 
 def _pipeline(spec: Spec, stages: Stages) -> dict[str, Any]:
@@ -108,7 +118,10 @@ def _parsed(content: Any) -> Pipeline | None:
     if content is None:
         return None
     message = ParseDict(content, pipeline_pb2.Pipeline(), ignore_unknown_fields=True)
-    return convert.pipeline(message)
+    found = convert.pipeline(message)
+    chain.check_name(found.spec.name, "name")
+    chain.references(found.spec)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +169,22 @@ class Report:
         """
         try:
             content = json.loads(body)
-            failed = {n: (int(i), _error(e)) for n, (i, e) in content.pop("failed").items()}
-            return cls(failed=failed, **content)
-        except (ValueError, TypeError, KeyError, AttributeError, ParseError) as error:
+            return cls(
+                str(content["incarnation"]),
+                _indexes(content["loaded"]),
+                _indexes(content["applied"]),
+                {n: (int(i), _error(e)) for n, (i, e) in content["failed"].items()},
+                [str(envoy) for envoy in content["envoys"]],
+                bool(content["has_gateway"]),
+                int(content["seen"]),
+                str(content["demand"]),
+            )
+        except _ODD as error:
             raise errors.FailedPrecondition(f"it is not a manager's report: {error}") from error
+
+
+def _indexes(content: Mapping[str, Any]) -> dict[str, int]:
+    return {name: int(index) for name, index in content.items()}
 
 
 def _error(content: Any) -> HydroError:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hydro.runtime.v1.signature_pb2 import Signature
 from hydro_services import errors
@@ -72,11 +77,13 @@ def test_a_change_that_ends_leaves_what_was_there() -> None:
     assert records.ended(Record(deleting=True, owner="a 1")) is None
 
 
+REFUSED = errors.ModelRefused("it is corrupt", model="a")
+REPORT = Report("1", {"p": 3}, {"q": 4}, {"r": (5, REFUSED)}, ["g"], True, 9, "abc")
+
+
 def test_a_report_is_read_as_it_was_written() -> None:
-    refused = errors.ModelRefused("it is corrupt", model="a")
-    report = Report("1", {"p": 3}, {"q": 4}, {"r": (5, refused)}, ["g"], True, 9, "abc")
-    read = Report.from_json(report.to_json())
-    assert read.to_json() == report.to_json()
+    read = Report.from_json(REPORT.to_json())
+    assert read.to_json() == REPORT.to_json()
     (index, error) = read.failed["r"]
     assert (index, type(error), error.message) == (5, errors.ModelRefused, "it is corrupt")
 
@@ -167,3 +174,59 @@ def test_a_manager_is_warm_when_all_that_is_demanded_has_been_asked_for() -> Non
     state = loaded(A, pipelines={"p": pipeline(A, B)})
     assert not plan.is_asked(state)
     assert plan.is_asked(events.load_succeeded(state, Slot(ONE.id, B.key), "1"))
+
+
+def texts_like(good: bytes) -> st.SearchStrategy[bytes]:
+    """JSON of the same shape, where any piece may be another, and what is no JSON at all."""
+    odd = st.one_of(
+        st.none(), st.booleans(), st.integers(), st.text(), st.just([]), st.just({}), st.just([1])
+    )
+
+    def changed(content: Any, draw: st.DrawFn) -> Any:
+        if draw(st.integers(0, 9)) == 0:
+            return draw(odd)
+        if isinstance(content, dict):
+            return {k: changed(v, draw) for k, v in content.items() if draw(st.integers(0, 9))}
+        if isinstance(content, list):
+            return [changed(each, draw) for each in content]
+        return content
+
+    @st.composite
+    def body(draw: st.DrawFn) -> bytes:
+        return json.dumps(changed(json.loads(good), draw)).encode()
+
+    nested = st.just(b'{"pipeline":' * 100_000)
+    return body() | st.binary() | nested
+
+
+RECORD = records.to_json(Record(pipeline(A), trial(A, B, published=True), owner="a 1"))
+
+
+@given(texts_like(RECORD))
+def test_a_record_of_any_content_is_read_or_refused(body: bytes) -> None:
+    with contextlib.suppress(errors.FailedPrecondition):
+        found = records.from_json(body)
+        assert records.from_json(records.to_json(found)) == found
+        assert all(each is None or each.spec.name for each in (found.pipeline, found.trial))
+
+
+@given(texts_like(REPORT.to_json()))
+def test_a_report_of_any_content_is_read_or_refused(body: bytes) -> None:
+    with contextlib.suppress(errors.FailedPrecondition):
+        found = Report.from_json(body)
+        assert records.behind({"a": found.loaded}, "p", 1) in ([], ["a"])
+        assert records.failure({"a": found}, "p", 1) in (
+            None,
+            *(e for _, e in found.failed.values()),
+        )
+        assert Report.from_json(found.to_json()).to_json() == found.to_json()
+
+
+def test_a_report_of_a_newer_manager_is_read_without_what_is_new() -> None:
+    newer = json.dumps(json.loads(REPORT.to_json()) | {"mood": "good"}).encode()
+    assert Report.from_json(newer).to_json() == REPORT.to_json()
+
+
+def test_a_record_of_another_pipeline_is_refused() -> None:
+    with pytest.raises(errors.FailedPrecondition, match="record of pipeline 'p'"):
+        records.check_name(Record(pipeline(A)), "q")
