@@ -55,6 +55,21 @@ def digest(folder: Path) -> str:
     return digest_of(files(folder))
 
 
+def read(folder: Path, file: File) -> bytes:
+    """The bytes of a listed file, as they were when it was listed.
+
+    Raises:
+        InvalidModel: it cannot be read, or has other bytes by now.
+    """
+    try:
+        data = (folder / file.path).read_bytes()
+    except OSError as error:
+        raise InvalidModel(folder, f"'{file.path}' cannot be read: {error.strerror}") from error
+    if hashlib.sha256(data).hexdigest() != file.sha256:
+        raise InvalidModel(folder, f"'{file.path}' was changed after its digest was checked")
+    return data
+
+
 def digest_of(listed: Iterable[File]) -> str:
     """The digest of a model whose files are these, sorted by path."""
     lines = "".join(f"{file.sha256}  {file.path}\n" for file in listed)

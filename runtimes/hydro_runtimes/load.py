@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 from hydro_runtimes import metadata
 from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.evaluator import Evaluator, Part, Signature
-from hydro_runtimes.files import digest
+from hydro_runtimes.files import digest_of, files
 
 if TYPE_CHECKING:
     from hydro_runtimes.spark.pipeline import SparkEvaluator
@@ -102,17 +102,19 @@ def _spark(folder: Path, trusted: Container[str]) -> SparkEvaluator:
 def _scikit(folder: Path, trusted: Container[str]) -> Evaluator:
     from hydro_runtimes import scikit
 
-    stated = digest(folder)
-    return scikit.load(folder, _read(folder, metadata.parse), stated in trusted, stated)
+    signature, listed = _read(folder, metadata.parse), files(folder)
+    stated = digest_of(listed)
+    return scikit.load(folder, signature, listed, is_trusted=stated in trusted)
 
 
 def _python(folder: Path, trusted: Container[str]) -> Evaluator:
     from hydro_runtimes import python, scikit
 
-    columns, stated = _read(folder, metadata.parse), digest(folder)
+    signature, listed = _read(folder, metadata.parse), files(folder)
+    stated = digest_of(listed)
     if stated not in trusted:
         raise scikit.untrusted(folder, stated, "'model.py' runs code when it is loaded")
-    return python.load(folder, columns)
+    return python.load(folder, signature, listed)
 
 
 _LOADERS: dict[Format, Callable[[Path, Container[str]], Evaluator]] = {

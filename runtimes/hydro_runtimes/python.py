@@ -5,33 +5,26 @@
         def evaluate(self, columns: Mapping[str, np.ndarray | Sequence]) -> Mapping[str, ...]: ...
 
 `evaluate` gets and gives plain arrays and lists (see `plain`), one value a row; the columns are
-those of metadata.json. Modules beside model.py are imported with `from . import other`.
+those of metadata.json. Modules beside model.py are imported as beside any script, see `imports`.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.machinery
-import itertools
-import sys
-import types
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.abc import MetaPathFinder
 from pathlib import Path
-from types import CodeType
 from typing import Any
 
 from hydro_runtimes import plain
 from hydro_runtimes.columns import Columns
 from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.evaluator import Evaluation, Signature
+from hydro_runtimes.files import File
+from hydro_runtimes.imports import ImportSpace
 
-_PREFIX = "_hydro_model_"
-_numbers = itertools.count()
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class PythonEvaluator:
     """Hands plain columns to a custom model and checks what it answers."""
 
@@ -63,55 +56,36 @@ class PythonEvaluator:
         return Evaluation(outputs, failures)
 
 
-def load(folder: Path, signature: Signature) -> PythonEvaluator:
-    """Imports model.py of a folder that was found trusted, under a name of its own.
+def load(folder: Path, signature: Signature, listed: Sequence[File]) -> PythonEvaluator:
+    """Imports model.py of a folder that was found trusted, into a space of its own.
+
+    The space is closed when the evaluator is no more.
 
     Raises:
         InvalidModel: it cannot be imported, or has no class Model that can be made and evaluates.
     """
-    module = _import(folder)
+    space = ImportSpace(folder, listed)
+    try:
+        with space.active():
+            evaluator = PythonEvaluator(signature, _model(folder, space))
+    except BaseException:
+        space.close()
+        raise
+    weakref.finalize(evaluator, space.close).atexit = False
+    return evaluator
+
+
+def _model(folder: Path, space: ImportSpace) -> Any:
+    try:
+        module = space.module("model")
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise InvalidModel(folder, f"model.py cannot be imported: {reason}") from error
     factory = getattr(module, "Model", None)
     if not isinstance(factory, type) or not callable(getattr(factory, "evaluate", None)):
         raise InvalidModel(folder, "model.py has no class 'Model' with a method 'evaluate'")
     try:
-        return PythonEvaluator(signature, factory(folder))
+        return factory(folder)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise InvalidModel(folder, f"Model(folder) of model.py failed: {reason}") from error
-
-
-def _import(folder: Path) -> types.ModuleType:
-    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())
-    package = types.ModuleType(f"{_PREFIX}{next(_numbers)}")
-    package.__path__ = [str(folder.resolve())]
-    sys.modules[package.__name__] = package
-    try:
-        return importlib.import_module(f"{package.__name__}.model")
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise InvalidModel(folder, f"model.py cannot be imported: {reason}") from error
-
-
-class _Source(importlib.machinery.SourceFileLoader):
-    """Compiles from source always: a cached .pyc is no part of the digest that is trusted."""
-
-    def get_code(self, fullname: str) -> CodeType:
-        path = self.get_filename(fullname)
-        return self.source_to_code(self.get_data(path), path)
-
-
-class _Finder(MetaPathFinder):
-    """Finds the modules of model folders."""
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if not fullname.startswith(_PREFIX) or path is None:
-            return None
-        native = importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES
-        for folder in path:
-            finder = importlib.machinery.FileFinder(folder, (_Source, [".py"]), native)
-            if spec := finder.find_spec(fullname):
-                return spec
-        return None

@@ -7,8 +7,10 @@ that begins with a vectorizer), the one text column is handed to it as a list.
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,16 +18,18 @@ from typing import Any
 
 import numpy as np
 
-from hydro_runtimes import metadata, plain
+from hydro_runtimes import files, metadata, plain
 from hydro_runtimes.columns import Array, Columns, DataType
 from hydro_runtimes.errors import InvalidModel, UntrustedModel
 from hydro_runtimes.evaluator import Evaluation, Failure, Field, Signature
+from hydro_runtimes.files import File, digest_of
+from hydro_runtimes.imports import ImportSpace
 
 _METHODS = {"prediction": "predict", "probability": "predict_proba"}
 _OTHERS = ("decision_function", "predict_log_proba", "score_samples", "transform")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class ScikitEvaluator:
     """Makes the feature matrix and calls the estimator's methods."""
 
@@ -70,20 +74,36 @@ class ScikitEvaluator:
         return columns.take(rest), failures | {int(kept[row]): bad[row] for row in bad}
 
 
-def load(folder: Path, signature: Signature, trusted: bool, digest: str) -> ScikitEvaluator:
+def load(
+    folder: Path, signature: Signature, listed: Sequence[File], *, is_trusted: bool
+) -> ScikitEvaluator:
     """The estimator in the one .skops, .joblib or .pkl file of the folder.
+
+    Where the digest of the listed files is trusted, modules beside the file are found by plain
+    name; their space is closed when the evaluator is no more.
 
     Raises:
         InvalidModel: there are several, it cannot be read, or does not fit its metadata.json.
         UntrustedModel: a skops file with types that skops does not trust, or a pickle.
     """
     path = estimator_file(folder)
-    if path.suffix == ".skops":
-        estimator = _unpack_skops(folder, path, digest)
-    elif trusted:
-        estimator = _guarded(folder, path, _unpickle)
-    else:
-        raise untrusted(folder, digest, f"'{path.name}' runs code when it is loaded")
+    file = next(file for file in listed if file.path == path.name)
+    if not is_trusted:
+        estimator = _unpack(folder, file, listed)
+        return _evaluator(folder, signature, estimator)
+    space = ImportSpace(folder, listed)
+    try:
+        with space.active():
+            estimator = _guarded(folder, file, lambda data: _READERS[path.suffix](data, space))
+        evaluator = _evaluator(folder, signature, estimator)
+    except BaseException:
+        space.close()
+        raise
+    weakref.finalize(evaluator, space.close).atexit = False
+    return evaluator
+
+
+def _evaluator(folder: Path, signature: Signature, estimator: Any) -> ScikitEvaluator:
     for field in signature.outputs:
         method = _METHODS.get(field.name, field.name)
         if method not in (*_METHODS.values(), *_OTHERS) or not hasattr(estimator, method):
@@ -140,8 +160,9 @@ def estimator_file(folder: Path) -> Path:
     Raises:
         InvalidModel: there is none, or more than one.
     """
-    suffixes = (".skops", ".joblib", ".pkl", ".pickle")
-    found = sorted(path for path in folder.iterdir() if path.suffix in suffixes)
+    suffixes = (*_READERS,)
+    names = (path for path in folder.iterdir() if not path.name.startswith("."))
+    found = sorted(path for path in names if path.suffix in suffixes)
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
         raise InvalidModel(folder, f"found {names}, want one file of {', '.join(suffixes)}")
@@ -158,36 +179,70 @@ def untrusted(folder: Path, digest: str, why: str) -> UntrustedModel:
     )
 
 
-def _unpack_skops(folder: Path, path: Path, digest: str) -> Any:
+def _unpack(folder: Path, file: File, listed: Sequence[File]) -> Any:
+    """What needs no trust: a skops file of harmless types.
+
+    Raises:
+        UntrustedModel: it is another.
+    """
     import skops.io
 
-    unknown = _guarded(folder, path, lambda file: skops.io.get_untrusted_types(file=file))
+    digest = digest_of(listed)
+    if not file.path.endswith(".skops"):
+        raise untrusted(folder, digest, f"'{file.path}' runs code when it is loaded")
+    unknown = _guarded(folder, file, lambda data: skops.io.get_untrusted_types(data=data))
     if unknown:
-        raise UntrustedModel(
+        raise untrusted(
             folder,
             digest,
-            f"'{path.name}' holds types that skops does not trust: "
-            f"{', '.join(unknown)}; make it of scikit-learn's own types, or save a custom model "
-            "(model.py) and trust its digest",
+            f"'{file.path}' holds types that skops does not trust ({', '.join(unknown)})",
         )
-    return _guarded(folder, path, lambda file: skops.io.load(file, trusted=[]))
+    return _guarded(folder, file, lambda data: skops.io.loads(data, trusted=[]))
 
 
-def _unpickle(path: Path) -> Any:
-    if path.suffix == ".joblib":
-        import joblib
+class _Unpickler(pickle.Unpickler):
+    """Finds the model's own classes first, whatever else is installed under that name."""
 
-        return joblib.load(path)
-    with path.open("rb") as stream:
-        return pickle.load(stream)
+    def __init__(self, data: bytes, space: ImportSpace) -> None:
+        super().__init__(io.BytesIO(data))
+        self._space = space
+
+    def find_class(self, module: str, name: str) -> Any:
+        own = self._space.module(module).__name__ if self._space.owns(module) else module
+        return super().find_class(own, name)
 
 
-def _guarded(folder: Path, path: Path, read: Callable[[Path], Any]) -> Any:
+def _unpickle(data: bytes, space: ImportSpace) -> Any:
+    return _Unpickler(data, space).load()
+
+
+def _unjoblib(data: bytes, space: ImportSpace) -> Any:
+    import joblib
+
+    return joblib.load(io.BytesIO(data))
+
+
+def _unskops(data: bytes, space: ImportSpace) -> Any:
+    import skops.io
+
+    return skops.io.loads(data, trusted=skops.io.get_untrusted_types(data=data))
+
+
+_READERS: dict[str, Callable[[bytes, ImportSpace], Any]] = {
+    ".skops": _unskops,
+    ".joblib": _unjoblib,
+    ".pkl": _unpickle,
+    ".pickle": _unpickle,
+}
+
+
+def _guarded(folder: Path, file: File, read: Callable[[bytes], Any]) -> Any:
+    data = files.read(folder, file)
     try:
-        return read(path)
+        return read(data)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        raise InvalidModel(folder, f"'{path.name}' cannot be read: {reason}") from error
+        raise InvalidModel(folder, f"'{file.path}' cannot be read: {reason}") from error
 
 
 def _takes_nan(estimator: Any) -> bool:
