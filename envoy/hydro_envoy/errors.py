@@ -78,10 +78,11 @@ class NotApplied(ControlPlaneError):
 
 
 class Nacked(NotApplied):
-    """Envoy refused a resource; it keeps the last good one."""
+    """Envoy refused a resource; it keeps the last good one. Others may have taken it."""
 
-    def __init__(self, refusals: Sequence[Refusal]) -> None:
+    def __init__(self, refusals: Sequence[Refusal], took: Sequence[str] = ()) -> None:
         words = "; ".join(f"{r.node_id} refused {r.type} {r.name!r}: {r.message}" for r in refusals)
+        words += f"; {', '.join(sorted(took)[:5])} took it" if took else ""
         super().__init__(words, [f"{r.node_id}: {r.type} {r.name}" for r in refusals])
         self.refusals = tuple(refusals)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping
@@ -23,6 +24,11 @@ LINGER_S: Mapping[ResourceType, float] = MappingProxyType(
 """How long Envoy keeps what is not wanted any more: a cluster, because its streams are cut when it
 goes; a chain that a front led to, because requests are on their way from one to the other."""
 
+LAG_S = 3.0
+"""How long an Envoy may take to acknowledge a change before others stop waiting for it."""
+LOST_S = 60.0
+"""How long an Envoy whose stream ended is still named as one that may serve what it had."""
+
 
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
@@ -33,6 +39,8 @@ class NodeStatus:
     """What it has not taken yet, or not dropped, of the present snapshot; sorted."""
     refused: tuple[Refusal, ...]
     """What of it it refused; it keeps the last good version, if there was one."""
+    is_lagging: bool = False
+    """Changes do not wait for it until it has acknowledged what it is late with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,8 @@ class Connection:
         self.secrets: tuple[Resource, ...] = ()
         self.renewal: asyncio.TimerHandle | None = None
         """Of the secrets."""
+        self.late_with: frozenset[Ref] = frozenset()
+        """What it had not acknowledged `LAG_S` after others began to wait for that."""
         self._hub = hub
         self._wake = asyncio.Event()
         self._closed = False
@@ -92,6 +102,19 @@ class Connection:
         self._hub.forget(self)
         self.wake()
 
+    @property
+    def is_lagging(self) -> bool:
+        """It has still not acknowledged what it is late with."""
+        if self.late_with and all(map(self.session.has, self.late_with)):
+            self.late_with = frozenset()
+        return bool(self.late_with)
+
+    def missing(self, refs: Collection[Ref] | None) -> list[Ref]:
+        """Which of these it has not acknowledged as they are now; None: of all that is for it."""
+        if refs is None:
+            return self.session.lacking()
+        return [ref for ref in sorted(refs) if not self.session.has(ref)]
+
 
 class Hub:
     """Publishes snapshots to all streams and knows what became of them."""
@@ -117,6 +140,8 @@ class Hub:
         """What of it each kind of node gets."""
         self._lingering: dict[Ref, asyncio.TimerHandle] = {}
         self._connections: list[Connection] = []
+        self._lost: dict[str, Connection] = {}
+        """By the node's id: streams that ended less than `LOST_S` ago."""
         self._changed = asyncio.Event()
         self.nacks: Counter[tuple[str, str]] = Counter()
         """Refusals, by the id of the node and the label of the type."""
@@ -137,9 +162,10 @@ class Hub:
         self._serve()
 
     async def applied(self, refs: Collection[Ref] | None = None, *, timeout_s: float) -> None:
-        """Waits until all connected Envoys have these as they are now.
+        """Waits until these are in force: all Envoys that are alive have them as they are now.
 
-        Where no other hub can have it, a gateway has to be among them.
+        An Envoy that is frozen, silent or slow holds up nobody for longer than `LAG_S`: then it is
+        enough that the others have it, a gateway among them where no other hub can have one.
 
         Args:
             refs: With all that they refer to; those that are not in the snapshot are to be gone.
@@ -150,17 +176,25 @@ class Hub:
             Nacked: an Envoy refused one of them.
             NotApplied: time is up.
         """
+        start = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(timeout_s):
-                while not self.is_applied(refs):
-                    await self._changed.wait()
+                while not self.is_applied(refs, start):
+                    await self._changed_by(start + LAG_S)
         except TimeoutError:
             raise self._late(refs, timeout_s) from None
+
+    async def _changed_by(self, end: float) -> None:
+        """Waits for a change; or, if that is still ahead, for a time."""
+        is_ahead = end > asyncio.get_running_loop().time()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(end if is_ahead else None):
+                await self._changed.wait()
 
     def nodes(self) -> tuple[NodeStatus, ...]:
         """The connected Envoys by id."""
         return tuple(
-            NodeStatus(c.node, tuple(c.session.lacking()), tuple(self._refusals(c)))
+            NodeStatus(c.node, tuple(c.session.lacking()), tuple(self._refusals(c)), c.is_lagging)
             for c in sorted(self._connections, key=lambda c: c.node.id)
         )
 
@@ -171,10 +205,25 @@ class Hub:
             for c in sorted(self._connections, key=lambda c: c.node.id)
         )
 
+    def lagging(self, refs: Collection[Ref]) -> dict[Ref, tuple[str, ...]]:
+        """The ids of the Envoys, connected or lost, that are late with these or what they need."""
+        late: dict[str, set[Ref]] = {}
+        for each in (*self._lost.values(), *(c for c in self._connections if c.is_lagging)):
+            if missing := each.session.lacking():
+                late.setdefault(each.node.id, set()).update(missing)
+        if not late:
+            return {}
+        needed = {ref: self.snapshot.closure([ref]) for ref in refs}
+        found = {
+            ref: tuple(sorted(id for id, missing in late.items() if not missing.isdisjoint(all_)))
+            for ref, all_ in needed.items()
+        }
+        return {ref: ids for ref, ids in found.items() if ids}
+
     @property
     def has_gateway(self) -> bool:
-        """An Envoy is connected by which clients reach the mesh."""
-        return any(c.is_known and c.node.role != SIDECAR for c in self._connections)
+        """An Envoy is connected by which clients reach the mesh, and keeps up with changes."""
+        return any(_is_gateway(c) and not c.is_lagging for c in self._connections)
 
     async def changed(self) -> None:
         """Waits until an Envoy connects, takes or refuses something, or goes; or for a snapshot."""
@@ -194,6 +243,7 @@ class Hub:
         for timer in self._lingering.values():
             timer.cancel()
         self._lingering.clear()
+        self._lost.clear()
 
     # ---- for the server
 
@@ -206,6 +256,7 @@ class Hub:
     def introduce(self, connection: Connection) -> None:
         """The stream's node has told who it is."""
         connection.is_known = True
+        self._lost.pop(connection.node.id, None)
         if connection.node.role == SIDECAR:
             connection.session.absent = ABSENT
         self._renew(connection)
@@ -227,9 +278,19 @@ class Hub:
 
     def forget(self, connection: Connection) -> None:
         """The stream ended."""
-        if connection in self._connections:
-            self._connections.remove(connection)
-            self.notify()
+        if connection not in self._connections:
+            return
+        self._connections.remove(connection)
+        if connection.is_known:
+            id = connection.node.id
+            logger.info("the stream of an envoy ended", extra={"node_id": id})
+            self._lost[id] = connection
+            asyncio.get_running_loop().call_later(LOST_S, self._drop_lost, connection)
+        self.notify()
+
+    def _drop_lost(self, connection: Connection) -> None:
+        if self._lost.get(connection.node.id) is connection:
+            del self._lost[connection.node.id]
 
     def notify(self) -> None:
         """Wakes those who wait for a snapshot to be applied."""
@@ -242,7 +303,7 @@ class Hub:
         self._retire(self.snapshot)
         self._served = self._with_lingering()
         self._views.clear()
-        for connection in self._connections:
+        for connection in (*self._connections, *self._lost.values()):
             if connection.is_known:
                 self._give(connection)
         self.notify()
@@ -272,21 +333,31 @@ class Hub:
 
     # ---- what became of a snapshot
 
-    def is_applied(self, refs: Collection[Ref] | None) -> bool:
-        """Whether it is as `applied` waits for it; raises Nacked as that."""
+    def is_applied(self, refs: Collection[Ref] | None, since: float) -> bool:
+        """Whether it is as `applied` waits for it, from a time on; raises Nacked as that."""
         wanted = None if refs is None else self.snapshot.closure(refs)
-        refusals = [r for c in self._connections for r in self._refusals(c, wanted)]
-        if refusals:
-            raise Nacked(refusals)
-        is_served = self._wanted is not None and (self.has_gateway or not self._is_alone)
-        return is_served and not self._lacking(wanted)
+        missing = {c: c.missing(wanted) for c in self._connections if c.is_known}
+        took = [c for c, lacks in missing.items() if not lacks]
+        if refusals := [r for c in missing for r in self._refusals(c, wanted)]:
+            raise Nacked(refusals, [c.node.id for c in took])
+        is_served = not self._is_alone or any(map(_is_gateway, took))
+        if self._wanted is None or not is_served:
+            return False
+        late = {c: lacks for c, lacks in missing.items() if lacks and not c.is_lagging}
+        if asyncio.get_running_loop().time() < since + LAG_S:
+            return not late
+        for connection, lacks in late.items():
+            connection.late_with = frozenset(lacks)
+            extra = {"node_id": connection.node.id, "lacking": _names(lacks)}
+            logger.warning("an envoy does not take changes, none waits for it", extra=extra)
+        return True
 
     def _lacking(self, refs: Collection[Ref] | None) -> list[str]:
         return [
             f"{c.node.id}: {ref.type.label} {ref.name}"
             for c in self._connections
-            for ref in (c.session.lacking() if refs is None else sorted(refs))
-            if refs is None or not c.session.has(ref)
+            for ref in c.missing(refs)
+            if c.is_known
         ]
 
     def _refusals(
@@ -300,9 +371,18 @@ class Hub:
         ]
 
     def _late(self, refs: Collection[Ref] | None, timeout_s: float) -> NotApplied:
-        if self._is_alone and not self.has_gateway:
+        if self._is_alone and not any(map(_is_gateway, self._connections)):
             return NotApplied(f"no gateway connected within {timeout_s:g} s")
         wanted = None if refs is None else self.snapshot.closure(refs)
         lacking = list(self._lacking(wanted))
         words = ", ".join(lacking[:5]) or "the first snapshot"
         return NotApplied(f"envoy did not take within {timeout_s:g} s: {words}", lacking)
+
+
+def _is_gateway(connection: Connection) -> bool:
+    return connection.is_known and connection.node.role != SIDECAR
+
+
+def _names(refs: Collection[Ref]) -> str:
+    """The first of them, for a log."""
+    return ", ".join(f"{ref.type.label} {ref.name}" for ref in sorted(refs)[:5])

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any as Message
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import grpc
 from envoy.service.discovery.v3 import discovery_pb2
@@ -25,6 +25,20 @@ logger = logging.getLogger(__name__)
 
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 
+
+KEEPALIVE = (
+    ("grpc.keepalive_time_ms", 2_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),  # of gRPC's own PINGs: one at a time is under way
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
+    ("grpc.http2.max_ping_strikes", 0),
+)
+"""Options of the server: the connection of an Envoy that is frozen, or cut off, is closed within
+7 s. One that is busy with a large change answers between two of its messages."""
+MAX_NAMES = 200_000
+"""A stream may ask for so many resources of a type by name: what it asks for is remembered."""
 
 PEER = "x-forwarded-client-cert"
 """What a sidecar says of the certificate of who calls."""
@@ -68,9 +82,9 @@ def _method(
         finally:
             connection.close()
         if refused := receiving.result():
-            logger.warning("envoy refused", extra={"node_id": refused.id, "peer": peer})
-            text = f"node {refused.id!r} is not who its certificate says"
-            await context.abort(grpc.StatusCode.PERMISSION_DENIED, text)
+            extra = {"node_id": connection.node.id, "peer": peer, "error": refused.message}
+            logger.warning("stream of an envoy refused", extra=extra)
+            await context.abort(refused.code, refused.message)
 
     return grpc.stream_stream_rpc_method_handler(
         handle,
@@ -79,21 +93,33 @@ def _method(
     )
 
 
+class _Refusal(NamedTuple):
+    """Why a stream is ended."""
+
+    code: grpc.StatusCode
+    message: str
+
+
 async def _receive(
     connection: Connection,
     requests: AsyncIterator[Message],
     read: Callable[[Message], Request],
     admit: Callable[[Node], bool],
-) -> Node | None:
-    """The node that is not admitted, if so."""
+) -> _Refusal | None:
     try:
         async for message in requests:
             if message.type_url not in TYPE_BY_URL:  # of other types we have nothing
                 continue
-            node = _node(message)
-            if not connection.is_known and not admit(node or Node("")):
-                return node or Node("")
-            connection.receive(read(message), node)
+            node = _node(message) or Node("")
+            if not connection.is_known and not admit(node):
+                text = f"node {node.id!r} is not who its certificate says"
+                return _Refusal(grpc.StatusCode.PERMISSION_DENIED, text)
+            request = read(message)
+            connection.receive(request, node)
+            if (names := connection.session.count_names(request.type)) > MAX_NAMES:
+                text = f"asked for {names} resources of type {request.type.label} by name"
+                limit = f"{text}, want at most {MAX_NAMES}"
+                return _Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, limit)
     finally:
         connection.close()
     return None

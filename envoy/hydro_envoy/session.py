@@ -109,6 +109,11 @@ class _TypeState:
     nonce: str = ""
     answered: bool = False
 
+    def concerns(self, name: str) -> bool:
+        """The client has it, is sent it, or waits for an answer to having asked for it."""
+        flying = self.flight.items if self.flight else ()
+        return name in self.held or name in self.forced or name in flying
+
     def require(self, names: Iterable[str]) -> None:
         """The names are sent again, whatever the client had."""
         for name in names:
@@ -141,6 +146,8 @@ class Session:
             changed = {n for n, r in after.items() if before.get(n) is not r}
             changed |= before.keys() - after.keys()
             state.pending |= {n for n in changed if state.subscription.covers(n)}
+            # What came and went meanwhile: a client that never answers would collect it for ever.
+            state.pending -= {n for n in changed if n not in after and not state.concerns(n)}
             # State of the world: it was the whole response that was refused.
             again = changed if self._incremental or not changed else set(state.refused)
             state.pending |= again & state.refused.keys()
@@ -201,6 +208,11 @@ class Session:
             for type_, state in sorted(self._types.items())
             for name, refused in sorted(state.refused.items())
         ]
+
+    def count_names(self, type_: ResourceType) -> int:
+        """How many resources of a type the client asks for by name."""
+        state = self._types.get(type_)
+        return len(state.subscription.names) if state else 0
 
     def held(self) -> dict[ResourceType, dict[str, Resource]]:
         """What the client has acknowledged, by type and name."""

@@ -12,6 +12,7 @@ edge, and, for the manager itself, to any single process. Such a call has two he
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from envoy_data_plane.envoy.config.cluster.v3 import (
@@ -21,6 +22,7 @@ from envoy_data_plane.envoy.config.cluster.v3 import (
     ClusterLbPolicy,
     ClusterOriginalDstLbConfig,
 )
+from envoy_data_plane.envoy.config.core.v3 import Http2ProtocolOptions, KeepaliveSettings
 from envoy_data_plane.envoy.config.listener.v3 import (
     Filter,
     FilterChain,
@@ -109,7 +111,7 @@ def _chain(
         # What a caller says of itself is thrown away; what its certificate says is passed on.
         forward_client_cert_details=HttpConnectionManagerForwardClientCertDetails.SANITIZE_SET,
         set_current_client_cert_details=HttpConnectionManagerSetCurrentClientCertDetails(uri=True),
-        http2_protocol_options=clusters.inner_http2(),
+        http2_protocol_options=_http2(),
         tracing=telemetry.of_sidecar(told),
     )
     return FilterChain(
@@ -117,6 +119,16 @@ def _chain(
         filters=[Filter(name="http", typed_config=Any.pack(manager))],
         transport_socket=tls.from_mesh(required=not joining),
         name="joining" if joining else "mesh",
+    )
+
+
+def _http2() -> Http2ProtocolOptions:
+    """A caller that is frozen, or cut off, is gone as soon as it is where there are no sidecars."""
+    return replace(
+        clusters.inner_http2(),
+        connection_keepalive=KeepaliveSettings(
+            interval=timedelta(seconds=2), timeout=timedelta(seconds=5)
+        ),
     )
 
 

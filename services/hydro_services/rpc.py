@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 KEEPALIVE = (
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
+    # Of the PINGs by which gRPC measures bandwidth: it sends no other while one is under way.
+    ("grpc.http2.ping_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
 )
 SERVER_OPTIONS = (

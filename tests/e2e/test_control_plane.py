@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,11 +22,14 @@ from google.api.httpbody_pb2 import HttpBody
 from grpc import aio
 from grpc_health.v1 import health, health_pb2_grpc
 from meshes import HOST, MAX_MESSAGE_BYTES, backend, pipeline, repository_edge
+from whole_mesh import until
 
 from hydro.repository.v1 import repository_service_pb2
 from hydro.serving.v1.frame_pb2 import Frame
+from hydro_envoy.bootstrap import Bootstrap
 from hydro_envoy.mesh import Endpoint
-from hydro_envoy.resources import edge_ref
+from hydro_envoy.process import Envoy, find_envoy
+from hydro_envoy.resources import edge_ref, pipeline_ref
 from hydro_services.codecs.frames import Messages, framed
 
 pytestmark = pytest.mark.e2e
@@ -423,3 +427,28 @@ async def test_an_envoy_is_drained_and_leaves_nothing_behind(two: ControlMesh) -
     await two.envoy.stop()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+async def test_a_frozen_envoy_holds_up_nobody_and_catches_up(
+    two: ControlMesh, tmp_path: Path
+) -> None:
+    assert await predict(two, "a", "x") == "xA"  # this connection stays: both have the same port
+    wanted = Bootstrap("second", "gateway", Endpoint(HOST, two.ads_port))
+    second = Envoy(await find_envoy(), wanted, tmp_path / "second", concurrency=1, drain_s=1.0)
+    await second.start()
+    try:
+        await second.ready(timeout_s=LIMIT_S)
+        await two.hub.applied(timeout_s=LIMIT_S)
+        os.kill(second.pid, signal.SIGSTOP)
+        await two.use(pipelines=(*two.mesh.pipelines, pipeline("ba", "b", "a")))
+        assert await predict(two, "ba", "x") == "xBA"
+        ref = pipeline_ref("ba")
+        assert two.hub.lagging([ref]) == {ref: ("second",)}
+        await until(lambda: [s.node.id for s in two.hub.nodes()] == ["e2e"], LIMIT_S, "it is gone")
+        os.kill(second.pid, signal.SIGCONT)
+        await until(lambda: len(two.hub.nodes()) == 2, LIMIT_S, "it is back")
+        await two.hub.applied(timeout_s=LIMIT_S)
+        assert two.hub.lagging([ref]) == {}
+    finally:
+        os.kill(second.pid, signal.SIGCONT)
+        await second.stop()

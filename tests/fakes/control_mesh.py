@@ -22,7 +22,7 @@ from hydro_envoy.hub import Hub
 from hydro_envoy.mesh import Endpoint, Mesh
 from hydro_envoy.process import Envoy, find_envoy
 from hydro_envoy.resources import Builder, pipeline_ref
-from hydro_envoy.server import add_ads
+from hydro_envoy.server import KEEPALIVE, add_ads
 
 
 def free_port() -> int:
@@ -78,7 +78,7 @@ class ControlMesh:
         return self.mesh.gateway.port
 
     async def start_ads(self) -> None:
-        self._ads = aio.server()
+        self._ads = aio.server(options=KEEPALIVE)
         add_ads(self._ads, self.hub)
         self._ads.add_insecure_port(f"{HOST}:{self.ads_port}")
         await self._ads.start()

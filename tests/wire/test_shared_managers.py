@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from functools import partial
@@ -17,7 +18,7 @@ from manager_pair import Manager, Pair
 from whole_mesh import until, until_true
 
 from hydro.manager.v1 import manager_service_pb2 as pb
-from hydro_services import errors
+from hydro_services import errors, registration
 from hydro_services.consul.agents import Agents, Answer, Value
 from hydro_services.manager import board, plan, records
 from hydro_services.manager.state import Trial
@@ -239,3 +240,35 @@ async def test_an_endpoint_whose_check_fails_takes_no_traffic(pair: Pair) -> Non
 
 def has_no_port(manager: Manager) -> bool:
     return not manager.envoy.ports("serving-spark")
+
+
+async def test_an_envoy_of_another_manager_that_is_silent_holds_up_nobody_and_is_named(
+    pair: Pair,
+) -> None:
+    pair.b.envoy.gate.clear()
+    assert list((await pair.a.create()).lagging) == ["gateway-b"]
+    assert serve(pair, "match") == [True, False]
+
+    async def is_named() -> bool:
+        return list((await pair.b.pipelines())["match"].lagging) == ["gateway-b"]
+
+    await until_true(is_named, LIMIT_S, "its own manager names it, too")
+    pair.b.envoy.gate.set()
+
+    async def is_known() -> bool:
+        return not any([(await m.pipelines())["match"].lagging for m in (pair.a, pair.b)])
+
+    await until_true(is_known, LIMIT_S, "it has caught up")
+    assert serve(pair, "match") == [True, True]
+
+
+async def test_a_frozen_manager_holds_up_a_change_until_consul_finds_that_it_is(
+    pair: Pair,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as frozen:  # connects, and never answers
+        address = f"127.0.0.1:{frozen.getsockname()[1]}"
+        me = pb.Endpoint(service="manager", instance="c", incarnation="one", address=address)
+        async with registration.keep(pair.agent.registry, me):
+            await until(lambda: len(pair.agent.passing("manager")) == 3, LIMIT_S, "it is there")
+            assert (await pair.a.create()).name == "match"
+            assert serve(pair, "match") == [True, True]

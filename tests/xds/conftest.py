@@ -8,7 +8,7 @@ from grpc import aio
 
 from hydro_envoy.hub import Hub
 from hydro_envoy.resources import Builder
-from hydro_envoy.server import add_ads
+from hydro_envoy.server import KEEPALIVE, add_ads
 
 
 @dataclass
@@ -22,7 +22,7 @@ class ControlPlane:
 
 @pytest.fixture
 async def plane() -> AsyncIterator[ControlPlane]:
-    hub, builder, server = Hub(), Builder(), aio.server()
+    hub, builder, server = Hub(), Builder(), aio.server(options=KEEPALIVE)
     add_ads(server, hub)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

@@ -125,6 +125,8 @@ def show(pipeline: pb.Pipeline, output: Output) -> None:
     output.data(f"{pipeline.name}  {_state(pipeline)}\n")
     if pipeline.HasField("error"):
         output.data(f"  error: {pipeline.error.message}\n")
+    if pipeline.lagging:
+        output.data(f"  lagging: {', '.join(pipeline.lagging)} do not have it yet\n")
     _show_stages(pipeline.chain, pipeline.stages, output)
     for variant in pipeline.traffic.variants:
         headers = "".join(f", {name}: {value}" for name, value in sorted(variant.headers.items()))

@@ -169,7 +169,12 @@ def _shown(pipeline: Pipeline, state: State, takers: readiness.Takers) -> pipeli
         error = error or Unavailable("; ".join(lacking))
     if error:
         message.error.CopyFrom(errors.to_status(error))
+    message.lagging.extend(_lagging(pipeline.spec.name, state))
     return message
+
+
+def _lagging(name: str, state: State) -> list[str]:
+    return sorted({*state.lagging.get(name, ()), *state.lagging_elsewhere.get(name, ())})
 
 
 def _unchanged(pipeline: Pipeline, state: State, takers: readiness.Takers) -> HydroError | None:

@@ -223,8 +223,18 @@ def unload_ended(state: State, slot: Slot, incarnation: str) -> State:
     return _finished(state, slot) if _is_current(state, slot, incarnation) else state
 
 
+def lagging(state: State, found: Mapping[str, tuple[str, ...]]) -> State:
+    """These Envoys are late with pipelines."""
+    return state if state.lagging == found else replace(state, lagging=found)
+
+
+def lagging_elsewhere(state: State, found: Mapping[str, tuple[str, ...]]) -> State:
+    """These Envoys of other managers are."""
+    return state if state.lagging_elsewhere == found else replace(state, lagging_elsewhere=found)
+
+
 def confirmed(state: State) -> State:
-    """All connected Envoys have all that is published."""
+    """All Envoys that keep up have all that is published."""
     return replace(state, applied=True, refusals={})
 
 

@@ -67,7 +67,7 @@ class Ledger(Protocol):
         """
 
     async def applied(self, name: str, deadline: Deadline) -> None:
-        """Waits until every Envoy serves it.
+        """Waits until every Envoy serves it that keeps up with changes.
 
         Raises:
             errors.EnvoyRefused: an Envoy did not take it.
@@ -140,6 +140,7 @@ class Alone:
         present = self.reconciler.state
         refs = needed(present.trials[name], present)
         await self._applied(name, refs, deadline, "does not serve")
+        await self.reconciler.note_lagging()
 
     async def keep(self, name: str) -> State:
         return await self.reconciler.apply(partial(events.kept, name=name), durable=True)

@@ -243,6 +243,7 @@ async def _serve(
         config.listen,
         register,
         (MANAGER, REGISTRY, *((CERTIFICATES,) if certificates else ())),
+        options=ads.KEEPALIVE,
         plain=frozenset([ads.SERVICE]),
         check=_check(config.admin_key) if config.admin_key else None,
         grace_s=GRACE_S,

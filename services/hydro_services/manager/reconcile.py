@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 CONFIRM_S = 5.0
 """How long Envoy may take before what it lacks is looked at again."""
+LAGGING_S = 0.5
+"""How often it is looked which Envoys are late."""
 FIRST_RETRY_S = 0.2
 MAX_RETRY_S = 3.0
 """So that what has been mended is noticed within 5 s."""
@@ -88,6 +90,7 @@ class Reconciler:
     async def run(self) -> None:
         """Runs until cancelled. Nothing is published before what has been asked until now."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow_lagging())
             await self._turn(self._waiting(), tasks)
             while True:
                 await self._turn(await self._next(), tasks)
@@ -201,7 +204,7 @@ class Reconciler:
         return None
 
     async def _confirm(self) -> None:
-        """Waits for all Envoys to have what is published; what they refuse becomes state."""
+        """Waits until what is published is in force; what Envoys refuse becomes state."""
         while True:
             try:
                 await self.hub.applied(timeout_s=CONFIRM_S)
@@ -212,6 +215,18 @@ class Reconciler:
                 continue
             else:
                 return self.post(events.confirmed)
+
+    async def _follow_lagging(self) -> None:
+        while True:
+            await asyncio.sleep(LAGGING_S)
+            await self.note_lagging()
+
+    async def note_lagging(self) -> None:
+        """Has the state tell which Envoys are late with which pipelines, as it is now."""
+        late = self.hub.lagging(list(map(pipeline_ref, readiness.serving(self.state))))
+        found = {ref.name: ids for ref, ids in late.items()}
+        if found != self.state.lagging:
+            await self.apply(partial(events.lagging, found=found))
 
     def _refusals(self, refusals: tuple[Refusal, ...]) -> dict[str, errors.HydroError]:
         """By the pipelines that need what was refused."""

@@ -144,6 +144,8 @@ class Report:
     """Consul's index up to which it has all records."""
     demand: str = ""
     """Equal where the demanded models are, and all its Envoys know; empty while they do not."""
+    lagging: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By pipeline: those of its Envoys that are late with it; others do not wait for them."""
 
     def to_json(self) -> bytes:
         """For the KV store."""
@@ -157,6 +159,7 @@ class Report:
             "has_gateway": self.has_gateway,
             "seen": self.seen,
             "demand": self.demand,
+            "lagging": self.lagging,
         }
         return json.dumps(content, indent=1, sort_keys=True).encode()
 
@@ -178,6 +181,7 @@ class Report:
                 bool(content["has_gateway"]),
                 int(content["seen"]),
                 str(content["demand"]),
+                {n: [str(i) for i in ids] for n, ids in content.get("lagging", {}).items()},
             )
         except _ODD as error:
             raise errors.FailedPrecondition(f"it is not a manager's report: {error}") from error
@@ -213,6 +217,15 @@ def behind(reached: Mapping[str, Mapping[str, int]], name: str, index: int) -> l
         index: of its record.
     """
     return sorted(m for m, indexes in reached.items() if indexes.get(name, 0) < index)
+
+
+def lagging(reports: Iterable[Report]) -> dict[str, tuple[str, ...]]:
+    """By pipeline: the Envoys of these managers that are late with it, sorted."""
+    found: dict[str, set[str]] = {}
+    for report in reports:
+        for name, ids in report.lagging.items():
+            found.setdefault(name, set()).update(ids)
+    return {name: tuple(sorted(ids)) for name, ids in found.items()}
 
 
 def is_agreed(reports: Iterable[Report]) -> bool:

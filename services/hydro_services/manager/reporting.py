@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 from functools import partial
@@ -16,6 +17,10 @@ from hydro_services.manager.ledger import lacking, nacked, needed, obstacle
 from hydro_services.manager.records import Kept, Report
 from hydro_services.manager.state import State
 
+LOOK_S = 0.5
+MAX_LAGGING = 100
+"""So many pipelines that Envoys are late with are told of: a report has to fit into a value."""
+
 
 class Reporter:
     """Keeps this manager's report what it is; `run` until cancelled."""
@@ -23,6 +28,8 @@ class Reporter:
     def __init__(self, board: Board) -> None:
         self._board = board
         self._reconciler = board.reconciler
+        self._since: dict[str, tuple[int, float]] = {}
+        """By pipeline: the index of the record that its Envoys are to take, and since when."""
 
     async def run(self) -> None:
         board = self._board
@@ -43,6 +50,9 @@ class Reporter:
         agree = board.is_current and records.is_agreed(board.reports().values())
         if agree != self._reconciler.state.agreed:
             self._reconciler.post(partial(events.agreed, agree=agree))
+        others = [each for name, each in board.reports().items() if name != board.name]
+        if (late := records.lagging(others)) != self._reconciler.state.lagging_elsewhere:
+            self._reconciler.post(partial(events.lagging_elsewhere, found=late))
         if body != board.told and board.is_current:
             try:
                 await board.tell(body)
@@ -71,7 +81,13 @@ class Reporter:
             hub.has_gateway,
             self._board.seen,
             _digest(state) if state.applied else "",
+            self._lagging(),
         )
+
+    def _lagging(self) -> dict[str, list[str]]:
+        late = self._reconciler.hub.lagging(list(map(pipeline_ref, self._board.records)))
+        few = sorted(late.items())[:MAX_LAGGING]
+        return {ref.name: list(ids) for ref, ids in few}
 
     def _is_reached(self, name: str, kept: Kept) -> bool:
         """What the record asks of this manager is done; raises why that cannot be."""
@@ -79,7 +95,7 @@ class Reporter:
         if _is_for_envoys(kept):
             refs = needed(trial, state) if trial else (pipeline_ref(name),)
             try:
-                return self._reconciler.hub.is_applied(refs)
+                return self._reconciler.hub.is_applied(refs, self._begun(name, kept.index))
             except Nacked as error:
                 raise nacked(name, error) from error
         assert trial
@@ -89,9 +105,18 @@ class Reporter:
             raise found
         return False
 
+    def _begun(self, name: str, index: int) -> float:
+        """Since when Envoys are to take what the record of this index says."""
+        if self._since.get(name, (0, 0.0))[0] != index:
+            self._since[name] = (index, self._reconciler.clock())
+        return self._since[name][1]
+
     async def _follow_envoys(self) -> None:
         while True:
-            await self._reconciler.hub.changed()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):  # time alone may change who is waited for
+                    await self._reconciler.hub.changed()
+            self._since = {n: s for n, s in self._since.items() if n in self._board.records}
             self._board.notify()
 
 

@@ -182,7 +182,13 @@ def _all(present: State) -> list[pipeline_pb2.Pipeline]:
 def _node(status: NodeStatus) -> pb.Node:
     refused = (pb.Refusal(type=r.type, name=r.name, message=r.message) for r in status.refused)
     node = status.node
-    return pb.Node(id=node.id, role=node.role, lacking=len(status.lacking), refused=refused)
+    return pb.Node(
+        id=node.id,
+        role=node.role,
+        lacking=len(status.lacking),
+        refused=refused,
+        lagging=status.is_lagging,
+    )
 
 
 def _planned(changes: Iterable[Change]) -> pb.PlanPipelineResponse:

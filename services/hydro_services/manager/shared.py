@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from functools import partial
 
 from hydro_services import errors
-from hydro_services.manager import records
+from hydro_services.manager import events, records
 from hydro_services.manager.board import Board
 from hydro_services.manager.ledger import Deadline, absent, check_etag, lacking
 from hydro_services.manager.records import Record
@@ -78,6 +79,9 @@ class Shared:
         except TimeoutError:
             missing = self._behind("applied", name) or [self._absent_envoys()]
             raise deadline.late(name, what, "; ".join(missing)) from None
+        found = records.lagging(self._board.reports().values())
+        event = partial(events.lagging_elsewhere, found=found)
+        await self._board.reconciler.apply(event)
 
     async def keep(self, name: str) -> State:
         await self.step(name, records.kept)

@@ -191,12 +191,16 @@ class State:
     """None: the manager was started without any."""
     access: Access | None = None
     """Who may call pipelines that do not say it; None: anyone."""
+    lagging: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By pipeline: the ids of the Envoys that are late with it, sorted; changes go on without."""
+    lagging_elsewhere: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The same of the Envoys of other managers."""
     agreed: bool = True
     """What this manager has no use for, no other has: all demand the same."""
     is_warm: bool = True
     """What is to be loaded has been asked for: what is published is not less than what there is."""
     applied: bool = False
-    """Every connected Envoy, one at least, has all that is published."""
+    """Every Envoy that keeps up, one at least, has all that is published."""
 
 
 Event: TypeAlias = Callable[[State], State]

@@ -141,16 +141,18 @@ class GetStatusResponse(_message.Message):
     def __init__(self, nodes: _Optional[_Iterable[_Union[Node, _Mapping]]] = ..., targets: _Optional[_Iterable[_Union[MetricsTarget, _Mapping]]] = ...) -> None: ...
 
 class Node(_message.Message):
-    __slots__ = ("id", "role", "lacking", "refused")
+    __slots__ = ("id", "role", "lacking", "refused", "lagging")
     ID_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     LACKING_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
+    LAGGING_FIELD_NUMBER: _ClassVar[int]
     id: str
     role: str
     lacking: int
     refused: _containers.RepeatedCompositeFieldContainer[Refusal]
-    def __init__(self, id: _Optional[str] = ..., role: _Optional[str] = ..., lacking: _Optional[int] = ..., refused: _Optional[_Iterable[_Union[Refusal, _Mapping]]] = ...) -> None: ...
+    lagging: bool
+    def __init__(self, id: _Optional[str] = ..., role: _Optional[str] = ..., lacking: _Optional[int] = ..., refused: _Optional[_Iterable[_Union[Refusal, _Mapping]]] = ..., lagging: _Optional[bool] = ...) -> None: ...
 
 class Refusal(_message.Message):
     __slots__ = ("type", "name", "message")

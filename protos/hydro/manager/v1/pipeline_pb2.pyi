@@ -22,7 +22,7 @@ PIPELINE_STATE_READY: PipelineState
 PIPELINE_STATE_FAILED: PipelineState
 
 class Pipeline(_message.Message):
-    __slots__ = ("name", "transport_type", "chain", "etag", "state", "stages", "error", "policy", "traffic")
+    __slots__ = ("name", "transport_type", "chain", "etag", "state", "stages", "error", "policy", "traffic", "lagging")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TRANSPORT_TYPE_FIELD_NUMBER: _ClassVar[int]
     CHAIN_FIELD_NUMBER: _ClassVar[int]
@@ -32,6 +32,7 @@ class Pipeline(_message.Message):
     ERROR_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
     TRAFFIC_FIELD_NUMBER: _ClassVar[int]
+    LAGGING_FIELD_NUMBER: _ClassVar[int]
     name: str
     transport_type: str
     chain: _containers.RepeatedScalarFieldContainer[str]
@@ -41,7 +42,8 @@ class Pipeline(_message.Message):
     error: _status_pb2.Status
     policy: _policy_pb2.Policy
     traffic: Traffic
-    def __init__(self, name: _Optional[str] = ..., transport_type: _Optional[str] = ..., chain: _Optional[_Iterable[str]] = ..., etag: _Optional[str] = ..., state: _Optional[_Union[PipelineState, str]] = ..., stages: _Optional[_Iterable[_Union[PipelineStage, _Mapping]]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., policy: _Optional[_Union[_policy_pb2.Policy, _Mapping]] = ..., traffic: _Optional[_Union[Traffic, _Mapping]] = ...) -> None: ...
+    lagging: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., transport_type: _Optional[str] = ..., chain: _Optional[_Iterable[str]] = ..., etag: _Optional[str] = ..., state: _Optional[_Union[PipelineState, str]] = ..., stages: _Optional[_Iterable[_Union[PipelineStage, _Mapping]]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., policy: _Optional[_Union[_policy_pb2.Policy, _Mapping]] = ..., traffic: _Optional[_Union[Traffic, _Mapping]] = ..., lagging: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class PipelineStage(_message.Message):
     __slots__ = ("service", "model", "version", "digest", "signature")
