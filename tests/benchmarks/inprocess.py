@@ -29,7 +29,8 @@ class Chain:
         return rows.dumps(rows.encode(self.evaluate(self.columns(body))))
 
     def columns(self, body: bytes) -> Columns:
-        return rows.decode(rows.parse_array(body), self.models[0].signature.inputs)[0]
+        parsed = [row for row in rows.parse_array(body) if isinstance(row, dict)]
+        return rows.decode(parsed, self.models[0].signature.inputs)[0]
 
 
 def measure(chain: Chain, body: bytes, count: int, seconds: float) -> dict[str, float]:

@@ -6,7 +6,7 @@ Columns that no model declares come along.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,49 +14,79 @@ import orjson
 
 from hydro_runtimes.columns import Column, Columns
 from hydro_runtimes.evaluator import Failure, Field
-from hydro_services.codecs import cells
+from hydro_services.codecs import cells, json_array
 from hydro_services.errors import InvalidArgument
 
 Row = dict[str, Any]
 
 
-def parse_array(body: bytes) -> list[Row]:
-    """The rows of a JSON array.
+def parse_array(body: bytes) -> list[Row | Failure]:
+    """The rows of a JSON array; a failure in the place of one that cannot be taken.
 
     Raises:
         InvalidArgument: not JSON, not an array, or an element that is not an object.
     """
-    rows = parse(body)
-    if not isinstance(rows, list):
-        raise InvalidArgument(f"the body is {_kind(rows)}, want a JSON array of row objects")
-    if not set(map(type, rows)) <= {dict}:
-        at = next(i for i, row in enumerate(rows) if type(row) is not dict)
-        raise InvalidArgument(f"element {at} is {_kind(rows[at])}, want a row object", row=str(at))
-    return rows
+    return [row for some in read_array(body) for row in some or ()]
+
+
+def read_array(body: bytes) -> Iterator[list[Row | Failure] | None]:
+    """The rows of `parse_array`, some at a time, each time in some milliseconds.
+
+    Nothing is given before all has been found to be JSON: None stands for a step on the way there.
+
+    Raises:
+        InvalidArgument: not JSON, not an array, or an element that is not an object.
+    """
+    if len(body) <= json_array.SPAN_BYTES:
+        yield _rows(_parse_small(body), 0)
+        return
+    spans: list[tuple[int, int]] = []
+    count = 0
+    for start, end in json_array.spans(body):
+        count += len(_rows(json_array.parse_span(body[start:end]), count))
+        spans.append((start, end))
+        yield None
+    for start, end in spans:
+        yield json_array.parse_span(body[start:end])
+
+
+def _parse_small(body: bytes) -> list[Any]:
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        return _parse_odd(body, error)
+    if not isinstance(found, list):
+        raise InvalidArgument(f"the body is {_kind(found)}, want a JSON array of row objects")
+    return found
+
+
+def _parse_odd(body: bytes, error: orjson.JSONDecodeError) -> list[Any]:
+    """The elements of an array, where one of them is JSON that cannot be taken."""
+    try:
+        spans = list(json_array.spans(body))
+        return [row for start, end in spans for row in json_array.parse_span(body[start:end])]
+    except InvalidArgument:
+        raise json_array.malformed(error) from None
+
+
+def _rows(found: list[Any], before: int) -> list[Row | Failure]:
+    """What is read, all of it row objects; the first is element `before` of the array."""
+    if not set(map(type, found)) <= {dict, Failure}:
+        at = next(i for i, row in enumerate(found) if type(row) not in (dict, Failure))
+        got = f"element {before + at} is {_kind(found[at])}"
+        raise InvalidArgument(f"{got}, want a row object", row=str(before + at))
+    return found
 
 
 def parse_line(line: bytes) -> Row | Failure:
     """The row of a line of NDJSON, or why there is none."""
     try:
-        row = parse(line)
+        row = json_array.parse_element(line)
     except InvalidArgument as error:
         return Failure("INVALID_ARGUMENT", error.message)
-    if not isinstance(row, dict):
+    if not isinstance(row, dict | Failure):
         return Failure("INVALID_ARGUMENT", f"the line is {_kind(row)}, want a row object")
     return row
-
-
-def parse(body: bytes) -> Any:
-    """The JSON value.
-
-    Raises:
-        InvalidArgument: not JSON.
-    """
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        want = "want a JSON array of row objects, or one object a line (application/x-ndjson)"
-        raise InvalidArgument(f"malformed JSON: {error}; {want}") from None
 
 
 def decode(rows: Sequence[Row], inputs: Sequence[Field]) -> tuple[Columns, Mapping[int, Failure]]:

@@ -27,6 +27,8 @@ INLINE_S = 0.001
 a switch of the interpreter lock up to 5 ms."""
 LATE_S = 10 * INLINE_S
 """From here on an evaluation on the loop was a mistake that counts."""
+INLINE_BYTES = 64 << 10
+"""From so many bytes on, what other rows took says nothing of how long these take."""
 FIRST_BAN = 32
 """Evaluations that stay off the loop after the first mistake; each further one doubles them."""
 
@@ -37,6 +39,8 @@ class Job:
 
     inputs: Sequence[Columns]
     done: asyncio.Future[list[Evaluation]]
+    size: int = 0
+    """Bytes that the inputs came in."""
 
     @property
     def rows(self) -> int:
@@ -68,14 +72,18 @@ class Batcher:
         """Of the jobs that nobody has begun."""
         return sum(job.rows for job in self._queue)
 
-    async def evaluate(self, inputs: Sequence[Columns]) -> list[Evaluation]:
+    async def evaluate(self, inputs: Sequence[Columns], *, size: int = 0) -> list[Evaluation]:
         """The answers, one an input, in order. Cancelling leaves the others' answers alone.
+
+        Args:
+            inputs: evaluated in the thread where they are large, whatever their rows have taken.
+            size: of the inputs, in bytes.
 
         Raises:
             Exception: the thread is no more. What the model raises is told in the answers.
         """
         loop = asyncio.get_running_loop()
-        job = Job(inputs, loop.create_future())
+        job = Job(inputs, loop.create_future(), size)
         self._queue.append(job)
         if not self._due and self._busy is None:
             self._due = True
@@ -87,7 +95,8 @@ class Batcher:
         self._due = False
         while self._queue:
             jobs = self._taken()
-            if self._cost.of(sum(job.rows for job in jobs)) > INLINE_S:
+            large = any(job.size > INLINE_BYTES for job in jobs)
+            if large or self._cost.of(sum(job.rows for job in jobs)) > INLINE_S:
                 self._busy = asyncio.get_running_loop().create_task(self._in_thread(jobs))
                 return
             try:

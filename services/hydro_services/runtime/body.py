@@ -6,7 +6,8 @@ in the frames, so that the last stage need not know how the first was asked.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from google.api import httpbody_pb2
 from google.protobuf.message import DecodeError
@@ -17,13 +18,15 @@ from hydro.serving.v1 import prediction_service_pb2
 from hydro_runtimes.columns import Columns
 from hydro_runtimes.evaluator import Failure, Signature
 from hydro_services import errors
-from hydro_services.codecs import rows, table
+from hydro_services.codecs import json_array, row_groups, rows, table
 from hydro_services.runtime import stage
+from hydro_services.runtime.offload import Arrival
 from hydro_services.runtime.stage import Work
 
-SLICE = 500
-"""Rows a frame at most, so that the next stage works on one while this one makes the next."""
 NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+PIECE_BYTES = 1 << 20
+"""Of an answer in one message: the transcoder holds a message until it is whole, up to the limit of
+a request, and an answer may be longer than that."""
 
 
 class BodySource:
@@ -37,12 +40,12 @@ class BodySource:
         self._held = 0
         self._lines: bool | None = None
 
-    def feed(self, messages: Sequence[bytes]) -> list[Work]:
-        for message in messages:
-            self._take(message)
-        return self._whole_lines() if self._lines else []
+    def feed(self, messages: Sequence[bytes]) -> Arrival:
+        whole = b"".join([self._take(message) for message in messages])
+        return Arrival(self._from_lines(whole), len(whole))
 
-    def _take(self, message: bytes) -> None:
+    def _take(self, message: bytes) -> bytes:
+        """Keeps a piece; the lines that it completes, where the body is lines."""
         try:
             request = prediction_service_pb2.ServeRequest.FromString(message)
         except DecodeError:
@@ -50,33 +53,59 @@ class BodySource:
             raise errors.InvalidArgument(f"the message cannot be read, {want}") from None
         if self._lines is None:
             self._lines = request.body.content_type.lower().startswith(NDJSON)
-        self._pieces.append(request.body.data)
-        self._held += len(request.body.data)
-        if self._held > self.max_bytes and not (self._lines and b"\n" in request.body.data):
+        data: bytes = request.body.data
+        end = data.rfind(b"\n") + 1 if self._lines else 0
+        self._held += end or len(data)
+        if self._held > self.max_bytes:
             got = f"the {'line' if self._lines else 'body'} is over {self.max_bytes} bytes"
             raise errors.TooLarge(f"{got}, the most there may be; send fewer rows a request")
+        if not end:
+            self._pieces.append(data)
+            return b""
+        whole = b"".join((*self._pieces, data[:end]))
+        self._pieces, self._held = [data[end:]], len(data) - end
+        return whole
 
-    def _whole_lines(self) -> list[Work]:
-        body = b"".join(self._pieces)
-        whole, newline, rest = body.rpartition(b"\n")
-        self._pieces, self._held = [rest], len(rest)
-        return self._from_lines(whole) if newline else []
+    def _from_lines(self, body: bytes) -> Iterator[Work | None]:
+        at = 0
+        while at < len(body):
+            end = body.rfind(b"\n", at, at + json_array.SPAN_BYTES) + 1
+            end = end or body.find(b"\n", at) + 1 or len(body)
+            lines = body[at:end].split(b"\n")
+            for first in range(0, len(lines), row_groups.MAX_ROWS):
+                part = lines[first : first + row_groups.MAX_ROWS]
+                yield from self._frames(
+                    [rows.parse_line(line) for line in part if line.strip()], pb.ENCODING_NDJSON
+                )
+            yield None
+            at = end
 
-    def _from_lines(self, body: bytes) -> list[Work]:
-        parsed = [rows.parse_line(line) for line in body.split(b"\n") if line.strip()]
-        slices = range(0, len(parsed), SLICE)
-        return [self._work(parsed[at : at + SLICE], pb.ENCODING_NDJSON) for at in slices]
-
-    def end(self) -> list[Work]:
+    def end(self) -> Arrival:
         body = b"".join(self._pieces)
         self._pieces, self._held = [], 0
-        if self._lines:
-            return self._from_lines(body)
-        parsed = rows.parse_array(body)
-        slices = range(0, len(parsed) or 1, SLICE)
-        work = [self._work(parsed[at : at + SLICE], pb.ENCODING_JSON_ARRAY) for at in slices]
-        work[-1].frame.final = True
-        return work
+        frames = self._from_lines(body) if self._lines else self._from_array(body)
+        return Arrival(frames, len(body))
+
+    def _from_array(self, body: bytes) -> Iterator[Work | None]:
+        """The frames of an array, the last of which says so; it is read whole before the first."""
+        last: Work | None = None
+        for parsed in rows.read_array(body):
+            if parsed is None:
+                yield None
+                continue
+            for work in self._frames(parsed, pb.ENCODING_JSON_ARRAY):
+                if last:
+                    yield last
+                last = work
+        last = last or self._work([], pb.ENCODING_JSON_ARRAY)
+        last.frame.final = True
+        yield last
+
+    def _frames(
+        self, parsed: Sequence[rows.Row | Failure], encoding: pb.Encoding
+    ) -> Iterator[Work]:
+        for group in row_groups.groups(parsed):
+            yield self._work(group, encoding)
 
     def _work(self, parsed: Sequence[rows.Row | Failure], encoding: pb.Encoding) -> Work:
         unread = {i: row for i, row in enumerate(parsed) if isinstance(row, Failure)}
@@ -84,9 +113,7 @@ class BodySource:
         columns, failed = rows.decode(good, self.signature.inputs)
         failures = _places(unread, failed, len(parsed))
         frame = pb.Frame(encoding=encoding)
-        for row in sorted(failures):
-            status = stage.status(failures[row], self.stage)
-            frame.errors.append(pb.RowError(row=row, status=status))
+        frame.errors.extend(stage.row_errors(failures, self.stage))
         frame.table.rows = columns.rows
         for name, column in columns.items():
             table.encode(name, column, frame.table.columns.add())
@@ -112,18 +139,37 @@ class BodySink:
         self._open = False
         self._empty = True
 
-    def write(self, frame: pb.Frame) -> bytes:
-        answers = _answers(frame)
+    def write(self, frame: pb.Frame) -> list[bytes]:
+        answers, size = _answers(frame), stage.size(frame)
         if frame.encoding == pb.ENCODING_NDJSON:
-            return _message(NDJSON[0], rows.lines(answers))
-        data = rows.dumps(answers)[1:-1]
-        comma = b"," if data and not self._empty else b""
+            return [
+                message
+                for some in _parts(answers, size)
+                for message in _messages(NDJSON[0], rows.lines(some))
+            ]
         start, end = b"" if self._open else b"[", b"]" if frame.final else b""
-        self._open, self._empty = not frame.final, self._empty and not data
-        return _message("application/json", start + comma + data + end)
+        pieces = [rows.dumps(some)[1:-1] for some in _parts(answers, size)]
+        comma = b"," if answers and not self._empty else b""
+        self._open, self._empty = not frame.final, self._empty and not answers
+        data = b"".join((start, comma, b",".join(pieces), end))
+        return _messages("application/json", data)
 
-    def end(self) -> bytes | None:
-        return _message("application/json", b"]") if self._open else None
+    def end(self) -> list[bytes]:
+        return _messages("application/json", b"]") if self._open else []
+
+
+def _parts(answers: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """Answers in parts of about `PIECE_BYTES`, one row at least: each holds the interpreter."""
+    step = max(1, len(answers) * PIECE_BYTES // max(size, PIECE_BYTES))
+    for at in range(0, len(answers), step):
+        yield answers[at : at + step]
+
+
+def _messages(content_type: str, data: bytes) -> list[bytes]:
+    if len(data) <= PIECE_BYTES:
+        return [_message(content_type, data)]
+    pieces = range(0, len(data), PIECE_BYTES)
+    return [_message(content_type, data[at : at + PIECE_BYTES]) for at in pieces]
 
 
 def _message(content_type: str, data: bytes) -> bytes:
@@ -139,7 +185,17 @@ def _answers(frame: pb.Frame) -> list[rows.Row]:
     answers = rows.zipped(columns, count)
     if not frame.errors:
         return answers
-    return rows.merge(answers, {error.row: _error(error.status) for error in frame.errors})
+    return rows.merge(answers, _errors(frame.errors))
+
+
+def _errors(failed: Sequence[pb.RowError]) -> dict[int, Any]:
+    """The objects in the places of rows that failed; most often many fail alike."""
+    made: dict[bytes, rows.Row] = {}
+    found: dict[int, rows.Row] = {}
+    for error in failed:
+        key = error.status.SerializeToString(deterministic=True)
+        found[error.row] = made[key] if key in made else made.setdefault(key, _error(error.status))
+    return found
 
 
 def _error(status: status_pb2.Status) -> rows.Row:

@@ -9,6 +9,7 @@ from grpc_health.v1 import health_pb2
 from hydro_services import http2
 from hydro_services.codecs.frames import framed
 from hydro_services.runtime.host import Host
+from hydro_services.runtime.offload import Codecs
 from hydro_services.runtime.prediction import PREDICT, Prediction
 from hydro_services.runtime.processor import PROCESS, Processor
 from hydro_services.tracing import Exporter
@@ -41,7 +42,8 @@ def handlers(
             await call.read()
         await call.write(_STATES[health.serving])
 
-    prediction = Prediction(host, max_bytes, exporter).predict
-    processor = Processor(host, max_bytes, exporter)
+    codecs = Codecs()
+    prediction = Prediction(host, max_bytes, codecs, exporter).predict
+    processor = Processor(host, max_bytes, codecs, exporter)
     stages = {PROCESS: processor.process, **dict.fromkeys(PREDICT, prediction)}
     return {CHECK: check, **stages}

@@ -5,13 +5,16 @@ All three methods are one: messages in, messages out, as the metadata of the sta
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import perf_counter
 
 from hydro_services import http2
 from hydro_services.codecs.frames import framed
+from hydro_services.runtime.body import PIECE_BYTES
 from hydro_services.runtime.host import Host
 from hydro_services.runtime.observe import Observed
-from hydro_services.runtime.processor import answered, called, portions
+from hydro_services.runtime.offload import Codecs
+from hydro_services.runtime.processor import answered, called
 from hydro_services.runtime.session import Session
 from hydro_services.tracing import Exporter
 
@@ -22,9 +25,12 @@ PREDICT = tuple(f"/{SERVICE}/{method}" for method in ("Predict", "PredictStream"
 class Prediction:
     """Answers the last stage of chains."""
 
-    def __init__(self, host: Host, max_bytes: int, exporter: Exporter | None) -> None:
+    def __init__(
+        self, host: Host, max_bytes: int, codecs: Codecs, exporter: Exporter | None
+    ) -> None:
         self.host = host
         self.max_bytes = max_bytes
+        self.codecs = codecs
         self.exporter = exporter
 
     async def predict(self, call: http2.Call) -> None:
@@ -36,12 +42,19 @@ class Prediction:
         with Observed(batcher.counts, call.metadata, self.exporter) as observed:
             while not ended:
                 data, start = await call.read(), perf_counter()
-                work = session.feed(data)
                 ended = call.ended
-                work += session.end() if ended else []
-                parts = portions(work)
-                for part in parts:
-                    messages = await answered(session, batcher, part)
+                arrival = session.feed(data, ended=ended)
+                async for part, is_last in self.codecs.portions(arrival):
+                    messages = await answered(session, batcher, self.codecs, part, arrival.size)
                     observed.turn(part, start)
-                    messages += session.close() if ended and part is parts[-1] else []
-                    await call.write(b"".join(map(framed, messages)))
+                    messages += session.close() if ended and is_last else []
+                    await write(call, messages)
+
+
+async def write(call: http2.Call, messages: Sequence[bytes]) -> None:
+    """Sends messages: small ones in one write, large ones without a copy of all of them."""
+    if sum(map(len, messages)) <= PIECE_BYTES:
+        await call.write(b"".join(map(framed, messages)))
+        return
+    for message in messages:
+        await call.write(framed(message))

@@ -20,10 +20,11 @@ from google.protobuf.message import DecodeError
 
 from hydro_services import errors, http2
 from hydro_services.codecs.frames import Messages, framed
+from hydro_services.runtime import offload
 from hydro_services.runtime.batch import Batcher
-from hydro_services.runtime.body import SLICE
 from hydro_services.runtime.host import Host
 from hydro_services.runtime.observe import Observed
+from hydro_services.runtime.offload import Arrival, Codecs
 from hydro_services.runtime.session import Call, Position, Session
 from hydro_services.runtime.stage import Work
 from hydro_services.tracing import Exporter
@@ -69,7 +70,7 @@ class Exchange:
         """The client has sent all."""
         return bool(self._ended)
 
-    def receive(self, data: bytes) -> list[Work]:
+    def receive(self, data: bytes) -> Arrival:
         """The frames that these bytes complete.
 
         Raises:
@@ -77,9 +78,8 @@ class Exchange:
         """
         pieces = [self._request(message) for message in self._messages.feed(data)]
         if self._session is None:
-            return []
-        work = self._session.feed(b"".join(pieces))
-        return work + self._session.end() if self._ended else work
+            return Arrival(iter(()), 0)
+        return self._session.feed(b"".join(pieces), ended=self.ended)
 
     def _request(self, message: bytes) -> bytes:
         """The piece of the call's body that a request brings."""
@@ -106,7 +106,7 @@ class Exchange:
             self._ended = kind
         return bytes(request.request_body.body)
 
-    def respond(self, answers: Sequence[bytes], *, last: bool) -> bytes:
+    def respond(self, answers: Sequence[bytes], *, last: bool) -> list[bytes]:
         """What Envoy is told, with these messages in it; `last`: of what has come so far."""
         messages, ended = list(answers), self._ended if last else ""
         if self._session is not None and ended:
@@ -115,19 +115,26 @@ class Exchange:
         bodies = responses(messages, end=ended == "request_body")
         self.begun = self.begun or bool(bodies)
         trailers = _TRAILERS if ended == "request_trailers" else b""
-        return b"".join((greeting, *bodies, trailers))
+        return [part for part in (greeting, *bodies, trailers) if part]
 
-    async def answers(self, batcher: Batcher, work: Sequence[Work]) -> list[bytes]:
-        """The messages that go on for frames that came in."""
-        return await answered(self._session, batcher, work) if self._session else []
+    async def answers(
+        self, batcher: Batcher, codecs: Codecs, work: Sequence[Work], size: int
+    ) -> list[bytes]:
+        """The messages that go on for frames that came in, which took so many bytes."""
+        if self._session is None:
+            return []
+        return await answered(self._session, batcher, codecs, work, size)
 
 
 class Processor:
     """Answers Envoy's external processor calls."""
 
-    def __init__(self, host: Host, max_bytes: int, exporter: Exporter | None) -> None:
+    def __init__(
+        self, host: Host, max_bytes: int, codecs: Codecs, exporter: Exporter | None
+    ) -> None:
         self.host = host
         self.max_bytes = max_bytes
+        self.codecs = codecs
         self.exporter = exporter
 
     async def process(self, call: http2.Call) -> None:
@@ -139,11 +146,11 @@ class Processor:
             with Observed(batcher.counts, call.metadata, self.exporter) as observed:
                 while not exchange.ended and not call.ended:
                     data, start = await call.read(), perf_counter()
-                    parts = portions(exchange.receive(data))
-                    for part in parts:
-                        answers = await exchange.answers(batcher, part)
+                    arrival = exchange.receive(data)
+                    async for part, is_last in self.codecs.portions(arrival):
+                        answers = await exchange.answers(batcher, self.codecs, part, arrival.size)
                         observed.turn(part, start)
-                        await call.write(exchange.respond(answers, last=part is parts[-1]))
+                        await self._write(call, exchange, answers, is_last)
         except errors.HydroError as error:
             if exchange and exchange.begun:
                 raise
@@ -155,25 +162,27 @@ class Processor:
             logger.exception("call failed", extra={"method": PROCESS, **told.metadata})
             await call.write(immediate(told, call.metadata))
 
-
-def portions(work: Sequence[Work]) -> list[list[Work]]:
-    """Frames that came together in parts of `SLICE` rows: the next stage works on one meanwhile."""
-    parts: list[list[Work]] = [[]]
-    rows = 0
-    for each in work:
-        if rows >= SLICE:
-            parts.append([])
-            rows = 0
-        parts[-1].append(each)
-        rows += each.inputs.rows
-    return parts
+    async def _write(
+        self, call: http2.Call, exchange: Exchange, answers: Sequence[bytes], is_last: bool
+    ) -> None:
+        size = sum(map(len, answers))
+        written = await self.codecs.run(size, lambda: exchange.respond(answers, last=is_last))
+        if size <= CHUNK:
+            await call.write(b"".join(written))
+            return
+        for piece in written:
+            await call.write(piece)
 
 
-async def answered(session: Session, batcher: Batcher, work: Sequence[Work]) -> list[bytes]:
-    """The messages that go on for frames that came in."""
+async def answered(
+    session: Session, batcher: Batcher, codecs: Codecs, work: Sequence[Work], size: int
+) -> list[bytes]:
+    """The messages that go on for frames that came in, which took so many bytes."""
     if not work:
         return []
-    return session.answer(work, await batcher.evaluate([each.inputs for each in work]))
+    evaluations = await batcher.evaluate([each.inputs for each in work], size=size)
+    size += offload.size(evaluations)
+    return await codecs.run(size, lambda: session.answer(work, evaluations))
 
 
 def called(metadata: Mapping[str, str], method: str) -> Call:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
 from google.protobuf.message import DecodeError
@@ -22,6 +23,7 @@ from hydro_services.codecs import table
 from hydro_services.codecs.frames import Messages
 from hydro_services.runtime import stage
 from hydro_services.runtime.body import BodySink, BodySource
+from hydro_services.runtime.offload import Arrival
 from hydro_services.runtime.stage import Work
 
 SERVE = "/hydro.serving.v1.PredictionService/Serve"
@@ -62,11 +64,11 @@ class Call:
 class Source(Protocol):
     """Reads what comes in."""
 
-    def feed(self, messages: Sequence[bytes]) -> list[Work]:
+    def feed(self, messages: Sequence[bytes]) -> Arrival:
         """The frames that these messages complete."""
         ...
 
-    def end(self) -> list[Work]:
+    def end(self) -> Arrival:
         """What is left when the client has sent all."""
         ...
 
@@ -74,12 +76,12 @@ class Source(Protocol):
 class Sink(Protocol):
     """Writes what goes out."""
 
-    def write(self, frame: pb.Frame) -> bytes | None:
-        """The message for a frame, if there is one."""
+    def write(self, frame: pb.Frame) -> list[bytes]:
+        """The messages for a frame."""
         ...
 
-    def end(self) -> bytes | None:
-        """The message that closes the answer, if one is due."""
+    def end(self) -> list[bytes]:
+        """The messages that close the answer."""
         ...
 
 
@@ -99,36 +101,32 @@ class Session:
             BodySink() if serve and call.position.ends else FrameSink(call.position.ends)
         )
 
-    def feed(self, chunk: bytes) -> list[Work]:
-        """The frames that a chunk of the call's bytes completes.
+    def feed(self, chunk: bytes, *, ended: bool = False) -> Arrival:
+        """The frames that a chunk of the call's bytes completes; `ended`: it is the last.
+
+        They are read as they are asked for, all of them before the next chunk is fed.
 
         Raises:
-            errors.HydroError: the call cannot go on.
+            errors.HydroError: the call cannot go on; also as frames are asked for.
         """
-        return self._source.feed(self._messages.feed(chunk))
-
-    def end(self) -> list[Work]:
-        """What is left when the client has sent all.
-
-        Raises:
-            errors.HydroError: the call cannot be answered.
-        """
+        arrival = self._source.feed(self._messages.feed(chunk))
+        if not ended:
+            return arrival
         self._messages.end()
-        return self._source.end()
+        rest = self._source.end()
+        return Arrival(chain(arrival.work, rest.work), arrival.size + rest.size)
 
     def answer(self, work: Sequence[Work], evaluations: Sequence[Evaluation]) -> list[bytes]:
         """The messages that go on, for work that is done."""
         written: list[bytes] = []
         for done, evaluation in zip(work, evaluations, strict=True):
             stage.outputs(done.frame, evaluation, self.call.stage)
-            message = self._sink.write(done.frame)
-            written += () if message is None else (message,)
+            written += self._sink.write(done.frame)
         return written
 
     def close(self) -> list[bytes]:
         """The messages that close the answer."""
-        message = self._sink.end()
-        return [] if message is None else [message]
+        return self._sink.end()
 
 
 class FrameSource:
@@ -140,11 +138,11 @@ class FrameSource:
         self.from_client = from_client
         self._begun = False
 
-    def feed(self, messages: Sequence[bytes]) -> list[Work]:
-        return [self._work(message) for message in messages]
+    def feed(self, messages: Sequence[bytes]) -> Arrival:
+        return Arrival(map(self._work, messages), sum(map(len, messages)))
 
-    def end(self) -> list[Work]:
-        return []
+    def end(self) -> Arrival:
+        return Arrival(iter(()), 0)
 
     def _work(self, message: bytes) -> Work:
         frame, came_failed = pb.Frame(), 0
@@ -174,11 +172,11 @@ class FrameSink:
     def __init__(self, to_client: bool) -> None:
         self.to_client = to_client
 
-    def write(self, frame: pb.Frame) -> bytes:
+    def write(self, frame: pb.Frame) -> list[bytes]:
         if self.to_client and frame.encoding == pb.ENCODING_TYPED:
             for column in frame.table.columns:
                 table.typed(column, frame.table.rows)
-        return frame.SerializeToString()
+        return [frame.SerializeToString()]
 
-    def end(self) -> bytes | None:
-        return None
+    def end(self) -> list[bytes]:
+        return []

@@ -176,10 +176,7 @@ def drop(frame: pb.Frame, failures: Mapping[int, Failure], stage: str) -> None:
     rows = frame.table.rows
     failed = {error.row for error in frame.errors}
     places = [place for place in range(rows + len(failed)) if place not in failed]
-    added = [
-        pb.RowError(row=places[row], status=status(failure, stage))
-        for row, failure in failures.items()
-    ]
+    added = row_errors({places[row]: failure for row, failure in failures.items()}, stage)
     ordered = sorted([*frame.errors, *added], key=lambda error: error.row)
     del frame.errors[:]
     frame.errors.extend(ordered)
@@ -197,12 +194,28 @@ def _kept(rows: int, failures: Iterable[int]) -> np.ndarray[tuple[int], np.dtype
     return mask
 
 
+def row_errors(failures: Mapping[int, Failure], stage: str) -> list[pb.RowError]:
+    """Failures in the places of their rows, in order; most often many rows fail alike."""
+    made: dict[Failure, status_pb2.Status] = {}
+    for failure in failures.values():
+        if failure not in made:
+            made[failure] = status(failure, stage)
+    return [pb.RowError(row=row, status=made[failures[row]]) for row in sorted(failures)]
+
+
+def size(frame: pb.Frame) -> int:
+    """About how many bytes a frame's columns have."""
+    return sum(len(column.data) for column in frame.table.columns)
+
+
 def status(failure: Failure, stage: str) -> status_pb2.Status:
     """A row's failure as google.rpc.Status; its metadata names stage, part of the model, column."""
     facts = {"stage": stage, "part": failure.stage, "column": failure.column}
     metadata = {key: value for key, value in facts.items() if value}
     code = _CODES.get(failure.reason, grpc.StatusCode.INVALID_ARGUMENT)
-    return errors.status(code, failure.message, failure.reason, metadata)
+    # A model may tell of text that is not Unicode.
+    message = failure.message.encode(errors="replace").decode()
+    return errors.status(code, message, failure.reason, metadata)
 
 
 def received(frame: pb.Frame) -> Mapping[str, Column]:

@@ -10,10 +10,12 @@ from google.api import httpbody_pb2
 from hydro.serving.v1 import frame_pb2 as pb
 from hydro.serving.v1 import prediction_service_pb2
 from hydro_runtimes.columns import Columns, DataType, Dense, Strings
-from hydro_runtimes.evaluator import Evaluation, Failure, Field, Signature
+from hydro_runtimes.evaluator import Evaluation, Evaluator, Failure, Field, Signature
 from hydro_services import errors
 from hydro_services.codecs.frames import framed
+from hydro_services.runtime.body import PIECE_BYTES
 from hydro_services.runtime.evaluation import evaluate
+from hydro_services.runtime.offload import Arrival
 from hydro_services.runtime.session import SERVE, Call, Position, Session
 
 PREDICT = "/hydro.serving.v1.PredictionService/PredictStream"
@@ -53,6 +55,12 @@ class Twice:
 MODELS = (Length(), Twice())
 
 
+def answered(session: Session, model: Evaluator, arrival: Arrival) -> list[bytes]:
+    """What a session answers to what has come."""
+    work = [each for each in arrival.work if each]
+    return session.answer(work, evaluate(model, [each.inputs for each in work]))
+
+
 def through(method: str, chunks: list[bytes], limit: int = LIMIT) -> list[bytes]:
     """The messages that a client reads after sending these chunks through both stages."""
     first = Session(Call(method, Position.FIRST, "a", "s/a"), MODELS[0].signature, limit)
@@ -61,16 +69,13 @@ def through(method: str, chunks: list[bytes], limit: int = LIMIT) -> list[bytes]
 
     def onward(messages: list[bytes]) -> None:
         for message in messages:
-            work = last.feed(framed(message))
-            answers.extend(last.answer(work, evaluate(MODELS[1], [w.inputs for w in work])))
+            answers.extend(answered(last, MODELS[1], last.feed(framed(message))))
 
     for chunk in chunks:
-        work = first.feed(chunk)
-        onward(first.answer(work, evaluate(MODELS[0], [w.inputs for w in work])))
-    work = first.end()
-    onward(first.answer(work, evaluate(MODELS[0], [w.inputs for w in work])))
+        onward(answered(first, MODELS[0], first.feed(chunk)))
+    onward(answered(first, MODELS[0], first.feed(b"", ended=True)))
     onward(first.close())
-    assert not last.end()
+    assert not list(last.feed(b"", ended=True).work)
     return answers + last.close()
 
 
@@ -141,7 +146,7 @@ def test_lines_are_answered_by_lines_also_the_last_without_an_end() -> None:
 def test_a_line_is_answered_before_the_next_is_sent() -> None:
     session = Session(Call(SERVE, Position.ONLY, "a", "s/a"), MODELS[0].signature, LIMIT)
     work = session.feed(piece(b'{"text": "a"}\n{"te', "application/x-ndjson"))
-    assert [w.inputs.rows for w in work] == [1]
+    assert [each.inputs.rows for each in work.work if each] == [1]
 
 
 @pytest.mark.parametrize(
@@ -163,6 +168,37 @@ def test_a_body_over_the_limit_fails_the_call_before_it_is_whole() -> None:
     session.feed(piece(b"[" + b" " * 60))
     with pytest.raises(errors.TooLarge, match="over 100 bytes"):
         session.feed(piece(b" " * 60))
+
+
+def test_an_array_that_is_read_in_spans_is_answered_like_a_small_one() -> None:
+    sent = [{"text": "x" * (i % 700), "i": i} for i in range(1000)]
+    answer = json.loads(answer_text(json.dumps(sent).encode()))
+    assert [(row["i"], row["length"]) for row in answer] == [(i, i % 700) for i in range(1000)]
+
+
+def test_an_array_that_ends_in_garbage_fails_before_anything_is_answered() -> None:
+    body = json.dumps([{"text": "x" * 1000}] * 300).encode()
+    with pytest.raises(errors.InvalidArgument, match="malformed JSON"):
+        answer_text(body[:-2] + b",]")
+
+
+def test_an_answer_goes_in_messages_of_bounded_size() -> None:
+    texts = ["x" * (5 << 20), "y", "z" * (1 << 20)]
+    for kind in ("application/json", "application/x-ndjson"):
+        body = b"\n".join(json.dumps({"text": text}).encode() for text in texts)
+        array = json.dumps([{"text": text} for text in texts]).encode()
+        sent = array if kind == "application/json" else body
+        messages = through(SERVE, [piece(sent, kind)], 32 << 20)
+        pieces = [httpbody_pb2.HttpBody.FromString(message).data for message in messages]
+        assert max(map(len, pieces)) <= PIECE_BYTES
+        answer = b"".join(pieces)
+        rows = json.loads(answer) if sent is array else map(json.loads, answer.splitlines())
+        assert [row["text"] for row in rows] == texts
+
+
+def answer_text(body: bytes) -> bytes:
+    messages = through(SERVE, [piece(body)])
+    return b"".join(httpbody_pb2.HttpBody.FromString(message).data for message in messages)
 
 
 def frame(texts: list[str], **fields: object) -> pb.Frame:

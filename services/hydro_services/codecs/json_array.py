@@ -1,0 +1,206 @@
+"""Cuts the text of a JSON array into spans of whole elements, without making values of it.
+
+A parser holds the interpreter until it has read all, and makes objects of many times the size of
+the text. What is cut is read a span at a time, and an element that cannot be read costs no other.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from hydro_runtimes.evaluator import Failure
+from hydro_services.errors import InvalidArgument
+
+SPAN_BYTES = 128 << 10
+"""Of text that is read at once, which takes up to 10 ms; a single element may be longer."""
+MAX_VALUES = 1_000_000
+"""In one element, counting those within it: more would hold the interpreter for over 100 ms."""
+_ASKED_BYTES = 1 << 20
+"""An element longer than this is not read a second time to find out whether it is JSON."""
+
+_QUOTE, _OPEN, _CLOSE, _COMMA = 1, 2, 3, 4
+_KINDS = np.zeros(256, np.uint8)
+for _characters, _kind in ((b'"', _QUOTE), (b"[{", _OPEN), (b"]}", _CLOSE), (b",", _COMMA)):
+    _KINDS[list(_characters)] = _kind
+_STEPS = np.array([0, 0, 1, -1, 0], np.int8)
+_BEGIN = re.compile(rb"[ \t\r\n]*\[")
+_BLANK = re.compile(rb"[ \t\r\n]*")
+
+
+@dataclass(frozen=True, slots=True)
+class _Marks:
+    """Brackets and commas of a piece of text that are not within strings."""
+
+    places: npt.NDArray[np.int64]
+    kinds: npt.NDArray[np.uint8]
+    depths: npt.NDArray[np.int64]
+    """How many arrays and objects are open after each."""
+
+    def commas(self) -> npt.NDArray[np.int64]:
+        """Where the elements of the outermost array end."""
+        found: npt.NDArray[np.int64] = self.places[(self.kinds == _COMMA) & (self.depths == 1)]
+        return found
+
+    def end(self) -> int | None:
+        """Where the outermost array ends."""
+        ends = self.places[self.depths <= 0]
+        return int(ends[0]) if len(ends) else None
+
+
+def spans(text: bytes) -> Iterator[tuple[int, int]]:
+    """Where spans of whole elements begin and end; together they are the array.
+
+    Raises:
+        InvalidArgument: the text is not an array, or does not end.
+    """
+    start = _begin(text)
+    only = True
+    for marks in _scan(text):
+        commas, end = marks.commas(), marks.end()
+        if end is not None:
+            commas = commas[commas < end]
+        if len(commas):
+            yield start, _filled(text, start, int(commas[-1]))
+            start, only = int(commas[-1]) + 1, False
+        if end is not None:
+            _check_end(text, end)
+            yield start, end if only else _filled(text, start, end)
+            return
+    raise InvalidArgument("malformed JSON: the array does not end, want `]` after its last row")
+
+
+def elements(text: bytes) -> Iterator[bytes]:
+    """The texts of the elements of an array that is whole.
+
+    Raises:
+        InvalidArgument: as `spans`.
+    """
+    start = _begin(text)
+    for marks in _scan(text):
+        end = marks.end()
+        for comma in marks.commas().tolist():
+            if end is None or comma < end:
+                yield text[start:comma]
+                start = comma + 1
+        if end is not None:
+            yield text[start:end]
+            return
+    raise InvalidArgument("malformed JSON: the array does not end, want `]` after its last row")
+
+
+def parse_span(span: bytes) -> list[Any]:
+    """The values of the elements of a span; a `Failure` in the place of one that cannot be read.
+
+    Raises:
+        InvalidArgument: an element is not JSON.
+    """
+    text = b"[" + span + b"]"
+    if len(text) <= 2 * SPAN_BYTES + 2 or not _has_too_many(text):
+        try:
+            values: list[Any] = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            pass
+        else:
+            return values
+    return [parse_element(element) for element in elements(text)]
+
+
+def parse_element(text: bytes) -> Any:
+    """The value of one element, or a `Failure` where it is JSON that cannot be taken.
+
+    Raises:
+        InvalidArgument: it is not JSON.
+    """
+    if _has_too_many(text):
+        got = f"the row holds more than {MAX_VALUES} values"
+        return Failure("TOO_LARGE", f"{got}, the most there may be; send numbers as typed frames")
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        if not text.lstrip().startswith(b"{") or not _is_json(text):
+            raise malformed(error) from None
+        # Without the position, which is in a part of the text that the client does not know.
+        return Failure("INVALID_ARGUMENT", f"the row cannot be read: {error.msg}")
+
+
+def malformed(error: orjson.JSONDecodeError) -> InvalidArgument:
+    """What the client is told of text that is not JSON."""
+    want = "want a JSON array of row objects, or one object a line (application/x-ndjson)"
+    return InvalidArgument(f"malformed JSON: {error}; {want}")
+
+
+def _is_json(text: bytes) -> bool:
+    """Whether a text is JSON that another parser may take, brackets in it being in pairs."""
+    if len(text) > _ASKED_BYTES:
+        return True
+    try:
+        json.loads(text.decode("utf-8", "replace"), parse_constant=_refuse)
+    except json.JSONDecodeError:
+        return False
+    except (RecursionError, ValueError):  # Too deep, or an integer of thousands of digits.
+        return True
+    return True
+
+
+def _refuse(name: str) -> None:
+    raise json.JSONDecodeError(f"{name} is not JSON", name, 0)
+
+
+def _has_too_many(text: bytes) -> bool:
+    if len(text) <= MAX_VALUES or sum(map(text.count, (b",", b"[", b"{"))) <= MAX_VALUES:
+        return False
+    kinds = (marks.kinds for marks in _scan(text))
+    return sum(int((found != _CLOSE).sum()) for found in kinds) > MAX_VALUES
+
+
+def _begin(text: bytes) -> int:
+    if not (begin := _BEGIN.match(text)):
+        raise InvalidArgument("the body is not a JSON array, want a JSON array of row objects")
+    return begin.end()
+
+
+def _check_end(text: bytes, end: int) -> None:
+    blank = _BLANK.match(text, end + 1)
+    if text[end : end + 1] != b"]" or blank is None or blank.end() != len(text):
+        raise InvalidArgument("malformed JSON: want nothing after the end of the array")
+
+
+def _filled(text: bytes, start: int, end: int) -> int:
+    blank = _BLANK.match(text, start, end)
+    if blank is not None and blank.end() == end:
+        raise InvalidArgument("malformed JSON: want an element before and after each comma")
+    return end
+
+
+def _scan(text: bytes) -> Iterator[_Marks]:
+    """All marks, a piece of the text at a time."""
+    inside = depth = 0
+    escaped = False
+    for at in range(0, len(text), SPAN_BYTES):
+        piece = text[at : at + SPAN_BYTES]
+        if escaped:
+            piece = b" " + piece[1:]
+        escaped = False
+        if b"\\" in piece:
+            # Pairs first, from the left: then a backslash before a quote is one that escapes it.
+            piece = piece.replace(b"\\\\", b"  ")
+            escaped = piece.endswith(b"\\")
+            piece = piece.replace(b'\\"', b"  ")
+        kinds = _KINDS[np.frombuffer(piece, np.uint8)]
+        places = np.flatnonzero(kinds)
+        kinds = kinds[places]
+        quotes = inside + np.cumsum(kinds == _QUOTE)
+        inside = int(quotes[-1]) & 1 if len(quotes) else inside
+        outside = (quotes % 2 == 0) & (kinds != _QUOTE)
+        places, kinds = places[outside], kinds[outside]
+        depths = depth + np.cumsum(_STEPS[kinds], dtype=np.int64)
+        depth = int(depths[-1]) if len(depths) else depth
+        yield _Marks(places + at, kinds, depths)

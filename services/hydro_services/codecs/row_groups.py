@@ -1,0 +1,64 @@
+"""Rows of JSON in groups that go on as one frame each.
+
+A frame has a place for each of its columns in each of its rows. Rows of few columns among rows of
+many are parted, so that a frame never takes many times the room of what came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from hydro_runtimes.evaluator import Failure
+from hydro_services.codecs.rows import Row
+
+MAX_ROWS = 500
+"""In a group, so that the next stage works on one while this one makes the next."""
+MAX_COLUMNS = 4096
+"""In a row and in a frame."""
+_FREE = 4 * MAX_ROWS
+"""Places that may be empty whatever the rest."""
+_FILLED = 4
+"""Of so many places one is filled, beyond those that are free."""
+
+
+def groups(rows: Sequence[Row | Failure]) -> Iterator[list[Row | Failure]]:
+    """All rows in order; a row with too many columns is a failure in its place."""
+    for at in range(0, len(rows), MAX_ROWS):
+        some = rows[at : at + MAX_ROWS]
+        if _are_alike(some):
+            yield list(some)
+        else:
+            yield from _parted([_checked(row) for row in some])
+
+
+def _are_alike(rows: Sequence[Row | Failure]) -> bool:
+    first = rows[0]
+    if isinstance(first, Failure) or len(first) > MAX_COLUMNS:
+        return False
+    keys = first.keys()
+    return all(type(row) is dict and row.keys() == keys for row in rows)
+
+
+def _checked(row: Row | Failure) -> Row | Failure:
+    if isinstance(row, Failure) or len(row) <= MAX_COLUMNS:
+        return row
+    got = f"the row has {len(row)} columns, want at most {MAX_COLUMNS}"
+    return Failure("TOO_MANY_COLUMNS", f"{got}; send a vector as one column, an array of numbers")
+
+
+def _parted(rows: Sequence[Row | Failure]) -> Iterator[list[Row | Failure]]:
+    group: list[Row | Failure] = []
+    names: set[str] = set()
+    filled = 0
+    for row in rows:
+        keys = set() if isinstance(row, Failure) else row.keys()
+        columns = len(names) + len(keys - names)
+        places = columns * (len(group) + 1)
+        is_sparse = places > _FREE + _FILLED * (filled + len(keys))
+        if group and (columns > MAX_COLUMNS or is_sparse):
+            yield group
+            group, names, filled = [], set(), 0
+        group.append(row)
+        names |= keys
+        filled += len(keys)
+    yield group
