@@ -131,11 +131,10 @@ def _metrics_listener(where: Endpoint) -> dict[str, Any]:
 
 
 def _metadata(wanted: Bootstrap) -> dict[str, str]:
-    metrics = wanted.metrics
     told = {
         "role": wanted.role,
         "tls": str(wanted.tls) if wanted.tls else "",
-        "metrics": f"{metrics.host}:{metrics.port}" if metrics else "",
+        "metrics": str(wanted.metrics) if wanted.metrics else "",
     }
     return {name: value for name, value in told.items() if value}
 

@@ -29,7 +29,12 @@ class Endpoint:
     """Where one process of a backend listens."""
 
     host: str
+    """Of IPv6 without brackets."""
     port: int
+
+    def __str__(self) -> str:
+        """host:port, with brackets around IPv6."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True, order=True)

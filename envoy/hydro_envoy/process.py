@@ -44,6 +44,8 @@ if os.getppid() == parent:
 """
 """Becomes Envoy, having asked the kernel to end it when its parent dies, also by kill -9. A program
 of its own, because to run Python between fork and exec is unsafe in a process with threads."""
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""By no proxy: http_proxy is for the web."""
 _POLL_S = 0.02
 _QUIET_POLLS = 5
 _KILL_AFTER_S = 5.0
@@ -145,7 +147,7 @@ class Envoy:
     def admin(self) -> Endpoint:
         """Where its admin API listens; known once it is ready."""
         host, _, port = self._admin_file.read_text().strip().rpartition(":")
-        return Endpoint(host, int(port))
+        return Endpoint(host.strip("[]"), int(port))
 
     async def start(self) -> None:
         """Writes the configuration and starts the process."""
@@ -179,7 +181,7 @@ class Envoy:
         except TimeoutError:
             raise EnvoyFailed(
                 f"envoy was not ready within {timeout_s:g} s: is its manager at "
-                f"{self._wanted.ads.host}:{self._wanted.ads.port} up",
+                f"{self._wanted.ads} up",
                 tuple(self._last_words),
             ) from None
 
@@ -279,11 +281,8 @@ class Envoy:
 
     def _ask_now(self, method: str, path: str) -> str | None:
         try:
-            where = self.admin
-            request = urllib.request.Request(
-                f"http://{where.host}:{where.port}{path}", method=method
-            )
-            with urllib.request.urlopen(request, timeout=2.0) as answer:
+            request = urllib.request.Request(f"http://{self.admin}{path}", method=method)
+            with _DIRECT.open(request, timeout=2.0) as answer:
                 return str(answer.read().decode())
         except (OSError, ValueError):
             return None  # not up yet, or not up any more: the caller looks at the process

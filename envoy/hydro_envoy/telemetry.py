@@ -122,7 +122,7 @@ def _provider(wanted: mesh.Tracing) -> TracingHttp:
             collector_cluster=name,
             collector_endpoint=SPANS_PATH,
             collector_endpoint_version=ZipkinConfigCollectorEndpointVersion.HTTP_JSON,
-            collector_hostname=f"{wanted.collector.host}:{wanted.collector.port}",
+            collector_hostname=str(wanted.collector),
             trace_id_128bit=True,
             shared_span_context=False,  # each side of a call has a span of its own
             trace_context_option=ZipkinConfigTraceContextOption.USE_B3_WITH_W3C_PROPAGATION,
@@ -132,5 +132,4 @@ def _provider(wanted: mesh.Tracing) -> TracingHttp:
 
 
 def _collector_name(wanted: mesh.Tracing) -> str:
-    where = f"{wanted.collector.host}:{wanted.collector.port}"
-    return f"{wanted.provider}-{content_hash(where.encode())[:8]}"
+    return f"{wanted.provider}-{content_hash(str(wanted.collector).encode())[:8]}"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
 from collections.abc import Iterable
 
 from hydro_services import keys
+from hydro_services.address import Address
 from hydro_services.errors import FailedPrecondition, Unauthenticated
 
 HEADER, SCHEME = "authorization", "bearer"
@@ -22,7 +22,7 @@ def check_addresses(addresses: Iterable[str], admin_key: str) -> None:
     Raises:
         FailedPrecondition: one is not of this machine alone, and there is no key.
     """
-    exposed = [address for address in addresses if not is_loopback(address.rpartition(":")[0])]
+    exposed = [each for each in addresses if not _is_ours_alone(each)]
     if exposed and not admin_key:
         raise FailedPrecondition(
             f"{', '.join(exposed)} can be reached from other machines, which could change the mesh "
@@ -31,12 +31,12 @@ def check_addresses(addresses: Iterable[str], admin_key: str) -> None:
         )
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches it; a name that may mean anything counts as others'."""
+def _is_ours_alone(address: str) -> bool:
+    """Whether only this machine reaches it; what is not understood counts as others'."""
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        return Address.parse(address).is_loopback
     except ValueError:
-        return host == "localhost"
+        return False
 
 
 def check_call(metadata: Iterable[tuple[str, str | bytes]], key_sha256: str) -> None:

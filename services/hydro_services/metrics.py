@@ -17,6 +17,7 @@ from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from hydro_services import errors
+from hydro_services.rpc import listening
 
 TAKE_S = 5.0
 """How long the event loop may take to answer."""
@@ -60,19 +61,20 @@ async def serve(address: str, take: Callable[[], Reading]) -> AsyncIterator[str]
 
     Raises:
         errors.Unavailable: the address cannot be bound.
+        errors.InvalidArgument: it is malformed, or its name is not known.
     """
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     registry.register(_Collector(asyncio.get_running_loop(), take))
-    host, _, port = address.rpartition(":")
+    wanted = listening(address)
     try:
-        server, thread = start_http_server(int(port), host.strip("[]"), registry)
+        server, thread = start_http_server(wanted.port, wanted.host, registry)
     except OSError as error:
         way_out = "stop what listens there or choose another port by --metrics"
         reason = (error.strerror or str(error)).lower()
         raise errors.Unavailable(f"cannot listen on {address}: {reason}; {way_out}") from error
     try:
-        yield f"{host}:{server.server_port}"
+        yield str(wanted._replace(port=server.server_port))
     finally:
         await asyncio.to_thread(server.shutdown)
         server.server_close()

@@ -15,6 +15,7 @@ from hydro.manager.v1 import manager_service_pb2 as manager_pb
 from hydro.manager.v1 import registry_service_pb2 as registry_pb
 from hydro.manager.v1 import registry_service_pb2_grpc as registry_grpc
 from hydro_services import errors, rpc
+from hydro_services.address import Address
 from hydro_services.consul.address import is_consul, needs_consul
 
 logger = logging.getLogger(__name__)
@@ -40,12 +41,23 @@ def keep(registry: str, endpoint: manager_pb.Endpoint) -> AbstractAsyncContextMa
         errors.InvalidArgument: the registry is malformed.
         errors.FailedPrecondition: the library for Consul is not installed.
     """
+    endpoint = _reachable(endpoint)
     if not is_consul(registry):
         return _kept(registry, endpoint)
     needs_consul()
     from hydro_services.consul import registration
 
     return registration.keep(registry, endpoint)
+
+
+def _reachable(endpoint: manager_pb.Endpoint) -> manager_pb.Endpoint:
+    """With loopback for what listens at any address: without a sidecar all are on one machine."""
+    told = manager_pb.Endpoint()
+    told.CopyFrom(endpoint)
+    for name in ("address", "traffic_address", "metrics_address"):
+        if text := getattr(told, name):
+            setattr(told, name, str(Address.parse(text).reachable))
+    return told
 
 
 async def check(registry: str, limit_s: float) -> None:

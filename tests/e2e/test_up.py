@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ class Mesh:
     process: subprocess.Popen[str]
     ready: dict[str, Any]
     data: Path
+    variables: dict[str, str] = field(default_factory=dict)
 
     def hydro(self, *words: str, code: int = 0) -> str:
         """The output of a command that finds this mesh by its environment."""
@@ -42,7 +43,7 @@ class Mesh:
         found = {f"HYDRO_{p.upper()}": self.ready[p].removeprefix("http://") for p in parts}
         done = subprocess.run(
             [*HYDRO, *words],
-            env=ENVIRONMENT | found,
+            env=ENVIRONMENT | found | self.variables,
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -86,12 +87,12 @@ def until(holds: Callable[[], bool], limit_s: float = 30.0) -> None:
 
 
 @contextlib.contextmanager
-def running(data: Path) -> Iterator[Mesh]:
+def running(data: Path, *options: str, **variables: str) -> Iterator[Mesh]:
     ports = [f"--{part}-port=0" for part in ("manager", "gateway", "repository", "xds")]
     words = ["up", "--models=models", "--trusted=models/trusted.txt", f"--data={data}", "--json"]
     process = subprocess.Popen(
-        [*HYDRO, *words, *ports],
-        env=ENVIRONMENT,
+        [*HYDRO, *words, *ports, *options],
+        env=ENVIRONMENT | variables,
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -186,6 +187,16 @@ def test_pipelines_survive_a_restart(tmp_path: Path) -> None:
                 == "PIPELINE_STATE_READY"
             )
         )
+        assert [answer["prediction"] for answer in mesh.predict()] == [0, 1]
+
+
+def test_ipv6_and_no_proxy_of_the_environment(tmp_path: Path) -> None:
+    names = ("http_proxy", "https_proxy", "grpc_proxy", "HTTP_PROXY", "ALL_PROXY")
+    proxies = dict.fromkeys(names, "http://127.0.0.1:9")
+    with running(tmp_path / "data", "--host=::1", **proxies) as mesh:
+        assert mesh.ready["gateway"].startswith("http://[::1]:")
+        mesh.variables = proxies
+        mesh.hydro("pipelines", "apply", "endpointML", *CHAIN)
         assert [answer["prediction"] for answer in mesh.predict()] == [0, 1]
 
 

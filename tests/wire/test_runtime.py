@@ -35,6 +35,7 @@ from hydro_runtimes.evaluator import Evaluation, Evaluator, Field, Signature
 from hydro_services import errors, http2, rpc
 from hydro_services.codecs import table
 from hydro_services.codecs.frames import Messages, framed
+from hydro_services.manager import convert
 from hydro_services.runtime import data, process, processor
 from hydro_services.runtime.control import RuntimeServicer
 from hydro_services.runtime.fetch import Cache
@@ -773,3 +774,43 @@ async def test_runtime_that_ends_says_so_leaves_the_list_then_finishes_its_calls
             assert answer.status == 2
         with pytest.raises(asyncio.CancelledError):
             await asyncio.wait_for(running, 20)
+
+
+@pytest.mark.parametrize(
+    ("listen", "host"),
+    [
+        ("[::1]:0", "[::1]"),
+        ("localhost:0", "127.0.0.1"),
+        ("0.0.0.0:0", "127.0.0.1"),
+        ("[::]:0", "[::1]"),
+    ],
+)
+async def test_a_runtime_registers_where_it_is_reached_by_no_proxy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listen: str, host: str
+) -> None:
+    for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    registry = Registry()
+
+    def offer(server: grpc.aio.Server) -> None:
+        registry_grpc.add_RegistryServiceServicer_to_server(registry, server)
+
+    async with rpc.serve(listen, offer, (), grace_s=0.1) as manager:
+        config = process.Config(
+            service="serving-customscikit",
+            manager=manager.address,
+            listen=listen,
+            metrics=listen,
+            cache=tmp_path / "cache",
+        )
+        running = asyncio.create_task(process.run(config))
+        await until(lambda: registry.endpoint)
+        found = convert.endpoint(registry.endpoint)
+        assert str(found.traffic).startswith(f"{host}:")
+        assert found.metrics.startswith(f"{host}:")
+        async with rpc.channel(str(found.traffic)) as channel:
+            call: Any = channel.unary_unary(data.CHECK)
+            answer = health_pb2.HealthCheckResponse.FromString(await call(b"", timeout=20))
+            assert answer.status == 1
+        running.cancel()
+        await asyncio.wait([running])

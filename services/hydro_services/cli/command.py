@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydro_services.address import Address, parse_host
 from hydro_services.cli.output import Output
 
 MANAGER = "127.0.0.1:8080"
@@ -289,19 +290,24 @@ def percentage(text: str) -> float:
 
 
 def host_port(text: str) -> str:
-    """Checks host:port."""
-    host, _, number = text.rpartition(":")
-    if not host:
-        raise argparse.ArgumentTypeError(f"got {text!r}, want host:port")
-    port_number(number)
-    return text
+    """host:port as all write it."""
+    try:
+        return str(Address.parse(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def host_ports(text: str) -> str:
-    """Checks host:port, and more after commas."""
-    for each in text.split(","):
-        host_port(each)
-    return text
+    """host:port, and more after commas."""
+    return ",".join(map(host_port, text.split(",")))
+
+
+def host(text: str) -> str:
+    """An IP address, of IPv6 with or without brackets, or a name."""
+    try:
+        return parse_host(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def consul(text: str) -> str:

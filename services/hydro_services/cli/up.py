@@ -20,6 +20,7 @@ from hydro_services.cli.command import (
     access_log,
     certificate_ttl,
     collector,
+    host,
     port,
     registry,
     tls,
@@ -53,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--host",
+        type=host,
         default=os.environ.get("HYDRO_HOST", "127.0.0.1"),
         help="the address to listen at (default: %(default)s; environment: HYDRO_HOST)",
     )
@@ -137,11 +139,7 @@ async def _until_cancelled(options: Options, output: Output) -> None:
 def render(options: Options, output: Output) -> None:
     """The ready message: addresses, and what to paste next."""
     scheme = "https" if options.tls_cert else "http"
-    urls = {
-        name: f"{scheme}://{options.host}:{number}"
-        for name, number in options.ports.items()
-        if name != "xds"
-    }
+    urls = {name: f"{scheme}://{options.at(name)}" for name in options.ports if name != "xds"}
     if output.json:
         return output.value(
             {
@@ -183,9 +181,9 @@ Ctrl-C stops.
 def _prefix(options: Options) -> str:
     """The environment in which the commands find this mesh, where its ports are not the usual."""
     addresses = {
-        "HYDRO_MANAGER": (f"{options.host}:{options.manager_port}", MANAGER),
-        "HYDRO_GATEWAY": (f"{options.host}:{options.gateway_port}", GATEWAY),
-        "HYDRO_REPOSITORY": (f"{options.host}:{options.repository_port}", REPOSITORY),
+        "HYDRO_MANAGER": (options.at("manager"), MANAGER),
+        "HYDRO_GATEWAY": (options.at("gateway"), GATEWAY),
+        "HYDRO_REPOSITORY": (options.at("repository"), REPOSITORY),
     }
     return "".join(f"{name}={at} " for name, (at, usual) in addresses.items() if at != usual)
 

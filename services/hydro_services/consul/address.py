@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 
+from hydro_services.address import Address, bracketed, parse_host
 from hydro_services.errors import FailedPrecondition, InvalidArgument
 
 SCHEME = "consul://"
@@ -28,7 +29,7 @@ def needs_consul() -> None:
 
 
 def addresses(registry: str) -> list[tuple[str, int]]:
-    """The agents' hosts and ports, in the order in which to ask them.
+    """The agents' hosts, as in URLs, and ports, in the order in which to ask them.
 
     Raises:
         InvalidArgument: it is malformed.
@@ -39,12 +40,15 @@ def addresses(registry: str) -> list[tuple[str, int]]:
 
 
 def _address(text: str, registry: str) -> tuple[str, int]:
-    host, colon, port = text.rstrip("/").rpartition(":")
-    if not colon or text.endswith("]"):
-        host, port = text.rstrip("/"), str(PORT)
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+    wanted = text.removesuffix("/")
+    try:
+        found = Address.parse(wanted) if ":" in wanted.rpartition("]")[2] else None
+        host, port = found or Address(parse_host(wanted), PORT)
+    except ValueError:
+        raise _malformed(registry) from None
+    if not port:
         raise _malformed(registry)
-    return host, int(port)
+    return bracketed(host), port
 
 
 def _malformed(registry: str) -> InvalidArgument:

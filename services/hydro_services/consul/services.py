@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydro.manager.v1 import manager_service_pb2 as pb
+from hydro_services.address import Address
 from hydro_services.consul.agents import Agents
 
 logger = logging.getLogger(__name__)
@@ -34,12 +35,12 @@ def definition(endpoint: pb.Endpoint) -> dict[str, Any]:
     The address and the check are those of the rows; all else is metadata.
     """
     traffic = endpoint.traffic_address or endpoint.address
-    host, _, port = traffic.rpartition(":")
+    host, port = Address.parse(traffic)
     return {
         "name": endpoint.service,
         "service_id": service_id(endpoint),
-        "address": host.strip("[]"),
-        "port": int(port),
+        "address": host,
+        "port": port,
         "tags": [TAG],
         "meta": {"instance": endpoint.instance} | _meta(endpoint),
         # It registers when it serves: "passing" at once, and need not wait for the first look.
@@ -92,7 +93,7 @@ def _readable(entry: Any) -> Instance | None:
 def _instance(entry: Mapping[str, Any]) -> Instance:
     service = entry["Service"]
     host, port = service["Address"] or entry["Node"]["Address"], service["Port"]
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    where = str(Address(host, int(port)))
     meta = service["Meta"] or {}
     endpoint = pb.Endpoint(service=service["Service"], instance=meta.get("instance", ""))
     for name in {field.name for field in pb.Endpoint.DESCRIPTOR.fields} - _ELSEWHERE:

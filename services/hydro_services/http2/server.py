@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import cast
 
 from hydro_services import errors
+from hydro_services.address import Address
 from hydro_services.http2.call import HELD_BYTES, Call, Handler, refusal, timeout
 from hydro_services.http2.connection import MAX_STREAMS, Connection
 from hydro_services.http2.events import Cancelled, Event, Opened, Received, Writable
@@ -207,7 +208,9 @@ async def serve(
         server = await loop.create_server(lambda: Link(handlers, links), host, port)
     except OSError as error:
         way_out = "stop what listens there or choose another port"
-        raise errors.Unavailable(f"cannot listen on {host}:{port}: {error}; {way_out}") from error
+        raise errors.Unavailable(
+            f"cannot listen on {Address(host, port)}: {error}; {way_out}"
+        ) from error
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
@@ -12,11 +11,11 @@ from hydro.manager.v1 import policy_pb2 as policy_pb
 from hydro.repository.v1 import repository_service_pb2 as repository_pb
 from hydro_envoy.mesh import MAIN, SHADOW
 from hydro_services import errors
+from hydro_services.address import Address
 from hydro_services.errors import HydroError, InvalidArgument, Unavailable
 from hydro_services.manager import chain, policies, readiness
 from hydro_services.manager.state import (
     REPOSITORY,
-    Address,
     Endpoint,
     Model,
     Pipeline,
@@ -91,23 +90,21 @@ def endpoint(message: manager_pb.Endpoint) -> Endpoint:
         str(_address(message.metrics_address)) if message.metrics_address else "",
     )
     for at in (found.address, found.traffic) if found.sidecar else ():
-        if not ipaddress.ip_address(at.host).is_loopback:
+        if not at.is_loopback:
             raise InvalidArgument(f"address is {at}, want one on loopback: it has a sidecar")
     return found
 
 
 def _address(address: str) -> Address:
-    host, _, port = address.rpartition(":")
     try:
-        ip = ipaddress.ip_address(host.strip("[]"))
-        number = int(port)
+        found = Address.parse(address)
     except ValueError:
-        ip, number = ipaddress.ip_address("0.0.0.0"), 0
-    if ip.is_unspecified or not 0 < number < 65536:
+        found = Address("", 0)
+    if not found.ip or found.ip.is_unspecified or not found.port:
         raise InvalidArgument(
             f"address is {address[:80]!r}, want the '<IP address>:<port>' at which others reach it"
         )
-    return Address(str(ip), number)
+    return found
 
 
 def model(message: repository_pb.ModelVersion) -> Model:

@@ -41,6 +41,7 @@ from hydro_envoy.resources import Builder
 from hydro_envoy.snapshot import MANAGER_CLUSTER
 from hydro_envoy.views import MANAGER as MANAGER_SERVICE
 from hydro_services import admin, keys, keystore, metrics, rpc
+from hydro_services.address import Address
 from hydro_services.consul.address import is_consul, needs_consul
 from hydro_services.errors import FailedPrecondition, InvalidArgument
 from hydro_services.manager import apikeys, catalogue, events, peers, state, targets
@@ -283,10 +284,13 @@ def mesh(config: Config) -> Mesh:
     serving = descriptor_set([prediction_service_pb2.DESCRIPTOR])
     managing = descriptor_set([manager_service_pb2.DESCRIPTOR, registry_service_pb2.DESCRIPTOR])
     storing = descriptor_set([repository_service_pb2.DESCRIPTOR])
-    edge, repository = _address(config.edge), _address(config.repository_edge)
+    # Envoy takes no names to listen at.
+    gateway, edge, repository = map(
+        rpc.listening, (config.gateway, config.edge, config.repository_edge)
+    )
     key = keys.digest(keys.check_admin(config.admin_key)) if config.admin_key else ""
     return Mesh(
-        gateway=Gateway(*_address(config.gateway), serving, config.max_message_bytes),
+        gateway=Gateway(*gateway, serving, config.max_message_bytes),
         edges=(
             Edge("manager", *edge, MANAGER_CLUSTER, (MANAGER,), managing, key),
             Edge("repository", *repository, state.REPOSITORY, (REPOSITORY,), storing, key),
@@ -297,8 +301,7 @@ def mesh(config: Config) -> Mesh:
 
 
 def _own_sidecar(config: Config, ingress: str) -> Sidecar:
-    at, listen = (state.Address(*_address(each)) for each in (ingress, config.listen))
-    return of_manager(_instance(config), at, listen)
+    return of_manager(_instance(config), rpc.listening(ingress), rpc.listening(config.listen))
 
 
 def _certificates(config: Config) -> Certificates | None:
@@ -313,7 +316,7 @@ def _certificates(config: Config) -> Certificates | None:
 
         ttl = timedelta(seconds=config.certificate_ttl_s)
         return Certificates.of(config.ca or config.data / "ca", ttl)
-    if admin.is_loopback(config.listen.rpartition(":")[0]):
+    if _address(config.listen).is_loopback:
         return None
     way_out = (
         f"run it as --xds 127.0.0.1:8072 --sidecar {config.listen}, and `hydro sidecar` beside it;"
@@ -325,7 +328,7 @@ def _certificates(config: Config) -> Certificates | None:
 
 
 def _instance(config: Config) -> str:
-    return config.instance or f"{socket.gethostname()}-{config.listen.rpartition(':')[2]}"
+    return config.instance or f"{socket.gethostname()}-{_address(config.listen).port}"
 
 
 def _tracing(config: Config) -> Tracing | None:
@@ -337,8 +340,8 @@ def _tracing(config: Config) -> Tracing | None:
     return None
 
 
-def _address(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
-        raise InvalidArgument(f"address is {address!r}, want '<host>:<port>'")
-    return host.strip("[]"), int(port)
+def _address(address: str) -> Address:
+    try:
+        return Address.parse(address)
+    except ValueError as error:
+        raise InvalidArgument(f"address: {error}") from error

@@ -9,7 +9,8 @@ from hydro_envoy import mesh as envoy
 from hydro_envoy.server import SERVICE as ADS
 from hydro_envoy.views import ADDRESS_HEADER, GATEWAY, MANAGER, SERVICE_HEADER
 from hydro_services import errors
-from hydro_services.manager.state import REPOSITORY, Address, Endpoint
+from hydro_services.address import Address
+from hydro_services.manager.state import REPOSITORY, Endpoint
 
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
 

@@ -14,6 +14,7 @@ from google.protobuf.json_format import MessageToDict
 from hydro.manager.v1 import pipeline_pb2, policy_pb2
 from hydro.runtime.v1 import signature_pb2
 from hydro_envoy.mesh import MAIN, SHADOW, Access, ApiKey
+from hydro_services.address import Address
 from hydro_services.errors import HydroError
 
 REPOSITORY = "repository"
@@ -119,17 +120,6 @@ class Trial:
     stages: Stages
     published: bool = False
     """Its models are loaded, Envoy may have it."""
-
-
-class Address(NamedTuple):
-    """Where a process listens."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        """host:port, with brackets around IPv6."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)

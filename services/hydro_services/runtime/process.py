@@ -102,19 +102,20 @@ async def run(config: Config, ready: Callable[[str], None] = lambda _: None) -> 
         runtime_service_pb2_grpc.add_RuntimeServiceServicer_to_server(RuntimeServicer(host), target)
 
     async with contextlib.AsyncExitStack() as stack:
-        address, _, port = config.listen.rpartition(":")
+        listen = rpc.listening(config.listen)
         spans = tracing.exporting(config.zipkin, config.otlp, config.service)
         exporter = await stack.enter_async_context(spans)
         answers = data.handlers(host, config.max_message_bytes, health, exporter)
         served = await stack.enter_async_context(rpc.serve(config.control, register, (CONTROL,)))
         scraping = metrics.serve(config.metrics, taker(host, exporter))
         scraped = await stack.enter_async_context(scraping)
-        traffic = await stack.enter_async_context(http2.serve(address, int(port), answers))
+        port = await stack.enter_async_context(http2.serve(*listen, answers))
+        traffic = str(listen._replace(port=port))
         endpoint = manager_service_pb2.Endpoint(
             service=config.service,
             instance=config.instance or _instance(config.service),
             address=served.address,
-            traffic_address=f"{address}:{traffic}",
+            traffic_address=traffic,
             sidecar_address=config.sidecar,
             formats=formats,
             metrics_address=scraped,
@@ -124,7 +125,7 @@ async def run(config: Config, ready: Callable[[str], None] = lambda _: None) -> 
             registration.keep(config.registry or config.manager, endpoint)
         )
         stack.callback(health.stop)
-        ready(f"{address}:{traffic}")
+        ready(traffic)
         await rpc.forever()
 
 

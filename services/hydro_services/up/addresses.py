@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from hydro_envoy.mesh import Endpoint
+from hydro_services.address import Address
+from hydro_services.errors import InvalidArgument
+from hydro_services.rpc import listening
 from hydro_services.up import claim
 
 
@@ -12,12 +15,23 @@ def endpoints(addresses: str) -> list[Endpoint]:
 
 
 def endpoint(address: str) -> Endpoint:
-    """Of host:port."""
-    host, _, port = address.rpartition(":")
-    return Endpoint(host.strip("[]"), int(port))
+    """Of host:port.
+
+    Raises:
+        InvalidArgument: it is malformed.
+    """
+    try:
+        return Endpoint(*Address.parse(address))
+    except ValueError as error:
+        raise InvalidArgument(f"address: {error}") from error
+
+
+def listener(address: str) -> Endpoint:
+    """Of host:port, where Envoy is to listen: it takes no names."""
+    return Endpoint(*listening(address))
 
 
 def claimed(name: str, address: str) -> Endpoint:
-    """Of host:port, with a port, which others are told before Envoy has bound it."""
-    wanted = endpoint(address)
+    """As `listener`, with a port, which others are told before Envoy has bound it."""
+    wanted = listener(address)
     return Endpoint(wanted.host, claim.ports(wanted.host, {name: wanted.port})[name])

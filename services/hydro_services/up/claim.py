@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from hydro_services import private
+from hydro_services.address import Address
 from hydro_services.errors import Unavailable
 
 BELOW_EPHEMERAL = range(10_000, 20_000)
@@ -46,6 +47,10 @@ def folder(path: Path) -> Iterator[None]:
 def ports(host: str, wanted: Mapping[str, int]) -> dict[str, int]:
     """The ports by their names once all are seen to be free; 0 becomes a free one.
 
+    Args:
+        host: an IP address.
+        wanted: by name.
+
     Raises:
         Unavailable: one is taken, or the host is not of this machine.
     """
@@ -67,12 +72,15 @@ def _hold(held: contextlib.ExitStack, host: str, name: str, port: int) -> int:
 
 @contextlib.contextmanager
 def _bound(host: str, name: str, port: int) -> Iterator[None]:
-    with socket.socket() as listener:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
         except OSError as error:
             way_out = f"stop what listens there, or give another port with --{name}-port"
             reason = (error.strerror or str(error)).lower()
-            raise Unavailable(f"cannot listen on {host}:{port}: {reason}; {way_out}") from None
+            raise Unavailable(
+                f"cannot listen on {Address(host, port)}: {reason}; {way_out}"
+            ) from None
         yield

@@ -21,7 +21,7 @@ from hydro.manager.v1 import certificate_service_pb2 as pb
 from hydro.manager.v1 import certificate_service_pb2_grpc as pb_grpc
 from hydro_envoy import bootstrap
 from hydro_envoy.views import JOIN_NAME
-from hydro_services import errors
+from hydro_services import errors, rpc
 from hydro_services.certificates import Held, Identity, new_key, pem, request
 from hydro_services.private import write_private
 from hydro_services.wallclock import Jumps
@@ -165,7 +165,7 @@ class _Keeper:
             shown.key if shown else None,
             shown.certificate if shown else None,
         )
-        options = [("grpc.ssl_target_name_override", JOIN_NAME)]
+        options = [*rpc.DIRECT, ("grpc.ssl_target_name_override", JOIN_NAME)]
         wanted = pb.SignCertificateRequest(
             service=self._identity.service,
             instance=self._identity.instance,

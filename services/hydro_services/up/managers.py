@@ -11,6 +11,7 @@ from hydro_envoy.bootstrap import managers
 from hydro_envoy.views import MANAGER
 from hydro_services.consul import agents, services
 from hydro_services.consul.services import Instance
+from hydro_services.errors import InvalidArgument
 from hydro_services.up.addresses import endpoint
 
 
@@ -49,8 +50,12 @@ class _File:
         # its streams to end.
         here = (each.endpoint for each in known.values())
         at = [each.sidecar_address or each.address for each in here if each.service == MANAGER]
-        if at:
-            self._write(managers(endpoint(address) for address in at))
+        found = []
+        for address in at:
+            with contextlib.suppress(InvalidArgument):  # nobody of ours registers so
+                found.append(endpoint(address))
+        if found:
+            self._write(managers(found))
 
     def _write(self, content: str) -> None:
         if not self.path.exists() or content != self.path.read_text():

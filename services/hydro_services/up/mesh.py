@@ -17,6 +17,7 @@ from pathlib import Path
 
 from hydro_envoy.views import GATEWAY, MANAGER
 from hydro_services import admin, keys, keystore, registration
+from hydro_services.address import Address
 from hydro_services.errors import InvalidArgument
 from hydro_services.trust import trusted
 from hydro_services.up import claim, gateway, plan, process, ready, sidecar
@@ -48,13 +49,15 @@ async def serve(options: Options, tell: Callable[[str], None]) -> AsyncIterator[
         errors.Unavailable: the data folder or a port is taken, or Consul does not answer; nothing
             was started.
         errors.InvalidArgument: a runtime service is not known or lacks its library; there is no
-            folder of models; the file of trusted digests or of API keys cannot be read.
+            folder of models; the file of trusted digests or of API keys cannot be read; the
+            host is not known.
         errors.NotFound: there is no file of API keys.
         errors.FailedPrecondition: there is no Envoy, or it is too old; there is no admin key, and
             other machines could change the mesh.
         errors.NotInTime: a part does not get ready.
     """
     start = time.monotonic()
+    options = dataclasses.replace(options, host=_host(options.host))
     await _check(options)
     services, notes = plan.runtimes(options.runtimes, _is_installed)
     for note in notes:
@@ -71,12 +74,21 @@ async def serve(options: Options, tell: Callable[[str], None]) -> AsyncIterator[
             async for instance in ready.endpoints(manager, instances, options.admin_key):
                 tell(f"{time.monotonic() - start:4.1f} s  {instance} is ready")
             edges = {name: port for name, port in options.ports.items() if name in ready.PATHS}
-            await ready.edges(options.host, edges, options.admin_key, bool(options.tls_cert))
+            host = Address(options.host, 0).reachable.host
+            await ready.edges(host, edges, options.admin_key, bool(options.tls_cert))
             tell(f"{time.monotonic() - start:4.1f} s  the mesh serves")
             try:
                 yield options
             finally:
                 tell("stopping: no new requests, those under way finish")
+
+
+def _host(host: str) -> str:
+    """An IP address: Envoy takes no names to listen at."""
+    try:
+        return Address(host, 0).resolved().host
+    except ValueError as error:
+        raise InvalidArgument(f"cannot listen at --host {host}: {error}") from error
 
 
 async def _check(options: Options) -> None:
@@ -91,7 +103,7 @@ async def _check(options: Options) -> None:
 
 
 async def _check_access(options: Options) -> None:
-    edges = [f"{options.host}:{port}" for port in (options.manager_port, options.repository_port)]
+    edges = (options.at("manager"), options.at("repository"))
     admin.check_addresses(edges, options.admin_key)
     if options.admin_key:
         keys.check_admin(options.admin_key)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hydro_services.address import Address
 from hydro_services.errors import InvalidArgument
 from hydro_services.up.process import Program
 
@@ -86,6 +87,10 @@ class Options:
     def xds(self) -> str:
         """host:port of the manager's process."""
         return f"{INSIDE}:{self.xds_port}"
+
+    def at(self, part: str) -> str:
+        """host:port where Envoy offers gateway, manager or repository."""
+        return str(Address(self.host, self.ports[part]))
 
     @property
     def targets(self) -> Path:
@@ -184,9 +189,9 @@ def manager(options: Options, beside: Beside | None) -> Program:
     config = {
         "data": options.data / "manager",
         "listen": beside.xds if beside else options.xds,
-        "gateway": f"{options.host}:{options.gateway_port}",
-        "edge": f"{options.host}:{options.manager_port}",
-        "repository_edge": f"{options.host}:{options.repository_port}",
+        "gateway": options.at("gateway"),
+        "edge": options.at("manager"),
+        "repository_edge": options.at("repository"),
         "zipkin": options.zipkin,
         "otlp": options.otlp,
         "trace_percent": options.trace_percent,

@@ -8,7 +8,7 @@ from pathlib import Path
 from hydro_envoy.bootstrap import Bootstrap
 from hydro_envoy.views import SIDECAR
 from hydro_services import private
-from hydro_services.up.addresses import claimed, endpoint, endpoints
+from hydro_services.up.addresses import claimed, endpoints, listener
 from hydro_services.up.gateway import CONTENTS, join
 
 THREADS = 1
@@ -52,7 +52,7 @@ async def run(config: Config) -> None:
         ads,
         claimed("admin", config.admin),
         claimed("metrics", config.metrics),
-        endpoint(config.egress),
+        listener(config.egress),
         more=tuple(more),
     )
     await join(wanted, config.join, config.xds, config.data, config.registry, THREADS)

@@ -115,6 +115,20 @@ def test_words_become_options(line: str, options: Any) -> None:
     assert cli.parse(line.split())[1] == options
 
 
+@pytest.mark.parametrize(
+    ("line", "name", "found"),
+    [
+        ("up --host ::1", "host", "::1"),
+        ("up --host [0:0::1]", "host", "::1"),
+        ("predict p --gateway [0::1]:80", "gateway", "[::1]:80"),
+    ],
+)
+def test_addresses_of_ipv6_are_one_however_they_are_written(
+    line: str, name: str, found: str
+) -> None:
+    assert getattr(cli.parse(line.split())[1], name) == found
+
+
 @pytest.mark.parametrize("name", ["manager", "repository", "runtime serving-scikit", "gateway"])
 def test_the_options_of_a_part_make_its_configuration(name: str) -> None:
     import importlib
@@ -175,6 +189,15 @@ def test_the_environment_sets_addresses_and_an_option_wins(monkeypatch: pytest.M
         pytest.param("pipelines apply p", "want NAME STAGE", id="no stage"),
         pytest.param("pipelines apply p s -f x", "want NAME STAGE", id="stages and a file"),
         pytest.param("pipelines list --manager h", "got 'h', want host:port", id="no port"),
+        pytest.param("up --host a/b", "argument --host: got host 'a/b'", id="an odd host"),
+        pytest.param(
+            "runtime s --listen ::1:0",
+            "argument --listen: got '::1:0', want host:port, for example 10.0.0.5:8080, or [::1]",
+            id="IPv6 without brackets",
+        ),
+        pytest.param(
+            "gateway --xds [::1]:1,[::1]", "argument --xds: got '[::1]'", id="one of several"
+        ),
         pytest.param("up --xds-port 70000", "want a number from 0 to 65535", id="a high port"),
         pytest.param("up --runtime a=0", "want SERVICE or SERVICE=N", id="no process"),
         pytest.param("up --runtime a --runtime a=2", "given twice", id="a service twice"),

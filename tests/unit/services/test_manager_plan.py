@@ -8,9 +8,9 @@ import pytest
 from hydro.runtime.v1.signature_pb2 import Signature
 from hydro_envoy import mesh
 from hydro_services import errors
+from hydro_services.address import Address
 from hydro_services.manager import events, plan, readiness
 from hydro_services.manager.state import (
-    Address,
     Endpoint,
     EndpointId,
     Event,

@@ -9,10 +9,10 @@ from hydro.manager.v1 import pipeline_pb2 as pb
 from hydro.runtime.v1.signature_pb2 import Field, Signature
 from hydro.serving.v1.frame_pb2 import DATA_TYPE_FLOAT64
 from hydro_envoy import mesh
+from hydro_services.address import Address
 from hydro_services.errors import InvalidArgument
 from hydro_services.manager import convert, events, plan, policies
 from hydro_services.manager.state import (
-    Address,
     Endpoint,
     Model,
     Pipeline,

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from hydro.runtime.v1.signature_pb2 import Signature
 from hydro_services import errors
+from hydro_services.address import Address
 from hydro_services.manager import events, plan, records
 from hydro_services.manager.records import Record, Report
 from hydro_services.manager.state import (
-    Address,
     Endpoint,
     Model,
     Pipeline,

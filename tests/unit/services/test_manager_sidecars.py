@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from hydro_services import errors
+from hydro_services.address import Address
 from hydro_services.manager import process, sidecars
-from hydro_services.manager.state import Address, Endpoint
+from hydro_services.manager.state import Endpoint
 
 HERE, THERE = Address("127.0.0.1", 1), Address("10.0.0.7", 8084)
 PLAIN = Endpoint("serving-scikit", "one", HERE, HERE, ("skops",), "first")

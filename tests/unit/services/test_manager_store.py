@@ -10,9 +10,9 @@ import pytest
 from hydro.runtime.v1.signature_pb2 import Field, Signature
 from hydro.serving.v1.frame_pb2 import DATA_TYPE_FLOAT64
 from hydro_services import errors
+from hydro_services.address import Address
 from hydro_services.manager import events, store
 from hydro_services.manager.state import (
-    Address,
     Endpoint,
     Model,
     Pipeline,
