@@ -16,6 +16,7 @@ HydroError                something that a user or a peer can mend; the message 
   Unavailable             a peer does not answer; trying again may help
     Unreachable           nothing listens at its address
   Unimplemented           a method that is not there
+    Compressed            a message in an encoding that is not read
 
 Anything else is a bug: the client is told INTERNAL and an id, the log has the traceback.
 """
@@ -106,6 +107,10 @@ class Unimplemented(HydroError):
     """A method that is not there."""
 
 
+class Compressed(Unimplemented):
+    """A message in an encoding that is not read; the answer's `grpc-accept-encoding` has others."""
+
+
 class Internal(HydroError):
     """A bug of ours, or an exception of a user's model; the log has the traceback."""
 
@@ -126,6 +131,7 @@ STATUS: dict[type[HydroError], tuple[grpc.StatusCode, str]] = {
     Unavailable: (grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE"),
     Unreachable: (grpc.StatusCode.UNAVAILABLE, "UNREACHABLE"),
     Unimplemented: (grpc.StatusCode.UNIMPLEMENTED, "UNIMPLEMENTED"),
+    Compressed: (grpc.StatusCode.UNIMPLEMENTED, "COMPRESSED"),
     Internal: (grpc.StatusCode.INTERNAL, "INTERNAL"),
 }
 """Class -> status code and the reason in google.rpc.ErrorInfo."""

@@ -96,6 +96,37 @@ def stream(target: grpc.aio.Channel) -> grpc.aio.StreamStreamMultiCallable[bytes
 # Clients of gRPC
 
 
+def breaks(*pieces: bytes) -> http2.Handler:
+    """Reads all, writes the pieces, then fails, for a reader who sees no trailers."""
+
+    async def handler(call: http2.Call) -> None:
+        call.errors_reset = True
+        while not call.ended:  # A client that still writes may miss the status.
+            await call.read()
+        for piece in pieces:
+            await call.write(piece)
+        raise errors.InvalidArgument("no more")
+
+    return handler
+
+
+async def test_an_error_after_the_first_bytes_can_break_the_stream() -> None:
+    async with channel(breaks(framed(b"a"), framed(BIG[: 1 << 20]))) as target:
+        call = stream(target)(iter([b""]))
+        assert [await call.read(), await call.read()] == [b"a", BIG[: 1 << 20]]
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await call.read()
+    assert raised.value.code() is grpc.StatusCode.INTERNAL
+    assert "no more" not in (raised.value.details() or "")
+
+
+async def test_no_bytes_begin_no_answer() -> None:
+    async with channel(breaks(b"", b"")) as target:
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await stream(target)(iter([b""])).read()
+    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
 async def test_unary_call_is_answered() -> None:
     async with channel() as target:
         assert await unary(target)(b"hello") == b"hello"

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import struct
 
-from hydro_services.errors import InvalidArgument, TooLarge, Unimplemented
+from hydro_services.errors import Compressed, InvalidArgument, TooLarge
 
+ACCEPTED = ("grpc-accept-encoding", "identity")
+"""The header field of an answer to who compressed a message; pipeline_name.wat has the same."""
 _PREFIX = struct.Struct(">BI")
 
 
@@ -25,7 +27,7 @@ class Messages:
 
         Raises:
             TooLarge: a message is over the limit.
-            Unimplemented: a message is compressed.
+            Compressed: a message is compressed.
         """
         self._rest += chunk
         messages: list[bytes] = []
@@ -47,7 +49,7 @@ class Messages:
 
     def _check(self, compressed: int, length: int) -> None:
         if compressed:
-            raise Unimplemented("got a compressed message, want it plain; switch compression off")
+            raise Compressed("got a compressed message, want it plain; switch compression off")
         if length > self.max_bytes:
             got = f"got a message of {length} bytes, want at most {self.max_bytes}"
             raise TooLarge(f"{got}; send fewer rows a message")

@@ -13,8 +13,10 @@ from typing import Protocol, TypeAlias
 from urllib.parse import quote
 
 from hydro_services import errors
+from hydro_services.codecs import frames
 from hydro_services.http2 import fields
 from hydro_services.http2.connection import Connection
+from hydro_services.http2.frames import Code
 
 HELD_BYTES = 1 << 20
 """What a call may write beyond the peer's window before it has to wait."""
@@ -47,6 +49,9 @@ class Call:
     def __init__(self, wire: Wire, stream: int, metadata: Mapping[str, str]) -> None:
         self.metadata = metadata
         """The request's header fields, `:path` among them."""
+        self.errors_reset = False
+        """After the first bytes of the answer an error resets the stream, instead of being told in
+        trailers: who reads the answer sees none, and would take a part of it for the whole."""
         self._wire = wire
         self._stream = stream
         self._arrived = bytearray()
@@ -73,7 +78,12 @@ class Call:
         return self._ended and not self._arrived
 
     async def write(self, data: bytes) -> None:
-        """Sends bytes of framed messages; waits while the peer is too slow to take them."""
+        """Sends bytes of framed messages; waits while the peer is too slow to take them.
+
+        No bytes send nothing, not even headers: what has not begun can be run again elsewhere.
+        """
+        if not data:
+            return
         if self._wire.paused:
             await self._room(HELD_BYTES)
         if not self._begun:
@@ -88,6 +98,9 @@ class Call:
 
     async def finish(self, error: errors.HydroError | None = None) -> None:
         """Ends the call, with OK or with the error, and waits until the peer has taken all."""
+        if error is not None and self._begun and self.errors_reset:
+            await self._break()
+            return
         block = _OK if error is None else fields.encode(trailers(error))
         if self._begun:
             self._wire.connection.send_trailers(self._stream, block)
@@ -96,6 +109,12 @@ class Call:
         self._wire.flush_soon()
         if self._wire.connection.held(self._stream):
             await self._room(0)
+
+    async def _break(self) -> None:
+        """Ends the call without an end; what was written before reaches the peer."""
+        await self._room(0)
+        self._wire.connection.reset(self._stream, Code.INTERNAL_ERROR)
+        self._wire.flush_soon()
 
     def refuse(self, block: bytes) -> None:
         """Ends what is no gRPC call with these header fields."""
@@ -154,7 +173,9 @@ def trailers(error: errors.HydroError) -> list[fields.Field]:
     code, reason = errors.STATUS[type(error)]
     message = error.message.encode(errors="replace")[:MAX_TEXT].decode(errors="ignore")
     status = errors.status(code, message, reason, error.metadata)
+    accepted = [frames.ACCEPTED] if isinstance(error, errors.Compressed) else []
     return [
+        *accepted,
         ("grpc-status", str(code.value[0])),
         ("grpc-message", quote(message, safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}~")),
         ("grpc-status-details-bin", base64.b64encode(status.SerializeToString()).decode()),

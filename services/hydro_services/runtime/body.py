@@ -32,10 +32,13 @@ a request, and an answer may be longer than that."""
 class BodySource:
     """Reads pieces of an HTTP body: `hydro.serving.v1.ServeRequest`."""
 
-    def __init__(self, signature: Signature, stage: str, max_bytes: int) -> None:
+    def __init__(
+        self, signature: Signature, stage: str, max_bytes: int, pipeline: str = ""
+    ) -> None:
         self.signature = signature
         self.stage = stage
         self.max_bytes = max_bytes
+        self.pipeline = pipeline
         self._pieces: list[bytes] = []
         self._held = 0
         self._lines: bool | None = None
@@ -51,6 +54,7 @@ class BodySource:
         except DecodeError:
             want = "want a hydro.serving.v1.ServeRequest"
             raise errors.InvalidArgument(f"the message cannot be read, {want}") from None
+        stage.check_pipeline(request.pipeline, self.pipeline)
         if self._lines is None:
             self._lines = request.body.content_type.lower().startswith(NDJSON)
         data: bytes = request.body.data
@@ -140,6 +144,8 @@ class BodySink:
         self._empty = True
 
     def write(self, frame: pb.Frame) -> list[bytes]:
+        if frame.HasField("failure"):  # Its rows are not known, so none can stand for them.
+            raise errors.Internal(f"a part of the answer was lost: {frame.failure.message}")
         answers, size = _answers(frame), stage.size(frame)
         if frame.encoding == pb.ENCODING_NDJSON:
             return [

@@ -15,7 +15,7 @@ from hydro_services.runtime.host import Host
 from hydro_services.runtime.observe import Observed
 from hydro_services.runtime.offload import Codecs
 from hydro_services.runtime.processor import answered, called
-from hydro_services.runtime.session import Session
+from hydro_services.runtime.session import SERVE, Session
 from hydro_services.tracing import Exporter
 
 SERVICE = "hydro.serving.v1.PredictionService"
@@ -36,6 +36,7 @@ class Prediction:
     async def predict(self, call: http2.Call) -> None:
         """One call's way through the stage that the metadata names."""
         told = called(call.metadata, call.metadata[":path"])
+        call.errors_reset = told.method == SERVE  # An HTTP client sees no gRPC status at the end.
         batcher = self.host.get(told.model)
         session = Session(told, batcher.evaluator.signature, self.max_bytes)
         ended = False

@@ -1,8 +1,9 @@
 """The middle of chains: Envoy's external processor, one stream a call.
 
 Envoy sends the call's headers and the pieces of its body; the body that this stage answers with is
-what the next stage gets. Before the first answer an error ends the call with its own status, after
-it the stream breaks: failures of rows and frames are answered in their place instead.
+what the next stage gets. An error ends the call with its own status as long as nothing of the
+chain's answer has left Envoy, after that Envoy breaks the client's stream: failures of rows and
+frames are answered in their place instead.
 Source: envoy.service.ext_proc.v3.ExternalProcessor, body mode FULL_DUPLEX_STREAMED, Envoy 1.40.
 """
 
@@ -19,7 +20,7 @@ from envoy.type.v3 import http_status_pb2
 from google.protobuf.message import DecodeError
 
 from hydro_services import errors, http2
-from hydro_services.codecs.frames import Messages, framed
+from hydro_services.codecs.frames import ACCEPTED, Messages, framed
 from hydro_services.runtime import offload
 from hydro_services.runtime.batch import Batcher
 from hydro_services.runtime.host import Host
@@ -62,8 +63,6 @@ class Exchange:
         self._session: Session | None = None
         self._greeting = b""
         self._ended = ""
-        self.begun = False
-        """A piece of the answer has been made."""
 
     @property
     def ended(self) -> bool:
@@ -113,7 +112,6 @@ class Exchange:
             messages += self._session.close()
         greeting, self._greeting = self._greeting, b""
         bodies = responses(messages, end=ended == "request_body")
-        self.begun = self.begun or bool(bodies)
         trailers = _TRAILERS if ended == "request_trailers" else b""
         return [part for part in (greeting, *bodies, trailers) if part]
 
@@ -139,7 +137,6 @@ class Processor:
 
     async def process(self, call: http2.Call) -> None:
         """One call's way through the stage that the metadata names."""
-        exchange: Exchange | None = None
         try:
             batcher = self.host.get(call.metadata.get("x-hydro-model", ""))
             exchange = Exchange(call.metadata, batcher, self.max_bytes)
@@ -152,12 +149,8 @@ class Processor:
                         observed.turn(part, start)
                         await self._write(call, exchange, answers, is_last)
         except errors.HydroError as error:
-            if exchange and exchange.begun:
-                raise
             await call.write(immediate(error, call.metadata))
         except Exception:
-            if exchange and exchange.begun:
-                raise
             told = errors.internal()
             logger.exception("call failed", extra={"method": PROCESS, **told.metadata})
             await call.write(immediate(told, call.metadata))
@@ -197,6 +190,7 @@ def called(metadata: Mapping[str, str], method: str) -> Call:
             position=Position(metadata["x-hydro-position"]),
             model=metadata["x-hydro-model"],
             stage=metadata["x-hydro-stage"],
+            pipeline=metadata.get("x-hydro-pipeline", ""),
         )
     except (KeyError, ValueError) as error:
         want = "want x-hydro-model, x-hydro-stage and x-hydro-position; call through the gateway"
@@ -239,7 +233,11 @@ def immediate(error: errors.HydroError, metadata: Mapping[str, str]) -> bytes:
         body=error.message.encode(),
         details=f"failed_in {metadata.get('x-hydro-stage', 'no stage')}",
     )
-    details = response.headers.set_headers.add()
-    details.header.key = "grpc-status-details-bin"
-    details.header.raw_value = base64.b64encode(errors.to_status(error).SerializeToString())
+    details = base64.b64encode(errors.to_status(error).SerializeToString())
+    fields = [("grpc-status-details-bin", details)]
+    if isinstance(error, errors.Compressed):
+        fields.append((ACCEPTED[0], ACCEPTED[1].encode()))
+    for name, value in fields:
+        added = response.headers.set_headers.add()
+        added.header.key, added.header.raw_value = name, value
     return framed(pb.ProcessingResponse(immediate_response=response).SerializeToString())

@@ -8,7 +8,7 @@ them each frame has its inputs read, is evaluated by the caller, and has its out
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol
@@ -16,7 +16,7 @@ from typing import Protocol
 from google.protobuf.message import DecodeError
 
 from hydro.serving.v1 import frame_pb2 as pb
-from hydro_runtimes.columns import Columns
+from hydro_runtimes.columns import Column, Columns
 from hydro_runtimes.evaluator import Evaluation, Signature
 from hydro_services import errors
 from hydro_services.codecs import table
@@ -59,6 +59,8 @@ class Call:
     """The key of the model."""
     stage: str
     """As errors name it: `<service>/<model>`."""
+    pipeline: str = ""
+    """The pipeline that runs; empty: not told."""
 
 
 class Source(Protocol):
@@ -93,9 +95,9 @@ class Session:
         self._messages = Messages(max_bytes)
         serve = call.method == SERVE
         self._source: Source = (
-            BodySource(signature, call.stage, max_bytes)
+            BodySource(signature, call.stage, max_bytes, call.pipeline)
             if serve and call.position.begins
-            else FrameSource(signature, call.stage, from_client=call.position.begins)
+            else FrameSource(signature, call.stage, call.pipeline, from_client=call.position.begins)
         )
         self._sink: Sink = (
             BodySink() if serve and call.position.ends else FrameSink(call.position.ends)
@@ -132,9 +134,12 @@ class Session:
 class FrameSource:
     """Reads frames, from a client or from the stage before."""
 
-    def __init__(self, signature: Signature, stage: str, *, from_client: bool) -> None:
+    def __init__(
+        self, signature: Signature, stage: str, pipeline: str, *, from_client: bool
+    ) -> None:
         self.signature = signature
         self.stage = stage
+        self.pipeline = pipeline
         self.from_client = from_client
         self._begun = False
 
@@ -148,13 +153,17 @@ class FrameSource:
         frame, came_failed = pb.Frame(), 0
         try:
             frame.MergeFromString(message)
-            read = stage.received(frame) if self.from_client else {}
+            read = self._received(frame) if self.from_client else {}
             came_failed = stage.failed(frame)
             inputs = stage.inputs(frame, self.signature, self.stage, read)
         except (DecodeError, errors.HydroError) as error:
             frame, inputs, came_failed = self._failed(frame, error), Columns({}, 0), 0
         self._begun = True
         return Work(frame, inputs, came_failed)
+
+    def _received(self, frame: pb.Frame) -> Mapping[str, Column]:
+        stage.check_pipeline(frame.pipeline, self.pipeline)
+        return stage.received(frame)
 
     def _failed(self, frame: pb.Frame, error: DecodeError | errors.HydroError) -> pb.Frame:
         """In its place in a stream that has begun; before that the call fails."""

@@ -218,6 +218,17 @@ def status(failure: Failure, stage: str) -> status_pb2.Status:
     return errors.status(code, message, failure.reason, metadata)
 
 
+def check_pipeline(named: str, running: str) -> None:
+    """A message may name the pipeline that runs, or none; no names where what runs is not told.
+
+    Raises:
+        errors.InvalidArgument: it names another.
+    """
+    if named and running and named != running:
+        got = f"got a message for pipeline '{named[:64]}' in a call of pipeline '{running}'"
+        raise errors.InvalidArgument(f"{got}, want the same or none; open another call for it")
+
+
 def received(frame: pb.Frame) -> Mapping[str, Column]:
     """Checks a frame that comes from a client, and makes it as it is inside a chain.
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from google.api import httpbody_pb2
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hydro.serving.v1 import frame_pb2 as pb
 from hydro.serving.v1 import prediction_service_pb2
@@ -17,6 +19,7 @@ from hydro_services.runtime.body import PIECE_BYTES
 from hydro_services.runtime.evaluation import evaluate
 from hydro_services.runtime.offload import Arrival
 from hydro_services.runtime.session import SERVE, Call, Position, Session
+from hydro_services.runtime.stage import Work
 
 PREDICT = "/hydro.serving.v1.PredictionService/PredictStream"
 LIMIT = 1 << 20
@@ -272,3 +275,57 @@ def test_a_frame_without_a_needed_column_fails_all_its_rows() -> None:
 def test_a_message_over_the_limit_is_refused_by_its_prefix() -> None:
     with pytest.raises(errors.TooLarge, match="want at most 10"):
         through(PREDICT, [framed(b"x" * 11)], limit=10)
+
+
+def only(method: str) -> Session:
+    """A stage that is told which pipeline it is of."""
+    return Session(Call(method, Position.ONLY, "a", "s/a", "mine"), MODELS[0].signature, LIMIT)
+
+
+def fed(session: Session, chunk: bytes) -> list[Work]:
+    return [work for work in session.feed(chunk).work if work]
+
+
+@given(st.lists(st.sampled_from(["", "mine", "other", "mine ", "MINE", "min"]), min_size=1))
+def test_a_later_frame_for_another_pipeline_fails_in_its_place(names: list[str]) -> None:
+    session, answers = only(PREDICT), []
+    for name in ("mine", *names):
+        sent = frame(["a"])
+        sent.pipeline, sent.id = name, name
+        work = fed(session, framed(sent.SerializeToString()))
+        evaluations = evaluate(MODELS[0], [each.inputs for each in work])
+        answers += [pb.Frame.FromString(each) for each in session.answer(work, evaluations)]
+    fits = [name in ("", "mine") for name in ("mine", *names)]
+    assert [each.failure.code for each in answers] == [0 if fit else 3 for fit in fits]
+    assert [each.table.rows for each in answers] == [int(fit) for fit in fits]
+    assert [each.id for each in answers] == ["mine", *names]
+    assert all("mine" in each.failure.message for each in answers if each.HasField("failure"))
+
+
+def test_a_first_frame_for_another_pipeline_fails_the_call() -> None:
+    # The gateway routes by the first `pipeline` in the bytes, protobuf takes the last.
+    twice = b"".join(pb.Frame(pipeline=name).SerializeToString() for name in ("mine", "other"))
+    with pytest.raises(errors.InvalidArgument, match="'other' in a call of pipeline 'mine'"):
+        fed(only(PREDICT), framed(twice))
+
+
+def test_a_later_piece_of_a_body_for_another_pipeline_fails_the_call() -> None:
+    session = only(SERVE)
+    body = httpbody_pb2.HttpBody(content_type="application/x-ndjson", data=b'{"text": "a"}\n')
+    fed(session, named("mine", body) + named("", body))
+    with pytest.raises(errors.InvalidArgument, match="want the same or none"):
+        fed(session, named("other", body))
+
+
+def named(pipeline: str, body: httpbody_pb2.HttpBody) -> bytes:
+    request = prediction_service_pb2.ServeRequest(pipeline=pipeline, body=body)
+    return framed(request.SerializeToString())
+
+
+def test_a_frame_without_rows_to_stand_for_breaks_an_answer_over_http() -> None:
+    last = Session(Call(SERVE, Position.LAST, "b", "s/b"), MODELS[1].signature, LIMIT)
+    good = framed(pb.Frame(encoding=pb.ENCODING_NDJSON).SerializeToString())
+    work = fed(last, good + framed(b"\xff\xff"))
+    evaluations = evaluate(MODELS[1], [each.inputs for each in work])
+    with pytest.raises(errors.Internal, match="a part of the answer was lost"):
+        last.answer(work, evaluations)
