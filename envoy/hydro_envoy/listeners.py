@@ -60,6 +60,7 @@ from hydro_envoy import (
     mesh,
     replies,
     telemetry,
+    web_pages,
 )
 from hydro_envoy.ads import ads
 from hydro_envoy.retries import NOT_BEGUN, UNAVAILABLE, run_again
@@ -88,6 +89,7 @@ def gateway(wanted: mesh.Gateway, told: mesh.Telemetry) -> Resource:
     manager = _edge_manager(
         GATEWAY,
         [
+            *([web_pages.refusal()] if wanted.is_local else []),
             filters.too_large(),
             filters.transcoder([SERVICE], wanted.descriptor_set, limit),
             filters.pipeline_name(),
@@ -140,6 +142,7 @@ def edge(wanted: mesh.Edge, cluster: str) -> Resource:
     manager = _edge_manager(
         wanted.name,
         [
+            *([web_pages.refusal()] if wanted.is_local else []),
             *(access.admin_filters(key) if key else ()),
             filters.transcoder(wanted.services, wanted.descriptor_set, EDGE_BUFFER_BYTES),
             filters.router(),

@@ -233,6 +233,8 @@ class Edge:
     """A serialised google.protobuf.FileDescriptorSet with them and all they import."""
     admin_key_sha256: str = ""
     """Of the key that all calls but those of grpc.health.v1 need; empty: none."""
+    is_local: bool = False
+    """For programs of this machine alone: web pages are kept away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +246,8 @@ class Gateway:
     descriptor_set: bytes
     """As in `Edge`, with hydro.serving.v1.PredictionService."""
     max_message_bytes: int
+    is_local: bool = False
+    """As in `Edge`."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

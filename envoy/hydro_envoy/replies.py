@@ -25,12 +25,21 @@ from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from envoy_data_plane.google.protobuf import Any, ListValue, Struct, Value
 
 from hydro_envoy.routes import header
+from hydro_envoy.web_pages import FOREIGN_HOST, FOREIGN_ORIGIN
 
 INVALID_ARGUMENT, DEADLINE_EXCEEDED, NOT_FOUND, RESOURCE_EXHAUSTED = 3, 4, 5, 8
-INTERNAL, UNAVAILABLE = 13, 14
+PERMISSION_DENIED, INTERNAL, UNAVAILABLE = 7, 13, 14
 GRPC_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 408: 4, 413: 8, 429: 8, 431: 8, 503: 14, 504: 4}
 """The code in the JSON of Envoy's own replies, by HTTP status; others are INTERNAL."""
 
+_FOR_OTHERS = "to be called from elsewhere the mesh needs an admin key, see `hydro keys admin`"
+_FOREIGN_HOST = (
+    "this port is for programs of this machine: the host is '%REQ(:AUTHORITY)%', "
+    f"want localhost, 127.0.0.1 or [::1]; {_FOR_OTHERS}"
+)
+_FOREIGN_ORIGIN = (
+    f"this port is for programs of this machine, not for pages of '%REQ(ORIGIN)%'; {_FOR_OTHERS}"
+)
 _PIPELINE = "pipeline %REQ(x-hydro-pipeline?x-pipeline)%"
 """Its name; behind a front `x-pipeline` has a chain's."""
 _UNFIT = "the body is not the JSON object that this method takes"
@@ -93,10 +102,17 @@ def edge_replies() -> LocalReplyConfig:
     odd_name = cel("response.code_details.contains('filter_removed_required_request_headers')")
     odd_text = "no such pipeline: its name has characters that no name has"
     unfit = cel("response.code_details.startsWith('grpc_json_transcode_failure')")
+    foreign_host, foreign_origin = (
+        cel(f"response.code_details.contains('{name}')") for name in (FOREIGN_HOST, FOREIGN_ORIGIN)
+    )
     # What was sent is too much to keep for a retry, which the failure of a stage made necessary.
     not_again = cel("response.code == 507")
     return LocalReplyConfig(
         mappers=[
+            _grpc(_all(_is_grpc(), foreign_host), 403, _FOREIGN_HOST, PERMISSION_DENIED),
+            _json(foreign_host, 403, PERMISSION_DENIED, _FOREIGN_HOST),
+            _grpc(_all(_is_grpc(), foreign_origin), 403, _FOREIGN_ORIGIN, PERMISSION_DENIED),
+            _json(foreign_origin, 403, PERMISSION_DENIED, _FOREIGN_ORIGIN),
             _grpc(_all(_is_grpc(), _flags("NR")), 404, "no such method: %PATH(NQ:PATH)%"),
             _json(
                 _flags("NR"),

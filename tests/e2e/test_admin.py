@@ -101,10 +101,44 @@ async def models(channel: aio.Channel, metadata: client.Metadata = ()) -> grpc.S
     return await code(call)
 
 
-async def test_without_an_admin_key_anyone_changes_the_mesh(tmp_path: Path) -> None:
+async def test_without_an_admin_key_any_program_of_this_machine_changes_the_mesh(
+    tmp_path: Path,
+) -> None:
     async with Edges(tmp_path, "") as edges:
         assert await services(edges.manager) is grpc.StatusCode.OK
         assert (await edges.get("/api/v1/services")).status == 200
+        await web_pages_are_kept_away(edges)
+
+
+async def web_pages_are_kept_away(edges: Edges) -> None:
+    port = edges.config.edge.rpartition(":")[2]
+    for host in (f"localhost:{port}", f"127.8.8.8:{port}", f"[::1]:{port}"):
+        origin = f"http://{host}"
+        assert (await edges.get("/api/v1/services", host=host, origin=origin)).status == 200
+    ports = (edges.config.edge, edges.config.repository_edge, edges.config.gateway)
+    pipeline = b'{"name":"p","chain":["serving-scikit/iris"]}'
+    for address in ports:
+        path = f"http://{address}/api/v1/pipelines"
+        for sent, what in (
+            ({"host": f"evil.example:{port}"}, "the host is 'evil.example"),
+            ({"origin": "http://evil.example"}, "pages of 'http://evil.example'"),
+            ({"origin": "null"}, "pages of 'null'"),
+        ):
+            plain = {"content-type": "text/plain", **sent}
+            answer = await request(path, pipeline, "POST", plain)
+            told = json.loads(answer.body)
+            assert (answer.status, told["code"]) == (403, 7)
+            assert what in told["message"]
+            assert "hydro keys admin" in told["message"]
+    assert json.loads((await edges.get("/api/v1/pipelines")).body) == {"pipelines": []}
+    rebound = (("grpc.default_authority", "evil.example"),)
+    async with aio.insecure_channel(edges.config.edge, rebound) as channel:
+        assert await services(channel) is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_with_one_any_name_will_do(edges: Edges) -> None:
+    shown = dict(SHOWN) | {"host": "mesh.example", "origin": "http://console.example"}
+    assert (await edges.get("/api/v1/services", **shown)).status == 200
 
 
 async def test_with_one_only_who_has_it_does(edges: Edges) -> None:

@@ -289,11 +289,13 @@ def mesh(config: Config) -> Mesh:
         rpc.listening, (config.gateway, config.edge, config.repository_edge)
     )
     key = keys.digest(keys.check_admin(config.admin_key)) if config.admin_key else ""
+    # Who has to show a key is no web page; where others come in, they come by other names.
+    is_open = gateway.is_loopback and not (key or config.keys)
     return Mesh(
-        gateway=Gateway(*gateway, serving, config.max_message_bytes),
+        gateway=Gateway(*gateway, serving, config.max_message_bytes, is_open),
         edges=(
-            Edge("manager", *edge, MANAGER_CLUSTER, (MANAGER,), managing, key),
-            Edge("repository", *repository, state.REPOSITORY, (REPOSITORY,), storing, key),
+            Edge("manager", *edge, MANAGER_CLUSTER, (MANAGER,), managing, key, not key),
+            Edge("repository", *repository, state.REPOSITORY, (REPOSITORY,), storing, key, not key),
         ),
         telemetry=Telemetry(_tracing(config), _STDOUT.get(config.access_log, config.access_log)),
         sidecars=(_own_sidecar(config, config.sidecar),) if config.sidecar else (),
