@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+import stat
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO, NamedTuple, TypeAlias
 
 from hydro_runtimes.errors import InvalidModel
 
-_MAX_FILES = 100_000
+MAX_ENTRIES = 100_000
+"""Files and folders of a model."""
+MAX_BYTES = 16 << 30
+"""Of all files of a model."""
+MAX_PATH_BYTES = 1024
+_PIECE_BYTES = 1 << 20
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+_Identity: TypeAlias = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,34 +39,42 @@ class File:
     """In hexadecimal, lower case."""
 
 
-def files(folder: Path) -> tuple[File, ...]:
+class Entry(NamedTuple):
+    """A regular file or a folder below a model's folder, with links followed."""
+
+    path: str
+    """Relative to the folder, with "/" between its parts."""
+    status: os.stat_result
+    is_link: bool
+
+    @property
+    def is_folder(self) -> bool:
+        return stat.S_ISDIR(self.status.st_mode)
+
+
+def files(folder: Path, within: Path | None = None) -> tuple[File, ...]:
     """All files of a model, sorted by path.
 
-    Names that begin with "." and folders named `__pycache__` do not count.
+    Args:
+        folder: of the model.
+        within: as for `walk`.
 
     Raises:
-        InvalidModel: it is no folder, cannot be read, has a symbolic link that leads out of it,
-            or holds an absurd number of files.
+        InvalidModel: as `walk`, or a file cannot be read.
     """
-    root = folder.resolve()
-    if not root.is_dir():
+    if not folder.is_dir():
         raise InvalidModel(folder, "no such folder: want the folder of a saved model")
-    try:
-        found = [_file(root, path) for path in islice(_walk(root), _MAX_FILES + 1)]
-    except OSError as error:
-        raise InvalidModel(folder, f"cannot be read: {error.strerror}") from error
-    if len(found) > _MAX_FILES:
-        raise InvalidModel(folder, f"more than {_MAX_FILES} files in one model")
-    return tuple(sorted(found, key=lambda file: file.path))
+    paths = [entry.path for entry in walk(folder, within) if not entry.is_folder]
+    return tuple(_file(folder, path, within or folder) for path in sorted(paths))
 
 
-def digest(folder: Path) -> str:
+def digest(folder: Path, within: Path | None = None) -> str:
     """SHA-256, in hexadecimal, of a line `<sha256>  <path>` for each file, sorted by path.
 
     Raises:
         InvalidModel: as `files`.
     """
-    return digest_of(files(folder))
+    return digest_of(files(folder, within))
 
 
 def read(folder: Path, file: File) -> bytes:
@@ -76,30 +98,166 @@ def digest_of(listed: Iterable[File]) -> str:
     return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _walk(root: Path) -> Iterator[Path]:
-    folders = [root]
-    while folders:
-        for entry in list(os.scandir(folders.pop())):
-            if entry.name.startswith(".") or entry.name == "__pycache__":
+def walk(folder: Path, within: Path | None = None, skip: Container[str] = ()) -> Iterator[Entry]:
+    """All folders and regular files below a model's folder.
+
+    Names that begin with "." and folders named `__pycache__` do not count. No file is opened. What
+    vanishes meanwhile is left out.
+
+    Args:
+        folder: of the model.
+        within: the folder that links may not leave; None: the model's own.
+        skip: names of entries of the model's folder that are no part of it.
+
+    Raises:
+        InvalidModel: a link leads out, to nothing or back to a folder that it is in; there is
+            something else than files and folders, or too much of it; a folder cannot be read.
+    """
+    boundary = os.path.realpath(within or folder)
+    pending: list[tuple[str, tuple[_Identity, ...]]] = [("", (_identity(folder),))]
+    count = size_bytes = 0
+    while pending:
+        parent, above = pending.pop()
+        for listed in _below(folder, parent):
+            if not parent and listed.name in skip:
                 continue
-            path = Path(entry.path)
-            if entry.is_symlink():
-                _check_link(root, path)
-            if entry.is_dir():
-                folders.append(path)
-            elif entry.is_file():
-                yield path
+            entry = _entry(folder, parent + listed.name, listed.is_symlink(), boundary)
+            if entry is None:
+                continue
+            if entry.is_folder:
+                identity = (entry.status.st_dev, entry.status.st_ino)
+                if identity in above:
+                    raise _invalid(folder, entry.path, "leads back to a folder that it is in")
+                pending.append((f"{entry.path}/", (*above, identity)))
+            else:
+                size_bytes += entry.status.st_size
+            count += 1
+            _check_amount(folder, count, size_bytes)
+            yield entry
 
 
-def _check_link(root: Path, path: Path) -> None:
-    """A link may lead to a file of the same folder; one to a folder could make a circle."""
-    target = path.resolve()
-    if not target.is_relative_to(root) or target.is_dir():
-        name = path.relative_to(root).as_posix()
-        raise InvalidModel(root, f"link '{name}' leads out of the model: want plain files")
+def entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What counts in a folder, by name; of more than `MAX_ENTRIES`, any but too many.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with os.scandir(folder) as found:
+        counting = (e for e in found if not e.name.startswith(".") and e.name != "__pycache__")
+        return sorted(islice(counting, MAX_ENTRIES + 1), key=lambda entry: entry.name)
 
 
-def _file(root: Path, path: Path) -> File:
-    with path.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    return File(path.relative_to(root).as_posix(), path.stat().st_size, sha256)
+def open_regular(path: Path, within: Path | None = None) -> BinaryIO:
+    """A regular file, opened for reading; never waits, as opening a named pipe would.
+
+    Args:
+        path: of the file.
+        within: the folder in which the file has to be, wherever links lead by now.
+
+    Raises:
+        InvalidModel: it is something else, or not in that folder.
+        OSError: it cannot be opened.
+    """
+    opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        # Looked at after it was opened: what was at the path before may have been replaced.
+        mode = os.fstat(opened).st_mode
+        if not stat.S_ISREG(mode):
+            raise InvalidModel(path, f"is {_kind(mode)}, want a regular file")
+        if within and not is_within(_place(opened, path), os.path.realpath(within)):
+            raise InvalidModel(path, "a link leads out of the models, want one within them")
+        return os.fdopen(opened, "rb")
+    except BaseException:
+        os.close(opened)
+        raise
+
+
+def sha256(path: Path, within: Path | None = None) -> tuple[str, os.stat_result]:
+    """SHA-256 of a file, in hexadecimal, and its status as it was when reading began.
+
+    Raises:
+        InvalidModel, OSError: as `open_regular`.
+    """
+    with open_regular(path, within) as stream:
+        status = os.fstat(stream.fileno())
+        sha, left = hashlib.sha256(), status.st_size
+        # A file that grows as quickly as it is read must not be read forever.
+        while left > 0 and (piece := stream.read(min(left, _PIECE_BYTES))):
+            sha.update(piece)
+            left -= len(piece)
+    return sha.hexdigest(), status
+
+
+def is_within(path: str, boundary: str) -> bool:
+    """Whether a path without links is that of a folder, or below it."""
+    return path == boundary or path.startswith(boundary.rstrip("/") + "/")
+
+
+def _file(folder: Path, path: str, within: Path) -> File:
+    try:
+        hashed, status = sha256(folder / path, within)
+    except OSError as error:
+        raise InvalidModel(folder / path, f"cannot be read: {error.strerror}") from error
+    return File(path, status.st_size, hashed)
+
+
+def _identity(folder: Path) -> _Identity:
+    try:
+        status = os.stat(folder)
+    except OSError as error:
+        raise InvalidModel(folder, f"cannot be read: {error.strerror}") from error
+    return status.st_dev, status.st_ino
+
+
+def _below(folder: Path, parent: str) -> list[os.DirEntry[str]]:
+    """What counts in a folder of the model; nothing if it is gone by now."""
+    try:
+        return entries(folder / parent)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise InvalidModel(folder / parent, f"cannot be read: {error.strerror}") from error
+
+
+def _entry(folder: Path, path: str, is_link: bool, boundary: str) -> Entry | None:
+    """A file or folder, with links followed; None if it is gone by now."""
+    if len(os.fsencode(path)) > MAX_PATH_BYTES:
+        raise InvalidModel(folder, f"path of over {MAX_PATH_BYTES} bytes: {path[:80]!r}…")
+    place = folder / path
+    try:
+        # The place first: a status may be told of what is within alone.
+        if is_link and not is_within(os.path.realpath(place), boundary):
+            raise _invalid(folder, path, "leads out of the models, want one within them")
+        status = os.stat(place, follow_symlinks=is_link)
+    except FileNotFoundError:
+        if is_link and os.path.lexists(place):
+            raise _invalid(folder, path, "leads to nothing") from None
+        return None
+    except OSError as error:
+        raise InvalidModel(place, f"cannot be read: {error.strerror}") from error
+    if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
+        raise InvalidModel(place, f"is {_kind(status.st_mode)}, want regular files")
+    return Entry(path, status, is_link)
+
+
+def _check_amount(folder: Path, count: int, size_bytes: int) -> None:
+    if count > MAX_ENTRIES:
+        raise InvalidModel(folder, f"more than {MAX_ENTRIES} files and folders in one model")
+    if size_bytes > MAX_BYTES:
+        raise InvalidModel(folder, f"more than {MAX_BYTES} bytes in the files of one model")
+
+
+def _place(opened: int, path: Path) -> str:
+    """Where an open file is: by the system where it tells that, for a link may have changed."""
+    try:
+        return os.readlink(f"/proc/self/fd/{opened}")
+    except OSError:
+        return os.path.realpath(path)
+
+
+def _kind(mode: int) -> str:
+    return _KINDS.get(stat.S_IFMT(mode), "no file")
+
+
+def _invalid(folder: Path, path: str, problem: str) -> InvalidModel:
+    return InvalidModel(folder, f"link {path!r} {problem}")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 from hydro_runtimes import metadata
 from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.evaluator import Evaluator, Part, Signature
-from hydro_runtimes.files import digest_of, files
+from hydro_runtimes.files import digest_of, files, open_regular
 
 if TYPE_CHECKING:
     from hydro_runtimes.spark.pipeline import SparkEvaluator
@@ -83,7 +83,7 @@ def described(folder: Path) -> tuple[Signature, tuple[Part, ...]]:
 
 def _read(folder: Path, parse: Callable[[bytes], T]) -> T:
     try:
-        with (folder / "metadata.json").open("rb") as stream:
+        with open_regular(folder / "metadata.json") as stream:
             return parse(stream.read(metadata.MAX_BYTES + 1))
     except OSError as error:
         message = f"metadata.json cannot be read ({error.strerror}): want the model's columns in it"

@@ -161,8 +161,8 @@ def estimator_file(folder: Path) -> Path:
         InvalidModel: there is none, or more than one.
     """
     suffixes = (*_READERS,)
-    names = (path for path in folder.iterdir() if not path.name.startswith("."))
-    found = sorted(path for path in names if path.suffix in suffixes)
+    visible = (path for path in folder.iterdir() if not path.name.startswith("."))
+    found = sorted(path for path in visible if path.suffix in suffixes)
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
         raise InvalidModel(folder, f"found {names}, want one file of {', '.join(suffixes)}")

@@ -8,6 +8,8 @@ import hashlib
 import json
 import os
 import shutil
+import socket
+import threading
 import zipfile
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
@@ -77,14 +79,14 @@ class Registry(registry_grpc.RegistryServiceServicer):
 
 
 @contextlib.asynccontextmanager
-async def running(root: Path, registry: Registry) -> AsyncIterator[str]:
+async def running(root: Path, registry: Registry, data: Path | None = None) -> AsyncIterator[str]:
     """The process, known to the registry; yields its address."""
 
     def register(server: grpc.aio.Server) -> None:
         registry_grpc.add_RegistryServiceServicer_to_server(registry, server)
 
     async with rpc.serve("127.0.0.1:0", register, (), grace_s=0) as manager:
-        config = process.Config(root, "repository-1", manager=manager.address)
+        config = process.Config(root, "repository-1", manager=manager.address, data=data)
         task = asyncio.create_task(process.run(config))
         try:
             async with asyncio.timeout(15):
@@ -527,12 +529,84 @@ async def test_a_refused_version_leaves_the_one_before_as_latest(stub: Stub, roo
     assert isinstance(error, errors.ModelRefused)
 
 
-async def test_a_name_in_two_frameworks_refuses_the_second(stub: Stub, root: Path) -> None:
-    save(root / "spark" / "adder")
+@pytest.mark.parametrize("framework", ["a", "spark"])
+async def test_a_name_is_not_taken_over_by_another_framework(
+    stub: Stub, root: Path, framework: str
+) -> None:
+    before = (await stub.GetModel(pb.GetModelRequest(model="adder"))).model
+    save(root / framework / "adder", code="# not the adder\n")
     error = await refusal(stub, "adder", "unique")
-    assert "'scikit'" in error.message
-    assert "'spark'" in error.message
-    assert (await stub.GetModel(pb.GetModelRequest(model="adder"))).model.digest
+    assert "'scikit/adder' stays" in error.message
+    assert f"'{framework}/adder'" in error.message
+    assert (await stub.GetModel(pb.GetModelRequest(model="adder"))).model == before
+    shutil.rmtree(root / "scikit" / "adder")
+    await watch_until(stub, lambda models: models.get("adder:1", before.digest) != before.digest)
+
+
+async def test_a_name_stays_where_it_was_over_a_restart(root: Path, tmp_path: Path) -> None:
+    mine = save(root / "scikit" / "adder")
+    async with serving(root, tmp_path / "data") as stub:
+        await watch_until(stub, lambda models: "adder:1" in models)
+        save(root / "a" / "adder")
+        await refusal(stub, "adder", "unique")
+    for file in ("model.py", "metadata.json"):  # now its files are the newer ones
+        shutil.copy(root / "a" / "adder" / file, mine / file)
+    async with serving(root, tmp_path / "data") as stub:
+        assert "'scikit/adder' stays" in (await refusal(stub, "adder", "unique")).message
+
+
+async def test_without_a_memory_the_oldest_folder_has_a_name(root: Path) -> None:
+    for framework in ("scikit", "a"):
+        save(root / framework / "adder")
+        await asyncio.sleep(0.02)  # the clock of the file system has a coarse grain
+    for _ in range(2):
+        async with serving(root) as stub:
+            assert "'scikit/adder' stays" in (await refusal(stub, "adder", "unique")).message
+
+
+@contextlib.asynccontextmanager
+async def serving(root: Path, data: Path | None = None) -> AsyncIterator[Stub]:
+    async with running(root, Registry(), data) as address, rpc.channel(address) as channel:
+        yield pb_grpc.RepositoryServiceStub(channel)
+
+
+async def test_a_version_beside_the_files_of_a_model_is_refused(stub: Stub, root: Path) -> None:
+    before = (await stub.GetModel(pb.GetModelRequest(model="adder"))).model.digest
+    save(root / "scikit" / "adder" / "2")
+    error = await refusal(stub, "adder", "'scikit/adder/2'")
+    assert "'scikit/adder'" in error.message
+    assert (await stub.GetModel(pb.GetModelRequest(model="adder"))).model.digest == before
+
+
+async def test_files_beside_the_versions_of_a_model_are_refused(stub: Stub, root: Path) -> None:
+    save(root / "scikit" / "many" / "2")
+    await watch_until(stub, lambda models: "many:2" in models)
+    shutil.copytree(root / "scikit" / "adder", root / "scikit" / "many", dirs_exist_ok=True)
+    await refusal(stub, "many", "'scikit/many/2'")
+    assert (await stub.GetModel(pb.GetModelRequest(model="many"))).model.version == "2"
+
+
+async def test_files_beside_versions_from_the_start_are_refused_both(root: Path) -> None:
+    save(root / "scikit" / "many")
+    save(root / "scikit" / "many" / "2")
+    async with serving(root) as stub:
+        await refusal(stub, "many", "neither is published")
+        listed = (await stub.ListModels(pb.ListModelsRequest())).models
+        assert [model.HasField("error") for model in listed] == [True, True]
+
+
+async def test_versions_that_mean_the_same_are_refused_but_for_the_first(
+    stub: Stub, root: Path
+) -> None:
+    save(root / "scikit" / "many" / "1")
+    await watch_until(stub, lambda models: "many:1" in models)
+    save(root / "scikit" / "many" / "01")
+    save(root / "scikit" / "many" / "v1")
+    save(root / "scikit" / "many" / "latest")
+    await refusal(stub, "many", "want a number such as 1, 2, v3")
+    await refusal(stub, "many", "'scikit/many/v1', which are the same version")
+    await refusal(stub, "many", "'scikit/many/01', which are the same version")
+    assert (await stub.GetModel(pb.GetModelRequest(model="many"))).model.version == "1"
 
 
 @pytest.mark.parametrize("name", ["two words", "naïve", "-x", b"\xff\xfe"], ids=repr)
@@ -581,3 +655,170 @@ async def test_watchers_are_told_when_the_repository_stops(root: Path) -> None:
             ending = asyncio.create_task(failure(call))
             await stack.aclose()
             assert isinstance(await ending, errors.Unavailable)
+
+
+# ---- links that change, and what is no file
+
+
+def swap(link: Path, target: str) -> None:
+    """Replaces a link at once, as Kubernetes and deploys do."""
+    new = link.with_name(f"{link.name}_new")
+    new.symlink_to(target)
+    new.rename(link)
+
+
+def config_map(root: Path) -> tuple[Path, Path]:
+    """A folder as Kubernetes mounts a ConfigMap; the link that changes."""
+    folder = root / "scikit" / "mapped"
+    save(folder / "..one", code="# one\n")
+    (folder / "..data").symlink_to("..one")
+    for file in ("model.py", "metadata.json"):
+        (folder / file).symlink_to(f"..data/{file}")
+    save(folder / "..two", code="# two\n")
+    return folder / "..data", Path("..two")
+
+
+def mounted_root(root: Path) -> tuple[Path, Path]:
+    """The root itself is the mount: the framework's folder is a link."""
+    save(root / "..one" / "any" / "mapped", code="# one\n")
+    (root / "..data").symlink_to("..one")
+    (root / "any").symlink_to("..data/any")
+    save(root / "..two" / "any" / "mapped", code="# two\n")
+    return root / "..data", Path("..two")
+
+
+def deployed(root: Path) -> tuple[Path, Path]:
+    """The model's folder is a link to a release."""
+    for release, code in (("1", "# one\n"), ("2", "# two\n")):
+        save(root / ".releases" / release, code=code)
+    (root / "scikit" / "mapped").symlink_to("../.releases/1")
+    return root / "scikit" / "mapped", Path("../.releases/2")
+
+
+def current(root: Path) -> tuple[Path, Path]:
+    """The files are links through `current`, which leads to a release."""
+    folder = root / "scikit" / "mapped"
+    for release, code in (("r1", "# one\n"), ("r2", "# two\n")):
+        save(folder / ".releases" / release, code=code)
+    (folder / ".current").symlink_to(".releases/r1")
+    for file in ("model.py", "metadata.json"):
+        (folder / file).symlink_to(f".current/{file}")
+    return folder / ".current", Path(".releases/r2")
+
+
+def version_link(root: Path) -> tuple[Path, Path]:
+    folder = root / "scikit" / "mapped"
+    for release, code in (("r1", "# one\n"), ("r2", "# two\n")):
+        save(folder / ".releases" / release, code=code)
+    (folder / "1").symlink_to(".releases/r1")
+    return folder / "1", Path(".releases/r2")
+
+
+@pytest.mark.parametrize("make", [config_map, mounted_root, deployed, current, version_link])
+async def test_a_change_of_links_is_a_new_content(
+    stub: Stub, root: Path, make: Callable[[Path], tuple[Path, Path]]
+) -> None:
+    link, target = make(root)
+    before = (await watch_until(stub, lambda models: "mapped:1" in models))["mapped:1"]
+    wanted = pb.DownloadRequest(model="mapped", path="model.py", digest=before)
+    assert await download(stub, wanted) == [b"# one\n"]
+    swap(link, str(target))
+    models = await watch_until(stub, lambda models: models.get("mapped:1", before) != before)
+    wanted.digest = models["mapped:1"]
+    assert await download(stub, wanted) == [b"# two\n"]
+
+
+async def test_what_a_link_leads_to_is_downloaded_within_the_root(stub: Stub, root: Path) -> None:
+    shared = save(root / ".shared")
+    (shared / "words.txt").write_text("shared by all")
+    folder = save(root / "scikit" / "linked")
+    (folder / "data").symlink_to(shared)
+    await watch_until(stub, lambda models: "linked:1" in models)
+    wanted = pb.DownloadRequest(model="linked", path="data/words.txt")
+    assert await download(stub, wanted) == [b"shared by all"]
+    (shared / "words.txt").write_text("changed where it is")
+    old = (await stub.GetModel(pb.GetModelRequest(model="linked"))).model.digest
+    await watch_until(stub, lambda models: models.get("linked:1", old) != old)
+    assert await download(stub, wanted) == [b"changed where it is"]
+
+
+def odd_pipe(folder: Path) -> None:
+    os.mkfifo(folder / "weights.bin")
+
+
+def odd_metadata(folder: Path) -> None:
+    (folder / "metadata.json").unlink()
+    os.mkfifo(folder / "metadata.json")
+
+
+def odd_socket(folder: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(os.path.relpath(folder / "s"))
+
+
+def odd_name(folder: Path) -> None:
+    (folder / os.fsdecode(b"\xff.bin")).touch()
+
+
+def odd_folder(folder: Path) -> None:
+    (folder / os.fsdecode(b"\xff")).mkdir()
+    (folder / os.fsdecode(b"\xff") / "x").touch()
+
+
+def odd_deep(folder: Path) -> None:
+    folder.joinpath(*["x" * 200] * 9).mkdir(parents=True)
+
+
+def odd_sparse(folder: Path) -> None:
+    with (folder / "weights.bin").open("wb") as file:
+        file.truncate(1 << 40)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (odd_pipe, "named pipe"),
+        (odd_metadata, "named pipe"),
+        (odd_socket, "socket"),
+        (odd_name, "rename the file"),
+        (odd_folder, "rename the file"),
+        (odd_deep, "path of over"),
+        (odd_sparse, "bytes in the files"),
+    ],
+)
+async def test_what_is_odd_costs_its_own_model_alone(
+    stub: Stub, root: Path, make: Callable[[Path], None], reason: str
+) -> None:
+    make(save(root / "scikit" / "odd"))
+    assert isinstance(await refusal(stub, "odd", reason), errors.ModelRefused)
+    save(root / "scikit" / "later")
+    await watch_until(stub, lambda models: "later:1" in models)
+    shutil.rmtree(root / "scikit" / "odd")
+    save(root / "scikit" / "odd")
+    await watch_until(stub, lambda models: "odd:1" in models)
+
+
+async def test_a_model_that_is_read_for_long_holds_back_none(
+    stub: Stub, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described, gate = load.described, threading.Event()
+
+    def slow(folder: Path) -> Any:
+        if folder.name == "slow":
+            assert gate.wait(30)
+        return described(folder)
+
+    monkeypatch.setattr(load, "described", slow)
+    save(root / "scikit" / "slow")
+    async for response in stub.Watch(pb.WatchRequest()):
+        if [(m.model, m.reading) for m in response.others] == [("slow", True)]:
+            break
+    try:
+        save(root / "scikit" / "later")
+        models = await watch_until(stub, lambda models: "later:1" in models)
+        assert "slow:1" not in models
+        asked = stub.GetModel(pb.GetModelRequest(model="slow"))
+        assert isinstance(await failure(asked), errors.Unavailable)
+    finally:
+        gate.set()
+    await watch_until(stub, lambda models: "slow:1" in models)

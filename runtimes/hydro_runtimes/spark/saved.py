@@ -9,6 +9,7 @@ Source: org.apache.spark.ml.util.{DefaultParamsReader, DefaultParamsWriter}, 4.3
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ import pyarrow.parquet as pq
 
 from hydro_runtimes.columns import Array
 from hydro_runtimes.errors import InvalidModel
+from hydro_runtimes.files import open_regular
 from hydro_runtimes.spark.table import MAX_VALUES, Table, shortened
 
 MAX_METADATA_BYTES = 32 << 20
@@ -224,7 +226,7 @@ def _metadata(path: Path) -> dict[str, Any]:
     try:
         if sum(part.stat().st_size for part in parts) > MAX_METADATA_BYTES:
             raise InvalidModel(path, f"metadata has more than {MAX_METADATA_BYTES} bytes")
-        lines = b"".join(part.read_bytes() for part in parts).splitlines()
+        lines = b"".join(map(_read, parts)).splitlines()
     except OSError as error:
         raise InvalidModel(path, f"metadata cannot be read: {error.strerror}") from error
     line = next((line for line in lines if line.strip()), None)
@@ -249,9 +251,11 @@ def read_table(stage: Saved, folder: Path) -> Table:
     if not parts:
         raise stage.invalid(f"has no parquet file in '{folder.name}'")
     try:
-        opened = [pq.ParquetFile(part) for part in parts]
-        _check_sizes(stage, folder, opened)
-        tables = [file.read(use_threads=False) for file in opened]
+        with contextlib.ExitStack() as stack:
+            streams = [stack.enter_context(open_regular(part)) for part in parts]
+            opened = [pq.ParquetFile(stream) for stream in streams]
+            _check_sizes(stage, folder, opened)
+            tables = [file.read(use_threads=False) for file in opened]
         return Table(stage.invalid, folder.name, pa.concat_tables(tables))
     except (pa.ArrowException, OSError, ValueError, TypeError, MemoryError, OverflowError) as error:
         raise stage.invalid(f"'{folder.name}' cannot be read as parquet: {error}") from error
@@ -281,6 +285,11 @@ def _entries(folder: Path) -> list[Path]:
     if len(names) > MAX_PARTS:
         raise InvalidModel(folder, f"has {len(names)} entries, want at most {MAX_PARTS}")
     return names
+
+
+def _read(path: Path) -> bytes:
+    with open_regular(path) as stream:
+        return stream.read(MAX_METADATA_BYTES)
 
 
 def _kind(kind: type | tuple[type, ...]) -> str:

@@ -103,7 +103,8 @@ def render_model(model: pb.ModelVersion, output: Output) -> None:
 def trust(options: TrustOptions, output: Output) -> int:
     from hydro_runtimes.files import digest as digest_of
 
-    digest = digest_of(options.folder)
+    # Wherever its links lead: what they lead to is what is trusted.
+    digest = digest_of(options.folder, Path("/"))
     name = options.folder.resolve().name
     output.note(
         f"Trusting a model lets it run its own Python code in your runtimes, with their rights.\n"

@@ -18,6 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the folder of models (default: %(default)s)",
     )
     parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path(".hydro/repository"),
+        metavar="DIR",
+        help="where it is kept which folder has a model's name (default: %(default)s)",
+    )
+    parser.add_argument(
         "--instance",
         default="repository",
         help="its name, the same after a restart (default: %(default)s)",

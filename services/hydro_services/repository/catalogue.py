@@ -6,16 +6,19 @@ Nothing here reads a file or knows gRPC.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
 from hydro_runtimes.evaluator import Part, Signature
 from hydro_services import errors
+from hydro_services.repository import claims
 
-Key: TypeAlias = tuple[str, str, str]
-"""Framework, model and version: where a model is, below the root."""
+Key: TypeAlias = tuple[str, ...]
+"""The folders from the root to a version: framework, model and, unless it is flat, version."""
+FLAT = "1"
+"""The version of a model whose files are in the model's folder itself."""
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _VERSION = re.compile(r"v?[0-9][A-Za-z0-9_.-]{0,63}")
@@ -31,6 +34,8 @@ class Stamp:
     mtime_ns: int
     inode: int
     device: int
+    ctime_ns: int
+    """Tells of changes that keep the time of the content, and of permissions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +66,38 @@ class ModelVersion:
     """Sorted by path."""
     refused: str = ""
     """Why it is refused, and the way out; empty when it is published."""
+    is_flat: bool = True
+    """Its files are in the model's folder, not in a version's."""
+    is_reading: bool = False
+    """It is new or has changed, and is yet to be read: what is said here is older, if anything."""
+    since_ns: int = 0
+    """The oldest change of any of its files, since the epoch."""
 
     @property
-    def error(self) -> errors.ModelRefused | None:
-        """The refusal, as what is raised."""
-        if not self.refused:
-            return None
-        message = f"model {self.model!r} version {self.version!r} is refused: {self.refused}"
-        return errors.ModelRefused(message, model=self.model, version=self.version)
+    def home(self) -> str:
+        """The model's folder, relative to the root."""
+        return f"{self.framework}/{self.model}"
+
+    @property
+    def path(self) -> str:
+        """The version's folder, relative to the root."""
+        return self.home if self.is_flat else f"{self.home}/{self.version}"
+
+    @property
+    def is_published(self) -> bool:
+        """Whether it has been read and is not refused."""
+        return bool(self.digest) and not self.refused
+
+    @property
+    def error(self) -> errors.HydroError | None:
+        """Why it cannot be had, as what is raised."""
+        facts = {"model": self.model, "version": self.version}
+        name = f"model {self.model!r} version {self.version!r}"
+        if self.refused:
+            return errors.ModelRefused(f"{name} is refused: {self.refused}", **facts)
+        if not self.digest:
+            return errors.Unavailable(f"{name} is being read; try again", **facts)
+        return None
 
     def file(self, path: str) -> File:
         """The file that is published under exactly this path.
@@ -99,7 +128,7 @@ class Catalogue:
     @property
     def published(self) -> tuple[ModelVersion, ...]:
         """Those that are not refused, sorted by model and version."""
-        return tuple(version for version in self.versions if not version.refused)
+        return tuple(version for version in self.versions if version.is_published)
 
     def find(self, model: str, version: str = "") -> ModelVersion:
         """The version that is named, or else the latest that is published.
@@ -107,31 +136,48 @@ class Catalogue:
         Raises:
             errors.NotFound: no such model or version.
             errors.ModelRefused: it is there, but refused.
+            errors.Unavailable: it is being read.
         """
         named = [v for v in reversed(self.models.get(model, ())) if version in ("", v.version)]
         if not named:
             raise _not_found(model, version, self.models)
-        latest = max(named, key=lambda v: not v.refused)
+        latest = max(named, key=lambda v: v.is_published)
         if latest.error:
             raise latest.error
         return latest
 
 
-def build(versions: Iterable[ModelVersion]) -> Catalogue:
-    """The catalogue of these versions.
+def build(versions: Iterable[ModelVersion], owners: Set[str] = frozenset()) -> Catalogue:
+    """The catalogue of these versions; of those that cannot be beside each other, some are refused.
 
-    A model that is in more than one framework belongs to the first, by name, in which it has a
-    version that can be served; the others' versions are refused.
+    Args:
+        versions: all that were found, read or yet to be.
+        owners: the paths of those that were published before; see `claims.refusals`.
     """
-    found = sorted(versions, key=lambda v: (v.model, v.refused != "", v.framework))
-    owners = {v.model: v.framework for v in reversed(found)}
+    found = tuple(versions)
+    reasons = claims.refusals([_claim(v) for v in found if _is_named(v)], owners)
     models: dict[str, list[ModelVersion]] = {}
     for version in found:
-        owner = owners[version.model]
-        mine = version.framework == owner
-        models.setdefault(version.model, []).append(version if mine else _clash(version, owner))
-    ordered = {name: tuple(sorted(models[name], key=_order)) for name in sorted(models)}
-    return Catalogue(ordered)
+        reason = reasons.get(version.path)
+        version = replace(version, refused=reason) if reason else version
+        models.setdefault(version.model, []).append(version)
+    return Catalogue({name: tuple(sorted(models[name], key=_order)) for name in sorted(models)})
+
+
+def _is_named(version: ModelVersion) -> bool:
+    """Whether its names are such; others are refused for that, and claim nothing."""
+    return is_name(version.model) and (version.is_flat or is_version(version.version))
+
+
+def _claim(version: ModelVersion) -> claims.Claim:
+    return claims.Claim(
+        version.path,
+        version.home,
+        version.model,
+        None if version.is_flat else natural(version.version),
+        bool(version.refused),
+        version.since_ns,
+    )
 
 
 def natural(version: str) -> tuple[tuple[int, int, str], ...]:
@@ -154,16 +200,7 @@ def is_name(folder: str) -> bool:
 
 
 def _order(version: ModelVersion) -> tuple[object, ...]:
-    return (natural(version.version), version.version, version.framework)
-
-
-def _clash(version: ModelVersion, owner: str) -> ModelVersion:
-    """The same version, refused for its name."""
-    reason = (
-        f"got the name both in {owner!r} and in {version.framework!r}, want names that are unique"
-        " across frameworks; rename one of the folders"
-    )
-    return replace(version, refused=reason)
+    return (natural(version.version), version.version, version.path)
 
 
 def _not_found(model: str, version: str, models: Mapping[str, object]) -> errors.NotFound:

@@ -2,66 +2,104 @@
 
 from __future__ import annotations
 
+import errno
 import logging
-import os
 import zipfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hydro_runtimes import files, load
 from hydro_runtimes.errors import InvalidModel, ModelError
 from hydro_services.repository import catalogue, survey
-from hydro_services.repository.catalogue import File, Key, ModelVersion
+from hydro_services.repository.catalogue import FLAT, File, Key, ModelVersion, Stamp
 from hydro_services.repository.survey import Sighting
 
 logger = logging.getLogger(__name__)
 
-_MAX_PATH_BYTES = 1024
+_LASTING = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT})
+"""What is so until something in the folder changes; other failures of the system may pass."""
 
 
-def inspect(root: Path, key: Key, sighting: Sighting) -> ModelVersion | None:
+class _Changed(Exception):
+    """A file is not the one that was seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What was found in a folder."""
+
+    version: ModelVersion
+    is_passing: bool = False
+    """It is refused for a reason that may pass without a change of the folder."""
+
+
+def unread(key: Key, sighting: Sighting) -> ModelVersion:
+    """A version of which only the place is known."""
+    framework, model, number = (_text(part) for part in (*key, FLAT)[:3])
+    is_flat = len(key) == 2
+    return ModelVersion(
+        framework,
+        model,
+        number,
+        sighting.folder,
+        is_flat=is_flat,
+        is_reading=True,
+        since_ns=sighting.since_ns,
+    )
+
+
+def inspect(root: Path, key: Key, sighting: Sighting) -> Inspection | None:
     """Reads and hashes a model, running none of its code; None if it changed meanwhile.
 
     What is wrong with a model is told by the version's `refused`.
     """
-    framework, model, number = map(_text, key)
-    version = ModelVersion(framework, model, number, sighting.folder)
+    version, is_passing = replace(unread(key, sighting), is_reading=False), False
     try:
-        _check_place(root, key, sighting.folder)
-        version = _read(version)
+        _check_place(key, sighting)
+        version = _read(root, version, sighting)
+    except _Changed:
+        return None
     except Exception as error:
         version = replace(version, refused=_text(_reason(error, version)))
-    return version if survey.sight(root, sighting.folder) == sighting else None
+        is_passing = _is_passing(error)
+    return Inspection(version, is_passing) if _sees(root, key, sighting) else None
 
 
-def _read(version: ModelVersion) -> ModelVersion:
+def _sees(root: Path, key: Key, sighting: Sighting) -> bool:
+    return survey.sight(root, sighting.folder, sighting.skipped) == sighting
+
+
+def _read(root: Path, version: ModelVersion, sighting: Sighting) -> ModelVersion:
     folder = version.folder
     format = load.detect(folder)
+    listed = [_file(root, folder, path, stamp) for path, stamp in sighting.stamps]
     signature, parts = load.described(folder)
-    listed = files.files(folder)
+    digest = files.digest_of(files.File(f.path, f.stamp.size_bytes, f.sha256) for f in listed)
     return replace(
-        version,
-        format=format,
-        signature=signature,
-        parts=parts,
-        digest=files.digest_of(listed),
-        files=tuple(_file(folder, file) for file in listed),
+        version, format=format, signature=signature, parts=parts, digest=digest, files=tuple(listed)
     )
 
 
-def _file(folder: Path, file: files.File) -> File:
-    """A listed file, with the stamp by which a download tells that it is still the same.
+def _file(root: Path, folder: Path, path: str, seen: Stamp) -> File:
+    """A file, hashed, with the stamp by which a download tells that it is still the same.
 
     Raises:
         InvalidModel: it is incomplete, or its path cannot be sent in a list, an URL or a message.
     """
-    path = file.path
-    if not path.isprintable() or "\\" in path or len(path.encode()) > _MAX_PATH_BYTES:
-        want = f"want printable characters, no backslash, at most {_MAX_PATH_BYTES} bytes"
+    if not path.isprintable() or "\\" in path:
+        want = "want printable characters and no backslash"
         raise InvalidModel(folder, f"got the file name {path!r}, {want}; rename the file")
+    try:
+        sha256, status = files.sha256(folder / path, root)
+    except FileNotFoundError as error:
+        raise _Changed from error
+    except OSError as error:
+        raise InvalidModel(folder / path, f"cannot be read: {error.strerror}") from error
+    if survey.stamp(status) != seen:
+        raise _Changed
     if path.endswith(".skops"):
         _check_zip(folder / path)
-    return File(path, file.sha256, survey.stamp(os.stat(folder / path)))
+    return File(path, sha256, seen)
 
 
 def _check_zip(path: Path) -> None:
@@ -71,29 +109,36 @@ def _check_zip(path: Path) -> None:
         InvalidModel: it has not.
     """
     try:
-        zipfile.ZipFile(path).close()
+        with files.open_regular(path) as stream:
+            zipfile.ZipFile(stream).close()
     except zipfile.BadZipFile as error:
         raise InvalidModel(path, f"cannot be read: {error}; copy the whole file") from error
 
 
-def _check_place(root: Path, key: Key, folder: Path) -> None:
-    """Checks name and place of a model.
+def _check_place(key: Key, sighting: Sighting) -> None:
+    """Checks the names of a model, and what can be told without reading it.
 
     Raises:
-        InvalidModel: the name cannot be a model's, or a link leads out of the root.
+        InvalidModel: a name cannot be a model's or a version's; the sighting has a problem.
     """
     if not catalogue.is_name(key[1]):
         want = "want up to 128 letters, digits, '-', '_' and '.', the first one no '-' or '.'"
-        raise InvalidModel(folder, f"got the model name {key[1]!r}, {want}; rename the folder")
-    if not survey.is_within(root, folder):
-        message = "the folder is a symbolic link that leads out of the models; copy the model here"
-        raise InvalidModel(folder, message)
+        raise InvalidModel(
+            sighting.folder, f"got the model name {key[1]!r}, {want}; rename the folder"
+        )
+    if len(key) > 2 and not catalogue.is_version(key[2]):
+        want = "want a number such as 1, 2, v3 or 1.0.2; the latest version is the highest"
+        raise InvalidModel(
+            sighting.folder, f"got the version {key[2]!r}, {want}; rename the folder"
+        )
+    if sighting.problem:
+        raise InvalidModel(sighting.folder, sighting.problem)
 
 
 def _reason(error: Exception, version: ModelVersion) -> str:
     """Why a model is refused, without telling where models are kept."""
     if isinstance(error, ModelError):
-        return _within(version.folder, error)
+        return survey.within(version.folder, error)
     if isinstance(error, OSError):
         return f"cannot be read: {error.strerror}; look at the folder's permissions"
     # What the reader of a format did not foresee must not end the service of all other models.
@@ -101,13 +146,9 @@ def _reason(error: Exception, version: ModelVersion) -> str:
     return f"cannot be read: {type(error).__name__}: {error}"
 
 
-def _within(folder: Path, error: ModelError) -> str:
-    """The message, after the part of the model that it is about."""
-    path = Path(error.path)
-    for base in (folder, Path(os.path.realpath(folder))):
-        if path != base and path.is_relative_to(base):
-            return f"{path.relative_to(base).as_posix()}: {error.message}"
-    return error.message
+def _is_passing(error: Exception) -> bool:
+    cause = error.__cause__ if isinstance(error, ModelError) else error
+    return isinstance(cause, OSError | MemoryError) and getattr(cause, "errno", 0) not in _LASTING
 
 
 def _text(name: str) -> str:

@@ -22,6 +22,7 @@ def model_version(version: ModelVersion, *, with_files: bool = True) -> pb.Model
         version=version.version,
         format=version.format,
         digest=version.digest,
+        reading=version.is_reading,
     )
     message.signature.inputs.extend(map(_field, version.signature.inputs))
     message.signature.outputs.extend(map(_field, version.signature.outputs))
@@ -33,7 +34,7 @@ def model_version(version: ModelVersion, *, with_files: bool = True) -> pb.Model
             pb.File(path=file.path, size_bytes=file.stamp.size_bytes, sha256=file.sha256)
             for file in version.files
         )
-    if version.error:
+    if version.refused and version.error:
         message.error.CopyFrom(errors.to_status(version.error))
     return message
 

@@ -9,8 +9,12 @@ from pathlib import Path
 from hydro.manager.v1 import manager_service_pb2 as manager_pb
 from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
 from hydro_services import metrics, registration, rpc
+from hydro_services.repository.memory import Memory
 from hydro_services.repository.servicer import SERVICE, RepositoryServicer
 from hydro_services.repository.watcher import Board, Watcher
+
+START_S = 5.0
+"""How long what is there may take to be read before the rest is offered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,8 @@ class Config:
     """host:port where its sidecar takes what is for it from other machines; None: it has none."""
     registry: str = ""
     """`consul://…`; empty: the manager keeps the registry."""
+    data: Path | None = None
+    """The folder for what survives; made if need be. None: nothing does."""
 
 
 async def run(config: Config) -> None:
@@ -41,8 +47,10 @@ async def run(config: Config) -> None:
         errors.Unavailable: the address cannot be bound.
     """
     board = Board()
-    watcher = Watcher(config.models, board)
-    await watcher.refresh()
+    memory = Memory(config.data / "published.json" if config.data else None)
+    watcher = Watcher(config.models, board, memory)
+    await watcher.look()
+    await watcher.until_read(START_S)
     async with (
         metrics.serve(config.metrics, lambda: tuple) as scraped,
         rpc.serve(

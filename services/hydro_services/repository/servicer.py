@@ -12,6 +12,7 @@ from hydro.repository.v1 import repository_service_pb2 as pb
 from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
 from hydro_services import errors
 from hydro_services.repository import download, messages
+from hydro_services.repository.catalogue import Catalogue
 from hydro_services.repository.watcher import Board
 
 SERVICE = pb.DESCRIPTOR.services_by_name["RepositoryService"].full_name
@@ -70,9 +71,16 @@ class RepositoryServicer(pb_grpc.RepositoryServiceServicer):
     ) -> AsyncIterator[pb.WatchResponse]:
         last: pb.WatchResponse | None = None
         async for catalogue in self.board.changes():
-            models = [messages.model_version(v, with_files=False) for v in catalogue.published]
-            response = pb.WatchResponse(models=models)
+            response = _told(catalogue)
             if response != last:
                 yield response
             last = response
         raise errors.Unavailable("the repository is stopping; watch again")
+
+
+def _told(catalogue: Catalogue) -> pb.WatchResponse:
+    response = pb.WatchResponse()
+    for version in catalogue.versions:
+        told = response.models if version.is_published else response.others
+        told.append(messages.model_version(version, with_files=False))
+    return response

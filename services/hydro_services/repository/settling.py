@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 
 from hydro_services.repository.catalogue import Key, ModelVersion
@@ -10,6 +10,8 @@ from hydro_services.repository.survey import Sighting
 
 SETTLE_S = 1.0
 """Seconds without a change before a folder is taken for whole."""
+RETRY_S = 10.0
+"""Seconds until a folder is read again that could not be for a reason which may pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Track:
     """As it was when `version` was read."""
     version: ModelVersion | None = None
     """What the catalogue has of it."""
+    retry_s: float | None = None
+    """When to read it again though it is as it was, on the monotonic clock."""
 
     @property
     def is_pending(self) -> bool:
@@ -45,20 +49,30 @@ class Track:
         changed_ns = self.sighting.changed_ns if self.sighting else now.epoch_ns
         return now.epoch_ns - changed_ns >= SETTLE_S * 1e9
 
-    def read(self, version: ModelVersion | None) -> Track:
-        """The track once what is there has been read, or its absence taken note of."""
-        return replace(self, inspected=self.sighting, version=version)
+    def read(
+        self, sighting: Sighting | None, version: ModelVersion | None, retry_s: float | None = None
+    ) -> Track:
+        """The track once what was there has been read, or its absence taken note of."""
+        return replace(self, inspected=sighting, version=version, retry_s=retry_s)
 
 
 def observe(
-    tracks: Mapping[Key, Track], sightings: Mapping[Key, Sighting], now: Instant
+    tracks: Mapping[Key, Track],
+    sightings: Mapping[Key, Sighting],
+    now: Instant,
+    unreadable: Set[str] = frozenset(),
 ) -> dict[Key, Track]:
-    """The tracks after a survey; of what is gone, the tracks of what was read stay."""
+    """The tracks after a survey; of what is gone, the tracks of what was read stay.
+
+    What is below frameworks that are unreadable is not known to be gone: it stays as it was.
+    """
     observed: dict[Key, Track] = {}
     for key in sorted(tracks.keys() | sightings.keys()):
         track, sighting = tracks.get(key), sightings.get(key)
         if track is None:
             observed[key] = Track(sighting, now.monotonic_s)
+        elif sighting is None and key[0] in unreadable:
+            observed[key] = track
         elif track.sighting != sighting:
             observed[key] = replace(track, sighting=sighting, since_s=now.monotonic_s)
         elif sighting is not None or track.is_pending:
@@ -67,5 +81,16 @@ def observe(
 
 
 def due(tracks: Mapping[Key, Track], now: Instant) -> list[Key]:
-    """Those to be read now."""
-    return [key for key, track in tracks.items() if track.is_pending and track.is_settled(now)]
+    """Those to be read now, the smallest first: none is to wait for a large one."""
+    found = [key for key, track in tracks.items() if _is_due(track, now)]
+    return sorted(found, key=lambda key: _size_bytes(tracks[key]))
+
+
+def _size_bytes(track: Track) -> int:
+    return track.sighting.size_bytes if track.sighting else 0
+
+
+def _is_due(track: Track, now: Instant) -> bool:
+    if track.is_pending:
+        return track.is_settled(now)
+    return track.retry_s is not None and track.retry_s <= now.monotonic_s

@@ -212,6 +212,7 @@ def manager(options: Options, beside: Beside | None) -> Program:
 def repository(options: Options, beside: Beside | None) -> Program:
     config = {
         "models": options.models,
+        "data": options.data / "repository",
         "instance": "repository",
         "listen": f"{INSIDE}:0",
         "manager": beside.egress if beside else options.xds,

@@ -39,7 +39,7 @@ def test_hidden_names_and_caches_do_not_count(tmp_path: Path) -> None:
     assert digest(tmp_path) != before
 
 
-@pytest.mark.parametrize("target", ["../secret", "/etc/hostname", "."], ids=str)
+@pytest.mark.parametrize("target", ["../secret", "/etc/hostname", ".."], ids=str)
 def test_links_out_of_the_folder_are_refused(tmp_path: Path, target: str) -> None:
     (tmp_path / "secret").write_text("s")
     folder = tmp_path / "model"

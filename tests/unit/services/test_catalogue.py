@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hydro_services import errors
-from hydro_services.repository import catalogue
+from hydro_services.repository import catalogue, claims
 from hydro_services.repository.catalogue import File, ModelVersion, Stamp
 
 
-def version(model: str, number: str = "1", framework: str = "a", refused: str = "") -> ModelVersion:
-    folder = Path("/models") / framework / model
-    return ModelVersion(framework, model, number, folder, refused=refused)
+def version(
+    model: str, number: str = "1", framework: str = "a", refused: str = "", since_ns: int = 0
+) -> ModelVersion:
+    """A version in a folder of its own."""
+    return ModelVersion(
+        framework,
+        model,
+        number,
+        Path("/models") / framework / model / number,
+        digest="" if refused else "d",
+        refused=refused,
+        is_flat=False,
+        since_ns=since_ns,
+    )
+
+
+def flat(model: str, framework: str = "a") -> ModelVersion:
+    """A version in the model's folder itself."""
+    return replace(version(model, framework=framework), is_flat=True)
+
+
+def refusals(found: catalogue.Catalogue) -> dict[str, str]:
+    return {version.path: version.refused for version in found.versions if version.refused}
 
 
 @pytest.mark.parametrize(
@@ -73,14 +94,15 @@ def test_models_are_sorted_by_name_and_version() -> None:
     assert [(v.model, v.version) for v in found.versions] == [("a", "9"), ("a", "10"), ("b", "1")]
 
 
-def test_a_name_belongs_to_the_first_framework() -> None:
-    found = catalogue.build([version("m", framework="b"), version("m", framework="a")])
-    assert found.find("m").framework == "a"
-    assert [v.framework for v in found.published] == ["a"]
-    (refused,) = (v for v in found.versions if v.refused)
-    assert refused.framework == "b"
-    assert "'a'" in refused.refused
-    assert "unique" in refused.refused
+def test_a_name_that_nobody_had_belongs_to_the_oldest_folder() -> None:
+    newer, older = version("m", framework="a", since_ns=2), version("m", framework="b", since_ns=1)
+    found = catalogue.build([newer, older])
+    assert found.find("m").framework == "b"
+    assert [v.framework for v in found.published] == ["b"]
+    (reason,) = refusals(found).values()
+    assert "'a/m'" in reason
+    assert "'b/m'" in reason
+    assert "unique" in reason
 
 
 def test_a_name_belongs_to_the_framework_that_can_serve_it() -> None:
@@ -88,8 +110,91 @@ def test_a_name_belongs_to_the_framework_that_can_serve_it() -> None:
     assert found.find("m").framework == "b"
 
 
+@pytest.mark.parametrize("state", ["good", "broken", "being read", "another version"])
+def test_a_name_stays_with_who_has_it(state: str) -> None:
+    mine = {
+        "good": version("m", framework="b", since_ns=9),
+        "broken": version("m", framework="b", refused="half of it is missing"),
+        "being read": replace(version("m", framework="b"), digest="", is_reading=True),
+        "another version": version("m", "2", "b"),
+    }[state]
+    found = catalogue.build([version("m", framework="a"), mine], {"b/m/1"})
+    assert "'b/m' stays" in refusals(found)["a/m/1"]
+
+
+def test_a_name_that_was_given_up_is_free() -> None:
+    assert not refusals(catalogue.build([version("m", framework="a")], {"b/m/1"}))
+
+
+def test_files_beside_versions_are_refused_and_so_are_versions_beside_files() -> None:
+    both = [flat("m"), version("m", "2"), version("m", "3"), version("other")]
+    assert set(refusals(catalogue.build(both, {"a/m"}))) == {"a/m/2", "a/m/3"}
+    assert set(refusals(catalogue.build(both, {"a/m/2"}))) == {"a/m"}
+    neither = refusals(catalogue.build(both))
+    assert set(neither) == {"a/m", "a/m/2", "a/m/3"}
+    assert all("'a/m'" in reason and "'a/m/" in reason for reason in neither.values())
+
+
+@pytest.mark.parametrize("twins", [["1", "01", "v1"], ["1.0-rc1", "1.0-RC1", "1_0_rc1"]])
+def test_versions_that_mean_the_same_are_refused_but_for_one(twins: list[str]) -> None:
+    for winner in twins:
+        found = catalogue.build([version("m", number) for number in twins], {f"a/m/{winner}"})
+        assert [v.version for v in found.published] == [winner]
+        assert all(f"'a/m/{winner}' stays" in reason for reason in refusals(found).values())
+
+
+def test_names_that_differ_by_case_are_different_models() -> None:
+    found = catalogue.build([version("m"), version("M")])
+    assert [v.model for v in found.published] == ["M", "m"]
+
+
+def test_what_is_no_version_by_its_name_claims_nothing() -> None:
+    found = catalogue.build([version("m", "latest", refused="no version"), version("m", "1")])
+    assert refusals(found) == {"a/m/latest": "no version"}
+
+
+def test_a_model_that_is_being_read_is_to_be_asked_for_again() -> None:
+    found = catalogue.build([replace(version("m"), digest="", is_reading=True)])
+    with pytest.raises(errors.Unavailable, match="'m' version '1' is being read"):
+        found.find("m")
+
+
+PLACES = st.builds(
+    lambda model, framework, number, refused, since_ns: (
+        flat(model, framework)
+        if number is None
+        else version(model, number, framework, refused, since_ns)
+    ),
+    st.sampled_from("mn"),
+    st.sampled_from("abc"),
+    st.sampled_from([None, "1", "01", "v1", "2", "3"]),
+    st.sampled_from(["", "broken"]),
+    st.integers(0, 3),
+)
+
+
+@given(st.lists(PLACES, unique_by=lambda v: v.path), st.lists(PLACES, unique_by=lambda v: v.path))
+def test_who_is_published_stays_until_it_goes(
+    before: list[ModelVersion], more: list[ModelVersion]
+) -> None:
+    first = catalogue.build(before)
+    owners = {v.path for v in first.published}
+    for model in first.models:
+        assert len({v.home for v in first.published if v.model == model}) <= 1
+    new = [v for v in more if v.path not in {b.path for b in before}]
+    second = catalogue.build([*before, *new], owners)
+    assert owners <= {v.path for v in second.published}
+    assert second == catalogue.build([*reversed(new), *reversed(before)], owners)
+    stay = claims.owners(
+        owners, {v.path for v in (*before, *new)}, {v.path for v in second.published}
+    )
+    assert catalogue.build([*before, *new], stay) == second, "a restart changes nothing"
+
+
 def test_a_name_is_refused_in_all_versions_of_the_other_framework() -> None:
-    found = catalogue.build([version("m"), version("m", "2", "b"), version("m", "3", "b")])
+    found = catalogue.build(
+        [version("m"), version("m", "2", "b", since_ns=1), version("m", "3", "b", since_ns=2)]
+    )
     assert [v.version for v in found.published] == ["1"]
     assert found.find("m").version == "1"
 
@@ -118,7 +223,7 @@ def test_an_unknown_version_is_told_apart_from_an_unknown_model() -> None:
 
 
 def test_a_file_is_found_by_its_exact_path_only() -> None:
-    file = File("metadata/part-0", "00", Stamp(1, 2, 3, 4))
+    file = File("metadata/part-0", "00", Stamp(1, 2, 3, 4, 5))
     model = ModelVersion("a", "m", "1", Path("/models/a/m"), files=(file,))
     assert model.file("metadata/part-0") is file
     for path in ("metadata//part-0", "./metadata/part-0", "metadata/../metadata/part-0", ""):

@@ -9,9 +9,9 @@ from hydro_services.repository.catalogue import Key, ModelVersion, Stamp
 from hydro_services.repository.settling import SETTLE_S, Instant, Track
 from hydro_services.repository.survey import Sighting
 
-KEY: Key = ("scikit", "iris", "1")
+KEY: Key = ("scikit", "iris")
 FOLDER = Path("/models/scikit/iris")
-VERSION = ModelVersion(*KEY, folder=FOLDER)
+VERSION = ModelVersion("scikit", "iris", "1", FOLDER)
 START_NS = 10**18
 
 
@@ -20,8 +20,8 @@ def at(seconds: float) -> Instant:
 
 
 def seen(content: int, changed_s: float = 0.0) -> Sighting:
-    stamps = (("model.py", Stamp(content, 0, 0, 0)),)
-    return Sighting(FOLDER, stamps, START_NS + int(changed_s * 1e9))
+    stamps = (("model.py", Stamp(content, 0, 0, 0, 0)),)
+    return Sighting(FOLDER, stamps, changed_ns=START_NS + int(changed_s * 1e9))
 
 
 def observed(tracks: dict[Key, Track], sighting: Sighting | None, now: Instant) -> dict[Key, Track]:
@@ -29,7 +29,8 @@ def observed(tracks: dict[Key, Track], sighting: Sighting | None, now: Instant) 
 
 
 def read(tracks: dict[Key, Track]) -> dict[Key, Track]:
-    return {KEY: tracks[KEY].read(VERSION if tracks[KEY].sighting else None)}
+    sighting = tracks[KEY].sighting
+    return {KEY: tracks[KEY].read(sighting, VERSION if sighting else None)}
 
 
 def test_a_folder_that_is_old_already_is_read_at_once() -> None:
@@ -93,3 +94,30 @@ def test_a_folder_that_is_gone_is_forgotten() -> None:
     assert observed(tracks, None, at(9)) == {}
     never_read = observed({}, seen(1), at(0))
     assert observed(observed(never_read, None, at(0.5)), None, at(0.6)) == {}
+
+
+def test_what_changed_while_it_was_read_is_read_again() -> None:
+    tracks = observed({}, seen(1), at(0))
+    tracks = observed(tracks, seen(2, changed_s=5), at(5))
+    tracks = {KEY: tracks[KEY].read(seen(1), VERSION)}
+    assert tracks[KEY].is_pending
+    assert settling.due(tracks, at(5 + SETTLE_S)) == [KEY]
+
+
+def test_what_could_not_be_read_for_now_is_tried_again() -> None:
+    tracks = observed({}, seen(1), at(0))
+    tracks = {KEY: tracks[KEY].read(seen(1), VERSION, retry_s=at(10).monotonic_s)}
+    assert settling.due(tracks, at(9)) == []
+    assert settling.due(tracks, at(10)) == [KEY]
+
+
+def test_what_is_below_an_unreadable_framework_stays() -> None:
+    tracks = read(observed({}, seen(1), at(0)))
+    assert settling.observe(tracks, {}, at(5), {"scikit"}) == tracks
+    assert settling.observe(tracks, {}, at(5), {"spark"}) != tracks
+
+
+def test_the_smallest_is_read_first() -> None:
+    large = Sighting(FOLDER, (("model.py", Stamp(10**9, 0, 0, 0, 0)),))
+    tracks = settling.observe({}, {("a", "a"): large, ("b", "b"): seen(1)}, at(0))
+    assert settling.due(tracks, at(SETTLE_S)) == [("b", "b"), ("a", "a")]

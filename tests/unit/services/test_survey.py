@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from hydro_runtimes import files
 from hydro_services.repository.survey import sight, survey
 
 
@@ -17,7 +22,7 @@ def touch(root: Path, *paths: str) -> None:
 
 
 def found(root: Path) -> list[str]:
-    return ["/".join(key) for key in survey(root)]
+    return ["/".join(key) for key in survey(root).sightings]
 
 
 @pytest.mark.parametrize(
@@ -26,17 +31,25 @@ def found(root: Path) -> list[str]:
 )
 def test_a_marker_makes_a_model(tmp_path: Path, marker: str) -> None:
     touch(tmp_path, f"any/m/{marker}")
-    assert found(tmp_path) == ["any/m/1"]
+    assert found(tmp_path) == ["any/m"]
 
 
 def test_version_folders_are_versions(tmp_path: Path) -> None:
-    touch(tmp_path, "a/m/1/model.py", "a/m/v3/model.py", "a/m/1.0.2/model.py", "a/m/old/model.py")
+    touch(tmp_path, "a/m/1/model.py", "a/m/v3/model.py", "a/m/1.0.2/model.py", "a/m/4/README.md")
     assert found(tmp_path) == ["a/m/1", "a/m/1.0.2", "a/m/v3"]
 
 
-def test_a_model_has_no_versions_below_it(tmp_path: Path) -> None:
-    touch(tmp_path, "a/m/model.py", "a/m/2/model.py")
-    assert found(tmp_path) == ["a/m/1"]
+def test_a_model_that_is_no_version_by_its_name_is_not_overlooked(tmp_path: Path) -> None:
+    touch(tmp_path, "a/m/1/model.py", "a/m/latest/model.py")
+    assert found(tmp_path) == ["a/m/1", "a/m/latest"]
+
+
+def test_versions_beside_files_are_no_part_of_the_model(tmp_path: Path) -> None:
+    touch(tmp_path, "a/m/model.py", "a/m/2/model.py", "a/m/3/weights.bin", "a/m/old/model.py")
+    sightings = survey(tmp_path).sightings
+    assert list(sightings) == [("a", "m"), ("a", "m", "2")]
+    paths = [path for path, _ in sightings["a", "m"].stamps]
+    assert paths == ["3/weights.bin", "model.py", "old/model.py"]
 
 
 def test_what_has_no_marker_is_no_model(tmp_path: Path) -> None:
@@ -68,12 +81,134 @@ def test_a_sighting_tells_when_something_last_changed(tmp_path: Path) -> None:
     assert sight(tmp_path, tmp_path / "a/m").changed_ns == newest
 
 
-def test_links_are_not_followed(tmp_path: Path) -> None:
-    touch(tmp_path, "outside/model.py", "root/a/m/model.py")
+def test_links_are_followed_within_the_root_alone(tmp_path: Path) -> None:
+    touch(tmp_path, "out/model.py", "root/a/m/model.py", "root/.store/x", "root/a/bad/model.py")
     root = tmp_path / "root"
-    (root / "a/m/link").symlink_to(tmp_path / "outside")
-    (root / "a/m/loop").symlink_to(root)
-    (root / "a/out").symlink_to(tmp_path / "outside")
-    sightings = survey(root)
-    assert [path for path, _ in sightings["a", "m", "1"].stamps] == ["link", "loop", "model.py"]
-    assert sightings["a", "out", "1"].stamps == ()
+    (root / "a/m/link").symlink_to(root / ".store")
+    (root / "a/bad/link").symlink_to(tmp_path / "out")
+    (root / "a/outside").symlink_to(tmp_path / "out")
+    (root / "b").symlink_to(tmp_path)
+    seen = survey(root)
+    stamps = {"/".join(key): [p for p, _ in s.stamps] for key, s in seen.sightings.items()}
+    assert stamps["a/m"] == ["link/x", "model.py"]
+    assert str(root / ".store") in seen.folders
+    for refused in ("a/bad", "a/outside", "b/out"):
+        assert "out of the models" in seen.sightings[tuple(refused.split("/"))].problem
+    assert all(folder.startswith(str(root)) for folder in seen.folders)
+
+
+def test_a_sighting_changes_with_what_a_link_leads_to(tmp_path: Path) -> None:
+    """As Kubernetes changes a ConfigMap: the links of the files stay, one folder's is replaced."""
+    folder = tmp_path / "a" / "m"
+    touch(folder, "..one/model.py", "..two/model.py")
+    (folder / "..data").symlink_to("..one")
+    (folder / "model.py").symlink_to("..data/model.py")
+    before = sight(tmp_path, folder)
+    assert [path for path, _ in before.stamps] == ["model.py"]
+    (folder / "..new").symlink_to("..two")
+    (folder / "..new").rename(folder / "..data")
+    assert sight(tmp_path, folder) != before
+
+
+def test_permissions_are_a_change(tmp_path: Path) -> None:
+    touch(tmp_path, "a/m/model.py")
+    before = sight(tmp_path, tmp_path / "a/m")
+    (tmp_path / "a/m/model.py").chmod(0o600)
+    assert sight(tmp_path, tmp_path / "a/m") != before
+
+
+def pipe(folder: Path) -> None:
+    os.mkfifo(folder / "weights.bin")
+
+
+def listening(folder: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(folder / "s"))
+
+
+def circle(folder: Path) -> None:
+    (folder / "a").symlink_to("b")
+    (folder / "b").symlink_to("a")
+
+
+def way_back(folder: Path) -> None:
+    (folder / "deep").mkdir()
+    (folder / "deep" / "up").symlink_to("..")
+
+
+def dangling(folder: Path) -> None:
+    (folder / "gone").symlink_to("nothing")
+
+
+def deep(folder: Path) -> None:
+    folder.joinpath(*["x" * 100] * 11).mkdir(parents=True)
+
+
+def huge(folder: Path) -> None:
+    with (folder / "sparse").open("wb") as file:
+        file.truncate(files.MAX_BYTES + 1)
+
+
+def many(folder: Path) -> None:
+    """Folders of links to folders: 2^20 paths of a few entries."""
+    before = folder / "leaf"
+    before.mkdir()
+    for number in range(20):
+        here = folder / f"f{number}"
+        here.mkdir()
+        for name in "ab":
+            (here / name).symlink_to(os.path.relpath(before, here))
+        before = here
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (pipe, "weights.bin: is a named pipe, want regular files"),
+        (listening, "s: is a socket"),
+        (circle, "a: cannot be read: Too many levels of symbolic links"),
+        (way_back, "link 'deep/up' leads back to a folder that it is in"),
+        (dangling, "link 'gone' leads to nothing"),
+        (deep, "path of over 1024 bytes"),
+        (huge, "more than 17179869184 bytes"),
+        (many, "more than 2000 files and folders"),
+    ],
+)
+def test_what_cannot_be_a_part_of_a_model_is_its_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None], reason: str
+) -> None:
+    monkeypatch.setattr(files, "MAX_ENTRIES", 2000)
+    touch(tmp_path, "a/m/model.py", "a/other/model.py")
+    make(tmp_path / "a/m")
+    sightings = survey(tmp_path).sightings
+    assert sightings["a", "m"].problem.startswith(reason)
+    assert not sightings["a", "other"].problem
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_what_cannot_be_read_is_listed_and_keeps_none_of_the_others_out(tmp_path: Path) -> None:
+    touch(tmp_path, "a/m/model.py", "a/closed/model.py", "a/part/model.py", "a/part/x/y")
+    touch(tmp_path, "b/m/model.py")
+    for closed in ("a/closed", "a/part/x", "b"):
+        (tmp_path / closed).chmod(0)
+    for folder in [tmp_path, *tmp_path.parents[:2]]:
+        folder.chmod(0o755)
+    script = (
+        "import os, sys, pathlib\n"
+        "from hydro_services.repository.survey import survey\n"
+        "os.setuid(65534)\n"
+        "seen = survey(pathlib.Path(sys.argv[1]))\n"
+        "print({'/'.join(k): s.problem for k, s in seen.sightings.items()}, set(seen.unreadable))"
+    )
+    # A process of its own: threads of this one would become the other user, too.
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        env={"PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    denied = "cannot be read: Permission denied"
+    assert done.stdout.strip() == (
+        f"{{'a/closed': '{denied}', 'a/m': '', 'a/part': 'x: {denied}'}} {{'b'}}"
+    )

@@ -12,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ModelVersion(_message.Message):
-    __slots__ = ("model", "version", "format", "digest", "signature", "files", "error", "stages")
+    __slots__ = ("model", "version", "format", "digest", "signature", "files", "error", "stages", "reading")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
@@ -21,6 +21,7 @@ class ModelVersion(_message.Message):
     FILES_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     STAGES_FIELD_NUMBER: _ClassVar[int]
+    READING_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: str
     format: str
@@ -29,7 +30,8 @@ class ModelVersion(_message.Message):
     files: _containers.RepeatedCompositeFieldContainer[File]
     error: _status_pb2.Status
     stages: _containers.RepeatedCompositeFieldContainer[ModelStage]
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., format: _Optional[str] = ..., digest: _Optional[str] = ..., signature: _Optional[_Union[_signature_pb2.Signature, _Mapping]] = ..., files: _Optional[_Iterable[_Union[File, _Mapping]]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., stages: _Optional[_Iterable[_Union[ModelStage, _Mapping]]] = ...) -> None: ...
+    reading: bool
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., format: _Optional[str] = ..., digest: _Optional[str] = ..., signature: _Optional[_Union[_signature_pb2.Signature, _Mapping]] = ..., files: _Optional[_Iterable[_Union[File, _Mapping]]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., stages: _Optional[_Iterable[_Union[ModelStage, _Mapping]]] = ..., reading: _Optional[bool] = ...) -> None: ...
 
 class ModelStage(_message.Message):
     __slots__ = ("name", "uid", "depth")
@@ -126,7 +128,9 @@ class WatchRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class WatchResponse(_message.Message):
-    __slots__ = ("models",)
+    __slots__ = ("models", "others")
     MODELS_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_FIELD_NUMBER: _ClassVar[int]
     models: _containers.RepeatedCompositeFieldContainer[ModelVersion]
-    def __init__(self, models: _Optional[_Iterable[_Union[ModelVersion, _Mapping]]] = ...) -> None: ...
+    others: _containers.RepeatedCompositeFieldContainer[ModelVersion]
+    def __init__(self, models: _Optional[_Iterable[_Union[ModelVersion, _Mapping]]] = ..., others: _Optional[_Iterable[_Union[ModelVersion, _Mapping]]] = ...) -> None: ...

@@ -79,7 +79,7 @@ class RepositoryServiceServicer:
     """
 
     def ListModels(self, request, context):
-        """Lists every version of every model, published or refused, by name and version.
+        """Lists every version of every model, published, refused or being read, by name and version.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -89,6 +89,7 @@ class RepositoryServiceServicer:
         """Gets one version of a model.
 
         NOT_FOUND: no such model or version. FAILED_PRECONDITION: it is there but refused; the message says why.
+        UNAVAILABLE: it is there and being read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -98,7 +99,7 @@ class RepositoryServiceServicer:
         """Gets the metadata of a model's latest version as plain JSON: model, version, format, digest, inputs,
         outputs, stages, files.
 
-        NOT_FOUND, FAILED_PRECONDITION: as GetModel.
+        NOT_FOUND, FAILED_PRECONDITION, UNAVAILABLE: as GetModel.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -108,7 +109,7 @@ class RepositoryServiceServicer:
         """Lists the paths of a model's files, relative to the model and sorted, as a plain JSON array of
         strings (Envoy's transcoder cannot take one field of a message as the body).
 
-        NOT_FOUND, FAILED_PRECONDITION: as GetModel.
+        NOT_FOUND, FAILED_PRECONDITION, UNAVAILABLE: as GetModel.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -135,7 +136,7 @@ class RepositoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request, context):
-        """Streams the published models: all of them at once, and again, whole, after each change.
+        """Streams the models: all of them at once, and again, whole, after each change.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,23 +36,24 @@ class RepositoryServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RepositoryServiceAsyncStub: ...
     ListModels: _grpc.UnaryUnaryMultiCallable[_repository_service_pb2.ListModelsRequest, _repository_service_pb2.ListModelsResponse]
-    """Lists every version of every model, published or refused, by name and version."""
+    """Lists every version of every model, published, refused or being read, by name and version."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_repository_service_pb2.GetModelRequest, _repository_service_pb2.GetModelResponse]
     """Gets one version of a model.
 
     NOT_FOUND: no such model or version. FAILED_PRECONDITION: it is there but refused; the message says why.
+    UNAVAILABLE: it is there and being read.
     """
     GetMetadata: _grpc.UnaryUnaryMultiCallable[_repository_service_pb2.GetMetadataRequest, _struct_pb2.Struct]
     """Gets the metadata of a model's latest version as plain JSON: model, version, format, digest, inputs,
     outputs, stages, files.
 
-    NOT_FOUND, FAILED_PRECONDITION: as GetModel.
+    NOT_FOUND, FAILED_PRECONDITION, UNAVAILABLE: as GetModel.
     """
     ListFiles: _grpc.UnaryUnaryMultiCallable[_repository_service_pb2.ListFilesRequest, _struct_pb2.ListValue]
     """Lists the paths of a model's files, relative to the model and sorted, as a plain JSON array of
     strings (Envoy's transcoder cannot take one field of a message as the body).
 
-    NOT_FOUND, FAILED_PRECONDITION: as GetModel.
+    NOT_FOUND, FAILED_PRECONDITION, UNAVAILABLE: as GetModel.
     """
     DownloadFile: _grpc.UnaryStreamMultiCallable[_repository_service_pb2.DownloadFileRequest, _httpbody_pb2.HttpBody]
     """Downloads one file over HTTP, with its content type.
@@ -67,7 +68,7 @@ class RepositoryServiceStub:
     model changed and no longer has the digest that was asked for; start again.
     """
     Watch: _grpc.UnaryStreamMultiCallable[_repository_service_pb2.WatchRequest, _repository_service_pb2.WatchResponse]
-    """Streams the published models: all of them at once, and again, whole, after each change."""
+    """Streams the models: all of them at once, and again, whole, after each change."""
 
 @_typing.type_check_only
 class RepositoryServiceAsyncStub(RepositoryServiceStub):
@@ -75,23 +76,24 @@ class RepositoryServiceAsyncStub(RepositoryServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListModels: _aio.UnaryUnaryMultiCallable[_repository_service_pb2.ListModelsRequest, _repository_service_pb2.ListModelsResponse]  # type: ignore[assignment]
-    """Lists every version of every model, published or refused, by name and version."""
+    """Lists every version of every model, published, refused or being read, by name and version."""
     GetModel: _aio.UnaryUnaryMultiCallable[_repository_service_pb2.GetModelRequest, _repository_service_pb2.GetModelResponse]  # type: ignore[assignment]
     """Gets one version of a model.
 
     NOT_FOUND: no such model or version. FAILED_PRECONDITION: it is there but refused; the message says why.
+    UNAVAILABLE: it is there and being read.
     """
     GetMetadata: _aio.UnaryUnaryMultiCallable[_repository_service_pb2.GetMetadataRequest, _struct_pb2.Struct]  # type: ignore[assignment]
     """Gets the metadata of a model's latest version as plain JSON: model, version, format, digest, inputs,
     outputs, stages, files.
 
-    NOT_FOUND, FAILED_PRECONDITION: as GetModel.
+    NOT_FOUND, FAILED_PRECONDITION, UNAVAILABLE: as GetModel.
     """
     ListFiles: _aio.UnaryUnaryMultiCallable[_repository_service_pb2.ListFilesRequest, _struct_pb2.ListValue]  # type: ignore[assignment]
     """Lists the paths of a model's files, relative to the model and sorted, as a plain JSON array of
     strings (Envoy's transcoder cannot take one field of a message as the body).
 
-    NOT_FOUND, FAILED_PRECONDITION: as GetModel.
+    NOT_FOUND, FAILED_PRECONDITION, UNAVAILABLE: as GetModel.
     """
     DownloadFile: _aio.UnaryStreamMultiCallable[_repository_service_pb2.DownloadFileRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Downloads one file over HTTP, with its content type.
@@ -106,7 +108,7 @@ class RepositoryServiceAsyncStub(RepositoryServiceStub):
     model changed and no longer has the digest that was asked for; start again.
     """
     Watch: _aio.UnaryStreamMultiCallable[_repository_service_pb2.WatchRequest, _repository_service_pb2.WatchResponse]  # type: ignore[assignment]
-    """Streams the published models: all of them at once, and again, whole, after each change."""
+    """Streams the models: all of them at once, and again, whole, after each change."""
 
 class RepositoryServiceServicer(metaclass=_abc_1.ABCMeta):
     """RepositoryService offers the model folders: what there is, its signature, and its files."""
@@ -117,7 +119,7 @@ class RepositoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _repository_service_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_repository_service_pb2.ListModelsResponse, _abc.Awaitable[_repository_service_pb2.ListModelsResponse]]:
-        """Lists every version of every model, published or refused, by name and version."""
+        """Lists every version of every model, published, refused or being read, by name and version."""
 
     @_abc_1.abstractmethod
     def GetModel(
@@ -128,6 +130,7 @@ class RepositoryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Gets one version of a model.
 
         NOT_FOUND: no such model or version. FAILED_PRECONDITION: it is there but refused; the message says why.
+        UNAVAILABLE: it is there and being read.
         """
 
     @_abc_1.abstractmethod
@@ -139,7 +142,7 @@ class RepositoryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Gets the metadata of a model's latest version as plain JSON: model, version, format, digest, inputs,
         outputs, stages, files.
 
-        NOT_FOUND, FAILED_PRECONDITION: as GetModel.
+        NOT_FOUND, FAILED_PRECONDITION, UNAVAILABLE: as GetModel.
         """
 
     @_abc_1.abstractmethod
@@ -151,7 +154,7 @@ class RepositoryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the paths of a model's files, relative to the model and sorted, as a plain JSON array of
         strings (Envoy's transcoder cannot take one field of a message as the body).
 
-        NOT_FOUND, FAILED_PRECONDITION: as GetModel.
+        NOT_FOUND, FAILED_PRECONDITION, UNAVAILABLE: as GetModel.
         """
 
     @_abc_1.abstractmethod
@@ -184,6 +187,6 @@ class RepositoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _repository_service_pb2.WatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_repository_service_pb2.WatchResponse], _abc.AsyncIterator[_repository_service_pb2.WatchResponse]]:
-        """Streams the published models: all of them at once, and again, whole, after each change."""
+        """Streams the models: all of them at once, and again, whole, after each change."""
 
 def add_RepositoryServiceServicer_to_server(servicer: RepositoryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
