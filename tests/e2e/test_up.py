@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plain_http import Lines, Load
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAIN = ("serving-customscikit/pm_scikit", "serving-localml-spark/pm_spark")
@@ -25,6 +26,7 @@ ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if not name.startswith("HYDRO_")},
     "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
 }
+IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 HYDRO = (sys.executable, "-m", "hydro_services.cli.main")
 
 pytestmark = pytest.mark.e2e
@@ -148,6 +150,24 @@ def test_ctrl_c_drains_and_leaves_no_process(mesh: Mesh) -> None:
     os.killpg(mesh.process.pid, signal.SIGINT)
     assert mesh.process.wait(30) == 0
     until(lambda: not pids & processes().keys())
+
+
+def test_sigterm_to_the_whole_group_loses_no_request(mesh: Mesh) -> None:
+    mesh.hydro("pipelines", "apply", "iris", "serving-scikit/iris")
+    gateway = mesh.ready["gateway"].removeprefix("http://")
+    load = [Load(gateway, "iris", IRIS) for _ in range(4)]
+    for each in load:
+        each.start()
+    until(lambda: all(each.answered > 20 for each in load))
+    with Lines(gateway, "iris") as lines:
+        assert lines.ask(IRIS)["prediction"] == "setosa"
+        os.killpg(mesh.process.pid, signal.SIGTERM)
+        for each in load:
+            each.join(30)
+        assert [lines.ask(IRIS)["prediction"] for _ in range(3)] == ["setosa"] * 3
+    assert [each.failures for each in load] == [[]] * 4
+    assert all(each.is_refused for each in load)
+    assert mesh.process.wait(30) == 0
 
 
 def test_kill_9_leaves_no_process(mesh: Mesh) -> None:

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import importlib
 import os
-import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from hydro_services import logs, private
 from hydro_services.cli.command import Command
 from hydro_services.cli.output import Output
+from hydro_services.up.signals import on_stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,5 @@ def run(options: Options, output: Output) -> int:
 async def _until_signal(module: Any, config: object) -> None:
     task = asyncio.current_task()
     assert task is not None
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    await module.run(config)
+    with on_stop(task.cancel):
+        await module.run(config)

@@ -9,7 +9,6 @@ import functools
 import importlib.util
 import logging
 import os
-import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -24,6 +23,7 @@ from hydro_services.up import claim, gateway, plan, process, ready, sidecar
 from hydro_services.up.hung import Watch
 from hydro_services.up.plan import Beside, Options
 from hydro_services.up.process import Program
+from hydro_services.up.signals import on_stop
 from hydro_services.up.supervisor import Part, supervise
 
 logger = logging.getLogger(__name__)
@@ -195,18 +195,7 @@ def _is_installed(module: str) -> bool:
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[asyncio.Event]:
-    """Set by Ctrl-C or SIGTERM. A second one ends this process at once, and the parts with it."""
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-
-    def on_signal() -> None:
-        if stop.is_set():
-            os._exit(130)
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal)
-    try:
+    """Set by the first Ctrl-C or SIGTERM; see `on_stop`."""
+    stop = asyncio.Event()
+    with on_stop(stop.set):
         yield stop
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)

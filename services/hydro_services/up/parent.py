@@ -26,6 +26,14 @@ def die_with_parent() -> None:
         os._exit(1)
 
 
+def leave_group() -> None:
+    """What a terminal or a script sends to its whole process group is for our parent alone.
+
+    It tells us in our turn. Were we to end as it begins to drain, what is under way would be lost.
+    """
+    os.setpgid(0, 0)
+
+
 def set_name(name: str) -> None:
     """What ps and top show for this process; Linux keeps the first 15 bytes."""
     _prctl(_PR_SET_NAME, ctypes.create_string_buffer(name.encode()))

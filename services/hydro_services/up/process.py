@@ -138,6 +138,7 @@ async def _stop(process: BaseProcess) -> None:
 def main(program: Program) -> None:
     """The process: serves until SIGTERM."""
     parent.die_with_parent()
+    parent.leave_group()
     parent.set_name(program.name)
     logs.set_up(program.level, program.name)
     with contextlib.suppress(asyncio.CancelledError):
@@ -145,10 +146,17 @@ def main(program: Program) -> None:
 
 
 async def until_terminated(program: Program) -> None:
-    """Serves in this process; SIGTERM cancels. Any failure is logged and ends it with 1."""
-    task = asyncio.current_task()
+    """Serves in this process; SIGTERM cancels, once. Any failure is logged and ends it with 1."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+    def drain() -> None:
+        # To be cancelled again would cut short the draining itself.
+        loop.remove_signal_handler(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        task.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, drain)
     try:
         module = importlib.import_module(program.module)
         await module.run(module.Config(**program.config))

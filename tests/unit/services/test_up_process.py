@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from hydro_services.up.signals import SAME_S
+
 HYDRO_UP_OF_ONE = """
 import asyncio, contextlib, sys
 from pathlib import Path
@@ -121,8 +123,12 @@ def test_a_killed_part_is_started_again(mesh: Mesh, name: str) -> None:
     until(lambda: len(mesh.pids(name)) == 2)
 
 
-def test_ctrl_c_in_a_terminal_reaches_parts_only_in_their_turn(mesh: Mesh) -> None:
-    os.killpg(mesh.process.pid, signal.SIGINT)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_is_sent_to_all_reaches_parts_only_in_their_turn(
+    mesh: Mesh, number: signal.Signals
+) -> None:
+    mesh.process.send_signal(number)  # as `timeout` does, before it signals the group
+    os.killpg(mesh.process.pid, number)
     assert mesh.process.wait(30) == 0
     assert (mesh.folder / "drained").read_text() == "forked spawned "
     assert len(mesh.pids("forked")) == len(mesh.pids("spawned")) == 1
@@ -136,6 +142,17 @@ def test_a_signal_drains_the_parts_in_order_and_leaves_no_process(
     mesh.process.send_signal(number)
     assert mesh.process.wait(30) == 0
     assert (mesh.folder / "drained").read_text() == "forked spawned "
+    until(lambda: not before & _parents().keys())
+
+
+def test_a_second_signal_ends_all_at_once(mesh: Mesh) -> None:
+    before = mesh.processes()
+    for pid in (*mesh.pids("forked"), *mesh.pids("spawned")):
+        os.kill(pid, signal.SIGSTOP)  # it does not drain
+    mesh.process.send_signal(signal.SIGTERM)
+    time.sleep(2 * SAME_S)
+    os.killpg(mesh.process.pid, signal.SIGTERM)
+    assert mesh.process.wait(5) == 130
     until(lambda: not before & _parents().keys())
 
 
