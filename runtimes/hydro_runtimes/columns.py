@@ -1,15 +1,15 @@
 """Named columns of equal length: what evaluators read and write.
 
 A column has one of four forms: `Dense`, `Strings`, `Ragged` or `Sparse`. Each knows how many rows
-it has and can take some of them. Nothing here knows JSON, protobuf or any model. Values are
-immutable: treat every array as read-only.
+it has and can take some of them. Lists of lists are `Ragged` columns of `Ragged` ones. Nothing here
+knows JSON, protobuf or any model. Values are immutable: treat every array as read-only.
 """
 
 from __future__ import annotations
 
 import enum
 import struct
-from collections.abc import ItemsView, Iterator, Mapping, Sequence
+from collections.abc import Container, ItemsView, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -148,8 +148,8 @@ class Ragged:
 
     offsets: npt.NDArray[np.int64]
     """int64, (rows + 1,): row i has the elements offsets[i] to offsets[i + 1] (without)."""
-    elements: Dense | Strings
-    """One row an element."""
+    elements: Lists
+    """One row an element; its validity tells which elements are null."""
     validity: Validity = None
 
     @property
@@ -162,7 +162,12 @@ class Ragged:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (-1,)
+        return (-1, *self.elements.shape)
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Of each row's list: int64, (rows,)."""
+        return np.diff(self.offsets)
 
     def take(self, rows: Rows) -> Ragged:
         """Some of the rows."""
@@ -172,13 +177,14 @@ class Ragged:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sparse:
-    """A vector of one size in every row, of which only some elements are stored (CSR).
+    """A vector in every row, of which only some elements are stored (CSR).
 
     A dense row among sparse ones stores all its elements, zeros too: some models tell a stored zero
     from one that is not.
     """
 
     size: int
+    """Of every vector; of the largest where they differ."""
     offsets: npt.NDArray[np.int64]
     """int64, (rows + 1,)."""
     indices: npt.NDArray[np.int32]
@@ -186,6 +192,8 @@ class Sparse:
     values: npt.NDArray[np.float64]
     """float64, parallel to indices."""
     validity: Validity = None
+    sizes: npt.NDArray[np.int64] | None = None
+    """int64, (rows,): the size of each row's vector; None where all are of `size`."""
 
     @property
     def rows(self) -> int:
@@ -197,7 +205,7 @@ class Sparse:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (self.size,)
+        return (self.size if self.sizes is None else -1,)
 
     def take(self, rows: Rows) -> Sparse:
         """Some of the rows."""
@@ -208,31 +216,66 @@ class Sparse:
             self.indices[chosen],
             self.values[chosen],
             _take(self.validity, rows),
+            None if self.sizes is None else self.sizes[rows],
         )
 
     def dense(self) -> Dense:
-        """The same vectors with every element stored: float64, (rows, size)."""
+        """The same vectors with every element stored: float64, (rows, size).
+
+        Raises:
+            ValueError: they differ in size; `ragged` has them.
+        """
+        if self.sizes is not None:
+            raise ValueError("sparse vectors differ in size")
         values = np.zeros((self.rows, self.size))
         values[np.repeat(np.arange(self.rows), np.diff(self.offsets)), self.indices] = self.values
         return Dense(values, self.validity)
 
+    def ragged(self) -> Ragged:
+        """The same vectors as lists with every element stored."""
+        sizes = np.full(self.rows, self.size) if self.sizes is None else self.sizes
+        ends = np.concatenate(([0], np.cumsum(sizes)))
+        values = np.zeros(ends[-1])
+        values[np.repeat(ends[:-1], np.diff(self.offsets)) + self.indices] = self.values
+        return Ragged(ends, Dense(values), self.validity)
 
-Column: TypeAlias = Dense | Strings | Ragged | Sparse
+
+Lists: TypeAlias = Dense | Strings | Ragged
+"""Scalars, tensors, and lists of them: all but `Sparse`."""
+Column: TypeAlias = Lists | Sparse
 
 
 class Columns(Mapping[str, Column]):
-    """Columns by name, in order, all of the same number of rows."""
+    """Columns by name, in order, of the same rows.
 
-    __slots__ = ("_columns", "rows")
+    A column that only some rows have holds those alone; `present` tells which they are. What a
+    model is given has no such column.
+    """
 
-    def __init__(self, columns: Mapping[str, Column], rows: int | None = None) -> None:
-        """Rows need only be given where there is no column.
+    __slots__ = ("_columns", "present", "rows")
+
+    def __init__(
+        self,
+        columns: Mapping[str, Column],
+        rows: int | None = None,
+        present: Mapping[str, Array] | None = None,
+    ) -> None:
+        """Rows need only be given where there is no column, or where not all rows have one.
+
+        Args:
+            columns: by name.
+            rows: their number.
+            present: by name, for columns that some rows lack: the rows (int64, ascending) that
+                have it, one at least.
 
         Raises:
             ValueError: the columns differ in their number of rows.
         """
         self._columns = dict(columns)
-        for column in self._columns.values():
+        self.present: Mapping[str, Array] = present or {}
+        for name, column in self._columns.items():
+            if name in self.present:
+                continue
             if rows is None:
                 rows = column.rows
             elif column.rows != rows:
@@ -257,13 +300,48 @@ class Columns(Mapping[str, Column]):
         return self._columns.items()
 
     def take(self, rows: Rows) -> Columns:
-        """Some of the rows."""
-        chosen = {name: column.take(rows) for name, column in self.items()}
-        return Columns(chosen, None if chosen else len(_indices(rows, self.rows)))
+        """Some of the rows; a column that none of them has is gone."""
+        if not self.present:
+            chosen = {name: column.take(rows) for name, column in self.items()}
+            return Columns(chosen, None if chosen else len(_indices(rows, self.rows)))
+        indices = _indices(rows, self.rows)
+        taken: dict[str, Column] = {}
+        present: dict[str, Array] = {}
+        for name, column in self.items():
+            if name not in self.present:
+                taken[name] = column.take(indices)
+                continue
+            at, have = _found(self.present[name], indices)
+            if len(have):
+                taken[name] = column.take(at)
+            if 0 < len(have) < len(indices):
+                present[name] = have
+        return Columns(taken, len(indices), present)
+
+    def only(self, names: Container[str]) -> Columns:
+        """The columns of some names, of all rows."""
+        columns = {name: column for name, column in self.items() if name in names}
+        present = {name: at for name, at in self.present.items() if name in names}
+        return Columns(columns, self.rows, present)
 
     def plus(self, columns: Mapping[str, Column]) -> Columns:
         """These columns and the given ones, which replace those of the same name."""
-        return Columns({**self._columns, **columns}, self.rows)
+        present = {name: at for name, at in self.present.items() if name not in columns}
+        if isinstance(columns, Columns):
+            present |= columns.present
+        return Columns({**self._columns, **columns}, self.rows, present)
+
+    def alike(self) -> list[tuple[Array, Columns]]:
+        """The rows that have the same columns together: their indices (int64), and they alone."""
+        if not self.present:
+            return [(np.arange(self.rows), self)]
+        kinds = np.zeros(self.rows, np.int64)
+        for at in self.present.values():
+            kinds *= 2
+            kinds[at] += 1
+            kinds = np.unique(kinds, return_inverse=True)[1]
+        groups = np.split(np.argsort(kinds, kind="stable"), np.cumsum(np.bincount(kinds))[:-1])
+        return [(rows, self.take(rows)) for rows in groups]
 
 
 def pack(texts: Sequence[str]) -> bytes:
@@ -315,63 +393,8 @@ def _spans(offsets: npt.NDArray[np.int64], rows: Rows) -> tuple[npt.NDArray[np.i
     return taken, np.arange(taken[-1]) + shift
 
 
-def concat(parts: Sequence[Column]) -> Column:
-    """The rows of several columns of one type, in order.
-
-    Lists of numbers of differing length become `Ragged`.
-
-    Raises:
-        ValueError: the columns do not fit together.
-    """
-    if len(parts) == 1:
-        return parts[0]
-    forms = set(map(type, parts))
-    if forms == {Strings}:
-        return _concat_strings([part for part in parts if isinstance(part, Strings)])
-    if forms == {Sparse}:
-        return _concat_sparse([part for part in parts if isinstance(part, Sparse)])
-    if forms == {Dense} and len({part.shape for part in parts}) == 1:
-        dense = np.concatenate([part.values for part in parts if isinstance(part, Dense)])
-        return Dense(dense, _validities(parts))
-    return _concat_ragged([_ragged(part) for part in parts], _validities(parts))
-
-
-def _concat_strings(parts: Sequence[Strings]) -> Strings:
-    values = [text for part in parts for text in part.values]
-    return Strings(values, _validities(parts), parts[0].type)
-
-
-def _concat_sparse(parts: Sequence[Sparse]) -> Sparse:
-    if len({part.size for part in parts}) > 1:
-        raise ValueError("sparse vectors differ in size")
-    indices = np.concatenate([part.indices for part in parts])
-    values = np.concatenate([part.values for part in parts])
-    return Sparse(parts[0].size, _offsets(parts), indices, values, _validities(parts))
-
-
-def _concat_ragged(parts: Sequence[Ragged], validity: Validity) -> Ragged:
-    elements = concat([part.elements for part in parts])
-    if not isinstance(elements, Dense | Strings):
-        raise ValueError("lists are nested too deeply")
-    return Ragged(_offsets(parts), elements, validity)
-
-
-def _ragged(column: Column) -> Ragged:
-    if isinstance(column, Ragged):
-        return column
-    if not isinstance(column, Dense) or column.values.ndim != 2:
-        raise ValueError(f"got {type(column).__name__} of shape {column.shape}, want lists")
-    rows, length = column.values.shape
-    return Ragged(np.arange(rows + 1) * length, Dense(column.values.ravel()), column.validity)
-
-
-def _offsets(parts: Sequence[Ragged] | Sequence[Sparse]) -> npt.NDArray[np.int64]:
-    lengths = [np.diff(part.offsets) for part in parts]
-    return np.concatenate(([0], np.cumsum(np.concatenate(lengths)))).astype(np.int64)
-
-
-def _validities(parts: Sequence[Column]) -> Validity:
-    if all(part.validity is None for part in parts):
-        return None
-    full = [np.ones(p.rows, np.bool_) if p.validity is None else p.validity for p in parts]
-    return np.concatenate(full)
+def _found(present: Array, rows: Array) -> tuple[Array, Array]:
+    """Where among `present` those of `rows` are that are there, and where they are in `rows`."""
+    at = np.searchsorted(present, rows)
+    have = np.flatnonzero(present[np.minimum(at, len(present) - 1)] == rows)
+    return at[have], have

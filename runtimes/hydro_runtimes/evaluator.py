@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from hydro_runtimes.columns import Column, Columns, DataType
+from hydro_runtimes.columns import Array, Column, Columns, DataType
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +18,12 @@ class Field:
     shape: tuple[int, ...] = ()
     """The shape of one row's value: () for a scalar, -1 for a size not known or that varies."""
     nullable: bool = False
-    """Inputs: a null is let through to the model. Outputs: a null may come out."""
+    """Inputs: a null is let through to the model, in lists too. Outputs: a null may come out."""
     optional: bool = False
     """Inputs: the model runs without this column. Outputs: the column is there only sometimes."""
     replaces: bool = False
-    """Outputs: the column takes the place of the one of the same name that came in."""
+    """Outputs: the column takes the place of the one of the same name that came in; a row that
+    brings one where this is not declared fails."""
     nominal: tuple[str, ...] = ()
     """The names of the values 0, 1, ... of a nominal column; () when not nominal or not known."""
 
@@ -74,6 +75,8 @@ class Evaluation:
     """The columns added or replaced, one row for each row that did not fail, in order."""
     failures: Mapping[int, Failure] = field(default_factory=dict)
     """By index of the row in the batch."""
+    present: Mapping[str, Array] = field(default_factory=dict)
+    """As in `Columns`: which of the rows that did not fail have an output, where not all do."""
 
 
 class Evaluator(Protocol):
@@ -88,7 +91,8 @@ class Evaluator(Protocol):
         """Answers all rows of the batch.
 
         `columns` holds at least the inputs that are not optional, with the declared types and
-        shapes (a declared -1 fits any size), and may hold others.
+        shapes (a declared -1 fits any size), each for all rows, and may hold others. Rows that
+        lack an optional input come in batches of their own.
 
         Raises:
             Exception: the batch as a whole could not be evaluated. The caller then tries

@@ -8,31 +8,31 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from hydro_runtimes.columns import Array, Column, Columns, Dense, Ragged, Sparse, Strings
+from hydro_runtimes.columns import Array, Column, Columns, Dense, Lists, Ragged, Sparse, Strings
 from hydro_runtimes.evaluator import Failure, Field
+from hydro_runtimes.joining import listed, regular
 
 Plain: TypeAlias = Array | Sequence[Any]
 
 
 def plain(column: Column) -> Plain:
-    """The values of a column.
+    """The values of a column; what stands in a row is the same whatever the other rows are.
 
-    A number or tensor: an array (rows, *shape), nulls as NaN, or where the type has no NaN as None
-    in an object array. A text: a list of str, null as None. A list: a list of arrays or lists.
-    A sparse vector: a float64 array (rows, size).
+    A number: an array (rows,), nulls as NaN, or where the type has no NaN as None in an object
+    array. A tensor: an array (rows, *shape), where one is null a list of arrays and None. A text: a
+    list of str, null as None. A list: a list of arrays, of lists of arrays where they differ in
+    shape, or of lists of str; a null one as None, nulls in it as for numbers. A sparse vector: a
+    float64 array (rows, size), a list of arrays where sizes differ.
     """
     match column:
         case Sparse():
-            return plain(column.dense())
+            return plain(column.dense() if column.sizes is None else column.ragged())
         case Dense():
             return _dense(column)
         case Strings():
             return _nulled(list(column.values), column)
         case Ragged():
-            elements = plain(column.elements)
-            ends = column.offsets.tolist()
-            lists = [elements[a:b] for a, b in pairwise(ends)]
-            return _nulled(lists, column)
+            return _nulled(_each(column), column)
 
 
 def column(field: Field, values: Any, rows: int) -> Column:
@@ -49,12 +49,14 @@ def column(field: Field, values: Any, rows: int) -> Column:
     if len(values) != rows:
         raise ValueError(f"output '{field.name}' has {len(values)} rows, want {rows}")
     if field.type.dtype.hasobject:
-        return _texts(field, values)
+        given = values.tolist() if isinstance(values, np.ndarray) else values
+        return _lists(field, given, field.shape)
     valid = _validity(field, values)
-    if valid is not None:
-        given = [np.zeros(_filler(field)) if value is None else value for value in values]
-        return _numbers(field, given, valid)
-    return _numbers(field, values, None)
+    if valid is None:
+        return _numbers(field, values, None)
+    if field.shape:
+        return _lists(field, values, field.shape)
+    return _scalars(field, values)
 
 
 def without_nulls(
@@ -79,13 +81,50 @@ def without_nulls(
     return columns.take(kept), failures, kept
 
 
-def _dense(column: Dense) -> Array:
+def _dense(column: Dense) -> Plain:
     if column.validity is None:
         return column.values
-    kind = np.float64 if column.values.dtype.kind == "f" else object
-    values = column.values.astype(kind)
-    values[~column.validity] = np.nan if kind is np.float64 else None
-    return values
+    if column.values.dtype.kind == "f" and not column.shape:
+        values = column.values.copy()
+        values[~column.validity] = np.nan
+        return values
+    rows = _nulled(list(column.values), column)  # numbers of numpy, as in a column without nulls
+    return rows if column.shape else _objects(rows)
+
+
+def _objects(values: Sequence[Any]) -> Array:
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
+
+
+def _each(column: Ragged) -> list[Any]:
+    """The list of each row."""
+    spans = list(pairwise(column.offsets.tolist()))
+    elements = column.elements
+    if isinstance(elements, Dense) and elements.validity is not None:
+        parts = (slice(a, b) for a, b in spans)
+        return [plain(_without_validity(elements.take(part))) for part in parts]
+    values: Any = plain(elements)
+    if isinstance(elements, Ragged) and elements.type.dtype.kind != "O":
+        filler = np.zeros((0, *(max(n, 0) for n in elements.shape)), elements.type.dtype)
+        return [_tensor(values[a:b], filler) for a, b in spans]
+    return [values[a:b] for a, b in spans]
+
+
+def _without_validity(column: Dense) -> Dense:
+    is_whole = column.validity is None or column.validity.all()
+    return Dense(column.values) if is_whole else column
+
+
+def _tensor(lists: Sequence[Any], empty: Array) -> Any:
+    """Lists that are alike as one array, as they would be if no other row differed."""
+    if not lists:
+        return empty
+    alike = all(isinstance(one, np.ndarray) and one.dtype == empty.dtype for one in lists)
+    if not alike or len({one.shape for one in lists}) > 1:
+        return lists
+    return np.stack(lists)
 
 
 def _nulled(values: list[Any], column: Column) -> list[Any]:
@@ -115,23 +154,48 @@ def _numbers(field: Field, values: Plain, valid: Array | None) -> Column:
         is_object = isinstance(values, np.ndarray) and values.dtype == object
         array = np.asarray(list(values) if is_object else values)
     except ValueError:
-        if field.shape == (-1,):
-            return _lists(field, values, valid)
-        raise ValueError(f"output '{field.name}' varies in shape, want {field.shape}") from None
+        return _lists(field, values, field.shape)
     if len(array) == 0:
         array = array.reshape(0, *_filler(field)).astype(field.type.dtype)
     shape = array.shape[1:]
+    if array.dtype == object or (not array.size and not field.fits(shape)):
+        return _lists(field, values, field.shape)
     if not field.fits(shape):
         raise ValueError(f"output '{field.name}' has rows of shape {shape}, want {field.shape}")
     return Dense(_cast(field, array), valid)
 
 
-def _lists(field: Field, values: Plain, valid: Array | None) -> Ragged:
-    rows = [np.asarray(value) for value in values]
-    if any(row.ndim != 1 for row in rows):
+def _lists(field: Field, values: Plain, shape: tuple[int, ...]) -> Lists:
+    """The column of lists of any lengths; of scalars, where there is no shape left."""
+    if not shape:
+        return _scalars(field, values)
+    valid = _validity(field, values)
+    rows = [() if value is None else value for value in values]
+    if not all(hasattr(row, "__len__") and not isinstance(row, str | bytes) for row in rows):
         raise ValueError(f"output '{field.name}' has rows that are no lists, want {field.shape}")
-    offsets = np.cumsum([0, *map(len, rows)], dtype=np.int64)
-    return Ragged(offsets, Dense(_cast(field, np.concatenate(rows))), valid)
+    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+    wrong = (lengths != shape[0]) & (True if valid is None else valid)
+    if shape[0] >= 0 and wrong.any():
+        got = f"a list of {lengths[wrong][0]} elements"
+        raise ValueError(f"output '{field.name}' has {got}, want {field.shape}")
+    arrays = [row for row in rows if isinstance(row, np.ndarray) and row.dtype != object]
+    if len(shape) == 1 and rows and len(arrays) == len(rows) and all(a.ndim == 1 for a in arrays):
+        elements: Lists = Dense(_cast(field, np.concatenate(arrays)))
+    else:
+        elements = _lists(field, [value for row in rows for value in row], shape[1:])
+    return regular(listed(lengths, elements, valid), shape)
+
+
+def _scalars(field: Field, values: Plain) -> Dense | Strings:
+    valid = _validity(field, values)
+    if field.type.dtype.hasobject:
+        return Strings(_strings(field, ["" if v is None else v for v in values]), valid, field.type)
+    zero = field.type.dtype.type(0)
+    given = values if valid is None else [zero if value is None else value for value in values]
+    array = np.asarray(given) if len(given) else np.zeros(0, field.type.dtype)
+    if array.ndim != 1:
+        raise ValueError(f"output '{field.name}' holds lists, want {field.shape}")
+    return Dense(_cast(field, array), valid)
 
 
 def _cast(field: Field, array: Array) -> Array:
@@ -146,17 +210,6 @@ def _cast(field: Field, array: Array) -> Array:
         if array.size and (array.max() > limits.max or array.min() < limits.min):
             raise ValueError(f"output '{field.name}' overflows {field.type.value}")
     return np.ascontiguousarray(array, dtype=want)
-
-
-def _texts(field: Field, values: Plain) -> Column:
-    valid = _validity(field, values)
-    given = values.tolist() if isinstance(values, np.ndarray) else values
-    if field.shape:
-        rows = [[] if value is None else list(value) for value in given]
-        offsets = np.cumsum([0, *map(len, rows)], dtype=np.int64)
-        flat = _strings(field, [text for row in rows for text in row])
-        return Ragged(offsets, Strings(flat, None, field.type), valid)
-    return Strings(_strings(field, ["" if v is None else v for v in given]), valid, field.type)
 
 
 def _strings(field: Field, values: list[Any]) -> list[str]:

@@ -61,7 +61,7 @@ class ScikitEvaluator:
     ) -> tuple[Columns, dict[int, Failure]]:
         bad: dict[int, Failure] = {}
         for field in self.signature.inputs:
-            values = plain.plain(columns[field.name])
+            values = _values(columns, field)
             if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
                 continue
             finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
@@ -252,13 +252,22 @@ def _takes_nan(estimator: Any) -> bool:
 
 
 def _features(columns: Columns, fields: Sequence[Field], estimator: Any) -> Any:
-    values = [plain.plain(columns[field.name]) for field in fields]
+    values = [_values(columns, field) for field in fields]
     if len(fields) == 1 and (fields[0].shape or not hasattr(estimator, "n_features_in_")):
         return values[0]
     matrix = np.column_stack([_vector(column) for column in values])
     if hasattr(estimator, "feature_names_in_"):
         return _frame(matrix, values, fields)
     return matrix
+
+
+def _values(columns: Columns, field: Field) -> plain.Plain:
+    """Of a column; a null vector, where the field lets one through, is NaN in all places."""
+    values = plain.plain(columns[field.name])
+    if isinstance(values, np.ndarray) or -1 in field.shape or field.type.dtype.kind != "f":
+        return values
+    nothing = np.full(field.shape, np.nan, field.type.dtype)
+    return np.stack([nothing if value is None else value for value in values])
 
 
 def _vector(values: plain.Plain) -> Array:

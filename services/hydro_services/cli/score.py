@@ -125,15 +125,17 @@ def _together(
 ) -> tuple[list[Row | None], int]:
     failures = {i: row for i, row in enumerate(parsed) if isinstance(row, Failure)}
     good = [row for row in parsed if not isinstance(row, Failure)]
-    columns, bad = rows.decode(good, evaluator.signature.inputs)
+    signature = evaluator.signature
+    columns, bad = rows.decode(good, signature.inputs, stage.made(signature))
     failures |= _placed(bad, failures, len(parsed))
-    names = {field.name for field in evaluator.signature.inputs}
-    inputs = Columns({n: c for n, c in columns.items() if n in names}, columns.rows)
+    inputs = columns.only({field.name for field in signature.inputs})
     (answer,) = evaluate(evaluator, [inputs])
     kept = columns.take(_live(columns.rows, answer.failures)) if answer.failures else columns
     failures |= _placed(answer.failures, failures, len(parsed))
     told = {i: _answer(failure) for i, failure in failures.items()}
-    answers = rows.merge(rows.encode(kept.plus(answer.outputs)), told)
+    brought = kept.only(kept.keys() - {field.name for field in signature.outputs})
+    outputs = Columns(answer.outputs, kept.rows, answer.present)
+    answers = rows.merge(rows.encode(brought.plus(outputs)), told)
     return answers, sum(row is not None for row in told.values())
 
 

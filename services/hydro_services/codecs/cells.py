@@ -1,7 +1,8 @@
 """JSON values to a column and back: one function for each kind of declared column.
 
 The quick way takes all values at once and fails on the first odd one; then `fault` looks at each
-value by itself, so that only the rows at fault are lost.
+value by itself, so that only the rows at fault are lost. What a value becomes depends on its field
+alone, never on the values beside it.
 
 Numbers that JSON has no name for are the strings "NaN", "Infinity" and "-Infinity". A vector is an
 array when dense, and {"type": "sparse", "size": n, "indices": [...], "values": [...]} when sparse;
@@ -12,52 +13,76 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import orjson
 
-from hydro_runtimes.columns import Column, DataType, Dense, Ragged, Sparse, Strings, Validity
+from hydro_runtimes.columns import (
+    Column,
+    DataType,
+    Dense,
+    Lists,
+    Ragged,
+    Sparse,
+    Strings,
+    Validity,
+)
 from hydro_runtimes.evaluator import Failure, Field
+from hydro_runtimes.joining import listed, regular, vectors
 
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _LIMITS = {DataType.INT32: 2**31, DataType.INT64: 2**63}
 _FLOATS = (DataType.FLOAT32, DataType.FLOAT64)
+_NUMBERS = (*_FLOATS, DataType.INT32, DataType.INT64)
+
+
+class _Misfit(ValueError):
+    """A value has another shape than its field, or is null."""
+
+    def __init__(self, reason: str, got: str) -> None:
+        super().__init__(got)
+        self.reason = reason
+        self.got = got
+
+
+_ODD = (ValueError, TypeError, OverflowError, KeyError, AttributeError)
+"""What `column` raises."""
 
 
 def column(values: Sequence[Any], field: Field) -> Column:
     """The column of a declared field from its JSON values, None for null.
 
     Raises:
-        ValueError: a value does not fit; `fault` tells which.
+        ValueError, TypeError, OverflowError, KeyError, AttributeError: a value does not fit;
+            `fault` tells which.
     """
-    validity: Validity = None
-    if None in values:
-        validity = np.fromiter((value is not None for value in values), np.bool_, len(values))
-        values = [_zero(field) if value is None else value for value in values]
     if field.shape:
-        return _lists(values, field, validity)
-    if field.type is DataType.STRING:
-        _only({str}, values)
-        return Strings(values, validity)
-    if field.type is DataType.JSON:
-        return Strings([orjson.dumps(v).decode() for v in values], validity, DataType.JSON)
-    return Dense(_numbers(values, field.type), validity)
+        if dict in set(map(type, values)):
+            return _vectors(values, field)
+        return _lists(values, field, field.shape)
+    return _scalars(values, field)
+
+
+def read(values: Sequence[Any], field: Field) -> tuple[Column, dict[int, Failure]]:
+    """As `column`; in the places of values that do not fit, failures and any content."""
+    try:
+        return column(values, field), {}
+    except _ODD:
+        found = {i: f for i, value in enumerate(values) if (f := fault(value, field))}
+    empty = _empty(field, field.shape)
+    return column([empty if i in found else v for i, v in enumerate(values)], field), found
 
 
 def fault(value: Any, field: Field) -> Failure | None:
     """Why a value does not fit a field, or None if it does."""
-    if value is None:
-        return None if field.nullable else _wrong("null", field, "NULL_VALUE")
     try:
-        found = column([value], field)
-    except (ValueError, TypeError, OverflowError, KeyError):
-        return _wrong(_short(value), field, "WRONG_TYPE")
-    wanted = field.shape[0] if len(field.shape) == 1 else -1
-    size = np.asarray(found.shape)
-    if wanted >= 0 and (isinstance(found, Ragged) or size[0] != wanted):
-        return _wrong(f"{_length(value)} elements", field, "WRONG_SHAPE")
+        column([value], field)
+    except _Misfit as misfit:
+        return wrong(misfit.reason, misfit.got, field)
+    except _ODD:
+        return wrong("WRONG_TYPE", _short(value), field)
     return None
 
 
@@ -71,7 +96,7 @@ def inferred(values: Sequence[Any]) -> Column:
         if kinds <= {kind, type(None)} and kind in kinds:
             try:
                 return column(values, Field("", type_, nullable=True))
-            except (ValueError, OverflowError):
+            except _ODD:
                 break
     return column(values, Field("", DataType.JSON, nullable=True))
 
@@ -105,8 +130,9 @@ def _values(column: Column) -> list[Any]:
             return [elements[a:b] for a, b in itertools.pairwise(offsets)]
         case Sparse():
             indices, cells = column.indices.tolist(), finite(column.values)
-            spans = itertools.pairwise(column.offsets.tolist())
-            return [_sparse(column.size, indices[a:b], cells[a:b]) for a, b in spans]
+            sizes = [column.size] * column.rows if column.sizes is None else column.sizes.tolist()
+            spans = zip(sizes, itertools.pairwise(column.offsets.tolist()), strict=True)
+            return [_sparse(size, indices[a:b], cells[a:b]) for size, (a, b) in spans]
 
 
 def _sparse(size: int, indices: list[int], cells: list[Any]) -> Any:
@@ -169,89 +195,108 @@ def _integers(values: Sequence[Any], limit: int) -> np.ndarray[Any, Any]:
     return np.array(values, np.int64)
 
 
-def _zero(field: Field) -> Any:
-    if field.shape:
-        size = max(math.prod(field.shape), 0) if -1 not in field.shape else 0
-        return np.zeros(size).reshape(field.shape).tolist() if size else []
+def _scalars(values: Sequence[Any], field: Field) -> Dense | Strings:
+    values, validity = _filled(values, field, ())
+    if field.type is DataType.STRING:
+        _only({str}, values)
+        return Strings(values, validity)
+    if field.type is DataType.JSON:
+        return Strings([orjson.dumps(v).decode() for v in values], validity, DataType.JSON)
+    return Dense(_numbers(values, field.type), validity)
+
+
+def _lists(values: Sequence[Any], field: Field, shape: tuple[int, ...]) -> Lists:
+    """Lists of a shape: a tensor where all are alike, as a model expects."""
+    values, validity = _filled(values, field, shape)
+    _only({list}, values)
+    size, *inner = shape
+    lengths = list(map(len, values))
+    if size >= 0 and set(lengths) - {size}:
+        got = next(length for length in lengths if length != size)
+        raise _Misfit("WRONG_SHAPE", sized(got, len(field.shape) - len(inner)))
+    flat = list(itertools.chain.from_iterable(values))
+    elements = _lists(flat, field, tuple(inner)) if inner else _scalars(flat, field)
+    return regular(listed(np.array(lengths, np.int64), elements, validity), shape)
+
+
+def _filled(
+    values: Sequence[Any], field: Field, shape: tuple[int, ...]
+) -> tuple[Sequence[Any], Validity]:
+    """The values with something in the place of nulls, and which are none."""
+    if None not in values:
+        return values, None
+    if not field.nullable:
+        raise _Misfit("NULL_VALUE", "null" if shape == field.shape else "a list with null")
+    validity = np.fromiter((value is not None for value in values), np.bool_, len(values))
+    empty = _empty(field, shape)
+    return [empty if value is None else value for value in values], validity
+
+
+def _empty(field: Field, shape: tuple[int, ...]) -> Any:
+    """A value that fits."""
+    if shape:
+        return [_empty(field, shape[1:])] * max(shape[0], 0)
     return {DataType.STRING: "", DataType.BOOL: False}.get(field.type, 0)
 
 
-def _lists(values: Sequence[Any], field: Field, validity: Validity) -> Column:
-    if dict in set(map(type, values)):
-        return _vectors(values, field, validity)
-    _only({list}, values)
-    if field.type is DataType.STRING:
-        return _ragged(values, field, validity)
-    lengths = set(map(len, values))
-    if len(lengths) > 1 or field.shape == (-1,):
-        return _ragged(values, field, validity)
-    flat = _flatten(values, len(field.shape))
-    shape = (len(values), *_shape(values, len(field.shape), field))
-    return Dense(_numbers(flat, field.type).reshape(shape), validity)
+def sized(count: int, depth: int) -> str:
+    """For messages: a list that is too short or too long, and how many lists hold it."""
+    return f"{count} elements" if depth == 1 else f"{count} elements in a list of depth {depth}"
 
 
-def _shape(values: Sequence[Any], depth: int, field: Field) -> tuple[int, ...]:
-    shape: list[int] = []
-    level: Any = values
-    for _ in range(depth):
-        level = level[0] if level else []
-        shape.append(len(level))
-    return tuple(shape) if values else tuple(max(size, 0) for size in field.shape)
-
-
-def _flatten(values: Sequence[Any], depth: int) -> list[Any]:
-    flat: Any = values
-    for _ in range(depth):
-        flat = list(itertools.chain.from_iterable(flat))
-    return list(flat)
-
-
-def _ragged(values: Sequence[Any], field: Field, validity: Validity) -> Column:
-    """A list a row; numbers of one length in all rows make a tensor, as a model expects."""
-    lengths = np.fromiter(map(len, values), np.int64, len(values))
-    flat = list(itertools.chain.from_iterable(values))
-    element = Field("", field.type, nullable=True)
-    if field.type is not DataType.STRING and len(set(lengths.tolist())) == 1 and None not in flat:
-        return Dense(_numbers(flat, field.type).reshape(len(values), -1), validity)
-    elements = column(flat, element)
-    if not isinstance(elements, Dense | Strings):
-        raise ValueError("lists are nested too deeply")
-    return Ragged(np.concatenate(([0], np.cumsum(lengths))), elements, validity)
-
-
-def _vectors(values: Sequence[Any], field: Field, validity: Validity) -> Column:
+def _vectors(values: Sequence[Any], field: Field) -> Column:
     """Vectors of which some are written as objects."""
-    if all(type(v) is list or v.get("type") == "dense" for v in values):
-        plain = [v if type(v) is list else v["values"] for v in values]
-        return _lists(plain, field, validity)
-    parts = [_stored(value) for value in values]
-    sizes = {size for size, _, _ in parts if size} or {0}
-    if len(sizes) > 1:
-        raise ValueError("vectors differ in size")
+    plain = [v["values"] if type(v) is dict and v["type"] == "dense" else v for v in values]
+    if dict not in set(map(type, plain)):
+        return _lists(plain, field, field.shape)
+    if len(field.shape) != 1 or field.type not in _NUMBERS:
+        raise ValueError("a sparse vector is no value of this field")
+    if field.type is not DataType.FLOAT64:
+        return _lists([_expanded(value, field) for value in plain], field, field.shape)
+    given, validity = _filled(plain, field, field.shape)
+    parts = [_stored(value) for value in given]
+    sizes = np.array([size for size, _, _ in parts], np.int64)
+    wrong = sizes != field.shape[0] if field.shape[0] >= 0 else np.zeros(len(sizes), np.bool_)
+    if wrong.any():
+        raise _Misfit("WRONG_SHAPE", sized(int(sizes[wrong][0]), 1))
     offsets = np.concatenate(([0], np.cumsum([len(indices) for _, indices, _ in parts])))
     indices = np.concatenate([indices for _, indices, _ in parts])
     stored = np.concatenate([cells for _, _, cells in parts])
-    return Sparse(sizes.pop(), offsets, indices.astype(np.int32), stored, validity)
+    return vectors(sizes, offsets, indices.astype(np.int32), stored, validity)
+
+
+def _expanded(value: Any, field: Field) -> Any:
+    """A sparse vector as a list, where the field tells how long it is."""
+    if type(value) is not dict:
+        return value
+    size, indices, _ = _stored(value)
+    if size != field.shape[0]:
+        raise _Misfit("WRONG_SHAPE", sized(size, 1))
+    listed = [0] * size
+    for index, cell in zip(indices.tolist(), value["values"], strict=True):
+        listed[index] = cell
+    return listed
 
 
 def _stored(value: Any) -> tuple[int, np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Size, indices and values of a vector, in any of the three ways to write it."""
-    if isinstance(value, list) or value["type"] == "dense":
-        cells = _numbers(value if isinstance(value, list) else value["values"], DataType.FLOAT64)
+    """Size, indices and values of a vector that is a list, or an object of type sparse."""
+    if type(value) is list:
+        cells = _numbers(value, DataType.FLOAT64)
         return len(cells), np.arange(len(cells)), cells
-    if value["type"] != "sparse" or type(value["size"]) is not int:
+    size = value["size"]
+    if value["type"] != "sparse" or type(size) is not int or not 0 <= size < 2**31:
         raise ValueError("not a vector")
     indices = _integers(value["indices"], 2**31)
     cells = _numbers(value["values"], DataType.FLOAT64)
-    inside = not len(indices) or (indices[0] >= 0 and indices[-1] < value["size"])
+    inside = not len(indices) or (indices[0] >= 0 and indices[-1] < size)
     if len(indices) != len(cells) or not inside or (np.diff(indices) <= 0).any():
         raise ValueError("not a sparse vector")
-    return value["size"], indices, cells
+    return size, indices, cells
 
 
-def _wrong(got: str, field: Field, reason: str) -> Failure:
-    message = f"column '{field.name}': got {got}, want {wanted(field)}"
-    return Failure(reason, message, field.name)
+def wrong(reason: str, got: str, field: Field) -> Failure:
+    """The failure of a row whose value does not fit a field."""
+    return Failure(reason, f"column '{field.name}': got {got}, want {wanted(field)}", field.name)
 
 
 def wanted(field: Field) -> str:
@@ -261,12 +306,6 @@ def wanted(field: Field) -> str:
         sizes = " x ".join("any number of" if size < 0 else str(size) for size in field.shape)
         return f"an array of {sizes} {field.type.value}"
     return kind or f"a number ({field.type.value})"
-
-
-def _length(value: Any) -> int:
-    if isinstance(value, Mapping):
-        return int(value.get("size", len(value.get("values", ()))))
-    return len(value)
 
 
 def _short(value: Any) -> str:

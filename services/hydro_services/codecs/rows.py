@@ -1,18 +1,18 @@
 """JSON rows to columns and back.
 
-A row that lacks a column that a model needs, or has one of a wrong type, fails by itself.
-Columns that no model declares come along.
+A row that lacks a column that a model needs, has one of a wrong type, or has one that the model
+makes, fails by itself. Columns that no model declares come along.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import orjson
 
-from hydro_runtimes.columns import Column, Columns
+from hydro_runtimes.columns import Array, Column, Columns
 from hydro_runtimes.evaluator import Failure, Field
 from hydro_services.codecs import cells, json_array
 from hydro_services.errors import InvalidArgument
@@ -89,75 +89,126 @@ def parse_line(line: bytes) -> Row | Failure:
     return row
 
 
-def decode(rows: Sequence[Row], inputs: Sequence[Field]) -> tuple[Columns, Mapping[int, Failure]]:
+def decode(
+    rows: Sequence[Row], inputs: Sequence[Field], made: Sequence[str] = ()
+) -> tuple[Columns, Mapping[int, Failure]]:
     """Columns of the rows that are well, and the failures of the others by their index.
 
     Declared columns come first, in their order and type; then the rest, by the type of their
-    values. A declared column that is optional and in no row is left out.
+    values. A column is of those rows alone that have its key.
+
+    Args:
+        rows: as the client sent them.
+        inputs: the fields that a model reads.
+        made: the names of columns that it makes, and which no row may bring.
     """
     try:
-        return _quick(rows, inputs), {}
-    except (ValueError, KeyError, TypeError, OverflowError):
-        failures = {i: f for i, row in enumerate(rows) if (f := _fault(row, inputs))}
+        return _quick(rows, inputs, made), {}
+    except _ODD:
+        failures = {i: f for i, row in enumerate(rows) if (f := _fault(row, inputs, made))}
     good = [row for i, row in enumerate(rows) if i not in failures]
-    present = {f.name for f in inputs if any(f.name in row for row in good)}
-    fields = [f for f in inputs if not f.optional or f.name in present]
-    columns = {f.name: cells.column([row.get(f.name) for row in good], f) for f in fields}
-    return Columns({**columns, **_rest(good, columns)}, len(good)), failures
+    return _quick(good, inputs, made), failures
 
 
-def _quick(rows: Sequence[Row], inputs: Sequence[Field]) -> Columns:
+_ODD = (ValueError, KeyError, TypeError, OverflowError, AttributeError)
+
+
+def _quick(rows: Sequence[Row], inputs: Sequence[Field], made: Sequence[str]) -> Columns:
     """All rows at once; raises where any row is not plainly right."""
-    columns: dict[str, Column] = {}
+    found: dict[str, Column] = {}
+    present: dict[str, Array] = {}
     for field in inputs:
-        if field.optional and rows and not any(field.name in row for row in rows):
-            continue
-        values = [row[field.name] for row in rows]
-        if None in values and not field.nullable:
-            raise ValueError("null")
-        columns[field.name] = found = cells.column(values, field)
-        if rows and not field.fits(found.shape):
-            raise ValueError("shape")
-    return Columns({**columns, **_rest(rows, columns)}, len(rows))
+        at = _having(rows, field.name) if field.optional else None
+        if at is None or len(at) == len(rows):
+            found[field.name] = cells.column([row[field.name] for row in rows], field)
+        elif at:
+            found[field.name] = cells.column([rows[i][field.name] for i in at], field)
+            present[field.name] = np.array(at)
+    _add_rest(rows, {field.name for field in inputs}, found, present)
+    if any(name in found for name in made):
+        raise ValueError("a column that the model makes")
+    return Columns(found, len(rows), present)
 
 
-def _rest(rows: Sequence[Row], declared: Mapping[str, object]) -> dict[str, Column]:
+def _having(rows: Sequence[Row], name: str) -> list[int]:
+    return [i for i, row in enumerate(rows) if name in row]
+
+
+def _add_rest(
+    rows: Sequence[Row],
+    declared: Container[str],
+    found: dict[str, Column],
+    present: dict[str, Array],
+) -> None:
+    """Adds the columns that no field declares."""
     first = rows[0].keys() if rows else ()
-    same = all(row.keys() == first for row in rows)
-    names: Iterable[str] = first if same else dict.fromkeys(name for row in rows for name in row)
-    return {
-        name: cells.inferred([row.get(name) for row in rows])
-        for name in names
-        if name not in declared
-    }
+    if all(row.keys() == first for row in rows):
+        for name in first:
+            if name not in declared:
+                found[name] = cells.inferred([row[name] for row in rows])
+        return
+    rest: dict[str, list[int]] = {}
+    for i, row in enumerate(rows):
+        for name in row:
+            if name not in declared:
+                rest.setdefault(name, []).append(i)
+    for name, at in rest.items():
+        found[name] = cells.inferred([rows[i][name] for i in at])
+        if len(at) < len(rows):
+            present[name] = np.array(at)
 
 
-def _fault(row: Row, inputs: Sequence[Field]) -> Failure | None:
+def _fault(row: Row, inputs: Sequence[Field], made: Sequence[str]) -> Failure | None:
+    for name in made:
+        if name in row:
+            return stands(name)
     for field in inputs:
         if field.name not in row:
             if field.optional:
                 continue
-            got = ", ".join(f"'{name}'" for name in row) or "none"
-            message = f"column '{field.name}' is missing, want {cells.wanted(field)}; got {got}"
-            return Failure("MISSING_COLUMN", _cut(message), field.name)
+            return missing(field, row)
         if found := cells.fault(row[field.name], field):
-            return replace(found, column=field.name)
+            return found
     return None
 
 
-def _cut(message: str) -> str:
-    return message if len(message) <= 500 else message[:497] + "..."
+def stands(name: str) -> Failure:
+    """The failure of a row that has a column of the name of one that a model makes."""
+    message = (
+        f"column '{name}': got one, and the model makes one of this name; rename yours, or declare "
+        'in the model\'s metadata.json that its output replaces it ("replaces": true)'
+    )
+    return Failure("COLUMN_EXISTS", message, name)
+
+
+def missing(field: Field, row: Iterable[str]) -> Failure:
+    """The failure of a row that lacks a column; `row` are the names of those that it has."""
+    got = _cut(", ".join(f"'{name}'" for name in row) or "none", 400)
+    message = f"column '{field.name}' is missing, want {cells.wanted(field)}; got {got}"
+    return Failure("MISSING_COLUMN", message, field.name)
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def encode(columns: Columns) -> list[Row]:
     """JSON-ready rows, one object each, in order."""
-    return zipped({name: cells.values(c) for name, c in columns.items()}, columns.rows)
+    listed = {name: cells.values(column) for name, column in columns.items()}
+    return zipped(listed, columns.rows, columns.present)
 
 
-def zipped(columns: Mapping[str, Sequence[Any]], rows: int) -> list[Row]:
-    """Rows from the JSON-ready values of columns."""
-    if not columns:
-        return [{} for _ in range(rows)]
+def zipped(
+    columns: Mapping[str, Sequence[Any]], rows: int, present: Mapping[str, Array]
+) -> list[Row]:
+    """Rows from the JSON-ready values of columns; `present` as in `Columns`."""
+    if not columns or present:
+        answers: list[Row] = [{} for _ in range(rows)]
+        for name, values in columns.items():
+            places = present[name].tolist() if name in present else range(rows)
+            for place, value in zip(places, values, strict=True):
+                answers[place][name] = value
+        return answers
     names = list(columns)
     return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 

@@ -6,7 +6,7 @@ A dense column is a view of the message's bytes, not a copy. Text stays packed u
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,8 +17,10 @@ from hydro.serving.v1 import frame_pb2 as pb
 from hydro_runtimes.columns import (
     Array,
     Column,
+    Columns,
     DataType,
     Dense,
+    Lists,
     Ragged,
     Sparse,
     Strings,
@@ -45,16 +47,62 @@ _LISTS = {
 """Of Values, by the type of what they hold."""
 _STRING, _FLOAT64 = TYPES[DataType.STRING], TYPES[DataType.FLOAT64]
 _UINT32, _INT32 = np.dtype("<u4"), np.dtype("<i4")
+MAX_DEPTH = 8
+"""Dimensions of a value, as in a metadata.json."""
+MAX_EMPTY = 1_000_000
+"""Lists that take no bytes, in a column."""
+
+
+def columns(table: pb.Table, names: Container[str] | None = None) -> Columns:
+    """The columns of a table, all or those of some names.
+
+    Raises:
+        InvalidArgument: as `decode` and `present`.
+    """
+    rows = table.rows
+    found: dict[str, Column] = {}
+    places: dict[str, Array] = {}
+    for column in table.columns:
+        if names is None or column.name in names:
+            found[column.name] = decode(column, rows)
+            if (at := present(column, rows)) is not None:
+                places[column.name] = at
+    return Columns(found, rows, places)
+
+
+def present(column: pb.Column, rows: int) -> Array | None:
+    """The rows that have a column (int64, ascending), None where all have it.
+
+    Raises:
+        InvalidArgument: they do not ascend, or are not in the table.
+    """
+    if not column.present:
+        return None
+    name = column.name
+    if len(column.present) % 4:
+        got = f"got {len(column.present)} bytes of present rows"
+        raise InvalidArgument(f"column '{name}': {got}, want 4 for each", column=name)
+    at = np.frombuffer(column.present, _UINT32).astype(np.int64)
+    if at[-1] >= rows or (np.diff(at) <= 0).any():
+        want = f"want ascending ones below {rows}"
+        raise InvalidArgument(
+            f"column '{name}': got present rows that are not, {want}", column=name
+        )
+    return at
 
 
 def decode(column: pb.Column, rows: int) -> Column:
     """The column, whose bytes hold what they say they hold, but for text that is not yet read.
 
+    Args:
+        column: as it came.
+        rows: of its table; the column has those of them that it says are present.
+
     Raises:
         InvalidArgument: the sizes of the parts do not agree, or the type is not set.
     """
     try:
-        return _decode(column, rows)
+        return _decode(column, len(column.present) // 4 or rows)
     except ValueError as error:
         raise InvalidArgument(f"column '{column.name}': {error}", column=column.name) from None
 
@@ -65,10 +113,11 @@ def check_text(column: Column, name: str) -> None:
     Raises:
         InvalidArgument: the bytes are not so many texts in UTF-8.
     """
-    texts = column.elements if isinstance(column, Ragged) else column
-    if isinstance(texts, Strings):
+    while isinstance(column, Ragged):
+        column = column.elements
+    if isinstance(column, Strings):
         try:
-            len(texts.values)
+            len(column.values)
         except ValueError as error:
             raise InvalidArgument(f"column '{name}': {error}", column=name) from None
 
@@ -81,6 +130,7 @@ def values(column: pb.Column, rows: int) -> list[Any]:
     """
     if column.offsets or column.validity or column.type not in (_STRING, _FLOAT64):
         return cells.values(decode(column, rows))
+    rows = len(column.present) // 4 or rows
     try:
         if column.type == _STRING:
             return unpack(column.data, rows)
@@ -89,7 +139,7 @@ def values(column: pb.Column, rows: int) -> list[Any]:
         raise InvalidArgument(f"column '{column.name}': {error}", column=column.name) from None
 
 
-def _decode(column: pb.Column, rows: int) -> Column:
+def _decode(column: pb.Column, rows: int, depth: int = 1) -> Column:
     kind = _KINDS.get(column.type)
     if kind is None:
         raise ValueError(f"data type {column.type} is not known, want one of DataType")
@@ -97,13 +147,25 @@ def _decode(column: pb.Column, rows: int) -> Column:
     if not column.offsets:
         return _elements(column, kind, rows, tuple(column.shape), validity)
     offsets = _offsets(column.offsets, rows)
-    if not column.indices and not column.shape:
-        return Ragged(offsets, _element(column, kind, int(offsets[-1])), validity)
-    return _sparse(column, kind, offsets, validity)
+    if column.shape:
+        return _sparse(column, kind, offsets, validity)
+    count = int(offsets[-1])
+    if not column.HasField("elements"):
+        inner = _elements(column, kind, count, (), _validity(column.element_validity, count))
+        return Ragged(offsets, inner, validity)
+    return Ragged(offsets, _inner(column, count, depth), validity)
 
 
-def _element(column: pb.Column, kind: DataType, count: int) -> Dense | Strings:
-    return _elements(column, kind, count, (), _validity(column.element_validity, count))
+def _inner(column: pb.Column, count: int, depth: int) -> Lists:
+    """The elements of lists of lists or tensors."""
+    if depth == MAX_DEPTH:
+        raise ValueError(f"lists are nested too deeply, want {MAX_DEPTH} dimensions at most")
+    if column.elements.type != column.type:
+        raise ValueError(f"elements are of type {column.elements.type}, want {column.type}")
+    inner = _decode(column.elements, count, depth + 1)
+    if isinstance(inner, Sparse):
+        raise ValueError("elements are sparse vectors, want values or lists")
+    return inner
 
 
 def _elements(
@@ -117,6 +179,8 @@ def _elements(
         return Strings(validity=validity, type=kind, packed=column.data, rows=rows)
     if not shape:
         return Dense(_numbers(column, kind, rows), validity)
+    if 0 in shape and math.prod(size or 1 for size in (rows, *shape)) > MAX_EMPTY:
+        raise ValueError(f"got over {MAX_EMPTY} empty lists, want them without a shape of 0")
     return Dense(_numbers(column, kind, rows * math.prod(shape)).reshape(rows, *shape), validity)
 
 
@@ -144,7 +208,8 @@ def _validity(data: bytes, rows: int) -> Validity:
         return None
     if len(data) != rows:
         raise ValueError(f"got validity for {len(data)} rows, want {rows}")
-    return _booleans(data)
+    validity = _booleans(data)
+    return None if validity.all() else validity
 
 
 def _booleans(data: bytes) -> npt.NDArray[np.bool_]:
@@ -166,29 +231,62 @@ def _sparse(column: pb.Column, kind: DataType, offsets: Array, validity: Validit
     count, size = int(offsets[-1]), column.shape[0]
     if len(column.indices) != count * 4:
         raise ValueError(f"got {len(column.indices)} bytes of indices, want {count * 4}")
+    sizes = _sizes(column.sizes, len(offsets) - 1, size)
     indices = np.frombuffer(column.indices, _INT32)
-    inside = ((indices >= 0) & (indices < size)).all()
+    limits = size if sizes is None else np.repeat(sizes, np.diff(offsets))
+    inside = ((indices >= 0) & (indices < limits)).all()
     starts = np.zeros(count, np.bool_)
     starts[offsets[:-1][offsets[:-1] < count]] = True
     ascending = (starts[1:] | (np.diff(indices) > 0)).all()
     if not inside or not ascending:
         raise ValueError(f"indices do not ascend within a row from 0 to below {size}")
-    return Sparse(size, offsets, indices, _numbers(column, kind, count), validity)
+    values = _numbers(column, kind, count)
+    return Sparse(size, offsets, indices, values, validity, sizes)
+
+
+def _sizes(data: bytes, rows: int, size: int) -> npt.NDArray[np.int64] | None:
+    if not data:
+        return None
+    if len(data) != rows * 4:
+        raise ValueError(f"got {len(data)} bytes of sizes, want {rows * 4}")
+    sizes = np.frombuffer(data, _UINT32).astype(np.int64)
+    if (sizes > size).any():
+        raise ValueError(f"got a vector of size {sizes.max()}, want at most the shape, {size}")
+    return sizes
+
+
+def size(column: pb.Column) -> int:
+    """About how many bytes a column as it is inside a chain has."""
+    while column.HasField("elements"):
+        column = column.elements
+    return len(column.data)
+
+
+def is_typed(column: pb.Column) -> bool:
+    """It has lists of protobuf, as a client sent it."""
+    while column.HasField("elements"):
+        column = column.elements
+    return column.HasField("values")
 
 
 def raw(column: pb.Column, decoded: Column) -> None:
     """Rewrites a column of lists of protobuf as bytes: as it is inside a chain."""
-    flat = decoded.elements if isinstance(decoded, Ragged) else decoded
-    column.data = flat.packed if isinstance(flat, Strings) else flat.values.tobytes()
+    if isinstance(decoded, Ragged):
+        target = column.elements if column.HasField("elements") else column
+        raw(target, decoded.elements)
+        return
+    column.data = decoded.packed if isinstance(decoded, Strings) else decoded.values.tobytes()
     column.ClearField("values")
 
 
-def encode(name: str, column: Column, target: pb.Column) -> None:
-    """Writes a column into an empty message, as bytes."""
+def encode(name: str, column: Column, target: pb.Column, present: Array | None = None) -> None:
+    """Writes a column into an empty message, as bytes; `present` as in `Columns`."""
     target.name = name
     target.type = TYPES[column.type]
     if column.validity is not None:
         target.validity = _bytes(column.validity)
+    if present is not None:
+        target.present = present.astype(_UINT32).tobytes()
     match column:
         case Dense():
             target.shape.extend(column.shape)
@@ -196,14 +294,30 @@ def encode(name: str, column: Column, target: pb.Column) -> None:
         case Strings():
             target.data = column.packed
         case Ragged():
-            encode(name, column.elements, target)
-            target.element_validity, target.validity = target.validity, _bytes(column.validity)
             target.offsets = column.offsets.astype(_UINT32).tobytes()
+            _encode_elements(column.elements, target)
         case Sparse():
             target.shape.append(column.size)
             target.offsets = column.offsets.astype(_UINT32).tobytes()
             target.indices = column.indices.astype(_INT32).tobytes()
             target.data = column.values.tobytes()
+            if column.sizes is not None:
+                target.sizes = column.sizes.astype(_UINT32).tobytes()
+
+
+def _encode_elements(elements: Lists, target: pb.Column) -> None:
+    """Scalars stand in the column of the lists itself."""
+    if elements.shape or isinstance(elements, Ragged):
+        encode("", elements, target.elements)
+        return
+    target.element_validity = _bytes(elements.validity)
+    target.data = elements.packed if isinstance(elements, Strings) else elements.values.tobytes()
+
+
+def write(columns: Columns, target: pb.Table) -> None:
+    """Adds columns to a table of as many rows."""
+    for name, column in columns.items():
+        encode(name, column, target.columns.add(), columns.present.get(name))
 
 
 def _bytes(validity: Validity) -> bytes:
@@ -212,6 +326,10 @@ def _bytes(validity: Validity) -> bytes:
 
 def typed(column: pb.Column, rows: int) -> None:
     """Rewrites a column of bytes as lists of protobuf, for a client that asked so."""
+    if column.HasField("elements"):
+        count = int(_offsets(column.offsets, len(column.present) // 4 or rows)[-1])
+        typed(column.elements, count)
+        return
     name, listed = _listed(column, rows)
     values = column.values
     values.SetInParent()
@@ -222,9 +340,10 @@ def typed(column: pb.Column, rows: int) -> None:
 def _listed(column: pb.Column, rows: int) -> tuple[str, Sequence[Any]]:
     """The elements of a column of bytes, and the list of Values for them."""
     if column.type == _STRING and not column.offsets:
-        return "strings", unpack(column.data, rows)
+        return "strings", unpack(column.data, len(column.present) // 4 or rows)
     decoded = decode(column, rows)
     flat = decoded.elements if isinstance(decoded, Ragged) else decoded
+    assert not isinstance(flat, Ragged), "lists of lists have elements of their own"
     listed = flat.values if isinstance(flat, Strings) else flat.values.ravel().tolist()
     return _LISTS[flat.type], listed
 

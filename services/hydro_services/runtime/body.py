@@ -15,7 +15,6 @@ from google.rpc import error_details_pb2, status_pb2
 
 from hydro.serving.v1 import frame_pb2 as pb
 from hydro.serving.v1 import prediction_service_pb2
-from hydro_runtimes.columns import Columns
 from hydro_runtimes.evaluator import Failure, Signature
 from hydro_services import errors
 from hydro_services.codecs import json_array, row_groups, rows, table
@@ -114,16 +113,14 @@ class BodySource:
     def _work(self, parsed: Sequence[rows.Row | Failure], encoding: pb.Encoding) -> Work:
         unread = {i: row for i, row in enumerate(parsed) if isinstance(row, Failure)}
         good = [row for row in parsed if not isinstance(row, Failure)]
-        columns, failed = rows.decode(good, self.signature.inputs)
+        made = stage.made(self.signature)
+        columns, failed = rows.decode(good, self.signature.inputs, made)
         failures = _places(unread, failed, len(parsed))
         frame = pb.Frame(encoding=encoding)
         frame.errors.extend(stage.row_errors(failures, self.stage))
         frame.table.rows = columns.rows
-        for name, column in columns.items():
-            table.encode(name, column, frame.table.columns.add())
-        names = {field.name for field in self.signature.inputs}
-        read = {name: column for name, column in columns.items() if name in names}
-        return Work(frame, Columns(read, columns.rows))
+        table.write(columns, frame.table)
+        return Work(frame, columns.only({field.name for field in self.signature.inputs}))
 
 
 def _places(
@@ -188,7 +185,10 @@ def _answers(frame: pb.Frame) -> list[rows.Row]:
     """A JSON-ready object for each row, errors in their places."""
     count = frame.table.rows
     columns = {column.name: table.values(column, count) for column in frame.table.columns}
-    answers = rows.zipped(columns, count)
+    places = {
+        c.name: at for c in frame.table.columns if (at := table.present(c, count)) is not None
+    }
+    answers = rows.zipped(columns, count, places)
     if not frame.errors:
         return answers
     return rows.merge(answers, _errors(frame.errors))

@@ -11,20 +11,46 @@ import logging
 import uuid
 from collections.abc import Sequence
 
-from hydro_runtimes import columns as columns_
-from hydro_runtimes.columns import Columns
-from hydro_runtimes.evaluator import Evaluation, Evaluator, Failure
+import numpy as np
+
+from hydro_runtimes import joining
+from hydro_runtimes.columns import Array, Column, Columns, DataType
+from hydro_runtimes.evaluator import Evaluation, Evaluator, Failure, Field
+from hydro_services.codecs import cells
 
 logger = logging.getLogger(__name__)
 
 
 def evaluate(evaluator: Evaluator, inputs: Sequence[Columns]) -> list[Evaluation]:
-    """One answer an input; inputs that fit together are evaluated together."""
+    """One answer an input; inputs that fit together are evaluated together.
+
+    Rows that have the same columns are evaluated by themselves: what is missing in one row is no
+    null in another.
+    """
     raised = Raised()
+    if any(each.present for each in inputs):
+        answers = _by_columns(evaluator, inputs, raised)
+    else:
+        answers = _in_groups(evaluator, inputs, raised)
+    raised.tell()
+    return answers
+
+
+def _by_columns(
+    evaluator: Evaluator, inputs: Sequence[Columns], raised: Raised
+) -> list[Evaluation]:
+    alike = [each.alike() for each in inputs]
+    remaining = iter(_in_groups(evaluator, [part for parts in alike for _, part in parts], raised))
+    return [
+        _merged([(rows, next(remaining)) for rows, _ in parts], each.rows)
+        for each, parts in zip(inputs, alike, strict=True)
+    ]
+
+
+def _in_groups(evaluator: Evaluator, inputs: Sequence[Columns], raised: Raised) -> list[Evaluation]:
     answers: list[Evaluation] = []
     for group in _groups(inputs):
         answers += _together(evaluator, group, raised)
-    raised.tell()
     return answers
 
 
@@ -71,7 +97,7 @@ def _together(evaluator: Evaluator, inputs: Sequence[Columns], raised: Raised) -
         return [_alone(evaluator, inputs[0], raised)]
     rows = [each.rows for each in inputs]
     try:
-        joined = {name: columns_.concat([each[name] for each in inputs]) for name in inputs[0]}
+        joined = {name: joining.concat([each[name] for each in inputs]) for name in inputs[0]}
         return _apart(_checked(evaluator, Columns(joined, sum(rows))), rows)
     except Exception:
         logger.debug("batch failed, its parts are tried alone", exc_info=True)
@@ -121,25 +147,42 @@ def _alone(evaluator: Evaluator, inputs: Columns, raised: Raised) -> Evaluation:
     except Exception as error:
         if inputs.rows == 1:
             return Evaluation({}, {0: raised.failure(error)})
-    middle = inputs.rows // 2
-    first = _alone(evaluator, inputs.take(slice(middle)), raised)
-    second = _alone(evaluator, inputs.take(slice(middle, None)), raised)
+    middle = np.arange(inputs.rows) < inputs.rows // 2
+    halves = [np.flatnonzero(middle), np.flatnonzero(~middle)]
+    parts = [(rows, _alone(evaluator, inputs.take(rows), raised)) for rows in halves]
+    return _merged(parts, inputs.rows)
+
+
+def _merged(parts: Sequence[tuple[Array, Evaluation]], rows: int) -> Evaluation:
+    """The answer to some rows of which each part has been answered."""
+    if len(parts) == 1:
+        return parts[0][1]
+    failures = {int(at[row]): f for at, part in parts for row, f in part.failures.items()}
+    answered = np.delete(np.arange(rows), sorted(failures))
+    outputs: dict[str, Column] = {}
+    present: dict[str, Array] = {}
+    for name in dict.fromkeys(name for _, part in parts for name in part.outputs):
+        having = [(at, part) for at, part in parts if name in part.outputs]
+        places = np.concatenate([_places(name, at, part) for at, part in having])
+        if not len(places) and len(answered):
+            continue
+        order = np.argsort(places)
+        outputs[name] = _joined([part.outputs[name] for _, part in having]).take(order)
+        if len(places) < len(answered):
+            present[name] = np.searchsorted(answered, places[order])
+    return Evaluation(outputs, failures, present)
+
+
+def _places(name: str, rows: Array, part: Evaluation) -> Array:
+    """Those of the rows that have an output."""
+    well = np.delete(rows, sorted(part.failures))
+    return well[part.present[name]] if name in part.present else well
+
+
+def _joined(parts: Sequence[Column]) -> Column:
+    """The rows of all parts; as JSON where a model gave the parts different types."""
     try:
-        return _joined(first, second, middle)
-    except Exception as error:
-        failure = raised.failure(error, inputs.rows)
-        return Evaluation({}, dict.fromkeys(range(inputs.rows), failure))
-
-
-def _joined(first: Evaluation, second: Evaluation, middle: int) -> Evaluation:
-    """The answer for rows before and from `middle`.
-
-    Raises:
-        Exception: the model gave the two different columns.
-    """
-    failures = {**first.failures, **{i + middle: f for i, f in second.failures.items()}}
-    parts = [part.outputs for part in (first, second) if part.outputs]
-    if not parts:
-        return Evaluation({}, failures)
-    outputs = {name: columns_.concat([part[name] for part in parts]) for name in parts[0]}
-    return Evaluation(outputs, failures)
+        return joining.concat(parts)
+    except ValueError:
+        listed = [value for part in parts for value in cells.values(part)]
+        return cells.column(listed, Field("", DataType.JSON, nullable=True))

@@ -92,6 +92,7 @@ class Session:
 
     def __init__(self, call: Call, signature: Signature, max_bytes: int) -> None:
         self.call = call
+        self._signature = signature
         self._messages = Messages(max_bytes)
         serve = call.method == SERVE
         self._source: Source = (
@@ -122,7 +123,7 @@ class Session:
         """The messages that go on, for work that is done."""
         written: list[bytes] = []
         for done, evaluation in zip(work, evaluations, strict=True):
-            stage.outputs(done.frame, evaluation, self.call.stage)
+            stage.outputs(done.frame, self._signature, evaluation, self.call.stage)
             written += self._sink.write(done.frame)
         return written
 
@@ -153,7 +154,7 @@ class FrameSource:
         frame, came_failed = pb.Frame(), 0
         try:
             frame.MergeFromString(message)
-            read = self._received(frame) if self.from_client else {}
+            read = self._received(frame) if self.from_client else None
             came_failed = stage.failed(frame)
             inputs = stage.inputs(frame, self.signature, self.stage, read)
         except (DecodeError, errors.HydroError) as error:
@@ -161,7 +162,7 @@ class FrameSource:
         self._begun = True
         return Work(frame, inputs, came_failed)
 
-    def _received(self, frame: pb.Frame) -> Mapping[str, Column]:
+    def _received(self, frame: pb.Frame) -> Columns:
         stage.check_pipeline(frame.pipeline, self.pipeline)
         return stage.received(frame)
 

@@ -14,10 +14,12 @@ import numpy as np
 from google.rpc import status_pb2
 
 from hydro.serving.v1 import frame_pb2 as pb
-from hydro_runtimes.columns import Column, Columns, DataType, Dense, Ragged
+from hydro_runtimes import joining
+from hydro_runtimes.columns import Column, Columns, Dense, Ragged
 from hydro_runtimes.evaluator import Evaluation, Failure, Field, Signature
 from hydro_services import errors
-from hydro_services.codecs import cells, table
+from hydro_services.codecs import fitting, table
+from hydro_services.codecs import rows as codec
 
 MAX_ROWS = 1_000_000
 """In a frame; a table without bytes could otherwise claim any number."""
@@ -44,12 +46,6 @@ def failed(frame: pb.Frame) -> int:
     return len(frame.errors) + frame.HasField("failure")
 
 
-_NONE: Mapping[str, Column] = {}
-_WIDER = {
-    DataType.INT64: (DataType.INT32,),
-    DataType.FLOAT64: (DataType.FLOAT32, DataType.INT32, DataType.INT64),
-    DataType.FLOAT32: (DataType.INT32,),
-}
 _CODES = {
     "MODEL_FAILED": grpc.StatusCode.INTERNAL,
     "ROW_DROPPED": grpc.StatusCode.FAILED_PRECONDITION,
@@ -57,7 +53,7 @@ _CODES = {
 
 
 def inputs(
-    frame: pb.Frame, signature: Signature, stage: str, read: Mapping[str, Column] = _NONE
+    frame: pb.Frame, signature: Signature, stage: str, read: Columns | None = None
 ) -> Columns:
     """The columns that a model reads, in its own types; rows that have none such fail.
 
@@ -70,99 +66,90 @@ def inputs(
     Raises:
         errors.InvalidArgument: a column's bytes do not hold what they say.
     """
-    sent = {} if read else {column.name: column for column in frame.table.columns}
     rows = frame.table.rows
+    columns = _of(frame.table, signature) if read is None else read
     found: dict[str, Column] = {}
-    failures: dict[int, Failure] = {}
+    failures = _standing(columns, signature)
     for field in signature.inputs:
-        column: Column | Failure
-        if field.name in read:
-            column = read[field.name]
-        elif field.name in sent:
-            column = table.decode(sent[field.name], rows)
-        elif field.optional:
-            continue
-        else:
-            column = _missing(field, read or sent)
-        if isinstance(column, Ragged):
-            column, uneven = _even(column, field)
-            failures |= uneven
-        if not isinstance(column, Failure):
-            column = _fitted(column, field)
-        if isinstance(column, Failure):
-            failures |= dict.fromkeys(range(rows), column)
-        else:
-            found[field.name] = column
-            if column.validity is not None and not field.nullable:
-                failures |= dict.fromkeys(_nulls(column), _null(field))
-    columns = Columns(found, rows)
-    if not failures:
-        return columns
-    drop(frame, failures, stage)
-    return columns.take(_kept(rows, failures))
+        if field.name in columns:
+            found[field.name], faults = fitting.fitted(columns[field.name], field)
+            places = columns.present.get(field.name)
+            for row, failure in faults.items():
+                failures.setdefault(row if places is None else int(places[row]), failure)
+        if not field.optional:
+            for row, failure in _missing(frame.table, columns, field).items():
+                failures.setdefault(row, failure)
+    present = {name: at for name, at in columns.present.items() if name in found}
+    taken = Columns(found, rows, present)
+    if failures:
+        drop(frame, failures, stage)
+        taken = taken.take(_kept(rows, failures))
+    return regular(taken, signature)
 
 
-def _even(column: Ragged, field: Field) -> tuple[Column, dict[int, Failure]]:
-    """Lists as vectors, where vectors of one size are wanted; lists of another size fail."""
-    elements = column.elements
-    size = field.shape[0] if len(field.shape) == 1 else -1
-    if size < 0 or not isinstance(elements, Dense) or elements.validity is not None:
-        return column, {}
-    lengths = np.diff(column.offsets)
-    fits = lengths == size
-    values = np.zeros((column.rows, size), elements.values.dtype)
-    values[fits] = elements.values[np.repeat(fits, lengths)].reshape(-1, size)
-    uneven = ~fits if column.validity is None else ~fits & column.validity
-    want = f"want {cells.wanted(field)}"
-    messages = {
-        row: f"column '{field.name}': got {lengths[row]} elements, {want}"
-        for row in np.flatnonzero(uneven).tolist()
+def regular(columns: Columns, signature: Signature) -> Columns:
+    """The inputs of a model in the forms that models are given."""
+    shapes = {field.name: field.shape for field in signature.inputs}
+    irregular = {
+        name: joining.regular(column, shapes[name])
+        for name, column in columns.items()
+        if isinstance(column, Ragged) or (isinstance(column, Dense) and column.validity is not None)
     }
-    failures = {row: Failure("WRONG_SHAPE", m, field.name) for row, m in messages.items()}
-    return Dense(values, column.validity), failures
+    if not irregular:
+        return columns
+    return Columns({**columns, **irregular}, columns.rows, columns.present)
 
 
-def _fitted(column: Column, field: Field) -> Column | Failure:
-    if column.type is not field.type:
-        if not isinstance(column, Dense) or column.type not in _WIDER.get(field.type, ()):
-            return _unfit("WRONG_TYPE", column, field)
-        column = Dense(column.values.astype(field.type.dtype), column.validity)
-    return column if field.fits(column.shape) else _unfit("WRONG_SHAPE", column, field)
+def _of(sent: pb.Table, signature: Signature) -> Columns:
+    """The columns of a table that concern a model."""
+    names = {field.name for field in (*signature.inputs, *signature.outputs)}
+    return table.columns(sent, names)
 
 
-def _unfit(reason: str, column: Column, field: Field) -> Failure:
-    got = f"{column.type.value}{list(column.shape) if column.shape else ''}"
-    message = f"column '{field.name}': got {got}, want {cells.wanted(field)}"
-    return Failure(reason, message, field.name)
+def made(signature: Signature) -> list[str]:
+    """The columns that a model makes, and that no row may bring."""
+    return [field.name for field in signature.outputs if not field.replaces]
 
 
-def _missing(field: Field, sent: Iterable[str]) -> Failure:
-    got = ", ".join(f"'{name}'" for name in sent) or "none"
-    message = f"column '{field.name}' is missing, want {cells.wanted(field)}; got {got[:400]}"
-    return Failure("MISSING_COLUMN", message, field.name)
+def _standing(columns: Columns, signature: Signature) -> dict[int, Failure]:
+    """The rows that bring a column which the model makes."""
+    failures: dict[int, Failure] = {}
+    for name in made(signature):
+        if name in columns:
+            rows = columns.present.get(name, range(columns.rows))
+            failures |= dict.fromkeys(map(int, rows), codec.stands(name))
+    return failures
 
 
-def _null(field: Field) -> Failure:
-    message = f"column '{field.name}': got null, want {cells.wanted(field)}"
-    return Failure("NULL_VALUE", message, field.name)
+def _missing(sent: pb.Table, columns: Columns, field: Field) -> Mapping[int, Failure]:
+    """The rows that lack a column."""
+    if field.name in columns and field.name not in columns.present:
+        return {}
+    lacking = np.ones(columns.rows, np.bool_)
+    lacking[columns.present.get(field.name, [])] = False
+    rows = np.flatnonzero(lacking).tolist()
+    whole = [column.name for column in sent.columns if not column.present]
+    if len(whole) == len(sent.columns):
+        return dict.fromkeys(rows, codec.missing(field, whole))
+    places = {c.name: table.present(c, columns.rows) for c in sent.columns}
+    has = {name: None if at is None else set(at.tolist()) for name, at in places.items()}
+    return {
+        row: codec.missing(field, [name for name, at in has.items() if at is None or row in at])
+        for row in rows
+    }
 
 
-def _nulls(column: Column) -> list[int]:
-    missing: list[int] = np.flatnonzero(~np.asarray(column.validity)).tolist()
-    return missing
-
-
-def outputs(frame: pb.Frame, evaluation: Evaluation, stage: str) -> None:
-    """Adds what the model answered to the frame."""
+def outputs(frame: pb.Frame, signature: Signature, evaluation: Evaluation, stage: str) -> None:
+    """Adds what the model answered to the frame, in which nothing else has such a name."""
     if evaluation.failures:
         drop(frame, evaluation.failures, stage)
+    names = {field.name for field in signature.outputs}
     columns = frame.table.columns
-    if not evaluation.outputs.keys().isdisjoint(column.name for column in columns):
-        kept = [column for column in columns if column.name not in evaluation.outputs]
+    if not names.isdisjoint(column.name for column in columns):
+        kept = [column for column in columns if column.name not in names]
         del columns[:]
         columns.extend(kept)
-    for name, column in evaluation.outputs.items():
-        table.encode(name, column, columns.add())
+    table.write(Columns(evaluation.outputs, frame.table.rows, evaluation.present), frame.table)
 
 
 def drop(frame: pb.Frame, failures: Mapping[int, Failure], stage: str) -> None:
@@ -181,11 +168,10 @@ def drop(frame: pb.Frame, failures: Mapping[int, Failure], stage: str) -> None:
     del frame.errors[:]
     frame.errors.extend(ordered)
     kept = _kept(rows, failures)
-    columns = [(c.name, table.decode(c, rows).take(kept)) for c in frame.table.columns]
+    columns = table.columns(frame.table).take(kept)
     frame.table.Clear()
-    frame.table.rows = int(kept.sum())
-    for name, column in columns:
-        table.encode(name, column, frame.table.columns.add())
+    frame.table.rows = columns.rows
+    table.write(columns, frame.table)
 
 
 def _kept(rows: int, failures: Iterable[int]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
@@ -205,7 +191,7 @@ def row_errors(failures: Mapping[int, Failure], stage: str) -> list[pb.RowError]
 
 def size(frame: pb.Frame) -> int:
     """About how many bytes a frame's columns have."""
-    return sum(len(column.data) for column in frame.table.columns)
+    return sum(table.size(column) for column in frame.table.columns)
 
 
 def status(failure: Failure, stage: str) -> status_pb2.Status:
@@ -229,7 +215,7 @@ def check_pipeline(named: str, running: str) -> None:
         raise errors.InvalidArgument(f"{got}, want the same or none; open another call for it")
 
 
-def received(frame: pb.Frame) -> Mapping[str, Column]:
+def received(frame: pb.Frame) -> Columns:
     """Checks a frame that comes from a client, and makes it as it is inside a chain.
 
     Returns:
@@ -247,14 +233,13 @@ def received(frame: pb.Frame) -> Mapping[str, Column]:
     if len(set(names)) < len(names):
         raise errors.InvalidArgument(f"columns {names} are not distinct, want each name once")
     wants_typed = False
-    columns: dict[str, Column] = {}
+    columns = table.columns(frame.table)
     for name, column in zip(names, frame.table.columns, strict=True):
-        columns[name] = decoded = table.decode(column, rows)
-        if column.HasField("values"):
+        if table.is_typed(column):
             wants_typed = True
-            table.raw(column, decoded)
+            table.raw(column, columns[name])
         else:
-            table.check_text(decoded, name)
+            table.check_text(columns[name], name)
     if frame.encoding == pb.ENCODING_UNSPECIFIED:
         frame.encoding = pb.ENCODING_TYPED if wants_typed else pb.ENCODING_RAW
     del frame.errors[:]

@@ -113,7 +113,7 @@ def test_a_malformed_vector_object_fails_by_itself(bad: dict[str, object]) -> No
 
 
 def test_lists_of_texts_are_ragged_and_keep_nulls() -> None:
-    field = Field("words", DataType.STRING, (-1,))
+    field = Field("words", DataType.STRING, (-1,), nullable=True)
     columns, failures = rows.decode([{"words": ["a", None]}, {"words": []}], [field])
     assert not failures
     assert isinstance(columns["words"], Ragged)
@@ -153,7 +153,7 @@ def test_undeclared_columns_come_back_as_they_were_sent(sent: list[dict[str, obj
     assert not failures
     names = {name for row in sent for name in row}
     answered = json.loads(rows.dumps(rows.encode(columns)))
-    assert answered == [{name: row.get(name) for name in columns} for row in sent]
+    assert answered == sent
     assert set(columns) == names
 
 

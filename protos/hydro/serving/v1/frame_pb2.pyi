@@ -75,7 +75,7 @@ class Table(_message.Message):
     def __init__(self, rows: _Optional[int] = ..., columns: _Optional[_Iterable[_Union[Column, _Mapping]]] = ...) -> None: ...
 
 class Column(_message.Message):
-    __slots__ = ("name", "type", "shape", "data", "values", "validity", "offsets", "indices", "element_validity")
+    __slots__ = ("name", "type", "shape", "data", "values", "validity", "offsets", "indices", "element_validity", "elements", "present", "sizes")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     SHAPE_FIELD_NUMBER: _ClassVar[int]
@@ -85,6 +85,9 @@ class Column(_message.Message):
     OFFSETS_FIELD_NUMBER: _ClassVar[int]
     INDICES_FIELD_NUMBER: _ClassVar[int]
     ELEMENT_VALIDITY_FIELD_NUMBER: _ClassVar[int]
+    ELEMENTS_FIELD_NUMBER: _ClassVar[int]
+    PRESENT_FIELD_NUMBER: _ClassVar[int]
+    SIZES_FIELD_NUMBER: _ClassVar[int]
     name: str
     type: DataType
     shape: _containers.RepeatedScalarFieldContainer[int]
@@ -94,7 +97,10 @@ class Column(_message.Message):
     offsets: bytes
     indices: bytes
     element_validity: bytes
-    def __init__(self, name: _Optional[str] = ..., type: _Optional[_Union[DataType, str]] = ..., shape: _Optional[_Iterable[int]] = ..., data: _Optional[bytes] = ..., values: _Optional[_Union[Values, _Mapping]] = ..., validity: _Optional[bytes] = ..., offsets: _Optional[bytes] = ..., indices: _Optional[bytes] = ..., element_validity: _Optional[bytes] = ...) -> None: ...
+    elements: Column
+    present: bytes
+    sizes: bytes
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[_Union[DataType, str]] = ..., shape: _Optional[_Iterable[int]] = ..., data: _Optional[bytes] = ..., values: _Optional[_Union[Values, _Mapping]] = ..., validity: _Optional[bytes] = ..., offsets: _Optional[bytes] = ..., indices: _Optional[bytes] = ..., element_validity: _Optional[bytes] = ..., elements: _Optional[_Union[Column, _Mapping]] = ..., present: _Optional[bytes] = ..., sizes: _Optional[bytes] = ...) -> None: ...
 
 class Values(_message.Message):
     __slots__ = ("strings", "doubles", "integers", "bools")

@@ -1,0 +1,158 @@
+"""Columns of several batches as one, and lists as tensors where they are. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from hydro_runtimes.columns import Array, Column, Dense, Lists, Ragged, Sparse, Strings, Validity
+
+
+def concat(parts: Sequence[Column]) -> Column:
+    """The rows of several columns of one type, in order.
+
+    Lists and tensors of differing shapes become `Ragged`; dense vectors beside sparse ones become
+    `Sparse` and store all their elements.
+
+    Raises:
+        ValueError: the columns do not fit together.
+    """
+    parts = [part for part in parts if part.rows] or parts[:1]
+    if len(parts) == 1:
+        return parts[0]
+    if len({part.type for part in parts}) > 1:
+        raise ValueError(f"columns differ in type: {sorted({p.type.value for p in parts})}")
+    if any(isinstance(part, Sparse) for part in parts):
+        return _sparse([_stored(part) for part in parts])
+    if len({len(part.shape) for part in parts}) > 1:
+        raise ValueError(f"columns differ in shape: {sorted({part.shape for part in parts})}")
+    if isinstance(parts[0], Strings):
+        texts = [text for part in parts if isinstance(part, Strings) for text in part.values]
+        return Strings(texts, _validities(parts), parts[0].type)
+    dense = [part.values for part in parts if isinstance(part, Dense)]
+    if len(dense) == len(parts) and len({part.shape for part in parts}) == 1:
+        return Dense(np.concatenate(dense), _validities(parts))
+    lists = [ragged(part) for part in parts]
+    elements = concat([part.elements for part in lists])
+    assert not isinstance(elements, Sparse), "no list has sparse vectors"
+    return Ragged(_offsets(lists), elements, _validities(parts))
+
+
+def ragged(column: Column) -> Ragged:
+    """Tensors as lists.
+
+    Raises:
+        ValueError: the rows are neither tensors nor lists.
+    """
+    if isinstance(column, Ragged):
+        return column
+    if not isinstance(column, Dense) or not column.shape:
+        raise ValueError(f"got {type(column).__name__} of shape {column.shape}, want lists")
+    rows, length, *inner = column.values.shape
+    elements = Dense(column.values.reshape(rows * length, *inner))
+    return Ragged(np.arange(rows + 1) * length, elements, column.validity)
+
+
+def listed(lengths: Array, elements: Lists, validity: Validity) -> Dense | Ragged:
+    """The column of lists of these lengths: a tensor where all are alike and none is null."""
+    if (
+        isinstance(elements, Dense)
+        and validity is None
+        and elements.validity is None
+        and len(lengths)
+        and (lengths == lengths[0]).all()
+    ):
+        values = elements.values
+        return Dense(values.reshape(len(lengths), int(lengths[0]), *values.shape[1:]))
+    return Ragged(np.concatenate(([0], np.cumsum(lengths))).astype(np.int64), elements, validity)
+
+
+def regular(column: Lists, shape: tuple[int, ...]) -> Lists:
+    """Values of a declared shape in the form that models are given.
+
+    A tensor, where lists of numbers are alike and none is null, with zeros for null rows where the
+    declared sizes are all fixed; lists otherwise.
+    """
+    if isinstance(column, Dense) and column.validity is not None and -1 in shape:
+        return _emptied(ragged(column), column.validity)
+    if not isinstance(column, Ragged) or not shape:
+        return column
+    if not column.rows and column.type.dtype.kind != "O":
+        return Dense(np.zeros((0, *(max(size, 0) for size in shape)), column.type.dtype))
+    validity = column.validity
+    if validity is not None:
+        column = _emptied(column, validity)
+    elements = regular(column.elements, shape[1:])
+    if validity is None:
+        return listed(column.lengths, elements, None)
+    if -1 in shape or not isinstance(elements, Dense) or elements.validity is not None:
+        return Ragged(column.offsets, elements, validity)
+    values = np.zeros((column.rows, *shape), elements.values.dtype)
+    values[validity] = elements.values.reshape(int(validity.sum()), *shape)
+    return Dense(values, validity)
+
+
+def _emptied(column: Ragged, validity: Array) -> Ragged:
+    """Without what null rows hold."""
+    kept = np.repeat(validity, column.lengths)
+    if kept.all():
+        return column
+    ends = np.concatenate(([0], np.cumsum(column.lengths * validity)))
+    return Ragged(ends, column.elements.take(kept), validity)
+
+
+def _stored(column: Column) -> Sparse:
+    """Vectors as sparse ones that store every element."""
+    if isinstance(column, Sparse):
+        return column
+    lists = ragged(column)
+    values = lists.elements
+    if len(column.shape) != 1 or not isinstance(values, Dense) or values.validity is not None:
+        raise ValueError(f"got {type(column).__name__} of shape {column.shape}, want vectors")
+    lengths = lists.lengths
+    indices = np.arange(len(values.values)) - np.repeat(lists.offsets[:-1], lengths)
+    size = int(lengths.max(initial=0))
+    sizes = None if (lengths == size).all() else lengths
+    stored = indices.astype(np.int32), values.values.astype(np.float64)
+    return Sparse(size, lists.offsets, *stored, lists.validity, sizes)
+
+
+def _sparse(parts: Sequence[Sparse]) -> Sparse:
+    sizes = np.concatenate(
+        [np.full(part.rows, part.size) if part.sizes is None else part.sizes for part in parts]
+    )
+    validity = _validities(parts)
+    return vectors(
+        sizes,
+        _offsets(parts),
+        np.concatenate([part.indices for part in parts]),
+        np.concatenate([part.values for part in parts]),
+        validity,
+    )
+
+
+def vectors(
+    sizes: Array, offsets: Array, indices: Array, values: Array, validity: Validity
+) -> Sparse:
+    """Sparse vectors of these sizes (int64, (rows,)); that of a null row counts for nothing."""
+    counted = sizes if validity is None else sizes[validity]
+    size = int(counted.max(initial=0))
+    if (counted == size).all():
+        return Sparse(size, offsets, indices, values, validity)
+    if validity is not None:
+        sizes = np.where(validity, sizes, 0)
+    return Sparse(size, offsets, indices, values, validity, sizes)
+
+
+def _offsets(parts: Sequence[Ragged] | Sequence[Sparse]) -> npt.NDArray[np.int64]:
+    lengths = [np.diff(part.offsets) for part in parts]
+    return np.concatenate(([0], np.cumsum(np.concatenate(lengths)))).astype(np.int64)
+
+
+def _validities(parts: Sequence[Column]) -> Validity:
+    if all(part.validity is None for part in parts):
+        return None
+    full = [np.ones(p.rows, np.bool_) if p.validity is None else p.validity for p in parts]
+    return np.concatenate(full)

@@ -1,0 +1,248 @@
+"""The answer to a row alone is its answer in any request, through stages and over every face.
+
+Models here give back what they get, so that what a column loses on its way shows in the answer.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from google.api import httpbody_pb2
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hydro.serving.v1 import frame_pb2 as pb
+from hydro.serving.v1 import prediction_service_pb2
+from hydro_runtimes.columns import DataType
+from hydro_runtimes.evaluator import Evaluator, Field, Signature
+from hydro_runtimes.python import PythonEvaluator
+from hydro_services.codecs import rows, table
+from hydro_services.codecs.frames import framed
+from hydro_services.runtime import stage
+from hydro_services.runtime.evaluation import evaluate
+from hydro_services.runtime.session import SERVE, Call, Position, Session
+
+LIMIT = 64 << 20
+PREDICT = "/hydro.serving.v1.PredictionService/PredictStream"
+TYPES = {
+    "f": DataType.FLOAT64,
+    "g": DataType.FLOAT32,
+    "i": DataType.INT64,
+    "j": DataType.INT32,
+    "b": DataType.BOOL,
+    "s": DataType.STRING,
+}
+SHAPES = ((), (-1,), (2,), (-1, 2), (2, -1), (-1, -1), (2, 2), (-1, -1, 3))
+Row = dict[str, Any]
+Case = tuple[list[list[Field]], list[Row]]
+
+
+class Echo:
+    """What came in, and whether it did."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self.names = names
+
+    def evaluate(self, columns: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {mine: columns[name] for name, mine in self.names.items() if name in columns} | {
+            f"n_{mine}": [name in columns] * len(next(iter(columns.values())))
+            for name, mine in self.names.items()
+        }
+
+
+def echo(fields: Sequence[Field], prefix: str) -> Evaluator:
+    """A model that reads `key` and these fields, which are optional and may be null."""
+    inputs = [Field("key", DataType.INT64)]
+    outputs = []
+    for field in fields:
+        inputs.append(Field(field.name, field.type, field.shape, nullable=True, optional=True))
+        name = prefix + field.name
+        outputs.append(Field(name, field.type, field.shape, nullable=True, optional=True))
+        outputs.append(Field(f"n_{name}", DataType.BOOL))
+    names = {field.name: prefix + field.name for field in fields}
+    return PythonEvaluator(Signature(tuple(inputs), tuple(outputs)), Echo(names))
+
+
+def chain(*models: Evaluator, method: str = SERVE) -> list[tuple[Session, Evaluator]]:
+    if len(models) == 1:
+        positions = [Position.ONLY]
+    else:
+        positions = [Position.FIRST, *[Position.MIDDLE] * (len(models) - 2), Position.LAST]
+    return [
+        (Session(Call(method, position, "m", f"s/{i}"), model.signature, LIMIT), model)
+        for i, (position, model) in enumerate(zip(positions, models, strict=True))
+    ]
+
+
+def through(stages: Sequence[tuple[Session, Evaluator]], messages: Sequence[bytes]) -> list[bytes]:
+    for session, model in stages:
+        arrival = session.feed(b"".join(map(framed, messages)), ended=True)
+        work = [each for each in arrival.work if each]
+        answers = evaluate(model, [each.inputs for each in work])
+        messages = session.answer(work, answers) + session.close()
+    return list(messages)
+
+
+def served(models: Sequence[Evaluator], sent: Sequence[Row], kind: str) -> list[Row]:
+    """What a client gets for its rows, over a face."""
+    if kind == "frames":
+        return by_frames(models, sent)
+    is_array = kind == "array"
+    body = rows.dumps(sent) if is_array else rows.lines(sent)
+    content_type = "application/json" if is_array else "application/x-ndjson"
+    http = httpbody_pb2.HttpBody(content_type=content_type, data=body)
+    request = prediction_service_pb2.ServeRequest(body=http).SerializeToString()
+    answers = through(chain(*models), [request])
+    data = b"".join(httpbody_pb2.HttpBody.FromString(each).data for each in answers)
+    data = re.sub(rb"log id \w+", b"", data)  # of its own in every answer
+    found: list[Row] = json.loads(data) if is_array else [*map(json.loads, data.splitlines())]
+    return found
+
+
+def by_frames(models: Sequence[Evaluator], sent: Sequence[Row]) -> list[Row]:
+    columns, failures = rows.decode(sent, [Field("key", DataType.INT64)])
+    assert not failures
+    frame = pb.Frame(encoding=pb.ENCODING_TYPED)
+    frame.table.rows = len(sent)
+    table.write(columns, frame.table)
+    (answer,) = through(chain(*models, method=PREDICT), [frame.SerializeToString()])
+    frame = pb.Frame.FromString(answer)
+    stage.received(answered := pb.Frame.FromString(answer))  # from lists of protobuf to bytes
+    errors = {
+        error.row: {"error": error.status.message.split("log id")[0]} for error in frame.errors
+    }
+    listed = rows.encode(table.columns(answered.table))
+    found: list[Row] = json.loads(rows.dumps(rows.merge(listed, errors)))
+    return found
+
+
+odd = st.sampled_from([2**53 + 1, 2**31, -(2**63), 2**63, 1e300, 0.1, "NaN", "Infinity", "", -0.0])
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 3),
+    st.floats(-3, 3, width=32),
+    st.sampled_from("ab"),
+    odd,
+)
+sparse = st.builds(
+    lambda size, values: {
+        "type": "sparse",
+        "size": size,
+        "indices": list(range(size))[: len(values)],
+        "values": values[:size],
+    },
+    st.integers(0, 3),
+    st.lists(st.floats(-3, 3), max_size=3),
+)
+anything = st.recursive(scalars | sparse, lambda inner: st.lists(inner, max_size=3), max_leaves=8)
+
+
+def fitting(field: Field) -> st.SearchStrategy[Any]:
+    """Values of a field, nulls in them at any depth."""
+    kinds: dict[DataType, st.SearchStrategy[Any]] = {
+        DataType.FLOAT64: st.floats(-3, 3) | st.integers(-3, 3) | st.just("NaN"),
+        DataType.FLOAT32: st.floats(-3, 3, width=32),
+        DataType.INT64: st.integers(-(2**63), 2**63 - 1) | st.just(2.0),
+        DataType.INT32: st.integers(-(2**31), 2**31 - 1),
+        DataType.BOOL: st.booleans(),
+        DataType.STRING: st.text(max_size=3),
+    }
+    found = st.none() | kinds[field.type]
+    for size in reversed(field.shape):
+        least, most = (0, 3) if size < 0 else (size, size)
+        found = st.none() | st.lists(found, min_size=least, max_size=most)
+    return found
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """Fields of one to three stages, and rows that fit, do not, or lack them."""
+    names = draw(st.lists(st.sampled_from("xyz"), min_size=1, max_size=3, unique=True))
+    fields = [
+        Field(name, draw(st.sampled_from([*TYPES.values()])), draw(st.sampled_from(SHAPES)))
+        for name in names
+    ]
+    stages = [
+        [field for field in fields if draw(st.booleans())] for _ in range(draw(st.integers(1, 3)))
+    ]
+    rows: list[Row] = []
+    for key in range(draw(st.integers(1, 4))):
+        row: Row = {"key": key}
+        for field in fields:
+            if draw(st.booleans()):
+                row[field.name] = draw(fitting(field) if draw(st.booleans()) else anything)
+        if draw(st.booleans()):
+            row["own"] = draw(anything)
+        rows.append(row)
+    return stages, rows
+
+
+@pytest.mark.parametrize("kind", ["array", "lines", "frames"])
+@given(case=cases(), data=st.data())
+def test_a_row_is_answered_alone_as_among_others(
+    kind: str, case: Case, data: st.DataObject
+) -> None:
+    stages, sent = case
+    models = [echo(fields, "opq"[i] * 2) for i, fields in enumerate(stages)]
+    alone = [exact(served(models, [row], kind)[0]) for row in sent]
+    for places in (
+        range(len(sent)),
+        data.draw(st.permutations(range(len(sent)))),
+        data.draw(st.lists(st.sampled_from(range(len(sent))), max_size=4)),
+    ):
+        answers = served(models, [sent[i] for i in places], kind)
+        assert [exact(answer) for answer in answers] == [alone[i] for i in places]
+
+
+@given(case=cases())
+def test_what_a_client_sends_comes_back_as_it_was(
+    case: Case,
+) -> None:
+    _, sent = case
+    models = [echo([], prefix) for prefix in "opq"]
+    for kind in ("array", "lines", "frames"):
+        for row, answer in zip(sent, served(models, sent, kind), strict=True):
+            brought = {name: value for name, value in answer.items() if name in row}
+            assert exact(brought) == exact(row)
+            assert answer.keys() == row.keys()
+
+
+def exact(row: Row) -> str:
+    """Equal where rows are, 1 and 1.0 and true apart."""
+    return json.dumps(row, sort_keys=True)
+
+
+shaped = st.builds(
+    lambda type, shape: Field("x", type, shape, nullable=True, optional=True),
+    st.sampled_from([*TYPES.values()]),
+    st.sampled_from(SHAPES),
+)
+
+
+@given(st.data())
+def test_values_of_every_shape_come_through_a_model(data: st.DataObject) -> None:
+    field = data.draw(shaped)
+    values = data.draw(st.lists(fitting(field), min_size=1, max_size=4))
+    sent = [{"key": 0, "x": value} for value in values]
+    for models in (1, 2, 3):
+        chained = [echo([field], "opq"[i]) for i in range(models)]
+        for kind in ("array", "lines", "frames"):
+            for value, answer in zip(values, served(chained, sent, kind), strict=True):
+                assert "error" not in answer
+                assert answer["x"] == value
+                assert answer["ox"] == as_model_gave(value, field)
+
+
+def as_model_gave(value: Any, field: Field) -> Any:
+    """Null floats are NaN to a model, in lists too."""
+    if value is None and field.type in (DataType.FLOAT32, DataType.FLOAT64) and not field.shape:
+        return "NaN"
+    if isinstance(value, list):
+        return [as_model_gave(each, replace(field, shape=field.shape[1:])) for each in value]
+    return value
