@@ -41,6 +41,21 @@ class Signature:
 
     inputs: tuple[Field, ...]
     outputs: tuple[Field, ...]
+    reads: frozenset[str] = field(init=False, repr=False, compare=False)
+    """The names of the inputs."""
+    writes: frozenset[str] = field(init=False, repr=False, compare=False)
+    """The names of the outputs."""
+    adds: frozenset[str] = field(init=False, repr=False, compare=False)
+    """Those of the outputs that replace nothing: no row may bring a column of this name."""
+
+    def __post_init__(self) -> None:
+        names = {
+            "reads": self.inputs,
+            "writes": self.outputs,
+            "adds": [each for each in self.outputs if not each.replaces],
+        }
+        for name, fields in names.items():
+            object.__setattr__(self, name, frozenset(each.name for each in fields))
 
 
 @dataclass(frozen=True, slots=True)

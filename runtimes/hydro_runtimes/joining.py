@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -55,18 +56,14 @@ def ragged(column: Column) -> Ragged:
     return Ragged(np.arange(rows + 1) * length, elements, column.validity)
 
 
-def listed(lengths: Array, elements: Lists, validity: Validity) -> Dense | Ragged:
+def listed(lengths: Sequence[int], elements: Lists, validity: Validity) -> Dense | Ragged:
     """The column of lists of these lengths: a tensor where all are alike and none is null."""
-    if (
-        isinstance(elements, Dense)
-        and validity is None
-        and elements.validity is None
-        and len(lengths)
-        and (lengths == lengths[0]).all()
-    ):
+    is_whole = validity is None and elements.validity is None
+    if is_whole and isinstance(elements, Dense) and len(set(lengths)) == 1:
         values = elements.values
-        return Dense(values.reshape(len(lengths), int(lengths[0]), *values.shape[1:]))
-    return Ragged(np.concatenate(([0], np.cumsum(lengths))).astype(np.int64), elements, validity)
+        return Dense(values.reshape(len(lengths), lengths[0], *values.shape[1:]))
+    offsets = np.fromiter(itertools.accumulate(lengths, initial=0), np.int64, len(lengths) + 1)
+    return Ragged(offsets, elements, validity)
 
 
 def regular(column: Lists, shape: tuple[int, ...]) -> Lists:
@@ -86,7 +83,7 @@ def regular(column: Lists, shape: tuple[int, ...]) -> Lists:
         column = _emptied(column, validity)
     elements = regular(column.elements, shape[1:])
     if validity is None:
-        return listed(column.lengths, elements, None)
+        return listed(column.lengths.tolist(), elements, None)
     if -1 in shape or not isinstance(elements, Dense) or elements.validity is not None:
         return Ragged(column.offsets, elements, validity)
     values = np.zeros((column.rows, *shape), elements.values.dtype)

@@ -173,10 +173,10 @@ def _lists(field: Field, values: Plain, shape: tuple[int, ...]) -> Lists:
     rows = [() if value is None else value for value in values]
     if not all(hasattr(row, "__len__") and not isinstance(row, str | bytes) for row in rows):
         raise ValueError(f"output '{field.name}' has rows that are no lists, want {field.shape}")
-    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-    wrong = (lengths != shape[0]) & (True if valid is None else valid)
-    if shape[0] >= 0 and wrong.any():
-        got = f"a list of {lengths[wrong][0]} elements"
+    lengths = list(map(len, rows))
+    wrong = [len(value) for value in values if value is not None and len(value) != shape[0]]
+    if shape[0] >= 0 and wrong:
+        got = f"a list of {wrong[0]} elements"
         raise ValueError(f"output '{field.name}' has {got}, want {field.shape}")
     arrays = [row for row in rows if isinstance(row, np.ndarray) and row.dtype != object]
     if len(shape) == 1 and rows and len(arrays) == len(rows) and all(a.ndim == 1 for a in arrays):

@@ -30,7 +30,7 @@ class Chain:
 
     def columns(self, body: bytes) -> Columns:
         parsed = [row for row in rows.parse_array(body) if isinstance(row, dict)]
-        return rows.decode(parsed, self.models[0].signature.inputs)[0]
+        return rows.decode(parsed, self.models[0].signature)[0]
 
 
 def measure(chain: Chain, body: bytes, count: int, seconds: float) -> dict[str, float]:

@@ -126,14 +126,14 @@ def _together(
     failures = {i: row for i, row in enumerate(parsed) if isinstance(row, Failure)}
     good = [row for row in parsed if not isinstance(row, Failure)]
     signature = evaluator.signature
-    columns, bad = rows.decode(good, signature.inputs, stage.made(signature))
+    columns, bad = rows.decode(good, signature)
     failures |= _placed(bad, failures, len(parsed))
-    inputs = columns.only({field.name for field in signature.inputs})
+    inputs = columns.only(signature.reads)
     (answer,) = evaluate(evaluator, [inputs])
     kept = columns.take(_live(columns.rows, answer.failures)) if answer.failures else columns
     failures |= _placed(answer.failures, failures, len(parsed))
     told = {i: _answer(failure) for i, failure in failures.items()}
-    brought = kept.only(kept.keys() - {field.name for field in signature.outputs})
+    brought = kept.only(kept.keys() - signature.writes)
     outputs = Columns(answer.outputs, kept.rows, answer.present)
     answers = rows.merge(rows.encode(brought.plus(outputs)), told)
     return answers, sum(row is not None for row in told.values())

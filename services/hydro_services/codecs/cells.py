@@ -216,7 +216,7 @@ def _lists(values: Sequence[Any], field: Field, shape: tuple[int, ...]) -> Lists
         raise _Misfit("WRONG_SHAPE", sized(got, len(field.shape) - len(inner)))
     flat = list(itertools.chain.from_iterable(values))
     elements = _lists(flat, field, tuple(inner)) if inner else _scalars(flat, field)
-    return regular(listed(np.array(lengths, np.int64), elements, validity), shape)
+    return regular(listed(lengths, elements, validity), shape)
 
 
 def _filled(

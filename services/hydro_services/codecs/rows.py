@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 
 from hydro_runtimes.columns import Array, Column, Columns
-from hydro_runtimes.evaluator import Failure, Field
+from hydro_runtimes.evaluator import Failure, Field, Signature
 from hydro_services.codecs import cells, json_array
 from hydro_services.errors import InvalidArgument
 
@@ -89,43 +89,36 @@ def parse_line(line: bytes) -> Row | Failure:
     return row
 
 
-def decode(
-    rows: Sequence[Row], inputs: Sequence[Field], made: Sequence[str] = ()
-) -> tuple[Columns, Mapping[int, Failure]]:
+def decode(rows: Sequence[Row], signature: Signature) -> tuple[Columns, Mapping[int, Failure]]:
     """Columns of the rows that are well, and the failures of the others by their index.
 
     Declared columns come first, in their order and type; then the rest, by the type of their
     values. A column is of those rows alone that have its key.
-
-    Args:
-        rows: as the client sent them.
-        inputs: the fields that a model reads.
-        made: the names of columns that it makes, and which no row may bring.
     """
     try:
-        return _quick(rows, inputs, made), {}
+        return _quick(rows, signature), {}
     except _ODD:
-        failures = {i: f for i, row in enumerate(rows) if (f := _fault(row, inputs, made))}
+        failures = {i: f for i, row in enumerate(rows) if (f := _fault(row, signature))}
     good = [row for i, row in enumerate(rows) if i not in failures]
-    return _quick(good, inputs, made), failures
+    return _quick(good, signature), failures
 
 
 _ODD = (ValueError, KeyError, TypeError, OverflowError, AttributeError)
 
 
-def _quick(rows: Sequence[Row], inputs: Sequence[Field], made: Sequence[str]) -> Columns:
+def _quick(rows: Sequence[Row], signature: Signature) -> Columns:
     """All rows at once; raises where any row is not plainly right."""
     found: dict[str, Column] = {}
     present: dict[str, Array] = {}
-    for field in inputs:
+    for field in signature.inputs:
         at = _having(rows, field.name) if field.optional else None
         if at is None or len(at) == len(rows):
             found[field.name] = cells.column([row[field.name] for row in rows], field)
         elif at:
             found[field.name] = cells.column([rows[i][field.name] for i in at], field)
             present[field.name] = np.array(at)
-    _add_rest(rows, {field.name for field in inputs}, found, present)
-    if any(name in found for name in made):
+    _add_rest(rows, signature.reads, found, present)
+    if not signature.adds.isdisjoint(found):
         raise ValueError("a column that the model makes")
     return Columns(found, len(rows), present)
 
@@ -158,11 +151,10 @@ def _add_rest(
             present[name] = np.array(at)
 
 
-def _fault(row: Row, inputs: Sequence[Field], made: Sequence[str]) -> Failure | None:
-    for name in made:
-        if name in row:
-            return stands(name)
-    for field in inputs:
+def _fault(row: Row, signature: Signature) -> Failure | None:
+    if not signature.adds.isdisjoint(row):
+        return stands(next(f.name for f in signature.outputs if f.name in row and not f.replaces))
+    for field in signature.inputs:
         if field.name not in row:
             if field.optional:
                 continue

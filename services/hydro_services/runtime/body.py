@@ -113,14 +113,13 @@ class BodySource:
     def _work(self, parsed: Sequence[rows.Row | Failure], encoding: pb.Encoding) -> Work:
         unread = {i: row for i, row in enumerate(parsed) if isinstance(row, Failure)}
         good = [row for row in parsed if not isinstance(row, Failure)]
-        made = stage.made(self.signature)
-        columns, failed = rows.decode(good, self.signature.inputs, made)
+        columns, failed = rows.decode(good, self.signature)
         failures = _places(unread, failed, len(parsed))
         frame = pb.Frame(encoding=encoding)
         frame.errors.extend(stage.row_errors(failures, self.stage))
         frame.table.rows = columns.rows
         table.write(columns, frame.table)
-        return Work(frame, columns.only({field.name for field in self.signature.inputs}))
+        return Work(frame, columns.only(self.signature.reads))
 
 
 def _places(

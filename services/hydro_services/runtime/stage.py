@@ -67,7 +67,9 @@ def inputs(
         errors.InvalidArgument: a column's bytes do not hold what they say.
     """
     rows = frame.table.rows
-    columns = _of(frame.table, signature) if read is None else read
+    columns = read
+    if columns is None:
+        columns = table.columns(frame.table, signature.reads | signature.writes)
     found: dict[str, Column] = {}
     failures = _standing(columns, signature)
     for field in signature.inputs:
@@ -100,24 +102,15 @@ def regular(columns: Columns, signature: Signature) -> Columns:
     return Columns({**columns, **irregular}, columns.rows, columns.present)
 
 
-def _of(sent: pb.Table, signature: Signature) -> Columns:
-    """The columns of a table that concern a model."""
-    names = {field.name for field in (*signature.inputs, *signature.outputs)}
-    return table.columns(sent, names)
-
-
-def made(signature: Signature) -> list[str]:
-    """The columns that a model makes, and that no row may bring."""
-    return [field.name for field in signature.outputs if not field.replaces]
-
-
 def _standing(columns: Columns, signature: Signature) -> dict[int, Failure]:
     """The rows that bring a column which the model makes."""
     failures: dict[int, Failure] = {}
-    for name in made(signature):
-        if name in columns:
-            rows = columns.present.get(name, range(columns.rows))
-            failures |= dict.fromkeys(map(int, rows), codec.stands(name))
+    if signature.adds.isdisjoint(columns):
+        return failures
+    for field in signature.outputs:
+        if field.name in columns and not field.replaces:
+            rows = columns.present.get(field.name, range(columns.rows))
+            failures = {**dict.fromkeys(map(int, rows), codec.stands(field.name)), **failures}
     return failures
 
 
@@ -143,10 +136,9 @@ def outputs(frame: pb.Frame, signature: Signature, evaluation: Evaluation, stage
     """Adds what the model answered to the frame, in which nothing else has such a name."""
     if evaluation.failures:
         drop(frame, evaluation.failures, stage)
-    names = {field.name for field in signature.outputs}
     columns = frame.table.columns
-    if not names.isdisjoint(column.name for column in columns):
-        kept = [column for column in columns if column.name not in names]
+    if not signature.writes.isdisjoint([column.name for column in columns]):
+        kept = [column for column in columns if column.name not in signature.writes]
         del columns[:]
         columns.extend(kept)
     table.write(Columns(evaluation.outputs, frame.table.rows, evaluation.present), frame.table)

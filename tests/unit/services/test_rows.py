@@ -1,5 +1,6 @@
 import json
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -7,9 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hydro_runtimes.columns import Columns, DataType, Dense, Ragged, Sparse, Strings
-from hydro_runtimes.evaluator import Field
+from hydro_runtimes.evaluator import Failure, Field, Signature
 from hydro_services.codecs import rows
 from hydro_services.errors import InvalidArgument
+
+
+def decode(
+    sent: Sequence[rows.Row], fields: Sequence[Field]
+) -> tuple[Columns, Mapping[int, Failure]]:
+    return rows.decode(sent, Signature(tuple(fields), ()))
+
 
 TITLE = Field("title", DataType.STRING)
 PRICE = Field("price", DataType.FLOAT64)
@@ -30,7 +38,7 @@ def test_a_body_that_is_no_array_of_rows_says_what_was_expected(body: bytes, sai
 
 
 def test_rows_become_columns_of_the_declared_types_and_others_come_along() -> None:
-    columns, failures = rows.decode(
+    columns, failures = decode(
         [{"id": 7, "price": 1, "title": "a"}, {"id": 8, "price": 2.5, "title": "b"}],
         [TITLE, PRICE],
     )
@@ -49,7 +57,7 @@ def test_only_the_rows_at_fault_are_lost() -> None:
         {"title": "e", "price": "12"},
         {"title": "f", "price": "NaN"},
     ]
-    columns, failures = rows.decode(given_rows, [TITLE, PRICE])
+    columns, failures = decode(given_rows, [TITLE, PRICE])
     assert {i: f.reason for i, f in failures.items()} == {
         1: "MISSING_COLUMN",
         2: "WRONG_TYPE",
@@ -62,20 +70,20 @@ def test_only_the_rows_at_fault_are_lost() -> None:
 
 
 def test_a_boolean_is_no_number() -> None:
-    _, failures = rows.decode([{"price": True}], [PRICE])
+    _, failures = decode([{"price": True}], [PRICE])
     assert failures[0].reason == "WRONG_TYPE"
 
 
 def test_an_integer_that_does_not_fit_fails_by_itself() -> None:
     field = Field("n", DataType.INT32)
-    columns, failures = rows.decode([{"n": 2**31}, {"n": -5}, {"n": 2.0}, {"n": 2.5}], [field])
+    columns, failures = decode([{"n": 2**31}, {"n": -5}, {"n": 2.0}, {"n": 2.5}], [field])
     assert set(failures) == {0, 3}
     assert rows.encode(columns) == [{"n": -5}, {"n": 2}]
 
 
 def test_a_vector_of_the_wrong_size_fails_by_itself() -> None:
     field = Field("v", DataType.FLOAT64, (3,))
-    columns, failures = rows.decode([{"v": [1, 2, 3]}, {"v": [1, 2]}, {"v": [1, "x", 3]}], [field])
+    columns, failures = decode([{"v": [1, 2, 3]}, {"v": [1, 2]}, {"v": [1, "x", 3]}], [field])
     assert {i: f.reason for i, f in failures.items()} == {1: "WRONG_SHAPE", 2: "WRONG_TYPE"}
     assert columns["v"].shape == (3,)
 
@@ -83,7 +91,7 @@ def test_a_vector_of_the_wrong_size_fails_by_itself() -> None:
 def test_sparse_and_dense_vectors_mix() -> None:
     field = Field("v", DataType.FLOAT64, (3,))
     sparse = {"type": "sparse", "size": 3, "indices": [1], "values": [5.0]}
-    columns, failures = rows.decode(
+    columns, failures = decode(
         [{"v": sparse}, {"v": [1, 0, 2]}, {"v": {"type": "dense", "values": [1, 2, 3]}}], [field]
     )
     assert not failures
@@ -107,14 +115,14 @@ def test_sparse_and_dense_vectors_mix() -> None:
 )
 def test_a_malformed_vector_object_fails_by_itself(bad: dict[str, object]) -> None:
     field = Field("v", DataType.FLOAT64, (3,))
-    columns, failures = rows.decode([{"v": bad}, {"v": [1, 2, 3]}], [field])
+    columns, failures = decode([{"v": bad}, {"v": [1, 2, 3]}], [field])
     assert list(failures) == [0]
     assert columns.rows == 1
 
 
 def test_lists_of_texts_are_ragged_and_keep_nulls() -> None:
     field = Field("words", DataType.STRING, (-1,), nullable=True)
-    columns, failures = rows.decode([{"words": ["a", None]}, {"words": []}], [field])
+    columns, failures = decode([{"words": ["a", None]}, {"words": []}], [field])
     assert not failures
     assert isinstance(columns["words"], Ragged)
     assert rows.encode(columns) == [{"words": ["a", None]}, {"words": []}]
@@ -126,7 +134,7 @@ def test_special_numbers_have_names_in_json() -> None:
 
 
 def test_no_rows_are_no_rows() -> None:
-    columns, failures = rows.decode([], [TITLE])
+    columns, failures = decode([], [TITLE])
     assert (columns.rows, failures, rows.encode(columns)) == (0, {}, [])
 
 
@@ -149,7 +157,7 @@ anything = st.recursive(
 
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), anything), max_size=5))
 def test_undeclared_columns_come_back_as_they_were_sent(sent: list[dict[str, object]]) -> None:
-    columns, failures = rows.decode(sent, [])
+    columns, failures = decode(sent, [])
     assert not failures
     names = {name for row in sent for name in row}
     answered = json.loads(rows.dumps(rows.encode(columns)))
@@ -160,7 +168,7 @@ def test_undeclared_columns_come_back_as_they_were_sent(sent: list[dict[str, obj
 @given(st.lists(st.dictionaries(st.sampled_from(["title", "price", "v"]), anything), max_size=5))
 def test_each_row_is_answered_or_failed_whatever_is_sent(sent: list[dict[str, object]]) -> None:
     fields = [TITLE, PRICE, Field("v", DataType.FLOAT64, (-1,), nullable=True)]
-    columns, failures = rows.decode(sent, fields)
+    columns, failures = decode(sent, fields)
     assert columns.rows + len(failures) == len(sent)
     rows.dumps(rows.encode(columns))
 

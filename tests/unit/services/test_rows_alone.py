@@ -105,7 +105,7 @@ def served(models: Sequence[Evaluator], sent: Sequence[Row], kind: str) -> list[
 
 
 def by_frames(models: Sequence[Evaluator], sent: Sequence[Row]) -> list[Row]:
-    columns, failures = rows.decode(sent, [Field("key", DataType.INT64)])
+    columns, failures = rows.decode(sent, Signature((Field("key", DataType.INT64),), ()))
     assert not failures
     frame = pb.Frame(encoding=pb.ENCODING_TYPED)
     frame.table.rows = len(sent)
