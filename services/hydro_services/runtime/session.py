@@ -8,7 +8,7 @@ them each frame has its inputs read, is evaluated by the caller, and has its out
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol
@@ -16,7 +16,7 @@ from typing import Protocol
 from google.protobuf.message import DecodeError
 
 from hydro.serving.v1 import frame_pb2 as pb
-from hydro_runtimes.columns import Column, Columns
+from hydro_runtimes.columns import Columns
 from hydro_runtimes.evaluator import Evaluation, Signature
 from hydro_services import errors
 from hydro_services.codecs import table
