@@ -49,6 +49,9 @@ CALLERS = "callers"
 CALLER_HEADER = "x-hydro-caller"
 """`key/<name>`, or `jwt/<sub>`. Set by our scripts only."""
 
+TOKEN_HEADER = "x-hydro-token"
+"""What token.lua has found in `authorization`."""
+
 MAX_TOKENS = 1_000
 """So many verified tokens are remembered until they end; verifying takes longest of all."""
 
@@ -75,7 +78,7 @@ def checks(pipeline: Pipeline) -> dict[str, Any]:
     guard = RbacPerRoute(rbac=Rbac(rules=_only_named_callers()))
     found = {CALLERS: Any.pack(wanted), _GUARD: Any.pack(guard)}
     if access.jwt:
-        chain = FilterChain(filters=[_verification(access.jwt)])
+        chain = FilterChain(filters=[_token(), _verification(access.jwt)])
         found[_TOKEN] = Any.pack(FilterChainConfigPerRoute(filter_chain=chain))
     return found
 
@@ -104,6 +107,10 @@ def _listed(names: Iterable[str]) -> str:
     return f",{','.join(names)}," if names else "*"
 
 
+def _token() -> TypedExtensionConfig:
+    return TypedExtensionConfig(name="bearer", typed_config=Any.pack(_script("token")))
+
+
 def _verification(jwt: Jwt) -> TypedExtensionConfig:
     """Lets everything through: what became of a token is for callers.lua, which also hears of keys.
 
@@ -113,8 +120,9 @@ def _verification(jwt: Jwt) -> TypedExtensionConfig:
         issuer=jwt.issuer,
         audiences=list(jwt.audiences),
         local_jwks=DataSource(inline_string=jwt.jwks),
-        from_headers=[JwtHeader(name="authorization", value_prefix="Bearer ")],
+        from_headers=[JwtHeader(name=TOKEN_HEADER)],
         payload_in_metadata="payload",
+        header_in_metadata="header",
         failed_status_in_metadata="failed",
         require_expiration=True,
         jwt_cache_config=JwtCacheConfig(jwt_cache_size=MAX_TOKENS),
@@ -161,8 +169,9 @@ def no_admin() -> dict[str, Any]:
     return {_ADMIN: off, _GUARD: off}
 
 
-def _script(name: str, data: str) -> Lua:
-    found = [files(__package__).joinpath(f"{each}.lua").read_text() for each in ("sha256", name)]
+def _script(name: str, data: str = "") -> Lua:
+    parts = ("sha256", "bearer", name) if data else ("bearer", name)
+    found = [files(__package__).joinpath(f"{each}.lua").read_text() for each in parts]
     return Lua(default_source_code=DataSource(inline_string="\n".join([*found, data, ""])))
 
 

@@ -1,9 +1,11 @@
 -- Names who calls a pipeline: sets the header x-hydro-caller to `key/<name>` or `jwt/<subject>`, or
 -- refuses. Only hashes of keys are known here; a hash of a key of 256 random bits can be looked up
 -- as it is, since what its time tells of it is of no use. What is wanted comes from the pipeline's
--- front; the tokens were verified by Envoy's jwt_authn. Comes after sha256.lua.
-local HEADER, CALLER = "x-api-key", "x-hydro-caller"
+-- front; the tokens were verified by Envoy's jwt_authn. Comes after sha256.lua and bearer.lua.
+local HEADER, TOKEN, CALLER = "x-api-key", "x-hydro-token", "x-hydro-caller"
 local MAX_KEY, MAX_SUBJECT = 128, 255
+-- Others are made for other ends, such as `logout+jwt` (RFC 8725, section 3.11).
+local TYPES = {jwt = true, ["at+jwt"] = true}
 local KEYS = {}
 
 -- Lines of SHA-256, caller, when it ends (s since 1970; 0: never) and `,pipeline,...,` (or `*`).
@@ -18,8 +20,7 @@ local function lists(list, name)
 end
 
 local function key_of(headers)
-  local bearer = headers:get("authorization")
-  return headers:get(HEADER) or bearer and bearer:match("^[Bb]earer +(hydro_[%w_-]+)$")
+  return trimmed(headers:get(HEADER)) or (bearer(headers) or ""):match("^hydro_[%w_-]+$")
 end
 
 -- The caller; or nil, an HTTP status and a reason. So does the next.
@@ -48,11 +49,26 @@ local function holds(claim, value)
   return tostring(claim) == value or words:find(" " .. value .. " ", 1, true) ~= nil
 end
 
+-- What a right signature does not tell: RFC 7515, section 4.1.11, and RFC 7519, section 5.1.
+local function trouble(header)
+  if header.crit ~= nil then
+    return "this token wants what is not understood: crit"
+  elseif header.typ == nil then
+    return nil
+  end
+  local kind = type(header.typ) == "string" and header.typ:lower():gsub("^application/", "")
+  return not TYPES[kind] and "this token is of another typ, want JWT or at+jwt" or nil
+end
+
 local function by_token(checked, claims)
   local token = checked.payload
   if not token then
     local why = checked.failed and checked.failed.message or "Jwt is missing"
     return nil, why:find("Audience") and "403" or "401", why ~= "Jwt is missing" and why or nil
+  end
+  local wrong = trouble(checked.header or {})
+  if wrong then
+    return nil, "401", wrong
   end
   for name, value in pairs(claims) do
     if not holds(token[name], value) then
@@ -90,6 +106,7 @@ function envoy_on_request(handle)
   local caller, status, reason = caller_of(handle, headers, wanted)
   headers:remove(HEADER)
   headers:remove("authorization")
+  headers:remove(TOKEN)
   if caller then
     headers:replace(CALLER, caller)
     return

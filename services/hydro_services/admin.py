@@ -45,6 +45,7 @@ def check_call(metadata: Iterable[tuple[str, str | bytes]], key_sha256: str) -> 
     Raises:
         Unauthenticated: it has none, or another.
     """
-    scheme, _, key = str(dict(metadata).get(HEADER, "")).partition(" ")
+    sent = [str(value) for name, value in metadata if name == HEADER]
+    scheme, _, key = (sent[0] if len(sent) == 1 else "").partition(" ")
     if scheme.lower() != SCHEME or not hmac.compare_digest(keys.digest(key), key_sha256):
         raise Unauthenticated("want the mesh's admin key in the header authorization: Bearer")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
@@ -293,6 +295,83 @@ async def test_a_token_that_is_not_right_is_refused(
     assert (error.code(), error.details()) == (want, message)
     assert why in message
     assert "wants a token" in message
+
+
+def crafted(header: str, claims: str) -> dict[str, str]:
+    """A token of just this, signed as it should be."""
+    signed = b".".join(urlsafe_b64encode(each.encode()).rstrip(b"=") for each in (header, claims))
+    secret = urlsafe_b64decode(f"{SIGNERS['HS256'].as_dict(private=True)['k']}==")
+    signature = urlsafe_b64encode(hmac.digest(secret, signed, "sha256")).rstrip(b"=")
+    return {"authorization": f"Bearer {(signed + b'.' + signature).decode()}"}
+
+
+HEADER = '{"alg":"HS256","kid":"hs"}'
+CLAIMS = f'"iss":"{ISSUER}","sub":"anna"'
+LATER, PAST = "4102444800", "1000"
+RIGHT = f'{{{CLAIMS},"aud":"hydro","exp":{LATER}}}'
+
+
+@pytest.mark.parametrize(
+    ("header", "claims", "is_let_in"),
+    [
+        pytest.param(HEADER, RIGHT, True, id="right"),
+        pytest.param(HEADER, RIGHT.replace('"hydro"', '["x","hydro"]'), True, id="audiences"),
+        pytest.param(HEADER, RIGHT.replace('"hydro"', '["x"]'), False, id="other audiences"),
+        pytest.param(HEADER, RIGHT.replace('"hydro"', "[]"), False, id="no audiences"),
+        pytest.param(HEADER, RIGHT.replace('"hydro"', "7"), False, id="an odd audience"),
+        pytest.param(HEADER, RIGHT.replace('"aud":"hydro",', ""), False, id="no audience"),
+        pytest.param(HEADER, RIGHT.replace(LATER, f'"{LATER}"'), False, id="exp as text"),
+        pytest.param(HEADER, RIGHT.replace(LATER, "true"), False, id="exp as bool"),
+        pytest.param(HEADER, RIGHT.replace(LATER, "null"), False, id="exp as null"),
+        pytest.param(HEADER, RIGHT.replace(LATER, "-1"), False, id="exp below 0"),
+        pytest.param(HEADER, RIGHT.replace(LATER, PAST), False, id="expired"),
+        pytest.param(HEADER, RIGHT[:-1] + f',"nbf":{PAST}}}', True, id="nbf in the past"),
+        pytest.param(HEADER, RIGHT[:-1] + f',"nbf":{LATER}}}', False, id="nbf to come"),
+        pytest.param(HEADER, RIGHT[:-1] + f',"nbf":"{PAST}"}}', False, id="nbf as text"),
+        pytest.param(HEADER[:-1] + ',"typ":"at+JWT"}', RIGHT, True, id="an access token"),
+        pytest.param(HEADER[:-1] + ',"typ":"dpop+jwt"}', RIGHT, False, id="another typ"),
+        pytest.param(HEADER[:-1] + ',"typ":5}', RIGHT, False, id="an odd typ"),
+        pytest.param(HEADER[:-1] + ',"crit":["x"],"x":1}', RIGHT, False, id="crit"),
+        pytest.param(HEADER[:-1] + ',"crit":[]}', RIGHT, False, id="empty crit"),
+        pytest.param('{"alg":"none"}', RIGHT, False, id="alg none"),
+        pytest.param('{"alg":"None","kid":"hs"}', RIGHT, False, id="alg None"),
+        pytest.param('{"alg":"HS256","kid":"rs"}', RIGHT, False, id="alg of another key"),
+        pytest.param('{"kid":"hs"}', RIGHT, False, id="no alg"),
+        pytest.param(HEADER, "[]", False, id="no object"),
+        pytest.param(HEADER, "{", False, id="no JSON"),
+    ],
+)
+async def test_a_token_of_right_signature_is_let_in_where_its_content_is_right(
+    p: Policies, header: str, claims: str, is_let_in: bool
+) -> None:
+    await p.chain("a", access=Access(jwt=TOKENS))
+    found = await code(p, **crafted(header, claims))
+    assert found in ((OK,) if is_let_in else (UNAUTHENTICATED, DENIED))
+
+
+@pytest.mark.parametrize("scheme", ["bearer", "BEARER", "bEaReR", "Bearer  "])
+async def test_the_scheme_of_a_token_has_no_case(p: Policies, scheme: str) -> None:
+    await p.chain("a", access=Access(callers=(), jwt=TOKENS))
+    sent = crafted(HEADER, RIGHT)["authorization"].partition(" ")[2]
+    assert await p.predict(authorization=f"{scheme} {sent}") == "xA"
+    assert not {"authorization", "x-hydro-token"} & p.a.seen[-1].keys()
+    assert await p.predict(authorization=f"{scheme} {key('acme')}") == "xA"
+
+
+async def test_what_is_said_twice_names_nobody(p: Policies) -> None:
+    await p.chain("a", access=Access(callers=(), jwt=TOKENS))
+    token_of = crafted(HEADER, RIGHT)["authorization"]
+    for sent in (
+        [("x-api-key", key("acme")), ("x-api-key", key("acme"))],
+        [("authorization", token_of), ("authorization", token_of)],
+        [("authorization", "Basic YTpi"), ("authorization", token_of)],
+        [("authorization", f"Basic YTpi {token_of}")],
+        [("x-hydro-token", token_of.partition(" ")[2])],
+    ):
+        call = p.mesh.stub.Predict(Frame(pipeline="p"), timeout=LIMIT_S, metadata=tuple(sent))
+        with pytest.raises(aio.AioRpcError) as raised:
+            await call
+        assert raised.value.code() is UNAUTHENTICATED, sent
 
 
 async def test_claims_may_be_required(p: Policies) -> None:

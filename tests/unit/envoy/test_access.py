@@ -96,6 +96,81 @@ def named(
 
 
 KEY = "hydro_" + "k" * 43
+SCHEMES = st.lists(st.booleans(), min_size=6, max_size=6).map(
+    lambda upper: "".join(c.upper() if u else c for c, u in zip("bearer", upper, strict=True))
+)
+
+
+@given(SCHEMES, st.text(" \t", min_size=1, max_size=3), st.text(" \t", max_size=3))
+def test_the_scheme_has_no_case_and_space_around_a_key_no_meaning(
+    scheme: str, between: str, after: str
+) -> None:
+    key = ApiKey(hashed(KEY), "acme")
+    for headers in (
+        {"authorization": f"{after}{scheme}{between}{KEY}{after}"},
+        {"x-api-key": f"{between}{KEY}{after}"},
+    ):
+        assert named(key, headers=headers)[0] == "key/acme"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({"x-api-key": f"{KEY},{KEY}"}, id="a key twice"),
+        pytest.param({"x-api-key": f"{KEY} {KEY}"}, id="two in one"),
+        pytest.param({"authorization": f"Bearer {KEY},Bearer {KEY}"}, id="a bearer twice"),
+        pytest.param({"authorization": f"Basic x Bearer {KEY}"}, id="not at the start"),
+        pytest.param({"authorization": f"Bearer {KEY} x"}, id="more behind it"),
+        pytest.param({"authorization": f"Digest {KEY}"}, id="another scheme"),
+    ],
+)
+def test_what_is_not_one_key_names_nobody(headers: dict[str, str]) -> None:
+    assert named(ApiKey(hashed(KEY), "acme"), headers=headers)[:2] == (None, "401")
+
+
+@pytest.mark.parametrize(
+    ("header", "is_let_in"),
+    [
+        ({}, True),
+        ({"typ": "JWT"}, True),
+        ({"typ": "application/at+jwt"}, True),
+        ({"typ": "jwt", "kid": "1"}, True),
+        ({"typ": "logout+jwt"}, False),
+        ({"typ": "JWE"}, False),
+        ({"typ": ""}, False),
+        ({"typ": 1}, False),
+        ({"typ": ["JWT"]}, False),
+        ({"crit": []}, False),
+        ({"crit": ["exp"]}, False),
+        ({"crit": "b64"}, False),
+        ({"crit": False}, False),
+        ({"typ": "JWT", "crit": ["x"], "x": 1}, False),
+    ],
+    ids=str,
+)
+def test_a_token_whose_header_is_not_understood_is_refused(
+    header: dict[str, Any], is_let_in: bool
+) -> None:
+    wanted = {"pipeline": "p", "wants": "want a token", "claims": {}}
+    token = {"header": header, "payload": {"sub": "s"}}
+    caller, status, text = named(headers={}, wanted=wanted, token=token)
+    assert (caller, status) == (("jwt/s", None) if is_let_in else (None, "401"))
+    assert is_let_in or "; want a token" in (text or "")
+
+
+@given(st.text(max_size=40) | SCHEMES.map(lambda scheme: f"{scheme} a.b.c"))
+def test_only_what_is_one_bearer_is_handed_on_as_a_token(sent: str) -> None:
+    script = access._script("token").default_source_code
+    assert script
+    machine = lua(script.inline_string)
+    empty = machine.table_from({})
+    headers = machine.table_from({"authorization": sent, "x-hydro-token": "forged"})
+    machine.globals().request(headers, empty, empty, 0)
+    words = sent.strip(" \t\n\v\f\r").split()
+    is_one = len(words) == 2 and words[0].lower() == "bearer"
+    assert headers["x-hydro-token"] == (words[1] if is_one else None)
+
+
 SENT = {"x-api-key": KEY}
 
 
@@ -195,6 +270,11 @@ def test_keys_are_shown_by_their_hashes_alone() -> None:
     [
         (f"Bearer {KEY}", True),
         (f"bearer {KEY}", True),
+        (f"BEARER   {KEY} ", True),
+        (f"Bearer\t{KEY}", True),
+        (f"Bearer {KEY},Bearer {KEY}", False),
+        (f"Bearer{KEY}", False),
+        (f"x Bearer {KEY}", False),
         (KEY, False),
         (f"Basic {KEY}", False),
         (f"Bearer {KEY}x", False),

@@ -205,6 +205,7 @@ def test_an_admin_key_that_could_be_guessed_is_refused_and_not_repeated(text: st
         ([("authorization", "Bearer secret")], True),
         ([("authorization", "bearer secret")], True),
         ([("authorization", "Bearer secret ")], False),
+        ([("authorization", "Bearer secret"), ("authorization", "Bearer secret")], False),
         ([("authorization", "Basic secret")], False),
         ([("authorization", "secret")], False),
         ([("authorization", "Bearer other"), ("x", b"\0")], False),
