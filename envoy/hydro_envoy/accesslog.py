@@ -23,11 +23,9 @@ from envoy_data_plane.envoy.extensions.access_loggers.stats.v3 import (
 from envoy_data_plane.envoy.type.v3 import Scope
 from envoy_data_plane.google.protobuf import Any, Struct, Value
 
-from hydro_envoy.replies import cel
+from hydro_envoy import requestid
+from hydro_envoy.replies import MAX_STAGES, cel
 from hydro_envoy.routes import METADATA, PIPELINE_HEADER, stage_filter_name
-
-MAX_STAGES = 16
-"""Of a chain, as the manager allows."""
 
 _ANSWERED = f"'{PIPELINE_HEADER}' in response.headers"
 """By a pipeline: its routes mark what they answer, also with an error."""
@@ -48,7 +46,7 @@ _EACH = {
     "response_flags": "%RESPONSE_FLAGS%",
     "details": "%RESPONSE_CODE_DETAILS%",
     "trace_id": "%TRACE_ID%",
-    "request_id": "%REQ(x-request-id)%",
+    "request_id": requestid.LOGGED,
 }
 _SCOPE = Scope(prefix="hydro")
 _GRPC_STATUS = {"grpc_status": "%GRPC_STATUS(SNAKE_STRING)%"}

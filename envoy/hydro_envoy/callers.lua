@@ -112,5 +112,9 @@ function envoy_on_request(handle)
     return
   end
   local text = (reason and reason .. "; " or "") .. wanted:get("wants")
-  handle:respond({[":status"] = status, ["www-authenticate"] = 'Bearer realm="hydro"'}, text)
+  handle:respond({
+    [":status"] = status,
+    ["www-authenticate"] = 'Bearer realm="hydro"',
+    ["x-hydro-error-pipeline"] = wanted:get("pipeline"),
+  }, text)
 end

@@ -18,15 +18,6 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 from envoy_data_plane.envoy.extensions.wasm.v3 import FailurePolicy, PluginConfig, VmConfig
 from envoy_data_plane.google.protobuf import Any
 
-_TOO_LARGE = """
-function envoy_on_response(handle)
-  local headers = handle:headers()
-  if headers:get(":status") == "429" and not headers:get("retry-after") then
-    headers:replace(":status", "413")
-  end
-end
-"""
-
 
 def transcoder(services: Sequence[str], descriptor_set: bytes, max_bytes: int) -> HttpFilter:
     """HTTP/JSON to gRPC and back by google.api.http annotations; `max_bytes` bounds its buffers."""
@@ -41,13 +32,11 @@ def transcoder(services: Sequence[str], descriptor_set: bytes, max_bytes: int) -
     return HttpFilter(name="transcoder", typed_config=Any.pack(config))
 
 
-def too_large() -> HttpFilter:
-    """413 for HTTP clients where the transcoder behind it makes 429 of RESOURCE_EXHAUSTED.
-
-    All that a chain ever exhausts is the size limit of a message; rate limits say how long to wait.
-    """
-    config = Lua(default_source_code=DataSource(inline_string=_TOO_LARGE))
-    return HttpFilter(name="too_large", typed_config=Any.pack(config))
+def errors() -> HttpFilter:
+    """Gives errors that leave Envoy the one form; see errors.lua. Before all that answers."""
+    script = files(__package__).joinpath("errors.lua").read_text()
+    config = Lua(default_source_code=DataSource(inline_string=script))
+    return HttpFilter(name="errors", typed_config=Any.pack(config))
 
 
 def pipeline_name() -> HttpFilter:

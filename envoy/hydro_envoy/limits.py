@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from base64 import b64encode
 from datetime import timedelta
 
 from envoy_data_plane.envoy.config.core.v3 import (
@@ -26,12 +25,11 @@ from envoy_data_plane.envoy.extensions.filters.http.local_ratelimit.v3 import Lo
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
 from envoy_data_plane.envoy.type.v3 import FractionalPercent, TokenBucket
 from envoy_data_plane.google.protobuf import Any
-from google.protobuf import any_pb2
-from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from hydro_envoy import mesh
 from hydro_envoy.access import CALLER_HEADER
 from hydro_envoy.body_size_limit import BodySizeLimit
+from hydro_envoy.replies import FACT
 from hydro_envoy.routes import header
 
 RATE_LIMIT, KEY_RATE_LIMIT = "rate_limit", "rate_limit_per_api_key"
@@ -115,23 +113,15 @@ def _no_key(header_name: str) -> RateLimitAction:
 
 
 def _refusal(limit: mesh.RateLimit, limited: str) -> list[HeaderValueOption]:
-    """How long to wait, in HTTP's way (whole seconds) and in gRPC's (google.rpc.RetryInfo)."""
-    took = f"{limited} takes {limit.requests} requests in {limit.per_s:g} s"
-    status = status_pb2.Status(
-        code=code_pb2.RESOURCE_EXHAUSTED, message=f"{took}; try again in {limit.wait_s:.3g} s"
-    )
-    wait = error_details_pb2.RetryInfo()
-    wait.retry_delay.FromNanoseconds(math.ceil(limit.wait_s * 1e9))
-    reason = error_details_pb2.ErrorInfo(reason="RATE_LIMITED", domain="hydro")
-    for detail in (reason, wait):
-        packed = any_pb2.Any()
-        packed.Pack(detail)
-        status.details.append(packed)
-    details = b64encode(status.SerializeToString(deterministic=True)).decode()
-    return [
-        header("grpc-status-details-bin", details),
-        header("retry-after", str(math.ceil(limit.wait_s))),
-    ]
+    """How long to wait, in HTTP's way (whole seconds) and for errors.lua."""
+    takes = f"{limited} takes {limit.requests} requests in {limit.per_s:g} s"
+    facts = {
+        "text": f"{takes}; try again in {float(f'{limit.wait_s:.3g}'):g} s",
+        "limit": f"{limit.requests} requests in {limit.per_s:g} s",
+        "wait_s": f"{limit.wait_s:.9f}",
+    }
+    waits = header("retry-after", str(math.ceil(limit.wait_s)))
+    return [waits, *(header(FACT + name, text) for name, text in facts.items())]
 
 
 def message_limit(max_message_bytes: int) -> TypedExtensionConfig:

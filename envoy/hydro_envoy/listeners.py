@@ -31,6 +31,7 @@ from envoy_data_plane.envoy.config.route.v3 import (
     RouteActionMaxStreamDuration,
     RouteConfiguration,
     RouteMatch,
+    RouteMatchGrpcRouteMatchOptions,
     VirtualHost,
 )
 from envoy_data_plane.envoy.extensions.filters.http.filter_chain.v3 import FilterChainConfig
@@ -59,6 +60,7 @@ from hydro_envoy import (
     limits,
     mesh,
     replies,
+    requestid,
     telemetry,
     web_pages,
 )
@@ -81,6 +83,7 @@ WINDOW_UPDATES = 10_000
 and a frame of 16 KiB has thousands of small ones; Envoy's default of 10 cuts their connections."""
 
 _NEVER = timedelta(0)
+_GRPC = RouteMatchGrpcRouteMatchOptions()
 
 
 def gateway(wanted: mesh.Gateway, told: mesh.Telemetry) -> Resource:
@@ -88,9 +91,11 @@ def gateway(wanted: mesh.Gateway, told: mesh.Telemetry) -> Resource:
     limit = wanted.max_message_bytes + limits.ENVELOPE_BYTES
     manager = _edge_manager(
         GATEWAY,
+        "pipeline",
+        wanted.max_message_bytes,
         [
+            filters.errors(),
             *([web_pages.refusal()] if wanted.is_local else []),
-            filters.too_large(),
             filters.transcoder([SERVICE], wanted.descriptor_set, limit),
             filters.pipeline_name(),
             filters.grpc_stats(),
@@ -123,6 +128,7 @@ def pipes(told: mesh.Telemetry) -> Resource:
         http2_protocol_options=clusters.inner_http2(),
         scoped_routes=_scoped_routes(),
         local_reply_config=replies.pipes_replies(),
+        request_id_extension=requestid.extension(),
         access_log=accesslog.pipes(told.access_log),
         tracing=telemetry.of_pipes(told),
     )
@@ -141,7 +147,10 @@ def edge(wanted: mesh.Edge, cluster: str) -> Resource:
     key = wanted.admin_key_sha256
     manager = _edge_manager(
         wanted.name,
+        wanted.name,
+        EDGE_BUFFER_BYTES,
         [
+            filters.errors(),
             *([web_pages.refusal()] if wanted.is_local else []),
             *(access.admin_filters(key) if key else ()),
             filters.transcoder(wanted.services, wanted.descriptor_set, EDGE_BUFFER_BYTES),
@@ -173,12 +182,19 @@ def _filter_chain(manager: HttpConnectionManager) -> FilterChain:
 
 
 def _edge_manager(
-    name: str, http_filters: Sequence[HttpFilter], routes: Sequence[Route]
+    name: str,
+    behind: str,
+    max_bytes: int,
+    http_filters: Sequence[HttpFilter],
+    routes: Sequence[Route],
 ) -> HttpConnectionManager:
     slashes = HttpConnectionManagerPathWithEscapedSlashesAction.REJECT_REQUEST
     host = VirtualHost(name=name, domains=["*"], routes=list(routes))
     found = RouteConfiguration(
-        name=name, virtual_hosts=[host], response_headers_to_remove=[front.DONE]
+        name=name,
+        virtual_hosts=[host],
+        response_headers_to_add=[requestid.ON_ANSWERS],
+        response_headers_to_remove=[front.DONE],
     )
     return HttpConnectionManager(
         stat_prefix=name,
@@ -189,7 +205,8 @@ def _edge_manager(
         early_header_mutation_extensions=[_strip_headers()],
         normalize_path=True,
         path_with_escaped_slashes_action=slashes,
-        local_reply_config=replies.edge_replies(),
+        local_reply_config=replies.edge_replies(behind, max_bytes),
+        request_id_extension=requestid.extension(),
     )
 
 
@@ -213,7 +230,7 @@ def _strip_headers() -> TypedExtensionConfig:
     mutations = [
         HeaderMutation(remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=m)) for m in matchers
     ]
-    config = EarlyHeaderMutation(mutations=mutations)
+    config = EarlyHeaderMutation(mutations=[*mutations, requestid.checked()])
     return TypedExtensionConfig(name="strip", typed_config=Any.pack(config))
 
 
@@ -228,7 +245,7 @@ def _pipeline_route(
     )
     return Route(
         name=method,
-        match=RouteMatch(path=f"/{SERVICE}/{method}"),
+        match=RouteMatch(path=f"/{SERVICE}/{method}", grpc=_GRPC),
         route=action,
         # Of what is held until the pipeline is named, and of what a retry keeps.
         request_body_buffer_limit=limit,
@@ -256,7 +273,7 @@ def _service_route(prefix: str, cluster: str, *, is_guarded: bool) -> Route:
     is_open = is_guarded and prefix == f"/{HEALTH}/"
     return Route(
         name=prefix,
-        match=RouteMatch(prefix=prefix),
+        match=RouteMatch(prefix=prefix, grpc=_GRPC),
         route=action,
         # The manager looks at the key again, because its own port has no Envoy before it.
         request_headers_to_remove=[] if cluster == MANAGER_CLUSTER else ["authorization"],

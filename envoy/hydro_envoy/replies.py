@@ -1,11 +1,15 @@
 """What Envoy itself answers when it cannot or will not pass a request on. Pure.
 
-gRPC clients get a status with a text, HTTP clients the JSON `{"code": <gRPC code>, "message":
-"<text>"}`, as the transcoder writes what comes from behind. Without this Envoy maps HTTP codes to
-gRPC's in ways that mislead: 413 to UNKNOWN, 404 to UNIMPLEMENTED, 429 to UNAVAILABLE.
+A reply is a text, a reason with its gRPC code, and facts: headers `x-hydro-error-<fact>`, which
+errors.lua, at the gateway and at edges, takes for the one form that errors have. Without the code
+Envoy maps HTTP's to gRPC's in ways that mislead: 413 to UNKNOWN, 404 to UNIMPLEMENTED, 429 to
+UNAVAILABLE.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from envoy_data_plane.envoy.config.accesslog.v3 import (
     AccessLogFilter,
@@ -14,7 +18,11 @@ from envoy_data_plane.envoy.config.accesslog.v3 import (
     HeaderFilter,
     ResponseFlagFilter,
 )
-from envoy_data_plane.envoy.config.core.v3 import DataSource, SubstitutionFormatString
+from envoy_data_plane.envoy.config.core.v3 import (
+    DataSource,
+    HeaderValueOption,
+    SubstitutionFormatString,
+)
 from envoy_data_plane.envoy.config.route.v3 import HeaderMatcher
 from envoy_data_plane.envoy.extensions.access_loggers.filters.cel.v3 import ExpressionFilter
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
@@ -22,156 +30,238 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
     ResponseMapper,
 )
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
-from envoy_data_plane.google.protobuf import Any, ListValue, Struct, Value
+from envoy_data_plane.google.protobuf import Any
 
-from hydro_envoy.routes import header
+from hydro_envoy.requestid import ON_ANSWERS
+from hydro_envoy.routes import METADATA, header, stage_filter_name
 from hydro_envoy.web_pages import FOREIGN_HOST, FOREIGN_ORIGIN
 
-INVALID_ARGUMENT, DEADLINE_EXCEEDED, NOT_FOUND, RESOURCE_EXHAUSTED = 3, 4, 5, 8
-PERMISSION_DENIED, INTERNAL, UNAVAILABLE = 7, 13, 14
-GRPC_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 408: 4, 413: 8, 429: 8, 431: 8, 503: 14, 504: 4}
-"""The code in the JSON of Envoy's own replies, by HTTP status; others are INTERNAL."""
+FACT = "x-hydro-error-"
+"""Begins the name of a header with a fact."""
 
+REASONS: Mapping[str, tuple[int, int]] = MappingProxyType(
+    {
+        "CIRCUIT_BREAKER_OPEN": (8, 429),
+        "INTERNAL": (13, 500),
+        "INVALID_ARGUMENT": (3, 400),
+        "NOT_FOUND": (5, 404),
+        "NOT_IN_TIME": (4, 504),
+        "PERMISSION_DENIED": (7, 403),
+        "RATE_LIMITED": (8, 429),
+        "TOO_LARGE": (8, 413),
+        "UNAVAILABLE": (14, 503),
+        "UNIMPLEMENTED": (12, 501),
+    }
+)
+"""Why Envoy itself refuses: the codes of gRPC and of HTTP."""
+
+MAX_STAGES = 16
+"""Of a chain, as the manager allows."""
+
+_NAME = "%REQ(x-hydro-pipeline?x-pipeline):500%"
+"""The pipeline's; behind a front `x-pipeline` has a chain's."""
+_PIPELINE = f"pipeline '{_NAME}'"
+_NONE: Mapping[str, str] = MappingProxyType({})
+_NAMED = {"pipeline": _NAME}
+_STAGES = _NAMED | {"stages": f"%METADATA(ROUTE:{METADATA}:stages)%"}
+"""With it errors.lua puts `stage <name>` in place of `{stage}`; with the next, `{limit}` too."""
+_LIMITS = _STAGES | {"limits": f"%METADATA(ROUTE:{METADATA}:limits)%"}
+_CALLS = {
+    "calls": "".join(
+        f"%FILTER_STATE({stage_filter_name(i)}:PLAIN)%;" for i in range(MAX_STAGES - 1)
+    )
+}
+"""What became of the call of each stage; without it the last stage is meant."""
+_FULL = (
+    f"{{stage}} of {_PIPELINE} has {{limit}} requests under way, the limit of its circuit breaker;"
+    " send it again when some are answered"
+)
+_OVERLOADED = header("x-envoy-overloaded", "true")
 _FOR_OTHERS = "to be called from elsewhere the mesh needs an admin key, see `hydro keys admin`"
 _FOREIGN_HOST = (
-    "this port is for programs of this machine: the host is '%REQ(:AUTHORITY)%', "
+    "this port is for programs of this machine: the host is '%REQ(:AUTHORITY):200%', "
     f"want localhost, 127.0.0.1 or [::1]; {_FOR_OTHERS}"
 )
 _FOREIGN_ORIGIN = (
-    f"this port is for programs of this machine, not for pages of '%REQ(ORIGIN)%'; {_FOR_OTHERS}"
+    "this port is for programs of this machine, not for pages of '%REQ(ORIGIN):200%';"
+    f" {_FOR_OTHERS}"
 )
-_PIPELINE = "pipeline %REQ(x-hydro-pipeline?x-pipeline)%"
-"""Its name; behind a front `x-pipeline` has a chain's."""
 _UNFIT = "the body is not the JSON object that this method takes"
 _NOT_AGAIN = "a stage failed after more was sent than is kept for another try; send it again"
 
 
 def pipes_replies() -> LocalReplyConfig:
     """For the internal listener, which only ever speaks gRPC (the gateway makes JSON of it)."""
+    nameless = _all(_flags("NR"), _header("x-pipeline", present=False))
+    in_stage = "response.code_details.startsWith('ext_proc_error')"
     return LocalReplyConfig(
         mappers=[
-            _grpc(
-                _all(_flags("NR"), _header("x-pipeline", present=False)),
-                400,
+            _reply(
+                nameless,
+                "INVALID_ARGUMENT",
                 "the first message names no pipeline: set its field `pipeline`",
-                INVALID_ARGUMENT,
             ),
-            _grpc(_flags("NR"), 404, "no such pipeline: %REQ(x-pipeline)%", NOT_FOUND),
-            _grpc(
+            _reply(_flags("NR"), "NOT_FOUND", f"no such pipeline: {_NAME}", _NAMED),
+            _reply(
                 cel("response.code_details == 'local_rate_limited'"),
-                429,
-                f"{_PIPELINE} gets more requests than its limit: wait %RESP(retry-after)% s",
-                RESOURCE_EXHAUSTED,
+                "RATE_LIMITED",
+                f"%RESP({FACT}text)%",
+                _NAMED,
             ),
-            _grpc(
+            _reply(
                 cel("response.code_details.startsWith('rbac_access_denied')"),
-                500,
+                "INTERNAL",
                 f"it could not be told who calls {_PIPELINE}",
-                INTERNAL,
+                _NAMED,
             ),
-            _grpc(
+            _reply(
                 cel("response.code == 413"),
-                413,
+                "TOO_LARGE",
                 f"the message is too large for {_PIPELINE}",
-                RESOURCE_EXHAUSTED,
+                _NAMED,
             ),
-            _grpc(
+            _reply(
                 cel("response.code == 504 || response.code_details == 'max_duration_timeout'"),
-                504,
+                "NOT_IN_TIME",
                 f"{_PIPELINE} did not answer within its time limit",
-                DEADLINE_EXCEEDED,
+                _NAMED,
             ),
-            _grpc(cel("response.code == 507"), 503, _NOT_AGAIN),
-            _grpc(
-                cel("response.code_details.startsWith('ext_proc_error')"),
-                503,
-                f"a stage of {_PIPELINE} is unavailable",
+            _reply(cel("response.code == 507"), "UNAVAILABLE", _NOT_AGAIN, _NAMED),
+            _reply(
+                cel(f"{in_stage} && response.code_details.contains('overflow')"),
+                "CIRCUIT_BREAKER_OPEN",
+                _FULL,
+                _LIMITS | _CALLS,
+                [_OVERLOADED],
             ),
-            _grpc(
-                _flags("UH", "UF", "UC", "UR", "UO"),
-                503,
-                f"the last stage of {_PIPELINE} is unavailable: %LOCAL_REPLY_BODY%",
+            _reply(
+                cel(in_stage),
+                "UNAVAILABLE",
+                f"{{stage}} of {_PIPELINE} is unavailable",
+                _STAGES | _CALLS,
+            ),
+            _reply(_flags("UO"), "CIRCUIT_BREAKER_OPEN", _FULL, _LIMITS),
+            _reply(
+                _flags("UH", "UF", "UC", "UR"),
+                "UNAVAILABLE",
+                f"{{stage}} of {_PIPELINE} is unavailable: %LOCAL_REPLY_BODY%",
+                _STAGES,
             ),
         ]
     )
 
 
-def edge_replies() -> LocalReplyConfig:
-    """For a listener that serves gRPC and HTTP/JSON."""
-    too_large = cel("response.code == 413")
-    odd_name = cel("response.code_details.contains('filter_removed_required_request_headers')")
-    odd_text = "no such pipeline: its name has characters that no name has"
-    unfit = cel("response.code_details.startsWith('grpc_json_transcode_failure')")
-    foreign_host, foreign_origin = (
-        cel(f"response.code_details.contains('{name}')") for name in (FOREIGN_HOST, FOREIGN_ORIGIN)
-    )
-    # What was sent is too much to keep for a retry, which the failure of a stage made necessary.
-    not_again = cel("response.code == 507")
+def edge_replies(behind: str, max_bytes: int) -> LocalReplyConfig:
+    """For a listener that serves gRPC and HTTP/JSON.
+
+    Args:
+        behind: what it leads to, such as "manager".
+        max_bytes: of a request, at most.
+    """
+    details = "%RESPONSE_CODE_DETAILS%"
+    unread = "startsWith('http1.') || response.code_details.startsWith('http2.')"
     return LocalReplyConfig(
         mappers=[
-            _grpc(_all(_is_grpc(), foreign_host), 403, _FOREIGN_HOST, PERMISSION_DENIED),
-            _json(foreign_host, 403, PERMISSION_DENIED, _FOREIGN_HOST),
-            _grpc(_all(_is_grpc(), foreign_origin), 403, _FOREIGN_ORIGIN, PERMISSION_DENIED),
-            _json(foreign_origin, 403, PERMISSION_DENIED, _FOREIGN_ORIGIN),
-            _grpc(_all(_is_grpc(), _flags("NR")), 404, "no such method: %PATH(NQ:PATH)%"),
-            _json(
-                _flags("NR"),
-                404,
-                NOT_FOUND,
-                "no such path for %REQ(:METHOD)%: %PATH(NQ:ORIG_OR_PATH)%",
+            *(
+                _reply(cel(f"response.code_details.contains('{name}')"), "PERMISSION_DENIED", text)
+                for name, text in ((FOREIGN_HOST, _FOREIGN_HOST), (FOREIGN_ORIGIN, _FOREIGN_ORIGIN))
             ),
-            _grpc(_all(_is_grpc(), too_large), 413, "the message is too large", RESOURCE_EXHAUSTED),
-            _json(too_large, 413, RESOURCE_EXHAUSTED, "the body is too large"),
-            _grpc(_all(_is_grpc(), odd_name), 404, odd_text, NOT_FOUND),
-            _json(odd_name, 404, NOT_FOUND, odd_text),
-            _grpc(_all(_is_grpc(), not_again), 503, _NOT_AGAIN),
-            _json(not_again, 503, UNAVAILABLE, _NOT_AGAIN),
-            ResponseMapper(filter=_is_grpc(), body_format_override=_text("%LOCAL_REPLY_BODY%")),
-            _json(unfit, 400, INVALID_ARGUMENT, f"{_UNFIT}: %LOCAL_REPLY_BODY%"),
-            _json(
+            _reply(
+                _all(_is_grpc(), _flags("NR")),
+                "UNIMPLEMENTED",
+                "no such method: %PATH(NQ:PATH):500%",
+            ),
+            _reply(
+                _flags("NR"),
+                "NOT_FOUND",
+                "no such path for %REQ(:METHOD)%: %PATH(NQ:ORIG_OR_PATH):500%",
+            ),
+            _reply(
+                cel("response.code == 413"),
+                "TOO_LARGE",
+                f"the request is too large, want at most {max_bytes} bytes",
+                _NAMED | {"limit": str(max_bytes)},
+            ),
+            _reply(
+                cel("response.code == 431"),
+                "TOO_LARGE",
+                f"the request's header is too large or has too many fields: {details}",
+                status=431,
+            ),
+            _reply(
+                cel("response.code_details.contains('filter_removed_required_request_headers')"),
+                "NOT_FOUND",
+                "no such pipeline: its name has characters that no name has",
+            ),
+            # What was sent is too much to keep for a retry, which a stage's failure made necessary.
+            _reply(cel("response.code == 507"), "UNAVAILABLE", _NOT_AGAIN, _NAMED),
+            _reply(
+                cel("response.code_details.startsWith('grpc_json_transcode_failure')"),
+                "INVALID_ARGUMENT",
+                f"{_UNFIT}: %LOCAL_REPLY_BODY%",
+            ),
+            _reply(
                 cel("response.code_details.contains('path_normalization_failed')"),
-                400,
-                INVALID_ARGUMENT,
+                "INVALID_ARGUMENT",
                 "the path is malformed, or has an escaped slash",
             ),
-            *(
-                _json(cel(f"response.code == {status}"), status, code, "%LOCAL_REPLY_BODY%")
-                for status, code in GRPC_CODES.items()
+            _reply(
+                cel(f"response.code_details.{unread}"),
+                "INVALID_ARGUMENT",
+                f"this is not HTTP that can be read: {details}",
             ),
-        ],
-        body_format=_body(INTERNAL, "%LOCAL_REPLY_BODY%"),
+            _reply(
+                cel("response.code == 504 || response.code_details == 'max_duration_timeout'"),
+                "NOT_IN_TIME",
+                f"the {behind} did not answer within the call's time limit",
+                _NAMED,
+            ),
+            _reply(
+                _flags("UO"),
+                "CIRCUIT_BREAKER_OPEN",
+                f"the {behind} has as many requests under way as it may; send it again later",
+                _NAMED,
+            ),
+            _reply(
+                _flags("UH", "UF", "UC", "UR"),
+                "UNAVAILABLE",
+                f"the {behind} does not answer: %LOCAL_REPLY_BODY%",
+                _NAMED,
+            ),
+            _any(cel("response.code_details == 'lua_response'"), "%LOCAL_REPLY_BODY%"),
+            # Never without a text: errors.lua knows the answer to HEAD by that.
+            _any(cel("true"), f"%LOCAL_REPLY_BODY%: {details}"),
+        ]
     )
 
 
-def _grpc(
-    when: AccessLogFilter, http_status: int, text: str, grpc_status: int | None = None
+def _reply(
+    when: AccessLogFilter,
+    reason: str,
+    text: str,
+    facts: Mapping[str, str] = _NONE,
+    headers: Iterable[HeaderValueOption] = (),
+    status: int | None = None,
 ) -> ResponseMapper:
-    status = [] if grpc_status is None else [header("grpc-status", str(grpc_status))]
+    code, usual_status = REASONS[reason]
+    told = [header(FACT + name, value) for name, value in ({"reason": reason} | facts).items()]
     return ResponseMapper(
         filter=when,
-        status_code=http_status,
+        status_code=status or usual_status,
         body_format_override=_text(text),
-        headers_to_add=status,
+        headers_to_add=[header("grpc-status", str(code)), ON_ANSWERS, *told, *headers],
     )
 
 
-def _json(when: AccessLogFilter, http_status: int, grpc_status: int, text: str) -> ResponseMapper:
+def _any(when: AccessLogFilter, text: str) -> ResponseMapper:
+    """A reply that has its status already, and no other reason than that."""
     return ResponseMapper(
-        filter=when, status_code=http_status, body_format_override=_body(grpc_status, text)
+        filter=when, body_format_override=_text(text), headers_to_add=[ON_ANSWERS]
     )
 
 
 def _text(text: str) -> SubstitutionFormatString:
     return SubstitutionFormatString(text_format_source=DataSource(inline_string=text))
-
-
-def _body(code: int, text: str) -> SubstitutionFormatString:
-    fields = {
-        "code": Value(number_value=float(code)),
-        "details": Value(list_value=ListValue()),
-        "message": Value(string_value=text),
-    }
-    return SubstitutionFormatString(json_format=Struct(fields=fields))
 
 
 def _is_grpc() -> AccessLogFilter:

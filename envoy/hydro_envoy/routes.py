@@ -13,7 +13,7 @@ The gateway removes such headers from what clients send.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from envoy_data_plane.envoy.config.core.v3 import (
@@ -148,12 +148,16 @@ def _route(chain: Chain, clusters: tuple[str, ...]) -> Route:
 
 
 def metadata(pipeline: str, stages: Sequence[Stage] = ()) -> Metadata:
-    """Tells the pipeline of a route, and the names of the stages that are behind it."""
-    names = [Value(string_value=stage.name) for stage in stages]
+    """Tells the pipeline of a route, and of the stages behind it names and breakers' limits."""
     found = {"pipeline": Value(string_value=pipeline)}
-    if names:
-        found["stages"] = Value(list_value=ListValue(values=names))
+    if stages:
+        found["stages"] = _texts(stage.name for stage in stages)
+        found["limits"] = _texts(str(stage.policy.max_requests) for stage in stages)
     return Metadata(filter_metadata={METADATA: Struct(fields=found)})
+
+
+def _texts(texts: Iterable[str]) -> Value:
+    return Value(list_value=ListValue(values=[Value(string_value=text) for text in texts]))
 
 
 def _match(chain: Chain) -> RouteMatch:

@@ -90,7 +90,8 @@ async def test_only_who_has_a_key_may_call(p: Policies) -> None:
     assert dict(error.trailing_metadata() or ())["www-authenticate"] == 'Bearer realm="hydro"'
     answer = await p.serve()
     assert refused(answer, 401, 16) == wants
-    assert answer.json["details"] == []
+    assert answer.json["reason"] == "UNAUTHENTICATED"
+    assert answer.json["details"][0]["metadata"] == {"pipeline": "p"}
     assert answer.headers["www-authenticate"] == 'Bearer realm="hydro"'
     assert await p.predict(**with_key("acme")) == "xAB"
     assert await p.predict(authorization=f"Bearer {key('acme')}") == "xAB"
@@ -229,7 +230,7 @@ async def test_a_check_that_fails_lets_nobody_in(
     with nothing_reaches(p.a):
         error = await p.error(**with_key("acme"))
     assert error.code() is grpc.StatusCode.INTERNAL
-    assert error.details() == "it could not be told who calls pipeline p"
+    assert error.details() == "it could not be told who calls pipeline 'p'"
     monkeypatch.undo()
     await use_keys(p, *KEYS)
     assert await code(p, **with_key("acme")) is OK
