@@ -253,8 +253,7 @@ def _lost_lines(
 ) -> httpbody_pb2.HttpBody:
     from hydro_services.codecs import rows  # numpy, which nobody needs until something breaks
 
-    code, reason = errors.STATUS[type(error)]
-    row = rows.error(code.value[0], code.name, reason, error.message, error.metadata)
+    row = errors.row_json(errors.to_status(error))
     return httpbody_pb2.HttpBody(content_type=NDJSON, data=rows.lines([row] * places))
 
 

@@ -1,13 +1,23 @@
-"""Logging: text on a terminal, a JSON object a line otherwise. Nothing is set up at import."""
+"""Logging: text on a terminal, a JSON object a line otherwise. Nothing is set up at import.
+
+What is logged while a call is served has the id of its request, as Envoy's access log has it.
+Whatever a record says, it is one line, and nothing in it moves a terminal's cursor.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import time
+from contextvars import ContextVar
 from typing import TextIO
 
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
+"""Of the call that this task serves; empty outside of calls."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -20,8 +30,10 @@ def set_up(level: str = "INFO", part: str = "", stream: TextIO | None = None) ->
 
 
 def fields(record: logging.LogRecord) -> dict[str, object]:
-    """What the call gave as `extra`."""
-    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+    """What the call gave as `extra`, and the id of the request."""
+    given = {key: value for key, value in vars(record).items() if key not in _STANDARD}
+    id = REQUEST_ID.get()
+    return {"request_id": id, **given} if id else given
 
 
 class Json(logging.Formatter):
@@ -56,5 +68,10 @@ class Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         extra = "".join(f" {key}={value}" for key, value in fields(record).items())
-        line = f"{clock} {record.levelname:<7} {self.part:<24} {record.getMessage()}{extra}"
+        told = _CONTROL.sub(_escaped, f"{record.getMessage()}{extra}")
+        line = f"{clock} {record.levelname:<7} {self.part:<24} {told}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()

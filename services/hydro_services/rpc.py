@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import time
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from hydro_services import errors
+from hydro_services import errors, logs
 from hydro_services.address import Address
 
 logger = logging.getLogger(__name__)
@@ -156,36 +159,81 @@ class _Calls(grpc.aio.ServerInterceptor):
     ) -> Any:
         handler = await continuation(handler_call_details)
         method: str = handler_call_details.method
-        if handler is None or method.split("/")[1] in self.plain:
+        if handler is None:
+            return grpc.stream_stream_rpc_method_handler(
+                _streamed(_unknown(method), method, None, None)
+            )
+        if method.split("/")[1] in self.plain:
             return handler
         kind = "stream" if handler.response_streaming else "unary"
         source = "stream" if handler.request_streaming else "unary"
         inner = getattr(handler, f"{source}_{kind}")
         wrapped = _streamed if kind == "stream" else _single
-        outer = wrapped(inner, method, self.check)
+        read = _reader(handler.request_deserializer, method, is_stream=source == "stream")
+        outer = wrapped(inner, method, self.check, read)
         wrap = getattr(grpc, f"{source}_{kind}_rpc_method_handler")
-        return wrap(outer, handler.request_deserializer, handler.response_serializer)
+        return wrap(outer, None, handler.response_serializer)  # bytes come, `read` reads them
 
 
-def _single(inner: Any, method: str, check: Check | None) -> Any:
+Read: TypeAlias = Callable[[Any], Any]
+
+
+def _single(inner: Any, method: str, check: Check | None, read: Read) -> Any:
     async def call(request: Any, context: Any) -> Any:
         async with answering(method, context):
             if check:
                 check(method, context.invocation_metadata())
-            return await inner(request, context)
+            return await inner(read(request), context)
 
     return call
 
 
-def _streamed(inner: Any, method: str, check: Check | None) -> Any:
+def _streamed(inner: Any, method: str, check: Check | None, read: Read | None) -> Any:
     async def call(request: Any, context: Any) -> AsyncIterator[Any]:
         async with answering(method, context):
             if check:
                 check(method, context.invocation_metadata())
-            async for response in inner(request, context):
+            async for response in inner(read(request) if read else request, context):
                 yield response
 
     return call
+
+
+def _reader(deserialize: Callable[[bytes], Any] | None, method: str, *, is_stream: bool) -> Read:
+    """Reads a request, or each of a stream; gRPC itself would call a malformed one INTERNAL."""
+
+    def read(request: bytes) -> Any:
+        try:
+            return deserialize(request) if deserialize else request
+        except DecodeError:
+            want = f"want the message of {method}"
+            raise errors.InvalidArgument(f"the request cannot be read, {want}") from None
+
+    async def read_each(requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+        async for request in requests:
+            yield read(request)
+
+    return read_each if is_stream else read
+
+
+def _unknown(method: str) -> Any:
+    async def call(requests: Any, context: Any) -> AsyncIterator[bytes]:
+        raise errors.Unimplemented(f"no such method: {method}")
+        yield b""  # makes it a stream
+
+    return call
+
+
+_REQUEST_ID = re.compile("[A-Za-z0-9._-]{1,128}", re.ASCII)
+"""hydro_envoy.requestid has the same rule."""
+
+
+def request_id(metadata: Metadata) -> str:
+    """The id that came with a call, which Envoy has seen to; a new one where it has none."""
+    for key, value in metadata:
+        if key == "x-request-id" and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
+            return value
+    return str(uuid.uuid4())
 
 
 @contextlib.asynccontextmanager
@@ -193,6 +241,8 @@ async def answering(method: str, context: Any) -> AsyncIterator[None]:
     """Ends the call with the status of what is raised inside, and logs a line."""
     start = time.monotonic()
     error: errors.HydroError | None = None
+    id = request_id(context.invocation_metadata() or ())
+    logs.REQUEST_ID.set(id)  # a call has a task of its own
     try:
         yield
     except errors.HydroError as expected:
@@ -208,14 +258,14 @@ async def answering(method: str, context: Any) -> AsyncIterator[None]:
     extra = {"method": method, "code": code.name, "duration_ms": duration}
     logger.log(level, "call", extra=extra | ({"error": error.message} if error else {}))
     if error:
-        await abort(context, error)
+        await _abort(context, error, id)
 
 
-async def abort(context: Any, error: errors.HydroError) -> None:
+async def _abort(context: Any, error: errors.HydroError, id: str) -> None:
     """Ends a call with the error as google.rpc.Status; does not return."""
-    status = errors.to_status(error)
-    details = (("grpc-status-details-bin", status.SerializeToString()),)
-    await context.abort(errors.STATUS[type(error)][0], error.message, details)
+    status = errors.call_status(error, id)
+    told = (("grpc-status-details-bin", status.SerializeToString()), ("x-request-id", id))
+    await context.abort(errors.STATUS[type(error)][0], status.message, told)
 
 
 async def forever() -> None:

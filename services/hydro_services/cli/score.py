@@ -6,7 +6,7 @@ import argparse
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -159,9 +159,8 @@ def _live(count: int, failed: Iterable[int]) -> npt.NDArray[np.bool_]:
 def _answer(failure: Failure) -> Row | None:
     if failure.reason == "ROW_DROPPED":
         return None
-    code = stage.status(failure, "").code
-    facts = {"stage": failure.stage, "column": failure.column}
-    return rows.error(code, errors.code_name(code), failure.reason, failure.message, facts)
+    part = failure.stage or ""  # no service is before it
+    return errors.row_json(stage.status(replace(failure, stage=""), part))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -213,16 +213,6 @@ def merge(rows: Sequence[Any], failed: Mapping[int, Any]) -> list[Any]:
     return [failed[i] if i in failed else next(remaining) for i in range(len(rows) + len(failed))]
 
 
-def error(
-    code: int, status: str, reason: str, message: str, metadata: Mapping[str, str | None]
-) -> Row:
-    """The object that stands in the place of a row that failed."""
-    facts = {key: metadata[key] for key in sorted(metadata) if metadata[key] is not None}
-    return {
-        "error": {"code": code, "status": status, "reason": reason, "message": message, **facts}
-    }
-
-
 def dumps(rows: Sequence[Any]) -> bytes:
     """The rows as a JSON array; doubles at full precision."""
     return orjson.dumps(rows)

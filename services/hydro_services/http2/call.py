@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol, TypeAlias
 from urllib.parse import quote
 
-from hydro_services import errors
+from hydro_services import errors, logs
 from hydro_services.codecs import frames
 from hydro_services.http2 import fields
 from hydro_services.http2.connection import Connection
@@ -20,8 +20,6 @@ from hydro_services.http2.frames import Code
 
 HELD_BYTES = 1 << 20
 """What a call may write beyond the peer's window before it has to wait."""
-MAX_TEXT = 2_048
-"""Characters of an error's message, which is twice in the trailers; Envoy takes 60 KiB of those."""
 _HEADERS = fields.encode([(":status", "200"), ("content-type", "application/grpc")])
 _OK = fields.encode([("grpc-status", "0")])
 _WRONG_METHOD = fields.encode([(":status", "405"), ("allow", "POST")])
@@ -101,7 +99,7 @@ class Call:
         if error is not None and self._begun and self.errors_reset:
             await self._break()
             return
-        block = _OK if error is None else fields.encode(trailers(error))
+        block = _OK if error is None else fields.encode(trailers(error, logs.REQUEST_ID.get()))
         if self._begun:
             self._wire.connection.send_trailers(self._stream, block)
         else:
@@ -168,15 +166,13 @@ def timeout(metadata: Mapping[str, str]) -> float | None:
     return int(match[1]) * _SECONDS[match[2]]
 
 
-def trailers(error: errors.HydroError) -> list[fields.Field]:
+def trailers(error: errors.HydroError, request_id: str) -> list[fields.Field]:
     """An error as gRPC tells it: code, message, and google.rpc.Status."""
-    code, reason = errors.STATUS[type(error)]
-    message = error.message.encode(errors="replace")[:MAX_TEXT].decode(errors="ignore")
-    status = errors.status(code, message, reason, error.metadata)
+    status = errors.call_status(error, request_id)
     accepted = [frames.ACCEPTED] if isinstance(error, errors.Compressed) else []
     return [
         *accepted,
-        ("grpc-status", str(code.value[0])),
-        ("grpc-message", quote(message, safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}~")),
+        ("grpc-status", str(status.code)),
+        ("grpc-message", quote(status.message, safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}~")),
         ("grpc-status-details-bin", base64.b64encode(status.SerializeToString()).decode()),
     ]

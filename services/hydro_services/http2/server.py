@@ -9,7 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from typing import cast
 
-from hydro_services import errors
+from hydro_services import errors, logs
 from hydro_services.address import Address
 from hydro_services.http2.call import HELD_BYTES, Call, Handler, refusal, timeout
 from hydro_services.http2.connection import MAX_STREAMS, Connection
@@ -103,6 +103,7 @@ class Link(asyncio.Protocol):
             call.refuse(block)
             return
         path = call.metadata[":path"]
+        logs.REQUEST_ID.set(call.metadata.get("x-request-id", ""))  # a call has a task of its own
         try:
             await self._answer(call, path)
         except errors.HydroError as error:

@@ -11,7 +11,6 @@ from typing import Any
 
 from google.api import httpbody_pb2
 from google.protobuf.message import DecodeError
-from google.rpc import error_details_pb2, status_pb2
 
 from hydro.serving.v1 import frame_pb2 as pb
 from hydro.serving.v1 import prediction_service_pb2
@@ -199,13 +198,7 @@ def _errors(failed: Sequence[pb.RowError]) -> dict[int, Any]:
     found: dict[int, rows.Row] = {}
     for error in failed:
         key = error.status.SerializeToString(deterministic=True)
-        found[error.row] = made[key] if key in made else made.setdefault(key, _error(error.status))
+        if key not in made:
+            made[key] = errors.row_json(error.status)
+        found[error.row] = made[key]
     return found
-
-
-def _error(status: status_pb2.Status) -> rows.Row:
-    info = error_details_pb2.ErrorInfo()
-    for detail in status.details:
-        detail.Unpack(info)
-    name = errors.code_name(status.code)
-    return rows.error(status.code, name, info.reason, status.message, info.metadata)

@@ -19,7 +19,7 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 from envoy.type.v3 import http_status_pb2
 from google.protobuf.message import DecodeError
 
-from hydro_services import errors, http2
+from hydro_services import errors, http2, logs
 from hydro_services.codecs.frames import ACCEPTED, Messages, framed
 from hydro_services.runtime import offload
 from hydro_services.runtime.batch import Batcher
@@ -90,7 +90,8 @@ class Exchange:
         if kind == "request_headers" and self._session is None:
             if request.request_headers.end_of_stream:
                 raise errors.InvalidArgument("the call has no message, want one at least")
-            call = called(self._metadata, path(request.request_headers))
+            call = called(self._metadata, header(request.request_headers, ":path"))
+            logs.REQUEST_ID.set(header(request.request_headers, "x-request-id"))
             self._session = Session(call, self._signature, self._max_bytes)
             self._greeting = _HEADERS
             return b""
@@ -197,11 +198,11 @@ def called(metadata: Mapping[str, str], method: str) -> Call:
         raise errors.InvalidArgument(f"stage metadata is not right ({error}), {want}") from None
 
 
-def path(headers: pb.HttpHeaders) -> str:
-    """The path of the client's call."""
-    for header in headers.headers.headers:
-        if header.key == ":path":
-            return str(header.raw_value.decode(errors="replace") or header.value)
+def header(headers: pb.HttpHeaders, name: str) -> str:
+    """A header of the client's call; empty where it has none."""
+    for found in headers.headers.headers:
+        if found.key == name:
+            return str(found.raw_value.decode(errors="replace") or found.value)
     return ""
 
 
@@ -225,15 +226,16 @@ def _body(piece: bytes, end: bool) -> bytes:
 def immediate(error: errors.HydroError, metadata: Mapping[str, str]) -> bytes:
     """The response that ends a call with an error, in gRPC and in HTTP; Envoy's log names us."""
     code = errors.STATUS[type(error)][0]
+    status = errors.call_status(error, logs.REQUEST_ID.get())
     response = pb.ImmediateResponse(
         status=http_status_pb2.HttpStatus(
             code=_HTTP.get(code, http_status_pb2.InternalServerError)
         ),
         grpc_status=pb.GrpcStatus(status=code.value[0]),
-        body=error.message.encode(),
+        body=status.message.encode(),
         details=f"failed_in {metadata.get('x-hydro-stage', 'no stage')}",
     )
-    details = base64.b64encode(errors.to_status(error).SerializeToString())
+    details = base64.b64encode(status.SerializeToString())
     fields = [("grpc-status-details-bin", details)]
     if isinstance(error, errors.Compressed):
         fields.append((ACCEPTED[0], ACCEPTED[1].encode()))
