@@ -6,11 +6,13 @@ Whatever a record says, it is one line, and nothing in it moves a terminal's cur
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from typing import TextIO
 
@@ -19,6 +21,16 @@ REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+@contextlib.contextmanager
+def requests(ids: Iterable[str]) -> Iterator[None]:
+    """What is logged inside is of calls with these ids, whoever's task or thread it is."""
+    token = REQUEST_ID.set(" ".join(filter(None, dict.fromkeys(ids))))
+    try:
+        yield
+    finally:
+        REQUEST_ID.reset(token)
 
 
 def set_up(level: str = "INFO", part: str = "", stream: TextIO | None = None) -> None:

@@ -15,7 +15,6 @@ from google.rpc import error_details_pb2, status_pb2
 
 from hydro_services import errors, http2
 from hydro_services.codecs.frames import Messages, framed
-from hydro_services.http2 import call as call_
 from hydro_services.http2 import fields, frames
 
 ECHO = "/test.Echo/Call"
@@ -251,7 +250,7 @@ async def test_error_comes_with_message_and_details(text: str) -> None:
             await unary(target)(b"")
     error = caught.value
     assert error.code() is grpc.StatusCode.NOT_FOUND
-    assert error.details() == text[: call_.MAX_TEXT]
+    assert error.details() == text[: errors.MAX_TEXT]
     details = dict(error.trailing_metadata() or ())["grpc-status-details-bin"]
     status = status_pb2.Status.FromString(details)
     info = error_details_pb2.ErrorInfo()

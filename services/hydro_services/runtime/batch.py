@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from hydro_runtimes.columns import Columns
 from hydro_runtimes.evaluator import Evaluation, Evaluator
+from hydro_services import logs
 from hydro_services.runtime.counts import Counts
 from hydro_services.runtime.evaluation import evaluate
 
@@ -41,6 +42,8 @@ class Job:
     done: asyncio.Future[list[Evaluation]]
     size: int = 0
     """Bytes that the inputs came in."""
+    request_id: str = ""
+    """Of the call."""
 
     @property
     def rows(self) -> int:
@@ -83,7 +86,7 @@ class Batcher:
             Exception: the thread is no more. What the model raises is told in the answers.
         """
         loop = asyncio.get_running_loop()
-        job = Job(inputs, loop.create_future(), size)
+        job = Job(inputs, loop.create_future(), size, logs.REQUEST_ID.get())
         self._queue.append(job)
         if not self._due and self._busy is None:
             self._due = True
@@ -130,7 +133,8 @@ class Batcher:
     def _evaluate(self, jobs: Sequence[Job], on_loop: bool = False) -> list[Evaluation]:
         inputs = [columns for job in jobs for columns in job.inputs]
         start = self._clock()
-        answers = evaluate(self.evaluator, inputs)
+        with logs.requests(job.request_id for job in jobs):
+            answers = evaluate(self.evaluator, inputs)
         rows, seconds = sum(columns.rows for columns in inputs), self._clock() - start
         self._cost.learn(rows, seconds, on_loop=on_loop)
         self.counts.seconds.add(seconds)

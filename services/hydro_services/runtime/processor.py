@@ -90,8 +90,8 @@ class Exchange:
         if kind == "request_headers" and self._session is None:
             if request.request_headers.end_of_stream:
                 raise errors.InvalidArgument("the call has no message, want one at least")
-            call = called(self._metadata, header(request.request_headers, ":path"))
-            logs.REQUEST_ID.set(header(request.request_headers, "x-request-id"))
+            call = called(self._metadata, path(request.request_headers))
+            logs.REQUEST_ID.set(_header(request.request_headers, "x-request-id"))
             self._session = Session(call, self._signature, self._max_bytes)
             self._greeting = _HEADERS
             return b""
@@ -150,6 +150,8 @@ class Processor:
                         observed.turn(part, start)
                         await self._write(call, exchange, answers, is_last)
         except errors.HydroError as error:
+            extra = {"method": PROCESS, "code": errors.STATUS[type(error)][0].name}
+            logger.info("call failed", extra={**extra, "error": error.message})
             await call.write(immediate(error, call.metadata))
         except Exception:
             told = errors.internal()
@@ -198,8 +200,13 @@ def called(metadata: Mapping[str, str], method: str) -> Call:
         raise errors.InvalidArgument(f"stage metadata is not right ({error}), {want}") from None
 
 
-def header(headers: pb.HttpHeaders, name: str) -> str:
-    """A header of the client's call; empty where it has none."""
+def path(headers: pb.HttpHeaders) -> str:
+    """The path of the client's call."""
+    return _header(headers, ":path")
+
+
+def _header(headers: pb.HttpHeaders, name: str) -> str:
+    """Empty where the call has none."""
     for found in headers.headers.headers:
         if found.key == name:
             return str(found.raw_value.decode(errors="replace") or found.value)
