@@ -244,7 +244,7 @@ def _reply(
     status: int | None = None,
 ) -> ResponseMapper:
     code, usual_status = REASONS[reason]
-    told = [header(FACT + name, value) for name, value in ({"reason": reason} | facts).items()]
+    told = [header(FACT + name, value) for name, value in {"reason": reason, **facts}.items()]
     return ResponseMapper(
         filter=when,
         status_code=status or usual_status,
