@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hydro_envoy import credential
 from hydro_envoy.mesh import CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES, Endpoint
 from hydro_envoy.snapshot import MANAGER_CLUSTER
 from hydro_envoy.views import IDENTITY, MANAGER, TRUST_DOMAIN, Node
@@ -54,6 +55,8 @@ class Bootstrap:
     """What it shows to the manager's sidecar; None: the manager has none, or is beside it."""
     more: tuple[Endpoint, ...] = ()
     """Other managers of the same mesh."""
+    token: str = field(default="", repr=False)
+    """What it shows to the manager where that is on the same machine; empty: nothing."""
     managers: Path | None = None
     """A file that says where managers are, instead; see `managers`. Absolute; may change."""
 
@@ -78,7 +81,7 @@ def _config(wanted: Bootstrap) -> dict[str, Any]:
             "ads_config": {
                 "api_type": "DELTA_GRPC",
                 "transport_api_version": "V3",
-                "grpc_services": [{"envoy_grpc": _MANAGER}],
+                "grpc_services": [{"envoy_grpc": _MANAGER} | _shown(wanted.token)],
                 "set_node_on_first_message_only": True,
             },
             "cds_config": _ADS,
@@ -91,6 +94,10 @@ def _config(wanted: Bootstrap) -> dict[str, Any]:
         "stats_config": {"stats_tags": _stage_tags(), "histogram_bucket_settings": [_buckets()]},
         "overload_manager": {"resource_monitors": [_connection_limit()]},
     }
+
+
+def _shown(token: str) -> dict[str, Any]:
+    return {"initial_metadata": [{"key": credential.HEADER, "value": token}]} if token else {}
 
 
 def _static(wanted: Bootstrap) -> dict[str, Any]:

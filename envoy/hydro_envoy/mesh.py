@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 MAIN, SHADOW = "main", "shadow"
@@ -276,6 +276,8 @@ class Sidecar:
     """The first that fits counts; calls that none fits are refused."""
     is_manager: bool = False
     """Who is not of the mesh yet may ask it for a certificate."""
+    token: str = field(default="", repr=False)
+    """What the process wants to see of all calls, as not to take any from others of its machine."""
 
     @property
     def node_id(self) -> str:

@@ -154,7 +154,7 @@ class Envoy:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._admin_file.unlink(missing_ok=True)
         config = self._folder / "bootstrap.json"
-        config.write_text(bootstrap(self._wanted))
+        _write_private(config, bootstrap(self._wanted))
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid())),
             *(str(self._binary), *self._arguments(config)),
@@ -295,6 +295,14 @@ class Envoy:
             self._last_words.append(text)
             level = logging.DEBUG if self._stopping else level
             logger.log(level, "envoy: %s", text, extra={"component": component})
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Only its owner may read the file: it has the token that the manager wants to see."""
+    path.unlink(missing_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
 
 
 async def _line(stream: asyncio.StreamReader) -> str:

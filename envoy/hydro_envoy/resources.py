@@ -118,7 +118,7 @@ class Builder:
     ) -> Iterator[Resource]:
         get, told = self._cache.get, mesh.telemetry
         for each in mesh.sidecars:
-            yield get(("ingress", each, told), partial(_ingress, each, told))
+            yield get(("ingress", each, told, each.token), partial(_ingress, each, told))
             for port in sorted({route.to for route in each.routes}):
                 name = port_name(each.node_id, port)
                 yield get(("port", name), partial(_port, name))

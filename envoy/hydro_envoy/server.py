@@ -16,6 +16,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf.any_pb2 import Any
 from grpc import aio
 
+from hydro_envoy import credential
 from hydro_envoy.hub import Connection, Hub
 from hydro_envoy.session import Request, Response
 from hydro_envoy.snapshot import TYPE_BY_URL, Resource
@@ -46,17 +47,26 @@ Admit: TypeAlias = Callable[[Node, str], bool]
 """Whether an Envoy may get what is for a node; the second is what `PEER` has, or empty."""
 
 
-def add_ads(server: aio.Server, hub: Hub, admit: Admit = lambda node, peer: True) -> None:
+def add_ads(
+    server: aio.Server, hub: Hub, admit: Admit = lambda node, peer: True, token: str = ""
+) -> None:
     """Registers both variants of ADS at a server that is not started yet.
+
+    With a token, those who do not show it are UNAUTHENTICATED.
 
     Streams last until Envoy or `hub.close()` ends them; close the hub before stopping the server.
     """
     methods = {
         "StreamAggregatedResources": _method(
-            hub, admit, discovery_pb2.DiscoveryRequest, _sotw_request, _sotw_response
+            hub, admit, token, discovery_pb2.DiscoveryRequest, _sotw_request, _sotw_response
         ),
         "DeltaAggregatedResources": _method(
-            hub, admit, discovery_pb2.DeltaDiscoveryRequest, _delta_request, _delta_response
+            hub,
+            admit,
+            token,
+            discovery_pb2.DeltaDiscoveryRequest,
+            _delta_request,
+            _delta_response,
         ),
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
@@ -65,12 +75,17 @@ def add_ads(server: aio.Server, hub: Hub, admit: Admit = lambda node, peer: True
 def _method(
     hub: Hub,
     admit: Admit,
+    token: str,
     message: Message,
     read: Callable[[Message], Request],
     write: Callable[[Response], Message],
 ) -> grpc.RpcMethodHandler[Message, Message]:
     async def handle(requests: AsyncIterator[Message], context: Message) -> None:
-        peer = str(dict(context.invocation_metadata() or ()).get(PEER, ""))
+        metadata = tuple(context.invocation_metadata() or ())
+        if token and not credential.is_shown(metadata, token):
+            logger.warning("stream of an envoy refused: it does not show the mesh's token")
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, credential.WANTED)
+        peer = str(dict(metadata).get(PEER, ""))
         connection = hub.connect(incremental=message is discovery_pb2.DeltaDiscoveryRequest)
         try:
             async with asyncio.TaskGroup() as tasks:

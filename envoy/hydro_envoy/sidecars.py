@@ -47,9 +47,10 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from envoy_data_plane.google.protobuf import Any
 
-from hydro_envoy import clusters, filters, mesh, telemetry, tls
+from hydro_envoy import clusters, credential, filters, mesh, telemetry, tls
 from hydro_envoy.ads import ads
 from hydro_envoy.mesh import IngressRoute, Sidecar
+from hydro_envoy.routes import header
 from hydro_envoy.snapshot import (
     MANAGER_CLUSTER,
     Ref,
@@ -195,6 +196,7 @@ def _ingress_route(wanted: Sidecar, route: IngressRoute, *, joining: bool) -> Ro
     return Route(
         match=RouteMatch(prefix=route.prefix),
         route=_action(port_name(wanted.node_id, route.to)),
+        request_headers_to_add=[header(credential.HEADER, wanted.token)] if wanted.token else [],
         typed_per_filter_config={} if joining else tls.may_call(route.callers),
     )
 

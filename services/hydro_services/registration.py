@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 import grpc
 import grpc.aio
@@ -14,7 +15,7 @@ import grpc.aio
 from hydro.manager.v1 import manager_service_pb2 as manager_pb
 from hydro.manager.v1 import registry_service_pb2 as registry_pb
 from hydro.manager.v1 import registry_service_pb2_grpc as registry_grpc
-from hydro_services import errors, rpc
+from hydro_services import credential, errors, rpc
 from hydro_services.address import Address
 from hydro_services.consul.address import is_consul, needs_consul
 
@@ -26,7 +27,9 @@ CALL_S = 1.0
 """How long a single call may take."""
 
 
-def keep(registry: str, endpoint: manager_pb.Endpoint) -> AbstractAsyncContextManager[None]:
+def keep(
+    registry: str, endpoint: manager_pb.Endpoint, token_file: Path | None = None
+) -> AbstractAsyncContextManager[None]:
     """Registers the endpoint and sees that it stays so, in the background, until the context ends.
 
     An absent or restarted registry is tried again until it answers; the context neither waits for
@@ -36,6 +39,8 @@ def keep(registry: str, endpoint: manager_pb.Endpoint) -> AbstractAsyncContextMa
     Args:
         registry: host:port of the manager's gRPC, or `consul://…`.
         endpoint: what this process offers.
+        token_file: has the token that the manager wants to see, as soon as it is there; None: the
+            manager is told by a sidecar who calls.
 
     Raises:
         errors.InvalidArgument: the registry is malformed.
@@ -43,7 +48,7 @@ def keep(registry: str, endpoint: manager_pb.Endpoint) -> AbstractAsyncContextMa
     """
     endpoint = _reachable(endpoint)
     if not is_consul(registry):
-        return _kept(registry, endpoint)
+        return _kept(registry, endpoint, token_file)
     needs_consul()
     from hydro_services.consul import registration
 
@@ -75,35 +80,39 @@ async def check(registry: str, limit_s: float) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _kept(manager: str, endpoint: manager_pb.Endpoint) -> AsyncIterator[None]:
+async def _kept(
+    manager: str, endpoint: manager_pb.Endpoint, token_file: Path | None
+) -> AsyncIterator[None]:
     """Renews a lease of the manager's."""
     async with rpc.channel(manager) as channel:
         registry = registry_grpc.RegistryServiceStub(channel)
-        renewal = asyncio.create_task(_renew(registry, manager, endpoint))
+        renewal = asyncio.create_task(_renew(registry, manager, endpoint, token_file))
         try:
             yield
         finally:
             renewal.cancel()
             await asyncio.wait([renewal])
-            await _deregister(registry, endpoint)
+            await _deregister(registry, endpoint, token_file)
 
 
 async def _renew(
     registry: registry_grpc.RegistryServiceAsyncStub,
     manager: str,
     endpoint: manager_pb.Endpoint,
+    token_file: Path | None,
 ) -> None:
     extra = {"manager": manager, "service": endpoint.service, "instance": endpoint.instance}
     delay, told = FIRST_DELAY_S, ""
     while True:
         try:
-            lease = await _register(registry, endpoint)
-        except grpc.aio.AioRpcError as error:
-            state, pause = errors.from_rpc(error).message, delay
+            lease = await _register(registry, endpoint, token_file)
+        except errors.HydroError as error:
+            state, pause = error.message, delay
             delay = min(delay * 2, MAX_DELAY_S)
-            if not told or told == "registered":
+            is_away = isinstance(error, errors.Unavailable | errors.NotInTime)
+            if not told or told == "registered" or (told != state and not is_away):
                 # A manager that is not there yet is no trouble; one that has gone may be.
-                level = logging.WARNING if told else logging.INFO
+                level = logging.INFO if is_away and not told else logging.WARNING
                 logger.log(level, "not registered, trying on", extra={**extra, "error": state})
         else:
             state, pause, delay = "registered", lease / 3, FIRST_DELAY_S
@@ -114,22 +123,32 @@ async def _renew(
 
 
 async def _register(
-    registry: registry_grpc.RegistryServiceAsyncStub, endpoint: manager_pb.Endpoint
+    registry: registry_grpc.RegistryServiceAsyncStub,
+    endpoint: manager_pb.Endpoint,
+    token_file: Path | None,
 ) -> float:
-    """The lease in seconds."""
+    """The lease in seconds; raises `errors.HydroError`."""
     request = registry_pb.RegisterEndpointRequest(endpoint=endpoint)
-    response = await registry.RegisterEndpoint(request, timeout=CALL_S)
+    shown = credential.metadata(token_file)
+    try:
+        response = await registry.RegisterEndpoint(request, timeout=CALL_S, metadata=shown)
+    except grpc.aio.AioRpcError as error:
+        raise errors.from_rpc(error) from error
     return response.lease.ToTimedelta().total_seconds()
 
 
 async def _deregister(
-    registry: registry_grpc.RegistryServiceAsyncStub, endpoint: manager_pb.Endpoint
+    registry: registry_grpc.RegistryServiceAsyncStub,
+    endpoint: manager_pb.Endpoint,
+    token_file: Path | None,
 ) -> None:
     request = registry_pb.DeregisterEndpointRequest(
         service=endpoint.service, instance=endpoint.instance, incarnation=endpoint.incarnation
     )
     try:
-        await registry.DeregisterEndpoint(request, timeout=CALL_S)
-    except grpc.aio.AioRpcError as error:
-        extra = {"service": endpoint.service, "error": errors.from_rpc(error).message}
+        shown = credential.metadata(token_file)
+        await registry.DeregisterEndpoint(request, timeout=CALL_S, metadata=shown)
+    except (grpc.aio.AioRpcError, errors.HydroError) as error:
+        failure = errors.from_rpc(error) if isinstance(error, grpc.aio.AioRpcError) else error
+        extra = {"service": endpoint.service, "error": failure.message}
         logger.info("not deregistered, the lease will end", extra=extra)

@@ -27,7 +27,7 @@ from hydro.repository.v1 import repository_service_pb2_grpc as repository_grpc
 from hydro_envoy.bootstrap import Bootstrap
 from hydro_envoy.mesh import Endpoint
 from hydro_envoy.process import Envoy, find_envoy
-from hydro_services import client, keys
+from hydro_services import client, credential, keys
 from hydro_services.cli import main as cli
 from hydro_services.manager import process
 
@@ -57,7 +57,8 @@ class Edges:
     async def __aenter__(self) -> Edges:
         await self.stack.enter_async_context(process.serve(self.config))
         ads = Endpoint(HOST, int(self.config.listen.rpartition(":")[2]))
-        wanted = Bootstrap("admin", "gateway", ads)
+        token = credential.read(self.config.data / credential.NAME)
+        wanted = Bootstrap("admin", "gateway", ads, token=token)
         envoy = Envoy(await find_envoy(), wanted, self.folder / "envoy", drain_s=0.1)
         await self.stack.enter_async_context(envoy)
         await envoy.ready(timeout_s=60)

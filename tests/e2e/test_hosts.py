@@ -88,7 +88,8 @@ class Mesh:
         own = ("--sidecar", f"{at}:{XDS}", "--ca", str(self.ca), "--data", "data")
         words = (*own, "--instance", name, "--registry", registry)
         host.start("manager", "manager", *beside, *words, more={"HYDRO_ADMIN_KEY": KEY})
-        host.start("manager-sidecar", "sidecar", f"manager/{name}", *beside, more={})
+        token = {"HYDRO_TOKEN_FILE": str(host.folder / "manager" / "data" / "token")}
+        host.start("manager-sidecar", "sidecar", f"manager/{name}", *beside, more=token)
         wait_until((self.ca / "ca.pem").exists, 60, "the manager is up")
 
     def _beside(self, host: Host, part: str, service: str, *words: str) -> None:

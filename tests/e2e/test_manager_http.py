@@ -68,7 +68,8 @@ async def web(tmp_path: Path) -> AsyncIterator[Web]:
     async with mesh.stack:
         await mesh.start()
         await mesh.join(mesh.scikit, mesh.spark, mesh.repository)
-        wanted = Bootstrap("gateway", "gateway", Endpoint(HOST, int(mesh.address.split(":")[1])))
+        ads = Endpoint(HOST, int(mesh.address.split(":")[1]))
+        wanted = Bootstrap("gateway", "gateway", ads, token=mesh.token[0][1])
         async with Envoy(
             await find_envoy(), wanted, tmp_path / "envoy", concurrency=1, drain_s=0.1
         ) as envoy:

@@ -31,7 +31,8 @@ from hydro.runtime.v1.signature_pb2 import Field, Signature
 from hydro.serving.v1.frame_pb2 import DATA_TYPE_FLOAT64, DATA_TYPE_INT64, DATA_TYPE_STRING
 from hydro_envoy.resources import Builder
 from hydro_envoy.snapshot import ResourceType
-from hydro_services import errors, rpc
+from hydro_services import credential, errors, rpc
+from hydro_services.credential import Metadata
 from hydro_services.manager import plan, process
 from hydro_services.manager.state import State
 
@@ -164,10 +165,10 @@ class Envoy:
         self.gate.set()
 
     @contextlib.asynccontextmanager
-    async def connected(self, address: str) -> AsyncIterator[Envoy]:
+    async def connected(self, address: str, token: Metadata = ()) -> AsyncIterator[Envoy]:
         async with rpc.channel(address) as channel:
             stub = ads_pb2_grpc.AggregatedDiscoveryServiceStub(channel)
-            task = asyncio.create_task(self.run(stub.DeltaAggregatedResources()))
+            task = asyncio.create_task(self.run(stub.DeltaAggregatedResources(metadata=token)))
             yield self
             task.cancel()
             await asyncio.wait([task])
@@ -274,12 +275,13 @@ class Mesh:
 
     async def reach(self, address: str) -> None:
         channel = await self.stack.enter_async_context(rpc.channel(address))
+        self.channel = channel
         self.manager = pb_grpc.ManagerServiceStub(channel)
         self.registry = registry_grpc.RegistryServiceStub(channel)
         self.address = address
 
     async def connect(self) -> None:
-        await self.stack.enter_async_context(self.envoy.connected(self.address))
+        await self.stack.enter_async_context(self.envoy.connected(self.address, self.token))
 
     async def join(self, *parts: Runtime | Repository) -> None:
         """Starts parts and registers them, once."""
@@ -290,7 +292,13 @@ class Mesh:
             await self.register(part.endpoint)
 
     async def register(self, endpoint: pb.Endpoint) -> None:
-        await self.registry.RegisterEndpoint(registry_pb.RegisterEndpointRequest(endpoint=endpoint))
+        request = registry_pb.RegisterEndpointRequest(endpoint=endpoint)
+        await self.registry.RegisterEndpoint(request, metadata=self.token)
+
+    @property
+    def token(self) -> Metadata:
+        """What Envoys and parts show the manager."""
+        return credential.metadata(self.config.data / credential.NAME)
 
     async def create(
         self, name: str = "match", chain: tuple[str, ...] = CHAIN, etag: str = ""

@@ -26,12 +26,17 @@ class Part:
     name: str
     words: Sequence[str]
     folder: Path
+    token_file: Path | None = None
+    """None: in the folder."""
     _process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         command = [sys.executable, "-m", "hydro_services.cli.main", *self.words]
         with (self.folder / f"{self.name}.log").open("a") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment())
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=self._variables())
+
+    def _variables(self) -> dict[str, str]:
+        return environment() | {"HYDRO_TOKEN_FILE": str(self.token_file or self.folder / "token")}
 
     @property
     def log(self) -> str:

@@ -102,7 +102,8 @@ def second_manager(mesh: WholeMesh, consul: Cluster, tmp_path: Path) -> Iterator
     words = ["manager", "--xds", xds, "--instance", "second", "--data", str(tmp_path / "second")]
     for name in ("gateway", "manager", "repository"):
         words += [f"--{name}", mesh.address(name)]
-    part = Part("second", [*words, "--registry", consul.registry], tmp_path)
+    token = mesh.folder / "data" / "manager" / "token"
+    part = Part("second", [*words, "--registry", consul.registry], tmp_path, token)
     part.start()
     try:
         wait_until(lambda: "manager serves" in part.log, START_S, "the second manager serves")

@@ -263,10 +263,10 @@ async def test_late_goodbye_of_a_replaced_process_is_ignored(mesh: Mesh) -> None
     request = registry_pb.DeregisterEndpointRequest(
         service="serving-spark", instance="one", incarnation="first"
     )
-    await mesh.registry.DeregisterEndpoint(request)
+    await mesh.registry.DeregisterEndpoint(request, metadata=mesh.token)
     assert mesh.envoy.ports("serving-spark")
     request.incarnation = "second"
-    await mesh.registry.DeregisterEndpoint(request)
+    await mesh.registry.DeregisterEndpoint(request, metadata=mesh.token)
     assert not mesh.envoy.ports("serving-spark")
 
 
@@ -375,7 +375,7 @@ async def test_killed_manager_comes_back_with_the_same_mesh(
         async with manager_process(tmp_path / "data") as address:
             await mesh.reach(address)
             assert await mesh.pipelines() == {"match": created}
-            async with second.connected(address):
+            async with second.connected(address, mesh.token):
                 await mesh.world.until(lambda: second.resources == mesh.envoy.resources)
 
 

@@ -18,6 +18,7 @@ GATEWAY = "127.0.0.1:8083"
 REPOSITORY = "127.0.0.1:8087"
 XDS = "127.0.0.1:8082"
 EGRESS = "127.0.0.1:8073"
+TOKEN = Path(".hydro/manager/token")
 
 
 class UsageError(Exception):
@@ -135,6 +136,20 @@ def access(parser: argparse.ArgumentParser) -> None:
     key_file(parser, "admin-key", text)
 
 
+def token_file(parser: argparse.ArgumentParser, default: Path | None = TOKEN) -> None:
+    """Adds --token-file; where a manager makes it, the default is in its data folder."""
+    given = os.environ.get("HYDRO_TOKEN_FILE")
+    shown = "%(default)s" if given or default else "DATA/token, or with hydro up DATA/manager/token"
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        default=given or default,
+        help="what parts on one machine show each other; the manager makes it, and only its\n"
+        f"owner can read it (default: {shown}; environment: HYDRO_TOKEN_FILE)",
+    )
+
+
 def sidecar(parser: argparse.ArgumentParser) -> None:
     """Adds --sidecar, for a part that has one beside it."""
     parser.add_argument(
@@ -223,6 +238,7 @@ def registration(parser: argparse.ArgumentParser) -> None:
     """Adds --xds and --registry, for a part that registers with one of them."""
     text = "the manager, to register with; with --sidecar: the sidecar's egress"
     address(parser, "xds", XDS, text, dest="manager")
+    token_file(parser)
     registry(parser)
 
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from hydro_services.cli import part
-from hydro_services.cli.command import address, join, managers, metrics, tls
+from hydro_services.cli.command import address, join, managers, metrics, tls, token_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="for its files, one folder an Envoy (default: %(default)s)",
     )
     tls(parser)
+    token_file(parser)
     join(parser)
     address(parser, "admin", "127.0.0.1:0", "its admin API; port 0: any free one")
     metrics(parser)

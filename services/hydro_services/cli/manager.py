@@ -20,6 +20,7 @@ from hydro_services.cli.command import (
     metrics,
     registry,
     sidecar,
+    token_file,
     trace_percent,
 )
 
@@ -51,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     trace_percent(parser)
     access_log(parser)
     access(parser)
+    token_file(parser, None)
     registry(parser)
     parser.add_argument(
         "--instance",

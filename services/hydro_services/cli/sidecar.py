@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from hydro_services.cli import part
-from hydro_services.cli.command import EGRESS, address, join, managers
+from hydro_services.cli.command import EGRESS, address, join, managers, token_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="for its files, one folder an Envoy (default: %(default)s)",
     )
+    token_file(parser)
     join(parser)
     address(parser, "admin", "127.0.0.1:0", "its admin API; port 0: any free one")
 

@@ -24,6 +24,7 @@ from hydro_services.cli.command import (
     port,
     registry,
     tls,
+    token_file,
     trace_percent,
 )
 from hydro_services.cli.output import Output
@@ -77,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     trace_percent(parser)
     access_log(parser)
     access(parser)
+    token_file(parser, None)
     parser.add_argument(
         "--sidecars",
         action="store_true",

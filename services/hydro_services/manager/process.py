@@ -40,7 +40,7 @@ from hydro_envoy.mesh import Endpoint as Place
 from hydro_envoy.resources import Builder
 from hydro_envoy.snapshot import MANAGER_CLUSTER
 from hydro_envoy.views import MANAGER as MANAGER_SERVICE
-from hydro_services import admin, keys, keystore, metrics, rpc
+from hydro_services import admin, credential, keys, keystore, metrics, rpc
 from hydro_services.address import Address
 from hydro_services.consul.address import is_consul, needs_consul
 from hydro_services.errors import FailedPrecondition, InvalidArgument
@@ -115,6 +115,9 @@ class Config:
     """Who may call pipelines that do not say it: anyone, or who has an API key."""
     admin_key: str = field(default="", repr=False)
     """What calls of the APIs of manager and repository have to have; empty: nothing."""
+    token_file: Path | None = None
+    """Has the token that Envoys and processes of this machine have to show; made if need be.
+    None: `token` in `data`."""
 
 
 async def run(config: Config) -> None:
@@ -142,7 +145,6 @@ async def serve(config: Config) -> AsyncIterator[rpc.Served]:
     """
     entrances = (config.listen, config.edge, config.repository_edge, config.sidecar)
     admin.check_addresses(filter(None, entrances), config.admin_key)
-    frame = mesh(config)
     certificates = _certificates(config)
     key_changes = keystore.changes(config.keys) if config.keys else None
     api_keys = apikeys.published(await anext(key_changes)) if key_changes else None
@@ -152,8 +154,10 @@ async def serve(config: Config) -> AsyncIterator[rpc.Served]:
         contextlib.closing(Builder(config.data / "envoy")) as builder,
         contextlib.closing(Hub(is_alone=not config.registry, issuer=certificates)) as hub,
     ):
+        token = credential.make(config.token_file or config.data / credential.NAME)
+        frame = mesh(config, token)
         clock = asyncio.get_running_loop().time
-        reach = Reach(config.egress if config.sidecar else None)
+        reach = Reach(config.egress if config.sidecar else None, token)
 
         def make(initial: State, **more: Any) -> Reconciler:
             known = replace(initial, api_keys=api_keys, access=access)
@@ -162,7 +166,7 @@ async def serve(config: Config) -> AsyncIterator[rpc.Served]:
         async with (
             _keeping(config, make, *store.load()) as (reconciler, ledger, registered, going_on),
             metrics.serve(config.metrics, taker(reconciler)) as scraped,
-            _serve(config, reconciler, ledger, certificates, scraped) as served,
+            _serve(config, token, reconciler, ledger, certificates, scraped) as served,
             asyncio.TaskGroup() as tasks,
         ):
             file = targets.File(config.data / "targets.json")
@@ -221,6 +225,7 @@ def _keeping(
 @contextlib.asynccontextmanager
 async def _serve(
     config: Config,
+    token: str,
     reconciler: Reconciler,
     ledger: Ledger,
     certificates: Certificates | None,
@@ -236,9 +241,9 @@ async def _serve(
         if certificates:
             certificate_grpc.add_CertificateServiceServicer_to_server(certificates, server)
             own = f"{MANAGER_SERVICE}/{_instance(config)}"
-            ads.add_ads(server, reconciler.hub, partial(peers.admit, own))
+            ads.add_ads(server, reconciler.hub, partial(peers.admit, own), token)
         else:
-            ads.add_ads(server, reconciler.hub)
+            ads.add_ads(server, reconciler.hub, token=token)
 
     serving = rpc.serve(
         config.listen,
@@ -246,7 +251,7 @@ async def _serve(
         (MANAGER, REGISTRY, *((CERTIFICATES,) if certificates else ())),
         options=ads.KEEPALIVE,
         plain=frozenset([ads.SERVICE]),
-        check=_check(config.admin_key) if config.admin_key else None,
+        check=_check(config.admin_key, token),
         grace_s=GRACE_S,
     )
     async with serving as served:
@@ -256,12 +261,14 @@ async def _serve(
             reconciler.hub.close()
 
 
-def _check(admin_key: str) -> rpc.Check:
+def _check(admin_key: str, token: str) -> rpc.Check:
     """The manager's own port is not behind an Envoy that would look at the key."""
     key_sha256 = keys.digest(admin_key)
 
     def check(method: str, metadata: rpc.Metadata) -> None:
-        if method.startswith(f"/{MANAGER}/"):
+        if not method.startswith(f"/{MANAGER}/"):
+            credential.check(metadata, token)
+        elif admin_key:
             admin.check_call(metadata, key_sha256)
 
     return check
@@ -275,8 +282,8 @@ def _default_access(config: Config) -> Access | None:
     return Access(callers=())
 
 
-def mesh(config: Config) -> Mesh:
-    """The mesh without backends and pipelines.
+def mesh(config: Config, token: str = "") -> Mesh:
+    """The mesh without backends and pipelines; with a token, which processes want to see.
 
     Raises:
         InvalidArgument: an address is malformed.
@@ -298,12 +305,13 @@ def mesh(config: Config) -> Mesh:
             Edge("repository", *repository, state.REPOSITORY, (REPOSITORY,), storing, key, not key),
         ),
         telemetry=Telemetry(_tracing(config), _STDOUT.get(config.access_log, config.access_log)),
-        sidecars=(_own_sidecar(config, config.sidecar),) if config.sidecar else (),
+        sidecars=(_own_sidecar(config, config.sidecar, token),) if config.sidecar else (),
     )
 
 
-def _own_sidecar(config: Config, ingress: str) -> Sidecar:
-    return of_manager(_instance(config), rpc.listening(ingress), rpc.listening(config.listen))
+def _own_sidecar(config: Config, ingress: str, token: str) -> Sidecar:
+    at, listen = rpc.listening(ingress), rpc.listening(config.listen)
+    return of_manager(_instance(config), at, listen, token)
 
 
 def _certificates(config: Config) -> Certificates | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from hydro_envoy import credential
 from hydro_envoy import mesh as envoy
 from hydro_envoy.server import SERVICE as ADS
 from hydro_envoy.views import ADDRESS_HEADER, GATEWAY, MANAGER, SERVICE_HEADER
@@ -53,11 +54,11 @@ def of_endpoint(endpoint: Endpoint, ingress: Address) -> envoy.Sidecar:
     )
 
 
-def of_manager(instance: str, ingress: Address, listen: Address) -> envoy.Sidecar:
-    """The manager's own."""
+def of_manager(instance: str, ingress: Address, listen: Address, token: str) -> envoy.Sidecar:
+    """The manager's own, which shows the token for all whose certificates it has seen."""
     own = envoy.Endpoint(*listen)
     at = envoy.Endpoint(*ingress)
-    return envoy.Sidecar(MANAGER, instance, at, own, own, _MANAGER, is_manager=True)
+    return envoy.Sidecar(MANAGER, instance, at, own, own, _MANAGER, is_manager=True, token=token)
 
 
 def check(endpoint: Endpoint, *, has_sidecars: bool) -> None:
@@ -82,6 +83,8 @@ class Reach:
 
     egress: str | None = None
     """host:port on loopback; None: directly."""
+    token: str = field(default="", repr=False)
+    """What processes of this machine want to see."""
 
     def address(self, endpoint: Endpoint) -> str:
         """Where to connect to."""
@@ -90,5 +93,5 @@ class Reach:
     def metadata(self, endpoint: Endpoint) -> Metadata:
         """What a call needs to arrive."""
         if not self.egress:
-            return ()
+            return ((credential.HEADER, self.token),) if self.token else ()
         return (SERVICE_HEADER, endpoint.service), (ADDRESS_HEADER, str(endpoint.sidecar))

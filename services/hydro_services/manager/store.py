@@ -35,7 +35,7 @@ CREATE TABLE endpoints (
   PRIMARY KEY (service, instance)
 ) STRICT, WITHOUT ROWID;
 """
-CONTENTS = ("manager.sqlite*", "ca", "envoy", "targets.*")
+CONTENTS = ("manager.sqlite*", "ca", "envoy", "targets.*", "token")
 """Of the manager's data folder."""
 _WAY_OUT: dict[type[HydroError], str] = {
     FailedPrecondition: "end the other manager, or move the file away to start with nothing",

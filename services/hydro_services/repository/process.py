@@ -31,6 +31,8 @@ class Config:
     """host:port of the manager's gRPC."""
     metrics: str = "127.0.0.1:0"
     """host:port for Prometheus; port 0 takes a free one."""
+    token_file: Path | None = None
+    """Has the token that the manager wants to see on one machine; None: none is shown."""
     sidecar: str | None = None
     """host:port where its sidecar takes what is for it from other machines; None: it has none."""
     registry: str = ""
@@ -69,8 +71,10 @@ async def run(config: Config) -> None:
             incarnation=uuid.uuid4().hex,
             sidecar_address=config.sidecar,
         )
+        token_file = None if config.sidecar else config.token_file
+        registry = config.registry or config.manager
         try:
-            async with registration.keep(config.registry or config.manager, endpoint):
+            async with registration.keep(registry, endpoint, token_file):
                 await watcher.run()
         finally:
             board.close()

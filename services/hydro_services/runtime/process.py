@@ -20,7 +20,16 @@ from hydro_envoy.mesh import MAX_MESSAGE_BYTES
 from hydro_runtimes.errors import UntrustedModel
 from hydro_runtimes.evaluator import Evaluator
 from hydro_runtimes.load import detect, load
-from hydro_services import errors, http2, metrics, private, registration, rpc, tracing
+from hydro_services import (
+    credential,
+    errors,
+    http2,
+    metrics,
+    private,
+    registration,
+    rpc,
+    tracing,
+)
 from hydro_services.runtime import data
 from hydro_services.runtime.control import RuntimeServicer
 from hydro_services.runtime.fetch import Cache
@@ -60,6 +69,8 @@ class Config:
     """The same after a restart; empty: of service, host and process id."""
     cache: Path = Path(".hydro/cache")
     """Where models are kept."""
+    token_file: Path | None = None
+    """Has the token that manager and process show each other on one machine; None: none does."""
     sidecar: str | None = None
     """host:port where its sidecar takes what is for it from other machines; then `manager` is
     where the sidecar takes its calls to others. None: it has none."""
@@ -106,7 +117,10 @@ async def run(config: Config, ready: Callable[[str], None] = lambda _: None) -> 
         spans = tracing.exporting(config.zipkin, config.otlp, config.service)
         exporter = await stack.enter_async_context(spans)
         answers = data.handlers(host, config.max_message_bytes, health, exporter)
-        served = await stack.enter_async_context(rpc.serve(config.control, register, (CONTROL,)))
+        token_file = None if config.sidecar else config.token_file
+        check = credential.checker(token_file, CONTROL)
+        serving = rpc.serve(config.control, register, (CONTROL,), check=check)
+        served = await stack.enter_async_context(serving)
         scraping = metrics.serve(config.metrics, taker(host, exporter))
         scraped = await stack.enter_async_context(scraping)
         port = await stack.enter_async_context(http2.serve(*listen, answers))
@@ -122,7 +136,7 @@ async def run(config: Config, ready: Callable[[str], None] = lambda _: None) -> 
             incarnation=uuid.uuid4().hex,
         )
         await stack.enter_async_context(
-            registration.keep(config.registry or config.manager, endpoint)
+            registration.keep(config.registry or config.manager, endpoint, token_file)
         )
         stack.callback(health.stop)
         ready(traffic)

@@ -12,7 +12,7 @@ from hydro_envoy.bootstrap import Bootstrap
 from hydro_envoy.errors import EnvoyError, EnvoyFailed
 from hydro_envoy.process import Envoy, find_envoy
 from hydro_envoy.views import GATEWAY, Node
-from hydro_services import private
+from hydro_services import credential, private
 from hydro_services.consul.address import needs_consul
 from hydro_services.errors import FailedPrecondition, InvalidArgument
 from hydro_services.up.addresses import claimed, endpoints
@@ -36,6 +36,8 @@ class Config:
     tls_key: Path | None = None
     join: Path | None = None
     """The invitation to a mesh with sidecars, see `hydro invite`; None: there are none."""
+    token_file: Path | None = None
+    """Has the token that the manager wants to see, where there is no invitation; None: none."""
     data: Path = Path(".hydro/gateway")
     """Where its bootstrap lies; one folder for each Envoy."""
     admin: str = "127.0.0.1:0"
@@ -65,7 +67,8 @@ async def run(config: Config) -> None:
     private.folder(config.data, CONTENTS)
     ads, *more = endpoints(config.xds)
     admin, metrics = (claimed(name, getattr(config, name)) for name in ("admin", "metrics"))
-    wanted = Bootstrap(config.id, GATEWAY, ads, admin, metrics, more=tuple(more))
+    token = await shown(config.token_file, config.join)
+    wanted = Bootstrap(config.id, GATEWAY, ads, admin, metrics, token=token, more=tuple(more))
     async with _secret(config) as tls:
         told = replace(wanted, tls=tls)
         await join(told, config.join, config.xds, config.data, config.registry)
@@ -79,6 +82,17 @@ def _secret(config: Config) -> AbstractAsyncContextManager[Path | None]:
     if config.tls_cert or config.tls_key:
         raise InvalidArgument("there is one of --tls-cert and --tls-key, want both or none")
     return contextlib.nullcontext()
+
+
+async def shown(token_file: Path | None, invitation: Path | None) -> str:
+    """The token that an Envoy shows the manager; empty where it has a certificate to show.
+
+    Waits for the file.
+
+    Raises:
+        FailedPrecondition: it has no token.
+    """
+    return "" if invitation or token_file is None else await credential.wait(token_file)
 
 
 async def join(

@@ -15,7 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from hydro_envoy.views import GATEWAY, MANAGER
-from hydro_services import admin, keys, keystore, registration
+from hydro_services import admin, credential, keys, keystore, registration
 from hydro_services.address import Address
 from hydro_services.errors import InvalidArgument
 from hydro_services.trust import trusted
@@ -64,6 +64,7 @@ async def serve(options: Options, tell: Callable[[str], None]) -> AsyncIterator[
         tell(f"left out: {note}")
     with claim.folder(options.data):
         options = _claimed(options)
+        credential.make(options.token)
         processes = [
             f"{service.name}/{service.name}-{number + 1}"
             for service, count in services
@@ -150,6 +151,7 @@ def _envoy(options: Options) -> Part:
         xds=options.xds,
         registry=options.registry,  # which may know more managers than ours
         data=data,
+        token_file=options.token,
         join=join,
         tls_cert=options.tls_cert,
         tls_key=options.tls_key,
@@ -169,7 +171,7 @@ def _sidecar(options: Options, beside: Beside) -> Part:
     data = options.data / beside.name
     service = beside.process.partition("/")[0]
     join = None if service == MANAGER else _invitation(options, service, data)
-    config = sidecar.Config(beside.process, beside.egress, beside.xds, join, data)
+    config = sidecar.Config(beside.process, beside.egress, beside.xds, join, options.token, data)
     return Part(beside.name, functools.partial(sidecar.run, config))
 
 

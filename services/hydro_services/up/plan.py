@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hydro_services import credential
 from hydro_services.address import Address
 from hydro_services.errors import InvalidArgument
 from hydro_services.up.process import Program
@@ -82,6 +83,13 @@ class Options:
     access: str = "anyone"
     """Who may call pipelines that do not say it: "anyone", or who has one of the "keys"."""
     admin_key: str = field(default="", repr=False)
+    token_file: Path | None = None
+    """Has the token that the parts show each other; None: `token` in the manager's data."""
+
+    @property
+    def token(self) -> Path:
+        """The file with the token, made if need be."""
+        return self.token_file or self.data / "manager" / credential.NAME
 
     @property
     def xds(self) -> str:
@@ -199,6 +207,7 @@ def manager(options: Options, beside: Beside | None) -> Program:
         "keys": options.keys,
         "access": options.access,
         "admin_key": options.admin_key,
+        "token_file": options.token,
         "sidecar": beside and beside.ingress,
         "egress": beside and beside.egress,
         "certificate_ttl_s": options.certificate_ttl_s,
@@ -216,6 +225,7 @@ def repository(options: Options, beside: Beside | None) -> Program:
         "instance": "repository",
         "listen": f"{INSIDE}:0",
         "manager": beside.egress if beside else options.xds,
+        "token_file": options.token,
         "sidecar": beside and beside.ingress,
         "registry": options.registry,
     }
@@ -232,6 +242,7 @@ def runtime(options: Options, process: str, beside: Beside | None) -> Program:
         "instance": instance,
         "listen": f"{INSIDE}:0",
         "manager": beside.egress if beside else options.xds,
+        "token_file": options.token,
         "sidecar": beside and beside.ingress,
         "registry": options.registry,
         "cache": options.data / "cache",

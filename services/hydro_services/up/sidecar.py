@@ -9,7 +9,7 @@ from hydro_envoy.bootstrap import Bootstrap
 from hydro_envoy.views import SIDECAR
 from hydro_services import private
 from hydro_services.up.addresses import claimed, endpoints, listener
-from hydro_services.up.gateway import CONTENTS, join
+from hydro_services.up.gateway import CONTENTS, join, shown
 
 THREADS = 1
 """Of its Envoy: it serves one process."""
@@ -28,6 +28,8 @@ class Config:
     More managers' after commas."""
     join: Path | None = None
     """The invitation, see `hydro invite`; None: it stands beside the manager."""
+    token_file: Path | None = None
+    """Has the token that the manager wants to see of the sidecar beside it; None: none."""
     data: Path = Path(".hydro/sidecar")
     """Where its bootstrap lies; one folder for each Envoy."""
     admin: str = "127.0.0.1:0"
@@ -53,6 +55,7 @@ async def run(config: Config) -> None:
         claimed("admin", config.admin),
         claimed("metrics", config.metrics),
         listener(config.egress),
+        token=await shown(config.token_file, config.join),
         more=tuple(more),
     )
     await join(wanted, config.join, config.xds, config.data, config.registry, THREADS)

@@ -97,6 +97,7 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
                     "keys": "",
                     "access": "anyone",
                     "admin_key": "",
+                    "token_file": None,
                     "sidecar": None,
                     "egress": f"{HERE}:8073",
                     "ca": None,

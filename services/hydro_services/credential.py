@@ -1,0 +1,133 @@
+"""The mesh's token: by what the parts of one machine know that they have the same owner.
+
+It lies in a file that only its owner can read. Who can read that may register a process, and may
+ask for Envoys' configurations, which have hashes of API keys in them; and runtimes take orders from
+nobody else. Where there are sidecars, certificates do the same between machines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeAlias
+
+from hydro_envoy.credential import HEADER, WANTED, is_shown
+from hydro_services import private, rpc
+from hydro_services.errors import FailedPrecondition, Unauthenticated
+
+logger = logging.getLogger(__name__)
+
+NAME = "token"
+"""Of its file in the manager's data folder."""
+POLL_S = 0.2
+
+Metadata: TypeAlias = tuple[tuple[str, str], ...]
+
+
+def make(path: Path) -> str:
+    """The token in a file, which is made if need be; of many who make it at once, one does.
+
+    Raises:
+        FailedPrecondition: it cannot be made or read.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        found = read(path)
+        private.warn_if_readable(path)
+        return found
+    path.parent.mkdir(mode=private.FOLDER, parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # 0600
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_urlsafe(32))
+        with contextlib.suppress(FileExistsError):
+            os.link(name, path)
+    except OSError as error:
+        raise FailedPrecondition(f"cannot make {path}: {error.strerror}") from error
+    finally:
+        os.unlink(name)
+    return read(path)
+
+
+def checker(path: Path | None, service: str) -> rpc.Check | None:
+    """A look at all calls of a service; none where nothing has to be shown.
+
+    Args:
+        path: of the token's file; who comes before it is there is refused.
+        service: the full name.
+    """
+    if path is None:
+        return None
+
+    def look(method: str, metadata: rpc.Metadata) -> None:
+        if method.startswith(f"/{service}/"):
+            try:
+                check(metadata, read(path))
+            except FileNotFoundError:
+                raise Unauthenticated(f"there is no {path} yet; {WANTED}") from None
+
+    return look
+
+
+def read(path: Path) -> str:
+    """The token in a file.
+
+    Raises:
+        FileNotFoundError: there is none.
+        FailedPrecondition: it cannot be read, or is empty or malformed.
+    """
+    try:
+        text = path.read_text().strip()
+    except FileNotFoundError:
+        raise
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise FailedPrecondition(f"cannot read the token in {path}: {reason.lower()}") from error
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
+        raise FailedPrecondition(f"what {path} has is no token, want one line of visible ASCII")
+    return text
+
+
+async def wait(path: Path) -> str:
+    """The token in a file, as soon as there is one.
+
+    Raises:
+        FailedPrecondition: as `read`.
+    """
+    is_told = False
+    while True:
+        with contextlib.suppress(FileNotFoundError):
+            return read(path)
+        if not is_told:
+            way_out = "the manager makes it; is it another with --token-file or HYDRO_TOKEN_FILE?"
+            logger.warning("waiting for %s: %s", path, way_out)
+        is_told = True
+        await asyncio.sleep(POLL_S)
+
+
+def metadata(path: Path | None) -> Metadata:
+    """What a call has to show; nothing where there is no token to be had, or none is needed.
+
+    Raises:
+        FailedPrecondition: as `read`.
+    """
+    if path is None:
+        return ()
+    with contextlib.suppress(FileNotFoundError):
+        return ((HEADER, read(path)),)
+    return ()
+
+
+def check(shown: Iterable[tuple[str, str | bytes]], token: str) -> None:
+    """Refuses a call that does not show the token.
+
+    Raises:
+        Unauthenticated: so; the message says where the token is.
+    """
+    if not is_shown(shown, token):
+        raise Unauthenticated(WANTED)
