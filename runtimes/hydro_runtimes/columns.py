@@ -210,34 +210,24 @@ class Sparse:
     def take(self, rows: Rows) -> Sparse:
         """Some of the rows."""
         offsets, chosen = _spans(self.offsets, rows)
-        return Sparse(
-            self.size,
-            offsets,
-            self.indices[chosen],
-            self.values[chosen],
-            _take(self.validity, rows),
-            None if self.sizes is None else self.sizes[rows],
-        )
+        size, sizes = self.size, None if self.sizes is None else self.sizes[rows]
+        if sizes is not None:
+            size = int(sizes.max(initial=0))
+            sizes = None if (sizes == size).all() else sizes
+        stored = self.indices[chosen], self.values[chosen]
+        return Sparse(size, offsets, *stored, _take(self.validity, rows), sizes)
 
     def dense(self) -> Dense:
         """The same vectors with every element stored: float64, (rows, size).
 
         Raises:
-            ValueError: they differ in size; `ragged` has them.
+            ValueError: they differ in size.
         """
         if self.sizes is not None:
             raise ValueError("sparse vectors differ in size")
         values = np.zeros((self.rows, self.size))
         values[np.repeat(np.arange(self.rows), np.diff(self.offsets)), self.indices] = self.values
         return Dense(values, self.validity)
-
-    def ragged(self) -> Ragged:
-        """The same vectors as lists with every element stored."""
-        sizes = np.full(self.rows, self.size) if self.sizes is None else self.sizes
-        ends = np.concatenate(([0], np.cumsum(sizes)))
-        values = np.zeros(ends[-1])
-        values[np.repeat(ends[:-1], np.diff(self.offsets)) + self.indices] = self.values
-        return Ragged(ends, Dense(values), self.validity)
 
 
 Lists: TypeAlias = Dense | Strings | Ragged
@@ -331,15 +321,24 @@ class Columns(Mapping[str, Column]):
             present |= columns.present
         return Columns({**self._columns, **columns}, self.rows, present)
 
+    @property
+    def is_mixed(self) -> bool:
+        """Not all rows have all columns, or sparse vectors of one size in each."""
+        return bool(self.present) or any(_differ(column) for column in self._columns.values())
+
     def alike(self) -> list[tuple[Array, Columns]]:
-        """The rows that have the same columns together: their indices (int64), and they alone."""
-        if not self.present:
-            return [(np.arange(self.rows), self)]
+        """The rows that have the same columns, and sparse vectors of the same sizes in them.
+
+        Returns:
+            For each kind of rows their indices (int64), and they alone.
+        """
         kinds = np.zeros(self.rows, np.int64)
-        for at in self.present.values():
-            kinds *= 2
-            kinds[at] += 1
-            kinds = np.unique(kinds, return_inverse=True)[1]
+        for name, column in self.items():
+            if name not in self.present and not _differ(column):
+                continue
+            own = np.zeros(self.rows, np.int64)
+            own[self.present.get(name, slice(None))] = 1 + _sizes(column)
+            kinds = np.unique(kinds * (own.max(initial=0) + 1) + own, return_inverse=True)[1]
         groups = np.split(np.argsort(kinds, kind="stable"), np.cumsum(np.bincount(kinds))[:-1])
         return [(rows, self.take(rows)) for rows in groups]
 
@@ -398,3 +397,11 @@ def _found(present: Array, rows: Array) -> tuple[Array, Array]:
     at = np.searchsorted(present, rows)
     have = np.flatnonzero(present[np.minimum(at, len(present) - 1)] == rows)
     return at[have], have
+
+
+def _differ(column: Column) -> bool:
+    return isinstance(column, Sparse) and column.sizes is not None
+
+
+def _sizes(column: Column) -> Array | int:
+    return column.sizes if isinstance(column, Sparse) and column.sizes is not None else 0

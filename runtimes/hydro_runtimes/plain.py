@@ -7,32 +7,55 @@ from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
+import orjson
 
-from hydro_runtimes.columns import Array, Column, Columns, Dense, Lists, Ragged, Sparse, Strings
+from hydro_runtimes.columns import (
+    Array,
+    Column,
+    Columns,
+    DataType,
+    Dense,
+    Lists,
+    Ragged,
+    Sparse,
+    Strings,
+)
 from hydro_runtimes.evaluator import Failure, Field
 from hydro_runtimes.joining import listed, regular
 
 Plain: TypeAlias = Array | Sequence[Any]
+MAX_ELEMENTS = 1 << 24
+"""Of sparse vectors with every element stored, 128 MiB: a few bytes may claim any size."""
 
 
-def plain(column: Column) -> Plain:
+def plain(column: Column, shape: tuple[int, ...]) -> Plain:
     """The values of a column; what stands in a row is the same whatever the other rows are.
 
     A number: an array (rows,), nulls as NaN, or where the type has no NaN as None in an object
     array. A tensor: an array (rows, *shape), where one is null a list of arrays and None. A text: a
     list of str, null as None. A list: a list of arrays, of lists of arrays where they differ in
     shape, or of lists of str; a null one as None, nulls in it as for numbers. A sparse vector: a
-    float64 array (rows, size), a list of arrays where sizes differ.
+    float64 array (rows, size).
+
+    Args:
+        column: as its field is declared.
+        shape: of the field.
+
+    Raises:
+        ValueError: sparse vectors would take more than `MAX_ELEMENTS`, or differ in size.
     """
     match column:
         case Sparse():
-            return plain(column.dense() if column.sizes is None else column.ragged())
+            if column.rows * column.size > MAX_ELEMENTS:
+                got = f"{column.rows} sparse vectors of size {column.size}"
+                raise ValueError(f"got {got}, want at most {MAX_ELEMENTS} elements in all")
+            return _dense(column.dense())
         case Dense():
             return _dense(column)
         case Strings():
             return _nulled(list(column.values), column)
         case Ragged():
-            return _nulled(_each(column), column)
+            return _nulled(_each(column, shape[1:]), column)
 
 
 def column(field: Field, values: Any, rows: int) -> Column:
@@ -98,17 +121,17 @@ def _objects(values: Sequence[Any]) -> Array:
     return array
 
 
-def _each(column: Ragged) -> list[Any]:
-    """The list of each row."""
+def _each(column: Ragged, shape: tuple[int, ...]) -> list[Any]:
+    """The list of each row; `shape` of an element."""
     spans = list(pairwise(column.offsets.tolist()))
     elements = column.elements
     if isinstance(elements, Dense) and elements.validity is not None:
-        parts = (slice(a, b) for a, b in spans)
-        return [plain(_without_validity(elements.take(part))) for part in parts]
-    values: Any = plain(elements)
+        parts = (elements.take(slice(a, b)) for a, b in spans)
+        return [plain(_without_validity(part), shape) for part in parts]
+    values: Any = plain(elements, shape)
     if isinstance(elements, Ragged) and elements.type.dtype.kind != "O":
-        filler = np.zeros((0, *(max(n, 0) for n in elements.shape)), elements.type.dtype)
-        return [_tensor(values[a:b], filler) for a, b in spans]
+        empty = np.zeros((0, *(max(size, 0) for size in shape)), elements.type.dtype)
+        return [_tensor(values[a:b], empty) for a, b in spans]
     return [values[a:b] for a, b in spans]
 
 
@@ -189,7 +212,8 @@ def _lists(field: Field, values: Plain, shape: tuple[int, ...]) -> Lists:
 def _scalars(field: Field, values: Plain) -> Dense | Strings:
     valid = _validity(field, values)
     if field.type.dtype.hasobject:
-        return Strings(_strings(field, ["" if v is None else v for v in values]), valid, field.type)
+        _check_texts(field, [value for value in values if value is not None])
+        return Strings(["" if value is None else value for value in values], valid, field.type)
     zero = field.type.dtype.type(0)
     given = values if valid is None else [zero if value is None else value for value in values]
     array = np.asarray(given) if len(given) else np.zeros(0, field.type.dtype)
@@ -212,11 +236,19 @@ def _cast(field: Field, array: Array) -> Array:
     return np.ascontiguousarray(array, dtype=want)
 
 
-def _strings(field: Field, values: list[Any]) -> list[str]:
+def _check_texts(field: Field, values: Sequence[Any]) -> None:
     for value in values:
         if not isinstance(value, str):
             raise ValueError(f"output '{field.name}' holds {_name(value)}, want {field.type.value}")
-    return values
+        if field.type is DataType.JSON:
+            _check_json(field, value)
+
+
+def _check_json(field: Field, text: str) -> None:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"output '{field.name}' holds text that is not JSON: {error}") from None
 
 
 def _name(value: Any) -> str:

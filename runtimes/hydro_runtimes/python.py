@@ -41,7 +41,7 @@ class PythonEvaluator:
         """
         given, failures, _ = plain.without_nulls(columns, self.signature.inputs)
         inputs = {
-            field.name: plain.plain(given[field.name])
+            field.name: plain.plain(given[field.name], field.shape)
             for field in self.signature.inputs
             if field.name in given
         }

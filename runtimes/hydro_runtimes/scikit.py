@@ -263,7 +263,7 @@ def _features(columns: Columns, fields: Sequence[Field], estimator: Any) -> Any:
 
 def _values(columns: Columns, field: Field) -> plain.Plain:
     """Of a column; a null vector, where the field lets one through, is NaN in all places."""
-    values = plain.plain(columns[field.name])
+    values = plain.plain(columns[field.name], field.shape)
     if isinstance(values, np.ndarray) or -1 in field.shape or field.type.dtype.kind != "f":
         return values
     nothing = np.full(field.shape, np.nan, field.type.dtype)

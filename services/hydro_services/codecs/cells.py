@@ -47,7 +47,7 @@ class _Misfit(ValueError):
         self.got = got
 
 
-_ODD = (ValueError, TypeError, OverflowError, KeyError, AttributeError)
+ODD = (ValueError, TypeError, ArithmeticError, KeyError, AttributeError)
 """What `column` raises."""
 
 
@@ -55,7 +55,7 @@ def column(values: Sequence[Any], field: Field) -> Column:
     """The column of a declared field from its JSON values, None for null.
 
     Raises:
-        ValueError, TypeError, OverflowError, KeyError, AttributeError: a value does not fit;
+        ValueError, TypeError, ArithmeticError, KeyError, AttributeError: a value does not fit;
             `fault` tells which.
     """
     if field.shape:
@@ -69,7 +69,7 @@ def read(values: Sequence[Any], field: Field) -> tuple[Column, dict[int, Failure
     """As `column`; in the places of values that do not fit, failures and any content."""
     try:
         return column(values, field), {}
-    except _ODD:
+    except ODD:
         found = {i: f for i, value in enumerate(values) if (f := fault(value, field))}
     empty = _empty(field, field.shape)
     return column([empty if i in found else v for i, v in enumerate(values)], field), found
@@ -81,8 +81,18 @@ def fault(value: Any, field: Field) -> Failure | None:
         column([value], field)
     except _Misfit as misfit:
         return wrong(misfit.reason, misfit.got, field)
-    except _ODD:
+    except ODD:
         return wrong("WRONG_TYPE", _short(value), field)
+    return None
+
+
+def undeclared(name: str, value: Any) -> Failure | None:
+    """Why a value of a column that no field declares cannot be taken, or None if it can."""
+    try:
+        inferred([value])
+    except TypeError:
+        got = "a value that is nested too deeply or has text that is not Unicode"
+        return Failure("WRONG_TYPE", f"column '{name}': got {got}, want JSON", name)
     return None
 
 
@@ -96,7 +106,7 @@ def inferred(values: Sequence[Any]) -> Column:
         if kinds <= {kind, type(None)} and kind in kinds:
             try:
                 return column(values, Field("", type_, nullable=True))
-            except _ODD:
+            except ODD:
                 break
     return column(values, Field("", DataType.JSON, nullable=True))
 
@@ -178,7 +188,8 @@ def _numbers(values: Sequence[Any], type_: DataType) -> np.ndarray[Any, Any]:
             kinds.discard(str)
         if not kinds <= {float, int}:
             raise ValueError("a value is not a number")
-        return np.array(values, type_.dtype)
+        with np.errstate(over="raise"):
+            return np.array(values, type_.dtype)
     if type_ is DataType.BOOL:
         _only({bool}, values)
         return np.array(values, np.bool_)
@@ -309,5 +320,8 @@ def wanted(field: Field) -> str:
 
 
 def _short(value: Any) -> str:
-    text = orjson.dumps(value, default=str).decode()
+    try:
+        text = orjson.dumps(value, default=str).decode()
+    except TypeError:  # orjson reads deeper than it writes
+        return "a value that is nested too deeply"
     return text if len(text) <= 40 else text[:37] + "..."

@@ -97,13 +97,10 @@ def decode(rows: Sequence[Row], signature: Signature) -> tuple[Columns, Mapping[
     """
     try:
         return _quick(rows, signature), {}
-    except _ODD:
+    except cells.ODD:
         failures = {i: f for i, row in enumerate(rows) if (f := _fault(row, signature))}
     good = [row for i, row in enumerate(rows) if i not in failures]
     return _quick(good, signature), failures
-
-
-_ODD = (ValueError, KeyError, TypeError, OverflowError, AttributeError)
 
 
 def _quick(rows: Sequence[Row], signature: Signature) -> Columns:
@@ -161,7 +158,8 @@ def _fault(row: Row, signature: Signature) -> Failure | None:
             return missing(field, row)
         if found := cells.fault(row[field.name], field):
             return found
-    return None
+    rest = (name for name in row if name not in signature.reads)
+    return next((f for name in rest if (f := cells.undeclared(name, row[name]))), None)
 
 
 def stands(name: str) -> Failure:
@@ -175,7 +173,7 @@ def stands(name: str) -> Failure:
 
 def missing(field: Field, row: Iterable[str]) -> Failure:
     """The failure of a row that lacks a column; `row` are the names of those that it has."""
-    got = _cut(", ".join(f"'{name}'" for name in row) or "none", 400)
+    got = _cut(", ".join(f"'{name}'" for name in sorted(row)) or "none", 400)
     message = f"column '{field.name}' is missing, want {cells.wanted(field)}; got {got}"
     return Failure("MISSING_COLUMN", message, field.name)
 

@@ -24,11 +24,11 @@ logger = logging.getLogger(__name__)
 def evaluate(evaluator: Evaluator, inputs: Sequence[Columns]) -> list[Evaluation]:
     """One answer an input; inputs that fit together are evaluated together.
 
-    Rows that have the same columns are evaluated by themselves: what is missing in one row is no
-    null in another.
+    Rows that have the same columns are evaluated by themselves: what one row lacks is not null
+    because another has it.
     """
     raised = Raised()
-    if any(each.present for each in inputs):
+    if any(each.is_mixed for each in inputs):
         answers = _by_columns(evaluator, inputs, raised)
     else:
         answers = _in_groups(evaluator, inputs, raised)

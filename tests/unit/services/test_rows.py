@@ -81,6 +81,13 @@ def test_an_integer_that_does_not_fit_fails_by_itself() -> None:
     assert rows.encode(columns) == [{"n": -5}, {"n": 2}]
 
 
+def test_a_number_that_single_precision_cannot_hold_fails_by_itself() -> None:
+    field = Field("x", DataType.FLOAT32)
+    columns, failures = decode([{"x": 1e39}, {"x": 1.5}, {"x": "Infinity"}], [field])
+    assert {i: f.reason for i, f in failures.items()} == {0: "WRONG_TYPE"}
+    assert rows.encode(columns) == [{"x": 1.5}, {"x": "Infinity"}]
+
+
 def test_a_vector_of_the_wrong_size_fails_by_itself() -> None:
     field = Field("v", DataType.FLOAT64, (3,))
     columns, failures = decode([{"v": [1, 2, 3]}, {"v": [1, 2]}, {"v": [1, "x", 3]}], [field])

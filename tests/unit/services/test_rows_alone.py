@@ -92,8 +92,11 @@ def served(models: Sequence[Evaluator], sent: Sequence[Row], kind: str) -> list[
     """What a client gets for its rows, over a face."""
     if kind == "frames":
         return by_frames(models, sent)
+    return by_json(models, rows.dumps(sent) if kind == "array" else rows.lines(sent), kind)
+
+
+def by_json(models: Sequence[Evaluator], body: bytes, kind: str) -> list[Row]:
     is_array = kind == "array"
-    body = rows.dumps(sent) if is_array else rows.lines(sent)
     content_type = "application/json" if is_array else "application/x-ndjson"
     http = httpbody_pb2.HttpBody(content_type=content_type, data=body)
     request = prediction_service_pb2.ServeRequest(body=http).SerializeToString()
@@ -216,6 +219,22 @@ def test_what_a_client_sends_comes_back_as_it_was(
 def exact(row: Row) -> str:
     """Equal where rows are, 1 and 1.0 and true apart."""
     return json.dumps(row, sort_keys=True)
+
+
+@pytest.mark.parametrize("kind", ["array", "lines"])
+@pytest.mark.parametrize("depth", [200, 253, 254, 255, 1000, 2000])
+@pytest.mark.parametrize("name", ["x", "own"])
+def test_a_value_that_is_nested_deeply_costs_nobody_else_an_answer(
+    kind: str, depth: int, name: str
+) -> None:
+    models = [echo([Field("x", DataType.FLOAT64, (-1,))], "o"), echo([], "p")]
+    odd = b'{"key":1,"%b":%b%b}' % (name.encode(), b"[" * depth, b"]" * depth)
+    plain = b'{"key":0}'
+    body = b"[%b,%b,%b]" if kind == "array" else b"%b\n%b\n%b\n"
+    answers = by_json(models, body % (plain, odd, plain), kind)
+    assert [row.get("key") for row in (answers[0], answers[2])] == [0, 0]
+    assert "error" in answers[1] or answers[1]["key"] == 1
+    assert answers[1:2] == by_json(models, b"[%b]" % odd, "array")
 
 
 shaped = st.builds(
