@@ -129,10 +129,10 @@ def _each(column: Ragged, shape: tuple[int, ...]) -> list[Any]:
         parts = (elements.take(slice(a, b)) for a, b in spans)
         return [plain(_without_validity(part), shape) for part in parts]
     values: Any = plain(elements, shape)
-    if isinstance(elements, Ragged) and elements.type.dtype.kind != "O":
-        empty = np.zeros((0, *(max(size, 0) for size in shape)), elements.type.dtype)
-        return [_tensor(values[a:b], empty) for a, b in spans]
-    return [values[a:b] for a, b in spans]
+    if not shape or elements.type.dtype.kind == "O":
+        return [values[a:b] for a, b in spans]
+    empty = np.zeros((0, *(max(size, 0) for size in shape)), elements.type.dtype)
+    return [_tensor(values[a:b]) if a < b else empty for a, b in spans]
 
 
 def _without_validity(column: Dense) -> Dense:
@@ -140,14 +140,12 @@ def _without_validity(column: Dense) -> Dense:
     return Dense(column.values) if is_whole else column
 
 
-def _tensor(lists: Sequence[Any], empty: Array) -> Any:
+def _tensor(lists: Any) -> Any:
     """Lists that are alike as one array, as they would be if no other row differed."""
-    if not lists:
-        return empty
-    alike = all(isinstance(one, np.ndarray) and one.dtype == empty.dtype for one in lists)
-    if not alike or len({one.shape for one in lists}) > 1:
+    if isinstance(lists, np.ndarray) or not all(isinstance(one, np.ndarray) for one in lists):
         return lists
-    return np.stack(lists)
+    alike = len({(one.shape, one.dtype.kind == "O") for one in lists}) == 1
+    return np.stack(lists) if alike else lists
 
 
 def _nulled(values: list[Any], column: Column) -> list[Any]:
