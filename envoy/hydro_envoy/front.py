@@ -55,6 +55,7 @@ def front(pipeline: Pipeline, max_message_bytes: int) -> Resource:
         domains=["*"],
         routes=list(_routes(pipeline, max_message_bytes + limits.ENVELOPE_BYTES)),
         typed_per_filter_config=access.checks(pipeline) | limits.rate_limits(pipeline),
+        include_request_attempt_count=True,  # runs of the chain, from here on
     )
     built = RouteConfiguration(
         name=routes_name(pipeline.name),

@@ -189,7 +189,9 @@ def _edge_manager(
     routes: Sequence[Route],
 ) -> HttpConnectionManager:
     slashes = HttpConnectionManagerPathWithEscapedSlashesAction.REJECT_REQUEST
-    host = VirtualHost(name=name, domains=["*"], routes=list(routes))
+    host = VirtualHost(
+        name=name, domains=["*"], routes=list(routes), include_request_attempt_count=True
+    )
     found = RouteConfiguration(
         name=name,
         virtual_hosts=[host],

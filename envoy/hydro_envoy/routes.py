@@ -54,6 +54,7 @@ from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
 from envoy_data_plane.google.protobuf import Any, ListValue, Struct, Value
 
 from hydro_envoy.mesh import SHADOW, Chain, Stage
+from hydro_envoy.retries import NOT_BEGUN
 from hydro_envoy.snapshot import Ref, Resource, ResourceType, resource
 
 CHAIN_FILTER = "chain"
@@ -205,18 +206,19 @@ def _stage_service(chain: Chain, index: int, cluster: str) -> GrpcService:
         initial_metadata=[
             HeaderValue(key=k, value=_literal(v)) for k, v in stage_headers(chain, index)
         ],
-        retry_policy=_again() if chain.retried else None,
+        retry_policy=_begin_again() if chain.retried else None,
     )
 
 
-def _again() -> RetryPolicy:
-    return RetryPolicy(num_retries=2, retry_on="connect-failure,refused-stream,reset,unavailable")
+def _begin_again() -> RetryPolicy:
+    # What was begun is run again with the whole chain, which is told so: it may be what ended it.
+    return RetryPolicy(num_retries=2, retry_on=NOT_BEGUN)
 
 
 def _connect_again() -> RouteRetryPolicy:
     # What failed for another reason is for the retry that runs the whole chain.
     return RouteRetryPolicy(
-        retry_on="connect-failure,refused-stream",
+        retry_on=NOT_BEGUN,
         num_retries=2,
         retry_back_off=RetryPolicyRetryBackOff(
             base_interval=timedelta(milliseconds=20), max_interval=timedelta(milliseconds=200)

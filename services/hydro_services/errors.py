@@ -12,6 +12,7 @@ HydroError                something that a user or a peer can mend; the message 
   Aborted                 what the request was based on has changed: read again, try again
   FailedPrecondition      the system has to be changed first, such as a model that is refused
     ModelRefused          a model that cannot be served; wraps hydro_runtimes' ModelError
+    ModelSuspended        a model that is out for a time, since it ends its processes
     EnvoyRefused          Envoy did not take the configuration
     CannotConnect         what answers at an address is not whom to expect there, or not trusted
   NotInTime               it did not happen within the time limit
@@ -105,6 +106,10 @@ class ModelRefused(FailedPrecondition):
     """A model that cannot be served."""
 
 
+class ModelSuspended(FailedPrecondition):
+    """A model that is out for a time, since it has ended its process again and again."""
+
+
 class EnvoyRefused(FailedPrecondition):
     """Envoy did not take the configuration; the message is Envoy's own."""
 
@@ -149,6 +154,7 @@ STATUS: dict[type[HydroError], tuple[grpc.StatusCode, str]] = {
     Aborted: (grpc.StatusCode.ABORTED, "ABORTED"),
     FailedPrecondition: (grpc.StatusCode.FAILED_PRECONDITION, "FAILED_PRECONDITION"),
     ModelRefused: (grpc.StatusCode.FAILED_PRECONDITION, "MODEL_REFUSED"),
+    ModelSuspended: (grpc.StatusCode.FAILED_PRECONDITION, "MODEL_SUSPENDED"),
     EnvoyRefused: (grpc.StatusCode.FAILED_PRECONDITION, "ENVOY_REFUSED"),
     CannotConnect: (grpc.StatusCode.FAILED_PRECONDITION, "CANNOT_CONNECT"),
     NotInTime: (grpc.StatusCode.DEADLINE_EXCEEDED, "NOT_IN_TIME"),

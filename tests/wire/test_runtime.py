@@ -329,7 +329,7 @@ async def test_bug_before_the_first_answer_is_told_as_an_id(
     def bug(*_: object) -> None:
         raise RuntimeError("a secret")
 
-    monkeypatch.setattr(processor, "path", bug)
+    monkeypatch.setattr(processor, "header", bug)
     async with serving(plus=Plus()) as port:
         call = port.process("first")
         await call.write(headers())

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
-from hydro_services.errors import ModelRefused, Unavailable
+from hydro_services.errors import ModelRefused, ModelSuspended, Unavailable
 from hydro_services.manager.state import (
     Endpoint,
     EndpointId,
@@ -69,9 +69,11 @@ def _ready(
 
 
 def _is_hopeless(key: str, ids: Iterable[EndpointId], state: State) -> bool:
-    failures = [state.failures.get(Slot(id, key)) for id in ids]
+    failures = [found for id in ids if (found := state.failures.get(Slot(id, key)))]
+    if any(isinstance(failure.error, ModelSuspended) for failure in failures):
+        return True
     has_it = any(key in state.loaded[id] for id in ids)
-    return not has_it and any(failure and failure.final for failure in failures)
+    return not has_it and any(failure.final for failure in failures)
 
 
 def obstacle(stages: Stages, state: State, takers: Takers) -> ModelRefused | None:

@@ -3,6 +3,9 @@
 The event loop's task owns the queue. An evaluation that is known to take less than a thread hop
 costs is done on the loop, any other in the model's own thread; nothing ever waits for a batch to
 fill.
+
+What has been begun in a process that ended before it answered may be what ended it. It is evaluated
+in a fork, each frame for itself: so it ends nothing else, and nothing ends with it.
 """
 
 from __future__ import annotations
@@ -13,13 +16,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from hydro_runtimes.columns import Columns
-from hydro_runtimes.evaluator import Evaluation, Evaluator
+from hydro_runtimes.evaluator import Evaluation, Evaluator, Failure
 from hydro_services import logs
+from hydro_services.runtime import fork
 from hydro_services.runtime.counts import Counts
 from hydro_services.runtime.evaluation import evaluate
+from hydro_services.runtime.running import Slot
 
 MAX_ROWS = 4096
 """Rows evaluated together at most, but for a single frame that has more."""
@@ -44,6 +50,8 @@ class Job:
     """Bytes that the inputs came in."""
     request_id: str = ""
     """Of the call."""
+    apart: bool = False
+    """May end its process."""
 
     @property
     def rows(self) -> int:
@@ -59,12 +67,24 @@ class Batcher:
         evaluator: Evaluator,
         executor: Executor,
         clock: Callable[[], float] = time.perf_counter,
+        slot: Slot | None = None,
+        crashed: Callable[[str], None] = lambda reason: None,
     ) -> None:
-        """With the thread of the model, which nobody else waits for, and a clock in seconds."""
+        """Starts idle.
+
+        Args:
+            evaluator: the model.
+            executor: the thread of the model, which nobody else waits for.
+            clock: in seconds.
+            slot: where evaluations are noted.
+            crashed: told on the loop when the model has ended a fork, and how.
+        """
         self.evaluator = evaluator
         self.counts = Counts()
         self._executor = executor
         self._clock = clock
+        self._slot = slot or Slot()
+        self._crashed = crashed
         self._queue: deque[Job] = deque()
         self._cost = Cost()
         self._due = False
@@ -75,18 +95,21 @@ class Batcher:
         """Of the jobs that nobody has begun."""
         return sum(job.rows for job in self._queue)
 
-    async def evaluate(self, inputs: Sequence[Columns], *, size: int = 0) -> list[Evaluation]:
+    async def evaluate(
+        self, inputs: Sequence[Columns], *, size: int = 0, apart: bool = False
+    ) -> list[Evaluation]:
         """The answers, one an input, in order. Cancelling leaves the others' answers alone.
 
         Args:
             inputs: evaluated in the thread where they are large, whatever their rows have taken.
             size: of the inputs, in bytes.
+            apart: they were begun before, in a process that ended.
 
         Raises:
             Exception: the thread is no more. What the model raises is told in the answers.
         """
         loop = asyncio.get_running_loop()
-        job = Job(inputs, loop.create_future(), size, logs.REQUEST_ID.get())
+        job = Job(inputs, loop.create_future(), size, logs.REQUEST_ID.get(), apart)
         self._queue.append(job)
         if not self._due and self._busy is None:
             self._due = True
@@ -98,6 +121,9 @@ class Batcher:
         self._due = False
         while self._queue:
             jobs = self._taken()
+            if jobs and jobs[0].apart:
+                self._busy = asyncio.get_running_loop().create_task(self._in_fork(jobs))
+                return
             large = any(job.size > INLINE_BYTES for job in jobs)
             if large or self._cost.of(sum(job.rows for job in jobs)) > INLINE_S:
                 self._busy = asyncio.get_running_loop().create_task(self._in_thread(jobs))
@@ -113,6 +139,8 @@ class Batcher:
         jobs: list[Job] = []
         rows = 0
         while self._queue and (not jobs or rows + self._queue[0].rows <= MAX_ROWS):
+            if jobs and self._queue[0].apart != jobs[0].apart:
+                break
             job = self._queue.popleft()
             if not job.done.cancelled():
                 jobs.append(job)
@@ -130,16 +158,54 @@ class Batcher:
         self._busy = None
         self._next()
 
+    async def _in_fork(self, jobs: list[Job]) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._executor, self._evaluate_apart, jobs, loop)
+        except Exception as error:
+            _fail(jobs, error)
+        self._busy = None
+        self._next()
+
+    def _evaluate_apart(self, jobs: Sequence[Job], loop: asyncio.AbstractEventLoop) -> None:
+        parts = [[replace(job, inputs=[inputs]) for inputs in job.inputs] for job in jobs]
+        flat = [part for each in parts for part in each]
+        answers = fork.run(
+            [partial(_evaluated, self.evaluator, [part]) for part in flat],
+            lambda number: not flat[number].done.cancelled(),
+        )
+        for job, each in zip(jobs, parts, strict=True):
+            mine = [self._apart(part, next(answers), loop) for part in each]
+            loop.call_soon_threadsafe(_settle, [job], mine)
+
+    def _apart(
+        self,
+        part: Job,
+        answer: list[Evaluation] | fork.Ended | fork.Waits,
+        loop: asyncio.AbstractEventLoop,
+    ) -> Evaluation:
+        """What a fork's answer means for the rows."""
+        if isinstance(answer, fork.Ended):
+            loop.call_soon_threadsafe(self._crashed, answer.reason)
+            return Evaluation({}, dict.fromkeys(range(part.rows), _ended(answer.reason)))
+        if isinstance(answer, fork.Waits):
+            return Evaluation({}) if part.done.cancelled() else self._evaluate([part])[0]
+        return answer[0]
+
     def _evaluate(self, jobs: Sequence[Job], on_loop: bool = False) -> list[Evaluation]:
-        inputs = [columns for job in jobs for columns in job.inputs]
         start = self._clock()
-        with logs.requests(job.request_id for job in jobs):
-            answers = evaluate(self.evaluator, inputs)
-        rows, seconds = sum(columns.rows for columns in inputs), self._clock() - start
+        with self._slot:
+            answers = _evaluated(self.evaluator, jobs)
+        rows, seconds = sum(job.rows for job in jobs), self._clock() - start
         self._cost.learn(rows, seconds, on_loop=on_loop)
         self.counts.seconds.add(seconds)
         self.counts.batch_rows.add(rows)
         return answers
+
+
+def _evaluated(evaluator: Evaluator, jobs: Sequence[Job]) -> list[Evaluation]:
+    with logs.requests(job.request_id for job in jobs):
+        return evaluate(evaluator, [columns for job in jobs for columns in job.inputs])
 
 
 def _settle(jobs: Sequence[Job], answers: Sequence[Evaluation]) -> None:
@@ -154,6 +220,14 @@ def _fail(jobs: Sequence[Job], error: Exception) -> None:
     for job in jobs:
         if not job.done.done():
             job.done.set_exception(error)
+
+
+def _ended(reason: str) -> Failure:
+    message = (
+        f"the model ended its process on these rows: {reason}; they were run again once, alone, "
+        "and are not run any more"
+    )
+    return Failure("MODEL_FAILED", message)
 
 
 @dataclass(slots=True)

@@ -74,8 +74,7 @@ class Raised:
         if self._first is None:
             self._first, self._id = error, uuid.uuid4().hex[:12]
         self._rows += rows
-        text = f"{type(error).__name__}: {error}"[:200]
-        message = f"the model failed on this row: {text}; log id {self._id}"
+        message = f"the model failed on this row: {told(error)}; log id {self._id}"
         return Failure("MODEL_FAILED", message)
 
     def tell(self) -> None:
@@ -83,6 +82,14 @@ class Raised:
         if self._first is not None:
             extra = {"id": self._id, "rows": self._rows}
             logger.error("model raised", exc_info=self._first, extra=extra)
+
+
+def told(error: BaseException) -> str:
+    """An exception of a model in few words, whatever its own code makes of them."""
+    try:
+        return f"{type(error).__name__}: {error}"[:200]
+    except BaseException:
+        return type(error).__name__
 
 
 def _form(columns: Columns) -> tuple[object, ...]:
@@ -112,8 +119,10 @@ def _checked(evaluator: Evaluator, inputs: Columns) -> Evaluation:
     """
     try:
         answer = evaluator.evaluate(inputs)
-    except SystemExit as error:
-        raise RuntimeError(f"the model called sys.exit({error.code!r})") from error
+    except Exception:
+        raise
+    except BaseException as error:  # is the model's, and not for this process
+        raise RuntimeError(f"the model raised {told(error)}") from error
     want = inputs.rows - len(answer.failures)
     got = {name: column.rows for name, column in answer.outputs.items() if column.rows != want}
     if got:

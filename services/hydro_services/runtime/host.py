@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +18,9 @@ from hydro_runtimes.evaluator import Evaluator
 from hydro_services import errors
 from hydro_services.codecs import table
 from hydro_services.runtime.batch import Batcher
+from hydro_services.runtime.crashes import Crashes
+from hydro_services.runtime.evaluation import told
+from hydro_services.runtime.running import Running, Slot
 from hydro_services.runtime.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -73,10 +77,25 @@ class Entry:
 class Host:
     """Owns the models of this process. Used from the event loop only."""
 
-    def __init__(self, fetch: Fetch, load: Callable[[Path], Evaluator]) -> None:
-        """With ways to get a model's folder and to load it."""
+    def __init__(
+        self,
+        fetch: Fetch,
+        load: Callable[[Path], Evaluator],
+        crashes: Crashes | None = None,
+        running: Running | None = None,
+    ) -> None:
+        """Starts empty.
+
+        Args:
+            fetch: gets a model's folder.
+            load: makes an evaluator of it.
+            crashes: knows the models that are out, and is told of those that end a process.
+            running: takes what is evaluated.
+        """
         self._fetch = fetch
         self._load = load
+        self._crashes = crashes or Crashes()
+        self._running = running or Running()
         self._entries: dict[str, Entry] = {}
         self._loading: dict[str, asyncio.Task[Entry]] = {}
         self.refused = 0
@@ -84,15 +103,26 @@ class Host:
 
     @property
     def entries(self) -> Mapping[str, Entry]:
-        """By key."""
-        return self._entries
+        """By key; those that are out for a time have failed."""
+        return {key: self._shown(key, entry) for key, entry in self._entries.items()}
+
+    def _shown(self, key: str, entry: Entry) -> Entry:
+        suspension = self._crashes.suspension(key)
+        if suspension is None:
+            return entry
+        status = errors.to_status(suspension)
+        return replace(entry, state=pb.MODEL_STATE_FAILED, error=status)
 
     def get(self, key: str) -> Batcher:
         """The model that a stage asks for.
 
         Raises:
             errors.Unavailable: it is not loaded here (any more); another instance may have it.
+            errors.ModelSuspended: it ends its processes, and is out for a time.
         """
+        if suspension := self._crashes.suspension(key):
+            self.refused += 1
+            raise suspension
         entry = self._entries.get(key)
         if entry is None or entry.batcher is None:
             self.refused += 1
@@ -106,6 +136,10 @@ class Host:
             errors.HydroError: it cannot be fetched or loaded.
         """
         entry = self._entries.get(id.key)
+        if suspension := self._crashes.suspension(id.key):
+            if entry is None:
+                self._entries[id.key] = Entry(id, pb.MODEL_STATE_FAILED)
+            raise suspension
         if entry and entry.state == pb.MODEL_STATE_LOADED:
             return entry
         if id.key not in self._loading:
@@ -121,12 +155,12 @@ class Host:
 
     async def _bring(self, id: ModelId, repository: str) -> Entry:
         entry = Entry(id, pb.MODEL_STATE_LOADING)
-        worker = Worker(f"model {id.key}")
+        worker, slot = Worker(f"model {id.key}"), self._running.slot(id.key)
         self._entries[id.key] = entry
         try:
             folder = await self._fetch(id, repository)
             loop = asyncio.get_running_loop()
-            evaluator = await loop.run_in_executor(worker, self._loaded, folder)
+            evaluator = await loop.run_in_executor(worker, self._loaded, folder, slot)
         except errors.HydroError as error:
             self._failed(entry, error)
             raise
@@ -137,7 +171,8 @@ class Host:
             raise told from error
         if self._entries.get(id.key) is not entry:
             raise errors.Aborted(f"model {id.key} was unloaded while it was loading")
-        batcher = Batcher(evaluator, worker)
+        crashed = partial(self._crashes.add, id.key)
+        batcher = Batcher(evaluator, worker, slot=slot, crashed=crashed)
         self._entries[id.key] = replace(entry, state=pb.MODEL_STATE_LOADED, batcher=batcher)
         logger.info("model loaded", extra={"model": id.key})
         return self._entries[id.key]
@@ -149,17 +184,18 @@ class Host:
             status = errors.to_status(error)
             self._entries[key] = replace(entry, state=pb.MODEL_STATE_FAILED, error=status)
 
-    def _loaded(self, folder: Path) -> Evaluator:
+    def _loaded(self, folder: Path, slot: Slot) -> Evaluator:
         try:
-            return self._load(folder)
+            with slot:
+                return self._load(folder)
         except errors.HydroError:
             raise
         except ModelError as error:
             raise errors.ModelRefused(error.message) from error
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # SystemExit and its like are the model's, not for us
             logger.exception("loading raised", extra={"path": str(folder)})
-            text = f"{type(error).__name__}: {error}"[:200]
-            raise errors.ModelRefused(f"the model's own code failed to load: {text}") from error
+            reason = f"the model's own code failed to load: {told(error)}"
+            raise errors.ModelRefused(reason) from error
 
     def unload(self, key: str) -> None:
         """No longer offers a model; calls that hold it finish."""

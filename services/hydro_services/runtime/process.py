@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
+import logging
 import os
 import socket
 import sys
@@ -11,6 +13,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import grpc.aio
 
@@ -30,12 +33,15 @@ from hydro_services import (
     rpc,
     tracing,
 )
-from hydro_services.runtime import data
+from hydro_services.runtime import data, running
 from hydro_services.runtime.control import RuntimeServicer
+from hydro_services.runtime.crashes import Crashes
 from hydro_services.runtime.fetch import Cache
 from hydro_services.runtime.host import Host
 from hydro_services.runtime.metrics import taker
 from hydro_services.trust import trusted
+
+logger = logging.getLogger(__name__)
 
 CONTROL = "hydro.runtime.v1.RuntimeService"
 SWITCH_S = 0.0005
@@ -43,6 +49,9 @@ SWITCH_S = 0.0005
 YOUNG = 50_000
 """Objects that are made before Python looks for cycles among them: rows have none, and a thousand
 of them are thousands of objects."""
+RUNNING, CRASHES = "running", "crashes"
+"""In the cache: what is evaluated, and which models ended their processes."""
+FOLLOW_S = 1.0
 FORMATS: Mapping[str, tuple[str, ...]] = {
     "serving-scikit": ("skops", "pickle"),
     "serving-customscikit": ("python",),
@@ -106,13 +115,14 @@ async def run(config: Config, ready: Callable[[str], None] = lambda _: None) -> 
         raise errors.InvalidArgument(f"service {config.service} has no formats, {want}")
     private.folder(config.cache)
     cache = Cache(config.cache, config.manager if config.sidecar else "")
-    host = Host(cache.fetch, _loader(config, formats))
-    health = data.Health()
+    crashes, health = _crashes(config.cache), data.Health()
 
     def register(target: grpc.aio.Server) -> None:
         runtime_service_pb2_grpc.add_RuntimeServiceServicer_to_server(RuntimeServicer(host), target)
 
     async with contextlib.AsyncExitStack() as stack:
+        evaluated = stack.enter_context(running.recorded(config.cache / RUNNING))
+        host = Host(cache.fetch, _loader(config, formats), crashes, evaluated)
         listen = rpc.listening(config.listen)
         spans = tracing.exporting(config.zipkin, config.otlp, config.service)
         exporter = await stack.enter_async_context(spans)
@@ -140,7 +150,31 @@ async def run(config: Config, ready: Callable[[str], None] = lambda _: None) -> 
         )
         stack.callback(health.stop)
         ready(traffic)
-        await rpc.forever()
+        await _follow(crashes)
+
+
+def _crashes(folder: Path) -> Crashes:
+    """With what ended the processes that were here before."""
+    crashes = Crashes(folder / CRASHES)
+    crashes.trim()
+    for death in running.deaths(folder / RUNNING):
+        crashes.add(death.model, death.reason)
+        if death.traceback:
+            logger.error("in it", extra={"model": death.model, "traceback": death.traceback})
+    crashes.refresh()
+    return crashes
+
+
+async def _follow(crashes: Crashes) -> NoReturn:
+    """Learns of the crashes of other processes."""
+    while True:
+        await asyncio.sleep(FOLLOW_S)
+        crashes.refresh()
+
+
+def ended(config: Config, pid: int, status: int) -> None:
+    """A process of this module ended; by `os.waitpid`'s status."""
+    running.note_status(config.cache / RUNNING, pid, status)
 
 
 def _instance(service: str) -> str:

@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 PROCESS = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
 CHUNK = 1 << 20
 """Bytes a response at most: Envoy hands each on as one message, which the next stage must take."""
+ATTEMPT = "x-envoy-attempt-count"
+"""The how manieth run of the chain it is, counted by the gateway or the front of a pipeline."""
 _HTTP = {
     grpc.StatusCode.INVALID_ARGUMENT: http_status_pb2.BadRequest,
     grpc.StatusCode.NOT_FOUND: http_status_pb2.NotFound,
@@ -90,8 +92,10 @@ class Exchange:
         if kind == "request_headers" and self._session is None:
             if request.request_headers.end_of_stream:
                 raise errors.InvalidArgument("the call has no message, want one at least")
-            call = called(self._metadata, path(request.request_headers))
-            logs.REQUEST_ID.set(_header(request.request_headers, "x-request-id"))
+            headers = request.request_headers
+            attempt = header(headers, ATTEMPT)
+            call = called({**self._metadata, ATTEMPT: attempt}, header(headers, ":path"))
+            logs.REQUEST_ID.set(header(headers, "x-request-id"))
             self._session = Session(call, self._signature, self._max_bytes)
             self._greeting = _HEADERS
             return b""
@@ -176,7 +180,8 @@ async def answered(
     """The messages that go on for frames that came in, which took so many bytes."""
     if not work:
         return []
-    evaluations = await batcher.evaluate([each.inputs for each in work], size=size)
+    inputs = [each.inputs for each in work]
+    evaluations = await batcher.evaluate(inputs, size=size, apart=session.apart)
     size += offload.size(evaluations)
     return await codecs.run(size, lambda: session.answer(work, evaluations))
 
@@ -194,22 +199,18 @@ def called(metadata: Mapping[str, str], method: str) -> Call:
             model=metadata["x-hydro-model"],
             stage=metadata["x-hydro-stage"],
             pipeline=metadata.get("x-hydro-pipeline", ""),
+            again=metadata.get(ATTEMPT, "1") not in ("", "1"),
         )
     except (KeyError, ValueError) as error:
         want = "want x-hydro-model, x-hydro-stage and x-hydro-position; call through the gateway"
         raise errors.InvalidArgument(f"stage metadata is not right ({error}), {want}") from None
 
 
-def path(headers: pb.HttpHeaders) -> str:
-    """The path of the client's call."""
-    return _header(headers, ":path")
-
-
-def _header(headers: pb.HttpHeaders, name: str) -> str:
-    """Empty where the call has none."""
-    for found in headers.headers.headers:
-        if found.key == name:
-            return str(found.raw_value.decode(errors="replace") or found.value)
+def header(headers: pb.HttpHeaders, name: str) -> str:
+    """Of the client's call; empty where it is not there."""
+    for each in headers.headers.headers:
+        if each.key == name:
+            return str(each.raw_value.decode(errors="replace") or each.value)
     return ""
 
 

@@ -61,6 +61,8 @@ class Call:
     """As errors name it: `<service>/<model>`."""
     pipeline: str = ""
     """The pipeline that runs; empty: not told."""
+    again: bool = False
+    """It was begun before, and a process that had it may have ended of it."""
 
 
 class Source(Protocol):
@@ -93,6 +95,9 @@ class Session:
     def __init__(self, call: Call, signature: Signature, max_bytes: int) -> None:
         self.call = call
         self._signature = signature
+        self.apart = call.again
+        """What comes may end its process; what comes after the first answer was not begun yet."""
+        self._has_answered = False
         self._messages = Messages(max_bytes)
         serve = call.method == SERVE
         self._source: Source = (
@@ -112,6 +117,7 @@ class Session:
         Raises:
             errors.HydroError: the call cannot go on; also as frames are asked for.
         """
+        self.apart = self.apart and not self._has_answered
         arrival = self._source.feed(self._messages.feed(chunk))
         if not ended:
             return arrival
@@ -121,6 +127,7 @@ class Session:
 
     def answer(self, work: Sequence[Work], evaluations: Sequence[Evaluation]) -> list[bytes]:
         """The messages that go on, for work that is done."""
+        self._has_answered = True
         written: list[bytes] = []
         for done, evaluation in zip(work, evaluations, strict=True):
             stage.outputs(done.frame, self._signature, evaluation, self.call.stage)

@@ -1,7 +1,8 @@
 """Kills parts that hang, which live and answer nobody; the supervisor starts them again.
 
 A part is asked for its health as gRPC has it, which its event loop answers. One that is busy may be
-silent too, when a model holds the interpreter; then it uses a CPU, and a hung one does not.
+silent too, when a model holds the interpreter; then it uses a CPU, and a hung one does not. It is
+given more time, though nobody waits for it: what it works on is run elsewhere by then.
 """
 
 from __future__ import annotations
@@ -10,15 +11,16 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 
 import grpc.aio
 
 from hydro_services import client, rpc
+from hydro_services.linux import cpu_s
 from hydro_services.up import ready
 
 logger = logging.getLogger(__name__)
@@ -27,6 +29,8 @@ CHECK_S = 2.0
 HUNG_S = 10.0
 """Nobody waits for this: requests leave a part that says nothing after 2.5 s. But what is killed
 loses its models and what it worked on, so that a short stall has to be no reason."""
+HELD_S = 30.0
+"""The same for a part that uses a CPU: a model that is being loaded may hold the interpreter."""
 LATE_S = 2 * (CHECK_S + ready.CALL_S)
 """Between two looks at a part. Longer: the machine slept, or is too busy to tell anything by."""
 BUSY_SHARE = 0.05
@@ -43,11 +47,13 @@ class Seen:
     """Ever; before that it is starting."""
     silent_s: float = 0.0
     """For how long it has neither answered nor worked."""
+    held_s: float = 0.0
+    """For how long it has not answered."""
 
     @property
     def is_hung(self) -> bool:
         """Whether it is to be killed."""
-        return self.answered and self.silent_s >= HUNG_S
+        return self.answered and (self.silent_s >= HUNG_S or self.held_s >= HELD_S)
 
 
 def look(before: Seen, answers: bool, cpu_s: float, passed_s: float) -> Seen:
@@ -62,8 +68,10 @@ def look(before: Seen, answers: bool, cpu_s: float, passed_s: float) -> Seen:
     if answers:
         return Seen(cpu_s, answered=True)
     is_busy = cpu_s - before.cpu_s > BUSY_SHARE * passed_s
-    silent = 0.0 if is_busy or passed_s > LATE_S else before.silent_s + passed_s
-    return Seen(cpu_s, before.answered, silent)
+    if passed_s > LATE_S:
+        return Seen(cpu_s, before.answered)
+    silent = 0.0 if is_busy else before.silent_s + passed_s
+    return Seen(cpu_s, before.answered, silent, before.held_s + passed_s)
 
 
 class Watch:
@@ -108,9 +116,12 @@ class Watch:
     def _judge(self, part: str, life: BaseProcess, seen: Seen) -> None:
         self._lives[part] = life, seen
         if seen.is_hung:
-            extra = {"killed": part, "pid": life.pid, "silent_s": round(seen.silent_s, 1)}
+            extra = {"killed": part, "pid": life.pid, "silent_s": round(seen.held_s, 1)}
             logger.warning("part hangs, killed", extra=extra)
-            life.kill()
+            if seen.silent_s >= HUNG_S:
+                life.kill()
+            elif life.pid:  # so that it can say which model it was
+                os.kill(life.pid, signal.SIGABRT)
 
     async def _ask(self) -> set[str]:
         """The parts that answer."""
@@ -131,12 +142,3 @@ class Watch:
                 services = await client.Manager(channel, self._admin_key).list_services()
                 found = {e.instance: e.address for s in services for e in s.endpoints}
                 self._addresses.update({part: found[part] for part in self._lives if part in found})
-
-
-def cpu_s(pid: int | None) -> float:
-    """What a process has used of CPUs. Source: proc(5), stat."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

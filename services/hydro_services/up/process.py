@@ -18,8 +18,7 @@ from multiprocessing.context import ForkServerProcess, SpawnProcess
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeAlias
 
-from hydro_services import errors, logs
-from hydro_services.up import parent
+from hydro_services import errors, linux, logs
 
 logger = logging.getLogger(__name__)
 
@@ -137,9 +136,9 @@ async def _stop(process: BaseProcess) -> None:
 
 def main(program: Program) -> None:
     """The process: serves until SIGTERM."""
-    parent.die_with_parent()
-    parent.leave_group()
-    parent.set_name(program.name)
+    linux.die_with_parent()
+    linux.leave_group()
+    linux.set_name(program.name)
     logs.set_up(program.level, program.name)
     with contextlib.suppress(asyncio.CancelledError):
         asyncio.run(until_terminated(program))

@@ -6,7 +6,7 @@ part outlives `hydro up`, however that ends.
 
 from __future__ import annotations
 
-from hydro_services.up.parent import die_with_parent, leave_group
+from hydro_services.linux import die_with_parent, leave_group
 
 die_with_parent()
 leave_group()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from hydro_services.up.hung import CHECK_S, HUNG_S, LATE_S, Seen, cpu_s, look
+from hydro_services.linux import cpu_s
+from hydro_services.up.hung import CHECK_S, HELD_S, HUNG_S, LATE_S, Seen, look
 
 SILENT, ANSWERS = False, True
 LOOKS = int(HUNG_S / CHECK_S)
@@ -35,12 +36,19 @@ def test_a_part_that_starts_does_not_hang_however_long_it_takes() -> None:
 
 
 def test_a_silent_part_that_uses_a_cpu_is_busy() -> None:
-    assert not seen([ANSWERS, *[SILENT] * 10 * LOOKS], busy=0.9).is_hung
+    assert not seen([ANSWERS, *[SILENT] * 2 * LOOKS], busy=0.9).is_hung
     assert seen([ANSWERS, *[SILENT] * LOOKS], busy=0.01).is_hung
 
 
+def test_a_part_that_is_busy_for_too_long_hangs_as_well() -> None:
+    looks = int(HELD_S / CHECK_S)
+    assert not seen([ANSWERS, *[SILENT] * (looks - 1)], busy=0.9).is_hung
+    assert seen([ANSWERS, *[SILENT] * looks], busy=0.9).is_hung
+    assert not seen([ANSWERS, *[SILENT] * (looks - 1), ANSWERS, SILENT], busy=0.9).is_hung
+
+
 def test_a_part_that_was_busy_and_then_stops_hangs() -> None:
-    found = seen([ANSWERS, *[SILENT] * 10 * LOOKS], busy=0.9)
+    found = seen([ANSWERS, *[SILENT] * LOOKS], busy=0.9)
     for _ in range(LOOKS):
         assert not found.is_hung
         found = look(found, SILENT, found.cpu_s, CHECK_S)

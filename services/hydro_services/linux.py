@@ -1,0 +1,79 @@
+"""What Linux tells of processes and does for them: ends with the parent, names, CPU seconds.
+
+Elsewhere the calls do nothing, and nothing is known. Sources: prctl(2), proc(5).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
+_LIBRARY = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with_parent(number: signal.Signals = signal.SIGKILL) -> None:
+    """Has the kernel send this process a signal when the thread that started it ends.
+
+    Source: https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html; the setting is
+    lost by a fork, so each child has to ask for itself.
+    """
+    parent = os.getppid()
+    _prctl(_PR_SET_PDEATHSIG, number)
+    if os.getppid() != parent:  # it died before we asked
+        os._exit(1)
+
+
+def leave_group() -> None:
+    """What a terminal or a script sends to its whole process group is for our parent alone.
+
+    It tells us in our turn. Were we to end as it begins to drain, what is under way would be lost.
+    """
+    os.setpgid(0, 0)
+
+
+def adopt_orphans() -> None:
+    """Makes this process the parent of descendants whose own parent ends."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def set_name(name: str) -> None:
+    """What ps and top show for this process; Linux keeps the first 15 bytes."""
+    _prctl(_PR_SET_NAME, ctypes.create_string_buffer(name.encode()))
+
+
+def is_first_to_be_killed() -> None:
+    """Where memory ends, the kernel kills this process rather than another."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def cpu_s(pid: int | None) -> float:
+    """What a process has used of CPUs, in seconds; 0 where there is none."""
+    fields = _stat(pid)
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
+
+
+def children(pid: int) -> list[int]:
+    """The processes whose parent it is."""
+    found = (int(path.name) for path in Path("/proc").glob("[0-9]*"))
+    return [child for child in found if (fields := _stat(child)) and int(fields[1]) == pid]
+
+
+def _stat(pid: int | None) -> list[str]:
+    """Fields from `state` on; none where there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _prctl(option: int, value: object) -> None:
+    if sys.platform == "linux":
+        _LIBRARY.prctl(option, value, 0, 0, 0)

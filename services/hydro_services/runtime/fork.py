@@ -1,0 +1,200 @@
+"""Makes calls in a fork of this process: what ends it, or holds its interpreter, ends that alone.
+
+A fork has the model in memory as it is, so nothing is sent to it; answers come back by a pipe. It
+is made in the thread of the model, while the model does nothing else. The threads of the process
+are not in the fork: a model that needs threads of its own there waits for ever without using a CPU,
+and is then told from one that works.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import pickle
+import resource
+import select
+import signal
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, NoReturn, TypeVar
+
+from hydro_services import linux
+from hydro_services.runtime import running
+
+T = TypeVar("T")
+
+BEAT_S = 0.25
+"""How often the fork says that its interpreter is free."""
+SILENT_S = 3.0
+"""It is not: as long as Envoy waits for a process before it closes its connections."""
+STALLED_S = 15.0
+"""The same, where no CPU is used: nobody can tell a stopped process from a machine in trouble."""
+IDLE_S = 8.0
+"""Without answer and CPU: it waits for a thread that it has not."""
+_IDLE_CPU_S = 0.1
+_LENGTH = struct.Struct("<Q")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The call has ended its process."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """The call cannot be made in a fork, or nobody wants its answer any more."""
+
+
+def run(
+    calls: Sequence[Callable[[], T]], is_wanted: Callable[[int], bool] = lambda _: True
+) -> Iterator[T | Ended | Waits]:
+    """The calls' answers, in order; each call is made once, in one fork for all that live on.
+
+    Args:
+        calls: neither they nor what they return may need other threads of this process; what they
+            return can be pickled.
+        is_wanted: whether anybody waits for the answer of the call of that number.
+    """
+    child: _Child[T] | None = None
+    try:
+        for number in range(len(calls)):
+            child = child or _Child(calls[number:])
+            answer = child.answer(partial(is_wanted, number))
+            if isinstance(answer, Ended | Waits):
+                child.close()
+                child = None
+            yield answer
+    finally:
+        if child:
+            child.close()
+
+
+class _Child(Generic[T]):
+    """The fork, as its parent sees it."""
+
+    def __init__(self, calls: Sequence[Callable[[], T]]) -> None:
+        self._source, target = os.pipe()
+        self._arrived = bytearray()
+        self._pid = os.fork()
+        if self._pid == 0:
+            _serve(calls, target)
+        os.close(target)
+
+    def answer(self, is_wanted: Callable[[], bool]) -> T | Ended | Waits:
+        """What the next call answers."""
+        heard = worked = time.monotonic()
+        heard_cpu = worked_cpu = linux.cpu_s(self._pid)
+        while not (found := self._message()):
+            has_come = self._read()
+            if has_come is False:
+                return Ended(self._end())
+            now, cpu = time.monotonic(), linux.cpu_s(self._pid)
+            if has_come:
+                heard, heard_cpu = now, cpu
+            if cpu - worked_cpu > _IDLE_CPU_S:
+                worked, worked_cpu = now, cpu
+            silent_s = now - heard
+            if silent_s > STALLED_S or min(silent_s, 2 * (cpu - heard_cpu)) > SILENT_S:
+                return Ended(f"it said nothing for {silent_s:.0f} s")
+            if not is_wanted() or now - worked > IDLE_S:
+                return Waits()
+        answer: T | Waits = pickle.loads(found)
+        return answer
+
+    def _read(self) -> bool | None:
+        """Whether anything has come; False: nothing more will, None: not yet."""
+        if not select.select([self._source], [], [], BEAT_S)[0]:
+            return None
+        data = os.read(self._source, 1 << 20)
+        self._arrived += data
+        return bool(data)
+
+    def _message(self) -> bytes:
+        """The first that is whole; beats are empty."""
+        while len(self._arrived) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._arrived)
+            end = _LENGTH.size + length
+            if len(self._arrived) < end:
+                break
+            message = bytes(self._arrived[_LENGTH.size : end])
+            del self._arrived[:end]
+            if message:
+                return message
+        return b""
+
+    def _end(self) -> str:
+        """How it ended."""
+        pid, self._pid = self._pid, 0
+        try:
+            return running.told(os.waitpid(pid, 0)[1])
+        except ChildProcessError:  # other code of this process has waited for it
+            return "an end that is not known"
+        finally:
+            _kill_group(pid)
+
+    def close(self) -> None:
+        """Ends it, and what it has started."""
+        os.close(self._source)
+        if self._pid:
+            _kill_group(self._pid)
+            with contextlib.suppress(ProcessLookupError):  # it had no time to make its group
+                os.kill(self._pid, signal.SIGKILL)
+            self._end()
+
+
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _serve(calls: Sequence[Callable[[], T]], target: int) -> NoReturn:
+    """The fork itself."""
+    try:
+        _detach()
+        writing = threading.Lock()
+        threading.Thread(target=_beat, args=(target, writing), daemon=True).start()
+        for call in calls:
+            _send(target, writing, _pickled(call))
+        os._exit(0)
+    finally:
+        os._exit(70)
+
+
+def _detach() -> None:
+    """Nothing that happens here is to reach the process that it is a fork of."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    faulthandler.disable()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    os.setpgid(0, 0)
+    linux.set_name("hydro-fork")
+    linux.die_with_parent()
+    linux.is_first_to_be_killed()
+
+
+def _pickled(call: Callable[[], object]) -> bytes:
+    try:
+        return pickle.dumps(call(), pickle.HIGHEST_PROTOCOL)
+    except Exception:
+        return pickle.dumps(Waits())
+
+
+def _beat(target: int, writing: threading.Lock) -> None:
+    while True:
+        _send(target, writing, b"")
+        time.sleep(BEAT_S)
+
+
+def _send(target: int, writing: threading.Lock, message: bytes) -> None:
+    data = memoryview(_LENGTH.pack(len(message)) + message)
+    with writing:
+        while data:
+            data = data[os.write(target, data) :]

@@ -1,0 +1,196 @@
+"""Which models are evaluated in this process just now: a file that outlives the process.
+
+Each model has a slot in mapped memory; to begin and to end an evaluation costs two writes to it. A
+second file takes what Python's faulthandler says when the process dies by a signal such as SIGSEGV,
+and a third the exit status, from whoever waits for the process. A process that starts reads those
+of processes that are no more, which no longer hold the lock of their file, and says which model has
+ended them, where one is to blame:
+
+- the process died by a signal of its own fault, in the thread that evaluates the model; or
+- it died so in another thread, or left by itself, and only one model was under evaluation.
+
+Who is killed from outside (SIGKILL, SIGTERM) was not ended by its models.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import fcntl
+import logging
+import mmap
+import os
+import re
+import signal
+import struct
+import sys
+import threading
+import uuid
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+logger = logging.getLogger(__name__)
+
+SLOTS = 256
+"""Models of a process that are watched."""
+_NAME = 240
+_SLOT = struct.Struct(f"<QQ{_NAME}s")
+"""The thread that is at it, or 0; the length of the key; the key."""
+_THREAD = struct.Struct("<Q")
+_FATAL = re.compile(r"Fatal Python error: (.*)")
+_CURRENT = re.compile(r"^Current thread 0x(\w+)", re.MULTILINE)
+RECORD, FATAL, STATUS = ".running", ".fatal", ".status"
+
+
+class Slot:
+    """A model's place, and a context around each evaluation; without memory it notes nothing."""
+
+    __slots__ = ("__weakref__", "_at", "_memory")
+
+    def __init__(self, memory: mmap.mmap | None = None, at: int = 0) -> None:
+        self._memory = memory
+        self._at = at
+
+    def __enter__(self) -> None:
+        if self._memory is not None:
+            _THREAD.pack_into(self._memory, self._at, threading.get_ident())
+
+    def __exit__(self, *_: object) -> None:
+        if self._memory is not None:
+            _THREAD.pack_into(self._memory, self._at, 0)
+
+
+class Running:
+    """The record of this process."""
+
+    def __init__(self, memory: mmap.mmap | None = None) -> None:
+        """Without memory nothing is noted."""
+        self._memory = memory
+        self._free = list(range(SLOTS)) if memory is not None else []
+
+    def slot(self, key: str) -> Slot:
+        """A place for a model, as long as it is held."""
+        if self._memory is None or not self._free:
+            return Slot()
+        number = self._free.pop()
+        at, name = number * _SLOT.size, key.encode()[:_NAME]
+        _SLOT.pack_into(self._memory, at, 0, len(name), name)
+        slot = Slot(self._memory, at)
+        weakref.finalize(slot, self._free.append, number).atexit = False
+        return slot
+
+
+@contextlib.contextmanager
+def recorded(folder: Path) -> Iterator[Running]:
+    """A record of this process, until the context ends; none where the disk is full."""
+    path = folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}{RECORD}"
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(path.open("xb+"))
+            stack.callback(path.unlink, missing_ok=True)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.posix_fallocate(file.fileno(), 0, SLOTS * _SLOT.size)  # else a write could be SIGBUS
+            memory = mmap.mmap(file.fileno(), SLOTS * _SLOT.size)
+            fatal = stack.enter_context(path.with_suffix(FATAL).open("x"))
+            stack.callback(path.with_suffix(FATAL).unlink, missing_ok=True)
+        except OSError as error:
+            extra = {"path": str(path), "error": str(error)}
+            logger.warning("no record of evaluations", extra=extra)
+            yield Running()
+            return
+        with _told(fatal):
+            yield Running(memory)
+
+
+@contextlib.contextmanager
+def _told(fatal: IO[str]) -> Iterator[None]:
+    """What Python says of fatal signals goes to a file."""
+    before = faulthandler.is_enabled()
+    faulthandler.enable(fatal)
+    try:
+        yield
+    finally:
+        faulthandler.disable()
+        if before and sys.__stderr__:
+            with contextlib.suppress(OSError, ValueError):  # a stderr without a file
+                faulthandler.enable(sys.__stderr__)
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A process that is no more, and the model that ended it."""
+
+    model: str
+    reason: str
+    traceback: str = ""
+
+
+def note_status(folder: Path, pid: int, status: int) -> None:
+    """Who waited for a process tells how it ended, by `os.waitpid`'s status."""
+    for path in folder.glob(f"{pid}-*{RECORD}"):
+        with contextlib.suppress(OSError):
+            path.with_suffix(STATUS).write_text(str(status))
+
+
+def deaths(folder: Path) -> list[Death]:
+    """What is known of processes that are no more; their records are removed."""
+    found = [_death(path) for path in sorted(folder.glob(f"*{RECORD}"))]
+    return [death for death in found if death]
+
+
+def _death(path: Path) -> Death | None:
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            evaluated = _evaluated(file.read())
+            fatal = _text(path.with_suffix(FATAL))
+            status = int(_text(path.with_suffix(STATUS)) or 0)
+            for suffix in (FATAL, STATUS, RECORD):
+                path.with_suffix(suffix).unlink(missing_ok=True)
+    except (OSError, ValueError):  # it lives, or another process was quicker
+        return None
+    return blame(evaluated, fatal, status)
+
+
+def _evaluated(record: bytes) -> dict[str, int]:
+    """The models that were under evaluation, and in which threads."""
+    whole = record[: len(record) // _SLOT.size * _SLOT.size]
+    return {
+        key[:length].decode(errors="replace"): thread
+        for thread, length, key in _SLOT.iter_unpack(whole)
+        if thread
+    }
+
+
+def blame(evaluated: dict[str, int], fatal: str, status: int) -> Death | None:
+    """Who has ended a process, if it was a model.
+
+    Args:
+        evaluated: the models that it evaluated, and in which threads.
+        fatal: what faulthandler wrote; empty: nothing.
+        status: of `os.waitpid`; 0: not known.
+    """
+    if match := _FATAL.match(fatal):
+        current = _CURRENT.search(fatal)
+        thread = int(current[1], 16) if current else 0
+        in_it = [model for model, its_thread in evaluated.items() if its_thread == thread]
+        for model in in_it or (evaluated if len(evaluated) == 1 else ()):
+            return Death(model, match[1], fatal)
+    elif os.WIFEXITED(status) and os.WEXITSTATUS(status) and len(evaluated) == 1:
+        return Death(next(iter(evaluated)), told(status))
+    return None
+
+
+def told(status: int) -> str:
+    """An exit status for people."""
+    if os.WIFSIGNALED(status):
+        return signal.Signals(os.WTERMSIG(status)).name
+    return f"exit code {os.waitstatus_to_exitcode(status)}"
+
+
+def _text(path: Path) -> str:
+    return path.read_text(errors="replace") if path.exists() else ""
