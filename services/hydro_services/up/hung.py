@@ -14,7 +14,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.process import BaseProcess
 
 import grpc.aio
@@ -44,7 +44,7 @@ class Seen:
     cpu_s: float
     """What it has used of CPUs."""
     answered: bool = False
-    """Ever; before that it is starting."""
+    """Ever, or it has registered; before that it is starting."""
     silent_s: float = 0.0
     """For how long it has neither answered nor worked."""
     held_s: float = 0.0
@@ -83,11 +83,14 @@ class Watch:
         self._admin_key = admin_key
         self._addresses = {manager_part: manager}
         self._lives: dict[str, tuple[BaseProcess, Seen]] = {}
+        self._former: dict[str, str | None] = {}
+        """Where parts listened before their present life."""
 
     @contextlib.contextmanager
     def over(self, part: str, life: BaseProcess) -> Iterator[None]:
         """Looks at the process until the context ends."""
         self._lives[part] = life, Seen(0.0)
+        self._former[part] = self._addresses.get(part)
         try:
             yield
         finally:
@@ -141,4 +144,7 @@ class Watch:
             async with rpc.channel(self._manager) as channel, asyncio.timeout(ready.CALL_S):
                 services = await client.Manager(channel, self._admin_key).list_services()
                 found = {e.instance: e.address for s in services for e in s.endpoints}
-                self._addresses.update({part: found[part] for part in self._lives if part in found})
+                for part, (life, seen) in self._lives.items():
+                    if part in found and found[part] != self._former[part]:
+                        self._addresses[part] = found[part]
+                        self._lives[part] = life, replace(seen, answered=True)
