@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Sequence,
+)
 from functools import partial
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import grpc
 import grpc.aio
 from google.api import httpbody_pb2
+from google.protobuf.message import Message
 
 from hydro.manager.v1 import manager_service_pb2 as manager_pb
 from hydro.manager.v1 import manager_service_pb2_grpc as manager_grpc
@@ -20,8 +29,10 @@ from hydro.repository.v1 import repository_service_pb2_grpc as repository_grpc
 from hydro.serving.v1 import frame_pb2 as frame_pb
 from hydro.serving.v1 import prediction_service_pb2 as prediction_pb
 from hydro.serving.v1 import prediction_service_pb2_grpc as prediction_grpc
-from hydro_services import errors, resuming, rpc
+from hydro_services import errors, reachability, resuming, rpc
+from hydro_services.reachability import Tls
 
+T = TypeVar("T")
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
 
 CALL_S = 10.0
@@ -33,9 +44,12 @@ NDJSON = "application/x-ndjson"
 
 @contextlib.asynccontextmanager
 async def connect(
-    part: str, address: str, tls: grpc.ChannelCredentials | None = None
+    part: str, address: str, tls: Tls | grpc.ChannelCredentials | None = None
 ) -> AsyncIterator[grpc.aio.Channel]:
-    """A channel that is connected; what calls raise inside comes out as a class of `errors`.
+    """A channel that is connected.
+
+    Calls of the classes below raise classes of `errors`, wherever they are made; of what calls
+    over the bare channel raise, the same is made when it leaves the context.
 
     Args:
         part: whom to expect there, such as "manager"; for the message.
@@ -43,27 +57,28 @@ async def connect(
         tls: whom to trust there; None: clear text.
 
     Raises:
-        errors.Unreachable: nothing answers there, or it is not trusted.
+        errors.Unreachable: nothing answers there, now.
+        errors.CannotConnect: it is not trusted, or is not what is expected there.
     """
-    async with rpc.channel(address, tls=tls) as channel:
+    credentials = tls.credentials if isinstance(tls, Tls) else tls
+    try:
+        opened = rpc.channel(address, tls=credentials)
+    except ValueError as error:
+        raise errors.CannotConnect(f"no {part} can be at {address!r}: {error}") from None
+    async with opened as channel:
         if not await _is_ready(channel):
-            raise unreachable(part, address, tls)
-        try:
+            raise await reachability.why_not(part, address, tls)
+        with typed():
             yield channel
-        except grpc.aio.AioRpcError as error:
-            raise errors.from_rpc(error) from None
 
 
-def unreachable(
-    part: str, address: str, tls: grpc.ChannelCredentials | None, why: str = ""
-) -> errors.Unreachable:
-    """The error for a part that does not answer; the rest as in `connect`."""
-    way_out = "look whether it speaks TLS with a certificate of its name, and --tls-ca"
-    if tls is None:
-        options = f"--{part} or HYDRO_{part.upper()}, and --tls-ca if it speaks TLS"
-        way_out = f"start it with `hydro up`, or give {options}"
-    what = f"no {part} answers at {address}{why and f': {why}'}"
-    return errors.Unreachable(f"{what}; {way_out}", address=address)
+@contextlib.contextmanager
+def typed() -> Iterator[None]:
+    """Makes a class of `errors` of what calls raise inside."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        raise errors.from_rpc(error) from None
 
 
 async def _is_ready(channel: grpc.aio.Channel) -> bool:
@@ -84,7 +99,19 @@ def bearer(key: str) -> Metadata:
     return (("authorization", f"Bearer {key}"),) if key else ()
 
 
-class Manager:
+class _Api:
+    """Unary calls."""
+
+    _metadata: Metadata
+
+    async def _ask(
+        self, method: Callable[..., Awaitable[T]], request: Message, limit_s: float = CALL_S
+    ) -> T:
+        with typed():
+            return await method(request, timeout=limit_s, metadata=self._metadata)
+
+
+class Manager(_Api):
     """Pipelines and services; raises what the RPCs of ManagerService are documented with."""
 
     def __init__(self, channel: grpc.aio.Channel, admin_key: str = "") -> None:
@@ -94,46 +121,40 @@ class Manager:
     async def list_pipelines(self) -> Sequence[pipeline_pb.Pipeline]:
         """By name."""
         request = manager_pb.ListPipelinesRequest()
-        return (
-            await self._stub.ListPipelines(request, timeout=CALL_S, metadata=self._metadata)
-        ).pipelines
+        return (await self._ask(self._stub.ListPipelines, request)).pipelines
 
     async def get_pipeline(self, name: str) -> pipeline_pb.Pipeline:
         request = manager_pb.GetPipelineRequest(name=name)
-        return await self._stub.GetPipeline(request, timeout=CALL_S, metadata=self._metadata)
+        return await self._ask(self._stub.GetPipeline, request)
 
     async def apply_pipeline(self, pipeline: pipeline_pb.Pipeline) -> pipeline_pb.Pipeline:
         """Creates or replaces it; answers when it serves."""
         request = manager_pb.CreatePipelineRequest(pipeline=pipeline)
-        return await self._stub.CreatePipeline(request, timeout=CHANGE_S, metadata=self._metadata)
+        return await self._ask(self._stub.CreatePipeline, request, CHANGE_S)
 
     async def plan_pipeline(
         self, pipeline: pipeline_pb.Pipeline
     ) -> Sequence[manager_pb.ResourceChange]:
         """What applying it would change in Envoy, by type and name."""
         request = manager_pb.PlanPipelineRequest(pipeline=pipeline)
-        return (
-            await self._stub.PlanPipeline(request, timeout=CALL_S, metadata=self._metadata)
-        ).changes
+        return (await self._ask(self._stub.PlanPipeline, request)).changes
 
     async def delete_pipeline(self, name: str) -> None:
         request = manager_pb.DeletePipelineRequest(name=name)
-        await self._stub.DeletePipeline(request, timeout=CHANGE_S, metadata=self._metadata)
+        await self._ask(self._stub.DeletePipeline, request, CHANGE_S)
 
     async def get_status(self) -> manager_pb.GetStatusResponse:
         """Which Envoys are connected, and where each part tells its metrics."""
         request = manager_pb.GetStatusRequest()
-        return await self._stub.GetStatus(request, timeout=CALL_S, metadata=self._metadata)
+        return await self._ask(self._stub.GetStatus, request)
 
     async def list_services(self) -> Sequence[manager_pb.Service]:
         """By name."""
         request = manager_pb.ListServicesRequest()
-        return (
-            await self._stub.ListServices(request, timeout=CALL_S, metadata=self._metadata)
-        ).services
+        return (await self._ask(self._stub.ListServices, request)).services
 
 
-class Repository:
+class Repository(_Api):
     """Models; raises what the RPCs of RepositoryService are documented with."""
 
     def __init__(self, channel: grpc.aio.Channel, admin_key: str = "") -> None:
@@ -143,17 +164,15 @@ class Repository:
     async def list_models(self) -> Sequence[repository_pb.ModelVersion]:
         """Every version, published or refused, by name and version."""
         request = repository_pb.ListModelsRequest()
-        return (
-            await self._stub.ListModels(request, timeout=CALL_S, metadata=self._metadata)
-        ).models
+        return (await self._ask(self._stub.ListModels, request)).models
 
     async def get_model(self, model: str, version: str = "") -> repository_pb.ModelVersion:
         """One version; the latest where none is given."""
         request = repository_pb.GetModelRequest(model=model, version=version)
-        return (await self._stub.GetModel(request, timeout=CALL_S, metadata=self._metadata)).model
+        return (await self._ask(self._stub.GetModel, request)).model
 
 
-class Gateway:
+class Gateway(_Api):
     """Predictions; raises what the RPCs of PredictionService are documented with."""
 
     def __init__(self, channel: grpc.aio.Channel, key: str = "") -> None:
@@ -164,7 +183,7 @@ class Gateway:
 
     async def predict(self, frame: frame_pb.Frame) -> frame_pb.Frame:
         """One frame through the pipeline that it names."""
-        return await self._stub.Predict(frame, timeout=CHANGE_S, metadata=self._metadata)
+        return await self._ask(self._stub.Predict, frame, CHANGE_S)
 
     async def predict_stream(
         self, frames: AsyncIterable[frame_pb.Frame]
@@ -180,8 +199,9 @@ class Gateway:
         call = partial(self._stub.PredictStream, metadata=self._metadata)
         stream = resuming.Stream(_FRAMES, call, self._channel.channel_ready)
         async with contextlib.aclosing(stream.answers(frames)) as answers:
-            async for frame in answers:
-                yield frame
+            with typed():
+                async for frame in answers:
+                    yield frame
 
     async def serve(
         self, pipeline: str, pieces: AsyncIterable[bytes], content_type: str
@@ -194,8 +214,9 @@ class Gateway:
                 yield _piece(name, piece, content_type)
                 name = ""
 
-        async for body in self._stub.Serve(requests(), metadata=self._metadata):
-            yield body.data
+        with typed():
+            async for body in self._stub.Serve(requests(), metadata=self._metadata):
+                yield body.data
 
     async def serve_lines(
         self, pipeline: str, pieces: AsyncIterable[bytes]
@@ -216,8 +237,9 @@ class Gateway:
         call = partial(self._stub.Serve, metadata=self._metadata)
         stream = resuming.Stream(_LINES, call, self._channel.channel_ready)
         async with contextlib.aclosing(stream.answers(requests())) as answers:
-            async for body in answers:
-                yield body.data
+            with typed():
+                async for body in answers:
+                    yield body.data
 
 
 def _piece(pipeline: str, piece: bytes, content_type: str) -> prediction_pb.ServeRequest:

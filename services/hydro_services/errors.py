@@ -220,8 +220,10 @@ def from_status(status: status_pb2.Status) -> HydroError:
     return error
 
 
-def from_rpc(error: grpc.RpcError) -> HydroError:
+def from_rpc(error: grpc.RpcError | HydroError) -> HydroError:
     """What a call raised, as one of our own classes."""
+    if isinstance(error, HydroError):
+        return error
     if not isinstance(error, grpc.Call | grpc.aio.AioRpcError):
         return Internal(str(error))
     told = {**dict(error.initial_metadata() or ()), **dict(error.trailing_metadata() or ())}
@@ -312,6 +314,6 @@ def _packed(detail: Message) -> any_pb2.Any:
 def _detail_json(detail: any_pb2.Any) -> dict[str, Any]:
     """As protobuf writes it; a type that is not known here by its name alone."""
     try:
-        return json_format.MessageToDict(detail)
+        return json_format.MessageToDict(detail, always_print_fields_with_no_presence=True)
     except (TypeError, DecodeError):
         return {"@type": detail.type_url}

@@ -91,7 +91,7 @@ class Stream(Generic[Sent, Answer]):
                     except grpc.aio.AioRpcError as broken:
                         if self._is_final(broken, before):
                             raise
-                        error = errors.from_rpc(broken)
+                        error = _reason(broken)
                 for lost in self._lost(error):
                     yield lost
                 delay = 0.0 if self._answers > before else min(2 * delay + 0.05, MAX_DELAY_S)
@@ -188,9 +188,7 @@ class Stream(Generic[Sent, Answer]):
         self._room.set()
 
     def _lost(self, error: errors.HydroError | None) -> list[Answer]:
-        why = error.message if error else "the call ended early"
-        message = f"the stream broke before this was answered ({why}); send it again"
-        broken = errors.Unavailable(message)
+        broken = _broken(error)
         lost = [self._kind.lost(sent, places, broken) for sent, places in self._pending]
         self._pending.clear()
         self._places = 0
@@ -198,9 +196,30 @@ class Stream(Generic[Sent, Answer]):
 
     def _is_final(self, error: grpc.aio.AioRpcError, before: int) -> bool:
         """Whether it is the answer to what was asked, and not the end of who was asked."""
-        if self._answers > before:
-            return False
-        told = "grpc-status-details-bin" in dict(error.trailing_metadata() or ())
-        code = error.code()
-        is_break = code is grpc.StatusCode.UNAVAILABLE or (code in _BREAKS and not told)
-        return not (self._answers and is_break)
+        return self._answers == before and not (self._answers and _is_break(error))
+
+
+def _is_break(error: grpc.aio.AioRpcError) -> bool:
+    told = "grpc-status-details-bin" in dict(error.trailing_metadata() or ())
+    code = error.code()
+    return code is grpc.StatusCode.UNAVAILABLE or (code in _BREAKS and not told)
+
+
+def _reason(error: grpc.aio.AioRpcError) -> errors.HydroError:
+    """Of what broke, that may be sent again; or else the error itself."""
+    found = errors.from_rpc(error)
+    return errors.Unavailable(found.message) if _is_break(error) else found
+
+
+def _broken(error: errors.HydroError | None) -> errors.HydroError:
+    """What those are told that a call leaves without an answer; None: it just ended.
+
+    What the call itself was refused for would be refused again: it is told as it is.
+    """
+    why = error.message if error else "the call ended early"
+    what = f"the stream ended before this was answered ({why})"
+    if error is None or isinstance(error, errors.Unavailable):
+        return errors.Unavailable(f"{what}; send it again")
+    found = type(error)(what, **error.metadata)
+    found.request_id = error.request_id
+    return found

@@ -1,5 +1,8 @@
 """Finds the command that the words name, runs it, and turns failures into exit codes.
 
+Those are 0: done; 1: it failed, or some rows did; 2: the command line makes no sense; 3: the part
+that was to be called could not be reached; 130: Ctrl-C.
+
 A noun's module is imported only when it is asked for: `hydro --help` and `hydro predict` start
 without numpy.
 """
@@ -60,16 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         command, options = parse(words)
         return command.run(options, dataclasses.replace(output, json=options.json))
-    except UsageError as error:
-        output.error(str(error))
-        return USAGE
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
-    except OSError as error:
-        output.error(f"{error.filename or 'system'}: {(error.strerror or str(error)).lower()}")
         return FAILED
     except Exception as error:
         return _failed(error, output)
@@ -132,18 +129,23 @@ def _epilog(examples: Sequence[str]) -> str:
 
 
 def _failed(error: Exception, output: Output) -> int:
-    """Tells of an expected failure; anything else is a bug, told without its traceback."""
-    from hydro_runtimes.errors import ModelError
-    from hydro_services import errors
-
-    if isinstance(error, errors.HydroError | ModelError):
+    """Tells of a failure and the way out; of a bug without its traceback."""
+    if isinstance(error, UsageError) and not output.json:  # errors know gRPC, which takes a while
         output.error(str(error))
-        return UNREACHABLE if isinstance(error, errors.Unreachable) else FAILED
-    if os.environ.get("HYDRO_DEBUG"):
-        raise error
-    name = type(error).__name__
-    output.error(f"this is a bug ({name}: {error}); run again with HYDRO_DEBUG=1 and report it")
-    return FAILED
+        return USAGE
+    from hydro_services import errors
+    from hydro_services.cli.failures import expected
+
+    told = expected(error)
+    if isinstance(told, errors.Internal) and told is not error:
+        if os.environ.get("HYDRO_DEBUG"):
+            raise error
+        told.message += "; run again with HYDRO_DEBUG=1 and report it"
+    output.error(told.message, errors.as_json(errors.to_status(told)))
+    if isinstance(error, UsageError):
+        return USAGE
+    is_away = isinstance(told, errors.Unreachable | errors.CannotConnect)
+    return UNREACHABLE if is_away else FAILED
 
 
 if __name__ == "__main__":

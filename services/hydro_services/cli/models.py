@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-import grpc
-
 from hydro.repository.v1 import repository_service_pb2 as pb
 from hydro_services import client
 from hydro_services.cli import render
 from hydro_services.cli.command import REPOSITORY, Command, address, key_file
 from hydro_services.cli.output import Output
 from hydro_services.cli.trust import tls_ca
+from hydro_services.reachability import Tls
 
 T = TypeVar("T")
 
@@ -28,7 +27,7 @@ class Options:
     repository: str
     json: bool
     admin_key: str = field(default="", repr=False, kw_only=True)
-    tls_ca: grpc.ChannelCredentials | None = field(default=None, kw_only=True)
+    tls_ca: Tls | None = field(default=None, kw_only=True)
     """None: in clear text."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -43,8 +43,11 @@ class Output:
         self.err.write(text + "\n")
         self.err.flush()
 
-    def error(self, message: str) -> None:
-        self.note(f"error: {message}")
+    def error(self, message: str, form: Mapping[str, object] | None = None) -> None:
+        """Tells why there is no data; `form`: the same for programs, as services tell it."""
+        self.note(
+            json.dumps(form, ensure_ascii=False) if self.json and form else f"error: {message}"
+        )
 
 
 def align(rows: Sequence[Sequence[str]], widths: Sequence[int] = ()) -> str:

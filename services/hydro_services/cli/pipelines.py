@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import grpc
 from google.protobuf.json_format import MessageToDict
 
 from hydro.manager.v1 import manager_service_pb2 as manager_pb
@@ -23,6 +22,7 @@ from hydro_services.cli.command import MANAGER, Command, UsageError, address, ke
 from hydro_services.cli.output import Output
 from hydro_services.cli.trust import tls_ca
 from hydro_services.errors import InvalidArgument
+from hydro_services.reachability import Tls
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class Options:
     manager: str
     json: bool
     admin_key: str = field(default="", repr=False, kw_only=True)
-    tls_ca: grpc.ChannelCredentials | None = field(default=None, kw_only=True)
+    tls_ca: Tls | None = field(default=None, kw_only=True)
     """None: in clear text."""
 
 

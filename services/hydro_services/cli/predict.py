@@ -9,14 +9,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import grpc
-
 from hydro_services import client
 from hydro_services.cli import source
 from hydro_services.cli.command import GATEWAY, Command, address, key_file
 from hydro_services.cli.output import Output
 from hydro_services.cli.rowtable import RowTable
 from hydro_services.cli.trust import tls_ca
+from hydro_services.reachability import Tls
 
 JSON = "application/json"
 
@@ -33,7 +32,7 @@ class Options:
     json: bool
     api_key: str = field(default="", repr=False)
     """Or a token of whom the pipeline trusts."""
-    tls_ca: grpc.ChannelCredentials | None = None
+    tls_ca: Tls | None = None
     """None: in clear text."""
 
 

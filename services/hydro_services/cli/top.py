@@ -10,13 +10,12 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-import grpc
-
-from hydro_services import client
+from hydro_services import reachability
 from hydro_services.cli import screen
 from hydro_services.cli.command import Command
 from hydro_services.cli.output import Output
 from hydro_services.cli.pipelines import manager_argument
+from hydro_services.reachability import Tls
 from hydro_services.top.watch import Moment, Watch, watch
 
 QUIT = ("q", "Q", "\x03", "\x04", "")
@@ -31,7 +30,7 @@ class Options:
     once: bool
     json: bool
     admin_key: str = field(default="", repr=False, kw_only=True)
-    tls_ca: grpc.ChannelCredentials | None = field(default=None, kw_only=True)
+    tls_ca: Tls | None = field(default=None, kw_only=True)
     """None: in clear text."""
 
 
@@ -75,7 +74,7 @@ async def _run(options: Options, output: Output) -> int:
 async def _once(options: Options, output: Output, found: Watch) -> int:
     first = await found.look()
     if first.view is None:
-        raise client.unreachable("manager", options.manager, options.tls_ca, first.away)
+        raise await reachability.why_not("manager", options.manager, options.tls_ca)
     await asyncio.sleep(options.interval)
     _write(await found.look(), output)
     return 0

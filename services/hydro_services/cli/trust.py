@@ -7,7 +7,7 @@ import os
 import ssl
 from pathlib import Path
 
-import grpc
+from hydro_services.reachability import Tls
 
 
 def tls_ca(parser: argparse.ArgumentParser) -> None:
@@ -22,14 +22,14 @@ def tls_ca(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def authorities(text: str) -> grpc.ChannelCredentials:
+def authorities(text: str) -> Tls:
     """Whom to trust.
 
     Raises:
         argparse.ArgumentTypeError: the file cannot be read, or has no certificates.
     """
     if text == "system":
-        return grpc.ssl_channel_credentials()
+        return Tls()
     try:
         found = Path(text).read_bytes()
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=found.decode())
@@ -38,4 +38,4 @@ def authorities(text: str) -> grpc.ChannelCredentials:
         raise argparse.ArgumentTypeError(f"{text} has no certificates; {want}") from None
     except OSError as error:
         raise argparse.ArgumentTypeError(f"cannot read {text}: {error.strerror}") from None
-    return grpc.ssl_channel_credentials(found)
+    return Tls(found)

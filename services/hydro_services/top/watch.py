@@ -12,6 +12,7 @@ import grpc.aio
 
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro_services import client, errors, rpc
+from hydro_services.reachability import Tls
 from hydro_services.top.samples import Scrape, parse
 from hydro_services.top.view import Told, View, view
 
@@ -37,17 +38,21 @@ class Watch:
         self._last: Told | None = None
 
     async def look(self) -> Moment:
-        """What is known now, of the time since the last look."""
+        """What is known now, of the time since the last look.
+
+        Raises:
+            errors.HydroError: the manager answers, but not this; trying again does not help.
+        """
         before, away = self._last, ""
         try:
             async with asyncio.timeout(ASK_S):
                 status = await self._manager.get_status()
                 pipelines = await self._manager.list_pipelines()
                 services = await self._manager.list_services()
-        except (grpc.aio.AioRpcError, TimeoutError) as error:
+        except (errors.Unavailable, errors.NotInTime, TimeoutError) as error:
+            away = str(error) or f"no answer within {ASK_S:g} s"
             if before is None:
-                return Moment(None, _text(error))
-            away = _text(error)
+                return Moment(None, away)
             status, pipelines, services = before.status, before.pipelines, before.services
         scrapes = await _scrapes(status.targets)
         self._last = Told(status, pipelines, services, scrapes)
@@ -55,17 +60,11 @@ class Watch:
 
 
 def watch(
-    manager: str, admin_key: str = "", tls: grpc.ChannelCredentials | None = None
+    manager: str, admin_key: str = "", tls: Tls | None = None
 ) -> tuple[grpc.aio.Channel, Watch]:
     """A watch of the mesh whose manager is at host:port, and the channel to close after it."""
-    channel = rpc.channel(manager, tls=tls)
+    channel = rpc.channel(manager, tls=tls.credentials if tls else None)
     return channel, Watch(channel, admin_key)
-
-
-def _text(error: grpc.aio.AioRpcError | TimeoutError) -> str:
-    if isinstance(error, grpc.aio.AioRpcError):
-        return errors.from_rpc(error).message
-    return f"no answer within {ASK_S:g} s"
 
 
 async def _scrapes(targets: Collection[pb.MetricsTarget]) -> dict[tuple[str, str], Scrape]:

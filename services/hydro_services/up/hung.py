@@ -17,9 +17,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.process import BaseProcess
 
-import grpc.aio
-
-from hydro_services import client, rpc
+from hydro_services import client, errors, rpc
 from hydro_services.linux import cpu_s
 from hydro_services.up import ready
 
@@ -140,7 +138,7 @@ class Watch:
 
     async def _learn(self) -> None:
         """Where parts listen, which changes when they are started again; as far as is told."""
-        with contextlib.suppress(grpc.aio.AioRpcError, TimeoutError):
+        with contextlib.suppress(errors.HydroError, TimeoutError):
             async with rpc.channel(self._manager) as channel, asyncio.timeout(ready.CALL_S):
                 services = await client.Manager(channel, self._admin_key).list_services()
                 found = {e.instance: e.address for s in services for e in s.endpoints}

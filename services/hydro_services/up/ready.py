@@ -54,7 +54,7 @@ async def endpoints(
 
 
 async def _ready(calls: client.Manager) -> set[str]:
-    with contextlib.suppress(grpc.aio.AioRpcError, TimeoutError):
+    with contextlib.suppress(errors.HydroError, TimeoutError):
         services = await asyncio.wait_for(calls.list_services(), CALL_S)
         return {e.instance for service in services for e in service.endpoints if e.ready}
     return set()
