@@ -179,8 +179,8 @@ class Ragged:
 class Sparse:
     """A vector in every row, of which only some elements are stored (CSR).
 
-    A dense row among sparse ones stores all its elements, zeros too: some models tell a stored zero
-    from one that is not.
+    A row that stores all its elements, zeros too, is a dense vector among sparse ones; only such a
+    row may have null elements.
     """
 
     size: int
@@ -194,6 +194,8 @@ class Sparse:
     validity: Validity = None
     sizes: npt.NDArray[np.int64] | None = None
     """int64, (rows,): the size of each row's vector; None where all are of `size`."""
+    element_validity: Validity = None
+    """bool, parallel to indices: False where an element is null; None where none is."""
 
     @property
     def rows(self) -> int:
@@ -214,8 +216,9 @@ class Sparse:
         if sizes is not None:
             size = int(sizes.max(initial=0))
             sizes = None if (sizes == size).all() else sizes
-        stored = self.indices[chosen], self.values[chosen]
-        return Sparse(size, offsets, *stored, _take(self.validity, rows), sizes)
+        validity, elements = _take(self.validity, rows), _take(self.element_validity, chosen)
+        indices, values = self.indices[chosen], self.values[chosen]
+        return Sparse(size, offsets, indices, values, validity, sizes, elements)
 
     def dense(self) -> Dense:
         """The same vectors with every element stored: float64, (rows, size).
@@ -321,27 +324,6 @@ class Columns(Mapping[str, Column]):
             present |= columns.present
         return Columns({**self._columns, **columns}, self.rows, present)
 
-    @property
-    def is_mixed(self) -> bool:
-        """Not all rows have all columns, or sparse vectors of one size in each."""
-        return bool(self.present) or any(_differ(column) for column in self._columns.values())
-
-    def alike(self) -> list[tuple[Array, Columns]]:
-        """The rows that have the same columns, and sparse vectors of the same sizes in them.
-
-        Returns:
-            For each kind of rows their indices (int64), and they alone.
-        """
-        kinds = np.zeros(self.rows, np.int64)
-        for name, column in self.items():
-            if name not in self.present and not _differ(column):
-                continue
-            own = np.zeros(self.rows, np.int64)
-            own[self.present.get(name, slice(None))] = 1 + _sizes(column)
-            kinds = np.unique(kinds * (own.max(initial=0) + 1) + own, return_inverse=True)[1]
-        groups = np.split(np.argsort(kinds, kind="stable"), np.cumsum(np.bincount(kinds))[:-1])
-        return [(rows, self.take(rows)) for rows in groups]
-
 
 def pack(texts: Sequence[str]) -> bytes:
     """Texts in the layout of BYTES: for each a 4-byte little-endian length, then UTF-8."""
@@ -397,11 +379,3 @@ def _found(present: Array, rows: Array) -> tuple[Array, Array]:
     at = np.searchsorted(present, rows)
     have = np.flatnonzero(present[np.minimum(at, len(present) - 1)] == rows)
     return at[have], have
-
-
-def _differ(column: Column) -> bool:
-    return isinstance(column, Sparse) and column.sizes is not None
-
-
-def _sizes(column: Column) -> Array | int:
-    return column.sizes if isinstance(column, Sparse) and column.sizes is not None else 0

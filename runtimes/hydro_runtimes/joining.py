@@ -1,4 +1,4 @@
-"""Columns of several batches as one, and lists as tensors where they are. Pure."""
+"""Columns of several batches as one and one as several, and lists as tensors. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hydro_runtimes.columns import Array, Column, Dense, Lists, Ragged, Sparse, Strings, Validity
+from hydro_runtimes.columns import (
+    Array,
+    Column,
+    Columns,
+    Dense,
+    Lists,
+    Ragged,
+    Sparse,
+    Strings,
+    Validity,
+)
 
 
 def concat(parts: Sequence[Column]) -> Column:
@@ -106,41 +116,53 @@ def _stored(column: Column) -> Sparse:
         return column
     lists = ragged(column)
     values = lists.elements
-    if len(column.shape) != 1 or not isinstance(values, Dense) or values.validity is not None:
+    if len(column.shape) != 1 or not isinstance(values, Dense):
         raise ValueError(f"got {type(column).__name__} of shape {column.shape}, want vectors")
     lengths = lists.lengths
     indices = np.arange(len(values.values)) - np.repeat(lists.offsets[:-1], lengths)
     size = int(lengths.max(initial=0))
     sizes = None if (lengths == size).all() else lengths
     stored = indices.astype(np.int32), values.values.astype(np.float64)
-    return Sparse(size, lists.offsets, *stored, lists.validity, sizes)
+    return Sparse(size, lists.offsets, *stored, lists.validity, sizes, values.validity)
 
 
 def _sparse(parts: Sequence[Sparse]) -> Sparse:
     sizes = np.concatenate(
         [np.full(part.rows, part.size) if part.sizes is None else part.sizes for part in parts]
     )
-    validity = _validities(parts)
     return vectors(
         sizes,
         _offsets(parts),
         np.concatenate([part.indices for part in parts]),
-        np.concatenate([part.values for part in parts]),
-        validity,
+        Dense(np.concatenate([part.values for part in parts]), _element_validities(parts)),
+        _validities(parts),
     )
 
 
 def vectors(
-    sizes: Array, offsets: Array, indices: Array, values: Array, validity: Validity
+    sizes: Array, offsets: Array, indices: Array, stored: Dense, validity: Validity
 ) -> Sparse:
     """Sparse vectors of these sizes (int64, (rows,)); that of a null row counts for nothing."""
     counted = sizes if validity is None else sizes[validity]
     size = int(counted.max(initial=0))
-    if (counted == size).all():
-        return Sparse(size, offsets, indices, values, validity)
-    if validity is not None:
-        sizes = np.where(validity, sizes, 0)
-    return Sparse(size, offsets, indices, values, validity, sizes)
+    differing = None if (counted == size).all() else sizes
+    if differing is not None and validity is not None:
+        differing = np.where(validity, sizes, 0)
+    values, elements = stored.values, stored.validity
+    return Sparse(size, offsets, indices, values, validity, differing, elements)
+
+
+def _element_validities(parts: Sequence[Sparse]) -> Validity:
+    if all(part.element_validity is None for part in parts):
+        return None
+    return np.concatenate(
+        [
+            np.ones(len(part.values), np.bool_)
+            if part.element_validity is None
+            else part.element_validity
+            for part in parts
+        ]
+    )
 
 
 def _offsets(parts: Sequence[Ragged] | Sequence[Sparse]) -> npt.NDArray[np.int64]:
@@ -153,3 +175,55 @@ def _validities(parts: Sequence[Column]) -> Validity:
         return None
     full = [np.ones(p.rows, np.bool_) if p.validity is None else p.validity for p in parts]
     return np.concatenate(full)
+
+
+def are_alike(columns: Columns) -> bool:
+    """All rows have the same columns, and vectors of one kind in each; as models are given them."""
+    return not columns.present and not any(
+        isinstance(column, Sparse) and _kinds(column).any() for column in columns.values()
+    )
+
+
+def alike(columns: Columns) -> list[tuple[Array, Columns]]:
+    """The rows that have the same columns, and in them vectors that are dense, or sparse of a size.
+
+    Returns:
+        For each kind of rows their indices (int64), and they alone; dense vectors as they are where
+        no other row is sparse.
+    """
+    kinds = np.zeros(columns.rows, np.int64)
+    for name, column in columns.items():
+        if name in columns.present or isinstance(column, Sparse):
+            own = np.zeros(columns.rows, np.int64)
+            places = columns.present.get(name, slice(None))
+            own[places] = 1 + (_kinds(column) if isinstance(column, Sparse) else 0)
+            kinds = np.unique(kinds * (own.max(initial=0) + 1) + own, return_inverse=True)[1]
+    groups = np.split(np.argsort(kinds, kind="stable"), np.cumsum(np.bincount(kinds))[:-1])
+    return [(rows, _plainly(columns.take(rows))) for rows in groups]
+
+
+def _kinds(column: Sparse) -> Array:
+    """Which rows go together (int64, (rows,)): 0 where all do, as sparse vectors of one size.
+
+    Otherwise 1 for those that are dense or null, and another number for each size of the sparse.
+    """
+    sizes = np.full(column.rows, column.size) if column.sizes is None else column.sizes
+    dense = np.diff(column.offsets) == sizes
+    if column.validity is not None:
+        dense |= ~column.validity
+    if column.sizes is None and not dense.any():
+        return np.zeros(column.rows, np.int64)
+    return np.where(dense, 1, sizes + 2)
+
+
+def _plainly(columns: Columns) -> Columns:
+    """Rows of one kind, those that are dense written so."""
+    dense = {
+        name: regular(
+            Ragged(column.offsets, Dense(column.values, column.element_validity), column.validity),
+            (-1,),
+        )
+        for name, column in columns.items()
+        if isinstance(column, Sparse) and _kinds(column).max(initial=0) == 1
+    }
+    return columns.plus(dense) if dense else columns

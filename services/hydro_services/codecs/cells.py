@@ -14,12 +14,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import orjson
 
 from hydro_runtimes.columns import (
+    Array,
     Column,
     DataType,
     Dense,
@@ -139,7 +141,7 @@ def _values(column: Column) -> list[Any]:
             elements, offsets = values(column.elements), column.offsets.tolist()
             return [elements[a:b] for a, b in itertools.pairwise(offsets)]
         case Sparse():
-            indices, cells = column.indices.tolist(), finite(column.values)
+            indices, cells = column.indices.tolist(), _elements(column)
             sizes = [column.size] * column.rows if column.sizes is None else column.sizes.tolist()
             spans = zip(sizes, itertools.pairwise(column.offsets.tolist()), strict=True)
             return [_sparse(size, indices[a:b], cells[a:b]) for size, (a, b) in spans]
@@ -147,9 +149,13 @@ def _values(column: Column) -> list[Any]:
 
 def _sparse(size: int, indices: list[int], cells: list[Any]) -> Any:
     """A row that stores every element is a dense one, among others that are not."""
-    if 0 < size == len(indices) and indices == list(range(size)):
+    if size == len(indices):
         return cells
     return {"type": "sparse", "size": size, "indices": indices, "values": cells}
+
+
+def _elements(column: Sparse) -> list[Any]:
+    return values(Dense(column.values, column.element_validity))
 
 
 def finite(array: np.ndarray[Any, Any]) -> list[Any]:
@@ -257,7 +263,7 @@ def sized(count: int, depth: int) -> str:
 
 def _vectors(values: Sequence[Any], field: Field) -> Column:
     """Vectors of which some are written as objects."""
-    plain = [v["values"] if type(v) is dict and v["type"] == "dense" else v for v in values]
+    plain = [_as_list(value) for value in values]
     if dict not in set(map(type, plain)):
         return _lists(plain, field, field.shape)
     if len(field.shape) != 1 or field.type not in _NUMBERS:
@@ -271,9 +277,20 @@ def _vectors(values: Sequence[Any], field: Field) -> Column:
     if wrong.any():
         raise _Misfit("WRONG_SHAPE", sized(int(sizes[wrong][0]), 1))
     offsets = np.concatenate(([0], np.cumsum([len(indices) for _, indices, _ in parts])))
-    indices = np.concatenate([indices for _, indices, _ in parts])
-    stored = np.concatenate([cells for _, _, cells in parts])
-    return vectors(sizes, offsets, indices.astype(np.int32), stored, validity)
+    indices = np.concatenate([indices for _, indices, _ in parts]).astype(np.int32)
+    stored = _scalars([cell for _, _, cells in parts for cell in cells], replace(field, shape=()))
+    assert isinstance(stored, Dense), "vectors are of numbers"
+    return vectors(sizes, offsets, indices, stored, validity)
+
+
+def _as_list(value: Any) -> Any:
+    """A vector that stores all its elements is a dense one, however it is written."""
+    if type(value) is not dict:
+        return value
+    if value["type"] == "dense":
+        return value["values"]
+    size, indices, cells = _stored(value)
+    return list(cells) if len(indices) == size else value
 
 
 def _expanded(value: Any, field: Field) -> Any:
@@ -289,19 +306,18 @@ def _expanded(value: Any, field: Field) -> Any:
     return listed
 
 
-def _stored(value: Any) -> tuple[int, np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Size, indices and values of a vector that is a list, or an object of type sparse."""
+def _stored(value: Any) -> tuple[int, Array, Sequence[Any]]:
+    """Size, indices and elements of a vector that is a list, or an object of type sparse."""
     if type(value) is list:
-        cells = _numbers(value, DataType.FLOAT64)
-        return len(cells), np.arange(len(cells)), cells
-    size = value["size"]
+        return len(value), np.arange(len(value)), value
+    size, cells = value["size"], value["values"]
     if value["type"] != "sparse" or type(size) is not int or not 0 <= size < 2**31:
         raise ValueError("not a vector")
     indices = _integers(value["indices"], 2**31)
-    cells = _numbers(value["values"], DataType.FLOAT64)
     inside = not len(indices) or (indices[0] >= 0 and indices[-1] < size)
     if len(indices) != len(cells) or not inside or (np.diff(indices) <= 0).any():
         raise ValueError("not a sparse vector")
+    _numbers(cells, DataType.FLOAT64)
     return size, indices, cells
 
 

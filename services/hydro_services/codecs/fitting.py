@@ -39,7 +39,8 @@ def fitted(column: Column, field: Field) -> tuple[Column, Mapping[int, Failure]]
         if isinstance(column, Sparse | Strings) or column.type not in _WIDER.get(field.type, ()):
             return _reread(column, field)
         column = _widened(column, field.type)
-    if column.validity is None and not isinstance(column, Ragged) and field.fits(column.shape):
+    is_plain = column.validity is None and not isinstance(column, Ragged | Sparse)
+    if is_plain and field.fits(column.shape):
         return column, _NONE
     failures: dict[int, Failure] = {}
     for row, reason, got in _faults(column, field):
@@ -97,6 +98,10 @@ def _faults(column: Column, field: Field) -> Iterator[tuple[int, str, str]]:
         for at in np.flatnonzero((lengths != want) & (want >= 0)).tolist():
             yield int(rows[at]), "WRONG_SHAPE", cells.sized(int(lengths[at]), depth)
         if isinstance(column, Sparse):
+            if column.element_validity is not None:
+                of = np.repeat(rows, np.diff(column.offsets))
+                null = _chosen(of, ~column.element_validity, field.nullable)
+                yield from ((row, "NULL_VALUE", "a list with null") for row in null)
             return
         rows = np.repeat(rows, lengths)
         column = _inner(column)

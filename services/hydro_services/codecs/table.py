@@ -241,7 +241,17 @@ def _sparse(column: pb.Column, kind: DataType, offsets: Array, validity: Validit
     if not inside or not ascending:
         raise ValueError(f"indices do not ascend within a row from 0 to below {size}")
     values = _numbers(column, kind, count)
-    return Sparse(size, offsets, indices, values, validity, sizes)
+    elements = _validity(column.element_validity, count)
+    _check_nulls(elements, offsets, size if sizes is None else sizes)
+    return Sparse(size, offsets, indices, values, validity, sizes, elements)
+
+
+def _check_nulls(elements: Validity, offsets: Array, sizes: Array | int) -> None:
+    if elements is not None:
+        lengths = np.diff(offsets)
+        rows = np.repeat(np.arange(len(lengths)), lengths)[~elements]
+        if (lengths != sizes)[rows].any():
+            raise ValueError("a sparse vector has null elements, want numbers")
 
 
 def _sizes(data: bytes, rows: int, size: int) -> npt.NDArray[np.int64] | None:
@@ -301,6 +311,7 @@ def encode(name: str, column: Column, target: pb.Column, present: Array | None =
             target.offsets = column.offsets.astype(_UINT32).tobytes()
             target.indices = column.indices.astype(_INT32).tobytes()
             target.data = column.values.tobytes()
+            target.element_validity = _bytes(column.element_validity)
             if column.sizes is not None:
                 target.sizes = column.sizes.astype(_UINT32).tobytes()
 

@@ -28,18 +28,16 @@ def evaluate(evaluator: Evaluator, inputs: Sequence[Columns]) -> list[Evaluation
     because another has it.
     """
     raised = Raised()
-    if any(each.is_mixed for each in inputs):
-        answers = _by_columns(evaluator, inputs, raised)
-    else:
+    if all(map(joining.are_alike, inputs)):
         answers = _in_groups(evaluator, inputs, raised)
+    else:
+        answers = _by_kind(evaluator, inputs, raised)
     raised.tell()
     return answers
 
 
-def _by_columns(
-    evaluator: Evaluator, inputs: Sequence[Columns], raised: Raised
-) -> list[Evaluation]:
-    alike = [each.alike() for each in inputs]
+def _by_kind(evaluator: Evaluator, inputs: Sequence[Columns], raised: Raised) -> list[Evaluation]:
+    alike = [joining.alike(each) for each in inputs]
     remaining = iter(_in_groups(evaluator, [part for parts in alike for _, part in parts], raised))
     return [
         _merged([(rows, next(remaining)) for rows, _ in parts], each.rows)

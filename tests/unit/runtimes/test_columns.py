@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hydro_runtimes import plain
 from hydro_runtimes.columns import Column, Columns, DataType, Dense, Ragged, Sparse, Strings
 from hydro_runtimes.evaluator import Field
-from hydro_runtimes.joining import concat, regular
+from hydro_runtimes.joining import alike, concat, regular
 
 SHAPES = ((), (-1,), (3,), (-1, 2), (2, -1), (-1, -1), (2, 2), (-1, -1, 3))
 TYPES = (DataType.FLOAT64, DataType.INT64, DataType.BOOL, DataType.STRING)
@@ -132,7 +132,7 @@ def test_rows_that_have_the_same_columns_are_together(rows: int, data: st.DataOb
         {n: np.array(at) for n, at in places.items() if len(at) < rows},
     )
     found: dict[int, set[str]] = {}
-    for at, part in columns.alike():
+    for at, part in alike(columns):
         assert not part.present
         for name in part:
             assert listed(part[name]) == at.tolist()

@@ -22,28 +22,29 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.rpc import error_details_pb2 as google_dot_rpc_dot_error__details__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1chydro/serving/v1/frame.proto\x12\x10hydro.serving.v1\x1a\x17google/rpc/status.proto\"\xdb\x01\n\x05\x46rame\x12\x10\n\x08pipeline\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12&\n\x05table\x18\x03 \x01(\x0b\x32\x17.hydro.serving.v1.Table\x12*\n\x06\x65rrors\x18\x04 \x03(\x0b\x32\x1a.hydro.serving.v1.RowError\x12,\n\x08\x65ncoding\x18\x05 \x01(\x0e\x32\x1a.hydro.serving.v1.Encoding\x12#\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x12.google.rpc.Status\x12\r\n\x05\x66inal\x18\x07 \x01(\x08\";\n\x08RowError\x12\x0b\n\x03row\x18\x01 \x01(\r\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\"@\n\x05Table\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12)\n\x07\x63olumns\x18\x02 \x03(\x0b\x32\x18.hydro.serving.v1.Column\"\xa1\x02\n\x06\x43olumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12(\n\x04type\x18\x02 \x01(\x0e\x32\x1a.hydro.serving.v1.DataType\x12\r\n\x05shape\x18\x03 \x03(\r\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12(\n\x06values\x18\x05 \x01(\x0b\x32\x18.hydro.serving.v1.Values\x12\x10\n\x08validity\x18\x06 \x01(\x0c\x12\x0f\n\x07offsets\x18\x07 \x01(\x0c\x12\x0f\n\x07indices\x18\x08 \x01(\x0c\x12\x18\n\x10\x65lement_validity\x18\t \x01(\x0c\x12*\n\x08\x65lements\x18\n \x01(\x0b\x32\x18.hydro.serving.v1.Column\x12\x0f\n\x07present\x18\x0b \x01(\x0c\x12\r\n\x05sizes\x18\x0c \x01(\x0c\"K\n\x06Values\x12\x0f\n\x07strings\x18\x01 \x03(\t\x12\x0f\n\x07\x64oubles\x18\x02 \x03(\x01\x12\x10\n\x08integers\x18\x03 \x03(\x03\x12\r\n\x05\x62ools\x18\x04 \x03(\x08*\xbb\x01\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44\x41TA_TYPE_BOOL\x10\x01\x12\x13\n\x0f\x44\x41TA_TYPE_INT32\x10\x02\x12\x13\n\x0f\x44\x41TA_TYPE_INT64\x10\x03\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x04\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT64\x10\x05\x12\x14\n\x10\x44\x41TA_TYPE_STRING\x10\x06\x12\x12\n\x0e\x44\x41TA_TYPE_JSON\x10\x07*x\n\x08\x45ncoding\x12\x18\n\x14\x45NCODING_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x45NCODING_RAW\x10\x01\x12\x12\n\x0e\x45NCODING_TYPED\x10\x02\x12\x17\n\x13\x45NCODING_JSON_ARRAY\x10\x03\x12\x13\n\x0f\x45NCODING_NDJSON\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1chydro/serving/v1/frame.proto\x12\x10hydro.serving.v1\x1a\x1egoogle/rpc/error_details.proto\x1a\x17google/rpc/status.proto\"\xdb\x01\n\x05\x46rame\x12\x10\n\x08pipeline\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12&\n\x05table\x18\x03 \x01(\x0b\x32\x17.hydro.serving.v1.Table\x12*\n\x06\x65rrors\x18\x04 \x03(\x0b\x32\x1a.hydro.serving.v1.RowError\x12,\n\x08\x65ncoding\x18\x05 \x01(\x0e\x32\x1a.hydro.serving.v1.Encoding\x12#\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x12.google.rpc.Status\x12\r\n\x05\x66inal\x18\x07 \x01(\x08\";\n\x08RowError\x12\x0b\n\x03row\x18\x01 \x01(\r\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\"@\n\x05Table\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12)\n\x07\x63olumns\x18\x02 \x03(\x0b\x32\x18.hydro.serving.v1.Column\"\xa1\x02\n\x06\x43olumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12(\n\x04type\x18\x02 \x01(\x0e\x32\x1a.hydro.serving.v1.DataType\x12\r\n\x05shape\x18\x03 \x03(\r\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12(\n\x06values\x18\x05 \x01(\x0b\x32\x18.hydro.serving.v1.Values\x12\x10\n\x08validity\x18\x06 \x01(\x0c\x12\x0f\n\x07offsets\x18\x07 \x01(\x0c\x12\x0f\n\x07indices\x18\x08 \x01(\x0c\x12\x18\n\x10\x65lement_validity\x18\t \x01(\x0c\x12*\n\x08\x65lements\x18\n \x01(\x0b\x32\x18.hydro.serving.v1.Column\x12\x0f\n\x07present\x18\x0b \x01(\x0c\x12\r\n\x05sizes\x18\x0c \x01(\x0c\"K\n\x06Values\x12\x0f\n\x07strings\x18\x01 \x03(\t\x12\x0f\n\x07\x64oubles\x18\x02 \x03(\x01\x12\x10\n\x08integers\x18\x03 \x03(\x03\x12\r\n\x05\x62ools\x18\x04 \x03(\x08*\xbb\x01\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44\x41TA_TYPE_BOOL\x10\x01\x12\x13\n\x0f\x44\x41TA_TYPE_INT32\x10\x02\x12\x13\n\x0f\x44\x41TA_TYPE_INT64\x10\x03\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x04\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT64\x10\x05\x12\x14\n\x10\x44\x41TA_TYPE_STRING\x10\x06\x12\x12\n\x0e\x44\x41TA_TYPE_JSON\x10\x07*x\n\x08\x45ncoding\x12\x18\n\x14\x45NCODING_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x45NCODING_RAW\x10\x01\x12\x12\n\x0e\x45NCODING_TYPED\x10\x02\x12\x17\n\x13\x45NCODING_JSON_ARRAY\x10\x03\x12\x13\n\x0f\x45NCODING_NDJSON\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hydro.serving.v1.frame_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DATATYPE']._serialized_start=794
-  _globals['_DATATYPE']._serialized_end=981
-  _globals['_ENCODING']._serialized_start=983
-  _globals['_ENCODING']._serialized_end=1103
-  _globals['_FRAME']._serialized_start=76
-  _globals['_FRAME']._serialized_end=295
-  _globals['_ROWERROR']._serialized_start=297
-  _globals['_ROWERROR']._serialized_end=356
-  _globals['_TABLE']._serialized_start=358
-  _globals['_TABLE']._serialized_end=422
-  _globals['_COLUMN']._serialized_start=425
-  _globals['_COLUMN']._serialized_end=714
-  _globals['_VALUES']._serialized_start=716
-  _globals['_VALUES']._serialized_end=791
+  _globals['_DATATYPE']._serialized_start=826
+  _globals['_DATATYPE']._serialized_end=1013
+  _globals['_ENCODING']._serialized_start=1015
+  _globals['_ENCODING']._serialized_end=1135
+  _globals['_FRAME']._serialized_start=108
+  _globals['_FRAME']._serialized_end=327
+  _globals['_ROWERROR']._serialized_start=329
+  _globals['_ROWERROR']._serialized_end=388
+  _globals['_TABLE']._serialized_start=390
+  _globals['_TABLE']._serialized_end=454
+  _globals['_COLUMN']._serialized_start=457
+  _globals['_COLUMN']._serialized_end=746
+  _globals['_VALUES']._serialized_start=748
+  _globals['_VALUES']._serialized_end=823
 # @@protoc_insertion_point(module_scope)
