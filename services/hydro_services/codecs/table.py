@@ -84,10 +84,8 @@ def present(column: pb.Column, rows: int) -> Array | None:
         raise InvalidArgument(f"column '{name}': {got}, want 4 for each", column=name)
     at = np.frombuffer(column.present, _UINT32).astype(np.int64)
     if at[-1] >= rows or (np.diff(at) <= 0).any():
-        want = f"want ascending ones below {rows}"
-        raise InvalidArgument(
-            f"column '{name}': got present rows that are not, {want}", column=name
-        )
+        want = f"want ascending numbers below {rows}"
+        raise InvalidArgument(f"column '{name}': present rows are others, {want}", column=name)
     return at
 
 

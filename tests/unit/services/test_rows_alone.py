@@ -265,3 +265,75 @@ def as_model_gave(value: Any, field: Field) -> Any:
     if isinstance(value, list):
         return [as_model_gave(each, replace(field, shape=field.shape[1:])) for each in value]
     return value
+
+
+def test_a_null_or_missing_list_takes_nothing_of_another_row() -> None:
+    models = [echo([Field("x", DataType.FLOAT64, (-1,))], "o")]
+    sent: list[Row] = [{"key": 0, "x": [1.5, 2.5]}, {"key": 1, "x": None}, {"key": 2}]
+    assert served(models, sent, "array") == [
+        {"key": 0, "x": [1.5, 2.5], "ox": [1.5, 2.5], "n_ox": True},
+        {"key": 1, "x": None, "ox": None, "n_ox": True},
+        {"key": 2, "n_ox": False},
+    ]
+
+
+def test_a_list_of_the_wrong_length_is_the_error_of_its_row() -> None:
+    models = [echo([Field("x", DataType.FLOAT64, (-1, 2))], "o")]
+    points = [[[1, 2], [3, 4]], [[5, 6]], [[5, 6, 7]], []]
+    sent: list[Row] = [{"key": i, "x": value} for i, value in enumerate(points)]
+    for chained in (models, [echo([], "p"), *models]):
+        answers = served(chained, sent, "array")
+        assert [row.get("ox") for row in answers] == [points[0], points[1], None, points[3]]
+        error = answers[2]["error"]
+        assert (error["reason"], error["column"]) == ("WRONG_SHAPE", "x")
+        want = "want an array of any number of x 2 float64"
+        assert error["message"] == f"column 'x': got 3 elements in a list of depth 2, {want}"
+
+
+def test_numbers_of_two_kinds_are_read_by_the_stage_that_declares_them() -> None:
+    models = [echo([], "p"), echo([Field("x", DataType.FLOAT64)], "o")]
+    sent = [{"key": i, "x": x} for i, x in enumerate([1, 1.5, True, "NaN", "a", 2**53 + 1])]
+    answers = served(models, sent, "array")
+    assert [row.get("ox") for row in answers] == [1.0, 1.5, None, "NaN", None, 2.0**53]
+    assert [row.get("x") for row in answers] == [1, 1.5, None, "NaN", None, 2**53 + 1]
+    assert [row["error"]["reason"] for row in answers if "error" in row] == ["WRONG_TYPE"] * 2
+
+
+def test_a_row_that_brings_a_column_of_an_output_fails_alone() -> None:
+    first, second = echo([], "p"), echo([Field("x", DataType.FLOAT64)], "o")
+    sent: list[Row] = [{"key": 0, "ox": 1}, {"key": 1}, {"key": 2, "n_ox": None, "x": 1.5}]
+    for models, where in (([second], "s/0"), ([first, second], "s/1")):
+        for kind in ("array", "lines"):
+            answers = served(models, sent, kind)
+            assert answers[1] == {"key": 1, "n_ox": False}
+            for row, name in ((0, "ox"), (2, "n_ox")):
+                error = answers[row]["error"]
+                found = [error[fact] for fact in ("reason", "column", "stage")]
+                assert found == ["COLUMN_EXISTS", name, where]
+                assert "rename yours, or declare" in error["message"]
+
+
+def test_an_output_that_replaces_takes_the_place_of_what_came_in() -> None:
+    signature = Signature(
+        (Field("key", DataType.INT64), Field("x", DataType.FLOAT64, optional=True)),
+        (Field("ox", DataType.FLOAT64, optional=True, replaces=True),),
+    )
+    model = PythonEvaluator(signature, Own())
+    sent: list[Row] = [
+        {"key": 0, "x": 1.5, "ox": "mine"},
+        {"key": 1, "ox": "mine"},
+        {"key": 2, "x": 2.5},
+    ]
+    for kind in ("array", "frames"):
+        assert served([model], sent, kind) == [
+            {"key": 0, "x": 1.5, "ox": 1.5},
+            {"key": 1},
+            {"key": 2, "x": 2.5, "ox": 2.5},
+        ]
+
+
+class Own:
+    """Gives its one output where its one input is there."""
+
+    def evaluate(self, columns: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"ox": columns["x"]} if "x" in columns else {}

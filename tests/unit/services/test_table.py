@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -24,6 +26,28 @@ OFFSETS = np.array([0, 2, 2, 3])
         pytest.param(Ragged(OFFSETS, Strings(["a", "b", "c"])), id="lists of texts"),
         pytest.param(Ragged(OFFSETS, Strings(["a", "", "c"], NULL), NULL), id="lists with nulls"),
         pytest.param(Ragged(OFFSETS, Dense(np.arange(3.0))), id="lists of numbers"),
+        pytest.param(Ragged(OFFSETS, Strings(["a", "b", "c"]), NULL), id="null beside lists"),
+        pytest.param(Ragged(OFFSETS, Dense(np.ones((3, 2)))), id="lists of pairs"),
+        pytest.param(Ragged(OFFSETS, Dense(np.ones((3, 0)))), id="lists of empty lists"),
+        pytest.param(
+            Ragged(OFFSETS, Ragged(OFFSETS, Strings(["a", "", "c"], NULL), NULL), NULL),
+            id="lists of lists of texts with nulls everywhere",
+        ),
+        pytest.param(
+            Ragged(OFFSETS, Ragged(OFFSETS, Ragged(OFFSETS, Dense(np.arange(3))))), id="deep lists"
+        ),
+        pytest.param(
+            Sparse(
+                3,
+                np.array([0, 1, 3, 3]),
+                np.array([2, 0, 1], np.int32),
+                np.arange(3.0),
+                None,
+                np.array([3, 2, 1]),
+                np.array([True, False, True]),
+            ),
+            id="sparse of differing sizes with a null",
+        ),
         pytest.param(
             Sparse(9, OFFSETS, np.array([1, 8, 0], np.int32), np.arange(3.0), NULL), id="sparse"
         ),
@@ -41,6 +65,29 @@ def test_a_column_comes_back_as_it_was_written(column: Column) -> None:
 
 def as_json(column: Column) -> bytes:
     return rows.dumps(rows.encode(Columns({"x": column})))
+
+
+def lists(elements: pb.Column | None = None, last: int = 0) -> pb.Column:
+    offsets = np.array([0, 0, last], "<u4").tobytes()
+    return pb.Column(name="x", type=pb.DATA_TYPE_FLOAT64, offsets=offsets, elements=elements)
+
+
+def deep(depth: int) -> pb.Column:
+    inner = deep(depth - 1) if depth else pb.Column(type=pb.DATA_TYPE_FLOAT64, data=bytes(8))
+    offsets = np.array([0, 1], "<u4").tobytes()
+    return pb.Column(type=pb.DATA_TYPE_FLOAT64, offsets=offsets, elements=inner)
+
+
+def sparse(**fields: Any) -> pb.Column:
+    return pb.Column(
+        name="x",
+        type=pb.DATA_TYPE_FLOAT64,
+        shape=[3],
+        offsets=np.array([0, 1, 2], "<u4").tobytes(),
+        indices=np.array([0, 1], "<i4").tobytes(),
+        data=bytes(16),
+        **fields,
+    )
 
 
 @pytest.mark.parametrize(
@@ -69,6 +116,17 @@ def as_json(column: Column) -> bytes:
             ),
             "do not ascend",
         ),
+        (lists(elements=pb.Column(type=pb.DATA_TYPE_BOOL)), "elements are of type 1, want 5"),
+        (lists(elements=lists(), last=1), "offsets, want 8"),
+        (lists(elements=deep(8), last=1), "want 8 dimensions at most"),
+        (
+            lists(elements=pb.Column(type=pb.DATA_TYPE_FLOAT64, shape=[0]), last=2_000_000),
+            "over 1000000 empty lists",
+        ),
+        (lists(elements=sparse(), last=2), "elements are sparse vectors"),
+        (sparse(sizes=np.array([3, 4], "<u4").tobytes()), "of size 4, want at most the shape, 3"),
+        (sparse(sizes=b"1234"), "4 bytes of sizes, want 8"),
+        (sparse(element_validity=b"\1\0"), "a sparse vector has null elements"),
     ],
 )
 def test_parts_that_do_not_agree_are_refused(message: pb.Column, said: str) -> None:
@@ -84,3 +142,17 @@ def test_text_from_outside_is_read_or_refused(data: bytes) -> None:
     except InvalidArgument:
         return
     assert len(rows.encode(Columns({"x": column}))) == 2
+
+
+@pytest.mark.parametrize(
+    ("present", "said"),
+    [
+        (b"123", "3 bytes of present rows"),
+        (np.array([1, 1], "<u4").tobytes(), "want ascending numbers below 2"),
+        (np.array([2], "<u4").tobytes(), "want ascending numbers below 2"),
+    ],
+)
+def test_rows_that_have_a_column_are_rows_of_its_table(present: bytes, said: str) -> None:
+    message = pb.Column(name="x", type=pb.DATA_TYPE_JSON, present=present)
+    with pytest.raises(InvalidArgument, match=said):
+        table.present(message, 2)
