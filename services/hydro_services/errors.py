@@ -15,6 +15,7 @@ HydroError                something that a user or a peer can mend; the message 
     ModelSuspended        a model that is out for a time, since it ends its processes
     EnvoyRefused          Envoy did not take the configuration
     CannotConnect         what answers at an address is not whom to expect there, or not trusted
+    NewerVersion          what was stored is of a newer version of hydro-serving
   NotInTime               it did not happen within the time limit
   Unavailable             a peer does not answer; trying again may help
     Unreachable           nothing listens at its address
@@ -118,6 +119,10 @@ class CannotConnect(FailedPrecondition):
     """What answers at an address is not whom to expect there, or not trusted; nothing to retry."""
 
 
+class NewerVersion(FailedPrecondition):
+    """What was stored is of a newer version of hydro-serving: to try again does not help."""
+
+
 class NotInTime(HydroError):
     """It did not happen within the time limit."""
 
@@ -157,6 +162,7 @@ STATUS: dict[type[HydroError], tuple[grpc.StatusCode, str]] = {
     ModelSuspended: (grpc.StatusCode.FAILED_PRECONDITION, "MODEL_SUSPENDED"),
     EnvoyRefused: (grpc.StatusCode.FAILED_PRECONDITION, "ENVOY_REFUSED"),
     CannotConnect: (grpc.StatusCode.FAILED_PRECONDITION, "CANNOT_CONNECT"),
+    NewerVersion: (grpc.StatusCode.FAILED_PRECONDITION, "NEWER_VERSION"),
     NotInTime: (grpc.StatusCode.DEADLINE_EXCEEDED, "NOT_IN_TIME"),
     Unavailable: (grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE"),
     Unreachable: (grpc.StatusCode.UNAVAILABLE, "UNREACHABLE"),

@@ -5,6 +5,7 @@ What a mesh keeps has secrets in it: keys of pipelines, the authority's key, wha
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import stat
@@ -21,9 +22,14 @@ _OTHERS = 0o077
 _WAY_OUT = "name another folder by --data or --cache"
 
 
-def hide_new_files() -> None:
-    """What this process and its children make from now on is for their user alone."""
-    os.umask(_OTHERS)
+@contextlib.contextmanager
+def new_files() -> Iterator[None]:
+    """What this process and its children make in the context is for their user alone."""
+    before = os.umask(_OTHERS)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def folder(path: Path, contents: Sequence[str] = ()) -> None:

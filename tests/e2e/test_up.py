@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from typing import Any
 
 import pytest
 from plain_http import Lines, Load
+
+from hydro_services.manager.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAIN = ("serving-customscikit/pm_scikit", "serving-localml-spark/pm_spark")
@@ -166,7 +169,7 @@ def test_sigterm_to_the_whole_group_loses_no_request(mesh: Mesh) -> None:
             each.join(30)
         assert [lines.ask(IRIS)["prediction"] for _ in range(3)] == ["setosa"] * 3
     assert [each.failures for each in load] == [[]] * 4
-    assert all(each.is_refused for each in load)
+    assert all(each.is_told for each in load)
     assert mesh.process.wait(30) == 0
 
 
@@ -208,6 +211,26 @@ def test_pipelines_survive_a_restart(tmp_path: Path) -> None:
             )
         )
         assert [answer["prediction"] for answer in mesh.predict()] == [0, 1]
+
+
+def test_a_store_of_a_newer_version_is_told_once_and_nothing_goes_on(tmp_path: Path) -> None:
+    file = tmp_path / "data" / "manager" / "manager.sqlite"
+    Store(file).close()
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        database.execute("PRAGMA user_version = 9")
+    for words in (["up", f"--data={tmp_path}/data"], ["manager", f"--data={file.parent}"]):
+        done = subprocess.run(
+            [*HYDRO, *words],
+            env=ENVIRONMENT,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        assert (done.returncode, done.stdout) == (4, ""), done.stderr
+        assert done.stderr.count("a newer hydro-serving has written it: start that") == 1
+        assert "starting it again" not in done.stderr
 
 
 def test_ipv6_and_no_proxy_of_the_environment(tmp_path: Path) -> None:

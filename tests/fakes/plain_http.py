@@ -14,43 +14,38 @@ LIMIT_S = 30.0
 
 
 class Load(threading.Thread):
-    """Sends a row after the other, on one connection at a time, until nobody listens any more."""
+    """Sends a row after the other on one connection, until the answer tells that it closes.
+
+    It makes no other then: a system resets connections that wait to be accepted when a port closes.
+    """
 
     def __init__(self, gateway: str, pipeline: str, row: Mapping[str, Any]) -> None:
         super().__init__(daemon=True)
         self.answered = 0
         self.failures: list[str] = []
-        self.is_refused = False
+        self.is_told = False
         self._gateway = gateway
         self._path = f"/api/v1/serve/{pipeline}"
         self._body = json.dumps([row])
 
     def run(self) -> None:
-        while not self.failures and not self.is_refused:
-            connection = http.client.HTTPConnection(self._gateway, timeout=LIMIT_S)
+        connection = http.client.HTTPConnection(self._gateway, timeout=LIMIT_S)
+        with contextlib.closing(connection):
             try:
-                connection.connect()
-            except ConnectionRefusedError:
-                self.is_refused = True
-                return
-            with contextlib.closing(connection):
-                self._use(connection)
+                while not self.failures and not self.is_told:
+                    self._ask(connection)
+            except (OSError, http.client.HTTPException) as error:
+                self.failures.append(repr(error))
 
-    def _use(self, connection: http.client.HTTPConnection) -> None:
-        """Until the other side says that it closes it, or a request fails."""
-        is_open = True
-        try:
-            while is_open:
-                headers = {"content-type": "application/json"}
-                connection.request("POST", self._path, self._body, headers)
-                answer = connection.getresponse()
-                body = answer.read()
-                if answer.status != 200:
-                    self.failures.append(f"{answer.status}: {body!r}")
-                self.answered += 1
-                is_open = answer.getheader("connection") != "close"
-        except (OSError, http.client.HTTPException) as error:
-            self.failures.append(repr(error))
+    def _ask(self, connection: http.client.HTTPConnection) -> None:
+        headers = {"content-type": "application/json"}
+        connection.request("POST", self._path, self._body, headers)
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status != 200:
+            self.failures.append(f"{answer.status}: {body!r}")
+        self.answered += 1
+        self.is_told = answer.getheader("connection") == "close"
 
 
 class Lines:

@@ -20,7 +20,7 @@ from whole_mesh import until, until_true
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro_services import errors, registration
 from hydro_services.consul.agents import Agents, Answer, Value
-from hydro_services.manager import board, plan, records
+from hydro_services.manager import board, plan, process, records
 from hydro_services.manager.state import Trial
 
 LIMIT_S = 30.0
@@ -218,6 +218,22 @@ async def is_created(manager: Manager, name: str) -> bool:
     except (errors.Unavailable, errors.InvalidArgument):
         return False
     return True
+
+
+async def test_a_mesh_of_a_newer_version_is_left_alone(pair: Pair) -> None:
+    await pair.a.create()
+    await pair.a.end()
+    pair.agent.put(f"/v1/kv/{board.MARK}", b'{"form": 2}')
+    with pytest.raises(errors.NewerVersion, match="form 2, want 1"):
+        await asyncio.wait_for(process.run(pair.a.config), LIMIT_S)
+    assert pair.b.envoy.serves("match", PREDICT), "who began before goes on"
+    await pair.b.end()
+    pair.agent.put(f"/v1/kv/{board.MARK}", b"{}")
+    running = asyncio.create_task(process.run(pair.a.config))
+    await asyncio.sleep(0)
+    pair.agent.put(f"/v1/kv/{KEY}", b'{"form": 2}')
+    with pytest.raises(errors.NewerVersion, match="form 2, want 1"):
+        await asyncio.wait_for(running, LIMIT_S)
 
 
 async def test_a_manager_that_starts_without_consul_has_what_it_had(pair: Pair) -> None:

@@ -135,6 +135,7 @@ def _failed(error: Exception, output: Output) -> int:
         return USAGE
     from hydro_services import errors
     from hydro_services.cli.failures import expected
+    from hydro_services.up.process import NEWER_VERSION
 
     told = expected(error)
     if isinstance(told, errors.Internal) and told is not error:
@@ -144,6 +145,8 @@ def _failed(error: Exception, output: Output) -> int:
     output.error(told.message, errors.as_json(errors.to_status(told)))
     if isinstance(error, UsageError):
         return USAGE
+    if isinstance(told, errors.NewerVersion):
+        return NEWER_VERSION
     is_away = isinstance(told, errors.Unreachable | errors.CannotConnect)
     return UNREACHABLE if is_away else FAILED
 

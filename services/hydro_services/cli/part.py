@@ -58,13 +58,12 @@ def log_level(parser: argparse.ArgumentParser, default: str) -> None:
 
 def run(options: Options, output: Output) -> int:
     """Serves until Ctrl-C or SIGTERM."""
-    private.hide_new_files()
     logs.set_up(options.log_level, options.part)
     module = importlib.import_module(options.module)
     config = module.Config(**options.config)
     if output.json:
         output.value({"part": options.part, "pid": os.getpid()})
-    with contextlib.suppress(asyncio.CancelledError):
+    with private.new_files(), contextlib.suppress(asyncio.CancelledError):
         asyncio.run(_until_signal(module, config))
     return 0
 

@@ -114,10 +114,10 @@ def options(**arguments: Any) -> Options:
 
 def run(options: Options, output: Output) -> int:
     """Serves until Ctrl-C."""
-    private.hide_new_files()
     logs.set_up(options.log_level, "up")
     os.environ.pop("HYDRO_ADMIN_KEY", None)  # else the code of models could read it
-    return asyncio.run(_serve(options, output))
+    with private.new_files():
+        return asyncio.run(_serve(options, output))
 
 
 async def _serve(options: Options, output: Output) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -132,6 +133,8 @@ class Board:
             record = records.from_json(value.body)
             records.check_name(record, name)
             return Kept(record, value.index)
+        except errors.NewerVersion:
+            raise
         except errors.FailedPrecondition as error:
             logger.error("record not taken", extra={"pipeline": name, "error": error.message})
             return old  # what serves is not given up for what nobody can read
@@ -140,13 +143,22 @@ class Board:
         """What Consul has; if it has lost its memory, after it got back what we know."""
         while True:
             try:
-                _, mark = await self._agents.ask(lambda client: client.kv.get(MARK))
-                if not mark:
+                if not await self._is_marked():
                     await self._give_back()
                 # Read after the mark: what was read before may lack what another gave back.
                 return await self._agents.read(PIPELINES)
+            except errors.NewerVersion:
+                raise
             except errors.HydroError:
                 await asyncio.sleep(RETRY_S)
+
+    async def _is_marked(self) -> bool:
+        """Consul remembers the mesh. Raises NewerVersion: as one of a form to come."""
+        found = (await self._agents.read(MARK)).value.get("")
+        if found:
+            with contextlib.suppress(ValueError, AttributeError):  # somebody else's: a mark as any
+                records.check_form(json.loads(found.body))
+        return found is not None
 
     async def _give_back(self) -> None:
         known = self.reconciler.state.pipelines

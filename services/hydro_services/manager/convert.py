@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TypeAlias
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+from google.protobuf.message import Message
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from hydro.manager.v1 import manager_service_pb2 as manager_pb
 from hydro.manager.v1 import pipeline_pb2 as pipeline_pb
@@ -130,6 +133,27 @@ def endpoint_message(endpoint: Endpoint, *, ready: bool = False) -> manager_pb.E
 def record(pipeline: Pipeline) -> pipeline_pb.Pipeline:
     """A pipeline as it is stored."""
     return _message(pipeline.spec, pipeline.stages)
+
+
+def has_unknown_fields(message: Message) -> bool:
+    """Whether a newer version has put something into it that this one does not know."""
+    if len(UnknownFieldSet(message)):
+        return True
+    return any(
+        has_unknown_fields(inner)
+        for field, value in message.ListFields()
+        if field.type == field.TYPE_MESSAGE
+        for inner in _messages(value)
+    )
+
+
+def _messages(value: Any) -> Iterator[Message]:
+    """Those of a field: its own, or those of a list; of a map the values."""
+    if isinstance(value, Message):
+        yield value
+    else:
+        values = value.values() if isinstance(value, Mapping) else value
+        yield from (each for each in values if isinstance(each, Message))
 
 
 def pipeline(record: pipeline_pb.Pipeline) -> Pipeline:

@@ -43,7 +43,7 @@ from hydro_envoy.views import MANAGER as MANAGER_SERVICE
 from hydro_services import admin, credential, keys, keystore, metrics, rpc
 from hydro_services.address import Address
 from hydro_services.consul.address import is_consul, needs_consul
-from hydro_services.errors import FailedPrecondition, InvalidArgument
+from hydro_services.errors import FailedPrecondition, InvalidArgument, NewerVersion
 from hydro_services.manager import apikeys, catalogue, events, peers, state, targets
 from hydro_services.manager.deploy import Deployer
 from hydro_services.manager.ledger import Keeping, Ledger, alone
@@ -127,11 +127,23 @@ async def run(config: Config) -> None:
         errors.Unavailable: the address cannot be bound.
         errors.FailedPrecondition: what was stored cannot be read; there is no admin key, and other
             machines could change the mesh.
+        errors.NewerVersion: what was stored, here or in Consul, is of a newer version.
         errors.InvalidArgument: an address is malformed, or there are no API keys to be had.
         errors.NotFound: there is no file of API keys.
     """
-    async with serve(config) as served:
-        await served.server.wait_for_termination()
+    try:
+        async with serve(config) as served:
+            await served.server.wait_for_termination()
+    except BaseExceptionGroup as group:
+        if newer := group.subgroup(NewerVersion):
+            raise _first(newer) from None
+        raise
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 @contextlib.asynccontextmanager

@@ -15,12 +15,14 @@ from typing import Any, TypeAlias
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from google.rpc import status_pb2
 
-from hydro.manager.v1 import pipeline_pb2
+from hydro.manager.v1 import pipeline_pb2, policy_pb2
 from hydro_services import errors
-from hydro_services.errors import HydroError
+from hydro_services.errors import HydroError, NewerVersion
 from hydro_services.manager import chain, convert
 from hydro_services.manager.state import Pipeline, Spec, Stages, Trial
 
+FORM = 1
+"""Of all that managers write in Consul; a form to come says so in the field `form`."""
 _ODD = (ValueError, TypeError, KeyError, AttributeError, RecursionError, ParseError, HydroError)
 """What reading raises when somebody else has written."""
 
@@ -89,9 +91,11 @@ def from_json(body: bytes) -> Record:
 
     Raises:
         FailedPrecondition: somebody else wrote it.
+        NewerVersion: it is of a form to come.
     """
     try:
         content = json.loads(body)
+        check_form(content)
         pipeline, trial = _parsed(content.get("pipeline")), _parsed(content.get("trial"))
         return Record(
             pipeline,
@@ -99,8 +103,19 @@ def from_json(body: bytes) -> Record:
             bool(content.get("deleting")),
             str(content.get("owner", "")),
         )
+    except NewerVersion:
+        raise
     except _ODD as error:
         raise errors.FailedPrecondition(f"it is not a pipeline's record: {error}") from error
+
+
+def check_form(content: Mapping[str, Any]) -> None:
+    """Raises NewerVersion: what managers share is of a form that this version does not know."""
+    form = content.get("form", FORM)
+    if isinstance(form, int) and form > FORM:
+        got = f"what is in Consul has form {form}, want {FORM}"
+        way_out = "a newer hydro-serving has written it: start that, or give another --registry"
+        raise NewerVersion(f"{got}; {way_out}")
 
 
 def check_name(record: Record, name: str) -> None:
@@ -117,6 +132,8 @@ def _pipeline(spec: Spec, stages: Stages) -> dict[str, Any]:
 def _parsed(content: Any) -> Pipeline | None:
     if content is None:
         return None
+    # Of a policy that is not known no part may be left out: it could keep somebody out.
+    ParseDict(content.get("policy", {}), policy_pb2.Policy())
     message = ParseDict(content, pipeline_pb2.Pipeline(), ignore_unknown_fields=True)
     found = convert.pipeline(message)
     chain.check_name(found.spec.name, "name")

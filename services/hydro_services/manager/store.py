@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError
 
 from hydro.manager.v1 import manager_service_pb2, pipeline_pb2
 from hydro_services import private
-from hydro_services.errors import FailedPrecondition, HydroError, Unavailable
+from hydro_services.errors import FailedPrecondition, HydroError, NewerVersion, Unavailable
 from hydro_services.manager import convert
 from hydro_services.manager.state import Endpoint, Pipeline, State
 
@@ -78,7 +78,8 @@ class Store:
         """Opens the database, or creates it.
 
         Raises:
-            FailedPrecondition: it is corrupt, in use, not ours or of another schema version.
+            FailedPrecondition: it is corrupt, in use or not ours.
+            NewerVersion: it is of a newer version, and left as it is.
         """
         self._path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
@@ -89,23 +90,35 @@ class Store:
             )
             try:
                 self._open()
-            except sqlite3.Error:
+            except (sqlite3.Error, NewerVersion):
                 self._database.close()
                 raise
 
     def _open(self) -> None:
-        for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL"):
+        self._database.execute("PRAGMA locking_mode=EXCLUSIVE")
+        is_new = not self._pragma("schema_version")
+        if not is_new:
+            self._check_marks()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL"):
             self._database.execute(f"PRAGMA {pragma}")
-        if not self._pragma("schema_version"):
+        if is_new:
             marks = f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION};"
             self._database.executescript(f"BEGIN; {SCHEMA} {marks} COMMIT;")
-        found = (self._pragma("application_id"), self._pragma("user_version"))
-        if found != (APPLICATION_ID, SCHEMA_VERSION):
-            raise sqlite3.DatabaseError(
-                f"it has application id and version {found}, want {APPLICATION_ID, SCHEMA_VERSION}"
-            )
         if self._pragma("quick_check") != "ok":
             raise sqlite3.DatabaseError("it is damaged")
+
+    def _check_marks(self) -> None:
+        found = (self._pragma("application_id"), self._pragma("user_version"))
+        wanted = (APPLICATION_ID, SCHEMA_VERSION)
+        what = f"it has application id and version {found}, want {wanted}"
+        if found[0] == APPLICATION_ID and found[1] > SCHEMA_VERSION:
+            raise self._newer(what)
+        if found != wanted:
+            raise sqlite3.DatabaseError(what)
+
+    def _newer(self, what: str) -> NewerVersion:
+        way_out = "a newer hydro-serving has written it: start that, or give another --data"
+        return NewerVersion(f"store {self._path}: {what}; {way_out}", path=str(self._path))
 
     def _pragma(self, name: str) -> Any:
         return self._database.execute(f"PRAGMA {name}").fetchone()[0]
@@ -115,11 +128,20 @@ class Store:
 
         Raises:
             FailedPrecondition: a row cannot be read.
+            NewerVersion: a pipeline has a policy that this version does not know.
         """
         with self._errors(FailedPrecondition):
             pipelines = self._database.execute("SELECT pipeline FROM pipelines ORDER BY name")
             endpoints = self._database.execute("SELECT endpoint, loaded FROM endpoints")
-            return [_pipeline(*row) for row in pipelines], [_endpoint(*row) for row in endpoints]
+            known = [self._pipeline(*row) for row in pipelines]
+            return known, [_endpoint(*row) for row in endpoints]
+
+    def _pipeline(self, record: bytes) -> Pipeline:
+        found = pipeline_pb2.Pipeline.FromString(record)
+        if convert.has_unknown_fields(found.policy):
+            # To leave it out could let in whom it keeps out.
+            raise self._newer(f"pipeline {found.name!r} has a policy that is not known here")
+        return convert.pipeline(found)
 
     async def save(self, statements: list[Statement]) -> None:
         """Writes in one transaction; returns when it is on disk.
@@ -157,10 +179,6 @@ class Store:
         """Ends writes under way and gives the lock back."""
         self._thread.shutdown()
         self._database.close()
-
-
-def _pipeline(record: bytes) -> Pipeline:
-    return convert.pipeline(pipeline_pb2.Pipeline.FromString(record))
 
 
 def _endpoint(message: bytes, loaded: str) -> tuple[Endpoint, frozenset[str]]:

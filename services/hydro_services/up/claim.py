@@ -16,7 +16,7 @@ from hydro_services.errors import Unavailable
 
 BELOW_EPHEMERAL = range(10_000, 20_000)
 """Ports that no system gives to connections or to who asks for any port."""
-CONTENTS = ("lock", "cache", "gateway", "manager", "sidecar-*")
+CONTENTS = ("lock", "cache", "gateway", "manager", "repository", "sidecar-*")
 """What `hydro up` makes in its data folder."""
 
 

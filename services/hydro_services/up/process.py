@@ -46,6 +46,10 @@ Watched: TypeAlias = Callable[[str, BaseProcess], AbstractContextManager[None]]
 """Given a part's name and its process; may kill it inside the context."""
 
 
+NEWER_VERSION = 4
+"""The exit code of who finds that what was stored is of a newer version."""
+
+
 class Ended(Exception):
     """The process ended by itself."""
 
@@ -79,6 +83,7 @@ async def serve(program: Program, watched: Watched) -> None:
 
     Raises:
         Ended: always, when not cancelled.
+        NewerVersion: instead, where the process has found so.
     """
     kind = ForkServerProcess if program.fork else SpawnProcess
     process: BaseProcess = kind(target=main, args=(program,), name=program.name)
@@ -91,6 +96,9 @@ async def serve(program: Program, watched: Watched) -> None:
     finally:
         await starting
         await _stop(process)
+    if process.exitcode == NEWER_VERSION:
+        what = f"{program.name} cannot use what a newer hydro-serving has stored"
+        raise errors.NewerVersion(f"{what}; the log has what it is, and the way out")
     raise Ended(f"exit code {process.exitcode}")
 
 
@@ -161,7 +169,7 @@ async def until_terminated(program: Program) -> None:
         await module.run(module.Config(**program.config))
     except errors.HydroError as error:
         logger.error("part failed", extra={"error": error.message})
-        sys.exit(1)
+        sys.exit(NEWER_VERSION if isinstance(error, errors.NewerVersion) else 1)
     except Exception:
         logger.exception("part failed")
         sys.exit(1)

@@ -13,6 +13,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from hydro_services.errors import NewerVersion
+
 logger = logging.getLogger(__name__)
 
 FIRST_DELAY_S = 0.1
@@ -48,7 +50,11 @@ async def keep(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
-    """Serves the part for ever. Cancelling it drains the part and ends when that is done."""
+    """Serves the part for ever. Cancelling it drains the part and ends when that is done.
+
+    Raises:
+        NewerVersion: as the part, which would end so each time.
+    """
     delay: float | None = None
     while True:
         start = clock()
@@ -70,6 +76,8 @@ async def _life(part: Part) -> str:
     reason = "it returned"
     try:
         await part.serve()
+    except NewerVersion:
+        raise
     except Exception as error:
         reason = str(error) or type(error).__name__
     if task.cancelling():
@@ -84,12 +92,34 @@ async def supervise(groups: Sequence[Sequence[Part]]) -> AsyncIterator[None]:
 
     Args:
         groups: in the order of stopping; the parts of a group stop together.
+
+    Raises:
+        NewerVersion: a part did; the context was cancelled for it.
     """
+    body, final, stopping = asyncio.current_task(), list[BaseException](), False
+    assert body is not None
+
+    def on_end(task: asyncio.Task[None]) -> None:
+        if stopping or final or task.cancelled():
+            return
+        if error := task.exception():
+            final.append(error)
+            body.cancel()
+
     running = [[asyncio.create_task(keep(part)) for part in group] for group in groups]
+    for task in (task for tasks in running for task in tasks):
+        task.add_done_callback(on_end)
     try:
         yield
+    except asyncio.CancelledError:
+        if not final:
+            raise
+        body.uncancel()
     finally:
+        stopping = True
         for tasks in running:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+    if final:
+        raise final[0]

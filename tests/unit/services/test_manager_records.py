@@ -230,3 +230,20 @@ def test_a_report_of_a_newer_manager_is_read_without_what_is_new() -> None:
 def test_a_record_of_another_pipeline_is_refused() -> None:
     with pytest.raises(errors.FailedPrecondition, match="record of pipeline 'p'"):
         records.check_name(Record(pipeline(A)), "q")
+
+
+def test_a_record_of_a_form_to_come_is_of_a_newer_version() -> None:
+    for newer in (b'{"form": 2}', b'{"form": 2, "pipeline": 5}'):
+        with pytest.raises(errors.NewerVersion, match="form 2, want 1"):
+            records.from_json(newer)
+    for odd in (b'{"form": "2"}', b'{"form": 1}', b'{"form": null}'):
+        assert records.from_json(odd) == Record()
+
+
+def test_a_policy_that_is_not_known_makes_no_record() -> None:
+    newer = json.loads(RECORD)
+    newer["pipeline"]["mood"] = "good"
+    assert records.from_json(json.dumps(newer).encode()) == records.from_json(RECORD)
+    newer["pipeline"]["policy"] = {"access": {"moodyCallers": {}}}
+    with pytest.raises(errors.FailedPrecondition, match="moodyCallers"):
+        records.from_json(json.dumps(newer).encode())

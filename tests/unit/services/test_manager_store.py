@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hydro.manager.v1 import pipeline_pb2
 from hydro.runtime.v1.signature_pb2 import Field, Signature
 from hydro.serving.v1.frame_pb2 import DATA_TYPE_FLOAT64
 from hydro_services import errors
@@ -118,4 +119,26 @@ async def test_row_that_cannot_be_read_is_refused(tmp_path: Path, statement: str
         database.execute(statement)
         database.commit()
     with pytest.raises(errors.FailedPrecondition, match="move the file away"):
+        load(tmp_path / "db")
+
+
+async def test_what_a_newer_version_has_written_is_told_and_left_as_it_is(tmp_path: Path) -> None:
+    await save(tmp_path / "db", State(), FULL)
+    with closing(sqlite3.connect(tmp_path / "db")) as database:
+        database.execute("PRAGMA journal_mode=DELETE")
+        database.execute("PRAGMA user_version = 2")
+    before = (tmp_path / "db").read_bytes()
+    with pytest.raises(errors.NewerVersion, match=r"2\), want .* start that, or give another"):
+        Store(tmp_path / "db")
+    assert (tmp_path / "db").read_bytes() == before
+
+
+async def test_a_policy_of_a_newer_version_is_not_left_out(tmp_path: Path) -> None:
+    await save(tmp_path / "db", State(), FULL)
+    newer = pipeline_pb2.Pipeline(name="p", chain=["s/m"])
+    newer.policy.access.ParseFromString(b"\xfa\x3f\x01x")  # field 1023, bytes
+    with closing(sqlite3.connect(tmp_path / "db")) as database:
+        database.execute("UPDATE pipelines SET pipeline = ?", [newer.SerializeToString()])
+        database.commit()
+    with pytest.raises(errors.NewerVersion, match="pipeline 'p' has a policy that is not known"):
         load(tmp_path / "db")

@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from hydro_services.errors import NewerVersion
 from hydro_services.up.supervisor import Part, keep, next_delay, supervise
 
 
@@ -107,3 +108,48 @@ async def test_a_part_that_fails_to_drain_is_not_started_again() -> None:
     async with supervise([[Part("part", serve)]]):
         await started.wait()
     assert starts == 1
+
+
+async def test_a_part_that_would_end_each_time_stops_all_once() -> None:
+    starts = drained = 0
+
+    async def hopeless() -> None:
+        nonlocal starts
+        starts += 1
+        raise NewerVersion("of a newer version")
+
+    async def other() -> None:
+        nonlocal drained
+        try:
+            await asyncio.Event().wait()
+        finally:
+            drained += 1
+
+    with pytest.raises(NewerVersion, match="of a newer version"):
+        async with supervise([[Part("other", other)], [Part("hopeless", hopeless)]]):
+            await asyncio.Event().wait()
+    assert (starts, drained) == (1, 1)
+    task = asyncio.current_task()
+    assert task is not None
+    assert not task.cancelling()
+
+
+async def test_a_part_that_ends_so_while_all_stop_keeps_no_other_from_draining() -> None:
+    drained: list[str] = []
+    started = asyncio.Barrier(3)
+
+    def part(name: str) -> Part:
+        async def serve() -> None:
+            try:
+                await started.wait()
+                await asyncio.Event().wait()
+            finally:
+                drained.append(name)
+                if name == "a":
+                    raise NewerVersion("too late to matter")
+
+        return Part(name, serve)
+
+    async with supervise([[part("a")], [part("b")]]):
+        await started.wait()
+    assert drained == ["a", "b"]
