@@ -60,7 +60,7 @@ class Edges:
         token = credential.read(self.config.data / credential.NAME)
         wanted = Bootstrap("admin", "gateway", ads, token=token)
         envoy = Envoy(await find_envoy(), wanted, self.folder / "envoy", drain_s=0.1)
-        await self.stack.enter_async_context(envoy)
+        self.envoy = await self.stack.enter_async_context(envoy)
         await envoy.ready(timeout_s=60)
         self.manager = await self.channel(self.config.edge)
         self.repository = await self.channel(self.config.repository_edge)
@@ -135,6 +135,26 @@ async def web_pages_are_kept_away(edges: Edges) -> None:
     rebound = (("grpc.default_authority", "evil.example"),)
     async with aio.insecure_channel(edges.config.edge, rebound) as channel:
         assert await services(channel) is grpc.StatusCode.PERMISSION_DENIED
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/ready", 200),
+        ("GET", "/stats?filter=x", 200),
+        ("GET", "/config_dump", 403),
+        ("GET", "/config_dump?include_eds", 403),
+        ("GET", "/stats/../config_dump", 403),
+        ("POST", "/quitquitquit", 403),
+        ("POST", "/logging?level=trace", 403),
+        ("POST", "/runtime_modify?a=b", 403),
+    ],
+)
+async def test_the_port_of_envoys_own_api_tells_no_secrets(
+    edges: Edges, method: str, path: str, status: int
+) -> None:
+    answer = await request(f"http://{edges.envoy.admin}{path}", b"", method, {})
+    assert answer.status == status
 
 
 async def test_with_one_any_name_will_do(edges: Edges) -> None:
