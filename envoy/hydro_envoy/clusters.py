@@ -69,6 +69,9 @@ Connections of their own: on one that is shared, requests which wait at a front 
 window that the same requests need to go on; and shadows that hang must not hold up the others.
 """
 
+LIMITED = "limited"
+"""The internal listener behind circuit breakers."""
+
 MAX_SHADOWS = 128
 """Copies under way at a time: what they hold stays under a connection's window."""
 
@@ -92,10 +95,21 @@ class LbFields(TypedDict, total=False):
 def cluster(backend_name: str, policy: StagePolicy, *, has_sidecars: bool) -> Resource:
     """The cluster of a backend; its endpoints come by EDS under the same name."""
     service = backend_name.partition("@")[0] if has_sidecars else None
-    body = bytes(_cluster(backend_name, policy, service))
-    name = f"{backend_name}-{content_hash(body + policy.breaker.encode())[:8]}"
+    name = f"{backend_name}-{content_hash(bytes(_cluster(backend_name, policy, service)))[:8]}"
     refs = [Ref(ResourceType.ENDPOINTS, name)]
     return resource(ResourceType.CLUSTER, name, bytes(_cluster(name, policy, service)), refs)
+
+
+def breaker(backend_name: str, behind: str, policy: StagePolicy) -> Resource:
+    """The cluster that counts what a stage has under way, and leads on to the backend's.
+
+    It leads there by an internal listener: of its own it has neither connections to processes nor
+    health checks, of which Envoy would make as many as there are stages with a circuit breaker.
+    """
+    limit = f"{behind} {policy.max_requests} {policy.breaker}"
+    name = f"{backend_name}-{content_hash(limit.encode())[:8]}"
+    built = _inner_cluster(name, LIMITED, policy.max_requests)
+    return resource(ResourceType.CLUSTER, name, bytes(built), [Ref(ResourceType.CLUSTER, behind)])
 
 
 def endpoints(cluster_name: str, found: tuple[mesh.Endpoint, ...]) -> Resource:
@@ -109,9 +123,14 @@ def endpoints(cluster_name: str, found: tuple[mesh.Endpoint, ...]) -> Resource:
 
 def inner_cluster(name: str) -> Resource:
     """A way to the internal listener of all pipelines: `PIPES`, `CHAINS` or `SHADOWS`."""
-    inner = Address(envoy_internal_address=EnvoyInternalAddress(server_listener_name=PIPES))
+    built = _inner_cluster(name, PIPES, MAX_SHADOWS if name == SHADOWS else MAX_STREAMS)
+    return resource(ResourceType.CLUSTER, name, bytes(built))
+
+
+def _inner_cluster(name: str, listener: str, max_requests: int) -> Cluster:
+    inner = Address(envoy_internal_address=EnvoyInternalAddress(server_listener_name=listener))
     found = LbEndpoint(endpoint=Endpoint(address=inner))
-    built = Cluster(
+    return Cluster(
         name=name,
         type=ClusterDiscoveryType.STATIC,
         connect_timeout=timedelta(seconds=1),
@@ -120,9 +139,8 @@ def inner_cluster(name: str) -> Resource:
         ),
         per_connection_buffer_limit_bytes=BUFFER_BYTES,
         typed_extension_protocol_options=http2_upstream(keepalive=False),
-        circuit_breakers=breakers(MAX_SHADOWS if name == SHADOWS else MAX_STREAMS),
+        circuit_breakers=breakers(max_requests),
     )
-    return resource(ResourceType.CLUSTER, name, bytes(built))
 
 
 def inner_http2() -> Http2ProtocolOptions:
@@ -159,7 +177,7 @@ def _cluster(name: str, policy: StagePolicy, service: str | None) -> Cluster:
         **_lb_policy(policy.lb_policy),
         per_connection_buffer_limit_bytes=BUFFER_BYTES,
         typed_extension_protocol_options=http2_upstream(keepalive=True),
-        circuit_breakers=breakers(policy.max_requests),
+        circuit_breakers=breakers(MAX_STREAMS),
         health_checks=[_health_check()],
         # A dead instance is worse than a clear UNAVAILABLE: never fall back on unhealthy ones.
         # By default threads hear of a process that was started again up to a second late.

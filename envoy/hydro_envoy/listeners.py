@@ -38,6 +38,7 @@ from envoy_data_plane.envoy.extensions.filters.http.filter_chain.v3 import Filte
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
     HttpConnectionManager,
     HttpConnectionManagerPathWithEscapedSlashesAction,
+    HttpConnectionManagerServerHeaderTransformation,
     HttpFilter,
     ScopedRds,
     ScopedRoutes,
@@ -66,7 +67,7 @@ from hydro_envoy import (
 )
 from hydro_envoy.ads import ads
 from hydro_envoy.retries import NOT_BEGUN, UNAVAILABLE, run_again
-from hydro_envoy.routes import CHAIN_FILTER
+from hydro_envoy.routes import BEHIND_HEADER, CHAIN_FILTER
 from hydro_envoy.snapshot import MANAGER_CLUSTER, Ref, Resource, ResourceType, resource
 
 GATEWAY = "gateway"
@@ -140,6 +141,39 @@ def pipes(told: mesh.Telemetry) -> Resource:
     )
     refs = [Ref(ResourceType.FILTER, access.CALLERS), *telemetry.refs(told)]
     return resource(ResourceType.LISTENER, clusters.PIPES, bytes(built), refs)
+
+
+def limited() -> Resource:
+    """The internal listener between circuit breakers and the clusters of backends.
+
+    Those share health checks and connections, however many pipelines have a breaker of their own.
+    Nothing is tried again here: what called does so, and would have to keep what was sent.
+    """
+    route = Route(
+        name=clusters.LIMITED,
+        match=RouteMatch(prefix="/"),
+        route=RouteAction(cluster_header=BEHIND_HEADER, timeout=_NEVER),
+        request_headers_to_remove=[BEHIND_HEADER],
+    )
+    host = VirtualHost(name=clusters.LIMITED, domains=["*"], routes=[route])
+    manager = HttpConnectionManager(
+        stat_prefix=clusters.LIMITED,
+        route_config=RouteConfiguration(name=clusters.LIMITED, virtual_hosts=[host]),
+        http_filters=[filters.router()],
+        stream_idle_timeout=_NEVER,
+        http2_protocol_options=clusters.inner_http2(),
+        server_header_transformation=HttpConnectionManagerServerHeaderTransformation.PASS_THROUGH,
+        generate_request_id=False,
+        preserve_external_request_id=True,
+        local_reply_config=replies.limited_replies(),
+    )
+    built = Listener(
+        name=clusters.LIMITED,
+        internal_listener=ListenerInternalListenerConfig(),
+        filter_chains=[_filter_chain(manager)],
+        per_connection_buffer_limit_bytes=clusters.BUFFER_BYTES,
+    )
+    return resource(ResourceType.LISTENER, clusters.LIMITED, bytes(built))
 
 
 def edge(wanted: mesh.Edge, cluster: str) -> Resource:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple, TypeAlias
 
 MAIN, SHADOW = "main", "shadow"
 """The variants that are no user's: the pipeline's own chain, and the one that gets copies."""
@@ -50,6 +50,24 @@ class StagePolicy:
     max_ejection_percent: int = 50
     breaker: str = ""
     """Stages for which it differs do not count each other's requests."""
+
+    @property
+    def is_limited(self) -> bool:
+        """It has a circuit breaker."""
+        return self.max_requests != MAX_STREAMS
+
+    @property
+    def unlimited(self) -> StagePolicy:
+        """The policy without its circuit breaker: it is the same for many stages."""
+        return replace(self, max_requests=MAX_STREAMS, breaker="")
+
+
+class Upstream(NamedTuple):
+    """Clusters by which a stage is reached."""
+
+    cluster: str
+    behind: str = ""
+    """Where `cluster` only counts what is under way, the one that has the processes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,6 +151,21 @@ def pipes_replies() -> LocalReplyConfig:
     )
 
 
+def limited_replies() -> LocalReplyConfig:
+    """For the internal listener behind circuit breakers, which knows one stage alone."""
+    stage = "%REQ(x-hydro-stage):500%"
+    return LocalReplyConfig(
+        mappers=[
+            _reply(
+                _flags("UH", "UF", "UC", "UR", "NC"),
+                "UNAVAILABLE",
+                f"stage {stage} of {_PIPELINE} is unavailable: %LOCAL_REPLY_BODY%",
+                _NAMED | {"stage": stage},
+            )
+        ]
+    )
+
+
 def edge_replies(behind: str, max_bytes: int) -> LocalReplyConfig:
     """For a listener that serves gRPC and HTTP/JSON.
 

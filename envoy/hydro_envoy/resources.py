@@ -27,6 +27,7 @@ from hydro_envoy.mesh import (
     StagePolicy,
     Telemetry,
     Tracing,
+    Upstream,
 )
 from hydro_envoy.snapshot import MANAGER_CLUSTER, Ref, Resource, ResourceType, Snapshot
 from hydro_envoy.views import ingress_name, port_name, processes_name
@@ -78,16 +79,22 @@ class Builder:
             yield get(("inner cluster", name), partial(_inner_cluster, name))
         yield get(("callers", mesh.api_keys), partial(_callers, mesh.api_keys))
         yield from self._listeners(mesh.gateway, mesh.telemetry)
-        clusters: dict[tuple[str, StagePolicy], str] = {}
+        clusters: dict[tuple[str, StagePolicy], Upstream] = {}
         for role, policy, backend in _clusters(mesh):
             secured = bool(mesh.sidecars)
             build = partial(_cluster, role, policy, has_sidecars=secured)
             cluster = get(("cluster", role, policy, secured), build)
-            clusters[role, policy] = cluster.name
+            clusters[role, policy] = Upstream(cluster.name)
             yield cluster
             yield self._endpoints(cluster.name, backend)
+        for role, policy in _breakers(mesh):
+            behind = clusters[role, policy.unlimited].cluster
+            found = get(("breaker", role, behind, policy), partial(_breaker, role, behind, policy))
+            clusters[role, policy] = Upstream(found.name, behind)
+            yield found
         for edge in mesh.edges:
-            upstream = clusters.get((edge.backend, StagePolicy()), MANAGER_CLUSTER)
+            to = clusters.get((edge.backend, StagePolicy()))
+            upstream = to.cluster if to else MANAGER_CLUSTER
             yield get(("edge", edge, upstream), partial(_edge, edge, upstream))
         for pipeline in mesh.pipelines:
             for chain in pipeline.chains:
@@ -102,19 +109,20 @@ class Builder:
         if told.tracing:
             yield get(("collector", told.tracing), partial(_collector, told.tracing))
         yield get(("pipes listener", told), partial(_pipes, told))
+        yield get(("limited listener",), _limited)
         yield get(("gateway", gateway, told), partial(_gateway, gateway, told))
 
     def _endpoints(self, cluster: str, backend: Backend) -> Resource:
         found = tuple(sorted(set(backend.endpoints)))
         return self._cache.get(("endpoints", cluster, found), partial(_endpoints, cluster, found))
 
-    def _chain(self, chain: Chain, clusters: tuple[str, ...]) -> Iterator[Resource]:
+    def _chain(self, chain: Chain, clusters: tuple[Upstream, ...]) -> Iterator[Resource]:
         get, name = self._cache.get, chain.scope
         yield get(("scope", name, clusters), partial(_scope, name, clusters))
         yield get(("routes", chain, clusters), partial(_routes, chain, clusters))
 
     def _sidecars(
-        self, mesh: Mesh, clusters: Mapping[tuple[str, StagePolicy], str]
+        self, mesh: Mesh, clusters: Mapping[tuple[str, StagePolicy], Upstream]
     ) -> Iterator[Resource]:
         get, told = self._cache.get, mesh.telemetry
         for each in mesh.sidecars:
@@ -129,7 +137,7 @@ class Builder:
         names = tuple(sorted(backend.name for backend in mesh.backends))
         yield get(("manager egress", names), partial(_manager_egress, names))
         edges = tuple(
-            (f"/{service}/", clusters[edge.backend, StagePolicy()])
+            (f"/{service}/", clusters[edge.backend, StagePolicy()].cluster)
             for edge in mesh.edges
             if edge.backend != MANAGER_CLUSTER
             for service in edge.services
@@ -143,24 +151,38 @@ class Builder:
 
 
 def _clusters(mesh: Mesh) -> Iterator[tuple[str, StagePolicy, Backend]]:
-    """One for each role of a backend and each policy that its stages have."""
+    """One for each role of a backend, and for each policy that its stages have in that role.
+
+    What only limits the requests of a stage makes no other: see `_breakers`.
+    """
     edges = {edge.backend for edge in mesh.edges}
     stages = [s for p in mesh.pipelines for chain in p.chains for s in chain.stages]
     present = {backend.name for backend in mesh.backends}
     _check("pipeline", {s.backend for s in stages}, present)
     _check("edge", edges - {MANAGER_CLUSTER}, present)
     wanted: defaultdict[str, set[StagePolicy]] = defaultdict(set)
-    for stage in stages:
-        wanted[stage.backend].add(stage.policy)
+    for role, policy in _used(mesh):
+        wanted[role].add(policy.unlimited)
     seen: set[str] = set()
     for backend in mesh.backends:
         if backend.name in seen:
             raise DuplicateName("backend", backend.name)
         seen.add(backend.name)
-        policies = {StagePolicy(), *wanted[backend.name]}
         for role in (backend.name,) if backend.name in edges else _roles(backend.name):
-            for policy in sorted(policies):
+            for policy in sorted({StagePolicy(), *wanted[role]}):
                 yield role, policy, backend
+
+
+def _used(mesh: Mesh) -> Iterator[tuple[str, StagePolicy]]:
+    """The roles of backends in chains, with the policies of their stages."""
+    for stages in (chain.stages for p in mesh.pipelines for chain in p.chains):
+        yield from ((_roles(stage.backend)[0], stage.policy) for stage in stages[:-1])
+        yield _roles(stages[-1].backend)[1], stages[-1].policy
+
+
+def _breakers(mesh: Mesh) -> list[tuple[str, StagePolicy]]:
+    """One for each role and policy with a limit of its own."""
+    return sorted({each for each in _used(mesh) if each[1].is_limited})
 
 
 def _roles(backend: str) -> tuple[str, str]:
@@ -174,9 +196,9 @@ def _roles(backend: str) -> tuple[str, str]:
 
 
 def _upstreams(
-    stages: Sequence[Stage], clusters: Mapping[tuple[str, StagePolicy], str]
-) -> tuple[str, ...]:
-    """The cluster of each stage."""
+    stages: Sequence[Stage], clusters: Mapping[tuple[str, StagePolicy], Upstream]
+) -> tuple[Upstream, ...]:
+    """How each stage is reached."""
     middle = [clusters[_roles(s.backend)[0], s.policy] for s in stages[:-1]]
     return (*middle, clusters[_roles(stages[-1].backend)[1], stages[-1].policy])
 
@@ -193,6 +215,18 @@ def _cluster(backend: str, policy: StagePolicy, *, has_sidecars: bool) -> Resour
     from hydro_envoy import clusters
 
     return clusters.cluster(backend, policy, has_sidecars=has_sidecars)
+
+
+def _breaker(backend: str, behind: str, policy: StagePolicy) -> Resource:
+    from hydro_envoy import clusters
+
+    return clusters.breaker(backend, behind, policy)
+
+
+def _limited() -> Resource:
+    from hydro_envoy import listeners
+
+    return listeners.limited()
 
 
 def _endpoints(cluster: str, found: tuple[Endpoint, ...]) -> Resource:
@@ -237,13 +271,13 @@ def _edge(wanted: Edge, cluster: str) -> Resource:
     return listeners.edge(wanted, cluster)
 
 
-def _scope(name: str, clusters: tuple[str, ...]) -> Resource:
+def _scope(name: str, clusters: tuple[Upstream, ...]) -> Resource:
     from hydro_envoy import routes
 
     return routes.scope(name, clusters)
 
 
-def _routes(chain: Chain, clusters: tuple[str, ...]) -> Resource:
+def _routes(chain: Chain, clusters: tuple[Upstream, ...]) -> Resource:
     from hydro_envoy import routes
 
     return routes.routes(chain, clusters)

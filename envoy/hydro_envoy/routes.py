@@ -53,7 +53,7 @@ from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
 from envoy_data_plane.google.protobuf import Any, ListValue, Struct, Value
 
-from hydro_envoy.mesh import SHADOW, Chain, Stage
+from hydro_envoy.mesh import SHADOW, Chain, Stage, Upstream
 from hydro_envoy.retries import NOT_BEGUN
 from hydro_envoy.snapshot import Ref, Resource, ResourceType, resource
 
@@ -64,6 +64,9 @@ CHAIN_FILTER = "chain"
 PIPELINE_HEADER = "x-hydro-pipeline"
 """Names the pipeline to stages; and on answers, so that the gateway knows who gave them."""
 
+BEHIND_HEADER = "x-hydro-behind"
+"""Names the cluster behind that of a circuit breaker."""
+
 METADATA = "hydro"
 """Of routes: what they are of, for logs, counters and spans."""
 
@@ -71,7 +74,7 @@ SHADOW_LIMIT = timedelta(seconds=60)
 """How long a copy of a request may take: nobody else would end one that hangs."""
 
 
-def scope(name: str, clusters: Sequence[str]) -> Resource:
+def scope(name: str, clusters: Sequence[Upstream]) -> Resource:
     """Leads requests with the header `x-pipeline: <name>` to the routes of that name."""
     fragment = ScopedRouteConfigurationKeyFragment(string_key=name)
     built = ScopedRouteConfiguration(
@@ -83,7 +86,7 @@ def scope(name: str, clusters: Sequence[str]) -> Resource:
     return resource(ResourceType.SCOPE, name, bytes(built), refs)
 
 
-def routes(chain: Chain, clusters: Sequence[str]) -> Resource:
+def routes(chain: Chain, clusters: Sequence[Upstream]) -> Resource:
     """The chain's one route; `clusters` has the cluster of each stage, in order."""
     host = VirtualHost(name=chain.scope, domains=["*"], routes=[_route(chain, tuple(clusters))])
     built = RouteConfiguration(name=routes_name(chain.scope), virtual_hosts=[host])
@@ -121,15 +124,19 @@ def position(index: int, stages: int) -> str:
     return {0: "first", stages - 1: "last"}.get(index, "middle")
 
 
-def _upstreams(clusters: Sequence[str]) -> list[Ref]:
-    types = (ResourceType.CLUSTER, ResourceType.ENDPOINTS)
-    return [Ref(type_, name) for type_ in types for name in sorted(set(clusters))]
+def _upstreams(clusters: Sequence[Upstream]) -> list[Ref]:
+    counting = {each.cluster for each in clusters if each.behind}
+    backends = {each.behind or each.cluster for each in clusters}
+    return [
+        *(Ref(ResourceType.CLUSTER, name) for name in sorted(counting | backends)),
+        *(Ref(ResourceType.ENDPOINTS, name) for name in sorted(backends)),
+    ]
 
 
-def _route(chain: Chain, clusters: tuple[str, ...]) -> Route:
+def _route(chain: Chain, clusters: tuple[Upstream, ...]) -> Route:
     last = len(clusters) - 1
     action = RouteAction(
-        cluster=clusters[last],
+        cluster=clusters[last].cluster,
         timeout=timedelta(0),
         idle_timeout=SHADOW_LIMIT if chain.variant == SHADOW else None,
         retry_policy=_connect_again() if chain.retried else None,
@@ -141,7 +148,9 @@ def _route(chain: Chain, clusters: tuple[str, ...]) -> Route:
         match=_match(chain),
         route=action,
         stat_prefix=chain.scope,
-        request_headers_to_add=[header(k, _literal(v)) for k, v in stage_headers(chain, last)],
+        request_headers_to_add=[
+            header(k, _literal(v)) for k, v in _sent_headers(chain, last, clusters[last])
+        ],
         response_headers_to_add=[header(PIPELINE_HEADER, chain.pipeline)],
         metadata=metadata(chain.pipeline, chain.stages),
         typed_per_filter_config={CHAIN_FILTER: Any.pack(found)} if filters else {},
@@ -169,10 +178,16 @@ def _match(chain: Chain) -> RouteMatch:
     return RouteMatch(prefix="/", headers=[by_front])
 
 
-def _stage_filter(chain: Chain, index: int, cluster: str) -> TypedExtensionConfig:
+def _sent_headers(chain: Chain, index: int, to: Upstream) -> list[tuple[str, str]]:
+    """With what the internal listener behind a circuit breaker needs."""
+    behind = [(BEHIND_HEADER, to.behind)] if to.behind else []
+    return [*behind, *stage_headers(chain, index)]
+
+
+def _stage_filter(chain: Chain, index: int, to: Upstream) -> TypedExtensionConfig:
     send, skip = ProcessingModeHeaderSendMode.SEND, ProcessingModeHeaderSendMode.SKIP
     config = ExternalProcessor(
-        grpc_service=_stage_service(chain, index, cluster),
+        grpc_service=_stage_service(chain, index, to),
         processing_mode=ProcessingMode(
             request_header_mode=send,
             response_header_mode=skip,
@@ -200,11 +215,11 @@ def _stat_name(stage: Stage) -> str:
     return stage.name.replace(":", "-").replace(".", "_")
 
 
-def _stage_service(chain: Chain, index: int, cluster: str) -> GrpcService:
+def _stage_service(chain: Chain, index: int, to: Upstream) -> GrpcService:
     return GrpcService(
-        envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=cluster),
+        envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=to.cluster),
         initial_metadata=[
-            HeaderValue(key=k, value=_literal(v)) for k, v in stage_headers(chain, index)
+            HeaderValue(key=k, value=_literal(v)) for k, v in _sent_headers(chain, index, to)
         ],
         retry_policy=_begin_again() if chain.retried else None,
     )

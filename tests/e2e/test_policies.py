@@ -294,6 +294,36 @@ async def test_a_circuit_breaker_of_one_pipeline_leaves_others_alone(p: Policies
     assert await answer_of_q("p", "q") is OK
 
 
+@pytest.mark.parametrize("index", [0, 1], ids=["first", "last"])
+async def test_a_dead_process_behind_a_circuit_breaker_costs_no_request(
+    p: Policies, index: int
+) -> None:
+    wanted = with_stage(pipeline("p", "a", "b"), index, StagePolicy(max_requests=50))
+    letter = "AB"[index]
+    async with EchoRuntime(letter) as dying:
+        both = {letter.lower(): ((p.a, p.b)[index], dying)}
+        await p.use(wanted, **both)
+        assert await p.codes(10) == {OK: 10}
+        assert dying.seen
+        await dying.stop()
+        assert await p.codes(40) == {OK: 40}
+
+
+@pytest.mark.parametrize("index", [0, 1], ids=["first", "last"])
+async def test_where_all_are_dead_the_answer_names_the_stage(p: Policies, index: int) -> None:
+    wanted = with_stage(
+        replace(pipeline("p", "a", "b"), policy=Policy(retry=Retry(0))),
+        index,
+        StagePolicy(max_requests=50),
+    )
+    async with EchoRuntime("X") as dying:
+        await p.use(wanted, **{"ab"[index]: (dying,)})
+        assert await p.codes(1) == {OK: 1}
+        await dying.stop()
+        name = ("a/m-a:1", "b/m-b:1")[index]
+        assert f"stage {name} of pipeline 'p' is unavailable" in refused(await p.serve(), 503, 14)
+
+
 async def _seen(calls: int, *runtimes: EchoRuntime) -> None:
     async def holds() -> bool:
         return sum(len(runtime.seen) for runtime in runtimes) >= calls

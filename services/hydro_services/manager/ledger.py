@@ -21,7 +21,7 @@ from hydro_services.manager import events, readiness
 from hydro_services.manager.reconcile import Reconciler
 from hydro_services.manager.state import Endpoint, Pipeline, Stages, State, Trial
 
-ENTRANCE = (edge_ref("gateway"), edge_ref("pipes"))
+ENTRANCE = (edge_ref("gateway"), edge_ref("pipes"), edge_ref("limited"))
 """Without its listeners an Envoy that has the pipeline is not reached."""
 
 

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from meshes import backend, gateway, manager_edge, mesh_of, pipeline, repository_edge
 
 from hydro_envoy.display import to_json
 from hydro_envoy.errors import DanglingReference, DuplicateName
 from hydro_envoy.mesh import (
     Endpoint,
+    LbPolicy,
     Mesh,
     Policy,
     RateLimit,
@@ -224,17 +227,56 @@ def test_a_front_waits_for_its_chains(builder: Builder) -> None:
     assert Ref(CLUSTER, "shadows") in closure
 
 
-def test_a_stage_with_a_policy_has_a_cluster_of_its_own(builder: Builder) -> None:
+def test_a_circuit_breaker_is_a_cluster_that_only_counts(builder: Builder) -> None:
     plain = of("p", "a", "b")
     first = replace(plain.pipelines[0].stages[0], policy=StagePolicy(max_requests=3))
     stages = (first, plain.pipelines[0].stages[1])
     with_policy = builder.build(of("p", "a", "b", stages=stages))
     before = builder.build(plain)
     added = [c.name for c in diff(before, with_policy) if c.type is CLUSTER]
-    assert [name.rpartition("-")[0] for name in added] == ["a", "a@last"]
+    assert [name.rpartition("-")[0] for name in added] == ["a"]
     assert before.resources[CLUSTER].items() <= with_policy.resources[CLUSTER].items()
     cluster = shown(with_policy.get(Ref(CLUSTER, added[0])))
     assert cluster["circuit_breakers"]["thresholds"][0]["max_requests"] == 3
+    assert "health_checks" not in cluster
+    breaker = with_policy.get(Ref(CLUSTER, added[0]))
+    assert breaker
+    (behind,) = {r.name for r in breaker.references}
+    assert "health_checks" in shown(before.get(Ref(CLUSTER, behind)))
+    assert {Ref(CLUSTER, added[0]), Ref(CLUSTER, behind)} <= with_policy.closure(
+        [pipeline_ref("p")]
+    )
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["least_request", "random"]),
+            st.sampled_from([1, 5, 100_000]),
+            st.sampled_from([1.0, 2.0]),
+        ),
+        max_size=8,
+    )
+)
+@settings(max_examples=25, deadline=None)
+def test_what_is_health_checked_follows_what_differs_and_not_how_many_there_are(
+    builder: Builder, wanted: list[tuple[LbPolicy, int, float]]
+) -> None:
+    pipelines = []
+    for i, (lb_policy, most, interval) in enumerate(wanted):
+        breaker = f"p{i}" if most < 100_000 else ""
+        policy = StagePolicy(lb_policy, most, interval_s=interval, breaker=breaker)
+        first, last = pipeline(f"p{i}", "a", "b").stages
+        pipelines.append(
+            replace(pipeline(f"p{i}", "a", "b"), stages=(replace(first, policy=policy), last))
+        )
+    mesh = replace(of("p", "a", "b"), pipelines=tuple(pipelines))
+    clusters = [shown(each) for each in builder.build(mesh).resources[CLUSTER].values()]
+    checked = [c for c in clusters if "health_checks" in c]
+    settings_of_a = {(lb, interval) for lb, _, interval in wanted} | {("least_request", 1.0)}
+    assert len([c for c in checked if c["name"].startswith("a-")]) == len(settings_of_a)
+    limits = [c["circuit_breakers"]["thresholds"][0]["max_requests"] for c in clusters]
+    assert sorted(n for n in limits if n < 100) == sorted(n for _, n, _ in wanted if n < 100)
 
 
 def test_a_front_is_shown_as_json(builder: Builder) -> None:

@@ -54,7 +54,9 @@ def test_without_sidecars_an_envoy_gets_the_very_snapshot() -> None:
 
 def test_the_gateway_gets_nothing_of_sidecars_and_speaks_tls_with_them(snapshot: Snapshot) -> None:
     mine = view(snapshot, Node("gateway", role="gateway"))
-    assert names(mine, ResourceType.LISTENER) == ["gateway", "manager", "pipes", "repository"]
+    assert names(mine, ResourceType.LISTENER) == [
+        *("gateway", "limited", "manager", "pipes", "repository"),
+    ]
     assert names(mine, ResourceType.SCOPE) == ["p"]
     assert not [name for type_ in ResourceType for name in names(mine, type_) if "sidecar" in name]
     (last,) = (n for n in names(mine, ResourceType.CLUSTER) if n.startswith("b@last"))
