@@ -1,0 +1,106 @@
+"""Python's own gRPC servers: every failure of a call has the one form, and logs have its id."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc.aio
+import pytest
+from google.rpc import status_pb2
+
+from hydro.manager.v1 import manager_service_pb2 as pb
+from hydro.manager.v1 import manager_service_pb2_grpc as pb_grpc
+from hydro_services import errors, logs, rpc
+
+MANAGER = "hydro.manager.v1.ManagerService"
+ID = "my-id.7_A"
+
+
+class Failing(pb_grpc.ManagerServiceServicer):
+    """Each method fails in its own way."""
+
+    async def GetPipeline(self, request: Any, context: Any) -> Any:
+        raise errors.NotFound(f"no pipeline {request.name!r}", pipeline=request.name)
+
+    async def ListServices(self, request: Any, context: Any) -> Any:
+        return {}["a secret"]  # type: ignore[index]
+
+    async def WatchPipelines(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        yield pb.WatchPipelinesResponse()
+        raise errors.Aborted("x" * 100_000)
+
+
+@pytest.fixture
+async def channel() -> AsyncIterator[grpc.aio.Channel]:
+    def register(server: grpc.aio.Server) -> None:
+        pb_grpc.add_ManagerServiceServicer_to_server(Failing(), server)  # type: ignore[abstract]
+
+    async with (
+        rpc.serve("127.0.0.1:0", register, (MANAGER,)) as served,
+        grpc.aio.insecure_channel(served.address) as found,
+    ):
+        yield found
+
+
+async def refused(
+    channel: grpc.aio.Channel, method: str, request: bytes, id: str | None = ID
+) -> grpc.aio.AioRpcError:
+    call: Any = channel.unary_stream(f"/{MANAGER}/{method}")
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        async for _ in call(request, metadata=(("x-request-id", id),) if id else ()):
+            pass
+    return raised.value
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "wanted"),
+    [
+        ("GetPipeline", b"\x0a\x01p", errors.NotFound),
+        ("GetPipeline", b"\xff\xff", errors.InvalidArgument),
+        ("ListServices", b"", errors.Internal),
+        ("WatchPipelines", b"", errors.Aborted),
+        ("Guess", b"", errors.Unimplemented),
+    ],
+)
+async def test_every_failure_has_the_form_and_the_id(
+    channel: grpc.aio.Channel,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+    request_: bytes,
+    wanted: type[errors.HydroError],
+) -> None:
+    caplog.set_level(logging.INFO)
+    lines: list[str] = []
+    formatter = logs.Json("test")
+    caplog.handler.emit = lambda record: lines.append(formatter.format(record))  # type: ignore[method-assign]
+    error = await refused(channel, method, request_)
+    told = dict(error.trailing_metadata() or ())
+    assert told["x-request-id"] == ID
+    status = status_pb2.Status.FromString(told["grpc-status-details-bin"])
+    assert (status.code, status.message) == (error.code().value[0], error.details())
+    found = errors.from_rpc(error)
+    assert (type(found), found.request_id) == (wanted, ID)
+    assert errors.as_json(status)["details"][0]["domain"] == "hydro"
+    assert "secret" not in str(error.details())
+    logged = [json.loads(line) for line in lines]
+    assert ID in {line.get("request_id") for line in logged if line["message"].startswith("call")}
+
+
+@pytest.mark.parametrize("id", [None, "a b", "x" * 129, "a=b", "a,b"])
+async def test_an_id_that_is_none_is_replaced(channel: grpc.aio.Channel, id: str | None) -> None:
+    error = errors.from_rpc(await refused(channel, "GetPipeline", b"", id))
+    assert len(error.request_id) == 36
+    assert error.request_id != id
+
+
+@pytest.mark.parametrize("text", ["a\nERROR forged", "\x1b[2J", "a\rb", "\u2028", "\x9b", "\ud800"])
+def test_no_text_makes_a_line_of_a_log(text: str) -> None:
+    record = logging.makeLogRecord({"msg": "call", "levelname": "INFO", "error": text})
+    for line in (logs.Text("p").format(record), logs.Json("p").format(record)):
+        assert len(line.splitlines()) == 1
+        assert line.encode()
+        assert "\x1b" not in line
+        assert "\x9b" not in line
