@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import struct
-from collections.abc import Container, ItemsView, Iterator, Mapping, Sequence
+from collections.abc import Container, ItemsView, Iterator, Mapping, Sequence, ValuesView
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -238,6 +238,9 @@ Lists: TypeAlias = Dense | Strings | Ragged
 Column: TypeAlias = Lists | Sparse
 
 
+_NONE: Mapping[str, Array] = {}
+
+
 class Columns(Mapping[str, Column]):
     """Columns by name, in order, of the same rows.
 
@@ -265,7 +268,9 @@ class Columns(Mapping[str, Column]):
             ValueError: the columns differ in their number of rows.
         """
         self._columns = dict(columns)
-        self.present: Mapping[str, Array] = present or {}
+        self.present: Mapping[str, Array] = _NONE
+        if present:
+            self.present = {name: present[name] for name in self._columns if name in present}
         for name, column in self._columns.items():
             if name in self.present:
                 continue
@@ -288,6 +293,9 @@ class Columns(Mapping[str, Column]):
     # Mapping's own go through __getitem__ for each column: 3 us a frame.
     def __contains__(self, name: object) -> bool:
         return name in self._columns
+
+    def values(self) -> ValuesView[Column]:
+        return self._columns.values()
 
     def items(self) -> ItemsView[str, Column]:
         return self._columns.items()
@@ -314,8 +322,7 @@ class Columns(Mapping[str, Column]):
     def only(self, names: Container[str]) -> Columns:
         """The columns of some names, of all rows."""
         columns = {name: column for name, column in self.items() if name in names}
-        present = {name: at for name, at in self.present.items() if name in names}
-        return Columns(columns, self.rows, present)
+        return Columns(columns, self.rows, self.present)
 
     def plus(self, columns: Mapping[str, Column]) -> Columns:
         """These columns and the given ones, which replace those of the same name."""

@@ -194,8 +194,10 @@ def _numbers(values: Sequence[Any], type_: DataType) -> np.ndarray[Any, Any]:
             kinds.discard(str)
         if not kinds <= {float, int}:
             raise ValueError("a value is not a number")
+        if type_ is DataType.FLOAT64:
+            return np.array(values, np.float64)
         with np.errstate(over="raise"):
-            return np.array(values, type_.dtype)
+            return np.array(values, np.float32)
     if type_ is DataType.BOOL:
         _only({bool}, values)
         return np.array(values, np.bool_)

@@ -33,15 +33,15 @@ def fitted(column: Column, field: Field) -> tuple[Column, Mapping[int, Failure]]
 
     What stands in the place of a row that fails means nothing.
     """
+    is_plain = column.validity is None and not isinstance(column, Ragged | Sparse)
+    if is_plain and column.type is field.type and field.fits(column.shape):
+        return column, _NONE
     if len(column.shape) != len(field.shape):
         return _reread(column, field)
     if column.type is not field.type:
         if isinstance(column, Sparse | Strings) or column.type not in _WIDER.get(field.type, ()):
             return _reread(column, field)
         column = _widened(column, field.type)
-    is_plain = column.validity is None and not isinstance(column, Ragged | Sparse)
-    if is_plain and field.fits(column.shape):
-        return column, _NONE
     failures: dict[int, Failure] = {}
     for row, reason, got in _faults(column, field):
         failures.setdefault(row, cells.wrong(reason, got, field))

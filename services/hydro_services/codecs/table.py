@@ -6,7 +6,7 @@ A dense column is a view of the message's bytes, not a copy. Text stays packed u
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -65,7 +65,7 @@ def columns(table: pb.Table, names: Container[str] | None = None) -> Columns:
     for column in table.columns:
         if names is None or column.name in names:
             found[column.name] = decode(column, rows)
-            if (at := present(column, rows)) is not None:
+            if column.present and (at := present(column, rows)) is not None:
                 places[column.name] = at
     return Columns(found, rows, places)
 
@@ -265,9 +265,11 @@ def _sizes(data: bytes, rows: int, size: int) -> npt.NDArray[np.int64] | None:
 
 def size(column: pb.Column) -> int:
     """About how many bytes a column as it is inside a chain has."""
-    while column.HasField("elements"):
+    data = column.data
+    while not data and column.HasField("elements"):
         column = column.elements
-    return len(column.data)
+        data = column.data
+    return len(data)
 
 
 def is_typed(column: pb.Column) -> bool:
@@ -323,10 +325,10 @@ def _encode_elements(elements: Lists, target: pb.Column) -> None:
     target.data = elements.packed if isinstance(elements, Strings) else elements.values.tobytes()
 
 
-def write(columns: Columns, target: pb.Table) -> None:
-    """Adds columns to a table of as many rows."""
+def write(columns: Mapping[str, Column], present: Mapping[str, Array], target: pb.Table) -> None:
+    """Adds columns to a table of as many rows; `present` as in `Columns`."""
     for name, column in columns.items():
-        encode(name, column, target.columns.add(), columns.present.get(name))
+        encode(name, column, target.columns.add(), present.get(name))
 
 
 def _bytes(validity: Validity) -> bytes:

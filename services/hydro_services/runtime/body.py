@@ -117,7 +117,7 @@ class BodySource:
         frame = pb.Frame(encoding=encoding)
         frame.errors.extend(stage.row_errors(failures, self.stage))
         frame.table.rows = columns.rows
-        table.write(columns, frame.table)
+        table.write(columns, columns.present, frame.table)
         return Work(frame, columns.only(self.signature.reads))
 
 
@@ -184,7 +184,9 @@ def _answers(frame: pb.Frame) -> list[rows.Row]:
     count = frame.table.rows
     columns = {column.name: table.values(column, count) for column in frame.table.columns}
     places = {
-        c.name: at for c in frame.table.columns if (at := table.present(c, count)) is not None
+        c.name: at
+        for c in frame.table.columns
+        if c.present and (at := table.present(c, count)) is not None
     }
     answers = rows.zipped(columns, count, places)
     if not frame.errors:

@@ -78,11 +78,10 @@ def inputs(
             places = columns.present.get(field.name)
             for row, failure in faults.items():
                 failures.setdefault(row if places is None else int(places[row]), failure)
-        if not field.optional:
+        if not field.optional and (field.name not in columns or field.name in columns.present):
             for row, failure in _missing(frame.table, columns, field).items():
                 failures.setdefault(row, failure)
-    present = {name: at for name, at in columns.present.items() if name in found}
-    taken = Columns(found, rows, present)
+    taken = Columns(found, rows, columns.present)
     if failures:
         drop(frame, failures, stage)
         taken = taken.take(_kept(rows, failures))
@@ -91,12 +90,13 @@ def inputs(
 
 def regular(columns: Columns, signature: Signature) -> Columns:
     """The inputs of a model in the forms that models are given."""
-    shapes = {field.name: field.shape for field in signature.inputs}
-    irregular = {
-        name: joining.regular(column, shapes[name])
-        for name, column in columns.items()
-        if isinstance(column, Ragged) or (isinstance(column, Dense) and column.validity is not None)
-    }
+    irregular: dict[str, Column] = {}
+    for field in signature.inputs:
+        column = columns.get(field.name)
+        if isinstance(column, Ragged) or (
+            isinstance(column, Dense) and column.validity is not None
+        ):
+            irregular[field.name] = joining.regular(column, field.shape)
     if not irregular:
         return columns
     return Columns({**columns, **irregular}, columns.rows, columns.present)
@@ -116,8 +116,6 @@ def _standing(columns: Columns, signature: Signature) -> dict[int, Failure]:
 
 def _missing(sent: pb.Table, columns: Columns, field: Field) -> Mapping[int, Failure]:
     """The rows that lack a column."""
-    if field.name in columns and field.name not in columns.present:
-        return {}
     lacking = np.ones(columns.rows, np.bool_)
     lacking[columns.present.get(field.name, [])] = False
     rows = np.flatnonzero(lacking).tolist()
@@ -141,7 +139,7 @@ def outputs(frame: pb.Frame, signature: Signature, evaluation: Evaluation, stage
         kept = [column for column in columns if column.name not in signature.writes]
         del columns[:]
         columns.extend(kept)
-    table.write(Columns(evaluation.outputs, frame.table.rows, evaluation.present), frame.table)
+    table.write(evaluation.outputs, evaluation.present, frame.table)
 
 
 def drop(frame: pb.Frame, failures: Mapping[int, Failure], stage: str) -> None:
@@ -163,7 +161,7 @@ def drop(frame: pb.Frame, failures: Mapping[int, Failure], stage: str) -> None:
     columns = table.columns(frame.table).take(kept)
     frame.table.Clear()
     frame.table.rows = columns.rows
-    table.write(columns, frame.table)
+    table.write(columns, columns.present, frame.table)
 
 
 def _kept(rows: int, failures: Iterable[int]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -112,7 +112,7 @@ def by_frames(models: Sequence[Evaluator], sent: Sequence[Row]) -> list[Row]:
     assert not failures
     frame = pb.Frame(encoding=pb.ENCODING_TYPED)
     frame.table.rows = len(sent)
-    table.write(columns, frame.table)
+    table.write(columns, columns.present, frame.table)
     (answer,) = through(chain(*models, method=PREDICT), [frame.SerializeToString()])
     frame = pb.Frame.FromString(answer)
     stage.received(answered := pb.Frame.FromString(answer))  # from lists of protobuf to bytes
