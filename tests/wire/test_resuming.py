@@ -157,6 +157,25 @@ async def test_a_refusal_is_raised(
             await turns.run(opened)
 
 
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, errors.TooLarge),
+        (grpc.StatusCode.PERMISSION_DENIED, errors.PermissionDenied),
+        (grpc.StatusCode.FAILED_PRECONDITION, errors.FailedPrecondition),
+        (grpc.StatusCode.UNAVAILABLE, errors.Unavailable),
+        (grpc.StatusCode.INTERNAL, errors.Unavailable),
+    ],
+)
+async def test_what_would_be_refused_again_is_not_called_unavailable(
+    code: grpc.StatusCode, expected: type[errors.HydroError]
+) -> None:
+    async with gateway(Breaking((1, 1, code), ALL)) as calls:
+        turns = Turns(2, 1)
+        assert await turns.run(calls) == ["0", "1!", "2"]
+    assert type(errors.from_status(turns.answers[1].failure)) is expected
+
+
 async def test_what_the_giver_of_messages_raises_is_raised() -> None:
     async def messages() -> AsyncIterator[pb.Frame]:
         yield pb.Frame(id="0")
