@@ -55,6 +55,14 @@ _DTYPES = {
 _TYPES = {dtype: name for name, dtype in _DTYPES.items() if not dtype.hasobject}
 
 
+MAX_DENSE_BYTES = 64 << 20
+"""Of sparse vectors that are made dense at once; a few bytes can claim any size."""
+
+
+class DenseTooLarge(ValueError):
+    """Sparse vectors that would take too much memory as dense ones."""
+
+
 @dataclass(slots=True, eq=False)
 class Dense:
     """A number, a boolean or a tensor of fixed shape in every row.
@@ -225,9 +233,13 @@ class Sparse:
 
         Raises:
             ValueError: they differ in size.
+            DenseTooLarge: they would take too much memory; some of the rows may not.
         """
         if self.sizes is not None:
             raise ValueError("sparse vectors differ in size")
+        if self.rows * self.size * 8 > MAX_DENSE_BYTES:
+            want = f"want at most {MAX_DENSE_BYTES // 8} elements"
+            raise DenseTooLarge(f"{self.rows} sparse vectors of size {self.size} as dense, {want}")
         values = np.zeros((self.rows, self.size))
         values[np.repeat(np.arange(self.rows), np.diff(self.offsets)), self.indices] = self.values
         return Dense(values, self.validity)

@@ -161,6 +161,7 @@ async def test_frames_that_lack_a_column_or_have_a_wrong_type_are_answered_in_pl
     clients: Clients,
 ) -> None:
     without = pb.Frame(pipeline="two", table=pb.Table(rows=2))
+    without.table.columns.add(name="note", type=pb.DATA_TYPE_BOOL, data=bytes(2))
     wrong = pb.Frame(pipeline="two", table=pb.Table(rows=1))
     numbers = pb.Values(integers=[1])
     wrong.table.columns.add(name="text", type=pb.DATA_TYPE_INT64, values=numbers)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,23 +28,12 @@ from hydro_runtimes.columns import (
     unpack,
 )
 from hydro_runtimes.evaluator import Field, Signature
-from hydro_services.codecs import cells
+from hydro_services.codecs import cells, typed_values
 from hydro_services.errors import InvalidArgument
 
-T = TypeVar("T")
 TYPES: dict[DataType, Any] = {k: pb.DataType.Value(f"DATA_TYPE_{k.name}") for k in DataType}
 _KINDS: dict[int, DataType] = {number: kind for kind, number in TYPES.items()}
 _TEXTS = (DataType.STRING, DataType.JSON)
-_LISTS = {
-    DataType.BOOL: "bools",
-    DataType.INT32: "integers",
-    DataType.INT64: "integers",
-    DataType.FLOAT32: "doubles",
-    DataType.FLOAT64: "doubles",
-    DataType.STRING: "strings",
-    DataType.JSON: "strings",
-}
-"""Of Values, by the type of what they hold."""
 _STRING, _FLOAT64 = TYPES[DataType.STRING], TYPES[DataType.FLOAT64]
 _UINT32, _INT32 = np.dtype("<u4"), np.dtype("<i4")
 MAX_DEPTH = 8
@@ -105,21 +94,6 @@ def decode(column: pb.Column, rows: int) -> Column:
         raise InvalidArgument(f"column '{column.name}': {error}", column=column.name) from None
 
 
-def check_text(column: Column, name: str) -> None:
-    """Reads a column's text, once, where it comes from outside.
-
-    Raises:
-        InvalidArgument: the bytes are not so many texts in UTF-8.
-    """
-    while isinstance(column, Ragged):
-        column = column.elements
-    if isinstance(column, Strings):
-        try:
-            len(column.values)
-        except ValueError as error:
-            raise InvalidArgument(f"column '{name}': {error}", column=name) from None
-
-
 def values(column: pb.Column, rows: int) -> list[Any]:
     """JSON values of a column as it is inside a chain; what `decode` would give, sooner.
 
@@ -173,7 +147,7 @@ def _elements(
         if shape:
             raise ValueError("text has no shape; send lists of text with offsets")
         if column.HasField("values"):
-            return Strings(_count(column.values.strings[:], rows), validity, kind)
+            return Strings(typed_values.listed(column, kind, rows)[:], validity, kind)
         return Strings(validity=validity, type=kind, packed=column.data, rows=rows)
     if not shape:
         return Dense(_numbers(column, kind, rows), validity)
@@ -185,20 +159,12 @@ def _elements(
 def _numbers(column: pb.Column, kind: DataType, count: int) -> Array:
     dtype = kind.dtype
     if column.HasField("values"):
-        values = column.values
-        listed: Sequence[float | int | bool] = values.doubles or values.integers or values.bools
-        return np.array(_count(listed, count), dtype=kind.dtype)
+        return typed_values.numbers(column, kind, count)
     data = column.data
     if len(data) != count * dtype.itemsize:
         want = f"{count * dtype.itemsize} for {count} of {kind.value}"
         raise ValueError(f"got {len(data)} bytes of data, want {want}")
     return _booleans(data) if kind is DataType.BOOL else np.frombuffer(data, dtype)
-
-
-def _count(listed: Sequence[T], count: int) -> Sequence[T]:
-    if len(listed) != count:
-        raise ValueError(f"got {len(listed)} values, want {count}")
-    return listed
 
 
 def _validity(data: bytes, rows: int) -> Validity:
@@ -356,7 +322,7 @@ def _listed(column: pb.Column, rows: int) -> tuple[str, Sequence[Any]]:
     flat = decoded.elements if isinstance(decoded, Ragged) else decoded
     assert not isinstance(flat, Ragged), "lists of lists have elements of their own"
     listed = flat.values if isinstance(flat, Strings) else flat.values.ravel().tolist()
-    return _LISTS[flat.type], listed
+    return typed_values.LISTS[flat.type], listed
 
 
 def field_message(field: Field) -> signature_pb2.Field:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hydro_runtimes import joining
-from hydro_runtimes.columns import Array, Column, Columns, DataType
+from hydro_runtimes.columns import Array, Column, Columns, DataType, DenseTooLarge
 from hydro_runtimes.evaluator import Evaluation, Evaluator, Failure, Field
 from hydro_services.codecs import cells
 
@@ -69,6 +69,8 @@ class Raised:
 
     def failure(self, error: Exception, rows: int = 1) -> Failure:
         """What the client is told."""
+        if isinstance(error, DenseTooLarge):
+            return Failure("TOO_LARGE", f"the model cannot take this row: {error}")
         if self._first is None:
             self._first, self._id = error, uuid.uuid4().hex[:12]
         self._rows += rows

@@ -19,10 +19,11 @@ from hydro.serving.v1 import frame_pb2 as pb
 from hydro_runtimes.columns import Columns
 from hydro_runtimes.evaluator import Evaluation, Signature
 from hydro_services import errors
-from hydro_services.codecs import table
+from hydro_services.codecs import table, wire
 from hydro_services.codecs.frames import Messages
 from hydro_services.runtime import stage
 from hydro_services.runtime.body import BodySink, BodySource
+from hydro_services.runtime.client_frames import received
 from hydro_services.runtime.offload import Arrival
 from hydro_services.runtime.stage import Work
 
@@ -130,9 +131,15 @@ class Session:
         self._has_answered = True
         written: list[bytes] = []
         for done, evaluation in zip(work, evaluations, strict=True):
-            stage.outputs(done.frame, self._signature, evaluation, self.call.stage)
-            written += self._sink.write(done.frame)
+            written += self._sink.write(self._done(done.frame, evaluation))
         return written
+
+    def _done(self, frame: pb.Frame, evaluation: Evaluation) -> pb.Frame:
+        try:
+            stage.outputs(frame, self._signature, evaluation, self.call.stage)
+        except errors.HydroError as error:
+            return pb.Frame(id=frame.id, failure=errors.to_status(error), final=frame.final)
+        return frame
 
     def close(self) -> list[bytes]:
         """The messages that close the answer."""
@@ -160,6 +167,8 @@ class FrameSource:
     def _work(self, message: bytes) -> Work:
         frame, came_failed = pb.Frame(), 0
         try:
+            if self.from_client:
+                wire.check_frame(message)
             frame.MergeFromString(message)
             read = self._received(frame) if self.from_client else None
             came_failed = stage.failed(frame)
@@ -169,9 +178,9 @@ class FrameSource:
         self._begun = True
         return Work(frame, inputs, came_failed)
 
-    def _received(self, frame: pb.Frame) -> Columns:
+    def _received(self, frame: pb.Frame) -> Columns | None:
         stage.check_pipeline(frame.pipeline, self.pipeline)
-        return stage.received(frame)
+        return received(frame, self.stage)
 
     def _failed(self, frame: pb.Frame, error: DecodeError | errors.HydroError) -> pb.Frame:
         """In its place in a stream that has begun; before that the call fails."""

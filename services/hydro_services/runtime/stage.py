@@ -21,8 +21,8 @@ from hydro_services import errors
 from hydro_services.codecs import fitting, table
 from hydro_services.codecs import rows as codec
 
-MAX_ROWS = 1_000_000
-"""In a frame; a table without bytes could otherwise claim any number."""
+MAX_FAILED = 65_536
+"""Rows of a frame that may fail each by itself; each takes some 200 bytes of the answer."""
 
 
 @dataclass(slots=True)
@@ -115,7 +115,14 @@ def _standing(columns: Columns, signature: Signature) -> dict[int, Failure]:
 
 
 def _missing(sent: pb.Table, columns: Columns, field: Field) -> Mapping[int, Failure]:
-    """The rows that lack a column."""
+    """The rows that lack a column.
+
+    Raises:
+        errors.InvalidArgument: a large frame lacks it.
+    """
+    if field.name not in columns and columns.rows > fitting.MAX_ALIKE:
+        lack = codec.missing(field, [column.name for column in sent.columns])
+        raise fitting.failed_all(lack, columns.rows)
     lacking = np.ones(columns.rows, np.bool_)
     lacking[columns.present.get(field.name, [])] = False
     rows = np.flatnonzero(lacking).tolist()
@@ -149,7 +156,16 @@ def drop(frame: pb.Frame, failures: Mapping[int, Failure], stage: str) -> None:
         frame: changed.
         failures: by index in the table as it stands.
         stage: named in the errors.
+
+    Raises:
+        errors.InvalidArgument: so many rows fail that the frame does; it is as it was.
     """
+    if len(failures) > MAX_FAILED:
+        first = next(iter(failures.values()))
+        got = f"{len(failures)} rows of a frame fail, want at most {MAX_FAILED}"
+        raise errors.InvalidArgument(
+            f"{got}; send fewer rows a message; the first: {first.message}"
+        )
     rows = frame.table.rows
     failed = {error.row for error in frame.errors}
     places = [place for place in range(rows + len(failed)) if place not in failed]
@@ -203,35 +219,3 @@ def check_pipeline(named: str, running: str) -> None:
     if named and running and named != running:
         got = f"got a message for pipeline '{named[:64]}' in a call of pipeline '{running}'"
         raise errors.InvalidArgument(f"{got}, want the same or none; open another call for it")
-
-
-def received(frame: pb.Frame) -> Columns:
-    """Checks a frame that comes from a client, and makes it as it is inside a chain.
-
-    Returns:
-        Its columns.
-
-    Raises:
-        errors.InvalidArgument: it does not hold what it says; the message names the column.
-        errors.TooLarge: it has too many rows.
-    """
-    rows = frame.table.rows
-    names = [column.name for column in frame.table.columns]
-    if rows > MAX_ROWS:
-        got = f"got a frame of {rows} rows, want at most {MAX_ROWS}"
-        raise errors.TooLarge(f"{got}; send fewer rows a message")
-    if len(set(names)) < len(names):
-        raise errors.InvalidArgument(f"columns {names} are not distinct, want each name once")
-    wants_typed = False
-    columns = table.columns(frame.table)
-    for name, column in zip(names, frame.table.columns, strict=True):
-        if table.is_typed(column):
-            wants_typed = True
-            table.raw(column, columns[name])
-        else:
-            table.check_text(columns[name], name)
-    if frame.encoding == pb.ENCODING_UNSPECIFIED:
-        frame.encoding = pb.ENCODING_TYPED if wants_typed else pb.ENCODING_RAW
-    del frame.errors[:]
-    frame.ClearField("failure")
-    return columns

@@ -23,7 +23,7 @@ from hydro_runtimes.evaluator import Evaluator, Field, Signature
 from hydro_runtimes.python import PythonEvaluator
 from hydro_services.codecs import rows, table
 from hydro_services.codecs.frames import framed
-from hydro_services.runtime import stage
+from hydro_services.runtime.client_frames import received
 from hydro_services.runtime.evaluation import evaluate
 from hydro_services.runtime.session import SERVE, Call, Position, Session
 
@@ -115,7 +115,9 @@ def by_frames(models: Sequence[Evaluator], sent: Sequence[Row]) -> list[Row]:
     table.write(columns, columns.present, frame.table)
     (answer,) = through(chain(*models, method=PREDICT), [frame.SerializeToString()])
     frame = pb.Frame.FromString(answer)
-    stage.received(answered := pb.Frame.FromString(answer))  # from lists of protobuf to bytes
+    answered = pb.Frame.FromString(answer)
+    if answered.table.rows:
+        received(answered, "s/m")  # from lists of protobuf to bytes
     errors = {
         error.row: {"error": error.status.message.split("log id")[0]} for error in frame.errors
     }

@@ -2,8 +2,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from hydro.serving.v1 import frame_pb2 as pb
 from hydro_runtimes.columns import Column, Columns, DataType, Dense, Ragged, Sparse, Strings
@@ -132,16 +130,6 @@ def sparse(**fields: Any) -> pb.Column:
 def test_parts_that_do_not_agree_are_refused(message: pb.Column, said: str) -> None:
     with pytest.raises(InvalidArgument, match=said):
         table.decode(message, 2)
-
-
-@given(st.binary(max_size=30))
-def test_text_from_outside_is_read_or_refused(data: bytes) -> None:
-    column = table.decode(pb.Column(name="x", type=pb.DATA_TYPE_STRING, data=data), 2)
-    try:
-        table.check_text(column, "x")
-    except InvalidArgument:
-        return
-    assert len(rows.encode(Columns({"x": column}))) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,84 @@
+"""Numbers in lists of protobuf, `hydro.serving.v1.Values`, to arrays: checked, never cast."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hydro.serving.v1 import frame_pb2 as pb
+from hydro_runtimes.columns import Array, DataType
+
+LISTS: Mapping[DataType, str] = {
+    DataType.BOOL: "bools",
+    DataType.INT32: "integers",
+    DataType.INT64: "integers",
+    DataType.FLOAT32: "doubles",
+    DataType.FLOAT64: "doubles",
+    DataType.STRING: "strings",
+    DataType.JSON: "strings",
+}
+"""The list of `Values` by the type of what it holds; it alone may be set."""
+_WIDE = {"bools": np.bool_, "integers": np.int64, "doubles": np.float64}
+_STEP = 1 << 16
+"""Elements that are converted while nobody else has the interpreter."""
+
+
+def listed(column: pb.Column, kind: DataType, count: int) -> Sequence[Any]:
+    """The list of a column that has `values`.
+
+    Raises:
+        ValueError: another list is set, or `data`, or the list is not of this length.
+    """
+    want = LISTS[kind]
+    given = [field.name for field, _ in column.values.ListFields()]
+    if given and given != [want]:
+        raise ValueError(f"got values in {' and '.join(given)}, want {kind.value} in {want} alone")
+    if column.data:
+        raise ValueError("got data and values, want one of them")
+    found: Sequence[Any] = getattr(column.values, want)
+    if len(found) != count:
+        raise ValueError(f"got {len(found)} values, want {count}")
+    return found
+
+
+def numbers(column: pb.Column, kind: DataType, count: int) -> Array:
+    """The elements; 0 in the place of those that do not fit the type.
+
+    Raises:
+        ValueError: as `listed`.
+    """
+    wide = _wide(column, kind, count)
+    if wide.dtype == kind.dtype:
+        return wide
+    return np.where(_fits(wide, kind), wide, 0).astype(kind.dtype)
+
+
+def misfits(column: pb.Column, kind: DataType, count: int) -> Array:
+    """The indices of elements that do not fit: integers out of range, and doubles beyond float32.
+
+    Doubles are rounded to the nearest float32.
+
+    Raises:
+        ValueError: as `listed`.
+    """
+    if kind not in (DataType.INT32, DataType.FLOAT32):
+        return np.zeros(0, np.int64)
+    return np.flatnonzero(~_fits(_wide(column, kind, count), kind))
+
+
+def _wide(column: pb.Column, kind: DataType, count: int) -> Array:
+    found, dtype = listed(column, kind, count), _WIDE[LISTS[kind]]
+    if count <= _STEP:
+        return np.array(found, dtype)
+    wide: Array = np.empty(count, dtype)
+    for at in range(0, count, _STEP):
+        wide[at : at + _STEP] = found[at : at + _STEP]
+    return wide
+
+
+def _fits(wide: Array, kind: DataType) -> Array:
+    """Which of int64 or float64 elements are in the range of a narrower type: bool."""
+    limits = np.finfo(np.float32) if kind is DataType.FLOAT32 else np.iinfo(kind.dtype)
+    return ~((wide < limits.min) | (wide > limits.max)) | np.isinf(wide)

@@ -1,0 +1,132 @@
+"""Looks through the bytes of a frame before they are parsed: a parser makes objects of all of them.
+
+Two bytes can be a column, an error or an empty text, each of which takes a hundred bytes and more
+once it is parsed. Whoever sends so many is refused; where the bytes are not a message, that is for
+the parser to tell.
+Source: https://protobuf.dev/programming-guides/encoding/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+import numpy as np
+
+from hydro_services.codecs.row_groups import MAX_COLUMNS
+from hydro_services.errors import InvalidArgument, TooLarge
+
+SMALL_BYTES = 64 << 10
+"""Of a message that cannot become large."""
+MAX_FIELDS = 1_100_000
+"""Of protobuf in a frame, a text in `values.strings` being one."""
+MAX_LISTED = 4_000_000
+"""Numbers and booleans in `values` of a frame: 1 to 10 bytes each, 8 once they are parsed."""
+_TABLE, _ERRORS, _FAILURE = 3, 4, 6
+_COLUMNS, _VALUES, _ELEMENTS = 2, 5, 10
+_INTEGERS, _BOOLS = 3, 4
+_VARINT, _I64, _LENGTH, _I32 = 0, 1, 2, 5
+_FIXED = {_I64: 8, _I32: 4, 3: 0, 4: 0}
+_Field = tuple[int, int, int]
+"""Its number, and where its content begins and ends."""
+
+
+def check_frame(message: bytes) -> None:
+    """Refuses a frame of a client that would take many times its size.
+
+    Raises:
+        InvalidArgument: it has too many columns, or errors, which are for answers.
+        TooLarge: it has too many fields, or numbers in lists of protobuf.
+    """
+    if len(message) <= SMALL_BYTES:
+        return
+    try:
+        fields = sum(1 for _ in islice(_walk(message), MAX_FIELDS))
+    except IndexError:
+        return
+    if fields == MAX_FIELDS:
+        got = f"got a frame of over {MAX_FIELDS} fields"
+        raise TooLarge(f"{got}; send fewer rows a message, or texts packed in `data`")
+
+
+def _walk(message: bytes) -> Iterator[_Field]:
+    columns = listed = 0
+    for field in _fields(message, 0, len(message)):
+        yield field
+        number, start, end = field
+        if number in (_ERRORS, _FAILURE) and end > start:
+            raise InvalidArgument("got errors in a frame, which are for answers; leave them out")
+        if number != _TABLE:
+            continue
+        for inner in _fields(message, start, end):
+            yield inner
+            if inner[0] != _COLUMNS:
+                continue
+            columns += 1
+            if columns > MAX_COLUMNS:
+                raise InvalidArgument(f"got a frame of over {MAX_COLUMNS} columns; {WAY_OUT}")
+            for part, in_values in _column(message, inner[1], inner[2]):
+                yield part
+                listed += _count(message, part) if in_values else 0
+                _check_listed(listed)
+
+
+def _column(message: bytes, start: int, end: int) -> Iterator[tuple[_Field, bool]]:
+    """The fields of a column and of the columns within it, each with whether it is a list."""
+    inside = [(start, end)]
+    while inside:
+        for part in _fields(message, *inside.pop()):
+            yield part, False
+            if part[0] == _ELEMENTS:
+                inside.append(part[1:])
+            elif part[0] == _VALUES:
+                yield from ((each, True) for each in _fields(message, *part[1:]))
+
+
+WAY_OUT = "send a vector as one column, with a shape or offsets"
+
+
+def _check_listed(listed: int) -> None:
+    if listed > MAX_LISTED:
+        got = f"got over {MAX_LISTED} numbers in `values`"
+        raise TooLarge(f"{got}; send fewer rows a message, or numbers as bytes in `data`")
+
+
+def _count(message: bytes, field: _Field) -> int:
+    """Numbers and booleans in a list of `Values`: the last byte of each has no eighth bit."""
+    number, start, end = field
+    if number not in (_INTEGERS, _BOOLS):
+        return 0
+    return int((np.frombuffer(message, np.uint8, end - start, start) < 128).sum())
+
+
+def _fields(message: bytes, at: int, end: int) -> Iterator[_Field]:
+    """The fields of a message within a message.
+
+    Raises:
+        IndexError: the bytes are not a message.
+    """
+    while at < end:
+        tag, at = _varint(message, at)
+        kind, start = tag & 7, at
+        if kind == _LENGTH:
+            length, start = _varint(message, at)
+            at = start + length
+        elif kind == _VARINT:
+            _, at = _varint(message, at)
+        else:
+            at += _FIXED.get(kind, len(message))
+        if at > end:
+            raise IndexError
+        yield tag >> 3, start, at
+
+
+def _varint(message: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while (byte := message[at]) >= 128:
+        value |= (byte & 127) << shift
+        shift += 7
+        at += 1
+        if shift > 63:
+            raise IndexError
+    return value | byte << shift, at + 1

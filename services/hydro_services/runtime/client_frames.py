@@ -1,0 +1,176 @@
+"""Frames as clients send them: checked, then made as they are inside a chain."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from collections.abc import Iterator
+
+import numpy as np
+
+from hydro.serving.v1 import frame_pb2 as pb
+from hydro_runtimes.columns import Array, Column, Columns, Dense, Ragged, Strings
+from hydro_runtimes.evaluator import Failure, Field
+from hydro_services import errors
+from hydro_services.codecs import cells, table, typed_values
+from hydro_services.codecs.row_groups import MAX_COLUMNS
+from hydro_services.codecs.wire import WAY_OUT
+from hydro_services.runtime import stage
+
+MAX_ROWS = 1_000_000
+"""In a frame."""
+_KEPT_BYTES = 64 << 10
+"""Text that is kept as Python's strings once it has been checked; they take several times more."""
+_LENGTH = struct.Struct("<I")
+
+
+def received(frame: pb.Frame, name: str) -> Columns | None:
+    """Checks a frame, and makes it as it is inside a chain; rows with misfits fail.
+
+    Args:
+        frame: changed.
+        name: of the stage, for errors.
+
+    Returns:
+        Its columns; None where rows have failed.
+
+    Raises:
+        errors.InvalidArgument: it does not hold what it says; the message names the column.
+        errors.TooLarge: it has too many rows.
+    """
+    _check_table(frame.table)
+    del frame.errors[:]
+    frame.ClearField("failure")
+    columns = _columns(frame.table)
+    is_typed = False
+    failures: dict[int, Failure] = {}
+    for column in frame.table.columns:
+        if table.is_typed(column):
+            is_typed = True
+            decoded, places = columns[column.name], columns.present.get(column.name)
+            for row, failure in _misfits(column, decoded).items():
+                failures.setdefault(row if places is None else int(places[row]), failure)
+            table.raw(column, decoded)
+    if frame.encoding == pb.ENCODING_UNSPECIFIED:
+        frame.encoding = pb.ENCODING_TYPED if is_typed else pb.ENCODING_RAW
+    if not failures:
+        return columns
+    stage.drop(frame, failures, name)
+    return None
+
+
+def _check_table(sent: pb.Table) -> None:
+    rows = sent.rows
+    if rows > MAX_ROWS:
+        got = f"got a frame of {rows} rows, want at most {MAX_ROWS}"
+        raise errors.TooLarge(f"{got}; send fewer rows a message")
+    if len(sent.columns) > MAX_COLUMNS:
+        got = f"got a frame of {len(sent.columns)} columns, want at most {MAX_COLUMNS}"
+        raise errors.InvalidArgument(f"{got}; {WAY_OUT}")
+    names = [column.name for column in sent.columns]
+    if len(set(names)) < len(names):
+        got = f"columns {', '.join(names)}"[:400]
+        raise errors.InvalidArgument(f"{got} are not distinct, want each name once")
+
+
+def _carried(column: pb.Column) -> int:
+    """Bytes of data, or as many values, of a column and of the lists within it."""
+    lists = [len(listed) for _, listed in column.values.ListFields()]
+    inner = _carried(column.elements) if column.HasField("elements") else 0
+    return len(column.data) + len(column.offsets) + sum(lists) + inner
+
+
+def _columns(sent: pb.Table) -> Columns:
+    """The columns, all of whose bytes are right."""
+    for column in sent.columns:
+        with _named(column):
+            _check_parts(column)
+    columns = table.columns(sent)
+    if sum(map(_carried, sent.columns)) < sent.rows:
+        got = f"got a frame that claims {sent.rows} rows"
+        raise errors.InvalidArgument(f"{got}, want bytes for each of them in a column")
+    for column in sent.columns:
+        if not table.is_typed(column):
+            with _named(column):
+                _check_text(columns[column.name])
+    return columns
+
+
+@contextlib.contextmanager
+def _named(column: pb.Column) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        message = f"column '{column.name}': {error}"
+        raise errors.InvalidArgument(message, column=column.name) from None
+
+
+def _check_parts(column: pb.Column) -> None:
+    parts = ("indices", "sizes", "element_validity")
+    if not column.offsets and (stray := [part for part in parts if getattr(column, part)]):
+        raise ValueError(f"got {' and '.join(stray)} without offsets")
+    if column.HasField("elements"):
+        own = ("data", "element_validity", "indices", "sizes")
+        if column.HasField("values") or not column.offsets or any(getattr(column, p) for p in own):
+            raise ValueError("got elements beside others, want them alone, with offsets")
+        _check_parts(column.elements)
+    booleans = {"validity": column.validity, "element_validity": column.element_validity}
+    if column.type == pb.DATA_TYPE_BOOL:
+        booleans["data"] = column.data
+    for part, data in booleans.items():
+        if data and np.frombuffer(data, np.uint8).max() > 1:
+            raise ValueError(f"got bytes other than 0 and 1 in {part}")
+
+
+def _check_text(column: Column) -> None:
+    if isinstance(column, Ragged):
+        _check_text(column.elements)
+    elif isinstance(column, Strings):
+        if len(column.packed) <= _KEPT_BYTES:
+            len(column.values)
+        else:
+            _check_packed(column.packed, column.rows)
+
+
+def _check_packed(packed: bytes, rows: int) -> None:
+    """As `columns.unpack`, but keeps no text."""
+    at, end, count = 0, len(packed), 0
+    while at + 4 <= end and count < rows:
+        (length,) = _LENGTH.unpack_from(packed, at)
+        at += 4 + length
+        packed[at - length : at].decode()
+        count += 1
+    if at != end or count != rows:
+        raise ValueError(f"packed texts: got {count} in {end} bytes, want {rows}")
+
+
+def _misfits(column: pb.Column, decoded: Column) -> dict[int, Failure]:
+    """Failures of rows whose numbers do not fit the column's type; a null may be anything."""
+    flat, inner = decoded, column
+    while isinstance(flat, Ragged):
+        flat = flat.elements
+        inner = inner.elements if inner.HasField("elements") else inner
+    if not isinstance(flat, Dense) or not flat.values.size:
+        return {}
+    found = typed_values.misfits(inner, flat.type, flat.values.size)
+    listed = typed_values.listed(inner, flat.type, flat.values.size)
+    wanted = cells.wanted(Field(column.name, flat.type))
+    failures: dict[int, Failure] = {}
+    for row, element in zip(*(each.tolist() for each in _rows(decoded, found)), strict=True):
+        if row not in failures:
+            message = f"column '{column.name}': got {listed[element]}, want {wanted}"
+            failures[row] = Failure("WRONG_TYPE", message, column.name)
+    return failures
+
+
+def _rows(column: Column, elements: Array) -> tuple[Array, Array]:
+    """The rows of elements that are not null, and those elements."""
+    if isinstance(column, Ragged):
+        places, elements = _rows(column.elements, elements)
+        rows = np.searchsorted(column.offsets, places, "right") - 1
+    else:
+        rows = elements // max(int(np.prod(column.shape)), 1)
+    if column.validity is None:
+        return rows, elements
+    valid = column.validity[rows]
+    return rows[valid], elements[valid]
