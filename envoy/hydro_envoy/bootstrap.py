@@ -11,7 +11,7 @@ from typing import Any
 from hydro_envoy import credential
 from hydro_envoy.mesh import CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES, Endpoint
 from hydro_envoy.snapshot import MANAGER_CLUSTER
-from hydro_envoy.views import IDENTITY, MANAGER, TRUST_DOMAIN, Node
+from hydro_envoy.views import IDENTITY, MANAGER, SIDECAR, TRUST_DOMAIN, Node
 
 MAX_CONNECTIONS = 50_000
 METRICS, METRICS_PATH = "metrics", "/metrics"
@@ -74,14 +74,15 @@ def bootstrap(wanted: Bootstrap) -> str:
 
 
 def _config(wanted: Bootstrap) -> dict[str, Any]:
-    return {
+    manager = {"envoy_grpc": _MANAGER} | _shown(wanted.token)
+    return _loads(wanted, manager) | {
         "admin": {"address": _address(wanted.admin), "allow_paths": _admin_paths()},
         "node": {"id": wanted.node_id, "cluster": "hydro", "metadata": _metadata(wanted)},
         "dynamic_resources": {
             "ads_config": {
                 "api_type": "DELTA_GRPC",
                 "transport_api_version": "V3",
-                "grpc_services": [{"envoy_grpc": _MANAGER} | _shown(wanted.token)],
+                "grpc_services": [manager],
                 "set_node_on_first_message_only": True,
             },
             "cds_config": _ADS,
@@ -94,6 +95,14 @@ def _config(wanted: Bootstrap) -> dict[str, Any]:
         "stats_config": {"stats_tags": _stage_tags(), "histogram_bucket_settings": [_buckets()]},
         "overload_manager": {"resource_monitors": [_connection_limit()]},
     }
+
+
+def _loads(wanted: Bootstrap, manager: dict[str, Any]) -> dict[str, Any]:
+    """An Envoy with pipelines reports what uses the clusters that are to go."""
+    if wanted.role == SIDECAR:
+        return {}
+    config = {"api_type": "GRPC", "transport_api_version": "V3", "grpc_services": [manager]}
+    return {"cluster_manager": {"load_stats_config": config}}
 
 
 def _shown(token: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from hydro_envoy.errors import Nacked, NotApplied, Refusal
+from hydro_envoy.loads import Loads
 from hydro_envoy.secrets import Issuer
 from hydro_envoy.session import Request, Response, Session
 from hydro_envoy.snapshot import Ref, Resource, ResourceType, Snapshot, leaving_late
@@ -22,7 +23,13 @@ LINGER_S: Mapping[ResourceType, float] = MappingProxyType(
     {ResourceType.CLUSTER: 300.0, ResourceType.SCOPE: 10.0}
 )
 """How long Envoy keeps what is not wanted any more: a cluster, because its streams are cut when it
-goes; a chain that a front led to, because requests are on their way from one to the other."""
+goes; a chain that a front led to, because requests are on their way from one to the other.
+
+An Envoy that reports its loads keeps a cluster for as long as something is under way in it."""
+UNUSED_S = 60.0
+"""Until such a cluster may go: no request that has a time limit is longer on its way to a stage."""
+LOOK_S = 2.0
+"""How often it is looked whether it may."""
 
 LAG_S = 3.0
 """How long an Envoy may take to acknowledge a change before others stop waiting for it."""
@@ -139,6 +146,11 @@ class Hub:
         self._views: dict[str, Snapshot] = {}
         """What of it each kind of node gets."""
         self._lingering: dict[Ref, asyncio.TimerHandle] = {}
+        self._retired: dict[Ref, float] = {}
+        """Since when these linger."""
+        self.loads = Loads()
+        self.closing = asyncio.Event()
+        """Set when the streams that there are now are to end."""
         self._connections: list[Connection] = []
         self._lost: dict[str, Connection] = {}
         """By the node's id: streams that ended less than `LOST_S` ago."""
@@ -240,6 +252,8 @@ class Hub:
         """Ends all streams; Envoys go on with what they have and connect again."""
         for connection in list(self._connections):
             connection.close()
+        self.closing.set()
+        self.closing = asyncio.Event()
         for timer in self._lingering.values():
             timer.cancel()
         self._lingering.clear()
@@ -299,6 +313,14 @@ class Hub:
 
     # ---- what lingers
 
+    def retiring(self) -> frozenset[str]:
+        """The clusters that are to go when nothing uses them."""
+        return frozenset(r.name for r in self._lingering if r.type is ResourceType.CLUSTER)
+
+    def report(self, node_id: str, under_way: Mapping[str, int]) -> None:
+        """An Envoy has told how many requests are under way in clusters that are to go."""
+        self.loads.report(node_id, under_way, asyncio.get_running_loop().time())
+
     def _serve(self) -> None:
         self._retire(self.snapshot)
         self._served = self._with_lingering()
@@ -317,12 +339,32 @@ class Hub:
     def _retire(self, wanted: Snapshot) -> None:
         for ref in [ref for ref in self._lingering if wanted.get(ref)]:
             self._lingering.pop(ref).cancel()
+            del self._retired[ref]
         for ref in leaving_late(self._served, wanted) - self._lingering.keys():
-            later = asyncio.get_running_loop().call_later
-            self._lingering[ref] = later(self._linger_s[ref.type], self._drop, ref)
+            loop, limit_s = asyncio.get_running_loop(), self._linger_s[ref.type]
+            if ref.type is ResourceType.CLUSTER:
+                limit_s = min(limit_s, UNUSED_S)
+            self._retired[ref] = loop.time()
+            self._lingering[ref] = loop.call_later(limit_s, self._drop, ref)
+
+    def _may_go(self, ref: Ref, now: float) -> bool:
+        """No Envoy has anything under way in it; one that does not tell has had long enough."""
+        if ref.type is not ResourceType.CLUSTER:
+            return True
+        is_old = now - self._retired[ref] >= self._linger_s[ref.type]
+        told = [
+            self.loads.under_way(c.node.id, ref.name, now)
+            for c in self._connections
+            if _is_gateway(c)
+        ]
+        return all(is_old if count is None else not count for count in told)
 
     def _drop(self, ref: Ref) -> None:
-        del self._lingering[ref]
+        loop = asyncio.get_running_loop()
+        if not self._may_go(ref, loop.time()):
+            self._lingering[ref] = loop.call_later(LOOK_S, self._drop, ref)
+            return
+        del self._lingering[ref], self._retired[ref]
         self._served = self._with_lingering()
         self._serve()
 

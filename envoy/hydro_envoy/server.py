@@ -16,7 +16,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf.any_pb2 import Any
 from grpc import aio
 
-from hydro_envoy import credential
+from hydro_envoy import credential, load_reports
 from hydro_envoy.hub import Connection, Hub
 from hydro_envoy.session import Request, Response
 from hydro_envoy.snapshot import TYPE_BY_URL, Resource
@@ -70,6 +70,7 @@ def add_ads(
         ),
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
+    load_reports.add_load_reports(server, hub, token)
 
 
 def _method(

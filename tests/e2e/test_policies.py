@@ -17,7 +17,7 @@ from meshes import MAX_MESSAGE_BYTES, pipeline
 from policy_mesh import LIMIT_S, Policies, refused, until
 
 from hydro.serving.v1.frame_pb2 import Frame
-from hydro_envoy import routes
+from hydro_envoy import hub, routes
 from hydro_envoy.mesh import (
     Pipeline,
     Policy,
@@ -342,6 +342,42 @@ async def test_a_new_policy_of_a_stage_cuts_no_stream(p: Policies) -> None:
         assert await p.predict() == "xAB"
     await call.done_writing()
     assert await call.read() is aio.EOF
+
+
+async def test_what_a_policy_leaves_behind_goes_when_its_last_stream_ends(
+    p: Policies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "UNUSED_S", 0.5)
+    monkeypatch.setattr(hub, "LOOK_S", 0.2)
+    wanted = pipeline("p", "a", "b")
+
+    def retiring() -> frozenset[str]:
+        return p.mesh.hub.retiring()
+
+    async def is_empty() -> bool:
+        return not retiring()
+
+    await p.use(with_stage(wanted, 0, StagePolicy(max_requests=3)))
+    call = p.mesh.stub.PredictStream(timeout=LIMIT_S)
+    await call.write(Frame(pipeline="p", id="0"))
+    assert (await call.read()).id == "0AB"
+    await p.use(with_stage(wanted, 0, StagePolicy(max_requests=4)))
+    (used,) = retiring()
+    for most in range(5, 8):  # what nothing uses goes meanwhile, what the stream uses stays
+        await p.use(with_stage(wanted, 0, StagePolicy(max_requests=most)))
+
+    async def is_alone() -> bool:
+        return retiring() == {used}
+
+    await until(is_alone)
+    await asyncio.sleep(1.0)
+    assert retiring() == {used}
+    await call.write(Frame(id="1"))
+    assert (await call.read()).id == "1AB"
+    await call.done_writing()
+    assert await call.read() is aio.EOF
+    await until(is_empty)
+    assert await p.predict() == "xAB"
 
 
 async def test_outlier_detection_leaves_out_a_process_that_fails(p: Policies) -> None:

@@ -23,6 +23,7 @@ from hydro.manager.v1 import manager_service_pb2_grpc as manager_grpc
 from hydro.manager.v1 import registry_service_pb2_grpc as registry_grpc
 from hydro.repository.v1 import repository_service_pb2
 from hydro.serving.v1 import prediction_service_pb2
+from hydro_envoy import load_reports
 from hydro_envoy import server as ads
 from hydro_envoy.descriptors import descriptor_set
 from hydro_envoy.hub import Hub
@@ -262,7 +263,7 @@ async def _serve(
         register,
         (MANAGER, REGISTRY, *((CERTIFICATES,) if certificates else ())),
         options=ads.KEEPALIVE,
-        plain=frozenset([ads.SERVICE]),
+        plain=frozenset([ads.SERVICE, load_reports.SERVICE]),
         check=_check(config.admin_key, token),
         grace_s=GRACE_S,
     )

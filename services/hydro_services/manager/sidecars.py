@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from hydro_envoy import credential
 from hydro_envoy import mesh as envoy
+from hydro_envoy.load_reports import SERVICE as LOADS
 from hydro_envoy.server import SERVICE as ADS
 from hydro_envoy.views import ADDRESS_HEADER, GATEWAY, MANAGER, SERVICE_HEADER
 from hydro_services import errors
@@ -34,6 +35,7 @@ _REPOSITORY = (
 )
 _MANAGER = (
     _control(f"/{ADS}/"),
+    _control(f"/{LOADS}/", GATEWAY),
     _control("/hydro.manager.v1.RegistryService/"),
     _control("/hydro.manager.v1.ManagerService/", GATEWAY),
     _control(_HEALTH),

@@ -5,8 +5,10 @@ import asyncio
 import pytest
 from envoy_client import EnvoyClient, assert_holds, snapshot_of
 
+from hydro_envoy import hub as hubs
 from hydro_envoy.errors import Nacked, NotApplied
 from hydro_envoy.hub import Connection, Hub
+from hydro_envoy.loads import FRESH_S, Loads
 from hydro_envoy.session import Request
 from hydro_envoy.snapshot import Ref, Resource, ResourceType, Snapshot, resource
 from hydro_envoy.views import Node
@@ -92,6 +94,49 @@ async def test_a_cluster_that_is_wanted_again_does_not_go() -> None:
     await follower.end()
     hub.close()
     assert hub._lingering == {}
+
+
+async def test_a_cluster_stays_for_as_long_as_an_envoy_has_requests_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hubs, "UNUSED_S", 0.0)
+    monkeypatch.setattr(hubs, "LOOK_S", 0.01)
+    hub = Hub({CLUSTER: 600.0})
+    followers = [Follower(hub, "one"), Follower(hub, "two")]
+    hub.publish(snapshot_of({"p": ("a",)}))
+    await hub.applied(timeout_s=5)
+    hub.publish(snapshot_of({"p": ("b",)}))
+    assert hub.retiring() == {"a"}
+    all_reports: list[dict[str, dict[str, int]]] = [
+        {"one": {"a": 0}},
+        {"two": {}},
+        {"two": {"a": 3}},
+        {"one": {"a": 1}},
+    ]
+    for reports in all_reports:
+        for node_id, under_way in reports.items():
+            hub.report(node_id, under_way)
+        await asyncio.sleep(0.05)
+        assert hub.retiring() == {"a"}, "one says nothing of it, or has something under way"
+    for node_id in ("one", "two"):
+        hub.report(node_id, {"a": 0})
+    async with asyncio.timeout(5):
+        while hub.retiring():
+            await hub.changed()
+    await hub.applied([Ref(CLUSTER, "a")], timeout_s=5)
+    for follower in followers:
+        await follower.end()
+
+
+def test_a_report_counts_for_a_while() -> None:
+    loads = Loads()
+    assert loads.under_way("one", "a", 0.0) is None
+    loads.report("one", {"a": 2}, 100.0)
+    assert loads.under_way("one", "a", 100.0 + FRESH_S / 2) == 2
+    assert loads.under_way("one", "b", 100.0) is None
+    assert loads.under_way("one", "a", 100.0 + FRESH_S) is None
+    loads.forget("one")
+    assert loads.under_way("one", "a", 100.0) is None
 
 
 def fronted(name: str) -> Snapshot:
