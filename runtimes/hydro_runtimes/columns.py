@@ -142,6 +142,11 @@ class Strings:
             self._packed = pack(self._values or ())
         return self._packed
 
+    def check(self) -> None:
+        """Raises UnicodeEncodeError where a text holds half of a surrogate pair."""
+        if self._packed is None:
+            "".join(self._values or ()).encode()
+
     def take(self, rows: Rows) -> Strings:
         """Some of the rows."""
         values, validity = self.values, _take(self.validity, rows)

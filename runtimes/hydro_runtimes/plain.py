@@ -231,7 +231,8 @@ def _cast(field: Field, array: Array) -> Array:
         limits = np.iinfo(want)
         if array.size and (array.max() > limits.max or array.min() < limits.min):
             raise ValueError(f"output '{field.name}' overflows {field.type.value}")
-    return np.ascontiguousarray(array, dtype=want)
+    with np.errstate(over="raise"):
+        return np.ascontiguousarray(array, dtype=want)
 
 
 def _check_texts(field: Field, values: Sequence[Any]) -> None:

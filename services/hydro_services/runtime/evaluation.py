@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hydro_runtimes import joining
-from hydro_runtimes.columns import Array, Column, Columns, DataType, DenseTooLarge
+from hydro_runtimes.columns import Array, Column, Columns, DataType, DenseTooLarge, Ragged, Strings
 from hydro_runtimes.evaluator import Evaluation, Evaluator, Failure, Field
 from hydro_services.codecs import cells
 
@@ -112,10 +112,10 @@ def _together(evaluator: Evaluator, inputs: Sequence[Columns], raised: Raised) -
 
 
 def _checked(evaluator: Evaluator, inputs: Columns) -> Evaluation:
-    """The model's answer, which has as many rows as it should.
+    """The model's answer, which has as many rows as it should, and texts that are Unicode.
 
     Raises:
-        Exception: whatever the model raises; ValueError where its answer has other rows.
+        Exception: whatever the model raises; ValueError where its answer is not right.
     """
     try:
         answer = evaluator.evaluate(inputs)
@@ -129,7 +129,16 @@ def _checked(evaluator: Evaluator, inputs: Columns) -> Evaluation:
         raise ValueError(f"the model answered {got} rows, want {want}")
     if not all(0 <= row < inputs.rows for row in answer.failures):
         raise ValueError(f"the model failed rows {[*answer.failures][:5]} of {inputs.rows}")
+    for column in answer.outputs.values():
+        _check_text(column)
     return answer
+
+
+def _check_text(column: Column) -> None:
+    while isinstance(column, Ragged):
+        column = column.elements
+    if isinstance(column, Strings):
+        column.check()
 
 
 def _apart(answer: Evaluation, rows: Sequence[int]) -> list[Evaluation]:
