@@ -125,7 +125,8 @@ class Stream(Generic[Sent, Answer]):
     async def _one_call(self) -> AsyncGenerator[Answer]:
         if self._answers:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._is_ready(), READY_S)
+                async with asyncio.timeout(READY_S):
+                    await self._is_ready()
         call, self._is_heard = self._open(), False
         writing = asyncio.create_task(self._write(call))
         try:

@@ -31,7 +31,9 @@ class AdsStream:
     def __init__(self, port: int, client: EnvoyClient, *, node_id: str = "fake") -> None:
         self.client = client
         self._node_id = node_id
-        self._channel = aio.insecure_channel(f"127.0.0.1:{port}")
+        # A connection of its own: one that a stream before had may just be ending.
+        own = (("grpc.use_local_subchannel_pool", 1),)
+        self._channel = aio.insecure_channel(f"127.0.0.1:{port}", own)
         self._pump: asyncio.Task[None] | None = None
         self._first = True
 

@@ -138,7 +138,9 @@ class Watcher:
         pause_s = settling.SETTLE_S  # what changes before the system tells it is not missed
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), pause_s)
+                # `wait_for` of Python 3.11 may swallow that we are cancelled: then nothing ends.
+                async with asyncio.timeout(pause_s):
+                    await changed.wait()
             changed.clear()
             try:
                 await self.look()

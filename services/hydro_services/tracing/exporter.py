@@ -114,5 +114,6 @@ async def exporting(zipkin: str, otlp: str, service: str) -> AsyncIterator[Expor
         running.cancel()
         await asyncio.wait([running])
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(exporter.flush(), LAST_S)
+            async with asyncio.timeout(LAST_S):
+                await exporter.flush()
         await collector.close()

@@ -125,7 +125,8 @@ class _Keeper:
         while True:
             assert self._held
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(jumps.next(), pause_s(self._held, datetime.now(UTC)))
+                async with asyncio.timeout(pause_s(self._held, datetime.now(UTC))):
+                    await jumps.next()
             with contextlib.suppress(errors.HydroError):
                 await self._sign()
 

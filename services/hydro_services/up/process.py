@@ -135,7 +135,8 @@ async def _stop(process: BaseProcess) -> None:
         return
     process.terminate()
     try:
-        await asyncio.wait_for(_end(process), GRACE_S)
+        async with asyncio.timeout(GRACE_S):
+            await _end(process)
     except TimeoutError:
         logger.warning("part did not stop in time, killed", extra={"killed": process.name})
         process.kill()

@@ -55,7 +55,8 @@ async def endpoints(
 
 async def _ready(calls: client.Manager) -> set[str]:
     with contextlib.suppress(errors.HydroError, TimeoutError):
-        services = await asyncio.wait_for(calls.list_services(), CALL_S)
+        async with asyncio.timeout(CALL_S):
+            services = await calls.list_services()
         return {e.instance for service in services for e in service.endpoints if e.ready}
     return set()
 
