@@ -24,8 +24,6 @@ from hydro_runtimes.evaluator import Failure, Field
 from hydro_runtimes.joining import listed, regular
 
 Plain: TypeAlias = Array | Sequence[Any]
-MAX_ELEMENTS = 1 << 24
-"""Of sparse vectors with every element stored, 128 MiB: a few bytes may claim any size."""
 
 
 def plain(column: Column, shape: tuple[int, ...]) -> Plain:
@@ -42,13 +40,10 @@ def plain(column: Column, shape: tuple[int, ...]) -> Plain:
         shape: of the field.
 
     Raises:
-        ValueError: sparse vectors would take more than `MAX_ELEMENTS`, or differ in size.
+        DenseTooLarge: sparse vectors would take too much memory.
     """
     match column:
         case Sparse():
-            if column.rows * column.size > MAX_ELEMENTS:
-                got = f"{column.rows} sparse vectors of size {column.size}"
-                raise ValueError(f"got {got}, want at most {MAX_ELEMENTS} elements in all")
             return _dense(column.dense())
         case Dense():
             return _dense(column)

@@ -38,17 +38,20 @@ TYPES = {
     "s": DataType.STRING,
 }
 SHAPES = ((), (-1,), (2,), (-1, 2), (2, -1), (-1, -1), (2, 2), (-1, -1, 3))
+RAISING = 9
 Row = dict[str, Any]
 Case = tuple[list[list[Field]], list[Row]]
 
 
 class Echo:
-    """What came in, and whether it did."""
+    """What came in, and whether it did; raises where it gets a certain row."""
 
     def __init__(self, names: Mapping[str, str]) -> None:
         self.names = names
 
     def evaluate(self, columns: Mapping[str, Any]) -> Mapping[str, Any]:
+        if self.names and RAISING in list(columns["key"]):
+            raise RuntimeError("this row is not liked")
         return {mine: columns[name] for name, mine in self.names.items() if name in columns} | {
             f"n_{mine}": [name in columns] * len(next(iter(columns.values())))
             for name, mine in self.names.items()
@@ -91,7 +94,9 @@ def through(stages: Sequence[tuple[Session, Evaluator]], messages: Sequence[byte
 def served(models: Sequence[Evaluator], sent: Sequence[Row], kind: str) -> list[Row]:
     """What a client gets for its rows, over a face."""
     if kind == "frames":
-        return by_frames(models, sent)
+        return by_frames(models, [sent])
+    if kind == "frame a row":
+        return by_frames(models, [[row] for row in sent])
     return by_json(models, rows.dumps(sent) if kind == "array" else rows.lines(sent), kind)
 
 
@@ -107,21 +112,29 @@ def by_json(models: Sequence[Evaluator], body: bytes, kind: str) -> list[Row]:
     return found
 
 
-def by_frames(models: Sequence[Evaluator], sent: Sequence[Row]) -> list[Row]:
+def by_frames(models: Sequence[Evaluator], sent: Sequence[Sequence[Row]]) -> list[Row]:
+    """Frames that come together, and are evaluated together."""
+    messages = [frame(some, i).SerializeToString() for i, some in enumerate(sent)]
+    answers = through(chain(*models, method=PREDICT), messages)
+    return [row for answer in answers for row in rows_of(pb.Frame.FromString(answer))]
+
+
+def frame(sent: Sequence[Row], number: int) -> pb.Frame:
     columns, failures = rows.decode(sent, Signature((Field("key", DataType.INT64),), ()))
     assert not failures
-    frame = pb.Frame(encoding=pb.ENCODING_TYPED)
-    frame.table.rows = len(sent)
-    table.write(columns, columns.present, frame.table)
-    (answer,) = through(chain(*models, method=PREDICT), [frame.SerializeToString()])
-    frame = pb.Frame.FromString(answer)
-    answered = pb.Frame.FromString(answer)
-    if answered.table.rows:
-        received(answered, "s/m")  # from lists of protobuf to bytes
-    errors = {
-        error.row: {"error": error.status.message.split("log id")[0]} for error in frame.errors
-    }
-    listed = rows.encode(table.columns(answered.table))
+    encoding = pb.ENCODING_RAW if number % 2 else pb.ENCODING_TYPED
+    message = pb.Frame(encoding=encoding)
+    message.table.rows = len(sent)
+    table.write(columns, columns.present, message.table)
+    return message
+
+
+def rows_of(answer: pb.Frame) -> list[Row]:
+    messages = {error.row: error.status.message for error in answer.errors}
+    errors = {row: {"error": text.split("log id")[0]} for row, text in messages.items()}
+    if answer.table.rows:
+        received(answer, "s/m")  # from lists of protobuf to bytes
+    listed = rows.encode(table.columns(answer.table))
     found: list[Row] = json.loads(rows.dumps(rows.merge(listed, errors)))
     return found
 
@@ -178,7 +191,7 @@ def cases(draw: st.DrawFn) -> Case:
     ]
     rows: list[Row] = []
     for key in range(draw(st.integers(1, 4))):
-        row: Row = {"key": key}
+        row: Row = {"key": draw(st.sampled_from([key, key, RAISING]))}
         for field in fields:
             if draw(st.booleans()):
                 row[field.name] = draw(fitting(field) if draw(st.booleans()) else anything)
@@ -188,7 +201,7 @@ def cases(draw: st.DrawFn) -> Case:
     return stages, rows
 
 
-@pytest.mark.parametrize("kind", ["array", "lines", "frames"])
+@pytest.mark.parametrize("kind", ["array", "lines", "frames", "frame a row"])
 @given(case=cases(), data=st.data())
 def test_a_row_is_answered_alone_as_among_others(
     kind: str, case: Case, data: st.DataObject
