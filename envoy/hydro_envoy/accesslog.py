@@ -50,17 +50,21 @@ _EACH = {
 }
 _SCOPE = Scope(prefix="hydro")
 _GRPC_STATUS = {"grpc_status": "%GRPC_STATUS(SNAKE_STRING)%"}
+_ASKED = {
+    "path": "%PATH(NQ:ORIG_OR_PATH)%",
+    "http_version": "%PROTOCOL%",
+    "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+    "user_agent": "%REQ(user-agent)%",
+}
 _REQUEST = {
     "log": "request",
     **_EACH,
     "pipeline": "%REQ(x-pipeline)%",
     "variant": "%RESP(x-hydro-variant)%",
     "method": "%ROUTE_NAME%",
-    "path": "%PATH(NQ:ORIG_OR_PATH)%",
-    "http_version": "%PROTOCOL%",
-    "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
-    "user_agent": "%REQ(user-agent)%",
+    **_ASKED,
 }
+_API = {"log": "api", **_EACH, **_ASKED}
 _CHAIN = {
     "log": "chain",
     **_EACH,
@@ -80,6 +84,15 @@ def gateway(file: str) -> list[AccessLog]:
         _requests(f"{_ANSWERED} && !({_HTTP})", "grpc", _GRPC_STATUS["grpc_status"]),
         *_file(file, _REQUEST | http, _HTTP),
         *_file(file, _REQUEST | grpc | _GRPC_STATUS, f"!({_HTTP})"),
+    ]
+
+
+def edge(name: str, file: str) -> list[AccessLog]:
+    """Of the listener of a service's API; `file` is where to write, or nothing."""
+    fields = _API | {"part": name}
+    return [
+        *_file(file, fields | {"protocol": "http"}, _HTTP),
+        *_file(file, fields | {"protocol": "grpc"} | _GRPC_STATUS, f"!({_HTTP})"),
     ]
 
 

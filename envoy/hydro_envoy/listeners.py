@@ -176,7 +176,7 @@ def limited() -> Resource:
     return resource(ResourceType.LISTENER, clusters.LIMITED, bytes(built))
 
 
-def edge(wanted: mesh.Edge, cluster: str) -> Resource:
+def edge(wanted: mesh.Edge, cluster: str, access_log: str) -> Resource:
     """A service's port: its gRPC services, and the HTTP paths that their annotations give."""
     key = wanted.admin_key_sha256
     manager = _edge_manager(
@@ -195,6 +195,7 @@ def edge(wanted: mesh.Edge, cluster: str) -> Resource:
             for prefix in _service_prefixes(wanted.services)
         ],
     )
+    manager.access_log = accesslog.edge(wanted.name, access_log)
     built = _listener(wanted.name, wanted.host, wanted.port, manager)
     static = cluster == MANAGER_CLUSTER
     types = () if static else (ResourceType.CLUSTER, ResourceType.ENDPOINTS)

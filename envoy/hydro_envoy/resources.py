@@ -95,7 +95,8 @@ class Builder:
         for edge in mesh.edges:
             to = clusters.get((edge.backend, StagePolicy()))
             upstream = to.cluster if to else MANAGER_CLUSTER
-            yield get(("edge", edge, upstream), partial(_edge, edge, upstream))
+            file = mesh.telemetry.access_log
+            yield get(("edge", edge, upstream, file), partial(_edge, edge, upstream, file))
         for pipeline in mesh.pipelines:
             for chain in pipeline.chains:
                 yield from self._chain(chain, _upstreams(chain.stages, clusters))
@@ -265,10 +266,10 @@ def _gateway(wanted: Gateway, told: Telemetry) -> Resource:
     return listeners.gateway(wanted, told)
 
 
-def _edge(wanted: Edge, cluster: str) -> Resource:
+def _edge(wanted: Edge, cluster: str, access_log: str) -> Resource:
     from hydro_envoy import listeners
 
-    return listeners.edge(wanted, cluster)
+    return listeners.edge(wanted, cluster, access_log)
 
 
 def _scope(name: str, clusters: tuple[Upstream, ...]) -> Resource:

@@ -151,7 +151,7 @@ class Gateway:
             return [
                 line
                 for line in lines
-                if line["log"] == "request" and line.get("request_id") == request_id
+                if line["log"] in ("request", "api") and line.get("request_id") == request_id
             ]
 
         await until(found, 10, f"a line about {request_id}")
@@ -378,6 +378,11 @@ async def test_an_edge_behind_which_nobody_is_says_so(gateway: Gateway, protocol
     error = check(seen)
     assert type(error) is errors.Unavailable
     assert "the repository does not answer" in error.message
+    nowhere = await over_http(
+        gateway.repository, "GET", "/nowhere", b"", http2=False, **{"x-request-id": protocol}
+    )
+    line = await gateway.logged(check(nowhere).request_id)
+    assert (line["part"], line["http_status"], line["path"]) == ("repository", 404, "/nowhere")
 
 
 PORTS = {
