@@ -6,6 +6,7 @@ the text. What is cut is read a span at a time, and an element that cannot be re
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -157,8 +158,8 @@ def _refuse(name: str) -> None:
 def _has_too_many(text: bytes) -> bool:
     if len(text) <= MAX_VALUES or sum(map(text.count, (b",", b"[", b"{"))) <= MAX_VALUES:
         return False
-    kinds = (marks.kinds for marks in _scan(text))
-    return sum(int((found != _CLOSE).sum()) for found in kinds) > MAX_VALUES
+    counts = (int((marks.kinds != _CLOSE).sum()) for marks in _scan(text))
+    return any(total > MAX_VALUES for total in itertools.accumulate(counts))
 
 
 def _begin(text: bytes) -> int:
