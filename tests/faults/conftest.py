@@ -76,7 +76,7 @@ def small_disk(folder: Path) -> Iterator[None]:
     if os.geteuid():
         yield
         return
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "hydro", folder], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=0700", "hydro", folder], check=True)
     try:
         yield
     finally:
