@@ -110,10 +110,10 @@ async def over_grpc(address: str, path: str, message: bytes = b"", **headers: st
 # ---- what Envoy answers for pipelines
 
 
-def breaking(name: str, *backends: str, full: int) -> Pipeline:
+def breaking(name: str, *backends: str, full: int, policy: StagePolicy = FULL) -> Pipeline:
     found = replace(pipeline(name, *backends), policy=ONCE)
     stages = list(found.stages)
-    stages[full] = replace(stages[full], policy=FULL)
+    stages[full] = replace(stages[full], policy=policy)
     return replace(found, stages=tuple(stages))
 
 
@@ -122,6 +122,8 @@ PIPELINES = (
     replace(pipeline("dead-first", "dead", "b"), policy=ONCE),
     replace(pipeline("dead-last", "a", "dead"), policy=ONCE),
     replace(pipeline("nobody", "a", "none"), policy=ONCE),
+    breaking("dead-limited-first", "dead", "b", full=0, policy=StagePolicy(max_requests=5)),
+    breaking("dead-limited-last", "a", "dead", full=1, policy=StagePolicy(max_requests=5)),
     breaking("full-first", "a", "b", full=0),
     breaking("full-middle", "a", "b", "b", full=1),
     breaking("full-last", "a", "b", full=1),
@@ -191,6 +193,8 @@ KINDS = [
     ("no-such", errors.NotFound, 404, {"pipeline": "no-such"}),
     ("dead-first", errors.Unavailable, 503, {"stage": "dead/m-dead:1"}),
     ("dead-last", errors.Unavailable, 503, {"stage": "dead/m-dead:1"}),
+    ("dead-limited-first", errors.Unavailable, 503, {"stage": "dead/m-dead:1"}),
+    ("dead-limited-last", errors.Unavailable, 503, {"stage": "dead/m-dead:1"}),
     ("nobody", errors.Unavailable, 503, {"stage": "none/m-none:1"}),
     ("full-first", errors.CircuitOpen, 429, {"stage": "a/m-a:1", "limit": "0"}),
     ("full-middle", errors.CircuitOpen, 429, {"stage": "b/m-b:1", "limit": "0"}),
