@@ -161,7 +161,7 @@ class Envoy:
             stdin=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,  # stdout is ours: an access log may go there
             limit=1024 * 1024,
-            start_new_session=True,  # a terminal's Ctrl-C is for us, who drain first
+            process_group=0,  # a terminal's Ctrl-C is for us, who drain first
         )
         self._log = asyncio.create_task(self._read_log(), name="envoy-log")
 

@@ -60,10 +60,13 @@ def cpu_s(pid: int | None) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
 
 
-def children(pid: int) -> list[int]:
-    """The processes whose parent it is."""
-    found = (int(path.name) for path in Path("/proc").glob("[0-9]*"))
-    return [child for child in found if (fields := _stat(child)) and int(fields[1]) == pid]
+def children(pid: int | None) -> list[int]:
+    """The processes whose parent it is, or any of its threads."""
+    found: list[int] = []
+    for file in Path("/proc").glob(f"{pid}/task/*/children"):
+        with contextlib.suppress(OSError):
+            found += map(int, file.read_text().split())
+    return found
 
 
 def _stat(pid: int | None) -> list[str]:

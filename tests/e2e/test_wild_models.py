@@ -142,11 +142,12 @@ async def test_what_it_raises_is_its_own_failure(clients: Clients, place: str) -
 async def test_who_kills_again_and_again_is_out_and_the_others_serve_on(clients: Clients) -> None:
     pipeline = await piped(clients, "again")
     for _ in range(6):
+        await until_true(lambda: is_whole(clients), clients)
         response = await clients.serve(pipeline, [{"text": "abort again"}])
         assert await clients.answers("harmless", [{"text": "a"}])
         if response.status_code != 200:
             break
-    assert response.status_code == 400
+    assert response.status_code == 400, response.text
     assert "MODEL_SUSPENDED" in response.text
     assert "again:1@" in response.text
     assert runs(clients.mesh, "abort again") <= 6

@@ -273,6 +273,18 @@ def collector(parser: argparse.ArgumentParser) -> None:
         )
 
 
+def cache_bytes(parser: argparse.ArgumentParser) -> None:
+    """Adds --cache-bytes."""
+    parser.add_argument(
+        "--cache-bytes",
+        metavar="BYTES",
+        type=int,
+        default=os.environ.get("HYDRO_CACHE_BYTES", str(2 << 30)),
+        help="how much the models of a cache may take together; those that are loaded stay\n"
+        "whatever they take (default: %(default)s; environment: HYDRO_CACHE_BYTES)",
+    )
+
+
 def trace_percent(parser: argparse.ArgumentParser) -> None:
     """Adds --trace-percent."""
     parser.add_argument(

@@ -8,10 +8,12 @@ import contextlib
 import importlib
 import os
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from hydro_services import logs, private
+from hydro_services import guard, logs, private
 from hydro_services.cli.command import Command
 from hydro_services.cli.output import Output
 from hydro_services.up.signals import on_stop
@@ -63,9 +65,16 @@ def run(options: Options, output: Output) -> int:
     config = module.Config(**options.config)
     if output.json:
         output.value({"part": options.part, "pid": os.getpid()})
-    with private.new_files(), contextlib.suppress(asyncio.CancelledError):
+    quiet = contextlib.suppress(asyncio.CancelledError)
+    with _guarded(module, config), private.new_files(), quiet:
         asyncio.run(_until_signal(module, config))
     return 0
+
+
+def _guarded(module: Any, config: object) -> AbstractContextManager[None]:
+    """Around a part that runs code of others."""
+    ended = getattr(module, "ended", None)
+    return guard.guarded(partial(ended, config), tied=False) if ended else contextlib.nullcontext()
 
 
 async def _until_signal(module: Any, config: object) -> None:

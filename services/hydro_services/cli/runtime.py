@@ -6,7 +6,14 @@ import argparse
 from pathlib import Path
 
 from hydro_services.cli import part
-from hydro_services.cli.command import collector, listen, metrics, registration, sidecar
+from hydro_services.cli.command import (
+    cache_bytes,
+    collector,
+    listen,
+    metrics,
+    registration,
+    sidecar,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where models are kept (default: %(default)s)",
     )
+    cache_bytes(parser)
     listen(parser)
     metrics(parser)
     collector(parser)

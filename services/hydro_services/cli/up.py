@@ -18,6 +18,7 @@ from hydro_services.cli.command import (
     UsageError,
     access,
     access_log,
+    cache_bytes,
     certificate_ttl,
     collector,
     host,
@@ -74,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a runtime service and how many of it, repeatable\n"
         f"(default: one each of {', '.join(s.name for s in SERVICES)})",
     )
+    cache_bytes(parser)
     collector(parser)
     trace_percent(parser)
     access_log(parser)

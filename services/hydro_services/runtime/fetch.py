@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import os
 import shutil
-import tempfile
 from pathlib import Path, PurePosixPath
 
 import grpc
@@ -17,6 +15,7 @@ from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
 from hydro_runtimes import files
 from hydro_runtimes.errors import ModelError
 from hydro_services import errors, private, rpc
+from hydro_services.runtime.folders import Folders
 from hydro_services.runtime.host import ModelId
 
 logger = logging.getLogger(__name__)
@@ -25,30 +24,40 @@ CALL_S = 10.0
 """Seconds that the repository may take for an answer, or for a piece of a file."""
 MAX_BYTES = 16 << 30
 """Of a model."""
+CACHE_BYTES = 2 << 30
+"""Of all models in a cache, but for those that are loaded."""
 
 
 class Cache:
     """Folders of models by digest."""
 
-    def __init__(self, root: Path, egress: str = "") -> None:
-        """`egress` is where a sidecar takes calls to the repository, wherever that is."""
+    def __init__(self, root: Path, egress: str = "", max_bytes: int = CACHE_BYTES) -> None:
+        """Starts with what is there.
+
+        Args:
+            root: of the folders.
+            egress: where a sidecar takes calls to the repository, wherever that is.
+            max_bytes: of all models, but for those that are loaded.
+        """
         self.root = root
         self._egress = egress
+        self._folders = Folders(root, max_bytes)
 
     async def fetch(self, id: ModelId, repository: str) -> Path:
         """The folder with the model's files, downloaded where it is not there yet.
+
+        It stays until it is released as often.
 
         Raises:
             errors.NotFound: the repository has no such model.
             errors.ModelRefused: what it has is refused, or is not what was asked for.
             errors.Unavailable: it does not answer.
         """
-        folder = self.root / id.digest
-        if await asyncio.to_thread(holds, folder, id.digest):
-            return folder
+        if found := await asyncio.to_thread(self._hold, id.digest):
+            return found
         try:
             async with rpc.channel(self._egress or repository) as channel:
-                return await self._download(pb_grpc.RepositoryServiceStub(channel), id, folder)
+                return await self._download(pb_grpc.RepositoryServiceStub(channel), id)
         except grpc.aio.AioRpcError as error:
             raise errors.from_rpc(error) from error
         except TimeoutError:
@@ -57,20 +66,38 @@ class Cache:
             want = "free some space, or choose another folder by --cache"
             raise errors.Unavailable(f"cannot write to {self.root}: {error}; {want}") from error
 
-    async def _download(
-        self, stub: pb_grpc.RepositoryServiceAsyncStub, id: ModelId, folder: Path
-    ) -> Path:
+    def release(self, id: ModelId) -> None:
+        """A model that was fetched is not used any more."""
+        self._folders.release(id.digest)
+
+    def evict(self) -> None:
+        """Removes what is not used, as far as it is too much; takes a while."""
+        self._folders.evict()
+
+    def _hold(self, digest: str) -> Path | None:
+        """The folder, if it is there and whole."""
+        folder = self._folders.hold(digest)
+        if folder and not holds(folder, digest):
+            self._folders.release(digest)
+            return None
+        return folder
+
+    async def _download(self, stub: pb_grpc.RepositoryServiceAsyncStub, id: ModelId) -> Path:
         request = pb.GetModelRequest(model=id.model, version=id.version)
         found = (await stub.GetModel(request, timeout=CALL_S)).model
         check(found, id)
         await asyncio.to_thread(private.folder, self.root)
-        partial = Path(tempfile.mkdtemp(prefix="partial-", dir=self.root))
+        await asyncio.to_thread(self._folders.evict, sum(file.size_bytes for file in found.files))
+        folder = self.root / id.digest
         try:
-            for file in found.files:
-                await _file(stub, id, file, partial)
-            await asyncio.to_thread(_publish, partial, folder, id.digest)
-        finally:
-            await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
+            with self._folders.filled(id.digest) as partial:
+                for file in found.files:
+                    await _file(stub, id, file, partial)
+                await asyncio.to_thread(_make_room, folder, id.digest)
+        except OSError:
+            # Another process may have been quicker, and be loading what it put there: that stays.
+            if not await asyncio.to_thread(self._hold, id.digest):
+                raise
         logger.info("model fetched", extra={"model": id.key, "files": len(found.files)})
         return folder
 
@@ -118,15 +145,10 @@ async def _file(
         raise errors.ModelRefused(f"{got}, want {file.sha256[:12]}; it was not loaded")
 
 
-def _publish(partial: Path, folder: Path, digest: str) -> None:
-    """Another process may have been quicker, and be loading what it put there: that stays."""
-    try:
-        os.rename(partial, folder)
-    except OSError:  # there is a folder that is not empty
-        if holds(folder, digest):
-            return
+def _make_room(folder: Path, digest: str) -> None:
+    """What is there and not whole goes."""
+    if folder.exists() and not holds(folder, digest):
         shutil.rmtree(folder, ignore_errors=True)
-        os.rename(partial, folder)
 
 
 def holds(folder: Path, digest: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -83,6 +84,7 @@ class Host:
         load: Callable[[Path], Evaluator],
         crashes: Crashes | None = None,
         running: Running | None = None,
+        release: Callable[[ModelId], None] = lambda id: None,
     ) -> None:
         """Starts empty.
 
@@ -91,11 +93,13 @@ class Host:
             load: makes an evaluator of it.
             crashes: knows the models that are out, and is told of those that end a process.
             running: takes what is evaluated.
+            release: told, in any thread, when a folder that was fetched is not used any more.
         """
         self._fetch = fetch
         self._load = load
         self._crashes = crashes or Crashes()
         self._running = running or Running()
+        self._release = release
         self._entries: dict[str, Entry] = {}
         self._loading: dict[str, asyncio.Task[Entry]] = {}
         self.refused = 0
@@ -159,8 +163,12 @@ class Host:
         self._entries[id.key] = entry
         try:
             folder = await self._fetch(id, repository)
-            loop = asyncio.get_running_loop()
-            evaluator = await loop.run_in_executor(worker, self._loaded, folder, slot)
+            try:
+                loop = asyncio.get_running_loop()
+                evaluator = await loop.run_in_executor(worker, self._loaded, folder, slot)
+            except BaseException:
+                self._release(id)
+                raise
         except errors.HydroError as error:
             self._failed(entry, error)
             raise
@@ -169,10 +177,11 @@ class Host:
             logger.exception("bringing a model raised", extra={"model": id.key, **told.metadata})
             self._failed(entry, told)
             raise told from error
-        if self._entries.get(id.key) is not entry:
-            raise errors.Aborted(f"model {id.key} was unloaded while it was loading")
         crashed = partial(self._crashes.add, id.key)
         batcher = Batcher(evaluator, worker, slot=slot, crashed=crashed)
+        weakref.finalize(batcher, self._release, id).atexit = False  # after the last call
+        if self._entries.get(id.key) is not entry:
+            raise errors.Aborted(f"model {id.key} was unloaded while it was loading")
         self._entries[id.key] = replace(entry, state=pb.MODEL_STATE_LOADED, batcher=batcher)
         logger.info("model loaded", extra={"model": id.key})
         return self._entries[id.key]

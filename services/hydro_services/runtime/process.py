@@ -36,7 +36,7 @@ from hydro_services import (
 from hydro_services.runtime import data, running
 from hydro_services.runtime.control import RuntimeServicer
 from hydro_services.runtime.crashes import Crashes
-from hydro_services.runtime.fetch import Cache
+from hydro_services.runtime.fetch import CACHE_BYTES, Cache
 from hydro_services.runtime.host import Host
 from hydro_services.runtime.metrics import taker
 from hydro_services.trust import trusted
@@ -52,6 +52,8 @@ of them are thousands of objects."""
 RUNNING, CRASHES = "running", "crashes"
 """In the cache: what is evaluated, and which models ended their processes."""
 FOLLOW_S = 1.0
+EVICT_EACH = 30
+"""Times that."""
 FORMATS: Mapping[str, tuple[str, ...]] = {
     "serving-scikit": ("skops", "pickle"),
     "serving-customscikit": ("python",),
@@ -78,6 +80,8 @@ class Config:
     """The same after a restart; empty: of service, host and process id."""
     cache: Path = Path(".hydro/cache")
     """Where models are kept."""
+    cache_bytes: int = CACHE_BYTES
+    """Of all that are kept there, but for those that are loaded."""
     token_file: Path | None = None
     """Has the token that manager and process show each other on one machine; None: none does."""
     sidecar: str | None = None
@@ -114,7 +118,7 @@ async def run(config: Config, ready: Callable[[str], None] = lambda _: None) -> 
         want = f"want one of {', '.join(FORMATS)}, or --formats"
         raise errors.InvalidArgument(f"service {config.service} has no formats, {want}")
     private.folder(config.cache)
-    cache = Cache(config.cache, config.manager if config.sidecar else "")
+    cache = Cache(config.cache, config.manager if config.sidecar else "", config.cache_bytes)
     crashes, health = _crashes(config.cache), data.Health()
 
     def register(target: grpc.aio.Server) -> None:
@@ -122,7 +126,7 @@ async def run(config: Config, ready: Callable[[str], None] = lambda _: None) -> 
 
     async with contextlib.AsyncExitStack() as stack:
         evaluated = stack.enter_context(running.recorded(config.cache / RUNNING))
-        host = Host(cache.fetch, _loader(config, formats), crashes, evaluated)
+        host = Host(cache.fetch, _loader(config, formats), crashes, evaluated, cache.release)
         listen = rpc.listening(config.listen)
         spans = tracing.exporting(config.zipkin, config.otlp, config.service)
         exporter = await stack.enter_async_context(spans)
@@ -150,7 +154,7 @@ async def run(config: Config, ready: Callable[[str], None] = lambda _: None) -> 
         )
         stack.callback(health.stop)
         ready(traffic)
-        await _follow(crashes)
+        await _tend(crashes, cache)
 
 
 def _crashes(folder: Path) -> Crashes:
@@ -165,11 +169,13 @@ def _crashes(folder: Path) -> Crashes:
     return crashes
 
 
-async def _follow(crashes: Crashes) -> NoReturn:
-    """Learns of the crashes of other processes."""
+async def _tend(crashes: Crashes, cache: Cache) -> NoReturn:
+    """Learns of the crashes of other processes, and keeps the cache within its size."""
     while True:
-        await asyncio.sleep(FOLLOW_S)
-        crashes.refresh()
+        await asyncio.to_thread(cache.evict)
+        for _ in range(EVICT_EACH):
+            await asyncio.sleep(FOLLOW_S)
+            crashes.refresh()
 
 
 def ended(config: Config, pid: int, status: int) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.process import BaseProcess
 
 from hydro_services import client, errors, rpc
-from hydro_services.linux import cpu_s
+from hydro_services.linux import children, cpu_s
 from hydro_services.up import ready
 
 logger = logging.getLogger(__name__)
@@ -112,17 +112,17 @@ class Watch:
             now = time.monotonic()
             last, passed = now, now - last
             for part, (life, seen) in self._lives.items():
-                self._judge(part, life, look(seen, part in answers, cpu_s(life.pid), passed))
+                self._judge(part, life, look(seen, part in answers, _cpu_s(life.pid), passed))
 
     def _judge(self, part: str, life: BaseProcess, seen: Seen) -> None:
         self._lives[part] = life, seen
         if seen.is_hung:
             extra = {"killed": part, "pid": life.pid, "silent_s": round(seen.held_s, 1)}
             logger.warning("part hangs, killed", extra=extra)
-            if seen.silent_s >= HUNG_S:
+            if seen.silent_s >= HUNG_S or seen.held_s >= HELD_S + HUNG_S:
                 life.kill()
-            elif life.pid:  # so that it can say which model it was
-                os.kill(life.pid, signal.SIGABRT)
+            else:
+                _abort(life.pid)
 
     async def _ask(self) -> set[str]:
         """The parts that answer."""
@@ -146,3 +146,15 @@ class Watch:
                     if part in found and found[part] != self._former[part]:
                         self._addresses[part] = found[part]
                         self._lives[part] = life, replace(seen, answered=True)
+
+
+def _cpu_s(pid: int | None) -> float:
+    """Of a part: of its process, or of what its guard guards."""
+    return sum(map(cpu_s, (pid, *children(pid))))
+
+
+def _abort(pid: int | None) -> None:
+    """Has it say, as it ends, which model it was."""
+    for each in (children(pid) or [pid]) if pid else ():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(each, signal.SIGABRT)

@@ -15,7 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from hydro_envoy.views import GATEWAY, MANAGER
-from hydro_services import admin, credential, keys, keystore, registration
+from hydro_services import admin, credential, keys, keystore, linux, registration
 from hydro_services.address import Address
 from hydro_services.errors import InvalidArgument
 from hydro_services.trust import trusted
@@ -125,6 +125,7 @@ async def _parts(options: Options, processes: list[str]) -> AsyncIterator[str]:
     repository = plan.repository(options, beside.get(plan.REPOSITORY))
     runtimes = [plan.runtime(options, each, beside.get(each)) for each in processes]
     os.environ.update({name: os.environ.get(name, "1") for name in THREADS})
+    linux.adopt_orphans()
     process.preload(plan.PRELOAD)
     manager = plan.manager(options, beside.get(plan.MANAGER))
     listen = manager.config["listen"]

@@ -74,6 +74,8 @@ class Options:
     """`consul://…`; empty: the manager keeps the registry."""
     log_level: str = "WARNING"
     json: bool = False
+    cache_bytes: int = 2 << 30
+    """Of the models of all runtimes, but for those that are loaded."""
     zipkin: str = ""
     otlp: str = ""
     trace_percent: float = 100.0
@@ -246,8 +248,10 @@ def runtime(options: Options, process: str, beside: Beside | None) -> Program:
         "sidecar": beside and beside.ingress,
         "registry": options.registry,
         "cache": options.data / "cache",
+        "cache_bytes": options.cache_bytes,
         "trusted": options.trusted,
         "zipkin": options.zipkin,
         "otlp": options.otlp,
     }
-    return Program(instance, "hydro_services.runtime.process", config, level=options.log_level)
+    module = "hydro_services.runtime.process"
+    return Program(instance, module, config, level=options.log_level, is_guarded=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import importlib
 import importlib.util
 import logging
@@ -18,7 +19,7 @@ from multiprocessing.context import ForkServerProcess, SpawnProcess
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeAlias
 
-from hydro_services import errors, linux, logs
+from hydro_services import errors, guard, linux, logs
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,8 @@ class Program:
     """From the forkserver, or else spawned: for one whose imports nobody shares."""
     level: str = "WARNING"
     """Of its log."""
+    is_guarded: bool = False
+    """It runs code of others, see `guard`; its module has `ended(config, pid, status)` as well."""
 
 
 Watched: TypeAlias = Callable[[str, BaseProcess], AbstractContextManager[None]]
@@ -96,6 +99,7 @@ async def serve(program: Program, watched: Watched) -> None:
     finally:
         await starting
         await _stop(process)
+        guard.end_descendants()  # of a guard that was killed itself
     if process.exitcode == NEWER_VERSION:
         what = f"{program.name} cannot use what a newer hydro-serving has stored"
         raise errors.NewerVersion(f"{what}; the log has what it is, and the way out")
@@ -145,12 +149,21 @@ async def _stop(process: BaseProcess) -> None:
 
 def main(program: Program) -> None:
     """The process: serves until SIGTERM."""
-    linux.die_with_parent()
     linux.leave_group()
-    linux.set_name(program.name)
     logs.set_up(program.level, program.name)
-    with contextlib.suppress(asyncio.CancelledError):
-        asyncio.run(until_terminated(program))
+    with _guarded(program):
+        linux.set_name(program.name)
+        with contextlib.suppress(asyncio.CancelledError):
+            asyncio.run(until_terminated(program))
+
+
+def _guarded(program: Program) -> AbstractContextManager[None]:
+    if not program.is_guarded:
+        linux.die_with_parent()
+        return contextlib.nullcontext()
+    module = importlib.import_module(program.module)
+    ended = functools.partial(module.ended, module.Config(**program.config))
+    return guard.guarded(ended, tied=True)
 
 
 async def until_terminated(program: Program) -> None:

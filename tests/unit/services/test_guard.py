@@ -1,0 +1,139 @@
+"""What a part leaves behind ends with it, however it ends; and the guard ends as the part did."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import multiprocessing, os, signal, subprocess, sys, time
+from hydro_services import linux, logs
+from hydro_services.guard import guarded
+
+def daemon():
+    "Forked twice, in a session of its own, with no parent."
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            time.sleep(600)
+        os._exit(0)
+    os.wait()
+
+logs.set_up("WARNING", "part")
+def ended(pid, status): logs.logging.getLogger("test").warning("ended %d", status)
+with guarded(ended, tied={tied}):
+    subprocess.Popen(["sleep", "600"])
+    subprocess.Popen(["sleep", "600"], start_new_session=True)
+    multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,)).start()
+    daemon()
+    open(sys.argv[1], "w").write(str(os.getpid()))
+    {end}
+"""
+TIED = """
+import os, subprocess, sys
+from hydro_services import linux
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1], sys.argv[2]])
+child.wait()
+"""
+
+
+class Mesh:
+    """A guard with a part and its descendants, known by a mark in their environment."""
+
+    def __init__(self, folder: Path, end: str, *, tied: bool = False) -> None:
+        self.mark = f"HYDRO_TEST_MARK={uuid.uuid4().hex}"
+        self.log = folder / "log"
+        self.ready = folder / "pid"
+        program = PROGRAM.replace("{end}", end).replace("{tied}", str(tied))
+        words = ["-c", TIED, program] if tied else ["-c", program]
+        name, _, value = self.mark.partition("=")
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *words, str(self.ready)],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, name: value},
+                start_new_session=True,
+            )
+
+    def pids(self) -> set[int]:
+        found = set()
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if self.mark.encode() in (folder / "environ").read_bytes().split(b"\0"):
+                    found.add(int(folder.name))
+        return found
+
+    def part(self) -> int:
+        until(lambda: self.ready.exists() and self.ready.read_text(), self)
+        return int(self.ready.read_text())
+
+
+def until(true: Callable[[], object], mesh: Mesh) -> None:
+    end = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < end, mesh.log.read_text()
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def mesh(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Mesh]:
+    found = Mesh(tmp_path, *request.param[:1], tied=len(request.param) > 1)
+    try:
+        yield found
+    finally:
+        for pid in found.pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        found.process.wait()
+
+
+@pytest.mark.parametrize(
+    ("mesh", "code"),
+    [
+        (("pass",), 0),
+        (("sys.exit(3)",), 3),
+        (("os._exit(4)",), 4),
+        (("os.abort()",), -signal.SIGABRT),
+        (("os.kill(os.getpid(), signal.SIGKILL)",), -signal.SIGKILL),
+    ],
+    indirect=["mesh"],
+)
+def test_nothing_is_left_and_the_guard_ends_likewise(mesh: Mesh, code: int) -> None:
+    assert mesh.process.wait(30) == code
+    until(lambda: not mesh.pids(), mesh)
+    assert "ended " in mesh.log.read_text()
+
+
+@pytest.mark.parametrize("mesh", [("time.sleep(600)",)], indirect=True)
+def test_a_kill_of_the_part_ends_all(mesh: Mesh) -> None:
+    part = mesh.part()
+    assert len(mesh.pids()) >= 6
+    os.kill(part, signal.SIGKILL)
+    assert mesh.process.wait(30) == -signal.SIGKILL
+    until(lambda: not mesh.pids(), mesh)
+
+
+@pytest.mark.parametrize("mesh", [("time.sleep(600)",)], indirect=True)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_who_stops_the_guard_stops_the_part(mesh: Mesh, number: int) -> None:
+    mesh.part()
+    mesh.process.send_signal(number)
+    assert mesh.process.wait(30) == -signal.SIGTERM
+    until(lambda: not mesh.pids(), mesh)
+
+
+@pytest.mark.parametrize("mesh", [("time.sleep(600)", "tied")], indirect=True)
+def test_all_ends_with_what_it_is_tied_to(mesh: Mesh) -> None:
+    mesh.part()
+    mesh.process.kill()
+    until(lambda: not mesh.pids(), mesh)

@@ -1,0 +1,118 @@
+"""What models write: to the log, bounded, and never waiting for who reads it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hydro_services import output
+from hydro_services.output import BURST, LINE, RATE, Limit, Lines
+
+PROGRAM = """
+import os, subprocess, sys, time
+from hydro_services import logs
+from hydro_services.guard import guarded
+logs.set_up("WARNING", "part")
+with guarded(lambda pid, status: None, tied=False):
+    {}
+"""
+
+
+def ran(code: str) -> tuple[str, list[str]]:
+    """What reaches standard output, and the messages of the log."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(code)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        stdin=subprocess.PIPE,
+    )
+    return done.stdout, [json.loads(line)["message"] for line in done.stderr.splitlines()]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "print('a\\nb')",
+        "print('a\\nb', file=sys.stderr)",
+        "sys.stdout.write('a'); sys.stdout.write('\\nb\\n')",
+        "sys.stdout.buffer.write(b'a\\nb\\n')",
+        "sys.__stdout__.write('a\\nb\\n')",
+        "os.write(1, b'a\\nb\\n')",
+        "os.write(2, b'a\\nb\\n')",
+        "subprocess.run(['printf', 'a\\\\nb\\\\n'])",
+        "subprocess.run(['printf', 'a\\\\nb\\\\n'], stdout=sys.stdout)",
+        "print('a\\nb'); sys.stdout.reconfigure(line_buffering=True); sys.stdout.flush()",
+        "pid = os.fork(); pid or (print('a\\nb'), os._exit(0)); os.waitpid(pid, 0)",
+    ],
+)
+def test_all_ways_to_write_lead_to_the_log(code: str) -> None:
+    assert ran(code) == ("", ["a", "b"])
+
+
+def test_input_is_at_its_end() -> None:
+    assert ran("print(repr(sys.stdin.read()), os.read(0, 1))") == ("", ["'' b''"])
+    code = "try: input()\n    except EOFError: print('end')"
+    assert ran(code) == ("", ["end"])
+
+
+def test_much_is_left_out_and_counted() -> None:
+    code = "[print(n) for n in range(100_000)]; time.sleep(0.1); print('last')"
+    out, lines = ran(code)
+    assert not out
+    assert BURST <= len(lines) < BURST + 20 * RATE
+    assert lines[-1] == "last"
+
+
+@pytest.mark.parametrize(
+    "code", ["print('x' * 100)", "os.write(1, b'x' * 100 + b'\\n')", "logging.error('x')"]
+)
+def test_nobody_who_reads_holds_up_nobody(code: str) -> None:
+    """A pipe that is never read, and one that is closed."""
+    loop = f"import logging\n    for _ in range(100_000): {code}\n    os._exit(7)"
+    for close in (False, True):
+        source, target = os.pipe()
+        if close:
+            os.close(source)
+        program = PROGRAM.format(loop)
+        child = subprocess.Popen([sys.executable, "-c", program], stdout=target, stderr=target)
+        assert child.wait(60) == 7
+        for fd in (target,) if close else (source, target):
+            os.close(fd)
+
+
+@given(st.lists(st.text("ab\n", max_size=20)))
+def test_lines_are_whole_however_they_come(pieces: list[str]) -> None:
+    logged: list[str] = []
+    lines = Lines(1, Limit(lambda: 0.0))
+    lines._log = logged.append  # type: ignore[method-assign,assignment]
+    for piece in pieces:
+        assert lines.write(piece) == len(piece)
+    lines.write("\n")
+    assert "\n".join(logged) == "".join(pieces)
+
+
+def test_a_line_without_end_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    lines = Lines(1, Limit())
+    with caplog.at_level("INFO", output.logger.name):
+        for _ in range(100):
+            lines.write("x" * LINE)
+    assert all(len(record.getMessage()) <= LINE for record in caplog.records)
+    assert sum(len(record.getMessage()) for record in caplog.records) >= 99 * LINE
+
+
+def test_the_limit_comes_back() -> None:
+    now = time.monotonic()
+    limit = Limit(lambda: now)
+    taken = [limit.take() for _ in range(BURST + 5)]
+    assert taken == [0] * BURST + [None] * 5
+    now += 1
+    assert [limit.take() for _ in range(RATE + 1)] == [5, *[0] * (RATE - 1), None]
