@@ -16,7 +16,7 @@ from tests.parity.cases import shared as beside
 CASES = beside() / "cases" / "serving"
 FILE = CASES / "cases.json"
 NAMES = [case["name"] for case in json.loads(FILE.read_text())] if FILE.is_file() else []
-NOT_YET = {"query", "url-and-body", "typed-fraction", "claimed-rows"}
+NOT_YET = {"query", "url-and-body"}
 """Cases that are known to be answered wrongly."""
 LIMIT_S = 600
 
