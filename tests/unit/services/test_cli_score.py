@@ -116,6 +116,15 @@ def test_a_folder_without_a_model_is_told(
     assert capsys.readouterr().err.startswith(f"error: {tmp_path}: no model here")
 
 
+def test_a_row_that_brings_a_column_of_the_model_fails_alone(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = answers(folder, '{"x": 1, "y": 2}\n{"x": 1, "z": 3}\n', capsys)
+    assert isinstance(first, dict)
+    assert first["error"]["reason"] == "COLUMN_EXISTS"
+    assert second == {"x": 1.0, "z": 3, "y": 10.0}
+
+
 def test_batches_come_before_the_input_ends() -> None:
     def pieces() -> Iterator[bytes]:
         yield b'{"x": 1}\n{"x'
