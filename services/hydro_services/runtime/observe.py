@@ -113,9 +113,13 @@ def _reasons(frame: pb.Frame) -> Iterator[tuple[str, str]]:
     """By which stage, and why, each of the rows failed; or the frame as a whole, by nobody."""
     if frame.HasField("failure"):
         yield "", _info(frame.failure).reason
+    found: dict[bytes, tuple[str, str]] = {}  # Most often many rows fail alike.
     for error in frame.errors:
-        info = _info(error.status)
-        yield info.metadata.get("stage", ""), info.reason
+        key = b"".join([detail.value for detail in error.status.details])
+        if key not in found:
+            info = _info(error.status)
+            found[key] = info.metadata.get("stage", ""), info.reason
+        yield found[key]
 
 
 def _info(status: status_pb2.Status) -> error_details_pb2.ErrorInfo:
