@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hydro_envoy import credential
+from hydro_envoy import connections, credential
 from hydro_envoy.mesh import CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES, Endpoint
 from hydro_envoy.snapshot import MANAGER_CLUSTER
-from hydro_envoy.views import IDENTITY, MANAGER, SIDECAR, TRUST_DOMAIN, Node
+from hydro_envoy.views import GATEWAY, IDENTITY, MANAGER, SIDECAR, TRUST_DOMAIN, Node
 
-MAX_CONNECTIONS = 50_000
 METRICS, METRICS_PATH = "metrics", "/metrics"
 """The listener with Envoy's statistics for Prometheus: the admin API is not for other machines."""
 REQUEST_MS = (1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 10_000)
+_ALWAYS = {"ignore_global_conn_limit": True}
+"""Who looks what is wrong gets in."""
 _TYPES = "type.googleapis.com/envoy.extensions"
 _TLS_VERSIONS = ("tls_minimum_protocol_version", "tls_maximum_protocol_version")
 _MONITORS = f"{_TYPES}.resource_monitors"
@@ -59,6 +60,8 @@ class Bootstrap:
     """What it shows to the manager where that is on the same machine; empty: nothing."""
     managers: Path | None = None
     """A file that says where managers are, instead; see `managers`. Absolute; may change."""
+    max_connections: int = connections.MOST
+    """Of clients, at all ports together; the admin's and the metrics' port do not count."""
 
 
 _MANAGER = {
@@ -76,7 +79,7 @@ def bootstrap(wanted: Bootstrap) -> str:
 def _config(wanted: Bootstrap) -> dict[str, Any]:
     manager = {"envoy_grpc": _MANAGER} | _shown(wanted.token)
     return _loads(wanted, manager) | {
-        "admin": {"address": _address(wanted.admin), "allow_paths": _admin_paths()},
+        "admin": {"address": _address(wanted.admin), "allow_paths": _admin_paths(), **_ALWAYS},
         "node": {"id": wanted.node_id, "cluster": "hydro", "metadata": _metadata(wanted)},
         "dynamic_resources": {
             "ads_config": {
@@ -90,10 +93,10 @@ def _config(wanted: Bootstrap) -> dict[str, Any]:
         },
         "static_resources": _static(wanted),
         "bootstrap_extensions": [_internal_listener()],
-        "layered_runtime": {"layers": [_spans_soon(), {"name": "admin", "admin_layer": {}}]},
+        "layered_runtime": {"layers": _runtime(wanted)},
         "stats_flush_interval": "1s",  # histograms are as old as that when somebody reads them
         "stats_config": {"stats_tags": _stage_tags(), "histogram_bucket_settings": [_buckets()]},
-        "overload_manager": {"resource_monitors": [_connection_limit()]},
+        "overload_manager": {"resource_monitors": [_connection_limit(wanted)]},
     }
 
 
@@ -164,7 +167,7 @@ def _metrics_listener(where: Endpoint) -> dict[str, Any]:
         ],
     }
     chain = {"filters": [{"name": "http", "typed_config": manager}]}
-    return {"name": METRICS, "address": _address(where), "filter_chains": [chain]}
+    return {"name": METRICS, "address": _address(where), "filter_chains": [chain], **_ALWAYS}
 
 
 def _metadata(wanted: Bootstrap) -> dict[str, str]:
@@ -313,10 +316,17 @@ def _buckets() -> dict[str, Any]:
     return {"match": {"prefix": "hydro."}, "buckets": list(REQUEST_MS)}
 
 
-def _connection_limit() -> dict[str, Any]:
+def _runtime(wanted: Bootstrap) -> list[dict[str, Any]]:
+    gateway = int(wanted.max_connections * connections.GATEWAY_SHARE)
+    limit = {f"envoy.resource_limits.listener.{GATEWAY}.connection_limit": gateway}
+    connection_layer = {"name": "connections", "static_layer": limit}
+    return [_spans_soon(), connection_layer, {"name": "admin", "admin_layer": {}}]
+
+
+def _connection_limit(wanted: Bootstrap) -> dict[str, Any]:
     config = {
         "@type": f"{_MONITORS}.downstream_connections.v3.DownstreamConnectionsConfig",
-        "max_active_downstream_connections": MAX_CONNECTIONS,
+        "max_active_downstream_connections": wanted.max_connections,
     }
     name = "envoy.resource_monitors.global_downstream_max_connections"
     return {"name": name, "typed_config": config}

@@ -12,9 +12,11 @@ import sys
 import urllib.error
 import urllib.request
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
+from hydro_envoy import connections
 from hydro_envoy.bootstrap import METRICS, Bootstrap, bootstrap
 from hydro_envoy.errors import EnvoyFailed, EnvoyNotFound, EnvoyTooOld
 from hydro_envoy.mesh import Endpoint
@@ -34,19 +36,24 @@ _LEVELS = {
 }
 _LOG_LINE = re.compile(r"(trace|debug|info|warning|error|critical)\|([^|]*)\|(.*)")
 _LAUNCHER = """
-import ctypes, os, signal, sys
+import ctypes, os, resource, signal, sys
 parent, command = int(sys.argv[1]), sys.argv[2:]
 if sys.platform.startswith("linux"):
     PR_SET_PDEATHSIG = 1
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+if soft != hard and hard != resource.RLIM_INFINITY:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 if os.getppid() == parent:
     os.execv(command[0], command)
 """
-"""Becomes Envoy, having asked the kernel to end it when its parent dies, also by kill -9. A program
-of its own, because to run Python between fork and exec is unsafe in a process with threads."""
+"""Becomes Envoy, which may open as many files as the system lets it, having asked the kernel to end
+it when its parent dies, also by kill -9. A program of its own, because to run Python between fork
+and exec is unsafe in a process with threads."""
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """By no proxy: http_proxy is for the web."""
 _POLL_S = 0.02
+_REFUSED_S = 5.0
 _QUIET_POLLS = 5
 _KILL_AFTER_S = 5.0
 
@@ -121,6 +128,7 @@ class Envoy:
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
         self._log: asyncio.Task[None] | None = None
+        self._refused: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Envoy:
         await self.start()
@@ -154,7 +162,8 @@ class Envoy:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._admin_file.unlink(missing_ok=True)
         config = self._folder / "bootstrap.json"
-        _write_private(config, bootstrap(self._wanted))
+        wanted = replace(self._wanted, max_connections=connections.most())
+        _write_private(config, bootstrap(wanted))
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid())),
             *(str(self._binary), *self._arguments(config)),
@@ -164,6 +173,7 @@ class Envoy:
             process_group=0,  # a terminal's Ctrl-C is for us, who drain first
         )
         self._log = asyncio.create_task(self._read_log(), name="envoy-log")
+        self._refused = asyncio.create_task(self._tell_refused(), name="envoy-refused")
 
     async def ready(self, *, timeout_s: float) -> None:
         """Waits until it has its first listeners.
@@ -188,6 +198,8 @@ class Envoy:
     async def wait(self) -> int:
         """Waits until the process has ended; its exit code, or the signal, negative."""
         code = await self._running().wait()
+        if self._refused:
+            self._refused.cancel()
         if self._log:
             await asyncio.shield(self._log)
         return code
@@ -274,6 +286,19 @@ class Envoy:
         # The admin's own request is one of them; nobody waits for a scrape.
         own = ("http.admin.", f"http.{METRICS}.")
         return sum(int(n) for name, _, n in counts if not name.startswith(own))
+
+    async def _tell_refused(self) -> None:
+        """Logs how many connections Envoy has refused, which itself only counts them."""
+        told = 0
+        while True:
+            await asyncio.sleep(_REFUSED_S)
+            count = connections.refused(await self._ask("GET", connections.STATS) or "")
+            if count > told:
+                extra = {"refused": count - told, "most": connections.most()}
+                logger.warning(
+                    "envoy refused connections: there are as many as it takes", extra=extra
+                )
+            told = max(told, count)
 
     async def _ask(self, method: str, path: str) -> str | None:
         """The admin API's answer; None while there is none."""

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from hydro_envoy import connections
 from hydro_services import logs, private
 from hydro_services.cli.command import (
     GATEWAY,
@@ -117,6 +118,7 @@ def options(**arguments: Any) -> Options:
 def run(options: Options, output: Output) -> int:
     """Serves until Ctrl-C."""
     logs.set_up(options.log_level, "up")
+    connections.raise_limit()
     os.environ.pop("HYDRO_ADMIN_KEY", None)  # else the code of models could read it
     with private.new_files():
         return asyncio.run(_serve(options, output))
