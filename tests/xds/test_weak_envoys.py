@@ -234,7 +234,7 @@ async def test_what_a_client_that_does_not_read_costs_is_bounded(plane: Any, lag
             request = discovery_pb2.DeltaDiscoveryRequest(type_url=type_.url)
             request.node.id = "unread"
             await call.write(request)
-        await until(lambda: len(plane.hub.nodes()) == 2, LONG_S, "it is connected")
+        await until(lambda: "unread" in names(plane), LONG_S, "it has told its name")
         (session,) = (c.session for c in plane.hub._connections if c.node.id == "unread")
         lag(LAG_S)
         for i in range(30):
