@@ -127,10 +127,12 @@ class Manager(_Api):
         request = manager_pb.GetPipelineRequest(name=name)
         return await self._ask(self._stub.GetPipeline, request)
 
-    async def apply_pipeline(self, pipeline: pipeline_pb.Pipeline) -> pipeline_pb.Pipeline:
-        """Creates or replaces it; answers when it serves."""
+    async def apply_pipeline(
+        self, pipeline: pipeline_pb.Pipeline, timeout_s: float = CHANGE_S
+    ) -> pipeline_pb.Pipeline:
+        """Creates or replaces it; answers when it serves, and fails if it does not in time."""
         request = manager_pb.CreatePipelineRequest(pipeline=pipeline)
-        return await self._ask(self._stub.CreatePipeline, request, CHANGE_S)
+        return await self._ask(self._stub.CreatePipeline, request, timeout_s)
 
     async def plan_pipeline(
         self, pipeline: pipeline_pb.Pipeline

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import functools
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -130,10 +130,17 @@ class Repository(repository_grpc.RepositoryServiceServicer):
     def __init__(self) -> None:
         self.endpoint = pb.Endpoint(service="repository", instance="one", incarnation="first")
         self.models: list[repository_pb.ModelVersion] = [GREEDY, PREDICT, PREPARE]
+        self.others: list[repository_pb.ModelVersion] = []
         self.changed = asyncio.Condition()
 
-    async def publish(self, *models: repository_pb.ModelVersion) -> None:
+    async def publish(
+        self,
+        *models: repository_pb.ModelVersion,
+        others: Sequence[repository_pb.ModelVersion] = (),
+    ) -> None:
+        """Tells of these models; `others` are refused or being read."""
         async with self.changed:
+            self.others = [*others]
             self.models = sorted(models, key=lambda m: (m.model, m.version))
             self.changed.notify_all()
 
@@ -142,7 +149,7 @@ class Repository(repository_grpc.RepositoryServiceServicer):
     async def Watch(self, request: Any, context: Any) -> AsyncIterator[repository_pb.WatchResponse]:
         while True:
             told = self.models
-            yield repository_pb.WatchResponse(models=told)
+            yield repository_pb.WatchResponse(models=told, others=self.others)
             async with self.changed:
                 await self.changed.wait_for(partial(self.is_other, told))
 

@@ -13,11 +13,26 @@ from pathlib import Path
 import grpc
 import grpc.aio
 import pytest
-from manager_mesh import CHAIN, PREDICT, PREDICT_2, PREPARE, Envoy, Mesh, Runtime, key
+from manager_mesh import (
+    CHAIN,
+    FEATURES,
+    GREEDY,
+    LABEL,
+    PREDICT,
+    PREDICT_2,
+    PREPARE,
+    TITLE,
+    Envoy,
+    Mesh,
+    Runtime,
+    key,
+    model,
+)
 
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro.manager.v1 import pipeline_pb2
 from hydro.manager.v1 import registry_service_pb2 as registry_pb
+from hydro.repository.v1 import repository_service_pb2 as repository_pb
 from hydro_envoy.snapshot import ResourceType
 from hydro_services import errors
 from hydro_services.manager import plan
@@ -93,6 +108,98 @@ async def test_stage_that_means_nothing_is_refused_with_what_there_is(
 ) -> None:
     with pytest.raises(errors.InvalidArgument, match=message):
         await mesh.create(chain=(chain,))
+
+
+def reading(name: str, version: str = "1") -> repository_pb.ModelVersion:
+    return repository_pb.ModelVersion(model=name, version=version, reading=True)
+
+
+def refused(name: str, why: str, version: str = "1") -> repository_pb.ModelVersion:
+    error = errors.to_status(errors.ModelRefused(why))
+    return repository_pb.ModelVersion(model=name, version=version, error=error)
+
+
+async def heard(mesh: Mesh) -> None:
+    """Waits until the manager has heard that `predict` cannot be had."""
+    wanted = pipeline_pb2.Pipeline(name="other", chain=CHAIN[1:])
+    request = pb.PlanPipelineRequest(pipeline=wanted)
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                await mesh.manager.PlanPipeline(request, timeout=0.5)
+            except grpc.aio.AioRpcError:
+                return
+            await asyncio.sleep(0.02)
+
+
+async def test_creation_waits_for_a_model_that_is_being_read(mesh: Mesh) -> None:
+    await mesh.repository.publish(PREPARE, others=[reading("predict")])
+    await heard(mesh)
+    creation = asyncio.create_task(mesh.create())
+    await asyncio.sleep(0)
+    assert not creation.done()
+    await mesh.repository.publish(PREPARE, PREDICT)
+    assert (await creation).state == pipeline_pb2.PIPELINE_STATE_READY
+
+
+async def test_creation_tells_why_a_model_is_refused_or_is_not_read_in_time(mesh: Mesh) -> None:
+    await mesh.repository.publish(PREPARE, others=[refused("predict", "model.skops: is cut")])
+    await heard(mesh)
+    for chain in (CHAIN, ("serving-spark/predict:1",)):
+        with pytest.raises(errors.ModelRefused, match=r"predict.*: model.skops: is cut"):
+            await mesh.create(chain=chain)
+    await mesh.repository.publish(PREPARE, GREEDY, others=[reading("predict")])
+    request = pb.CreatePipelineRequest(pipeline=pipeline_pb2.Pipeline(name="m", chain=CHAIN))
+
+    async def is_told() -> bool:  # the manager may not have heard of it yet
+        try:
+            await mesh.manager.CreatePipeline(request, timeout=2)
+        except grpc.aio.AioRpcError as error:
+            return "'predict' version '1' is being read" in str(error.details())
+        return False
+
+    async with asyncio.timeout(60):
+        while not await is_told():
+            pass
+
+
+async def test_a_version_that_is_being_read_keeps_none_from_the_one_before(mesh: Mesh) -> None:
+    others = [reading("predict", "2"), refused("prepare", "broken", "2")]
+    await mesh.repository.publish(PREPARE, PREDICT, others=others)
+    assert (await mesh.create()).state == pipeline_pb2.PIPELINE_STATE_READY
+
+
+async def test_what_has_not_been_heard_of_is_unavailable(tmp_path: Path) -> None:
+    mesh = Mesh(tmp_path)
+    mesh.config = replace(mesh.config, patience_s=0.1)
+    async with mesh.stack:
+        await mesh.start()
+        with pytest.raises(errors.Unavailable, match="no repository has told"):
+            await mesh.create()
+        await mesh.join(mesh.scikit, mesh.spark)
+        with pytest.raises(errors.Unavailable, match="no repository has told"):
+            await mesh.create()
+
+
+async def test_a_caller_may_wait_longer_than_others(tmp_path: Path) -> None:
+    mesh = Mesh(tmp_path)
+    mesh.config = replace(mesh.config, limit_s=0.1)
+    async with mesh.stack:
+        await mesh.start()
+        await mesh.connect()
+        await mesh.join(mesh.repository, mesh.scikit, mesh.spark)
+        mesh.spark.gate.clear()
+        with pytest.raises(errors.NotInTime):
+            await mesh.create()
+        request = pb.CreatePipelineRequest(
+            pipeline=pipeline_pb2.Pipeline(name="match", chain=CHAIN)
+        )
+        asked = mesh.manager.CreatePipeline(request, timeout=60)
+        waiting = asyncio.ensure_future(asked)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(waiting), 0.5)
+        mesh.spark.gate.set()
+        assert (await waiting).state == pipeline_pb2.PIPELINE_STATE_READY
 
 
 async def test_creation_waits_for_services_that_are_still_to_register(tmp_path: Path) -> None:
@@ -308,6 +415,40 @@ async def test_changed_model_that_cannot_be_loaded_leaves_the_last_good_one(mesh
     shown = await mesh.shown(lambda pipeline: "corrupt" in pipeline.error.message)
     assert shown.state == pipeline_pb2.PIPELINE_STATE_READY
     assert mesh.envoy.serves("match", PREDICT)
+
+
+async def test_a_version_that_no_longer_fits_is_not_swapped_in_until_one_fits(
+    tmp_path: Path,
+) -> None:
+    odd = model("predict", "spark", [FEATURES, LABEL], [TITLE], "odd")
+    mesh = Mesh(tmp_path)
+    async with mesh.stack:
+        await mesh.start()
+        await mesh.connect()
+        await mesh.join(mesh.scikit, mesh.spark, mesh.repository)
+        await mesh.create(chain=("serving-spark/predict",))
+        await mesh.repository.publish(PREPARE, odd)
+        shown = await mesh.shown(lambda pipeline: "does not take over" in pipeline.error.message)
+        assert shown.state == pipeline_pb2.PIPELINE_STATE_READY
+        assert "{label: string}, which clients need not send" in shown.error.message
+        assert mesh.envoy.serves("match", PREDICT)
+    again = Mesh(tmp_path)
+    again.repository.models = [odd]
+    async with again.stack:
+        await again.start()
+        await again.connect()
+        await again.join(again.spark, again.repository)
+        await again.shown(lambda pipeline: "does not take over" in pipeline.error.message)
+        assert again.envoy.serves("match", PREDICT)
+        await again.repository.publish(PREDICT_2)
+        await again.world.until(lambda: again.envoy.serves("match", PREDICT_2))
+        wanted = PREDICT_2.digest
+        shown = await again.shown(lambda pipeline: pipeline.stages[0].digest == wanted)
+        assert not shown.error.message
+        await again.repository.publish(odd)
+        await again.shown(lambda pipeline: "does not take over" in pipeline.error.message)
+        await again.create(chain=("serving-spark/predict",))
+        assert again.envoy.serves("match", odd), "who applies it again wants it"
 
 
 async def test_model_that_vanishes_serves_on_and_is_told(mesh: Mesh) -> None:

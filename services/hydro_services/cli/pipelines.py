@@ -18,7 +18,7 @@ from hydro.manager.v1 import manager_service_pb2 as manager_pb
 from hydro.manager.v1 import pipeline_pb2 as pb
 from hydro_services import client, pipelinejson
 from hydro_services.cli import render
-from hydro_services.cli.command import MANAGER, Command, UsageError, address, key_file
+from hydro_services.cli.command import MANAGER, Command, UsageError, address, key_file, seconds
 from hydro_services.cli.output import Output
 from hydro_services.cli.trust import tls_ca
 from hydro_services.errors import InvalidArgument
@@ -54,6 +54,13 @@ class WantedOptions(Options):
     file: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class ApplyOptions(WantedOptions):
+    """Of `apply`."""
+
+    timeout_s: float
+
+
 def call(options: Options, action: Callable[[client.Manager], Awaitable[T]]) -> T:
     """Asks the manager."""
 
@@ -71,8 +78,8 @@ def list_pipelines(options: Options, output: Output) -> int:
         return 0
     if not pipelines:
         output.note("no pipelines yet; create one with `hydro pipelines apply NAME STAGE...`")
-    rows = [(p.name, _state(p), " -> ".join(p.chain)) for p in pipelines]
-    output.table(("name", "state", "chain"), rows)
+    rows = [(p.name, _state(p), " -> ".join(p.chain), p.error.message) for p in pipelines]
+    output.table(("name", "state", "chain", "error"), rows)
     return 0
 
 
@@ -81,9 +88,10 @@ def get(options: OneOptions, output: Output) -> int:
     return 0
 
 
-def apply(options: WantedOptions, output: Output) -> int:
+def apply(options: ApplyOptions, output: Output) -> int:
     wanted = pipeline(options, sys.stdin.read)
-    show(call(options, lambda manager: manager.apply_pipeline(wanted)), output)
+    applied = call(options, lambda manager: manager.apply_pipeline(wanted, options.timeout_s))
+    show(applied, output)
     return 0
 
 
@@ -195,12 +203,36 @@ def _wanted(parser: argparse.ArgumentParser) -> None:
     manager_argument(parser)
 
 
+def _applied(parser: argparse.ArgumentParser) -> None:
+    _wanted(parser)
+    parser.add_argument(
+        "--timeout",
+        dest="timeout_s",
+        metavar="SECONDS",
+        type=seconds,
+        default="60",
+        help="how long to wait until it serves, at most an hour; large models take long to load\n"
+        "(default: %(default)s)",
+    )
+
+
+def apply_options(**arguments: Any) -> ApplyOptions:
+    """As `wanted_options`."""
+    options = ApplyOptions(**{**arguments, "chain": tuple(arguments["chain"])})
+    _check_wanted(options)
+    return options
+
+
 def wanted_options(**arguments: Any) -> WantedOptions:
     """Either words or a file."""
     options = WantedOptions(**{**arguments, "chain": tuple(arguments["chain"])})
+    _check_wanted(options)
+    return options
+
+
+def _check_wanted(options: WantedOptions) -> None:
     if (options.file is None) != bool(options.name and options.chain):
         raise UsageError("want NAME STAGE [STAGE...], or -f FILE")
-    return options
 
 
 COMMANDS = (
@@ -226,10 +258,10 @@ COMMANDS = (
         (
             "hydro pipelines apply endpointML serving-customscikit/pm_scikit "
             "serving-localml-spark/pm_spark",
-            "hydro pipelines apply -f endpointML.json",
+            "hydro pipelines apply -f endpointML.json --timeout 600",
         ),
-        _wanted,
-        wanted_options,
+        _applied,
+        apply_options,
         apply,
     ),
     Command(

@@ -46,7 +46,9 @@ async def _watch(repository: Endpoint, reconciler: Reconciler, reach: Reach) -> 
             try:
                 async for response in stub.Watch(pb.WatchRequest(), metadata=metadata):
                     models = tuple(convert.model(model) for model in response.models)
-                    await reconciler.apply(partial(events.catalogued, catalogue=models))
+                    others = dict(map(convert.unpublished, response.others))
+                    event = partial(events.catalogued, catalogue=models, unpublished=others)
+                    await reconciler.apply(event)
                     told = False
             except grpc.aio.AioRpcError as error:
                 if not told:

@@ -6,9 +6,10 @@ import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from hydro_envoy.mesh import MAIN
-from hydro_services.errors import InvalidArgument
+from hydro_services.errors import HydroError, InvalidArgument, Unavailable
 from hydro_services.manager.state import Model, Spec, Stage, Stages
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,62}")
@@ -76,10 +77,11 @@ def of(variant: str) -> Iterator[None]:
     """What is wrong in the block is so in a variant: the message says which."""
     try:
         yield
-    except InvalidArgument as error:
+    except HydroError as error:
         if variant == MAIN:
             raise
-        raise InvalidArgument(f"variant {variant!r}: {error.message}", **error.metadata) from None
+        message = f"variant {variant!r}: {error.message}"
+        raise type(error)(message, **error.metadata) from None
 
 
 def absent(chain: Sequence[Reference], services: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
@@ -91,6 +93,7 @@ def resolve(
     chain: Sequence[Reference],
     services: Mapping[str, frozenset[str]],
     catalogue: Sequence[Model],
+    unpublished: Mapping[tuple[str, str], HydroError] = MappingProxyType({}),
 ) -> Stages:
     """Finds the models of a chain.
 
@@ -98,16 +101,21 @@ def resolve(
         chain: the stages.
         services: the formats that each runtime service serves.
         catalogue: the published models, the versions of a model together and the latest last.
+        unpublished: why other versions cannot be had, by model and version.
 
     Raises:
         InvalidArgument: a service, model or version does not exist, or the service does not
             serve the model's format.
+        ModelRefused, Unavailable: the repository refuses the model or version, or is reading it.
     """
-    return tuple(_resolve(reference, services, catalogue) for reference in chain)
+    return tuple(_resolve(reference, services, catalogue, unpublished) for reference in chain)
 
 
 def _resolve(
-    reference: Reference, services: Mapping[str, frozenset[str]], catalogue: Sequence[Model]
+    reference: Reference,
+    services: Mapping[str, frozenset[str]],
+    catalogue: Sequence[Model],
+    unpublished: Mapping[tuple[str, str], HydroError],
 ) -> Stage:
     if reference.service not in services:
         raise InvalidArgument(
@@ -115,7 +123,7 @@ def _resolve(
             f"the services are {_some(services)}",
             service=reference.service,
         )
-    model = _find(reference, catalogue)
+    model = _find(reference, catalogue, unpublished)
     if model.format not in services[reference.service]:
         others = [name for name, formats in services.items() if model.format in formats]
         way_out = f"use {' or '.join(sorted(others))}" if others else "no service here does"
@@ -129,23 +137,39 @@ def _resolve(
     return Stage(reference.text, reference.service, model)
 
 
-def _find(reference: Reference, catalogue: Sequence[Model]) -> Model:
+def _find(
+    reference: Reference,
+    catalogue: Sequence[Model],
+    unpublished: Mapping[tuple[str, str], HydroError],
+) -> Model:
     versions = [model for model in catalogue if model.name == reference.model]
+    wanted = reference.version or (versions[-1].version if versions else "")
+    for model in versions:
+        if model.version == wanted:
+            return model
+    if error := _withheld(reference.model, wanted, unpublished):
+        message = f"stage {reference.text!r}: {error.message}"
+        raise type(error)(message, **error.metadata)
     if not versions:
         raise InvalidArgument(
             f"stage {reference.text!r}: there is no model {reference.model!r}, "
             f"the models are {_some({model.name for model in catalogue})}",
             model=reference.model,
         )
-    wanted = reference.version or versions[-1].version
-    for model in versions:
-        if model.version == wanted:
-            return model
     raise InvalidArgument(
         f"stage {reference.text!r}: model {reference.model!r} has no version {wanted!r}, "
-        f"the versions are {_some({model.version for model in versions})}",
+        f"the versions are {_some({model.version for model in versions})}; "
+        "name none for the latest",
         model=reference.model,
     )
+
+
+def _withheld(
+    model: str, version: str, unpublished: Mapping[tuple[str, str], HydroError]
+) -> HydroError | None:
+    """Why a version cannot be had, or else any of the model's: one that is being read first."""
+    found = [e for (name, v), e in unpublished.items() if name == model and version in ("", v)]
+    return min(found, key=lambda error: not isinstance(error, Unavailable), default=None)
 
 
 def _some(names: Mapping[str, object] | frozenset[str] | set[str], limit: int = 20) -> str:

@@ -43,8 +43,8 @@ def _check_inputs(number: int, stage: Stage, columns: Mapping[str, _Column]) -> 
     if uncovered:
         raise InvalidArgument(
             f"the columns before stage {number} {stage.name!r} do not cover its inputs: it wants "
-            f"{_listed(f for f in inputs if not f.optional or f.name in columns)}, and there are "
-            f"{_listed(c.field for c in columns.values())}; not covered: {', '.join(uncovered)}",
+            f"{listed(f for f in inputs if not f.optional or f.name in columns)}, and there are "
+            f"{listed(c.field for c in columns.values())}; not covered: {', '.join(uncovered)}",
             stage=stage.name,
             columns=",".join(uncovered),
         )
@@ -56,8 +56,8 @@ def _check_outputs(number: int, stage: Stage, columns: Mapping[str, _Column]) ->
     if clashes:
         raise InvalidArgument(
             f"stage {number} {stage.name!r} adds columns that are there already: "
-            f"{', '.join(clashes)}; it adds {_listed(outputs)}, and there are "
-            f"{_listed(c.field for c in columns.values())}; rename them, or declare in the "
+            f"{', '.join(clashes)}; it adds {listed(outputs)}, and there are "
+            f"{listed(c.field for c in columns.values())}; rename them, or declare in the "
             "model's metadata that it replaces them",
             stage=stage.name,
             columns=",".join(clashes),
@@ -67,16 +67,18 @@ def _check_outputs(number: int, stage: Stage, columns: Mapping[str, _Column]) ->
 def _covers(column: _Column | None, wanted: Field) -> bool:
     if column is None or not column.certain:
         return wanted.optional
-    return column.field.type == wanted.type and _fits(column.field.shape, wanted.shape)
+    return fits(column.field, wanted)
 
 
-def _fits(got: Sequence[int], wanted: Sequence[int]) -> bool:
-    """Whether shapes agree, where -1 agrees with any size."""
-    pairs = zip(got, wanted, strict=False)
-    return len(got) == len(wanted) and all(g == w or -1 in (g, w) for g, w in pairs)
+def fits(got: Field, wanted: Field) -> bool:
+    """Whether types and shapes agree, where -1 agrees with any size."""
+    pairs = zip(got.shape, wanted.shape, strict=False)
+    is_same = got.type == wanted.type and len(got.shape) == len(wanted.shape)
+    return is_same and all(g == w or -1 in (g, w) for g, w in pairs)
 
 
-def _listed(fields: Iterable[Field]) -> str:
+def listed(fields: Iterable[Field]) -> str:
+    """Columns with their types, for people."""
     return "{" + ", ".join(f"{field.name}: {_type(field)}" for field in fields) + "}"
 
 

@@ -115,6 +115,15 @@ def model(message: repository_pb.ModelVersion) -> Model:
     return Model(message.model, message.version, message.format, message.digest, message.signature)
 
 
+def unpublished(message: repository_pb.ModelVersion) -> tuple[tuple[str, str], HydroError]:
+    """A version that the repository does not publish, by model and version, and why."""
+    key = (message.model, message.version)
+    if message.HasField("error") and not message.reading:
+        return key, errors.from_status(message.error)
+    text = f"model {message.model!r} version {message.version!r} is being read by the repository"
+    return key, Unavailable(text, model=message.model, version=message.version)
+
+
 def endpoint_message(endpoint: Endpoint, *, ready: bool = False) -> manager_pb.Endpoint:
     """An endpoint as users see it and as it is stored."""
     return manager_pb.Endpoint(

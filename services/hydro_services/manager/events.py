@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TypeVar
 
 from hydro_envoy.mesh import ApiKey
@@ -108,9 +109,21 @@ def discovered(
     return state
 
 
-def catalogued(state: State, catalogue: tuple[Model, ...]) -> State:
-    """The repository has told what there is."""
-    return replace(state, catalogue=catalogue)
+def catalogued(
+    state: State,
+    catalogue: tuple[Model, ...],
+    unpublished: Mapping[tuple[str, str], HydroError] = MappingProxyType({}),
+) -> State:
+    """The repository has told what there is; what is as it was stays the same object."""
+    if catalogue == state.catalogue:
+        catalogue = state.catalogue
+    if _texts(unpublished) == _texts(state.unpublished):
+        unpublished = state.unpublished
+    return replace(state, catalogue=catalogue, unpublished=unpublished)
+
+
+def _texts(found: Mapping[tuple[str, str], HydroError]) -> dict[tuple[str, str], str]:
+    return {key: error.message for key, error in found.items()}
 
 
 def keyed(state: State, api_keys: tuple[ApiKey, ...]) -> State:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from hydro_envoy import mesh as envoy
-from hydro_services.errors import InvalidArgument
-from hydro_services.manager import chain, contract, policies, sidecars
+from hydro_services.errors import HydroError, Unavailable
+from hydro_services.manager import chain, contract, fit, policies, sidecars
 from hydro_services.manager.readiness import lacking, models, ready, serving, specs
 from hydro_services.manager.state import (
     REPOSITORY,
@@ -61,13 +61,18 @@ def resolved(spec: Spec, state: State) -> Stages:
     """The stages of all chains of a pipeline by what is there now.
 
     Raises:
-        InvalidArgument: see `chain.parse`, `chain.resolve` and `contract.check`.
+        InvalidArgument, ModelRefused, Unavailable: see `chain.parse`, `chain.resolve` and
+            `contract.check`.
     """
+    if state.catalogue is None:
+        raise Unavailable("nothing is known of the models: no repository has told of them yet")
+    if not state.services:
+        raise Unavailable("nothing is known of the services: no runtime has registered yet")
     found: list[Stage] = []
     for variant, texts in spec.chains.items():
         with chain.of(variant):
             references = chain.parse(texts)
-            stages = chain.resolve(references, state.services, state.catalogue or ())
+            stages = chain.resolve(references, state.services, state.catalogue, state.unpublished)
             contract.check(stages)
             found += stages
     return tuple(found)
@@ -78,6 +83,8 @@ def stale(before: State, after: State) -> list[str]:
     if before.services is not after.services or before.catalogue is None:
         return list(after.pipelines)
     models = _changed(before.catalogue, after.catalogue or ())
+    if before.unpublished is not after.unpublished:
+        models |= {name for name, _ in before.unpublished.keys() | after.unpublished.keys()}
     return [
         name
         for name, pipeline in after.pipelines.items()
@@ -107,7 +114,8 @@ def _retargeted(pipeline: Pipeline, state: State) -> Pipeline:
         return pipeline
     try:
         stages = resolved(pipeline.spec, state)
-    except InvalidArgument as error:
+        fit.check(pipeline.spec, pipeline.stages, stages)
+    except HydroError as error:
         return replace(pipeline, target=None, error=error)
     target = None if _keys(stages) == _keys(pipeline.stages) else stages
     return replace(pipeline, target=target, error=None)

@@ -24,6 +24,8 @@ from hydro_services.manager.peers import peer
 from hydro_services.manager.reconcile import Reconciler
 from hydro_services.manager.state import EndpointId, State
 
+MAX_CHANGE_S = 3600.0
+"""How long a caller may wait for a pipeline to serve, whatever its deadline."""
 LEAVE_S = 0.8
 """How long a process that leaves is kept waiting for Envoy."""
 
@@ -40,7 +42,7 @@ class ManagerServicer(pb_grpc.ManagerServiceServicer):
     async def CreatePipeline(
         self, request: pb.CreatePipelineRequest, context: Any
     ) -> pipeline_pb2.Pipeline:
-        return await self._create(_wanted(request))
+        return await self._create(_wanted(request), context)
 
     async def UpdatePipeline(
         self, request: pb.UpdatePipelineRequest, context: Any
@@ -51,11 +53,14 @@ class ManagerServicer(pb_grpc.ManagerServiceServicer):
                 f"name is {wanted.name[:80]!r}, want {request.name[:80]!r} as in the URL, or none"
             )
         wanted.name = request.name
-        return await self._create(wanted)
+        return await self._create(wanted, context)
 
-    async def _create(self, wanted: pipeline_pb2.Pipeline) -> pipeline_pb2.Pipeline:
+    async def _create(self, wanted: pipeline_pb2.Pipeline, context: Any) -> pipeline_pb2.Pipeline:
         spec = convert.spec(wanted)
-        after = await self._deployer.create(spec, wanted.etag)
+        left_s = context.time_remaining()
+        # Answered a little earlier than the caller gives up: so it hears what was missing.
+        limit_s = None if left_s is None else min(MAX_CHANGE_S, max(0.1, 0.95 * left_s))
+        after = await self._deployer.create(spec, wanted.etag, limit_s)
         return convert.pipelines(after, [spec.name])[0]
 
     async def GetPipeline(

@@ -175,6 +175,8 @@ class State:
     """Loaded models that nobody demands, and since when Envoy sends them nothing."""
     catalogue: tuple[Model, ...] | None = None
     """Published models, the versions of a model together and the latest last; None: not known."""
+    unpublished: Mapping[tuple[str, str], HydroError] = field(default_factory=dict)
+    """Why other versions of models cannot be had: by model and version. Unavailable: not yet."""
     refusals: Mapping[str, HydroError] = field(default_factory=dict)
     """By pipeline: what Envoy said against it."""
     api_keys: tuple[ApiKey, ...] | None = None

@@ -37,7 +37,7 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         pytest.param(
             "pipelines apply p s/a s/b",
-            pipelines.WantedOptions(f"{HERE}:8080", False, "p", ("s/a", "s/b"), None),
+            pipelines.ApplyOptions(f"{HERE}:8080", False, "p", ("s/a", "s/b"), None, 60.0),
             id="a name and stages",
         ),
         pytest.param(

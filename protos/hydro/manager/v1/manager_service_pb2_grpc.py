@@ -93,13 +93,15 @@ class ManagerServiceServicer:
     """
 
     def CreatePipeline(self, request, context):
-        """Creates a pipeline, or replaces the one of that name, and answers when it serves.
+        """Creates a pipeline, or replaces the one of that name, and answers when it serves. Waits for
+        models that the repository is reading, as long as the call's deadline, or else 20 s.
 
         INVALID_ARGUMENT: the name or the chain is malformed, a service or a model does not exist, or
         the columns of one stage do not cover the inputs of the next; the message names both. ABORTED: the etag is not
         the present one. DEADLINE_EXCEEDED: it did not serve within the time limit; it is not kept.
-        FAILED_PRECONDITION: a runtime or Envoy refused it, or it wants API keys and the mesh has none;
-        it is not kept.
+        FAILED_PRECONDITION: the repository, a runtime or Envoy refused it, or it wants API keys and the
+        mesh has none; it is not kept. UNAVAILABLE: no repository or no runtime has been heard of yet, or
+        a model is still being read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -39,13 +39,15 @@ class ManagerServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ManagerServiceAsyncStub: ...
     CreatePipeline: _grpc.UnaryUnaryMultiCallable[_manager_service_pb2.CreatePipelineRequest, _pipeline_pb2.Pipeline]
-    """Creates a pipeline, or replaces the one of that name, and answers when it serves.
+    """Creates a pipeline, or replaces the one of that name, and answers when it serves. Waits for
+    models that the repository is reading, as long as the call's deadline, or else 20 s.
 
     INVALID_ARGUMENT: the name or the chain is malformed, a service or a model does not exist, or
     the columns of one stage do not cover the inputs of the next; the message names both. ABORTED: the etag is not
     the present one. DEADLINE_EXCEEDED: it did not serve within the time limit; it is not kept.
-    FAILED_PRECONDITION: a runtime or Envoy refused it, or it wants API keys and the mesh has none;
-    it is not kept.
+    FAILED_PRECONDITION: the repository, a runtime or Envoy refused it, or it wants API keys and the
+    mesh has none; it is not kept. UNAVAILABLE: no repository or no runtime has been heard of yet, or
+    a model is still being read.
     """
     UpdatePipeline: _grpc.UnaryUnaryMultiCallable[_manager_service_pb2.UpdatePipelineRequest, _pipeline_pb2.Pipeline]
     """Creates or replaces the pipeline that the URL names. As CreatePipeline."""
@@ -75,13 +77,15 @@ class ManagerServiceAsyncStub(ManagerServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreatePipeline: _aio.UnaryUnaryMultiCallable[_manager_service_pb2.CreatePipelineRequest, _pipeline_pb2.Pipeline]  # type: ignore[assignment]
-    """Creates a pipeline, or replaces the one of that name, and answers when it serves.
+    """Creates a pipeline, or replaces the one of that name, and answers when it serves. Waits for
+    models that the repository is reading, as long as the call's deadline, or else 20 s.
 
     INVALID_ARGUMENT: the name or the chain is malformed, a service or a model does not exist, or
     the columns of one stage do not cover the inputs of the next; the message names both. ABORTED: the etag is not
     the present one. DEADLINE_EXCEEDED: it did not serve within the time limit; it is not kept.
-    FAILED_PRECONDITION: a runtime or Envoy refused it, or it wants API keys and the mesh has none;
-    it is not kept.
+    FAILED_PRECONDITION: the repository, a runtime or Envoy refused it, or it wants API keys and the
+    mesh has none; it is not kept. UNAVAILABLE: no repository or no runtime has been heard of yet, or
+    a model is still being read.
     """
     UpdatePipeline: _aio.UnaryUnaryMultiCallable[_manager_service_pb2.UpdatePipelineRequest, _pipeline_pb2.Pipeline]  # type: ignore[assignment]
     """Creates or replaces the pipeline that the URL names. As CreatePipeline."""
@@ -114,13 +118,15 @@ class ManagerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _manager_service_pb2.CreatePipelineRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_pipeline_pb2.Pipeline, _abc.Awaitable[_pipeline_pb2.Pipeline]]:
-        """Creates a pipeline, or replaces the one of that name, and answers when it serves.
+        """Creates a pipeline, or replaces the one of that name, and answers when it serves. Waits for
+        models that the repository is reading, as long as the call's deadline, or else 20 s.
 
         INVALID_ARGUMENT: the name or the chain is malformed, a service or a model does not exist, or
         the columns of one stage do not cover the inputs of the next; the message names both. ABORTED: the etag is not
         the present one. DEADLINE_EXCEEDED: it did not serve within the time limit; it is not kept.
-        FAILED_PRECONDITION: a runtime or Envoy refused it, or it wants API keys and the mesh has none;
-        it is not kept.
+        FAILED_PRECONDITION: the repository, a runtime or Envoy refused it, or it wants API keys and the
+        mesh has none; it is not kept. UNAVAILABLE: no repository or no runtime has been heard of yet, or
+        a model is still being read.
         """
 
     @_abc_1.abstractmethod
