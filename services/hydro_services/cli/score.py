@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import os
+import signal
+import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,16 +51,36 @@ class Options:
 
 def run(options: Options, output: Output) -> int:
     logs.set_up(os.environ.get("HYDRO_LOG_LEVEL", "CRITICAL"), "score")
-    evaluator = model(options, output)
+    with _interrupted():
+        return _run(options, output)
+
+
+def _run(options: Options, output: Output) -> int:
+    with contextlib.redirect_stdout(sys.stderr):  # standard output has answers alone
+        evaluator = model(options, output)
     failed = 0
     with source.opened(options.file) as file:
         for parsed in batches(source.pieces(file)):
-            answers, count = score(evaluator, parsed)
+            with contextlib.redirect_stdout(sys.stderr):
+                answers, count = score(evaluator, parsed)
             failed += count
             output.data(rows.lines(answers).decode())
     if failed:
         output.note(f"{failed} {'row' if failed == 1 else 'rows'} failed")
     return 0
+
+
+@contextlib.contextmanager
+def _interrupted() -> Iterator[None]:
+    """Ctrl-C ends this process; a KeyboardInterrupt is a failure of the model that raises it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def model(options: Options, output: Output) -> Evaluator:

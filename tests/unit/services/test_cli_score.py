@@ -168,3 +168,20 @@ def test_rows_that_do_not_fit_into_common_columns_are_scored_apart() -> None:
     found, failed = score.score(EachItsOwnSize(), [{"x": 1}, {"x": 2}, {"z": 0}, {"x": 3}])
     assert failed == 1
     assert [row and row.get("y") for row in found] == [[0.5], [0.5] * 2, None, [0.5] * 3]
+
+
+def test_what_a_model_prints_is_not_among_the_answers(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = MODEL.replace("x = columns", "print('noise'); x = columns").replace(
+        'RuntimeError("thirteen")', "KeyboardInterrupt"
+    )
+    (folder / "model.py").write_text(text)
+    file = tmp_path / "rows"
+    file.write_text('{"x": 1.0}\n{"x": 13.0}\n')
+    assert cli.main(["score", str(folder), str(file), "--trust"]) == 0
+    out, err = capsys.readouterr()
+    well, failed = map(json.loads, out.splitlines())
+    assert well["y"] == 10.0
+    assert failed["error"]["reason"] == "MODEL_FAILED"
+    assert "noise" in err
