@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.resources import files
+from typing import Literal
 
+from envoy_data_plane.envoy.config.common.mutation_rules.v3 import (
+    HeaderMutation,
+    HeaderMutationRemoveOnMatch,
+)
 from envoy_data_plane.envoy.config.core.v3 import AsyncDataSource, DataSource
 from envoy_data_plane.envoy.extensions.filters.http.grpc_json_transcoder.v3 import (
     GrpcJsonTranscoder,
     GrpcJsonTranscoderPrintOptions,
+    GrpcJsonTranscoderRequestValidationOptions,
 )
 from envoy_data_plane.envoy.extensions.filters.http.grpc_stats.v3 import FilterConfig as GrpcStats
+from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import (
+    HeaderMutation as HeaderMutationFilter,
+)
+from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import Mutations
 from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
 from envoy_data_plane.envoy.extensions.filters.http.router.v3 import Router
 from envoy_data_plane.envoy.extensions.filters.http.wasm.v3 import Wasm
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
 from envoy_data_plane.envoy.extensions.wasm.v3 import FailurePolicy, PluginConfig, VmConfig
+from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
 from envoy_data_plane.google.protobuf import Any
 
 
@@ -28,6 +39,11 @@ def transcoder(services: Sequence[str], descriptor_set: bytes, max_bytes: int) -
         print_options=GrpcJsonTranscoderPrintOptions(always_print_primitive_fields=True),
         max_request_body_size=max_bytes,
         max_response_body_size=max_bytes,
+        ignore_unknown_query_parameters=True,
+        # What the URL names and the body names, too, has to be the same.
+        request_validation_options=GrpcJsonTranscoderRequestValidationOptions(
+            reject_binding_body_field_collisions=True
+        ),
     )
     return HttpFilter(name="transcoder", typed_config=Any.pack(config))
 
@@ -37,6 +53,27 @@ def errors() -> HttpFilter:
     script = files(__package__).joinpath("errors.lua").read_text()
     config = Lua(default_source_code=DataSource(inline_string=script))
     return HttpFilter(name="errors", typed_config=Any.pack(config))
+
+
+def requests(script: Literal["gateway", "edge"]) -> HttpFilter:
+    """The first of a listener's filters: see its script in Lua."""
+    parts = [files(__package__).joinpath(f"{each}.lua").read_text() for each in ("body", script)]
+    config = Lua(default_source_code=DataSource(inline_string="\n".join(parts)))
+    return HttpFilter(name="requests", typed_config=Any.pack(config))
+
+
+def no_trailers() -> HttpFilter:
+    """Ends requests with their body, whatever trailers follow: gRPC's have no meaning.
+
+    A router that may try again keeps the body, and Envoy brings what is kept a second time when a
+    stage lets trailers through (Envoy 1.40).
+    """
+    every = HeaderMutationRemoveOnMatch(
+        key_matcher=StringMatcher(safe_regex=RegexMatcher(regex=".*"))
+    )
+    mutations = Mutations(request_trailers_mutations=[HeaderMutation(remove_on_match=every)])
+    config = Any.pack(HeaderMutationFilter(mutations=mutations))
+    return HttpFilter(name="no_trailers", typed_config=config)
 
 
 def pipeline_name() -> HttpFilter:

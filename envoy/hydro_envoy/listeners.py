@@ -8,6 +8,7 @@ With both in one connection manager Envoy would silently skip the stages.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from envoy_data_plane.envoy.config.common.mutation_rules.v3 import (
@@ -15,7 +16,9 @@ from envoy_data_plane.envoy.config.common.mutation_rules.v3 import (
     HeaderMutationRemoveOnMatch,
 )
 from envoy_data_plane.envoy.config.core.v3 import (
+    Http1ProtocolOptions,
     Http2ProtocolOptions,
+    HttpProtocolOptions,
     KeepaliveSettings,
     TypedExtensionConfig,
 )
@@ -49,7 +52,13 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutation.v3 import (
     HeaderMutation as EarlyHeaderMutation,
 )
-from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
+from envoy_data_plane.envoy.type.matcher.v3 import (
+    MetadataMatcher,
+    MetadataMatcherPathSegment,
+    RegexMatcher,
+    StringMatcher,
+    ValueMatcher,
+)
 from envoy_data_plane.google.protobuf import Any
 
 from hydro_envoy import (
@@ -60,6 +69,7 @@ from hydro_envoy import (
     front,
     limits,
     mesh,
+    paths,
     replies,
     requestid,
     telemetry,
@@ -83,6 +93,10 @@ WINDOW_UPDATES = 10_000
 """For each frame of data that was sent. gRPC's clients send two for each message that they read,
 and a frame of 16 KiB has thousands of small ones; Envoy's default of 10 cuts their connections."""
 
+HEADERS_LIMIT, BODY_LIMIT = timedelta(seconds=10), timedelta(seconds=30)
+"""For a request's header from its first byte, and for the next piece of its body."""
+IDLE_LIMIT = timedelta(seconds=300)
+"""For a request, on a connection that has none under way."""
 _NEVER = timedelta(0)
 _GRPC = RouteMatchGrpcRouteMatchOptions()
 
@@ -97,15 +111,24 @@ def gateway(wanted: mesh.Gateway, told: mesh.Telemetry) -> Resource:
         [
             filters.errors(),
             *([web_pages.refusal()] if wanted.is_local else []),
+            filters.requests("gateway"),
             filters.transcoder([SERVICE], wanted.descriptor_set, limit),
             filters.pipeline_name(),
+            filters.no_trailers(),
             filters.grpc_stats(),
             filters.router(),
         ],
         [
-            _pipeline_route("Predict", limit, _unary_duration()),
-            _pipeline_route("PredictStream", limit, None),
-            _pipeline_route("Serve", limit, None),
+            *(
+                _timed(_pipeline_route(method, limit, duration), timed)
+                for method, duration in (
+                    ("Predict", _unary_duration()),
+                    ("PredictStream", None),
+                    ("Serve", None),
+                )
+                for timed in (False, True)
+            ),
+            *paths.wrong_methods([SERVICE], wanted.descriptor_set),
         ],
     )
     manager.tracing = telemetry.of_gateway(told)
@@ -186,13 +209,18 @@ def edge(wanted: mesh.Edge, cluster: str, access_log: str) -> Resource:
         [
             filters.errors(),
             *([web_pages.refusal()] if wanted.is_local else []),
+            filters.requests("edge"),
             *(access.admin_filters(key) if key else ()),
             filters.transcoder(wanted.services, wanted.descriptor_set, EDGE_BUFFER_BYTES),
             filters.router(),
         ],
         [
-            _service_route(prefix, cluster, is_guarded=bool(key))
-            for prefix in _service_prefixes(wanted.services)
+            *(
+                _timed(_service_route(prefix, cluster, is_guarded=bool(key)), timed)
+                for prefix in _service_prefixes(wanted.services)
+                for timed in (False, True)
+            ),
+            *paths.wrong_methods(wanted.services, wanted.descriptor_set),
         ],
     )
     manager.access_log = accesslog.edge(wanted.name, access_log)
@@ -237,13 +265,39 @@ def _edge_manager(
         stat_prefix=name,
         route_config=found,
         http_filters=list(http_filters),
-        stream_idle_timeout=_NEVER,
+        stream_idle_timeout=BODY_LIMIT,
+        request_headers_timeout=HEADERS_LIMIT,
+        common_http_protocol_options=HttpProtocolOptions(idle_timeout=IDLE_LIMIT),
+        http_protocol_options=_edge_http1(),
         http2_protocol_options=_edge_http2(),
         early_header_mutation_extensions=[_strip_headers()],
         normalize_path=True,
         path_with_escaped_slashes_action=slashes,
         local_reply_config=replies.edge_replies(behind, max_bytes),
         request_id_extension=requestid.extension(),
+    )
+
+
+def _timed(route: Route, timed: bool) -> Route:
+    """For requests whose body has yet to come (`timed`), or has come as a whole; see body.lua."""
+    come = MetadataMatcher(
+        filter="hydro",
+        path=[MetadataMatcherPathSegment(key="body")],
+        value=ValueMatcher(string_match=StringMatcher(exact="whole")),
+    )
+    if timed or route.match is None or route.route is None:
+        return route
+    match = replace(route.match, dynamic_metadata=[come])
+    return replace(route, match=match, route=replace(route.route, idle_timeout=_NEVER))
+
+
+def _edge_http1() -> Http1ProtocolOptions:
+    every = StringMatcher(safe_regex=RegexMatcher(regex=".*"))
+    return Http1ProtocolOptions(
+        accept_http_10=True,
+        default_host_for_http_10="localhost",
+        # RFC 9110, 7.8: who does not speak what a client would rather speak goes on without.
+        ignore_http_11_upgrade=[every],
     )
 
 

@@ -27,6 +27,8 @@
   (data (i32.const 32) "content-type")
   (data (i32.const 128) "compressed_message")
   (data (i32.const 256) "got a compressed message, want it plain; switch compression off")
+  ;; Header pairs, as the ABI has them: their number, the two sizes of each, then the texts.
+  (data (i32.const 384) "\01\00\00\00\14\00\00\00\08\00\00\00grpc-accept-encoding\00identity\00")
 
   ;; Where the host writes the address and the length of what it was asked for.
   (global $data i32 (i32.const 64))
@@ -100,11 +102,12 @@
       (i64.eq (i64.load (i32.load (global.get $data))) (i64.const 0x746163696c707061))
       (i64.eq (i64.load offset=8 (i32.load (global.get $data))) (i64.const 0x637072672f6e6f69))))
 
-  ;; A message whose flag says that it is compressed: INVALID_ARGUMENT. What is not gRPC passes.
+  ;; A message whose flag says that it is compressed: UNIMPLEMENTED, with the encodings that are not.
+  ;; What is not gRPC passes.
   (func $refuse (result i32)
     (if (i32.eqz (call $is_grpc)) (then (return (i32.const 0))))
-    (drop (call $reply (i32.const 400) (i32.const 128) (i32.const 18)
-      (i32.const 256) (i32.const 63) (i32.const 0) (i32.const 0) (i32.const 3)))
+    (drop (call $reply (i32.const 501) (i32.const 128) (i32.const 18)
+      (i32.const 256) (i32.const 63) (i32.const 384) (i32.const 42) (i32.const 12)))
     (i32.const 1))
 
   ;; Puts what the body has from this place on, as far as it goes, into the window.

@@ -198,6 +198,18 @@ def edge_replies(behind: str, max_bytes: int) -> LocalReplyConfig:
                 _NAMED | {"limit": str(max_bytes)},
             ),
             _reply(
+                cel("response.code == 405"),
+                "UNIMPLEMENTED",
+                "this path does not take %REQ(:METHOD)%; it takes %LOCAL_REPLY_BODY%",
+                status=405,
+            ),
+            _reply(
+                cel("response.code == 408"),
+                "NOT_IN_TIME",
+                "the rest of the request did not come in time; send it without a pause",
+                status=408,
+            ),
+            _reply(
                 cel("response.code == 431"),
                 "TOO_LARGE",
                 f"the request's header is too large or has too many fields: {details}",

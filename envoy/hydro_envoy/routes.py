@@ -28,7 +28,6 @@ from envoy_data_plane.envoy.config.core.v3 import (
 )
 from envoy_data_plane.envoy.config.route.v3 import (
     HeaderMatcher,
-    RetryPolicyRetryBackOff,
     Route,
     RouteAction,
     RouteConfiguration,
@@ -38,7 +37,6 @@ from envoy_data_plane.envoy.config.route.v3 import (
     ScopedRouteConfigurationKeyFragment,
     VirtualHost,
 )
-from envoy_data_plane.envoy.config.route.v3 import RetryPolicy as RouteRetryPolicy
 from envoy_data_plane.envoy.extensions.filters.http.ext_proc.v3 import (
     ExternalProcessor,
     ProcessingMode,
@@ -139,7 +137,7 @@ def _route(chain: Chain, clusters: tuple[Upstream, ...]) -> Route:
         cluster=clusters[last].cluster,
         timeout=timedelta(0),
         idle_timeout=SHADOW_LIMIT if chain.variant == SHADOW else None,
-        retry_policy=_connect_again() if chain.retried else None,
+        # No retries: a router that may try again keeps the body. The gateway's run the whole chain.
     )
     filters = [_stage_filter(chain, i, clusters[i]) for i in range(last)]
     found = FilterChainConfigPerRoute(filter_chain=FilterChain(filters=filters))
@@ -228,14 +226,3 @@ def _stage_service(chain: Chain, index: int, to: Upstream) -> GrpcService:
 def _begin_again() -> RetryPolicy:
     # What was begun is run again with the whole chain, which is told so: it may be what ended it.
     return RetryPolicy(num_retries=2, retry_on=NOT_BEGUN)
-
-
-def _connect_again() -> RouteRetryPolicy:
-    # What failed for another reason is for the retry that runs the whole chain.
-    return RouteRetryPolicy(
-        retry_on=NOT_BEGUN,
-        num_retries=2,
-        retry_back_off=RetryPolicyRetryBackOff(
-            base_interval=timedelta(milliseconds=20), max_interval=timedelta(milliseconds=200)
-        ),
-    )

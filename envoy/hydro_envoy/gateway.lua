@@ -1,0 +1,41 @@
+-- The gateway's first filter: it sees requests as clients send them, and answers as they get them.
+local SERVICE = "/hydro.serving.v1.PredictionService/"
+local NDJSON = {"application/x-ndjson", "application/ndjson", "application/jsonl"}
+
+local function is_ndjson(kind)
+  for _, each in ipairs(NDJSON) do
+    if kind:find(each, 1, true) == 1 then return true end
+  end
+  return false
+end
+
+-- What may be quiet between its messages for as long as it likes.
+local function is_stream(path, kind)
+  if kind:find("application/grpc", 1, true) == 1 then
+    return path ~= SERVICE .. "Predict"
+  end
+  return is_ndjson(kind)
+end
+
+function envoy_on_request(handle)
+  local headers = handle:headers()
+  local path, kind = headers:get(":path") or "", headers:get("content-type") or ""
+  local query = path:find("?", 1, true)
+  if query then
+    path = path:sub(1, query - 1)  -- it means nothing here, and must not set fields of messages
+    headers:replace(":path", path)
+  end
+  if is_stream(path, kind:lower()) then
+    has_come(handle)
+  else
+    wait_for_body(handle)
+  end
+end
+
+-- In HTTP/1.0 lines that are cut look like all that there are: they are held until all have come.
+function envoy_on_response(handle)
+  local kind = handle:headers():get("content-type") or ""
+  if is_ndjson(kind) and handle:streamInfo():protocol() == "HTTP/1.0" then
+    handle:body()
+  end
+end
