@@ -18,6 +18,7 @@ import pytest
 from hydro.repository.v1 import repository_service_pb2 as pb
 from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
 from hydro.serving.v1 import prediction_service_pb2
+from hydro_envoy import load_reports
 from hydro_envoy import server as ads
 from hydro_envoy.bootstrap import Bootstrap
 from hydro_envoy.descriptors import descriptor_set
@@ -154,7 +155,7 @@ async def web(tmp_path: Path) -> AsyncIterator[Web]:
             f"{HOST}:0",
             lambda s: ads.add_ads(s, hub),
             (),
-            plain=frozenset([ads.SERVICE]),
+            plain=frozenset([ads.SERVICE, load_reports.SERVICE]),
             grace_s=0,
         )
         served = await stack.enter_async_context(control)
