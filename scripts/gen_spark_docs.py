@@ -29,14 +29,24 @@ StringIndexerModel of the label is left out where the label is not there, as Spa
 
 A column whose type the saved pipeline does not tell is shown as `json`: it may be of any type that
 Spark would take there (an input of a VectorAssembler may be a number, a boolean or a vector). Typed
-callers state the type; in JSON it is that of the values of the batch, which matters where null alone
-or a number without a point does not tell it: an Imputer gives an int column whole numbers, and a
-FeatureHasher hashes 5 and 5.0 apart. Where rows come one by one, state such types beside the model:
+callers state the type. In JSON each value has its own type, whatever the other rows are: a number with
+a point or an exponent is a double, one without is a bigint, an object is a struct, null has no type.
+That matters where null alone or a number without a point does not tell it: an Imputer gives an int
+column whole numbers, and a FeatureHasher hashes 5 and 5.0 apart. State such types beside the model:
 
     {"inputs": [{"name": "tenure", "type": "int32"}]}         # models/spark/my_model/metadata.json
 
+The same file takes what a session would have set: `"ansi": false` (by default as in the Spark that saved
+the model: false before 4.0) and `"timeZone": "Europe/Berlin"` (by default UTC).
+
+Names of columns differ in more than case alone, as in Spark: a row may bring `age` for `AGE`. A row that
+lacks some of the inputs has null in their place, as in what Spark writes as JSON; one that lacks all is
+an error. `s.a` in inputCols is the field `a` of the column `s`.
+
 Vectors are JSON arrays, `{"type": "dense", "values": [...]}`, or
-`{"type": "sparse", "size": n, "indices": [...], "values": [...]}`.
+`{"type": "sparse", "size": n, "indices": [...], "values": [...]}`, or as Spark writes them, with 0 for
+sparse and 1 for dense. Decimals come out as numbers of JSON with all their digits, dates and timestamps
+as texts, maps and structs as objects.
 
 ## Rows that fail and rows that are dropped
 
@@ -58,10 +68,14 @@ TAIL = """
   that it loads the model; here it starts from ones. Shares of topics differ by up to 2e-3, and more
   where a document has more than one solution. LocalLDAModel starts from Spark's own numbers.
 - FPGrowthModel: Spark does not define the order of the predicted items; here it is that of the rules.
-- SQLTransformer: `SELECT ... FROM __THIS__ WHERE ...` with arithmetic, comparison, CASE, CAST, IN,
-  BETWEEN, LIKE, RLIKE and the functions of `sqlfunctions.py` and `sqltexts.py`, in ANSI mode (the default of Spark 4).
-  Anything else is refused when the model is loaded, and so is an expression without a name (AS). A
-  number with a point is a double here and a decimal in Spark: beside a double that is the same.
+- SQLTransformer: SELECT, FROM, WHERE, subqueries in FROM and WITH, over __THIS__, with what Spark has for
+  rows: arithmetic, decimals, dates, timestamps and intervals, arrays, maps and structs, functions that
+  take functions, JSON, regular expressions and hashes, some 280 functions in all. What needs other rows,
+  the session or chance (aggregates, windows, joins, LIMIT, explode, rand, current_date) is refused when
+  the model is loaded, with that reason; so is a function that is not known here. Not known: collations,
+  variants, XML, CSV, format_number with a pattern, and patterns `zzzz` of dates.
+- Texts of doubles are those of JDK 19 and later (the shortest that reads back); JDK 17 writes 2.0E-3 as
+  2.0E-3 too, but some numbers with one digit more.
 - ImputerModel: where the type of a column is stated nowhere and rows come as JSON, a batch of nothing
   but null gives the surrogate as a double.
 - Vectors of another size than the model was trained on are refused, row by row. Spark answers some of
@@ -87,7 +101,7 @@ def page() -> str:
         summary = text.partition("\n")[0].replace("|", "\\|")
         version = re.findall(r"\d+\.\d+\.\d+", text.partition("Source: ")[2])[0]
         short = name.removeprefix("org.apache.spark.ml.")
-        lines.append(f"| {short} | {summary} | Spark {version} | `{module}.py` |")
+        lines.append(f"| {short} | {summary} | Spark {version} | `{module.replace('.', '/')}.py` |")
     return HEAD + "\n".join(lines) + "\n" + TAIL
 
 

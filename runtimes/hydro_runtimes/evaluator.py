@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from hydro_runtimes.columns import Array, Column, Columns, DataType
@@ -41,6 +41,10 @@ class Signature:
 
     inputs: tuple[Field, ...]
     outputs: tuple[Field, ...]
+    absent_is_null: bool = False
+    """A row that has some of the inputs may lack others: they are null, as Spark reads JSON."""
+    ignores_case: bool = False
+    """An input is also the column whose name differs from it in case alone, as in Spark."""
     reads: frozenset[str] = field(init=False, repr=False, compare=False)
     """The names of the inputs."""
     writes: frozenset[str] = field(init=False, repr=False, compare=False)
@@ -56,6 +60,25 @@ class Signature:
         }
         for name, fields in names.items():
             object.__setattr__(self, name, frozenset(each.name for each in fields))
+
+    def for_names(self, names: Collection[str]) -> Signature:
+        """The signature whose inputs are named as these columns, where case alone differs."""
+        if not self.ignores_case or self.reads.issubset(names):
+            return self
+        given = named_as(tuple(each.name for each in self.inputs), names)
+        if not given:
+            return self
+        inputs = tuple(replace(each, name=given.get(each.name, each.name)) for each in self.inputs)
+        return replace(self, inputs=inputs)
+
+
+def named_as(wanted: Iterable[str], names: Collection[str]) -> dict[str, str]:
+    """From names that are not there to the only one that differs from each in case alone."""
+    lower: dict[str, list[str]] = {}
+    for name in names:
+        lower.setdefault(name.lower(), []).append(name)
+    found = {name: lower.get(name.lower(), []) for name in wanted if name not in names}
+    return {name: others[0] for name, others in found.items() if len(others) == 1}
 
 
 @dataclass(frozen=True, slots=True)

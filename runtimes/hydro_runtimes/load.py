@@ -94,9 +94,15 @@ def _read(folder: Path, parse: Callable[[bytes], T]) -> T:
 
 def _spark(folder: Path, trusted: Container[str]) -> SparkEvaluator:
     from hydro_runtimes.spark import pipeline
+    from hydro_runtimes.spark.session import Session
 
-    is_stated = (folder / "metadata.json").exists()
-    return pipeline.load(folder, _read(folder, metadata.inputs) if is_stated else ())
+    if not (folder / "metadata.json").exists():
+        return pipeline.load(folder)
+    try:
+        session = Session(*_read(folder, metadata.session))
+    except ValueError as error:
+        raise InvalidModel(folder, f"metadata.json: {error}") from error
+    return pipeline.load(folder, _read(folder, metadata.inputs), session)
 
 
 def _scikit(folder: Path, trusted: Container[str]) -> Evaluator:

@@ -34,12 +34,31 @@ def parse(text: str | bytes) -> Signature:
 
 
 def inputs(text: str | bytes) -> tuple[Field, ...]:
-    """The inputs that the text of a metadata.json states, where it need not state outputs.
+    """The inputs that the text of a metadata.json states, which need state none and no outputs.
 
     Raises:
         ValueError: with what was got and what is wanted.
     """
-    return _fields(_document(text), "inputs")
+    document = _document(text)
+    return _fields(document, "inputs") if "inputs" in document else ()
+
+
+def session(text: str | bytes) -> tuple[bool | None, str]:
+    """Whether Spark's SQL follows ANSI, and the session's time zone, beside a Spark model.
+
+    Returns:
+        `ansi`, None where it is not stated, and `timeZone`, "UTC" where it is not stated.
+
+    Raises:
+        ValueError: with what was got and what is wanted.
+    """
+    document = _document(text)
+    ansi, zone = document.get("ansi"), document.get("timeZone", "UTC")
+    if ansi is not None:
+        _flag("ansi", ansi)
+    if not isinstance(zone, str):
+        raise ValueError(f"timeZone is {_text(zone)}, want a name such as Europe/Berlin")
+    return ansi, zone
 
 
 def _document(text: str | bytes) -> dict[str, Any]:

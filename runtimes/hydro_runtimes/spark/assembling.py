@@ -12,6 +12,7 @@ from hydro_runtimes.evaluator import Failure
 from hydro_runtimes.spark.batch import Batch, Where
 from hydro_runtimes.spark.saved import Saved
 from hydro_runtimes.spark.schema import NUMBERS, NUMERIC, Known, Schema, slots_of, vector
+from hydro_runtimes.spark.sql.columns import ValueColumn
 from hydro_runtimes.spark.vectors import Vectors, each_size, ragged, row_ids
 
 
@@ -79,6 +80,9 @@ class VectorAssembler:
             values = column.values.astype(np.float64)
             column = Dense(values[:, None])
             size = 1
+        elif isinstance(column, ValueColumn) and column.value.type.name == "decimal":
+            numbers = [0.0 if x is None else float(x) for x in column.value.listed()]
+            column, size = Dense(np.array(numbers)[:, None]), 1
         elif isinstance(column, Strings):
             raise where.wrong(column, "a number, a boolean or a vector")
         elif isinstance(column, Ragged):

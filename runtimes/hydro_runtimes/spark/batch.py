@@ -59,13 +59,14 @@ class Where:
     """The stage and the column of a failure."""
 
     stage: str
-    """The uid."""
+    """The uid; "" for the pipeline as a whole."""
     column: str
 
     def invalid(self, message: str) -> Failure:
         """The failure of a row that Spark refuses."""
-        text = f"stage '{self.stage}', column '{self.column}': {message}"
-        return Failure(INVALID, text, self.column, self.stage)
+        stage = f"stage '{self.stage}', " if self.stage else ""
+        text = f"{stage}column '{self.column}': {message}"
+        return Failure(INVALID, text, self.column, self.stage or None)
 
     def dropped(self, message: str) -> Failure:
         """The failure of a row that Spark leaves out."""

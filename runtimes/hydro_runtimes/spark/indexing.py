@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Literal, TypeAlias
 
 import numpy as np
 
-from hydro_runtimes.columns import Array, Dense, Strings
+from hydro_runtimes.columns import Array, Column, Dense, Strings
 from hydro_runtimes.spark import java
 from hydro_runtimes.spark.batch import Batch, Where
 from hydro_runtimes.spark.saved import Saved
 from hydro_runtimes.spark.schema import LABEL, NUMBER, TEXT, Known, Schema
 from hydro_runtimes.spark.vectors import numbers
 from hydro_runtimes.spark.vocabulary import Vocabulary
+
+Form: TypeAlias = int | Literal["double"] | None
+"""What numbers labels are texts of: decimals with so many digits after the point, or doubles."""
+_DECIMAL = re.compile(r"-?\d+\.(\d+)")
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,8 @@ class StringIndexerModel:
     inputs: tuple[Where, ...]
     outputs: tuple[str, ...]
     labels: tuple[Vocabulary, ...]
+    forms: tuple[Form, ...]
+    """Of the labels, where they are texts of numbers."""
     invalid: str
 
     @classmethod
@@ -42,16 +52,25 @@ class StringIndexerModel:
             known = (*values, "__unknown") if invalid == "keep" else values
             schema.add(output, Known(NUMBER.type, nominal=known, values=len(known)), source=name)
         wheres = tuple(Where(saved.uid, name) for name in inputs)
-        return cls(wheres, outputs, tuple(map(Vocabulary, labels)), invalid)
+        forms = tuple(map(_form, labels))
+        return cls(wheres, outputs, tuple(map(Vocabulary, labels)), forms, invalid)
 
     def transform(self, batch: Batch) -> Batch:
-        for where, output, known in zip(self.inputs, self.outputs, self.labels, strict=True):
+        each = zip(self.inputs, self.outputs, self.labels, self.forms, strict=True)
+        for where, output, known, form in each:
             if where.column in batch.columns:
-                batch = self._index(batch, where, output, known)
+                column = _as_labels(batch.columns[where.column], form)
+                batch = self._index(batch, where, output, known, java.texts(where, column))
         return batch
 
-    def _index(self, batch: Batch, where: Where, output: str, known: Vocabulary) -> Batch:
-        labels = java.texts(where, batch.columns[where.column])
+    def _index(
+        self,
+        batch: Batch,
+        where: Where,
+        output: str,
+        known: Vocabulary,
+        labels: Sequence[str | None],
+    ) -> Batch:
         codes = known.places(labels).astype(np.float64)
         if self.invalid == "keep":
             codes[codes < 0] = len(known)
@@ -124,10 +143,17 @@ def _labels(saved: Saved) -> list[tuple[str, ...]]:
 
 
 def _label_type(labels: tuple[str, ...]) -> Known:
-    """Numbers where all labels are texts of doubles; not known where they may be of whole ones."""
-    if labels and all(_is_double(label) for label in labels):
-        return NUMBER
+    """Texts, unless all labels may be those of numbers or booleans: then either."""
     return LABEL if labels and all(_is_value(label) for label in labels) else TEXT
+
+
+def _form(labels: tuple[str, ...]) -> Form:
+    """The type of the numbers that the labels are texts of; None where they tell none."""
+    if labels and all(_is_double(label) for label in labels):
+        return "double"
+    scales = {len(match[1]) for label in labels if (match := _DECIMAL.fullmatch(label))}
+    are_decimals = len(scales) == 1 and all(map(_DECIMAL.fullmatch, labels))
+    return scales.pop() if are_decimals else None
 
 
 def _is_double(label: str) -> bool:
@@ -135,6 +161,27 @@ def _is_double(label: str) -> bool:
         return java.decimal(repr(float(label))) == label
     except ValueError:
         return False
+
+
+def _as_labels(column: Column, form: Form) -> Column:
+    """Numbers as the type of the labels has them: 5 is "5.0" of a double, "5.00" of a decimal."""
+    if form is None or not isinstance(column, Dense) or column.values.dtype.kind not in "if":
+        return column
+    if form == "double":
+        return Dense(column.values.astype(np.float64), column.validity)
+    texts = [_fixed(value, form) for value in column.values.tolist()]
+    return Strings(texts, column.validity)
+
+
+def _fixed(value: float, scale: int) -> str:
+    """With so many digits after the point, where it has no more."""
+    text = java.decimal(repr(value)) if isinstance(value, float) else str(value)
+    try:
+        exact = Decimal(text)
+    except InvalidOperation:
+        return text
+    fixed = f"{exact:.{scale}f}"
+    return fixed if Decimal(fixed) == exact else text
 
 
 def _is_value(label: str) -> bool:

@@ -1,14 +1,15 @@
 """The columns that come in, as the stages read them.
 
 Where a saved pipeline does not tell the type of a column (an input of a VectorAssembler may be a
-number, a boolean or a vector), its field is declared as JSON and any column is taken. One that
-comes from JSON is given its type here, by the values of its rows.
+number, a boolean or a vector), its field is declared as JSON and any column is taken. A value that
+comes from JSON has its own type: rows of different types are evaluated apart.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -16,64 +17,153 @@ import numpy as np
 import orjson
 
 from hydro_runtimes.columns import Array, Column, Columns, DataType, Dense, Ragged, Sparse, Strings
-from hydro_runtimes.evaluator import Failure, Field
-from hydro_runtimes.spark import java, lists
+from hydro_runtimes.evaluator import Failure, Field, named_as
+from hydro_runtimes.spark import lists
 from hydro_runtimes.spark.batch import Batch, Where
 from hydro_runtimes.spark.schema import Reading
+from hydro_runtimes.spark.sql.columns import field_column
+from hydro_runtimes.spark.sql.json_types import json_column, type_of_json
+from hydro_runtimes.spark.sql.types import BOOLEAN, DOUBLE, LONG, STRING, VOID, SqlType
 
 _NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _MAX_VECTOR = 1 << 31
 
 
-def accept(columns: Columns, fields: Sequence[Field], readings: Mapping[str, Reading]) -> Batch:
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rows whose undeclared values have the same types."""
+
+    rows: Array | None
+    """int64: their places in what came in; None where these are all rows."""
+    columns: Columns
+    kinds: Mapping[str, SqlType]
+    """The types of the columns that come as JSON."""
+    values: Mapping[str, list[Any]]
+    """Their values."""
+
+
+def groups(
+    columns: Columns, fields: Sequence[Field], readings: Mapping[str, Reading]
+) -> list[Group]:
+    """What came in, grouped so that no row's types depend on another row.
+
+    Raises:
+        ValueError: a column does not hold as many JSON values as there are rows.
+    """
+    parsed = {
+        field.name: _parsed(column, readings.get(field.name, Reading.ANY))
+        for field in fields
+        if (column := columns.get(field.name)) is not None
+        and isinstance(column, Strings)
+        and column.type is DataType.JSON
+    }
+    if not parsed:
+        return [Group(None, columns, {}, {})]
+    kinds = {name: [type_of_json(value) for value in values] for name, values in parsed.items()}
+    places: dict[tuple[SqlType, ...], list[int]] = {}
+    for row, key in enumerate(zip(*kinds.values(), strict=True)):
+        places.setdefault(key, []).append(row)
+    if len(places) <= 1:
+        key = next(iter(places), (VOID,) * len(kinds))
+        return [Group(None, columns, dict(zip(kinds, key, strict=True)), parsed)]
+    made = []
+    for key, rows in places.items():
+        values = {name: [column[row] for row in rows] for name, column in parsed.items()}
+        at = np.array(rows, dtype=np.int64)
+        made.append(Group(at, columns.take(at), dict(zip(kinds, key, strict=True)), values))
+    return made
+
+
+def completed(columns: Columns, fields: Sequence[Field]) -> Columns:
+    """What came in under the names of the fields, with null for a field that is not there.
+
+    Names may differ in case, as in Spark; a field that may be missing stays so.
+    """
+    names = [field.name for field in fields]
+    if all(name in columns for name in names):
+        return columns
+    given = named_as(names, columns)
+    found = {
+        name: columns[given.get(name, name)] for name in names if given.get(name, name) in columns
+    }
+    for field in fields:
+        if field.name not in found and not field.optional:
+            found[field.name] = _nulls(field, columns.rows)
+    return Columns(found, columns.rows)
+
+
+def _nulls(field: Field, rows: int) -> Column:
+    missing = np.zeros(rows, dtype=bool)
+    if field.shape:
+        empty = Strings([]) if field.type is DataType.STRING else Dense(np.zeros(0))
+        return Ragged(np.zeros(rows + 1, dtype=np.int64), empty, missing)
+    if field.type in (DataType.STRING, DataType.JSON):
+        return Strings([""] * rows, missing, field.type)
+    return Dense(np.zeros(rows, dtype=field.type.dtype), missing)
+
+
+def accept(
+    group: Group,
+    fields: Sequence[Field],
+    readings: Mapping[str, Reading],
+    nested: Mapping[str, tuple[str, ...]],
+) -> Batch:
     """The inputs of the pipeline, those that are there; rows with no such value fail.
 
     Args:
-        columns: what came in.
+        group: of rows that came in.
         fields: the inputs of the signature.
         readings: by name, how the stages read the columns that may be of any type.
-
-    Raises:
-        ValueError: the rows differ in type, so that the column has none.
+        nested: the columns that are fields of others: their column and the names of the fields.
     """
     taken: dict[str, Column] = {}
     failures: dict[int, Failure] = {}
     for field in fields:
-        if field.name not in columns:
+        if field.name not in group.columns:
             continue
-        column = columns[field.name]
-        if isinstance(column, Strings) and column.type is DataType.JSON:
+        column = group.columns[field.name]
+        if field.name in group.kinds:
             where = Where("", field.name)
-            column, bad = _typed(column, readings.get(field.name, Reading.ANY))
+            kind, values = group.kinds[field.name], group.values[field.name]
+            column, bad = _typed(values, kind, readings.get(field.name, Reading.ANY))
             failures |= {row: where.invalid(text) for row, text in bad.items()}
         taken[field.name] = column
-    return Batch(taken, columns.rows).without(failures)
+    for name, (root, *path) in nested.items():
+        if name not in taken and root in taken:
+            taken[name] = field_column(taken[root], path)
+    return Batch(taken, group.columns.rows).without(failures)
 
 
-def _typed(column: Strings, reading: Reading) -> tuple[Column, dict[int, str]]:
-    """The column of the JSON values, and the rows that have no place in it."""
+def _parsed(column: Strings, reading: Reading) -> list[Any]:
     texts: Sequence[str] = column.values
     if column.validity is not None:
         pairs = zip(texts, column.validity.tolist(), strict=True)
         texts = [text if valid else "null" for text, valid in pairs]
-    values = orjson.loads(f"[{','.join(texts)}]")
+    values: list[Any] = orjson.loads(f"[{','.join(texts)}]")
     if len(values) != column.rows:
         raise ValueError(f"got {len(values)} JSON values, want {column.rows}")
-    if reading is Reading.LABEL:
-        return _labels(values)
-    if reading is Reading.NUMBERS:
+    if reading in (Reading.NUMBERS, Reading.SQL_NUMBERS):
         values = [_NUMBERS.get(v, v) if isinstance(v, str) else v for v in values]
+    return values
+
+
+def _typed(values: list[Any], kind: SqlType, reading: Reading) -> tuple[Column, dict[int, str]]:
+    """The column of JSON values of one type, and the rows that have no place in it."""
+    if reading in (Reading.SQL, Reading.SQL_NUMBERS):
+        return json_column(kind, values), {}
+    if reading is Reading.LABEL:
+        return _labels(values, kind)
     return _by_kind(values, reading)
 
 
-def _labels(values: list[Any]) -> tuple[Column, dict[int, str]]:
-    """The text of each scalar, as Spark casts it."""
-    bad = {
-        row: f"got {_name(value)}, want a text, a number or a boolean"
-        for row, value in enumerate(values)
-        if isinstance(value, list | dict)
-    }
-    texts = [None if row in bad else _text(value) for row, value in enumerate(values)]
+def _labels(values: list[Any], kind: SqlType) -> tuple[Column, dict[int, str]]:
+    """Scalars, whose texts are looked up."""
+    if kind in (BOOLEAN, LONG, DOUBLE):
+        return _by_kind(values, Reading.ANY)
+    is_text = kind in (STRING, VOID)
+    want = "want a text, a number or a boolean"
+    bad = {} if is_text else {row: f"got {_name(v)}, {want}" for row, v in enumerate(values)}
+    texts = [value if isinstance(value, str) else None for value in values]
     return Strings([text or "" for text in texts], _validity(texts)), bad
 
 
@@ -93,8 +183,6 @@ def _by_kind(values: list[Any], reading: Reading) -> tuple[Column, dict[int, str
         rest = [None if row in bad else value for row, value in enumerate(values)]
         column, worse = _by_kind(rest, Reading.ANY)
         return column, bad | worse
-    if kinds <= {str, int, float} and {v for v in values if isinstance(v, str)} <= set(_NUMBERS):
-        return _by_kind([_NUMBERS.get(v, v) if isinstance(v, str) else v for v in values], reading)
     if kinds == {str}:
         return Strings([value or "" for value in values], validity), {}
     raise ValueError(f"rows differ in type: {', '.join(sorted(kind.__name__ for kind in kinds))}")
@@ -106,16 +194,7 @@ def _numbers(values: list[Any], kinds: set[type], validity: Array | None) -> Den
         return Dense(np.array(filled, dtype=np.bool_), validity)
     if kinds == {int} and all(-(2**63) <= value < 2**63 for value in filled):
         return Dense(np.array(filled, dtype=np.int64), validity)
-    doubles = np.array(filled, dtype=np.float64)
-    return Dense(doubles.astype(np.float32) if _are_floats(doubles) else doubles, validity)
-
-
-def _are_floats(values: Array) -> bool:
-    """Whether these doubles were in single precision: exact there, and long as doubles."""
-    with np.errstate(over="ignore"):
-        exact = values.astype(np.float32).astype(np.float64)
-    same = (exact == values) | np.isnan(values)
-    return bool(same.all()) and any(len(repr(value)) > 12 for value in values.tolist())
+    return Dense(np.array(filled, dtype=np.float64), validity)
 
 
 def _vectors(values: list[Any], validity: Array | None) -> tuple[Column, dict[int, str]]:
@@ -152,7 +231,7 @@ def _vector(value: Any) -> tuple[int, Sequence[int], list[float]]:
     """Size, indices and elements of a vector as the parity set writes it, or of a plain list."""
     if value is None:
         return 0, (), []
-    if isinstance(value, list) or value["type"] == "dense":
+    if isinstance(value, list) or value["type"] in ("dense", 1):
         elements = [_real(x) for x in (value if isinstance(value, list) else value["values"])]
         return len(elements), range(len(elements)), elements
     size, indices = value["size"], value["indices"]
@@ -162,7 +241,7 @@ def _vector(value: Any) -> tuple[int, Sequence[int], list[float]]:
         indices and not (indices[0] >= 0 and indices[-1] < size)
     ):
         raise ValueError("no sparse vector")
-    if len(indices) != len(elements) or value["type"] != "sparse":
+    if len(indices) != len(elements) or value["type"] not in ("sparse", 0):
         raise ValueError("no sparse vector")
     return size, indices, elements
 
@@ -193,14 +272,6 @@ def _real(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError("no number")
     return float(value)
-
-
-def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value) if isinstance(value, int) else java.decimal(repr(value))
 
 
 def _validity(values: Sequence[Any]) -> Array | None:

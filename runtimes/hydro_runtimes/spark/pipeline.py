@@ -12,9 +12,12 @@ from hydro_runtimes.columns import Columns, DataType
 from hydro_runtimes.evaluator import Evaluation, Field, Part, Signature
 from hydro_runtimes.spark import inputs
 from hydro_runtimes.spark.batch import Batch, WrongColumn
+from hydro_runtimes.spark.inputs import Group
+from hydro_runtimes.spark.merging import merged
 from hydro_runtimes.spark.registry import Stage, load_stage
 from hydro_runtimes.spark.saved import open_stage
 from hydro_runtimes.spark.schema import Known, Reading, Schema
+from hydro_runtimes.spark.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +28,26 @@ class SparkEvaluator:
     stage: Stage
     readings: Mapping[str, Reading]
     """By name, how inputs of any type are read."""
+    nested: Mapping[str, tuple[str, ...]]
+    """By name, the inputs that are fields of others."""
     parts: tuple[Part, ...]
     """Its stages in the order of evaluation, it before those that it holds."""
 
     def evaluate(self, columns: Columns) -> Evaluation:
         """As `Evaluator.evaluate`."""
+        columns = inputs.completed(columns, self.signature.inputs)
+        groups = inputs.groups(columns, self.signature.inputs, self.readings)
+        if len(groups) == 1:
+            return self._evaluate(groups[0])
+        return merged(
+            [(group.rows, self._evaluate(group)) for group in groups if group.rows is not None]
+        )
+
+    def _evaluate(self, group: Group) -> Evaluation:
         try:
-            batch = self._transform(columns)
+            batch = self._transform(group)
         except WrongColumn as error:
-            return Evaluation({}, dict.fromkeys(range(columns.rows), error.failure))
+            return Evaluation({}, dict.fromkeys(range(group.columns.rows), error.failure))
         outputs = {
             field.name: batch.columns[field.name]
             for field in self.signature.outputs
@@ -42,25 +56,32 @@ class SparkEvaluator:
         return Evaluation(outputs, batch.failures or {})
 
     @np.errstate(all="ignore")  # a third of what the with statement costs
-    def _transform(self, columns: Columns) -> Batch:
-        return self.stage.transform(inputs.accept(columns, self.signature.inputs, self.readings))
+    def _transform(self, group: Group) -> Batch:
+        fields = self.signature.inputs
+        return self.stage.transform(inputs.accept(group, fields, self.readings, self.nested))
 
 
-def load(folder: Path, stated: Sequence[Field] = ()) -> SparkEvaluator:
+def load(
+    folder: Path, stated: Sequence[Field] = (), session: Session | None = None
+) -> SparkEvaluator:
     """The evaluator of a folder that Spark saved.
 
     Args:
         folder: of the model.
         stated: columns whose types are known from elsewhere; those that no stage reads count for
             nothing.
+        session: what the session would have set.
 
     Raises:
         InvalidModel: it is not as Spark writes it, or the pipeline cannot work.
         UnsupportedStage: a stage is of a class that is not supported.
     """
     typed = [field for field in stated if field.type is not DataType.JSON]
-    schema = Schema({field.name: Known(field.type, field.shape) for field in typed})
+    known = {field.name: Known(field.type, field.shape) for field in typed}
+    schema = Schema(known, session or Session())
     with np.errstate(all="ignore"):
         stage = load_stage(open_stage(folder), schema, "the model")
     readings = {name: known.reading for name, known in schema.inputs.items()}
-    return SparkEvaluator(schema.signature(), stage, readings, tuple(schema.parts))
+    return SparkEvaluator(
+        schema.signature(), stage, readings, dict(schema.nested), tuple(schema.parts)
+    )

@@ -146,6 +146,9 @@ def _translate(pattern: str) -> str:
         elif char == "]" and depth:
             depth -= 1
             out.append("]")
+        elif depth and "i" in scopes[-1] and not _is_unicode(scopes[-1]):
+            text, at = _both_cases_in_set(pattern, at - 1)
+            out.append(text)
         elif depth:
             out.append(f"\\{char}" if _is_operator(pattern, at - 1) else char)
         else:
@@ -158,17 +161,51 @@ def _translate(pattern: str) -> str:
 
 
 def _scope(scopes: list[frozenset[str]], on: str, off: str, end: str) -> str:
-    """Takes in flags, for the rest of the group or one of their own; i and x stay in the text."""
-    flags = (scopes[-1] | set(on)) - set(off)
+    """Takes in flags, for the rest of the group or one of their own; x and i stay in the text."""
+    before = scopes[-1]
+    flags = (before | set(on)) - set(off)
     if end == ":":
         scopes.append(flags)
     else:
         scopes[-1] = flags
-    added = "".join(flag for flag in "ix" if flag in on)
-    taken = "".join(flag for flag in "ix" if flag in off)
+    added = "x" if "x" in on else ""
+    taken = "x" if "x" in off else ""
+    folds = "i" in flags and _is_unicode(flags)
+    if folds:
+        added, taken = f"{added}i", f"{taken}f"  # f: whole words, as ss for ß, which Java has not
+    elif "i" in before and _is_unicode(before):
+        taken += "i"  # ASCII alone is matched by both cases of each letter
     if added or taken:
         return f"(?{added}{'-' if taken else ''}{taken}{end}"
     return "(?:" if end == ":" else ""
+
+
+def _is_unicode(flags: frozenset[str]) -> bool:
+    """Case counts for all letters, not for those of ASCII alone."""
+    return "u" in flags or "U" in flags
+
+
+def _both_cases(char: str) -> str:
+    return f"{char}{char.swapcase()}" if char.isascii() and char.isalpha() else char
+
+
+def _both_cases_in_set(pattern: str, at: int) -> tuple[str, int]:
+    """A character or range of a set in both cases of ASCII, and where to go on."""
+    start, end = pattern[at], pattern[at + 2 : at + 3]
+    if pattern[at + 1 : at + 2] != "-" or end in ("", "]", "[", "\\"):
+        text = _both_cases(start)
+        return f"\\{text}" if _is_operator(pattern, at) else text, at + 1
+    parts = [f"{start}-{end}"]
+    for first, last in (("a", "z"), ("A", "Z")):
+        low, high = max(start, first), min(end, last)
+        if low <= high:
+            parts.append(f"{low.swapcase()}-{high.swapcase()}")
+    return "".join(parts), at + 3
+
+
+def _quoted(char: str) -> str:
+    both = _both_cases(char)
+    return f"[{both}]" if len(both) > 1 else regex.escape(char, special_only=False)
 
 
 def _is_operator(pattern: str, at: int) -> bool:
@@ -185,6 +222,8 @@ def _outside(char: str, flags: frozenset[str]) -> str:
             return _LINE_END if "m" in flags else _ESCAPES["Z"]
         case "^":
             return _LINE_START if "m" in flags else char
+    if "i" in flags and not _is_unicode(flags) and char.isascii() and char.isalpha():
+        return f"[{_both_cases(char)}]"
     return char
 
 
@@ -196,7 +235,10 @@ def _escape(pattern: str, at: int, in_set: bool, flags: frozenset[str]) -> tuple
     if char == "Q":
         end = pattern.find(r"\E", at)
         quoted = pattern[at + 1 : end if end >= 0 else len(pattern)]
-        return regex.escape(quoted, special_only=False), end + 2 if end >= 0 else len(pattern)
+        after = end + 2 if end >= 0 else len(pattern)
+        if "i" in flags and not _is_unicode(flags) and not in_set:
+            return "".join(map(_quoted, quoted)), after
+        return regex.escape(quoted, special_only=False), after
     if char.lower() in _SETS:
         sets = _SETS | _UNICODE_SETS if "U" in flags else _SETS
         return _set(sets[char.lower()], char.isupper(), in_set), at + 1

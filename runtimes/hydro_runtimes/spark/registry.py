@@ -92,7 +92,7 @@ _CLASSES: Mapping[str, tuple[str, ...]] = {
         "feature.VectorSizeHint",
         "feature.VectorSlicer",
     ),
-    "sql": ("feature.SQLTransformer",),
+    "sql.transformer": ("feature.SQLTransformer",),
     "text": (
         "feature.NGram",
         "feature.RegexTokenizer",

@@ -16,6 +16,8 @@ from hydro_runtimes.columns import DataType
 from hydro_runtimes.evaluator import Field, Part, Signature
 from hydro_runtimes.spark.batch import Where
 from hydro_runtimes.spark.saved import Saved
+from hydro_runtimes.spark.session import Session
+from hydro_runtimes.spark.sql.types import SqlType
 
 NUMBERS = (DataType.FLOAT64, DataType.FLOAT32, DataType.INT32, DataType.INT64, DataType.BOOL)
 ANY = DataType.JSON
@@ -30,8 +32,14 @@ class Reading(enum.Enum):
     """Numbers, booleans or vectors of them."""
     LABEL = "label"
     """The text of any scalar."""
+    SQL = "sql"
+    """Any value, in exactly its own type."""
+    SQL_NUMBERS = "sql numbers"
+    """As SQL, but "NaN", "Infinity" and "-Infinity" are numbers."""
 
 
+_READINGS = (Reading.ANY, Reading.LABEL, Reading.NUMBERS, Reading.SQL, Reading.SQL_NUMBERS)
+"""Of two that read a column, the later one counts."""
 MAX_NAMES = 1000
 """The most names of values that a signature tells."""
 MAX_SLOTS = 1 << 20
@@ -65,6 +73,8 @@ class Known:
     """The columns that a vector is assembled from, where some may be numbers or vectors."""
     form: str = ""
     """The assembled column that has elements stored where Spark stores this one's."""
+    sql: SqlType | None = None
+    """The type in SQL, where a statement made the column."""
 
     @property
     def size(self) -> int | None:
@@ -82,6 +92,8 @@ TEXTS = Known(DataType.STRING, (-1,))
 UNKNOWN = Known(ANY)
 NUMERIC = Known(ANY, reading=Reading.NUMBERS)
 LABEL = Known(ANY, reading=Reading.LABEL)
+SQL = Known(ANY, reading=Reading.SQL)
+SQL_NUMBER = Known(ANY, reading=Reading.SQL_NUMBERS)
 
 
 def vector(size: int | None, slots: tuple[Slot, ...] | None = None) -> Known:
@@ -95,6 +107,7 @@ class Schema:
 
     stated: Mapping[str, Known] = field(default_factory=dict)
     """What is known beforehand of columns that may come in."""
+    session: Session = field(default_factory=Session)
     inputs: dict[str, Known] = field(default_factory=dict)
     """What the pipeline reads from outside."""
     columns: dict[str, Known] = field(default_factory=dict)
@@ -102,10 +115,17 @@ class Schema:
     """The columns that stages added, in order; True where it may be missing."""
     parts: list[Part] = field(default_factory=list)
     """All stages loaded so far, those that hold others before them; shared by copies."""
+    nested: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Inputs that are fields of others, such as s.a: the column and the names of the fields."""
     _closed: bool = False
     _optional: set[str] = field(default_factory=set)
     _sources: dict[str, str] = field(default_factory=dict)
     """For a column that may be missing: the optional input that it is made from."""
+
+    @property
+    def is_open(self) -> bool:
+        """A column that no stage made may still be read from outside."""
+        return not self._closed
 
     def want(self, stage: Saved, name: str, wanted: Known) -> Known:
         """What is known of a column that a stage reads; an input if no stage made it.
@@ -125,9 +145,20 @@ class Schema:
         else:
             raise stage.invalid(f"column '{name}' is {_text(known)}, want {_text(wanted)}")
         self.columns[name] = merged
-        if name not in self.made:
+        if name not in self.made and not self._is_nested(name):
             self.inputs[name] = merged
         return merged
+
+    def _is_nested(self, name: str) -> bool:
+        """The name is that of a field of an input, such as s.a: the input is read instead."""
+        if name in self.nested:
+            return True
+        column, *fields = name.split(".")
+        if not fields or name in self.inputs or name in self.stated or column in self.made:
+            return False
+        self.nested[name] = (column, *fields)
+        self.columns[column] = self.inputs[column] = self.stated.get(column, SQL)
+        return True
 
     def features(self, stage: Saved, size: int) -> Where:
         """The column of vectors of this size that a model reads, named by featuresCol."""
@@ -147,8 +178,10 @@ class Schema:
         known = self.columns.get(name)
         if known is not None:
             return known
-        self._optional.add(name)
-        self.columns[name] = self.inputs[name] = self.stated.get(name, wanted)
+        self.columns[name] = self.stated.get(name, wanted)
+        if not self._is_nested(name):
+            self._optional.add(name)
+            self.inputs[name] = self.columns[name]
         return self.columns[name]
 
     def settle(self, stage: Saved, name: str) -> Known:
@@ -187,10 +220,12 @@ class Schema:
         """A schema to try a stage on."""
         return Schema(
             self.stated,
+            self.session,
             dict(self.inputs),
             dict(self.columns),
             dict(self.made),
             self.parts,
+            dict(self.nested),
             self._closed,
             set(self._optional),
             dict(self._sources),
@@ -198,7 +233,7 @@ class Schema:
 
     def read(self, other: Schema) -> None:
         """Takes over what a copy learned of the columns that are read, not what it makes."""
-        self.inputs = other.inputs
+        self.inputs, self.nested = other.inputs, other.nested
         self._optional, self._sources = other._optional, other._sources
         read = other.inputs.keys() | self.columns.keys()
         self.columns = {name: other.columns[name] for name in other.columns if name in read}
@@ -233,7 +268,7 @@ class Schema:
             )
             for name in self.made
         )
-        return Signature(inputs, outputs)
+        return Signature(inputs, outputs, absent_is_null=True, ignores_case=True)
 
     def _are_few(self, name: str) -> bool:
         return len(self.columns[name].nominal) <= MAX_NAMES
@@ -262,8 +297,9 @@ def slots_of(name: str, known: Known) -> tuple[Slot, ...]:
 
 def _merge(known: Known, wanted: Known) -> Known | None:
     if wanted.type is ANY:
-        is_open = known.type is ANY and known.reading is not Reading.NUMBERS
-        return wanted if is_open and wanted.reading is not Reading.ANY else known
+        # What reads exact types comes first; whether names of numbers are numbers is kept.
+        later = _READINGS.index(wanted.reading) > _READINGS.index(known.reading)
+        return wanted if known.type is ANY and later else known
     if known.type is ANY:
         return wanted
     numbers = known.type in NUMBERS and wanted.type in NUMBERS

@@ -152,7 +152,7 @@ def _together(
     signature = evaluator.signature
     columns, bad = rows.decode(good, signature)
     failures |= _placed(bad, failures, len(parsed))
-    inputs = columns.only(signature.reads)
+    inputs = columns.only(signature.for_names(columns).reads)
     (answer,) = evaluate(evaluator, [inputs])
     kept = columns.take(_live(columns.rows, answer.failures)) if answer.failures else columns
     failures |= _placed(answer.failures, failures, len(parsed))

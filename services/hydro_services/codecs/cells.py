@@ -6,7 +6,8 @@ alone, never on the values beside it.
 
 Numbers that JSON has no name for are the strings "NaN", "Infinity" and "-Infinity". A vector is an
 array when dense, and {"type": "sparse", "size": n, "indices": [...], "values": [...]} when sparse;
-{"type": "dense", "values": [...]} is read as well.
+{"type": "dense", "values": [...]} is read as well, and so are the numbers that Spark writes for the
+types in JSON, 0 for sparse and 1 for dense.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ from hydro_runtimes.evaluator import Failure, Field
 from hydro_runtimes.joining import listed, regular, vectors
 
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_SPARSE, _DENSE = ("sparse", 0), ("dense", 1)
+"""The types of vectors: in words, and as Spark writes them."""
 _LIMITS = {DataType.INT32: 2**31, DataType.INT64: 2**63}
 _FLOATS = (DataType.FLOAT32, DataType.FLOAT64)
 _NUMBERS = (*_FLOATS, DataType.INT32, DataType.INT64)
@@ -289,7 +292,7 @@ def _as_list(value: Any) -> Any:
     """A vector that stores all its elements is a dense one, however it is written."""
     if type(value) is not dict:
         return value
-    if value["type"] == "dense":
+    if value["type"] in _DENSE:
         return value["values"]
     size, indices, cells = _stored(value)
     return list(cells) if len(indices) == size else value
@@ -313,7 +316,7 @@ def _stored(value: Any) -> tuple[int, Array, Sequence[Any]]:
     if type(value) is list:
         return len(value), np.arange(len(value)), value
     size, cells = value["size"], value["values"]
-    if value["type"] != "sparse" or type(size) is not int or not 0 <= size < 2**31:
+    if value["type"] not in _SPARSE or type(size) is not int or not 0 <= size < 2**31:
         raise ValueError("not a vector")
     indices = _integers(value["indices"], 2**31)
     inside = not len(indices) or (indices[0] >= 0 and indices[-1] < size)

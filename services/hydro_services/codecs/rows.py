@@ -95,6 +95,8 @@ def decode(rows: Sequence[Row], signature: Signature) -> tuple[Columns, Mapping[
     Declared columns come first, in their order and type; then the rest, by the type of their
     values. A column is of those rows alone that have its key.
     """
+    if signature.ignores_case and rows and not signature.reads <= rows[0].keys():
+        signature = signature.for_names({name for row in rows for name in row})
     try:
         return _quick(rows, signature), {}
     except cells.ODD:
@@ -108,20 +110,30 @@ def _quick(rows: Sequence[Row], signature: Signature) -> Columns:
     found: dict[str, Column] = {}
     present: dict[str, Array] = {}
     for field in signature.inputs:
-        at = _having(rows, field.name) if field.optional else None
-        if at is None or len(at) == len(rows):
+        try:
             found[field.name] = cells.column([row[field.name] for row in rows], field)
-        elif at:
-            found[field.name] = cells.column([rows[i][field.name] for i in at], field)
-            present[field.name] = np.array(at)
+        except KeyError:
+            at = _having(rows, field, signature)
+            if at:
+                found[field.name] = cells.column([rows[i][field.name] for i in at], field)
+                present[field.name] = np.array(at)
     _add_rest(rows, signature.reads, found, present)
     if not signature.adds.isdisjoint(found):
         raise ValueError("a column that the model makes")
     return Columns(found, len(rows), present)
 
 
-def _having(rows: Sequence[Row], name: str) -> list[int]:
-    return [i for i, row in enumerate(rows) if name in row]
+def _having(rows: Sequence[Row], field: Field, signature: Signature) -> list[int]:
+    """The rows that have a field which others lack.
+
+    Raises:
+        KeyError: a row may not lack it.
+    """
+    at = [i for i, row in enumerate(rows) if field.name in row]
+    is_null = signature.absent_is_null and not any(map(signature.reads.isdisjoint, rows))
+    if len(at) == len(rows) or not (field.optional or is_null):
+        raise KeyError(field.name)
+    return at
 
 
 def _add_rest(
@@ -153,7 +165,8 @@ def _fault(row: Row, signature: Signature) -> Failure | None:
         return stands(next(f.name for f in signature.outputs if f.name in row and not f.replaces))
     for field in signature.inputs:
         if field.name not in row:
-            if field.optional:
+            has_others = signature.absent_is_null and not signature.reads.isdisjoint(row)
+            if field.optional or has_others:
                 continue
             return missing(field, row)
         if found := cells.fault(row[field.name], field):

@@ -118,7 +118,7 @@ class BodySource:
         frame.errors.extend(stage.row_errors(failures, self.stage))
         frame.table.rows = columns.rows
         table.write(columns, columns.present, frame.table)
-        return Work(frame, columns.only(self.signature.reads))
+        return Work(frame, columns.only(self.signature.for_names(columns).reads))
 
 
 def _places(

@@ -67,11 +67,14 @@ def inputs(
         errors.InvalidArgument: a column's bytes do not hold what they say.
     """
     rows = frame.table.rows
+    if signature.ignores_case:
+        signature = signature.for_names({column.name for column in frame.table.columns})
     columns = read
     if columns is None:
         columns = table.columns(frame.table, signature.reads | signature.writes)
     found: dict[str, Column] = {}
     failures = _standing(columns, signature)
+    bare = _without_inputs(columns, signature)
     for field in signature.inputs:
         if field.name in columns:
             found[field.name], faults = fitting.fitted(columns[field.name], field)
@@ -80,7 +83,8 @@ def inputs(
                 failures.setdefault(row if places is None else int(places[row]), failure)
         if not field.optional and (field.name not in columns or field.name in columns.present):
             for row, failure in _missing(frame.table, columns, field).items():
-                failures.setdefault(row, failure)
+                if bare is None or row in bare:
+                    failures.setdefault(row, failure)
     taken = Columns(found, rows, columns.present)
     if failures:
         drop(frame, failures, stage)
@@ -112,6 +116,17 @@ def _standing(columns: Columns, signature: Signature) -> dict[int, Failure]:
             rows = columns.present.get(field.name, range(columns.rows))
             failures = {**dict.fromkeys(map(int, rows), codec.stands(field.name)), **failures}
     return failures
+
+
+def _without_inputs(columns: Columns, signature: Signature) -> set[int] | None:
+    """The rows that have no input at all, where others may lack some; None where none may."""
+    if not signature.absent_is_null:
+        return None
+    lacking = np.ones(columns.rows, np.bool_)
+    for name in signature.reads:
+        if name in columns:
+            lacking[columns.present.get(name, slice(None))] = False
+    return set(np.flatnonzero(lacking).tolist())
 
 
 def _missing(sent: pb.Table, columns: Columns, field: Field) -> Mapping[int, Failure]:

@@ -1,0 +1,286 @@
+"""+ - * / % DIV and their like, on numbers.
+
+Source: org.apache.spark.sql.catalyst.expressions.{arithmetic, DecimalPrecisionTypeCoercion},
+4.3.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from decimal import ROUND_HALF_UP, Context, Decimal
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from hydro_runtimes.columns import Array
+from hydro_runtimes.spark.sql.binding import converted
+from hydro_runtimes.spark.sql.casts import DECIMALS, Mode, fit_decimal
+from hydro_runtimes.spark.sql.coercion import wider
+from hydro_runtimes.spark.sql.errors import StatementError
+from hydro_runtimes.spark.sql.types import (
+    DOUBLE,
+    INT,
+    LONG,
+    STRING,
+    UNKNOWN,
+    VOID,
+    SqlType,
+    adjusted_decimal,
+    as_decimal,
+    bits,
+    decimal,
+)
+from hydro_runtimes.spark.sql.values import Rows, Typed, Value, evaluated_where, refused, value_of
+
+Operator: TypeAlias = Literal["+", "-", "*", "/", "%", "div", "pmod"]
+_DIVIDE = Context(prec=39, rounding=ROUND_HALF_UP, Emin=-10000, Emax=10000)
+_DIVISIONS = ("/", "%", "div", "pmod")
+_ZERO: Mapping[str, str] = {
+    "%": "REMAINDER_BY_ZERO: the divisor is 0; use try_mod to get null",
+    "pmod": "REMAINDER_BY_ZERO: the divisor is 0",
+}
+_DIVIDE_BY_ZERO = "DIVIDE_BY_ZERO: the divisor is 0; use try_divide to get null"
+
+
+def arithmetic(operator: Operator, sides: Sequence[Typed], mode: Mode, safe: bool = False) -> Typed:
+    """An operation on two numbers.
+
+    Args:
+        operator: with the sides left and right of it.
+        sides: numbers, or texts of them.
+        mode: with ANSI, an overflow and a division by zero are errors.
+        safe: of the functions try_add and their like: null instead.
+
+    Raises:
+        StatementError: Spark has no such operation on these types.
+    """
+    kind = _operands(operator, [side.type for side in sides], mode)
+    if safe:
+        mode = replace(mode, ansi=True)  # what overflows is null, and does not wrap
+    if kind == UNKNOWN:
+        return Typed(_result(operator, UNKNOWN), sides[0].evaluate)
+    if kind.name == "decimal":
+        return _decimals(operator, sides, mode, safe)
+    left, right = (converted(side, kind, mode) for side in sides)
+    result = _result(operator, kind)
+    foldable = left.foldable and right.foldable
+    compute = _division if operator in _DIVISIONS else _sum
+
+    def evaluate(rows: Rows) -> Value:
+        a, b = _both(operator, left, right, rows)
+        return compute(operator, a, b, result, rows, mode, safe or not mode.ansi)
+
+    return Typed(result, evaluate, foldable)
+
+
+def negated(child: Typed, mode: Mode) -> Typed:
+    """A change of sign; that of the least whole number is an error with ANSI.
+
+    Raises:
+        StatementError: the child is no number.
+    """
+    return _signed(child, mode, np.negative, lambda x: DECIMALS.minus(x))
+
+
+def absolute(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    """The absolute value.
+
+    Raises:
+        StatementError: the argument is no number.
+    """
+    return _signed(arguments[0], mode, np.abs, lambda x: DECIMALS.abs(x))
+
+
+def _both(operator: str, left: Typed, right: Typed, rows: Rows) -> tuple[Value, Value]:
+    """Where the side that is worked out first is null, the other is not: it may be in error.
+
+    Source: BinaryExpression.eval and DivModLike.eval: a divisor comes first.
+    """
+    first, second = (right, left) if operator in _DIVISIONS else (left, right)
+    settled = first.evaluate(rows)
+    other = evaluated_where(second, rows, ~settled.null)
+    return (other, settled) if operator in _DIVISIONS else (settled, other)
+
+
+def _operands(operator: str, kinds: Sequence[SqlType], mode: Mode) -> SqlType:
+    """The type to which both sides are converted."""
+    one, other = kinds
+    if kinds == [VOID, VOID]:
+        return LONG if operator == "div" else DOUBLE
+    if STRING in kinds and not mode.ansi and operator != "div":
+        # Without ANSI a text in arithmetic is a double, also beside a whole number.
+        one, other = (DOUBLE if kind == STRING else kind for kind in kinds)
+    kind = wider(one, other, mode.ansi)
+    if kind is None or kind == STRING or not (kind.is_number or kind == UNKNOWN):
+        raise StatementError(f"{kinds[0]} {operator} {kinds[1]} is not supported")
+    if operator == "/" and not (kind.is_fraction or kind.name == "decimal"):
+        return DOUBLE if kind != UNKNOWN else kind
+    if operator == "/" and kind.name == "float":
+        return DOUBLE
+    if operator == "div":
+        if kind.is_fraction:
+            raise StatementError(f"{kinds[0]} div {kinds[1]} is not supported, want whole numbers")
+        return LONG if kind.is_whole else kind
+    return kind
+
+
+def _result(operator: str, kind: SqlType) -> SqlType:
+    return LONG if operator == "div" else kind
+
+
+def _sum(
+    operator: str, a: Value, b: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool
+) -> Value:
+    """+, - or *; what does not fit wraps without ANSI, as in Java."""
+    compute = {"+": np.add, "-": np.subtract, "*": np.multiply}[operator]
+    null = a.null | b.null
+    made: Array = compute(a.data, b.data)
+    if kind.is_fraction or (not mode.ansi and not safe):
+        return Value(kind, made, null)
+    over = _overflowed(operator, a.data, b.data, made, kind)
+    if not mode.ansi and over.any():
+        return Value(kind, made, null)
+    message = f"ARITHMETIC_OVERFLOW: the result does not fit into {kind}"
+    return refused(Value(kind, made, null), over & ~null, rows, message, safe)
+
+
+def _overflowed(operator: str, a: Array, b: Array, made: Array, kind: SqlType) -> Array:
+    if kind == LONG:
+        wide = {"+": np.add, "-": np.subtract, "*": np.multiply}[operator]
+        guess = np.abs(wide(a.astype(np.float64), b.astype(np.float64)))
+        if not (guess >= 2.0**62).any():
+            return np.zeros(len(made), dtype=bool)
+        exact = wide(a.astype(object), b.astype(object))
+    else:
+        exact = {"+": np.add, "-": np.subtract, "*": np.multiply}[operator](
+            a.astype(np.int64), b.astype(np.int64)
+        )
+    return np.asarray(exact != made, dtype=bool)
+
+
+def _division(
+    operator: str, a: Value, b: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool
+) -> Value:
+    zero = b.data == 0
+    divisor = np.where(zero, np.ones_like(b.data), b.data)
+    if operator == "/":
+        made: Array = a.data / divisor
+    elif operator == "div":
+        made = (a.data - np.fmod(a.data, divisor)) // divisor
+    else:
+        made = np.fmod(a.data, divisor)
+        if operator == "pmod":
+            made = np.where(made < 0, np.fmod(made + divisor, divisor), made)
+    value = Value(kind, made.astype(kind.dtype), a.null | b.null)
+    message = _ZERO.get(operator, _DIVIDE_BY_ZERO)
+    if operator == "div" and kind == LONG:
+        least = (a.data == np.iinfo(np.int64).min) & (b.data == -1)
+        if mode.ansi:
+            value = refused(value, least, rows, "ARITHMETIC_OVERFLOW in bigint", safe)
+    return refused(value, zero, rows, message, safe)
+
+
+def _decimals(operator: str, sides: Sequence[Typed], mode: Mode, safe: bool) -> Typed:
+    one, other = (_decimal_type(side) for side in sides)
+    left, right = converted(sides[0], one, mode), converted(sides[1], other, mode)
+    kind = _decimal_result(operator, one, other)
+    compute = _DECIMAL[operator]
+    quiet = safe or not mode.ansi
+
+    def evaluate(rows: Rows) -> Value:
+        a, b = _both(operator, left, right, rows)
+        null = a.null | b.null
+        made: list[Any] = [None] * rows.count
+        over, zero = np.zeros(rows.count, bool), np.zeros(rows.count, bool)
+        for row in np.flatnonzero(~null).tolist():
+            x, y = a.data[row], b.data[row]
+            if operator in _DIVISIONS and not y:
+                zero[row] = True
+                continue
+            made[row] = _fitted(compute(x, y), kind)
+            over[row] = made[row] is None
+        if not quiet:
+            rows.fail(over, f"NUMERIC_VALUE_OUT_OF_RANGE: the result does not fit into {kind}")
+            rows.fail(zero, _ZERO.get(operator, _DIVIDE_BY_ZERO))
+        return value_of(kind, made)
+
+    return Typed(kind, evaluate, left.foldable and right.foldable)
+
+
+def _fitted(number: Decimal, kind: SqlType) -> Any:
+    if kind == LONG:
+        whole = int(number)
+        return whole if -(2**63) <= whole < 2**63 else None
+    return fit_decimal(number, kind)
+
+
+def _positive_remainder(x: Decimal, y: Decimal) -> Decimal:
+    rest = DECIMALS.remainder(x, y)
+    return DECIMALS.remainder(DECIMALS.add(rest, y), y) if rest < 0 else rest
+
+
+_DECIMAL: Mapping[str, Callable[[Decimal, Decimal], Decimal]] = {
+    "+": DECIMALS.add,
+    "-": DECIMALS.subtract,
+    "*": DECIMALS.multiply,
+    "/": _DIVIDE.divide,
+    "%": DECIMALS.remainder,
+    "div": DECIMALS.divide_int,
+    "pmod": _positive_remainder,
+}
+
+
+def _decimal_type(side: Typed) -> SqlType:
+    """A whole number written in the statement has only the digits that it has."""
+    if side.type == VOID:
+        return decimal(1, 0)
+    if side.literal and side.type in (INT, LONG):
+        value = side.evaluate(Rows.of({}, 1)).data[0]
+        return decimal(len(str(abs(int(value)))), 0)
+    return as_decimal(side.type)
+
+
+def _decimal_result(operator: str, one: SqlType, other: SqlType) -> SqlType:
+    p1, s1, p2, s2 = one.precision, one.scale, other.precision, other.scale
+    match operator:
+        case "+" | "-":
+            scale = max(s1, s2)
+            return adjusted_decimal(max(p1 - s1, p2 - s2) + scale + 1, scale)
+        case "*":
+            return adjusted_decimal(p1 + p2 + 1, s1 + s2)
+        case "/":
+            scale = max(6, s1 + p2 + 1)
+            return adjusted_decimal(p1 - s1 + s2 + scale, scale)
+        case "div":
+            return LONG
+    scale = max(s1, s2)
+    return adjusted_decimal(min(p1 - s1, p2 - s2) + scale, scale)
+
+
+def _signed(
+    child: Typed,
+    mode: Mode,
+    compute: Callable[[Array], Array],
+    of_decimal: Callable[[Decimal], Decimal],
+) -> Typed:
+    if child.type in (STRING, VOID):
+        child = converted(child, DOUBLE, mode)
+    kind = child.type
+    if not (
+        kind.is_number or kind == UNKNOWN or kind.name in ("interval month", "interval second")
+    ):
+        raise StatementError(f"got {kind}, want a number")
+
+    def evaluate(rows: Rows) -> Value:
+        value = child.evaluate(rows)
+        if kind.name == "decimal":
+            made = [None if x is None else of_decimal(x) for x in value.listed()]
+            return value_of(kind, made)
+        signed = Value(kind, compute(value.data), value.null)
+        if not kind.is_whole or not mode.ansi:
+            return signed
+        least = value.data == -(1 << (bits(kind) - 1))
+        return refused(signed, least, rows, f"ARITHMETIC_OVERFLOW in {kind}", safe=False)
+
+    return Typed(kind, evaluate, child.foldable, child.literal)

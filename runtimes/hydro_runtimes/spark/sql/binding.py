@@ -1,0 +1,209 @@
+"""How functions are bound to arguments whose types are known.
+
+Source: org.apache.spark.sql.catalyst.analysis.{TypeCoercion, AnsiTypeCoercion}.implicitCast, 4.3.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from hydro_runtimes.columns import Array
+from hydro_runtimes.spark.sql.casts import Mode, cast, castable
+from hydro_runtimes.spark.sql.coercion import common_type
+from hydro_runtimes.spark.sql.errors import RowError, StatementError
+from hydro_runtimes.spark.sql.types import (
+    BINARY,
+    BOOLEAN,
+    DATE,
+    STRING,
+    TIMESTAMP,
+    TIMESTAMP_NTZ,
+    UNKNOWN,
+    VOID,
+    SqlType,
+)
+from hydro_runtimes.spark.sql.values import Rows, Typed, Value, evaluated_where, value_of
+
+Bind: TypeAlias = Callable[[Sequence[Typed], Mode], Typed]
+_TIMES = (DATE, TIMESTAMP, TIMESTAMP_NTZ)
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of SQL."""
+
+    bind: Bind
+    """Raises StatementError where the arguments are of the wrong types."""
+    least: int
+    most: int
+    gives: SqlType = UNKNOWN
+    """Its type, where that does not depend on those of its arguments."""
+
+
+def argument(typed: Typed, want: SqlType, mode: Mode) -> Typed:
+    """An argument as a function takes it, cast without being asked to where Spark does so.
+
+    Raises:
+        StatementError: Spark does not cast it so.
+    """
+    if typed.type == want:
+        return typed
+    if not implicit(typed.type, want):
+        raise StatementError(f"an argument is {typed.type}, want {want}")
+    return converted(typed, want, mode)
+
+
+def implicit(have: SqlType, want: SqlType) -> bool:
+    """Whether an argument of one type is taken for another."""
+    if have in (want, VOID) or UNKNOWN in (have, want):
+        return True
+    if want == STRING:
+        return not have.is_nested and have.name != "vector"
+    if have == STRING:
+        return want.is_number or want in (*_TIMES, BINARY)
+    if have.is_number and want.is_number:
+        return True
+    if have.name == want.name and have.is_nested:
+        return all(map(implicit, have.parts, want.parts))
+    return have in _TIMES and want in _TIMES
+
+
+def converted(typed: Typed, want: SqlType, mode: Mode, safe: bool = False) -> Typed:
+    """An expression cast to a type.
+
+    Raises:
+        StatementError: Spark has no such cast.
+    """
+    if typed.type == want:
+        return typed
+    if not castable(typed.type, want, mode):
+        raise StatementError(f"{typed.type} cannot be cast to {want}")
+    inner = typed.evaluate
+    return Typed(want, lambda rows: cast(inner(rows), want, rows, mode, safe), typed.foldable)
+
+
+def in_common(arguments: Sequence[Typed], mode: Mode) -> list[Typed]:
+    """The arguments in the one type that they have in common.
+
+    Raises:
+        StatementError: they have none.
+    """
+    kinds = [one.type for one in arguments]
+    kind = common_type(kinds, mode.ansi)
+    if kind is None:
+        raise StatementError(f"{', '.join(map(str, dict.fromkeys(kinds)))} have no common type")
+    return [converted(one, kind, mode) for one in arguments]
+
+
+def constant_of(typed: Typed, what: str) -> Any:
+    """The value of an argument that must be the same for all rows; None for null.
+
+    Raises:
+        StatementError: it depends on a column, or has no value.
+    """
+    if not typed.foldable:
+        raise StatementError(f"{what} depends on a column, want a constant")
+    rows = Rows.of({}, 1)
+    value = typed.evaluate(rows)
+    if rows.errors:
+        raise StatementError(f"{what}: {rows.errors[0]}")
+    return value.listed()[0]
+
+
+def strict(
+    compute: Callable[..., Any],
+    takes: Sequence[SqlType],
+    gives: SqlType,
+    least: int | None = None,
+) -> Function:
+    """A function of values row by row; null where an argument is.
+
+    Args:
+        compute: the answer of a row from its arguments, as `Value` holds them. None is null.
+            RowError fails the row.
+        takes: the type of each argument.
+        gives: the type of the answer.
+        least: how many arguments there must be; default all.
+    """
+
+    def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
+        given = [argument(one, want, mode) for one, want in zip(arguments, takes, strict=False)]
+        return row_by_row(compute, given, gives)
+
+    return Function(bind, len(takes) if least is None else least, len(takes), gives)
+
+
+def row_by_row(compute: Callable[..., Any], given: Sequence[Typed], gives: SqlType) -> Typed:
+    """The answers of `compute` for rows in which no argument is null; null in others."""
+
+    def evaluate(rows: Rows) -> Value:
+        values, missing = unless_null(given, rows)
+        made: list[Any] = [None] * rows.count
+        plain = [value.data.tolist() for value in values]
+        for row in np.flatnonzero(~missing).tolist():
+            made[row] = attempt(rows, row, compute, *(column[row] for column in plain))
+        return value_of(gives, _in_range(made, gives, rows))
+
+    return Typed(gives, evaluate, all(one.foldable for one in given))
+
+
+def _in_range(made: list[Any], kind: SqlType, rows: Rows) -> list[Any]:
+    """The answers, without those that their type cannot hold, which are noted as errors."""
+    if kind.dtype.kind != "i":
+        return made
+    limit = 1 << (8 * kind.dtype.itemsize - 1)
+    for row, value in enumerate(made):
+        if value is not None and not -limit <= value < limit:
+            rows.errors.setdefault(int(rows.index[row]), f"ARITHMETIC_OVERFLOW in {kind}")
+            made[row] = None
+    return made
+
+
+def attempt(rows: Rows, row: int, compute: Callable[..., Any], *arguments: Any) -> Any:
+    """The answer of a row, or None where it fails, which is noted."""
+    try:
+        return compute(*arguments)
+    except RowError as error:
+        rows.errors.setdefault(int(rows.index[row]), str(error))
+        return None
+
+
+def unless_null(given: Sequence[Typed], rows: Rows) -> tuple[list[Value], Array]:
+    """The arguments one after the other; where one is null the next is not worked out.
+
+    Returns:
+        Their values, and where one of them is null: bool, (rows,).
+    """
+    missing = np.zeros(rows.count, dtype=bool)
+    values: list[Value] = []
+    for one in given:
+        value = evaluated_where(one, rows, ~missing)
+        values.append(value)
+        missing = missing | value.null
+    return values, missing
+
+
+def of_columns(compute: Callable[..., Array], takes: Sequence[SqlType], gives: SqlType) -> Function:
+    """A function of whole arrays of numbers; null where an argument is."""
+
+    def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
+        given = [argument(one, want, mode) for one, want in zip(arguments, takes, strict=True)]
+
+        def evaluate(rows: Rows) -> Value:
+            values = [one.evaluate(rows) for one in given]
+            null = np.zeros(rows.count, dtype=bool)
+            for value in values:
+                null = null | value.null
+            return Value(gives, compute(*(value.data for value in values)), null)
+
+        return Typed(gives, evaluate, all(one.foldable for one in given))
+
+    return Function(bind, len(takes), len(takes), gives)
+
+
+def boolean(evaluate: Callable[[Rows], Value], foldable: bool) -> Typed:
+    return Typed(BOOLEAN, evaluate, foldable)

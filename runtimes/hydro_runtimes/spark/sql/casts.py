@@ -1,0 +1,461 @@
+"""CAST and TRY_CAST between all types, in ANSI mode and without it.
+
+Source: org.apache.spark.sql.catalyst.expressions.Cast, 4.3.0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, tzinfo
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal, InvalidOperation
+from itertools import accumulate, chain, pairwise
+from typing import Any
+
+import numpy as np
+
+from hydro_runtimes.columns import Array
+from hydro_runtimes.spark import java
+from hydro_runtimes.spark.sql import zones
+from hydro_runtimes.spark.sql.calendar import DAY
+from hydro_runtimes.spark.sql.errors import StatementError
+from hydro_runtimes.spark.sql.types import (
+    BINARY,
+    BOOLEAN,
+    DATE,
+    STRING,
+    TIMESTAMP,
+    TIMESTAMP_NTZ,
+    UNKNOWN,
+    VOID,
+    SqlType,
+    bits,
+)
+from hydro_runtimes.spark.sql.values import Rows, Value, constant, refused, value_of
+
+DECIMALS = Context(prec=400, Emin=-10000, Emax=10000)
+TRUE = frozenset(("t", "true", "y", "yes", "1"))
+FALSE = frozenset(("f", "false", "n", "no", "0"))
+_NAMED = {
+    **dict.fromkeys(("inf", "+inf", "infinity", "+infinity"), math.inf),
+    **dict.fromkeys(("-inf", "-infinity"), -math.inf),
+    "nan": math.nan,
+}
+_TIMES = (TIMESTAMP, TIMESTAMP_NTZ)
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """What changes the meaning of a statement."""
+
+    ansi: bool
+    zone: tzinfo
+    """Of the session."""
+    utf8_words: bool = True
+
+
+def cast(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool = False) -> Value:
+    """A value as another type.
+
+    Args:
+        value: to convert.
+        kind: what to convert it to; `castable` has allowed it.
+        rows: that it is worked out for, which take the errors.
+        mode: with ANSI, what cannot be converted is an error, else null.
+        safe: TRY_CAST: null even with ANSI.
+    """
+    if value.type == kind or kind == UNKNOWN:
+        return value
+    if value.type in (VOID, UNKNOWN):
+        return constant(kind, None, rows.count)
+    if safe:
+        mode = replace(mode, ansi=True)  # TRY_CAST has the rules of ANSI, without its errors
+    safe = safe or not mode.ansi
+    if kind.is_nested:
+        return _nested(value, kind, rows, mode, safe)
+    if kind == STRING:
+        return _text(value, mode)
+    if kind == BINARY:
+        return _rowwise(value, kind, _to_bytes, rows, safe)
+    if kind == BOOLEAN:
+        return _boolean(value, rows, safe)
+    if kind.name == "decimal":
+        return _decimal(value, kind, rows, mode, safe)
+    if kind in (DATE, *_TIMES):
+        return _moment(value, kind, rows, mode, safe)
+    if kind.is_fraction:
+        return _fraction(value, kind, rows, safe)
+    if kind.is_whole:
+        return _whole(value, kind, rows, mode, safe)
+    return value.retyped(kind)
+
+
+def castable(have: SqlType, want: SqlType, mode: Mode) -> bool:
+    """Whether Spark casts between two types at all.
+
+    Source: Cast.{canCast, canAnsiCast}.
+    """
+    if have == want or have in (VOID, UNKNOWN) or want == UNKNOWN:
+        return True
+    if have.is_nested or want.is_nested:
+        if want == STRING:
+            return True
+        same = have.name == want.name and len(have.parts) == len(want.parts)
+        return same and all(map(castable, have.parts, want.parts, [mode] * len(have.parts)))
+    if want == STRING:
+        return have.name != "vector"
+    if want == BINARY:
+        return have == STRING or (not mode.ansi and have.is_whole)
+    if have == STRING:
+        return not want.name.startswith("interval") and want.name != "vector"
+    if want == BOOLEAN or have == BOOLEAN:
+        other = have if want == BOOLEAN else want
+        return other.is_number or (not mode.ansi and other in (DATE, *_TIMES))
+    if have.is_number and want.is_number:
+        return True
+    if have in (DATE, *_TIMES) and want in (DATE, *_TIMES):
+        return True
+    if have.is_number:
+        return want == TIMESTAMP
+    if want.is_number:
+        return have == TIMESTAMP or (have == DATE and not mode.ansi)
+    return False
+
+
+def text_of(kind: SqlType, value: Any, mode: Mode) -> str:
+    """The text of one value, which is not null.
+
+    Raises:
+        StatementError: the type has none.
+    """
+    match kind.name:
+        case "string":
+            return str(value)
+        case "boolean":
+            return "true" if value else "false"
+        case "float":
+            return java.numbers(np.array([value], np.float32))[0]
+        case "double":
+            return java.numbers(np.array([value], np.float64))[0]
+        case "decimal":
+            return f"{value:f}" if mode.ansi else _scientific(value)
+        case "date":
+            return zones.date_text(int(value))
+        case "timestamp":
+            return zones.timestamp_text(int(value), mode.zone)
+        case "timestamp_ntz":
+            return zones.timestamp_text(int(value), UTC)
+        case "binary":
+            return bytes(value).decode(errors="replace")
+        case "array":
+            return f"[{', '.join(_part(kind.parts[0], one, mode) for one in value)}]"
+        case "map":
+            key, item = kind.parts
+            pairs = (f"{_part(key, a, mode)} -> {_part(item, b, mode)}" for a, b in value)
+            return f"{{{', '.join(pairs)}}}"
+        case "struct":
+            return f"{{{', '.join(map(_part, kind.parts, value, [mode] * len(value)))}}}"
+    if kind.is_whole:
+        return str(int(value))
+    if kind.name.startswith("interval"):
+        return interval_text(kind, value)
+    raise StatementError(f"{kind} has no text")
+
+
+def interval_text(kind: SqlType, value: Any) -> str:
+    """INTERVAL '1-2' YEAR TO MONTH, INTERVAL '3 02:00:00' DAY TO SECOND."""
+    if kind.name == "interval month":
+        sign, months = ("-", -value) if value < 0 else ("", value)
+        return f"INTERVAL '{sign}{months // 12}-{months % 12}' YEAR TO MONTH"
+    if kind.name != "interval second":
+        months, days, micros = value
+        return f"{months} months {days} days {micros / 1_000_000:g} seconds"
+    sign, micros = ("-", -value) if value < 0 else ("", value)
+    days, rest = divmod(micros, DAY)
+    if not rest:
+        return f"INTERVAL '{sign}{days}' DAY"
+    seconds, fraction = divmod(rest, 1_000_000)
+    clock = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+    after = f".{fraction:06d}".rstrip("0") if fraction else ""
+    return f"INTERVAL '{sign}{days} {clock}{after}' DAY TO SECOND"
+
+
+def _part(kind: SqlType, value: Any, mode: Mode) -> str:
+    return "null" if value is None else text_of(kind, value, mode)
+
+
+def _scientific(value: Decimal) -> str:
+    """As BigDecimal.toString."""
+    sign, figures, exponent = value.as_tuple()
+    digits = "".join(map(str, figures)) or "0"
+    power = int(exponent) + len(digits) - 1
+    if power >= -6:
+        return f"{value:f}"
+    after = f".{digits[1:]}" if len(digits) > 1 else ""
+    return f"{'-' if sign else ''}{digits[0]}{after}E{power:+d}"
+
+
+def _rowwise(
+    value: Value, kind: SqlType, convert: Callable[[Any], Any], rows: Rows, safe: bool
+) -> Value:
+    """Converts row by row; None is what cannot be converted."""
+    made = [
+        None if gone else convert(x)
+        for x, gone in zip(value.data.tolist(), value.null, strict=True)
+    ]
+    found = value_of(kind, made)
+    bad = found.null & ~value.null
+    if bad.any() and not safe:
+        example = value.data[int(np.flatnonzero(bad)[0])]
+        rows.fail(bad, _invalid(value.type, example, kind))
+    return found
+
+
+def _invalid(have: SqlType, example: Any, want: SqlType) -> str:
+    shown = str(example)
+    shown = shown if len(shown) <= 40 else shown[:37] + "..."
+    way_out = "use try_cast to get null"
+    return f"CAST_INVALID_INPUT: the {have} {shown!r} is not a {want}; {way_out}"
+
+
+def _to_bytes(value: Any) -> bytes:
+    return value.encode() if isinstance(value, str) else int(value).to_bytes(4, "big", signed=True)
+
+
+def _text(value: Value, mode: Mode) -> Value:
+    kind = value.type
+    if kind.is_whole or kind.is_fraction or kind == BOOLEAN:
+        texts: list[Any] = list(java.numbers(value.data))
+    else:
+        texts = [
+            "" if gone else text_of(kind, x, mode)
+            for x, gone in zip(value.data.tolist(), value.null, strict=True)
+        ]
+    data = np.empty(len(texts), dtype=object)
+    data[:] = texts
+    return Value(STRING, data, value.null)
+
+
+def _boolean(value: Value, rows: Rows, safe: bool) -> Value:
+    if value.type == STRING:
+        return _rowwise(value, BOOLEAN, _parse_boolean, rows, safe)
+    if value.type in (DATE, *_TIMES):
+        return Value(BOOLEAN, value.data != 0, value.null | (value.type == DATE))
+    data = np.array([bool(x) for x in value.data.tolist()], dtype=bool)
+    return Value(BOOLEAN, data, value.null)
+
+
+def _parse_boolean(text: str) -> bool | None:
+    word = zones.trimmed(text).lower()
+    return True if word in TRUE else False if word in FALSE else None
+
+
+def _fraction(value: Value, kind: SqlType, rows: Rows, safe: bool) -> Value:
+    if value.type == STRING:
+        return _rowwise(value, kind, parse_double, rows, safe)
+    if value.type == TIMESTAMP:
+        return Value(kind, (value.data / 1_000_000).astype(kind.dtype), value.null)
+    if value.type == DATE:
+        return constant(kind, None, rows.count)
+    if value.type.name == "decimal":
+        return _rowwise(value, kind, float, rows, safe)
+    return Value(kind, value.data.astype(kind.dtype), value.null)
+
+
+def parse_double(text: str) -> float | None:
+    """A double as java.lang.Double.valueOf reads it, without hexadecimal; None where it is none."""
+    text = zones.trimmed(text)
+    named = _NAMED.get(text.lower())
+    if named is not None:
+        return named
+    digits = text[:-1] if text[-1:] in ("d", "D", "f", "F") else text
+    if not digits or not set(digits) <= set("0123456789.eE+-"):
+        return None
+    try:
+        return float(digits)
+    except ValueError:
+        return None
+
+
+def _whole(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool) -> Value:
+    have = value.type
+    limit = 1 << (bits(kind) - 1)
+    if have == STRING:
+        return _rowwise(value, kind, lambda text: _parse_whole(text, limit, mode), rows, safe)
+    if have == BOOLEAN:
+        return Value(kind, value.data.astype(kind.dtype), value.null)
+    if have == DATE:
+        return constant(kind, None, rows.count)
+    if have.name == "decimal":
+        return _decimal_to_whole(value, kind, rows, mode, safe)
+    data = value.data if have != TIMESTAMP else value.data // 1_000_000
+    if have.is_fraction:
+        return _fraction_to_whole(value, kind, rows, mode, safe)
+    bad = (data > limit - 1) | (data < -limit)
+    if not mode.ansi and have != TIMESTAMP:
+        bad = np.zeros(rows.count, bool)  # wraps, as a cast of Java does
+    made = Value(kind, data.astype(kind.dtype), value.null)
+    return refused(made, bad, rows, _overflow(kind), safe)
+
+
+def _parse_whole(text: str, limit: int, mode: Mode) -> int | None:
+    text = zones.trimmed(text)
+    digits = text[1:] if text[:1] in ("+", "-") else text
+    if not mode.ansi and "." in digits:
+        # Without ANSI the fraction is cut off, but must be one.
+        digits, _, fraction = digits.partition(".")
+        if fraction and not (fraction.isascii() and fraction.isdigit()):
+            return None
+        digits = digits or ("0" if fraction else "")
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 4000:
+        return None
+    number = -int(digits) if text[0] == "-" else int(digits)
+    return number if -limit <= number < limit else None
+
+
+def _fraction_to_whole(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool) -> Value:
+    """Towards 0. Without ANSI as Java casts: NaN is 0, and what is too large is the largest."""
+    whole = np.trunc(value.data.astype(np.float64))
+    limit = float(1 << (bits(kind) - 1))
+    if mode.ansi:
+        bad = np.isnan(whole) | (whole >= limit) | (whole < -limit)
+        made = Value(kind, np.where(bad, 0, whole).astype(kind.dtype), value.null)
+        return refused(made, bad, rows, _overflow(kind), safe)
+    wide = 63 if kind.name == "bigint" else 31
+    edge = 2.0**wide
+    held = np.where(np.isnan(whole), 0, whole)
+    inside = np.where(np.abs(held) < edge, held, 0).astype(np.int64)
+    java_cast = np.where(held >= edge, 2**wide - 1, np.where(held < -edge, -(2**wide), inside))
+    return Value(kind, java_cast.astype(np.int64).astype(kind.dtype), value.null)
+
+
+def _decimal_to_whole(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool) -> Value:
+    limit = 1 << (bits(kind) - 1)
+
+    def convert(number: Decimal) -> int | None:
+        whole = int(number.to_integral_value(ROUND_DOWN, DECIMALS))
+        if -limit <= whole < limit:
+            return whole
+        return None if mode.ansi else (whole + limit) % (2 * limit) - limit
+
+    return _rowwise(value, kind, convert, rows, safe)
+
+
+def _overflow(kind: SqlType) -> str:
+    return f"CAST_OVERFLOW: the value does not fit into {kind}; use try_cast to get null"
+
+
+def _decimal(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool) -> Value:
+    return _rowwise_decimal(value, kind, rows, safe)
+
+
+def _rowwise_decimal(value: Value, kind: SqlType, rows: Rows, safe: bool) -> Value:
+    made: list[Any] = []
+    invalid = np.zeros(rows.count, bool)
+    over = np.zeros(rows.count, bool)
+    for row, (one, gone) in enumerate(zip(value.data.tolist(), value.null, strict=True)):
+        number = None if gone else as_number(value.type, one)
+        invalid[row] = number is None and not gone and value.type == STRING
+        fitted = None if number is None else fit_decimal(number, kind)
+        over[row] = number is not None and fitted is None
+        made.append(fitted)
+    if not safe:
+        if invalid.any():
+            rows.fail(
+                invalid, _invalid(value.type, value.data[int(np.flatnonzero(invalid)[0])], kind)
+            )
+        rows.fail(over, f"NUMERIC_VALUE_OUT_OF_RANGE: the value does not fit into {kind}")
+    return value_of(kind, made)
+
+
+def as_number(kind: SqlType, value: Any) -> Decimal | None:
+    """The decimal number of a value; None for NaN, infinities and texts that are no number."""
+    if kind == STRING:
+        text = zones.trimmed(value)
+        if not set(text) <= set("0123456789.eE+-"):
+            return None
+        try:
+            return DECIMALS.create_decimal(text)
+        except InvalidOperation:
+            return None
+    if kind.name == "float":
+        value = float(str(np.float32(value)))  # Spark widens a float by its text
+    if kind.is_fraction:
+        return Decimal(repr(value)) if math.isfinite(value) else None
+    if kind == TIMESTAMP:
+        return Decimal(value) / 1_000_000
+    if kind == DATE:
+        return None
+    return value if isinstance(value, Decimal) else Decimal(int(value))
+
+
+def fit_decimal(number: Decimal, kind: SqlType) -> Decimal | None:
+    """The number with the scale of a type, rounded half up; None where it has too many digits."""
+    if not number.is_finite() or number.adjusted() > 40:
+        return None
+    fitted = number.quantize(Decimal(1).scaleb(-kind.scale), ROUND_HALF_UP, DECIMALS)
+    return fitted if fitted.is_zero() or fitted.adjusted() < kind.precision - kind.scale else None
+
+
+def _moment(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool) -> Value:
+    """A date or timestamp."""
+    have, zone = value.type, mode.zone if kind == TIMESTAMP else UTC
+    if have == STRING:
+        if kind == DATE:
+            return _rowwise(value, kind, zones.parse_date, rows, safe)
+        return _rowwise(value, kind, lambda text: zones.parse_timestamp(text, zone), rows, safe)
+    if kind == DATE:
+        local = UTC if have == TIMESTAMP_NTZ else mode.zone
+        return _rowwise(value, kind, lambda at: zones.local_of(at, local) // DAY, rows, safe)
+    if have == DATE:
+        return _rowwise(value, kind, lambda day: zones.day_start(day, zone), rows, safe)
+    if have in _TIMES:
+        move = zones.local_of if kind == TIMESTAMP_NTZ else zones.instant_of
+        return _rowwise(value, kind, lambda at: move(at, mode.zone), rows, safe)
+    return _rowwise(value, kind, lambda number: _from_seconds(have, number), rows, safe)
+
+
+def _from_seconds(kind: SqlType, seconds: Any) -> int | None:
+    if isinstance(seconds, float):
+        micros = seconds * 1_000_000
+        return int(micros) if abs(micros) < 2**63 else None
+    micros = int(Decimal(seconds) * 1_000_000)
+    return micros if -(2**63) <= micros < 2**63 else None
+
+
+def _nested(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool) -> Value:
+    if kind.name == "struct":
+        return _struct(value, kind, rows, mode, safe)
+    # The lists of all rows as one column of elements, cast and cut into lists again.
+    lists = [[] if one is None else one for one in value.listed()]
+    lengths = np.array([len(one) for one in lists], dtype=np.int64)
+    flat = list(chain.from_iterable(lists))
+    inner = rows.take(np.repeat(np.arange(rows.count), lengths))
+    if kind.name == "array":
+        parts = [
+            cast(value_of(value.type.parts[0], flat), kind.parts[0], inner, mode, safe).listed()
+        ]
+    else:
+        parts = [
+            cast(value_of(have, [pair[i] for pair in flat]), want, inner, mode, safe).listed()
+            for i, (have, want) in enumerate(zip(value.type.parts, kind.parts, strict=True))
+        ]
+    items: list[Any] = parts[0] if len(parts) == 1 else list(zip(*parts, strict=True))
+    cuts = list(accumulate(lengths.tolist(), initial=0))
+    made = [items[a:b] for a, b in pairwise(cuts)]
+    return _with_null(value_of(kind, made), value.null)
+
+
+def _struct(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool) -> Value:
+    present = [one if one is not None else (None,) * len(kind.parts) for one in value.listed()]
+    parts = [
+        cast(value_of(have, [one[i] for one in present]), want, rows, mode, safe).listed()
+        for i, (have, want) in enumerate(zip(value.type.parts, kind.parts, strict=True))
+    ]
+    made = list(zip(*parts, strict=True)) if parts else [()] * rows.count
+    return _with_null(value_of(kind, made), value.null)
+
+
+def _with_null(value: Value, null: Array) -> Value:
+    return Value(value.type, value.data, null)

@@ -1,0 +1,140 @@
+"""The type that several expressions are converted to, in ANSI mode and without it.
+
+Source: org.apache.spark.sql.catalyst.analysis.{TypeCoercion, AnsiTypeCoercion}, 4.3.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from hydro_runtimes.spark.sql.types import (
+    DATE,
+    DOUBLE,
+    FLOAT,
+    LONG,
+    STRING,
+    TIMESTAMP,
+    TIMESTAMP_NTZ,
+    UNKNOWN,
+    VOID,
+    SqlType,
+    array_of,
+    as_decimal,
+    bits,
+    decimal,
+    map_of,
+    struct_of,
+)
+
+_TIMES = (TIMESTAMP, TIMESTAMP_NTZ)
+
+
+def common_type(kinds: Iterable[SqlType], ansi: bool) -> SqlType | None:
+    """The type of what is one of several: coalesce, CASE, array; None where there is none."""
+    return _folded(kinds, lambda one, other: wider(one, other, ansi))
+
+
+def common_type_without_texts(kinds: Iterable[SqlType], ansi: bool) -> SqlType | None:
+    """As `common_type`, but a text has no type in common with anything else: greatest, least."""
+    return _folded(kinds, lambda one, other: _tightest(one, other, ansi))
+
+
+def compared_type(one: SqlType, other: SqlType, ansi: bool) -> SqlType | None:
+    """The type in which two values are compared; None where they cannot be."""
+    if ansi or STRING not in (one, other) or one == other:
+        return wider(one, other, ansi)
+    rest = other if one == STRING else one
+    if rest == VOID:
+        return STRING
+    return None if rest.is_nested else rest
+
+
+def wider(one: SqlType, other: SqlType, ansi: bool) -> SqlType | None:
+    """The type of two values of which one is taken; None where there is none."""
+    found = _tightest(one, other, ansi)
+    if found is not None:
+        return found
+    if STRING in (one, other):
+        rest = other if one == STRING else one
+        return _with_text(rest) if ansi else _as_text(rest)
+    return None
+
+
+def _with_text(rest: SqlType) -> SqlType | None:
+    if rest.is_whole:
+        return LONG
+    if rest.is_number:
+        return DOUBLE
+    return None if rest.is_nested or rest.name.startswith("interval") else rest
+
+
+def _as_text(rest: SqlType) -> SqlType | None:
+    return None if rest.is_nested or rest.name in ("binary", "boolean", "vector") else STRING
+
+
+def _tightest(one: SqlType, other: SqlType, ansi: bool) -> SqlType | None:
+    if one == other or other == VOID:
+        return one
+    if one == VOID:
+        return other
+    if UNKNOWN in (one, other):
+        return UNKNOWN
+    if one.is_number and other.is_number:
+        return _number(one, other, ansi)
+    if DATE in (one, other) and (one in _TIMES or other in _TIMES):
+        return other if one == DATE else one
+    if one in _TIMES and other in _TIMES:
+        return TIMESTAMP
+    if one.name == other.name and one.is_nested:
+        return _nested(one, other, ansi)
+    return None
+
+
+def _number(one: SqlType, other: SqlType, ansi: bool) -> SqlType:
+    if one.is_whole and other.is_whole:
+        return max(one, other, key=bits)
+    if DOUBLE in (one, other):
+        return DOUBLE
+    if FLOAT in (one, other):
+        rest = other if one == FLOAT else one
+        # A whole number beside a float: ANSI keeps all its digits, in a double.
+        return DOUBLE if ansi or rest.name == "decimal" else FLOAT
+    return wider_decimal(as_decimal(one), as_decimal(other))
+
+
+def wider_decimal(one: SqlType, other: SqlType) -> SqlType:
+    """The decimal that holds the values of both.
+
+    Source: DecimalPrecisionTypeCoercion.widerDecimalType.
+    """
+    scale = max(one.scale, other.scale)
+    whole = max(one.precision - one.scale, other.precision - other.scale)
+    return decimal(whole + scale, scale) if whole + scale <= 38 else decimal(38, scale)
+
+
+def _nested(one: SqlType, other: SqlType, ansi: bool) -> SqlType | None:
+    if len(one.parts) != len(other.parts):
+        return None
+    if [name.lower() for name in one.names] != [name.lower() for name in other.names]:
+        return None
+    parts = [wider(a, b, ansi) for a, b in zip(one.parts, other.parts, strict=True)]
+    whole = [part for part in parts if part is not None]
+    if len(whole) != len(parts):
+        return None
+    match one.name:
+        case "array":
+            return array_of(whole[0])
+        case "map":
+            return map_of(whole[0], whole[1])
+    return struct_of(list(zip(one.names, whole, strict=True)))
+
+
+def _folded(
+    kinds: Iterable[SqlType], pair: Callable[[SqlType, SqlType], SqlType | None]
+) -> SqlType | None:
+    found: SqlType | None = VOID
+    for kind in kinds:
+        if found is None:
+            return None
+        found = pair(found, kind)
+    return found

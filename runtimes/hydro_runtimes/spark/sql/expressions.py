@@ -1,0 +1,347 @@
+"""From a parsed expression to a function of rows whose type is known.
+
+Source: org.apache.spark.sql.catalyst.analysis.{Analyzer, TypeCoercion}, 4.3.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC
+from typing import Any
+
+from hydro_runtimes.spark.sql import logic, ordering, zones
+from hydro_runtimes.spark.sql.binding import Function, converted, strict
+from hydro_runtimes.spark.sql.casts import Mode
+from hydro_runtimes.spark.sql.errors import StatementError
+from hydro_runtimes.spark.sql.functions import FUNCTIONS, function_named
+from hydro_runtimes.spark.sql.functions.arrays import element_of
+from hydro_runtimes.spark.sql.functions.datetimes import moved
+from hydro_runtimes.spark.sql.functions.higher_order import HIGHER_ORDER, Body, bind_higher_order
+from hydro_runtimes.spark.sql.functions.patterns import like
+from hydro_runtimes.spark.sql.names import output_name
+from hydro_runtimes.spark.sql.syntax import (
+    Alias,
+    Call,
+    Case,
+    Cast,
+    Element,
+    Expression,
+    FieldOf,
+    In,
+    Lambda,
+    Like,
+    Literal,
+    Name,
+    Operation,
+    Star,
+)
+from hydro_runtimes.spark.sql.types import (
+    CAST_NAMES,
+    DATE,
+    STRING,
+    TIMESTAMP,
+    TIMESTAMP_NTZ,
+    UNKNOWN,
+    VOID,
+    SqlType,
+    array_of,
+    named_type,
+    struct_of,
+)
+from hydro_runtimes.spark.sql.values import Rows, Typed, Value, constant, value_of
+
+_COMPARISONS = ("=", "<", "<=", ">", ">=")
+_ARITHMETIC = ("+", "-", "*", "/", "%", "div")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column that names may stand for."""
+
+    name: str
+    key: str
+    """Under which rows hold its values."""
+    type: SqlType
+    table: str | None
+    """The name of the table that it is of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What the names in an expression may stand for."""
+
+    columns: Sequence[Column]
+    variables: Sequence[Column] = ()
+    """Of the functions around, the inner ones first."""
+    aliases: Mapping[str, Typed] | None = None
+    """Names given earlier in the same SELECT, in lower case."""
+    missing: Callable[[tuple[str, ...]], Column | None] | None = None
+    """Gives a column for a name that stands for nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiler:
+    """Types expressions in one mode."""
+
+    mode: Mode
+
+    def compile(self, node: Expression, scope: Scope) -> Typed:
+        """The function of rows for an expression.
+
+        Raises:
+            StatementError: a name stands for nothing or for several things, types do not fit, or
+                a part is not supported.
+        """
+        match node:
+            case Literal():
+                return self._literal(node)
+            case Name():
+                return self._name(node.parts, scope)
+            case Alias():
+                return self.compile(node.child, scope)
+            case Cast():
+                inner = self.compile(node.child, scope)
+                return self._cast(inner, node.type, node.safe)
+            case Operation():
+                return self._operation(node, scope)
+            case Case():
+                return self._case(node, scope)
+            case In():
+                options = [self.compile(one, scope) for one in node.options]
+                return ordering.one_of(self.compile(node.child, scope), options, self.mode)
+            case Like():
+                sides = [self.compile(one, scope) for one in (node.child, node.pattern)]
+                return like(node.operator, sides, node.escape, self.mode)
+            case Element():
+                sides = [self.compile(one, scope) for one in (node.child, node.key)]
+                return element_of(sides, self.mode)
+            case FieldOf():
+                return self._field(self.compile(node.child, scope), node.name)
+            case Call():
+                return self._call(node, scope)
+            case Lambda():
+                raise StatementError("a function of the form x -> ... only stands in an argument")
+            case Star():
+                raise StatementError("* only stands by itself in SELECT")
+
+    def _literal(self, node: Literal) -> Typed:
+        kind, value = node.type, node.value
+        if kind in (DATE, TIMESTAMP, TIMESTAMP_NTZ) and isinstance(value, str):
+            zone = self.mode.zone if kind == TIMESTAMP else UTC
+            read = zones.parse_date(value) if kind == DATE else zones.parse_timestamp(value, zone)
+            if read is None:
+                raise StatementError(f"{node.text} is not a {kind}")
+            value = read
+        return Typed(kind, lambda rows: constant(kind, value, rows.count), True, literal=True)
+
+    def _name(self, parts: tuple[str, ...], scope: Scope) -> Typed:
+        found, fields = resolve(parts, scope)
+        typed = found if isinstance(found, Typed) else _column(found)
+        for field in fields:
+            typed = self._field(typed, field)
+        return typed
+
+    def _field(self, child: Typed, name: str) -> Typed:
+        """A field of a struct, of each struct of an array, or the value of a map's key."""
+        kind = child.type
+        if kind == UNKNOWN:
+            return Typed(UNKNOWN, child.evaluate)
+        if kind.name == "map":
+            key = Literal(STRING, name, name)
+            return element_of([child, self._literal(key)], self.mode)
+        if kind.name == "array" and kind.parts[0].name == "struct":
+            place = _place(kind.parts[0], name)
+            made = array_of(kind.parts[0].parts[place])
+            return _mapped(
+                child, made, lambda value: [None if x is None else x[place] for x in value]
+            )
+        if kind.name != "struct":
+            raise StatementError(f"'{name}' is asked of {kind}, which has no fields")
+        place = _place(kind, name)
+        return _mapped(child, kind.parts[place], lambda value: value[place])
+
+    def _cast(self, child: Typed, kind: SqlType, safe: bool = False) -> Typed:
+        return converted(child, kind, self.mode, safe)
+
+    def _operation(self, node: Operation, scope: Scope) -> Typed:
+        sides = [self.compile(side, scope) for side in node.sides]
+        operator = node.operator
+        try:
+            if operator in ("AND", "OR"):
+                return logic.logic(operator, sides, self.mode)
+            if operator == "NOT":
+                return logic.negation(sides[0], self.mode)
+            if operator == "<=>":
+                return ordering.null_safe_equal(sides, self.mode)
+            if operator in _COMPARISONS:
+                return ordering.compare(operator, sides, self.mode)
+            if operator in ("+", "-") and (dated := moved(operator, sides, self.mode)) is not None:
+                return dated
+            name = "concat" if operator == "||" else operator
+            return self._bound(FUNCTIONS[name], sides)
+        except StatementError as error:
+            raise StatementError(f"{output_name(node)}: {error}") from None
+
+    def _case(self, node: Case, scope: Scope) -> Typed:
+        tests = [self.compile(test, scope) for test, _ in node.branches]
+        results = [self.compile(result, scope) for _, result in node.branches]
+        otherwise = node.otherwise or Literal(VOID, None, "NULL")
+        return logic.case(tests, [*results, self.compile(otherwise, scope)], self.mode)
+
+    def _call(self, node: Call, scope: Scope) -> Typed:
+        if node.name in ("struct", "named_struct"):
+            return self._struct(node, scope)
+        if node.name in CAST_NAMES and len(node.arguments) == 1:
+            kind = named_type(node.name) or SqlType("decimal", precision=10)
+            return self._cast(self.compile(node.arguments[0], scope), kind)
+        name = node.name
+        if any(isinstance(one, Lambda) for one in node.arguments) or name in HIGHER_ORDER:
+            return self._higher_order(node, scope)
+        function = function_named(name, node.written or name)
+        self._check_count(function, node)
+        given = [self.compile(one, scope) for one in node.arguments]
+        try:
+            return self._bound(function, given)
+        except StatementError as error:
+            raise type(error)(f"{node.written or name}(...): {error}") from None
+
+    def _check_count(self, function: Function, node: Call) -> None:
+        count = len(node.arguments)
+        if function.least <= count <= function.most:
+            return
+        want = str(function.least)
+        if function.most > function.least:
+            want += f" to {function.most}" if function.most < 1000 else " or more"
+        raise StatementError(f"the function '{node.written}' has {count} arguments, want {want}")
+
+    def _bound(self, function: Function, given: Sequence[Typed]) -> Typed:
+        if any(one.type == UNKNOWN for one in given):
+            # Only while the statement is loaded: rows have types, and are bound anew.
+            return Typed(function.gives, _never)
+        return function.bind(given, self.mode)
+
+    def _higher_order(self, node: Call, scope: Scope) -> Typed:
+        function = HIGHER_ORDER.get({"reduce": "aggregate"}.get(node.name, node.name))
+        if function is None:
+            raise StatementError(f"'{node.written}' takes no function as an argument")
+        given = [
+            self._body(one, scope) if isinstance(one, Lambda) else self.compile(one, scope)
+            for one in node.arguments
+        ]
+        try:
+            return bind_higher_order(node.name, given, self.mode)
+        except StatementError as error:
+            raise type(error)(f"{node.written}(...): {error}") from None
+
+    def _body(self, node: Lambda, scope: Scope) -> Body:
+        """Typed when the types of its variables are known."""
+
+        def body(kinds: Sequence[SqlType], keys: Sequence[str]) -> Typed:
+            variables = [
+                Column(name, key, kind, None)
+                for name, key, kind in zip(node.names, keys, kinds, strict=False)
+            ]
+            return self.compile(node.body, replace(scope, variables=[*variables, *scope.variables]))
+
+        return Body(len(node.names), body)
+
+    def _struct(self, node: Call, scope: Scope) -> Typed:
+        if node.name == "named_struct":
+            names = [_text_of(one) for one in node.arguments[::2]]
+            nodes: Sequence[Expression] = node.arguments[1::2]
+            if len(names) != len(nodes):
+                raise StatementError("named_struct(...) wants a value after each name")
+        else:
+            nodes = node.arguments
+            names = [_field_name(one, place) for place, one in enumerate(nodes, 1)]
+        parts = [self.compile(one, scope) for one in nodes]
+        kind = struct_of(list(zip(names, (part.type for part in parts), strict=True)))
+        if any(part.type == UNKNOWN for part in parts):
+            return Typed(UNKNOWN, _never)
+
+        def evaluate(rows: Rows) -> Value:
+            columns = [part.evaluate(rows).listed() for part in parts]
+            return value_of(
+                kind, list(zip(*columns, strict=True)) if columns else [()] * rows.count
+            )
+
+        return Typed(kind, evaluate, all(part.foldable for part in parts))
+
+
+def resolve(parts: tuple[str, ...], scope: Scope) -> tuple[Column | Typed, tuple[str, ...]]:
+    """What a name stands for, and the fields that follow.
+
+    A variable of a function comes before a column, a column before a name given in the same SELECT.
+    Source: org.apache.spark.sql.catalyst.expressions.AttributeSeq.resolve, 4.3.0.
+
+    Raises:
+        StatementError: nothing or several things have the name.
+    """
+    names = [part.lower() for part in parts]
+    for variable in scope.variables:
+        if variable.name.lower() == names[0]:
+            return variable, parts[1:]
+    if len(parts) > 1:
+        qualified = [
+            column
+            for column in scope.columns
+            if (column.table or "").lower() == names[0] and column.name.lower() == names[1]
+        ]
+        if qualified:
+            return _only(qualified, parts), parts[2:]
+    plain = [column for column in scope.columns if column.name.lower() == names[0]]
+    if plain:
+        return _only(plain, parts), parts[1:]
+    if scope.aliases and names[0] in scope.aliases:
+        return scope.aliases[names[0]], parts[1:]
+    if scope.missing is not None and (column := scope.missing(parts)) is not None:
+        is_qualified = len(parts) > 1 and column.name == parts[1] and column.name != parts[0]
+        return column, parts[2 if is_qualified else 1 :]
+    known = ", ".join(f"'{column.name}'" for column in scope.columns) or "none"
+    raise StatementError(f"there is no column '{'.'.join(parts)}', want one of {known[:300]}")
+
+
+def _only(found: Sequence[Column], parts: tuple[str, ...]) -> Column:
+    if len(found) > 1:
+        names = ", ".join(f"'{column.name}'" for column in found)
+        raise StatementError(f"'{'.'.join(parts)}' is ambiguous: {names}")
+    return found[0]
+
+
+def _column(column: Column) -> Typed:
+    key = column.key
+    return Typed(column.type, lambda rows: rows.column(key))
+
+
+def _place(kind: SqlType, name: str) -> int:
+    places = [i for i, one in enumerate(kind.names) if one.lower() == name.lower()]
+    if len(places) != 1:
+        problem = "is ambiguous in" if places else "is not a field of"
+        raise StatementError(f"'{name}' {problem} {kind}")
+    return places[0]
+
+
+def _mapped(child: Typed, kind: SqlType, change: Any) -> Typed:
+    return strict(change, [child.type], kind).bind([child], Mode(True, UTC))
+
+
+def _text_of(node: Expression) -> str:
+    if not isinstance(node, Literal) or node.type != STRING:
+        raise StatementError("the names in named_struct(...) are texts")
+    return str(node.value)
+
+
+def _field_name(node: Expression, place: int) -> str:
+    match node:
+        case Alias():
+            return node.name
+        case Name():
+            return node.parts[-1]
+        case FieldOf():
+            return node.name
+    return f"col{place}"
+
+
+def _never(rows: Rows) -> Value:
+    raise StatementError("the type of a column is not known")

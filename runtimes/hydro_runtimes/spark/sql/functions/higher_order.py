@@ -1,0 +1,384 @@
+"""Functions of arrays and maps that take functions: transform, filter, aggregate and their like.
+
+The elements of all rows are laid side by side, the function is worked out for all of them at once,
+and its answers are cut into lists again.
+
+Source: org.apache.spark.sql.catalyst.expressions.higherOrderFunctions, 4.3.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cmp_to_key
+from itertools import accumulate, chain, count, pairwise
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from hydro_runtimes.spark.sql.binding import converted
+from hydro_runtimes.spark.sql.casts import Mode
+from hydro_runtimes.spark.sql.errors import RowError, StatementError
+from hydro_runtimes.spark.sql.functions.arrays import array_argument
+from hydro_runtimes.spark.sql.functions.maps import map_argument, unique_keys
+from hydro_runtimes.spark.sql.logic import truth
+from hydro_runtimes.spark.sql.ordering import sort_key
+from hydro_runtimes.spark.sql.types import BOOLEAN, INT, SqlType, array_of, map_of
+from hydro_runtimes.spark.sql.values import Rows, Typed, Value, value_of
+
+_KEYS = count()
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A function that is an argument; it is typed when the types of its variables are known."""
+
+    variables: int
+    bind: Callable[[Sequence[SqlType], Sequence[str]], Typed]
+
+    def typed(self, *kinds: SqlType) -> tuple[Typed, tuple[str, ...]]:
+        """The body for variables of these types, and the keys under which rows hold them.
+
+        Raises:
+            StatementError: it takes more variables than there are.
+        """
+        if self.variables > len(kinds):
+            raise StatementError(f"a function takes {self.variables} variables, want {len(kinds)}")
+        keys = tuple(f"variable {next(_KEYS)}" for _ in kinds)
+        return self.bind(kinds, keys), keys
+
+
+Given: TypeAlias = Sequence[Typed | Body]
+_Bind: TypeAlias = Callable[[Given, Mode], Typed]
+
+
+def bind_higher_order(name: str, given: Given, mode: Mode) -> Typed:
+    """A function that takes functions, bound to its arguments.
+
+    Raises:
+        StatementError: they do not fit.
+    """
+    bind, least, most = HIGHER_ORDER[{"reduce": "aggregate"}.get(name, name)]
+    if not least <= len(given) <= most:
+        raise StatementError(f"got {len(given)} arguments, want {least} to {most}")
+    if any(isinstance(one, Typed) and one.type.name == "unknown" for one in given):
+        unknown = next(one for one in given if isinstance(one, Typed))
+        return Typed(SqlType("unknown"), unknown.evaluate)
+    return bind(given, mode)
+
+
+def _array_and_body(given: Given) -> tuple[Typed, Body]:
+    child, body = given[0], given[1]
+    if not isinstance(child, Typed) or not isinstance(body, Body):
+        raise StatementError("wants an array and then a function x -> ...")
+    return array_argument(child), body
+
+
+@dataclass(frozen=True, slots=True)
+class _Elements:
+    """The elements of the arrays of all rows, side by side."""
+
+    lists: list[list[Any] | None]
+    rows: Rows
+    """A row for each element."""
+    cuts: list[int]
+    """Where the elements of each row begin, and the end."""
+
+    @classmethod
+    def of(cls, lists: list[Any], rows: Rows) -> _Elements:
+        lengths = [0 if one is None else len(one) for one in lists]
+        repeated = np.repeat(np.arange(rows.count), lengths)
+        return cls(lists, rows.take(repeated), list(accumulate(lengths, initial=0)))
+
+    @property
+    def flat(self) -> list[Any]:
+        return list(chain.from_iterable(one for one in self.lists if one is not None))
+
+    def places(self) -> list[int]:
+        """The place of each element in its array, from 0."""
+        return [i for one in self.lists if one is not None for i in range(len(one))]
+
+    def cut(self, values: Sequence[Any]) -> list[Any]:
+        """A list for each row; None where the row has none."""
+        parts = pairwise(self.cuts)
+        return [
+            None if one is None else list(values[a:b])
+            for one, (a, b) in zip(self.lists, parts, strict=True)
+        ]
+
+
+def _evaluated(
+    body: Typed, keys: Sequence[str], elements: _Elements, columns: Sequence[Value]
+) -> list[Any]:
+    variables = dict(zip(keys, columns, strict=False))
+    return body.evaluate(elements.rows.with_columns(variables)).listed()
+
+
+def _per_element(
+    given: Given, mode: Mode, is_test: bool
+) -> tuple[Typed, Typed, Callable[[Rows], tuple[_Elements, list[Any]]]]:
+    """The array, the typed body, and what works it out for each element."""
+    child, function = _array_and_body(given)
+    element = child.type.parts[0]
+    body, keys = function.typed(element, INT)
+    if is_test:
+        body = truth(body, mode)
+
+    def answers(rows: Rows) -> tuple[_Elements, list[Any]]:
+        elements = _Elements.of(child.evaluate(rows).listed(), rows)
+        columns = [value_of(element, elements.flat), value_of(INT, elements.places())]
+        return elements, _evaluated(body, keys, elements, columns)
+
+    return child, body, answers
+
+
+def _transform(given: Given, mode: Mode) -> Typed:
+    _, body, answers = _per_element(given, mode, is_test=False)
+    kind = array_of(body.type)
+
+    def evaluate(rows: Rows) -> Value:
+        elements, made = answers(rows)
+        return value_of(kind, elements.cut(made))
+
+    return Typed(kind, evaluate)
+
+
+def _filter(given: Given, mode: Mode) -> Typed:
+    if isinstance(given[0], Typed) and given[0].type.name == "map":
+        return _map_filter(given, mode)
+    child, _, answers = _per_element(given, mode, is_test=True)
+
+    def evaluate(rows: Rows) -> Value:
+        elements, kept = answers(rows)
+        made = [
+            None if values is None else [x for x, keep in zip(values, tests, strict=True) if keep]
+            for values, tests in zip(elements.lists, elements.cut(kept), strict=True)
+        ]
+        return value_of(child.type, made)
+
+    return Typed(child.type, evaluate)
+
+
+def _exists(wanted: bool) -> _Bind:
+    """Exists (true where one is) and forall (false where one is not), three-valued."""
+
+    def bind(given: Given, mode: Mode) -> Typed:
+        _, _, answers = _per_element(given, mode, is_test=True)
+
+        def evaluate(rows: Rows) -> Value:
+            elements, tests = answers(rows)
+            made = [
+                None
+                if part is None
+                else wanted
+                if wanted in part
+                else None
+                if None in part
+                else not wanted
+                for part in elements.cut(tests)
+            ]
+            return value_of(BOOLEAN, made)
+
+        return Typed(BOOLEAN, evaluate)
+
+    return bind
+
+
+def _aggregate(given: Given, mode: Mode) -> Typed:
+    """Element by element, for all rows that have an element at that place."""
+    child, start, function = given[0], given[1], given[2]
+    if (
+        not isinstance(child, Typed)
+        or not isinstance(start, Typed)
+        or not isinstance(function, Body)
+    ):
+        raise StatementError("wants an array, a start and a function (sum, x) -> ...")
+    child = array_argument(child)
+    element = child.type.parts[0]
+    body, keys = function.typed(start.type, element)
+    if body.type != start.type:
+        raise StatementError(f"the function gives {body.type}, want {start.type} as the start")
+    finish = given[3] if len(given) > 3 else None
+    end, end_keys = finish.typed(start.type) if isinstance(finish, Body) else (None, ())
+
+    def evaluate(rows: Rows) -> Value:
+        lists = child.evaluate(rows)
+        total = start.evaluate(rows)
+        values = [[] if one is None else one for one in lists.listed()]
+        lengths = np.array([len(one) for one in values], dtype=np.int64)
+        total = Value(start.type, total.data.copy(), total.null.copy())
+        for place in range(int(lengths.max(initial=0))):
+            at = np.flatnonzero(lengths > place)
+            variables = {
+                keys[0]: total.take(at),
+                keys[1]: value_of(element, [values[row][place] for row in at.tolist()]),
+            }
+            step = body.evaluate(rows.take(at).with_columns(variables))
+            total.data[at], total.null[at] = step.data, step.null
+        if end is not None:
+            total = end.evaluate(rows.with_columns({end_keys[0]: total}))
+        return Value(total.type, total.data, total.null | lists.null)
+
+    return Typed(end.type if end is not None else start.type, evaluate)
+
+
+def _zip_with(given: Given, mode: Mode) -> Typed:
+    left, right, function = given[0], given[1], given[2]
+    if (
+        not isinstance(left, Typed)
+        or not isinstance(right, Typed)
+        or not isinstance(function, Body)
+    ):
+        raise StatementError("wants two arrays and a function (x, y) -> ...")
+    left, right = array_argument(left), array_argument(right)
+    a, b = left.type.parts[0], right.type.parts[0]
+    body, keys = function.typed(a, b)
+    kind = array_of(body.type)
+
+    def evaluate(rows: Rows) -> Value:
+        pairs = [
+            None if x is None or y is None else _padded(x, y)
+            for x, y in zip(
+                left.evaluate(rows).listed(), right.evaluate(rows).listed(), strict=True
+            )
+        ]
+        elements = _Elements.of(pairs, rows)
+        columns = [
+            value_of(a, [x for x, _ in elements.flat]),
+            value_of(b, [y for _, y in elements.flat]),
+        ]
+        return value_of(kind, elements.cut(_evaluated(body, keys, elements, columns)))
+
+    return Typed(kind, evaluate)
+
+
+def _padded(x: list[Any], y: list[Any]) -> list[tuple[Any, Any]]:
+    size = max(len(x), len(y))
+    return list(zip(x + [None] * (size - len(x)), y + [None] * (size - len(y)), strict=True))
+
+
+def _array_sort(given: Given, mode: Mode) -> Typed:
+    """Ascending with nulls last, or by a function that compares two elements."""
+    child = given[0]
+    if not isinstance(child, Typed):
+        raise StatementError("wants an array")
+    child = array_argument(child)
+    element = child.type.parts[0]
+    if len(given) == 1:
+        key = sort_key(element)
+
+        def sort(values: list[Any]) -> list[Any]:
+            present = sorted((x for x in values if x is not None), key=key)
+            return present + [None] * (len(values) - len(present))
+
+        return Typed(
+            child.type,
+            lambda rows: value_of(
+                child.type,
+                [None if one is None else sort(one) for one in child.evaluate(rows).listed()],
+            ),
+        )
+    function = given[1]
+    if not isinstance(function, Body):
+        raise StatementError("wants a function (x, y) -> ... that compares")
+    body, keys = function.typed(element, element)
+    order = converted(body, INT, mode)
+
+    def evaluate(rows: Rows) -> Value:
+        made: list[Any] = []
+        for row, values in enumerate(child.evaluate(rows).listed()):
+            one = rows.take(np.array([row]))
+
+            def compare(x: Any, y: Any, one: Rows = one) -> int:
+                variables = {keys[0]: value_of(element, [x]), keys[1]: value_of(element, [y])}
+                found = order.evaluate(one.with_columns(variables)).listed()[0]
+                if found is None:
+                    one.errors.setdefault(
+                        int(one.index[0]), "COMPARATOR_RETURNS_NULL: the comparison gives null"
+                    )
+                return found or 0
+
+            made.append(None if values is None else sorted(values, key=cmp_to_key(compare)))
+        return value_of(child.type, made)
+
+    return Typed(child.type, evaluate)
+
+
+def _per_pair(
+    given: Given, mode: Mode, is_test: bool
+) -> tuple[Typed, Typed, Callable[[Rows], Any]]:
+    child, function = given[0], given[1]
+    if not isinstance(child, Typed) or not isinstance(function, Body):
+        raise StatementError("wants a map and then a function (key, value) -> ...")
+    child = map_argument(child)
+    key, item = child.type.parts
+    body, keys = function.typed(key, item)
+    if is_test:
+        body = truth(body, mode)
+
+    def answers(rows: Rows) -> tuple[_Elements, list[Any]]:
+        elements = _Elements.of(child.evaluate(rows).listed(), rows)
+        flat = elements.flat
+        columns = [value_of(key, [a for a, _ in flat]), value_of(item, [b for _, b in flat])]
+        return elements, _evaluated(body, keys, elements, columns)
+
+    return child, body, answers
+
+
+def _map_filter(given: Given, mode: Mode) -> Typed:
+    child, _, answers = _per_pair(given, mode, is_test=True)
+
+    def evaluate(rows: Rows) -> Value:
+        elements, kept = answers(rows)
+        made = [
+            None if pairs is None else [x for x, keep in zip(pairs, tests, strict=True) if keep]
+            for pairs, tests in zip(elements.lists, elements.cut(kept), strict=True)
+        ]
+        return value_of(child.type, made)
+
+    return Typed(child.type, evaluate)
+
+
+def _transformed_map(of_keys: bool) -> _Bind:
+    def bind(given: Given, mode: Mode) -> Typed:
+        child, body, answers = _per_pair(given, mode, is_test=False)
+        key, item = child.type.parts
+        kind = map_of(body.type, item) if of_keys else map_of(key, body.type)
+
+        def evaluate(rows: Rows) -> Value:
+            elements, values = answers(rows)
+            made: list[Any] = []
+            for row, (pairs, new) in enumerate(
+                zip(elements.lists, elements.cut(values), strict=True)
+            ):
+                if pairs is None:
+                    made.append(None)
+                    continue
+                changed = [
+                    (x, b) if of_keys else (a, x) for (a, b), x in zip(pairs, new, strict=True)
+                ]
+                try:
+                    made.append(unique_keys(changed, kind.parts[0]))
+                except RowError as error:
+                    rows.errors.setdefault(int(rows.index[row]), str(error))
+                    made.append(None)
+            return value_of(kind, made)
+
+        return Typed(kind, evaluate)
+
+    return bind
+
+
+HIGHER_ORDER: Mapping[str, tuple[_Bind, int, int]] = {
+    "aggregate": (_aggregate, 3, 4),
+    "array_sort": (_array_sort, 1, 2),
+    "exists": (_exists(wanted=True), 2, 2),
+    "filter": (_filter, 2, 2),
+    "forall": (_exists(wanted=False), 2, 2),
+    "map_filter": (_map_filter, 2, 2),
+    "transform": (_transform, 2, 2),
+    "transform_keys": (_transformed_map(of_keys=True), 2, 2),
+    "transform_values": (_transformed_map(of_keys=False), 2, 2),
+    "zip_with": (_zip_with, 3, 3),
+}
+"""By Spark's name: what binds it, and the least and most numbers of its arguments."""

@@ -1,0 +1,309 @@
+"""Functions of JSON.
+
+Source: org.apache.spark.sql.catalyst.expressions.jsonExpressions, 4.3.0;
+org.apache.spark.sql.catalyst.json.{JacksonGenerator, JacksonParser}.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from hydro_runtimes.spark import java
+from hydro_runtimes.spark.sql import zones
+from hydro_runtimes.spark.sql.binding import Function, argument, constant_of, row_by_row, strict
+from hydro_runtimes.spark.sql.casts import Mode, fit_decimal, text_of
+from hydro_runtimes.spark.sql.datetime_patterns import datetime_pattern
+from hydro_runtimes.spark.sql.errors import StatementError
+from hydro_runtimes.spark.sql.typenames import parse_ddl
+from hydro_runtimes.spark.sql.types import INT, STRING, SqlType, array_of, bits
+from hydro_runtimes.spark.sql.values import Typed
+
+_STEP = re.compile(r"\.([^.\[\]']+)|\['([^']*)'\]|\[(\d+)\]|(\[\*\]|\.\*)")
+_NAMED = {"NaN": math.nan, "Infinity": math.inf, "+INF": math.inf, "INF": math.inf}
+_NAMED |= {"-Infinity": -math.inf, "-INF": -math.inf}
+
+
+def written(kind: SqlType, value: Any, mode: Mode) -> str:
+    """A value as to_json writes it: null fields of structs are left out.
+
+    Args:
+        kind: of the value.
+        value: as `Value` holds it, None for null.
+        mode: whose zone timestamps are written in.
+    """
+    if value is None:
+        return "null"
+    match kind.name:
+        case "struct":
+            fields = zip(kind.names, kind.parts, value, strict=True)
+            parts = (
+                f"{_text(name)}:{written(part, one, mode)}"
+                for name, part, one in fields
+                if one is not None
+            )
+            return f"{{{','.join(parts)}}}"
+        case "map":
+            key, item = kind.parts
+            pairs = (f"{_text(text_of(key, a, mode))}:{written(item, b, mode)}" for a, b in value)
+            return f"{{{','.join(pairs)}}}"
+        case "array":
+            return f"[{','.join(written(kind.parts[0], one, mode) for one in value)}]"
+        case "vector":
+            return _vector(value)
+        case "float" | "double":
+            return _number(kind, value, mode)
+        case "decimal":
+            return f"{value:f}"
+        case "timestamp":
+            return _text(_timestamp(value, mode))
+        case "binary":
+            return _text(base64.b64encode(value).decode())
+        case "string" | "date" | "timestamp_ntz":
+            return _text(text_of(kind, value, mode))
+    text = text_of(kind, value, mode)
+    return _text(text) if kind.name.startswith("interval") else text
+
+
+def _text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _number(kind: SqlType, value: float, mode: Mode) -> str:
+    text = text_of(kind, value, mode)
+    return text if math.isfinite(value) else f'"{text}"'
+
+
+def _timestamp(micros: int, mode: Mode) -> str:
+    return datetime_pattern("yyyy-MM-dd'T'HH:mm:ss.SSSXXXXX").write(micros, mode.zone)
+
+
+def _vector(value: tuple[int, Sequence[int] | None, Sequence[float]]) -> str:
+    size, indices, values = value
+    numbers = f"[{','.join(java.decimal(repr(float(x))) for x in values)}]"
+    if indices is None:
+        return numbers
+    places = f"[{','.join(map(str, indices))}]"
+    return f'{{"type":"sparse","size":{size},"indices":{places},"values":{numbers}}}'
+
+
+def _to_json(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    child = arguments[0]
+    if not child.type.is_nested:
+        raise StatementError(f"got {child.type}, want a struct, map or array")
+    kind = child.type
+    return row_by_row(lambda value: written(kind, value, mode), [child], STRING)
+
+
+def _parsed(text: str) -> Any:
+    """The JSON value of a text; `_BAD` where it is none."""
+    try:
+        value = json.loads(text, parse_float=_Real, parse_constant=_constant)
+    except (ValueError, RecursionError):
+        return _BAD
+    return value
+
+
+class _Real(float):
+    """A number with its text, for decimals."""
+
+    text: str
+
+    def __new__(cls, text: str) -> _Real:
+        made = super().__new__(cls, text)
+        made.text = text
+        return made
+
+
+def _constant(name: str) -> float:
+    return _NAMED[name]
+
+
+_BAD = object()
+
+
+def _from_json(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    """Of a text that is no JSON, or of another kind, all fields are null: PERMISSIVE."""
+    schema = constant_of(arguments[1], "the schema")
+    if not isinstance(schema, str):
+        raise StatementError("the schema is null, want a text such as 'a INT, b STRING'")
+    if len(arguments) > 2:
+        raise StatementError("options of from_json are not supported")
+    kind = parse_ddl(schema)
+
+    def read(text: str) -> Any:
+        value = _parsed(text)
+        nothing = (None,) * len(kind.parts) if kind.name == "struct" else None
+        if value is _BAD or not text.strip():
+            return nothing if text.strip() else None
+        if kind.name == "struct" and isinstance(value, list):
+            value = value[0] if len(value) == 1 else _BAD
+        if kind.name == "array" and isinstance(value, dict):
+            value = [value]
+        try:
+            return _converted(kind, value, mode)
+        except _Mismatch:
+            return nothing
+
+    return row_by_row(read, [argument(arguments[0], STRING, mode)], kind)
+
+
+class _Mismatch(Exception):
+    """A value is of another kind than its type."""
+
+
+def _converted(kind: SqlType, value: Any, mode: Mode) -> Any:
+    """A JSON value of a type; a field that does not fit is null by itself."""
+    if value is None:
+        return None
+    match kind.name:
+        case "struct":
+            if not isinstance(value, dict):
+                raise _Mismatch
+            return tuple(
+                _field(part, value.get(name), mode)
+                for name, part in zip(kind.names, kind.parts, strict=True)
+            )
+        case "array":
+            if not isinstance(value, list):
+                raise _Mismatch
+            return [_converted(kind.parts[0], one, mode) for one in value]
+        case "map":
+            if not isinstance(value, dict):
+                raise _Mismatch
+            return [(key, _converted(kind.parts[1], one, mode)) for key, one in value.items()]
+    return _scalar(kind, value, mode)
+
+
+def _field(kind: SqlType, value: Any, mode: Mode) -> Any:
+    try:
+        return _converted(kind, value, mode)
+    except _Mismatch:
+        return None
+
+
+def _scalar(kind: SqlType, value: Any, mode: Mode) -> Any:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    match kind.name:
+        case "string":
+            return value if isinstance(value, str) else _as_text(value)
+        case "boolean":
+            if isinstance(value, bool):
+                return value
+        case "float" | "double":
+            if is_number:
+                return float(value)
+            if isinstance(value, str) and value in _NAMED:
+                return _NAMED[value]
+        case "decimal":
+            if is_number or isinstance(value, str):
+                return _as_decimal(value, kind)
+        case "date":
+            if isinstance(value, str) and (day := zones.parse_date(value)) is not None:
+                return day
+        case "timestamp":
+            if (
+                isinstance(value, str)
+                and (at := zones.parse_timestamp(value, mode.zone)) is not None
+            ):
+                return at
+            if is_number:
+                return int(value * 1_000_000)
+    if kind.is_whole and isinstance(value, int) and not isinstance(value, bool):
+        limit = 1 << (bits(kind) - 1)
+        if -limit <= value < limit:
+            return value
+    raise _Mismatch
+
+
+def _as_decimal(value: Any, kind: SqlType) -> Decimal:
+    try:
+        number = Decimal(getattr(value, "text", str(value)))
+    except ArithmeticError:
+        raise _Mismatch from None
+    fitted = fit_decimal(number, kind)
+    if fitted is None:
+        raise _Mismatch
+    return fitted
+
+
+def _as_text(value: Any) -> str:
+    """A value that is no text, as it stands in the JSON, without blanks."""
+    if isinstance(value, _Real):
+        return java.decimal(repr(float(value)))
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{_text(k)}:{_inner(v)}' for k, v in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{','.join(map(_inner, value))}]"
+    return json.dumps(value)
+
+
+def _inner(value: Any) -> str:
+    return _text(value) if isinstance(value, str) else _as_text(value)
+
+
+def _get_json_object(text: str, path: str) -> str | None:
+    """The value at a path, such as $.a.b[0]; texts without quotes."""
+    if not path.startswith("$"):
+        return None
+    steps, at = [], 1
+    while at < len(path):
+        match = _STEP.match(path, at)
+        if match is None:
+            return None
+        steps.append(match)
+        at = match.end()
+    value = _parsed(text)
+    found = [] if value is _BAD else _walked(value, steps)
+    if not found:
+        return None
+    several = any(step[4] for step in steps)
+    if several and len(found) > 1:
+        return _as_text(found)
+    one = found[0]
+    if one is None:
+        return None
+    return (
+        one if isinstance(one, str) and not several else _inner(one) if several else _as_text(one)
+    )
+
+
+def _walked(value: Any, steps: Sequence[re.Match[str]]) -> list[Any]:
+    if not steps:
+        return [value]
+    step, rest = steps[0], steps[1:]
+    name = step[1] if step[1] is not None else step[2]
+    if name is not None:
+        if isinstance(value, list):
+            return [x for one in value if isinstance(one, dict) for x in _walked(one, steps)]
+        return _walked(value[name], rest) if isinstance(value, dict) and name in value else []
+    if not isinstance(value, list):
+        return []
+    if step[3] is not None:
+        return _walked(value[int(step[3])], rest) if int(step[3]) < len(value) else []
+    return [x for one in value for x in _walked(one, rest)]
+
+
+def _array_length(text: str) -> int | None:
+    value = _parsed(text)
+    return len(value) if isinstance(value, list) else None
+
+
+def _object_keys(text: str) -> list[str] | None:
+    value = _parsed(text)
+    return list(value) if isinstance(value, dict) else None
+
+
+JSON: Mapping[str, Function] = {
+    "from_json": Function(_from_json, 2, 3),
+    "get_json_object": strict(_get_json_object, [STRING, STRING], STRING),
+    "json_array_length": strict(_array_length, [STRING], INT),
+    "json_object_keys": strict(_object_keys, [STRING], array_of(STRING)),
+    "to_json": Function(_to_json, 1, 1, STRING),
+}
+"""By Spark's name."""

@@ -1,0 +1,466 @@
+"""Functions of numbers.
+
+Source: org.apache.spark.sql.catalyst.expressions.{mathExpressions, bitwiseExpressions}, 4.3.0.
+"""
+
+from __future__ import annotations
+
+import decimal
+import math
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+from typing import cast as typed_as
+
+import numpy as np
+
+from hydro_runtimes.columns import Array
+from hydro_runtimes.spark.sql.arithmetic import Operator, absolute, arithmetic, negated
+from hydro_runtimes.spark.sql.binding import (
+    Function,
+    argument,
+    constant_of,
+    converted,
+    of_columns,
+    strict,
+)
+from hydro_runtimes.spark.sql.casts import DECIMALS, Mode, fit_decimal
+from hydro_runtimes.spark.sql.errors import RowError, StatementError
+from hydro_runtimes.spark.sql.logic import coalesce, not_a_number, null_if, unless_nan
+from hydro_runtimes.spark.sql.ordering import extreme
+from hydro_runtimes.spark.sql.types import (
+    BINARY,
+    BOOLEAN,
+    BYTE,
+    DOUBLE,
+    INT,
+    LONG,
+    STRING,
+    UNKNOWN,
+    VOID,
+    as_decimal,
+    bits,
+)
+from hydro_runtimes.spark.sql.types import decimal as decimal_type
+from hydro_runtimes.spark.sql.values import Rows, Typed, Value, constant, refused, value_of
+
+
+def _real(compute: Callable[[Array], Any], above: float | None = None) -> Function:
+    """A function of a double; null up to `above`, where logarithms are not defined."""
+
+    def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
+        child = argument(arguments[0], DOUBLE, mode)
+
+        def evaluate(rows: Rows) -> Value:
+            value = child.evaluate(rows)
+            null = value.null if above is None else value.null | (value.data <= above)
+            return Value(DOUBLE, np.asarray(compute(value.data)), null)
+
+        return Typed(DOUBLE, evaluate, child.foldable)
+
+    return Function(bind, 1, 1, DOUBLE)
+
+
+def _operator(operator: str, safe: bool = False) -> Function:
+    """A function that is an operator under a name."""
+
+    def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
+        return arithmetic(typed_as(Operator, operator), arguments, mode, safe)
+
+    return Function(bind, 2, 2)
+
+
+def _whole(
+    rounding: str, compute: Callable[[Array], Array]
+) -> Callable[[Sequence[Typed], Mode], Typed]:
+    """Floor and ceil: of a decimal a decimal, of all else a bigint; to places only a decimal."""
+
+    def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
+        child = arguments[0]
+        if len(arguments) == 2:
+            return _rounded_decimal(child, _places(arguments), rounding, mode)
+        if child.type.name == "decimal":
+            return _rounded_decimal(child, 0, rounding, mode)
+        if child.type.is_whole:
+            return converted(child, LONG, mode)
+        inner = argument(child, DOUBLE, mode)
+
+        def evaluate(rows: Rows) -> Value:
+            value = inner.evaluate(rows)
+            made = compute(np.where(np.isnan(value.data), 0.0, value.data))
+            over = (made >= 2.0**63) | (made < -(2.0**63))
+            largest = np.where(made > 0, np.iinfo(np.int64).max, np.iinfo(np.int64).min)
+            inside = np.where(over, 0.0, made).astype(np.int64)
+            held = Value(LONG, np.where(over, largest, inside), value.null)
+            if not mode.ansi:
+                return held
+            return refused(held, over, rows, "ARITHMETIC_OVERFLOW in bigint", safe=False)
+
+        return Typed(LONG, evaluate, inner.foldable)
+
+    return bind
+
+
+def _places(arguments: Sequence[Typed]) -> int | None:
+    """The second argument, which is the same for all rows; 0 without one."""
+    if len(arguments) < 2:
+        return 0
+    places = constant_of(arguments[1], "the number of places")
+    if places is not None and not isinstance(places, int):
+        raise StatementError(f"the number of places is {places!r}, want a whole number")
+    return places
+
+
+def _rounded_decimal(child: Typed, places: int | None, rounding: str, mode: Mode) -> Typed:
+    """A decimal, or what is one exactly, to so many places.
+
+    Source: RoundBase.dataType.
+    """
+    exact = child if child.type.name == "decimal" else _as_decimal(child, mode)
+    precision, scale = exact.type.precision, exact.type.scale
+    whole = precision - scale
+    if places is not None and places < 0:
+        kind = decimal_type(max(whole + 1, 1 - places), 0)
+    else:
+        digits = min(scale, places or 0)
+        kind = decimal_type(
+            max(whole + 1 + digits, 1) if scale > digits or places is not None else precision,
+            digits,
+        )
+    if kind.precision > 38:
+        kind = decimal_type(38, kind.scale)
+
+    def evaluate(rows: Rows) -> Value:
+        if places is None:
+            return constant(kind, None, rows.count)
+        made = []
+        for number in exact.evaluate(rows).listed():
+            if number is not None:
+                step = Decimal(1).scaleb(-places)
+                number = number.quantize(step, rounding, DECIMALS)
+                number = fit_decimal(number, kind)
+            made.append(number)
+        return value_of(kind, made)
+
+    return Typed(kind, evaluate, exact.foldable)
+
+
+def _as_decimal(child: Typed, mode: Mode) -> Typed:
+    kind = as_decimal(child.type if child.type.is_number else DOUBLE)
+    return converted(argument(child, DOUBLE, mode) if child.type == STRING else child, kind, mode)
+
+
+def _rounded(rounding: str) -> Callable[[Sequence[Typed], Mode], Typed]:
+    """Round and bround: of the shortest text of a double; whole numbers to tens and hundreds."""
+
+    def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
+        child, places = arguments[0], _places(arguments)
+        if child.type.name == "decimal":
+            return _rounded_decimal(child, places, rounding, mode)
+        if child.type in (STRING, VOID):
+            child = argument(child, DOUBLE, mode)
+        kind = child.type
+        if not kind.is_number and kind != UNKNOWN:
+            raise StatementError(f"got {kind}, want a number")
+
+        def evaluate(rows: Rows) -> Value:
+            if places is None:
+                return constant(kind, None, rows.count)
+            value = child.evaluate(rows)
+            if kind.is_whole:
+                return _rounded_whole(value, places, rounding, rows, mode)
+            data = value.data.copy()
+            for row in np.flatnonzero(np.isfinite(data) & ~value.null).tolist():
+                data[row] = _rounded_text(float(data[row]), places, rounding)
+            return Value(kind, data, value.null)
+
+        return Typed(kind, evaluate, child.foldable)
+
+    return bind
+
+
+def _rounded_text(number: float, places: int, rounding: str) -> float:
+    """A float is widened first: 0.125 and 0.12999999523162842 are what it is, not its text."""
+    exact = Decimal(repr(number))
+    if places > 400 or -int(exact.as_tuple().exponent) <= places:
+        return number
+    with decimal.localcontext(prec=800):
+        return float(exact.quantize(Decimal(1).scaleb(-max(places, -400)), rounding))
+
+
+def _rounded_whole(value: Value, places: int, rounding: str, rows: Rows, mode: Mode) -> Value:
+    if places >= 0:
+        return value
+    limit = 1 << (bits(value.type) - 1)
+    step = Decimal(1).scaleb(min(-places, 40))
+    made, over = [], np.zeros(rows.count, bool)
+    for row, number in enumerate(value.data.tolist()):
+        found = int(Decimal(number).quantize(step, rounding, DECIMALS))
+        over[row] = not -limit <= found < limit
+        made.append((found + limit) % (2 * limit) - limit)
+    rounded = Value(value.type, np.array(made, value.type.dtype), value.null)
+    if not mode.ansi:
+        return rounded
+    return refused(rounded, over, rows, f"ARITHMETIC_OVERFLOW in {value.type}", safe=False)
+
+
+def _power(left: Array, right: Array) -> Array:
+    """As Math.pow of Java, where NaN and 1 to an infinite power give NaN."""
+    odd = np.isnan(right) | (np.isinf(right) & (np.abs(left) == 1))
+    return np.where(odd, np.nan, np.power(left, right))
+
+
+def _logarithm(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    """log(x), log(base, x); null where either is not above 0."""
+    if len(arguments) == 1:
+        return _real(np.log, 0.0).bind(arguments, mode)
+    base, child = (argument(one, DOUBLE, mode) for one in arguments)
+
+    def evaluate(rows: Rows) -> Value:
+        a, b = base.evaluate(rows), child.evaluate(rows)
+        null = a.null | b.null | (a.data <= 0) | (b.data <= 0)
+        return Value(DOUBLE, np.log(b.data) / np.log(a.data), null)
+
+    return Typed(DOUBLE, evaluate, base.foldable and child.foldable)
+
+
+def _constant(number: float) -> Function:
+    def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
+        return Typed(DOUBLE, lambda rows: constant(DOUBLE, number, rows.count), foldable=True)
+
+    return Function(bind, 0, 0, DOUBLE)
+
+
+def _bucket(value: float, low: float, high: float, count: int) -> int | None:
+    """The number of the equal bucket between two bounds, 0 and count + 1 outside of them.
+
+    Source: WidthBucket.computeBucketNumber.
+    """
+    if count <= 0 or count == 2**63 - 1 or math.isnan(value) or low == high:
+        return None
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return None
+    lower, upper = min(low, high), max(low, high)
+    if low < high:
+        if value < lower:
+            return 0
+        return count + 1 if value >= upper else int(count * (value - lower) / (upper - lower)) + 1
+    if value > upper:
+        return 0
+    return count + 1 if value <= lower else int(count * (upper - value) / (upper - lower)) + 1
+
+
+def _shift(compute: Callable[[int, int, int], int]) -> Callable[[Sequence[Typed], Mode], Typed]:
+    """A shift of an int or a bigint; the distance counts modulo its bits."""
+
+    def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
+        child, distance = arguments[0], argument(arguments[1], INT, mode)
+        kind = LONG if child.type == LONG else INT
+        child = argument(child, kind, mode)
+        width = bits(kind)
+
+        def shifted(number: int, by: int) -> int:
+            return _signed(compute(number, by % width, width), width)
+
+        return strict(shifted, [kind, INT], kind).bind([child, distance], mode)
+
+    return bind
+
+
+def _signed(number: int, width: int) -> int:
+    half = 1 << (width - 1)
+    return (number + half) % (1 << width) - half
+
+
+def _bitwise(compute: Callable[..., Array]) -> Callable[[Sequence[Typed], Mode], Typed]:
+    def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
+        kinds = [one.type for one in arguments]
+        if STRING in kinds and mode.ansi:
+            kinds = [LONG if kind == STRING else kind for kind in kinds]
+        whole = [kind for kind in kinds if kind not in (VOID, UNKNOWN)]
+        if not all(kind.is_whole for kind in whole):
+            raise StatementError(f"{kinds[0]} and {kinds[-1]} have no bits, want whole numbers")
+        kind = max(whole, key=bits, default=INT)
+        return of_columns(compute, [kind] * len(arguments), kind).bind(
+            [converted(one, kind, mode) for one in arguments], mode
+        )
+
+    return bind
+
+
+def _bit_count(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    kind = arguments[0].type
+    if kind != BOOLEAN and not kind.is_whole and kind != UNKNOWN:
+        raise StatementError(f"got {kind}, want a whole number or a boolean")
+    # A negative number is counted in the 64 bits of a bigint.
+    return strict(lambda x: (int(x) & (2**64 - 1)).bit_count(), [kind], INT).bind(arguments, mode)
+
+
+def _bit(number: int, place: int) -> int:
+    if not 0 <= place < 64:
+        raise RowError(f"INVALID_PARAMETER_VALUE: the place {place} is not a bit, want 0 to 63")
+    return (number >> place) & 1
+
+
+def _factorial(number: int) -> int | None:
+    return math.factorial(number) if 0 <= number <= 20 else None
+
+
+def _hex(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    child = arguments[0]
+    if child.type == STRING:
+        return strict(lambda text: text.encode().hex().upper(), [STRING], STRING).bind(
+            arguments, mode
+        )
+    if child.type == BINARY:
+        return strict(lambda data: data.hex().upper(), [BINARY], STRING).bind(arguments, mode)
+    return strict(lambda x: f"{x & (2**64 - 1):X}", [LONG], STRING).bind(arguments, mode)
+
+
+def _unhex(text: str) -> bytes | None:
+    try:
+        return (
+            bytes.fromhex(text.rjust(len(text) + len(text) % 2, "0"))
+            if text.isalnum() or not text
+            else None
+        )
+    except ValueError:
+        return None
+
+
+def _converted_base(text: str, base: int, to: int) -> str | None:
+    """conv: digits are read up to the first that is none, as an unsigned bigint.
+
+    Source: org.apache.spark.sql.catalyst.util.NumberConverter.
+    """
+    digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    text = text.strip(" ")
+    if not text or not 2 <= base <= 36 or not 2 <= abs(to) <= 36:
+        return None
+    negative = text[0] == "-"
+    number = 0
+    for char in text[negative:].upper():
+        place = digits.find(char) if char else -1
+        if not 0 <= place < base:
+            break
+        number = min(number * base + place, 2**64 - 1)
+    if negative and to > 0:
+        number = (-number) % 2**64
+    if to < 0:
+        signed = _signed(number, 64) if not negative else -number
+        negative, number = signed < 0, abs(signed)
+    else:
+        negative = False
+    made = ""
+    while number or not made:
+        number, rest = divmod(number, abs(to))
+        made = digits[rest] + made
+    return f"-{made}" if negative else made
+
+
+def _zero_if_null(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    zero = Typed(INT, lambda rows: constant(INT, 0, rows.count), foldable=True, literal=True)
+    return coalesce([arguments[0], zero], mode)
+
+
+def _null_if_zero(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    zero = Typed(INT, lambda rows: constant(INT, 0, rows.count), foldable=True, literal=True)
+    return null_if([arguments[0], zero], mode)
+
+
+def _positive(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    child = arguments[0]
+    return argument(child, DOUBLE, mode) if child.type in (STRING, VOID) else child
+
+
+def _reciprocal(compute: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    return lambda x: 1.0 / compute(x)
+
+
+def _cbrt(x: Array) -> Array:
+    return np.asarray(np.cbrt(x))
+
+
+def _asinh(x: Array) -> Array:
+    """As StrictMath has it in Spark: log(x + sqrt(x * x + 1)), of the absolute value."""
+    magnitude = np.log(np.abs(x) + np.sqrt(x * x + 1.0))
+    return np.where(np.isneginf(x), x, np.copysign(magnitude, x))
+
+
+MATHS: Mapping[str, Function] = {
+    "%": _operator("%"),
+    "&": Function(_bitwise(np.bitwise_and), 2, 2),
+    "*": _operator("*"),
+    "+": _operator("+"),
+    "-": _operator("-"),
+    "/": _operator("/"),
+    "<<": Function(_shift(lambda x, by, width: x << by), 2, 2),
+    ">>": Function(_shift(lambda x, by, width: x >> by), 2, 2),
+    ">>>": Function(_shift(lambda x, by, width: (x & ((1 << width) - 1)) >> by), 2, 2),
+    "^": Function(_bitwise(np.bitwise_xor), 2, 2),
+    "abs": Function(absolute, 1, 1),
+    "acos": _real(np.arccos),
+    "acosh": _real(lambda x: np.log(x + np.sqrt(x * x - 1.0))),
+    "asin": _real(np.arcsin),
+    "asinh": _real(_asinh),
+    "atan": _real(np.arctan),
+    "atan2": of_columns(lambda y, x: np.arctan2(y + 0.0, x + 0.0), [DOUBLE, DOUBLE], DOUBLE),
+    "atanh": _real(lambda x: 0.5 * (np.log1p(x) - np.log1p(-x))),
+    "bin": strict(lambda x: f"{x & (2**64 - 1):b}", [LONG], STRING),
+    "bit_count": Function(_bit_count, 1, 1, INT),
+    "bit_get": strict(_bit, [LONG, INT], BYTE),
+    "bround": Function(_rounded(decimal.ROUND_HALF_EVEN), 1, 2),
+    "cbrt": _real(_cbrt),
+    "ceil": Function(_whole(decimal.ROUND_CEILING, np.ceil), 1, 2),
+    "conv": strict(_converted_base, [STRING, INT, INT], STRING),
+    "cos": _real(np.cos),
+    "cosh": _real(np.cosh),
+    "cot": _real(_reciprocal(np.tan)),
+    "csc": _real(_reciprocal(np.sin)),
+    "degrees": _real(np.degrees),
+    "div": _operator("div"),
+    "e": _constant(math.e),
+    "exp": _real(np.exp),
+    "expm1": _real(np.expm1),
+    "factorial": strict(_factorial, [INT], LONG),
+    "floor": Function(_whole(decimal.ROUND_FLOOR, np.floor), 1, 2),
+    "greatest": Function(extreme(1), 2, 1000),
+    "hex": Function(_hex, 1, 1, STRING),
+    "hypot": of_columns(np.hypot, [DOUBLE, DOUBLE], DOUBLE),
+    "isnan": Function(not_a_number, 1, 1, BOOLEAN),
+    "least": Function(extreme(-1), 2, 1000),
+    "ln": _real(np.log, 0.0),
+    "log": Function(_logarithm, 1, 2, DOUBLE),
+    "log10": _real(np.log10, 0.0),
+    "log1p": _real(np.log1p, -1.0),
+    "log2": _real(np.log2, 0.0),
+    "mod": _operator("%"),
+    "nanvl": Function(unless_nan, 2, 2),
+    "negate": Function(lambda arguments, mode: negated(arguments[0], mode), 1, 1),
+    "nullifzero": Function(_null_if_zero, 1, 1),
+    "pi": _constant(math.pi),
+    "pmod": _operator("pmod"),
+    "positive": Function(_positive, 1, 1),
+    "pow": of_columns(_power, [DOUBLE, DOUBLE], DOUBLE),
+    "radians": _real(np.radians),
+    "rint": _real(np.rint),
+    "round": Function(_rounded(decimal.ROUND_HALF_UP), 1, 2),
+    "sec": _real(_reciprocal(np.cos)),
+    "sign": _real(np.sign),
+    "sin": _real(np.sin),
+    "sinh": _real(np.sinh),
+    "sqrt": _real(np.sqrt),
+    "tan": _real(np.tan),
+    "tanh": _real(np.tanh),
+    "try_add": _operator("+", safe=True),
+    "try_divide": _operator("/", safe=True),
+    "try_mod": _operator("%", safe=True),
+    "try_multiply": _operator("*", safe=True),
+    "try_subtract": _operator("-", safe=True),
+    "unhex": strict(_unhex, [STRING], BINARY),
+    "width_bucket": strict(_bucket, [DOUBLE, DOUBLE, DOUBLE, LONG], LONG),
+    "zeroifnull": Function(_zero_if_null, 1, 1),
+    "|": Function(_bitwise(np.bitwise_or), 2, 2),
+    "~": Function(_bitwise(np.bitwise_not), 1, 1),
+}
+"""By Spark's name, operators by their sign."""

@@ -1,0 +1,206 @@
+"""LIKE, RLIKE, and functions of regular expressions.
+
+Source: org.apache.spark.sql.catalyst.expressions.regexpExpressions, 4.3.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from hydro_runtimes.spark.regexes import compile_java, matches
+from hydro_runtimes.spark.sql.binding import Function, argument, constant_of, strict
+from hydro_runtimes.spark.sql.casts import Mode
+from hydro_runtimes.spark.sql.errors import RowError
+from hydro_runtimes.spark.sql.types import BOOLEAN, INT, STRING, array_of
+from hydro_runtimes.spark.sql.values import Typed
+
+_ANY = r"[\x{0}-\x{10FFFF}]"
+_compiled = lru_cache(maxsize=512)(compile_java)
+
+
+def like(operator: str, sides: Sequence[Typed], escape: str, mode: Mode) -> Typed:
+    """LIKE and ILIKE match the whole text, RLIKE a part of it.
+
+    Raises:
+        StatementError: a side is no text.
+    """
+    test: Callable[[str, str], bool] = {
+        "LIKE": lambda text, pattern: _like(pattern, escape).fullmatch(text) is not None,
+        "ILIKE": lambda text, pattern: (
+            _like(pattern.lower(), escape.lower()).fullmatch(text.lower()) is not None
+        ),
+        "RLIKE": lambda text, pattern: _pattern(pattern).search(text) is not None,
+    }[operator]
+    return strict(test, [STRING, STRING], BOOLEAN).bind(sides, mode)
+
+
+@lru_cache(maxsize=512)
+def _like(pattern: str, escape: str) -> Any:
+    parts, at = ["(?s)"], 0
+    while at < len(pattern):
+        char = pattern[at]
+        if char == escape:
+            at += 1
+            after = pattern[at : at + 1]
+            if not after or (after not in "_%" and after != escape):
+                raise RowError(
+                    f"INVALID_FORMAT: the pattern '{pattern[:60]}' has '{escape}' before "
+                    f"'{after or 'its end'}', want it before _, % or itself"
+                )
+            parts.append(_quoted(after))
+        else:
+            parts.append({"%": f"{_ANY}*", "_": _ANY}.get(char, _quoted(char)))
+        at += 1
+    return compile_java("".join(parts))
+
+
+def _quoted(char: str) -> str:
+    return "\\\\" if char == "\\" else f"\\Q{char}\\E"
+
+
+def _pattern(pattern: str) -> Any:
+    try:
+        return _compiled(pattern)
+    except ValueError as error:
+        raise RowError(f"INVALID_PARAMETER_VALUE.PATTERN: {error}") from None
+
+
+def _group(pattern: Any, place: int) -> None:
+    if not 0 <= place <= pattern.groups:
+        raise RowError(
+            f"INVALID_PARAMETER_VALUE.REGEX_GROUP_INDEX: got group {place}, "
+            f"the pattern has {pattern.groups}"
+        )
+
+
+def _extract(text: str, pattern: str, place: int = 1) -> str:
+    """A group of the first match, "" where there is none."""
+    compiled = _pattern(pattern)
+    match = compiled.search(text)
+    if match is None:
+        return ""
+    _group(compiled, place)
+    return match[place] or ""
+
+
+def _extract_all(text: str, pattern: str, place: int = 1) -> list[str]:
+    compiled = _pattern(pattern)
+    found = matches(compiled, text)
+    if found:
+        _group(compiled, place)
+    return [match[place] or "" for match in found]
+
+
+def _count(text: str, pattern: str) -> int:
+    return len(matches(_pattern(pattern), text))
+
+
+def _substr(text: str, pattern: str) -> str | None:
+    match = _pattern(pattern).search(text)
+    return None if match is None or not match[0] else str(match[0])
+
+
+def _instr(text: str, pattern: str, place: int = 0) -> int:
+    match = _pattern(pattern).search(text)
+    return 0 if match is None else match.start() + 1
+
+
+def _replace(text: str, pattern: str, replacement: str, position: int = 1) -> str:
+    """All matches from a position; $1 stands for a group, a backslash for the next character."""
+    if position < 1:
+        raise RowError(f"INVALID_PARAMETER_VALUE: the position is {position}, want 1 or more")
+    compiled = _pattern(pattern)
+    parts = _replacement(replacement, compiled.groups)
+    if position > len(text) + 1:
+        return text
+    made, at = [], 0
+    for match in matches(compiled, text):
+        if match.start() < position - 1:
+            continue
+        made.append(text[at : match.start()])
+        made += [part if isinstance(part, str) else match[part] or "" for part in parts]
+        at = match.end()
+    return "".join(made) + text[at:]
+
+
+@lru_cache(maxsize=512)
+def _replacement(text: str, groups: int) -> tuple[str | int, ...]:
+    """Source: java.util.regex.Matcher.appendExpandedReplacement."""
+    parts: list[str | int] = []
+    at = 0
+    while at < len(text):
+        char, after = text[at], text[at + 1 : at + 2]
+        at += 1
+        if char == "\\":
+            if not after:
+                raise RowError("INVALID_REGEXP_REPLACE: the replacement ends with a backslash")
+            parts.append(after)
+            at += 1
+        elif char == "$":
+            if not (after.isascii() and after.isdigit()) or int(after) > groups:
+                raise RowError(f"INVALID_REGEXP_REPLACE: the replacement has no group ${after}")
+            number = int(after)
+            at += 1
+            while text[at : at + 1].isdigit() and number * 10 + int(text[at]) <= groups:
+                number = number * 10 + int(text[at])
+                at += 1
+            parts.append(number)
+        else:
+            parts.append(char)
+    return tuple(parts)
+
+
+def _split(text: str, pattern: str, limit: int = -1) -> list[str]:
+    """As String.split of Java; a limit of 0 keeps empty texts at the end, too.
+
+    Source: UTF8String.split.
+    """
+    if not text:
+        return [text]
+    if not pattern:
+        # Each character by itself; with a limit the rest is cut off.
+        chars = list(text)
+        return (
+            chars if limit <= 0 or limit > len(chars) else [*chars[: limit - 1], chars[limit - 1]]
+        )
+    parts: list[str] = []
+    at = 0
+    for match in matches(_pattern(pattern), text):
+        if 0 < limit <= len(parts) + 1:
+            break
+        if match.end() == 0:
+            continue
+        parts.append(text[at : match.start()])
+        at = match.end()
+    return [*parts, text[at:]]
+
+
+def _rlike(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    return like("RLIKE", arguments, "\\", mode)
+
+
+def _escaped(operator: str) -> Callable[[Sequence[Typed], Mode], Typed]:
+    """like(text, pattern, escape)."""
+
+    def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
+        escape = constant_of(arguments[2], "the escape") if len(arguments) > 2 else "\\"
+        return like(operator, [argument(one, STRING, mode) for one in arguments[:2]], escape, mode)
+
+    return bind
+
+
+PATTERNS: Mapping[str, Function] = {
+    "ilike": Function(_escaped("ILIKE"), 2, 3, BOOLEAN),
+    "like": Function(_escaped("LIKE"), 2, 3, BOOLEAN),
+    "regexp_count": strict(_count, [STRING, STRING], INT),
+    "regexp_extract": strict(_extract, [STRING, STRING, INT], STRING, least=2),
+    "regexp_extract_all": strict(_extract_all, [STRING, STRING, INT], array_of(STRING), least=2),
+    "regexp_instr": strict(_instr, [STRING, STRING, INT], INT, least=2),
+    "regexp_replace": strict(_replace, [STRING, STRING, STRING, INT], STRING, least=3),
+    "regexp_substr": strict(_substr, [STRING, STRING], STRING),
+    "rlike": Function(_rlike, 2, 2, BOOLEAN),
+    "split": strict(_split, [STRING, STRING, INT], array_of(STRING), least=2),
+}
+"""By Spark's name."""

@@ -1,0 +1,541 @@
+"""Functions of texts.
+
+Source: org.apache.spark.sql.catalyst.expressions.stringExpressions, 4.3.0;
+org.apache.spark.unsafe.types.UTF8String.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
+from typing import Any
+
+from hydro_runtimes.spark.sql.binding import (
+    Bind,
+    Function,
+    argument,
+    attempt,
+    constant_of,
+    converted,
+    in_common,
+    row_by_row,
+    strict,
+)
+from hydro_runtimes.spark.sql.casts import DECIMALS, Mode, as_number, text_of
+from hydro_runtimes.spark.sql.errors import RowError, StatementError
+from hydro_runtimes.spark.sql.logic import case
+from hydro_runtimes.spark.sql.ordering import null_safe_equal
+from hydro_runtimes.spark.sql.types import (
+    BINARY,
+    BOOLEAN,
+    INT,
+    LONG,
+    STRING,
+    VOID,
+    SqlType,
+    array_of,
+    bits,
+)
+from hydro_runtimes.spark.sql.values import Rows, Typed, Value, constant, value_of
+
+MAX_TEXT = 1 << 20
+"""Characters that a repetition or a padding may make."""
+
+
+def _text_or_binary(
+    of_text: Callable[..., Any],
+    of_binary: Callable[..., Any],
+    takes: Sequence[SqlType] = (),
+    gives: SqlType | None = None,
+    least: int | None = None,
+) -> Function:
+    """A function of a text, or of bytes, whose type it gives unless told."""
+
+    def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
+        kind = BINARY if arguments[0].type == BINARY else STRING
+        compute = of_binary if kind == BINARY else of_text
+        return strict(compute, [kind, *takes], gives or kind).bind(arguments, mode)
+
+    most = 1 + len(takes)
+    return Function(bind, most if least is None else least, most, gives or STRING)
+
+
+def _concat(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    """The texts, or arrays, of all arguments together; null where one is."""
+    if any(one.type.name == "array" for one in arguments):
+        return _concat_arrays(arguments, mode)
+    if arguments and all(one.type == BINARY for one in arguments):
+        return row_by_row(lambda *parts: b"".join(parts), arguments, BINARY)
+    given = [argument(one, STRING, mode) for one in arguments]
+    return row_by_row(lambda *parts: "".join(parts), given, STRING)
+
+
+def _concat_arrays(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    given = in_common(arguments, mode)
+    return row_by_row(lambda *lists: [x for one in lists for x in one], given, given[0].type)
+
+
+def _concat_with(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    """concat_ws: texts, and those in arrays, with the first between them, nulls left out."""
+    separator = argument(arguments[0], STRING, mode)
+    texts = array_of(STRING)
+    others = [
+        converted(one, texts, mode) if one.type.name == "array" else argument(one, STRING, mode)
+        for one in arguments[1:]
+    ]
+
+    def evaluate(rows: Rows) -> Value:
+        between = separator.evaluate(rows).listed()
+        columns = [one.evaluate(rows).listed() for one in others]
+        made: list[str | None] = []
+        for row, joint in enumerate(between):
+            parts: list[str] = []
+            for column in columns:
+                value = column[row]
+                found = value if isinstance(value, list) else [value]
+                parts += [text for text in found if text is not None]
+            made.append(None if joint is None else joint.join(parts))
+        return value_of(STRING, made)
+
+    return Typed(STRING, evaluate, separator.foldable and all(one.foldable for one in others))
+
+
+def _element(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    """elt(n, first, second, ...): the n-th; null for none, an error with ANSI."""
+    given = [
+        argument(arguments[0], INT, mode),
+        *(argument(one, STRING, mode) for one in arguments[1:]),
+    ]
+
+    def evaluate(rows: Rows) -> Value:
+        places, *columns = (one.evaluate(rows).listed() for one in given)
+        made: list[Any] = []
+        for row, place in enumerate(places):
+            inside = place is not None and 1 <= place <= len(columns)
+            made.append(columns[place - 1][row] if inside else None)
+            if mode.ansi and place is not None and not inside:
+                rows.errors.setdefault(int(rows.index[row]), _index(place, len(columns)))
+        return value_of(STRING, made)
+
+    return Typed(STRING, evaluate)
+
+
+def _index(place: int, size: int) -> str:
+    return f"INVALID_ARRAY_INDEX: the index {place} is out of bounds, there are {size} elements"
+
+
+def _substring(text: Any, place: int, length: int = 2**31 - 1) -> Any:
+    """From a place counted from 1, or from the end if negative."""
+    start = place - 1 if place > 0 else len(text) + place if place < 0 else 0
+    return text[max(start, 0) : max(start + length, 0)]
+
+
+def _before_delimiter(text: str, delimiter: str, count: int) -> str:
+    """substring_index: what is before so many delimiters, or after them from the end."""
+    if not count or not delimiter:
+        return ""
+    if count > 0:
+        at = -1
+        for _ in range(count):
+            at = text.find(delimiter, at + 1)
+            if at < 0:
+                return text
+        return text[:at]
+    at = len(text)
+    for _ in range(-count):
+        # From the end, matches may overlap, as in UTF8String.subStringIndex.
+        at = text.rfind(delimiter, 0, max(at + len(delimiter) - 1, 0))
+        if at < 0:
+            return text
+    return text[at + len(delimiter) :]
+
+
+def _split_part(text: str, delimiter: str, place: int) -> str:
+    if place == 0:
+        raise RowError("INVALID_INDEX_OF_ZERO: the index is 0, want 1 or more, or -1 and less")
+    parts = text.split(delimiter) if delimiter else [text]
+    at = place - 1 if place > 0 else len(parts) + place
+    return parts[at] if 0 <= at < len(parts) else ""
+
+
+def _locate(part: str, text: str, start: int = 1) -> int:
+    """From 1; 0 where it is not found."""
+    return text.find(part, start - 1) + 1 if start > 0 else 0
+
+
+def _pad(left: bool) -> Callable[..., str]:
+    def padded(text: str, length: int, fill: str = " ") -> str:
+        missing = max(length - len(text), 0)
+        if fill and missing > MAX_TEXT:
+            raise RowError(f"the text would have more than {MAX_TEXT} characters")
+        added = (fill * (missing // len(fill) + 1))[:missing] if fill else ""
+        return (added + text if left else text + added)[: max(length, 0)]
+
+    return padded
+
+
+def _pad_bytes(left: bool) -> Callable[..., bytes]:
+    def padded(data: bytes, length: int, fill: bytes = b"\0") -> bytes:
+        missing = max(length - len(data), 0)
+        if fill and missing > MAX_TEXT:
+            raise RowError(f"the value would have more than {MAX_TEXT} bytes")
+        added = (fill * (missing // len(fill) + 1))[:missing] if fill else b""
+        return (added + data if left else data + added)[: max(length, 0)]
+
+    return padded
+
+
+def _repeat(text: str, times: int) -> str:
+    if times * len(text) > MAX_TEXT:
+        raise RowError(f"the text would have more than {MAX_TEXT} characters")
+    return text * times
+
+
+def _translate(text: str, old: str, new: str) -> str:
+    table = {ord(c): new[i] if i < len(new) else None for i, c in reversed([*enumerate(old)])}
+    return text.translate(table)
+
+
+def _overlay(text: Any, new: Any, place: int, length: int = -1) -> Any:
+    size = len(new) if length < 0 else length
+    return _substring(text, 1, place - 1) + new + _substring(text, place + size, 2**31 - 1)
+
+
+def _initcap(text: str) -> str:
+    """Words are what blanks divide; Spark lowers all first and titles each first character."""
+    return " ".join(word[:1].title() + word[1:] for word in text.lower().split(" "))
+
+
+def _trim(left: bool, right: bool) -> Callable[..., str]:
+    def trimmed(chars: str, text: str) -> str:
+        text = text.lstrip(chars) if left and chars else text
+        return text.rstrip(chars) if right and chars else text
+
+    return trimmed
+
+
+def _levenshtein(one: str, other: str, limit: int | None = None) -> int:
+    if limit is not None and limit < 0:
+        return -1
+    row = list(range(len(other) + 1))
+    for i, a in enumerate(one, 1):
+        before, row[0] = row[0], i
+        for j, b in enumerate(other, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (a != b))
+    return -1 if limit is not None and row[-1] > limit else row[-1]
+
+
+_SOUNDEX = dict(zip("AEIOUYHWBFPVCGJKQSXZDTLMNR", "00000077111122222222334556", strict=True))
+"""7 stands for H and W, which do not part letters of one code."""
+
+
+def _soundex(text: str) -> str:
+    """Source: UTF8String.soundex."""
+    if not text or not (text[0].isascii() and text[0].isalpha()):
+        return text
+    code, last = text[0].upper(), _SOUNDEX[text[0].upper()]
+    for char in text[1:]:
+        upper = char.upper() if char.isascii() else ""
+        digit = _SOUNDEX.get(upper)
+        if digit is None:
+            last = "0"
+            continue
+        if digit not in "07" and digit != last:
+            code += digit
+            if len(code) == 4:
+                return code
+        if digit != "7":
+            last = digit
+    return code.ljust(4, "0")
+
+
+def _char(code: int) -> str:
+    return "" if code < 0 else chr(code & 0xFF)
+
+
+def _ascii(text: str) -> int:
+    return ord(text[0]) if text else 0
+
+
+def _find_in_set(word: str, words: str) -> int:
+    parts = words.split(",")
+    return parts.index(word) + 1 if "," not in word and word in parts else 0
+
+
+def _sha2(data: bytes, width: int) -> str | None:
+    name = {0: "sha256", 224: "sha224", 256: "sha256", 384: "sha384", 512: "sha512"}.get(width)
+    return None if name is None else hashlib.new(name, data).hexdigest()
+
+
+def _unbase64(text: str) -> bytes | None:
+    try:
+        kept = "".join(char for char in text if char.isalnum() or char in "+/=")
+        return base64.b64decode(kept + "=" * (-len(kept) % 4))
+    except (ValueError, binascii.Error):
+        return None
+
+
+def _format_number(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    """With commas between thousands, rounded half even; null for negative places.
+
+    Source: FormatNumber.
+    """
+    child, places = arguments
+    if not child.type.is_number and child.type not in (STRING, VOID):
+        raise StatementError(f"got {child.type}, want a number")
+    if not places.type.is_whole and places.type not in (STRING, VOID):
+        raise StatementError(f"the places are {places.type}, want int or a pattern")
+    if places.type == STRING:
+        raise StatementError(
+            "format_number with a pattern is not supported, want a number of places"
+        )
+    kind = child.type
+
+    def formatted(value: Any, digits: int) -> str | None:
+        if digits < 0:
+            return None
+        number = as_number(kind, value)
+        if number is None:
+            return {"nan": "NaN", "inf": "∞", "-inf": "-∞"}[str(float(value))]
+        rounded = number.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_EVEN, DECIMALS)
+        return f"{rounded:,f}"
+
+    return row_by_row(formatted, [child, argument(places, INT, mode)], STRING)
+
+
+def _decode(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    """decode(x, search, result, ..., default), where null equals null; or bytes in a charset."""
+    if len(arguments) == 2:
+        return _charset(bytes.decode, BINARY, STRING).bind(arguments, mode)
+    child, *rest = arguments
+    pairs = list(zip(rest[::2], rest[1::2], strict=False))
+    default = rest[-1] if len(rest) % 2 else _null()
+    tests = [null_safe_equal((child, search), mode) for search, _ in pairs]
+    return case(tests, [*(result for _, result in pairs), default], mode)
+
+
+def _null() -> Typed:
+    return Typed(VOID, lambda rows: constant(VOID, None, rows.count), foldable=True)
+
+
+def _format_string(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    """As java.util.Formatter: %s %d %x %f %e %c %b %% %n, with flags, width and precision."""
+    kinds = [one.type for one in arguments[1:]]
+    given = [argument(arguments[0], STRING, mode), *arguments[1:]]
+
+    def evaluate(rows: Rows) -> Value:
+        columns = [one.evaluate(rows).listed() for one in given]
+        made: list[Any] = []
+        for row, form in enumerate(columns[0]):
+            values = [column[row] for column in columns[1:]]
+            made.append(
+                None if form is None else attempt(rows, row, _formatted, form, kinds, values, mode)
+            )
+        return value_of(STRING, made)
+
+    return Typed(STRING, evaluate, all(one.foldable for one in given))
+
+
+_FORMAT = re.compile(r"%(?:(\d+)\$)?([-#+ 0,(]*)(\d+)?(?:\.(\d+))?([a-zA-Z%])")
+
+
+def _formatted(form: str, kinds: Sequence[SqlType], values: Sequence[Any], mode: Mode) -> str:
+    at = 0
+
+    def part(match: re.Match[str]) -> str:
+        nonlocal at
+        place, flags, width, precision, letter = match.groups()
+        if letter in "%n":
+            return "%" if letter == "%" else "\n"
+        index = int(place) - 1 if place else at
+        at += not place
+        if not 0 <= index < len(values):
+            raise RowError(f"the format '{form[:60]}' has no value for {match[0]}")
+        text = _format_one(letter, flags, precision, kinds[index], values[index], mode)
+        if text is None:
+            raise RowError(f"{match[0]} does not take {kinds[index]}")
+        size = int(width or 0)
+        if "0" in flags and text.lstrip("+-")[:1].isdigit():
+            sign = text[:1] if text[:1] in "+-" else ""
+            return sign + text[len(sign) :].rjust(size - len(sign), "0")
+        text = text.upper() if letter.isupper() else text
+        return text.ljust(size) if "-" in flags else text.rjust(size)
+
+    return _FORMAT.sub(part, form)
+
+
+def _format_one(
+    letter: str, flags: str, precision: str | None, kind: SqlType, value: Any, mode: Mode
+) -> str | None:
+    lower = letter.lower()
+    if lower == "b":
+        return "false" if value is None or value is False else "true"
+    if value is None:
+        return "null"[: int(precision)] if precision else "null"
+    sign = "+" if "+" in flags else " " if " " in flags else ""
+    comma = "," if "," in flags else ""
+    match lower:
+        case "s":
+            text = text_of(kind, value, mode)
+            return text[: int(precision)] if precision else text
+        case "c":
+            return str(value)[:1] if kind == STRING else chr(value) if kind.is_whole else None
+        case "d":
+            return format(value, f"{sign}{comma}d") if kind.is_whole else None
+        case "x" | "o":
+            width = bits(kind) if kind.is_whole else 0
+            return format(value & ((1 << width) - 1), lower) if width else None
+        case "f" | "e" if kind.is_fraction or kind.name == "decimal":
+            number = as_number(kind, value)
+            if number is None:
+                return {"nan": "NaN", "inf": f"{sign}Infinity"}.get(str(float(value)), "-Infinity")
+            digits = int(precision) if precision else 6
+            if lower == "e":
+                return format(float(number), f"{sign}.{digits}e")
+            rounded = number.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP, DECIMALS)
+            return format(rounded, f"{sign}{comma}f")
+    return None
+
+
+_CHARSETS = {"US-ASCII", "ISO-8859-1", "UTF-8", "UTF-16BE", "UTF-16LE", "UTF-16", "UTF-32"}
+
+
+def _charset(change: Callable[..., Any], takes: SqlType, gives: SqlType) -> Function:
+    def compute(value: Any, name: str) -> Any:
+        if name.upper() not in _CHARSETS:
+            raise RowError(f"INVALID_PARAMETER_VALUE: '{name}' is not a charset that Spark knows")
+        try:
+            if name.upper() == "UTF-16" and gives == BINARY:
+                return b"\xfe\xff" + change(value, "utf-16be")
+            return change(value, name.lower(), "strict")
+        except UnicodeError:
+            raise RowError(f"MALFORMED_CHARACTER_CODING: the value is not {name}") from None
+
+    return strict(compute, [takes, STRING], gives)
+
+
+def _mask(
+    text: str, upper: str | None, lower: str | None, digit: str | None, other: str | None
+) -> str:
+    def masked(char: str) -> str:
+        kind = (
+            upper
+            if char.isupper()
+            else lower
+            if char.islower()
+            else digit
+            if char.isdigit()
+            else other
+        )
+        return char if kind is None else kind
+
+    return "".join(map(masked, text))
+
+
+def _masked(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    chars: list[str | None] = ["X", "x", "n", None]
+    for place, one in enumerate(arguments[1:]):
+        chars[place] = constant_of(one, "a mask")
+    return strict(lambda text: _mask(text, *chars), [STRING], STRING).bind(arguments[:1], mode)
+
+
+def _trimming(left: bool, right: bool) -> Mapping[str, Function]:
+    name = "trim" if left and right else "ltrim" if left else "rtrim"
+    chars = _trim(left, right)
+    return {
+        name: strict(lambda text: chars(" ", text), [STRING], STRING),
+        f"{name} from": strict(chars, [STRING, STRING], STRING),
+    }
+
+
+def _btrim(text: str, chars: str = " ") -> str:
+    return text.strip(chars) if chars else text
+
+
+def _length(kind: str) -> Function:
+    measure: Mapping[str, tuple[Callable[[str], int], Callable[[bytes], int]]] = {
+        "char": (len, len),
+        "octet": (lambda text: len(text.encode()), len),
+        "bit": (lambda text: 8 * len(text.encode()), lambda data: 8 * len(data)),
+    }
+    return _text_or_binary(*measure[kind], gives=INT)
+
+
+def _right(text: str, count: int) -> str:
+    return text[-count:] if count > 0 else ""
+
+
+def _space(count: int) -> str:
+    return _repeat(" ", max(count, 0))
+
+
+def _bytes_in(binary: Callable[[bytes], Any], gives: SqlType) -> Function:
+    """A function of bytes that takes texts as their UTF-8."""
+    return strict(binary, [BINARY], gives)
+
+
+def _bind(function: Bind, least: int, most: int, gives: SqlType = STRING) -> Function:
+    return Function(function, least, most, gives)
+
+
+TEXTS: Mapping[str, Function] = {
+    **_trimming(True, True),
+    **_trimming(True, False),
+    **_trimming(False, True),
+    "ascii": strict(_ascii, [STRING], INT),
+    "base64": _bytes_in(lambda data: base64.b64encode(data).decode(), STRING),
+    "bit_length": _length("bit"),
+    "btrim": strict(_btrim, [STRING, STRING], STRING, least=1),
+    "char": strict(_char, [LONG], STRING),
+    "concat": Function(_concat, 0, 1000),
+    "concat_ws": _bind(_concat_with, 1, 1000),
+    "contains": _text_or_binary(
+        lambda text, part: part in text, lambda data, part: part in data, [STRING], BOOLEAN
+    ),
+    "crc32": _bytes_in(zlib.crc32, LONG),
+    "decode": Function(_decode, 2, 1000),
+    "elt": _bind(_element, 2, 1000),
+    "encode": _charset(str.encode, STRING, BINARY),
+    "endswith": strict(str.endswith, [STRING, STRING], BOOLEAN),
+    "find_in_set": strict(_find_in_set, [STRING, STRING], INT),
+    "format_string": _bind(_format_string, 1, 1000),
+    "format_number": _bind(_format_number, 2, 2),
+    "initcap": strict(_initcap, [STRING], STRING),
+    "instr": strict(lambda text, part: _locate(part, text), [STRING, STRING], INT),
+    "left": strict(lambda text, count: text[: max(count, 0)], [STRING, INT], STRING),
+    "length": _length("char"),
+    "levenshtein": strict(_levenshtein, [STRING, STRING, INT], INT, least=2),
+    "locate": strict(_locate, [STRING, STRING, INT], INT, least=2),
+    "lower": strict(str.lower, [STRING], STRING),
+    "lpad": _text_or_binary(_pad(True), _pad_bytes(True), [INT, STRING], least=2),
+    "mask": _bind(_masked, 1, 5),
+    "md5": _bytes_in(lambda data: hashlib.md5(data, usedforsecurity=False).hexdigest(), STRING),
+    "octet_length": _length("octet"),
+    "overlay": strict(_overlay, [STRING, STRING, INT, INT], STRING, least=3),
+    "repeat": strict(_repeat, [STRING, INT], STRING),
+    "replace": strict(
+        lambda text, old, new="": text.replace(old, new) if old else text,
+        [STRING, STRING, STRING],
+        STRING,
+        least=2,
+    ),
+    "right": strict(_right, [STRING, INT], STRING),
+    "rpad": _text_or_binary(_pad(False), _pad_bytes(False), [INT, STRING], least=2),
+    "sha1": _bytes_in(lambda data: hashlib.sha1(data, usedforsecurity=False).hexdigest(), STRING),
+    "sha2": strict(_sha2, [BINARY, INT], STRING),
+    "soundex": strict(_soundex, [STRING], STRING),
+    "space": strict(_space, [INT], STRING),
+    "split_part": strict(_split_part, [STRING, STRING, INT], STRING),
+    "startswith": strict(str.startswith, [STRING, STRING], BOOLEAN),
+    "substring": _text_or_binary(_substring, _substring, [INT, INT], least=2),
+    "substring_index": strict(_before_delimiter, [STRING, STRING, INT], STRING),
+    "translate": strict(_translate, [STRING, STRING, STRING], STRING),
+    "unbase64": strict(_unbase64, [STRING], BINARY),
+    "upper": strict(str.upper, [STRING], STRING),
+}
+"""By Spark's name."""

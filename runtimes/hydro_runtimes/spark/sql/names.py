@@ -1,0 +1,255 @@
+"""The names of columns that have none of their own: Spark's text of the expression.
+
+Source: org.apache.spark.sql.catalyst.util.package.toPrettySQL, 4.3.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+from hydro_runtimes.spark.sql.syntax import (
+    Alias,
+    Call,
+    Case,
+    Cast,
+    Element,
+    Expression,
+    FieldOf,
+    In,
+    Lambda,
+    Like,
+    Literal,
+    Name,
+    Operation,
+    Star,
+)
+from hydro_runtimes.spark.sql.types import CAST_NAMES, SqlType
+
+_UPPER = frozenset(
+    [
+        "acos",
+        "acosh",
+        "asin",
+        "asinh",
+        "atan",
+        "atan2",
+        "atanh",
+        "cbrt",
+        "cos",
+        "cosh",
+        "cot",
+        "csc",
+        "degrees",
+        "e",
+        "exp",
+        "expm1",
+        "hypot",
+        "log10",
+        "log1p",
+        "log2",
+        "pi",
+        "power",
+        "radians",
+        "regexp",
+        "regexp_like",
+        "rlike",
+        "sec",
+        "signum",
+        "sin",
+        "sinh",
+        "sqrt",
+        "tan",
+        "tanh",
+    ]
+)
+"""Functions whose names Spark shows in capitals."""
+_DEFAULTS: Mapping[str, tuple[int, tuple[str, ...]]] = {
+    "bround": (1, ("0",)),
+    "from_unixtime": (1, ("yyyy-MM-dd HH:mm:ss",)),
+    "locate": (2, ("1",)),
+    "lpad": (2, (" ",)),
+    "mask": (1, ("X", "x", "n", "NULL")),
+    "months_between": (2, ("true",)),
+    "overlay": (3, ("-1",)),
+    "regexp_extract": (2, ("1",)),
+    "regexp_extract_all": (2, ("1",)),
+    "regexp_instr": (2, ("0",)),
+    "regexp_replace": (3, ("1",)),
+    "round": (1, ("0",)),
+    "rpad": (2, (" ",)),
+    "sort_array": (1, ("true",)),
+    "split": (2, ("-1",)),
+    "substr": (2, ("2147483647",)),
+    "substring": (2, ("2147483647",)),
+    "to_unix_timestamp": (1, ("yyyy-MM-dd HH:mm:ss",)),
+    "unix_timestamp": (1, ("yyyy-MM-dd HH:mm:ss",)),
+}
+"""Arguments that Spark shows though they are left out: from how many, and their texts."""
+_V = "namedlambdavariable()"
+_ASCENDING = (
+    f"lambdafunction((IF((({_V} IS NULL) AND ({_V} IS NULL)), 0, (IF(({_V} IS NULL), 1, "
+    f"(IF(({_V} IS NULL), -1, (IF(({_V} < {_V}), -1, (IF(({_V} > {_V}), 1, 0)))))))))), {_V}, {_V})"
+)
+"""How Spark shows the order of array_sort without a function."""
+_RENAMED: Mapping[str, str] = {"dateadd": "date_add", "position": "locate", "random": "rand"}
+
+
+def output_name(node: Expression) -> str:
+    """The name of an item of SELECT."""
+    match node:
+        case Alias():
+            return node.name
+        case Name():
+            return node.parts[-1]
+        case Cast() if isinstance(node.child, Name):
+            return node.child.parts[-1]
+        case Call() if _is_cast(node) and isinstance(node.arguments[0], Name):
+            return node.arguments[0].parts[-1]
+    return _text(node)
+
+
+def _is_cast(node: Call) -> bool:
+    return node.name in CAST_NAMES and len(node.arguments) == 1
+
+
+def _text(node: Expression) -> str:
+    match node:
+        case Literal():
+            return node.text
+        case Name():
+            return ".".join(node.parts)
+        case Star():
+            return "*"
+        case Alias():
+            return f"{_text(node.child)} AS {node.name}"
+        case Cast():
+            name = "TRY_CAST" if node.safe else "CAST"
+            return f"{name}({_text(node.child)} AS {_type(node.type)})"
+        case Operation():
+            return _operation(node)
+        case Case():
+            whens = "".join(f" WHEN {_text(a)} THEN {_text(b)}" for a, b in node.branches)
+            otherwise = f" ELSE {_text(node.otherwise)}" if node.otherwise is not None else ""
+            return f"CASE{whens}{otherwise} END"
+        case In():
+            return f"({_text(node.child)} IN ({', '.join(map(_text, node.options))}))"
+        case Like():
+            return _like(node)
+        case Lambda():
+            variables = "".join(", namedlambdavariable()" for _ in node.names)
+            return f"lambdafunction({_body(node)}{variables})"
+        case Element():
+            return f"{_text(node.child)}[{_text(node.key)}]"
+        case FieldOf():
+            return f"{_text(node.child)}.{node.name}"
+        case Call():
+            return _call(node)
+
+
+def _type(kind: SqlType) -> str:
+    return str(kind).upper().replace(":", ": ") if kind.name == "struct" else str(kind).upper()
+
+
+def _operation(node: Operation) -> str:
+    sides = [_text(side) for side in node.sides]
+    match node.operator:
+        case "NOT":
+            return f"(NOT {sides[0]})"
+        case "negate":
+            return f"(- {sides[0]})"
+        case "positive":
+            return f"(+ {sides[0]})"
+        case "~":
+            return f"~{sides[0]}"
+        case "||":
+            return f"concat({', '.join(_flattened(node))})"
+    text = f"{sides[0]} {node.operator} {sides[1]}"
+    is_interval = node.operator in ("+", "-") and any(
+        isinstance(side, Literal) and side.type.name.startswith("interval") for side in node.sides
+    )
+    return text if is_interval else f"({text})"
+
+
+def _flattened(node: Expression) -> list[str]:
+    """A || b || c is one concat."""
+    if isinstance(node, Operation) and node.operator == "||":
+        return [*_flattened(node.sides[0]), _text(node.sides[1])]
+    return [_text(node)]
+
+
+def _like(node: Like) -> str:
+    child, pattern = _text(node.child), _text(node.pattern)
+    if node.operator == "LIKE":
+        escape = f" ESCAPE '{node.escape}'" if node.escape != "\\" else ""
+        return f"{child} LIKE {pattern}{escape}"
+    return f"{'RLIKE' if node.operator == 'RLIKE' else 'ilike'}({child}, {pattern})"
+
+
+def _body(node: Lambda) -> str:
+    names = {name.lower() for name in node.names}
+
+    def text(inner: Expression) -> str:
+        return _text(_without_variables(inner, names))
+
+    return text(node.body)
+
+
+def _without_variables(node: Expression, names: set[str]) -> Expression:
+    """With what Spark shows in place of the variables."""
+    if isinstance(node, Name) and node.parts[0].lower() in names:
+        variable = "namedlambdavariable()"
+        return Name((variable, *node.parts[1:]))
+    return _rebuilt(node, names)
+
+
+def _rebuilt(node: Expression, names: set[str]) -> Expression:
+    def change(value: object) -> object:
+        if isinstance(value, Expression):
+            return _without_variables(value, names)
+        if isinstance(value, tuple):
+            return tuple(change(one) for one in value)
+        return value
+
+    changed: dict[str, Any] = {one.name: change(getattr(node, one.name)) for one in fields(node)}
+    made: Expression = replace(node, **changed)
+    return made
+
+
+def _call(node: Call) -> str:
+    name, given = node.name, [_text(one) for one in node.arguments]
+    if _is_cast(node):
+        return f"CAST({given[0]} AS {name.upper()})"
+    match name:
+        case "isnull":
+            return f"({given[0]} IS NULL)"
+        case "isnotnull":
+            return f"({given[0]} IS NOT NULL)"
+        case "if":
+            return f"(IF({', '.join(given)}))"
+        case "positive":
+            return f"(+ {given[0]})"
+        case "extract":
+            return f"extract({given[0]} FROM {given[1]})"
+        case "like":
+            return f"{given[0]} LIKE {given[1]}"
+        case "trim from" | "ltrim from" | "rtrim from":
+            side = {"t": "BOTH", "l": "LEADING", "r": "TRAILING"}[name[0]]
+            return f"TRIM({side} {given[0]} FROM {given[1]})"
+        case "log":
+            return f"LOG({', '.join(given if len(given) == 2 else ['E()', *given])})"
+        case "floor" | "ceil" if len(given) == 1:
+            return f"{name.upper()}({given[0]})"
+        case "from_json":
+            return "entries" if given[1].lower().startswith("map<") else f"{name}({given[0]})"
+        case "array_sort" if len(given) == 1:
+            return f"array_sort({given[0]}, {_ASCENDING})"
+        case "aggregate" | "reduce" if len(given) == 3:
+            given.append("lambdafunction(namedlambdavariable(), namedlambdavariable())")
+    name = _RENAMED.get(name, name)
+    count, defaults = _DEFAULTS.get(name, (0, ()))
+    missing = max(len(defaults) - max(len(given) - count, 0), 0)
+    given += defaults[len(defaults) - missing :] if defaults else ()
+    shown = name.upper() if name in _UPPER else name
+    return f"{shown}({', '.join(given)})"

@@ -1,0 +1,178 @@
+"""How Spark orders and compares values of all types.
+
+Source: org.apache.spark.sql.catalyst.util.TypeUtils.getInterpretedOrdering and
+SQLOrderingUtil, 4.3.0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from hydro_runtimes.columns import Array
+from hydro_runtimes.spark.sql.binding import converted, in_common
+from hydro_runtimes.spark.sql.casts import Mode
+from hydro_runtimes.spark.sql.coercion import common_type_without_texts, compared_type
+from hydro_runtimes.spark.sql.errors import StatementError
+from hydro_runtimes.spark.sql.types import BOOLEAN, SqlType, leaves
+from hydro_runtimes.spark.sql.values import Rows, Typed, Value, evaluated_where
+
+_TESTS: dict[str, Callable[[Array], Array]] = {
+    "=": lambda order: order == 0,
+    "<": lambda order: order < 0,
+    "<=": lambda order: order <= 0,
+    ">": lambda order: order > 0,
+    ">=": lambda order: order >= 0,
+}
+
+
+def orderable(kind: SqlType) -> bool:
+    """Whether values of a type have an order: maps and intervals of mixed units have none."""
+    return not any(part.name in ("map", "interval", "vector") for part in leaves(kind))
+
+
+def order(left: Value, right: Value) -> Array:
+    """int8, (rows,): below 0, 0 or above 0 as the left side is less, equal or more.
+
+    NaN equals itself and is above all numbers; -0.0 equals 0.0. Both are of one type.
+    """
+    a, b = left.data, right.data
+    if left.type.dtype.hasobject:
+        keys = sort_key(left.type)
+        return np.array(
+            [
+                0 if gone else _order(keys(x), keys(y))
+                for x, y, gone in zip(a, b, left.null | right.null, strict=True)
+            ],
+            dtype=np.int8,
+        )
+    found = (a > b).astype(np.int8) - (a < b).astype(np.int8)
+    if left.type.is_fraction:
+        found = np.where(np.isnan(a) | np.isnan(b), np.isnan(a) * 1 - np.isnan(b) * 1, found)
+    return np.asarray(found)
+
+
+def sort_key(kind: SqlType) -> Callable[[Any], Any]:
+    """From a value to what Python orders as Spark orders the values; null comes first."""
+    if kind.is_fraction:
+        return lambda x: (0,) if x is None else (2,) if math.isnan(x) else (1, x + 0.0)
+    if kind.name == "array":
+        inner = sort_key(kind.parts[0])
+        return lambda x: (0,) if x is None else (1, [inner(one) for one in x])
+    if kind.name == "struct":
+        inners = [sort_key(part) for part in kind.parts]
+        return lambda x: (
+            (0,) if x is None else (1, [key(one) for key, one in zip(inners, x, strict=True)])
+        )
+    return lambda x: (0,) if x is None else (1, x)
+
+
+def compare(operator: str, sides: Sequence[Typed], mode: Mode) -> Typed:
+    """=, <, <=, >, >= in the type that both sides have in common.
+
+    Raises:
+        StatementError: they have none, or it has no order.
+    """
+    left, right = _in_common(operator, sides, mode)
+
+    def evaluate(rows: Rows) -> Value:
+        a = left.evaluate(rows)
+        b = evaluated_where(right, rows, ~a.null)
+        return Value(BOOLEAN, _TESTS[operator](order(a, b)), a.null | b.null)
+
+    return Typed(BOOLEAN, evaluate, left.foldable and right.foldable)
+
+
+def null_safe_equal(sides: Sequence[Typed], mode: Mode) -> Typed:
+    """<=>: as =, but null equals null and nothing else.
+
+    Raises:
+        StatementError: the sides have no type in common.
+    """
+    left, right = _in_common("<=>", sides, mode)
+
+    def evaluate(rows: Rows) -> Value:
+        a, b = left.evaluate(rows), right.evaluate(rows)
+        either = a.null | b.null
+        same = np.where(either, a.null & b.null, order(a, b) == 0)
+        return Value(BOOLEAN, same, np.zeros(rows.count, bool))
+
+    return Typed(BOOLEAN, evaluate, left.foldable and right.foldable)
+
+
+def one_of(child: Typed, options: Sequence[Typed], mode: Mode) -> Typed:
+    """IN: true where an option is equal, null where none is but something is null.
+
+    Raises:
+        StatementError: the options have no type in common with the child.
+    """
+    given = _all_in_common([child, *options], mode)
+
+    def evaluate(rows: Rows) -> Value:
+        first = given[0].evaluate(rows)
+        found, null = np.zeros(rows.count, dtype=bool), first.null.copy()
+        for option in given[1:]:
+            # An option is only worked out where none before it was equal.
+            other = evaluated_where(option, rows, ~first.null & ~found)
+            found = found | ((order(first, other) == 0) & ~other.null & ~first.null)
+            null = null | other.null
+        return Value(BOOLEAN, found, null & ~found)
+
+    return Typed(BOOLEAN, evaluate, all(one.foldable for one in given))
+
+
+def extreme(sign: int) -> Callable[[Sequence[Typed], Mode], Typed]:
+    """Greatest (1) or least (-1) of what is not null."""
+
+    def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
+        kinds = [one.type for one in arguments]
+        kind = common_type_without_texts(kinds, mode.ansi)
+        if kind is None or not orderable(kind):
+            raise StatementError(f"{', '.join(map(str, kinds))} cannot be compared")
+        given = [converted(one, kind, mode) for one in arguments]
+
+        def evaluate(rows: Rows) -> Value:
+            best = given[0].evaluate(rows)
+            for one in given[1:]:
+                other = one.evaluate(rows)
+                better = best.null | (~other.null & (sign * order(other, best) > 0))
+                null = np.where(better, other.null, best.null)
+                best = Value(kind, np.where(better, other.data, best.data), null)
+            return best
+
+        return Typed(kind, evaluate, all(one.foldable for one in given))
+
+    return bind
+
+
+def _in_common(operator: str, sides: Sequence[Typed], mode: Mode) -> tuple[Typed, Typed]:
+    left, right = sides
+    kind = compared_type(left.type, right.type, mode.ansi)
+    if not mode.ansi and kind is None and BOOLEAN in (left.type, right.type):
+        kind = _boolean_beside_number(operator, left.type, right.type)
+    if kind is None or not orderable(kind):
+        raise StatementError(f"{left.type} {operator} {right.type} is not supported")
+    return converted(left, kind, mode), converted(right, kind, mode)
+
+
+def _boolean_beside_number(operator: str, one: SqlType, other: SqlType) -> SqlType | None:
+    """Without ANSI, true equals 1.
+
+    Source: TypeCoercion.BooleanEquality.
+    """
+    rest = other if one == BOOLEAN else one
+    return rest if operator in ("=", "<=>") and rest.is_number else None
+
+
+def _all_in_common(arguments: Sequence[Typed], mode: Mode) -> list[Typed]:
+    given = in_common(arguments, mode)
+    if not orderable(given[0].type):
+        raise StatementError(f"{given[0].type} IN (...) is not supported")
+    return given
+
+
+def _order(a: Any, b: Any) -> int:
+    return int(a > b) - int(a < b)

@@ -1,0 +1,166 @@
+"""A statement for columns whose types are known: what it keeps, and what it computes.
+
+Source: org.apache.spark.sql.catalyst.plans.logical.{Project, Filter}, 4.3.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from hydro_runtimes.spark.sql.casts import Mode
+from hydro_runtimes.spark.sql.expressions import Column, Compiler, Scope, resolve
+from hydro_runtimes.spark.sql.logic import truth
+from hydro_runtimes.spark.sql.names import output_name
+from hydro_runtimes.spark.sql.statement import THIS
+from hydro_runtimes.spark.sql.syntax import Alias, Expression, Name, Select, Star
+from hydro_runtimes.spark.sql.types import SqlType
+from hydro_runtimes.spark.sql.values import Rows, Typed, Value
+
+Missing = Callable[[tuple[str, ...]], Column | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A column of the answer."""
+
+    name: str
+    typed: Typed
+    source: str | None
+    """The column that comes in of which it is a copy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One SELECT over the columns that come in, or over another SELECT."""
+
+    inner: Plan | None
+    items: tuple[Item, ...]
+    where: Typed | None
+    takes_all: bool
+    """It has a * over the rows that come in, which may have columns that nobody named."""
+
+    def run(self, rows: Rows) -> tuple[Rows, Mapping[str, Value]]:
+        """The rows that WHERE keeps, and the values of the items for them.
+
+        Items that are copies have no value here: their columns stay as they are.
+        """
+        if self.inner is not None:
+            rows = self.inner.rows(rows)
+        rows = self._kept(rows)
+        values = {
+            item.name: item.typed.evaluate(rows) for item in self.items if item.source is None
+        }
+        return rows, values
+
+    def rows(self, rows: Rows) -> Rows:
+        """The rows that WHERE keeps, with the items as columns for a SELECT around this one."""
+        if self.inner is not None:
+            rows = self.inner.rows(rows)
+        rows = self._kept(rows)
+        values = {f"{id(self)} {item.name}": item.typed.evaluate(rows) for item in self.items}
+        return rows.with_columns(values)
+
+    def _kept(self, rows: Rows) -> Rows:
+        if self.where is None:
+            return rows
+        kept = self.where.evaluate(rows)
+        return rows.take(kept.data & ~kept.null)
+
+
+def plan_of(
+    select: Select, columns: Mapping[str, SqlType], mode: Mode, missing: Missing | None = None
+) -> Plan:
+    """The plan of a statement.
+
+    Args:
+        select: the statement.
+        columns: the columns that come in, in order.
+        mode: of the session.
+        missing: gives a column for a name that the statement reads and that is not among them.
+
+    Raises:
+        StatementError: a name is unknown or ambiguous, or types do not fit.
+    """
+    inner = None if select.source is None else plan_of(select.source, columns, mode, missing)
+    table = select.alias
+    if inner is None:
+        given = [Column(name, name, kind, table) for name, kind in columns.items()]
+    else:
+        given = [
+            Column(item.name, f"{id(inner)} {item.name}", item.typed.type, table)
+            for item in inner.items
+        ]
+    scope = Scope(given, missing=missing if inner is None else None)
+    compiler = Compiler(mode)
+    where = None
+    if select.where is not None:
+        where = truth(compiler.compile(select.where, scope), mode)
+    items = _items(select.items, scope, compiler, inner)
+    is_open = any(isinstance(node, Star) and not _is_struct(node, scope) for node in select.items)
+    return Plan(inner, items, where, is_open and (inner is None or inner.takes_all))
+
+
+def _items(
+    nodes: Sequence[Expression], scope: Scope, compiler: Compiler, inner: Plan | None
+) -> tuple[Item, ...]:
+    made: list[Item] = []
+    aliases: dict[str, Typed] = {}
+    for node in nodes:
+        here = Scope(scope.columns, aliases=aliases, missing=scope.missing)
+        if isinstance(node, Star):
+            made += _star(node, here, compiler, inner)
+            continue
+        typed = compiler.compile(node, here)
+        name = output_name(node)
+        made.append(Item(name, typed, _source(node, here, inner)))
+        if isinstance(node, Alias):
+            aliases[name.lower()] = typed
+    return tuple(made)
+
+
+def _star(node: Star, scope: Scope, compiler: Compiler, inner: Plan | None) -> list[Item]:
+    left_out = {parts[-1].lower() for parts in node.without}
+    if _is_struct(node, scope):
+        child = compiler.compile(Name(node.qualifier), scope)
+        names = [name for name in child.type.names if name.lower() not in left_out]
+        return [
+            Item(name, compiler.compile(Name((*node.qualifier, name)), scope), None)
+            for name in names
+        ]
+    columns = [one for one in scope.columns if one.name.lower() not in left_out]
+    return [
+        Item(one.name, Typed(one.type, _reader(one.key)), _origin(one, inner)) for one in columns
+    ]
+
+
+def _reader(key: str) -> Callable[[Rows], Value]:
+    return lambda rows: rows.column(key)
+
+
+def _is_struct(node: Star, scope: Scope) -> bool:
+    """s.* of a struct column, where s is no table."""
+    if not node.qualifier:
+        return False
+    tables = {(column.table or "").lower() for column in scope.columns}
+    if len(node.qualifier) == 1 and (node.qualifier[0].lower() in tables or not scope.columns):
+        return False
+    return node.qualifier[0].upper() != THIS
+
+
+def _source(node: Expression, scope: Scope, inner: Plan | None) -> str | None:
+    """The column that comes in of which an item is a copy."""
+    child = node.child if isinstance(node, Alias) else node
+    if not isinstance(child, Name):
+        return None
+    found, fields = resolve(child.parts, scope)
+    if fields or not isinstance(found, Column):
+        return None
+    return _origin(found, inner)
+
+
+def _origin(column: Column, inner: Plan | None) -> str | None:
+    if inner is None:
+        return column.key
+    item = next((item for item in inner.items if item.name == column.name), None)
+    return None if item is None else item.source

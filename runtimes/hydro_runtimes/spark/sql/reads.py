@@ -1,0 +1,49 @@
+"""Which columns a statement reads, and which of them it takes for numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hydro_runtimes.spark.sql.syntax import Call, Expression, Literal, Name, Operation, Select, walk
+
+_ARITHMETIC = frozenset(("+", "-", "*", "/", "%", "div", "negate", "positive"))
+_COMPARISONS = frozenset(("=", "<=>", "<", "<=", ">", ">="))
+
+
+def names_in(select: Select) -> Iterator[str]:
+    """The names that a statement has for columns, qualifiers among them."""
+    for node in _nodes(select):
+        if isinstance(node, Name):
+            yield from node.parts[:2]
+
+
+def names_of_numbers(select: Select) -> Iterator[str]:
+    """The names beside an operator of arithmetic, or compared with a number."""
+    for node in _nodes(select):
+        match node:
+            case Operation(operator=operator, sides=sides) if operator in _ARITHMETIC:
+                yield from _names(sides)
+            case Operation(operator=operator, sides=sides) if operator in _COMPARISONS:
+                if any(map(_is_number, sides)):
+                    yield from _names(sides)
+            case Call(name="between", arguments=sides) if any(map(_is_number, sides)):
+                yield from _names(sides)
+
+
+def _nodes(select: Select) -> Iterator[Expression]:
+    if select.source is not None:
+        yield from _nodes(select.source)
+    for item in select.items:
+        yield from walk(item)
+    if select.where is not None:
+        yield from walk(select.where)
+
+
+def _names(sides: tuple[Expression, ...]) -> Iterator[str]:
+    return (side.parts[-1] for side in sides if isinstance(side, Name))
+
+
+def _is_number(side: Expression) -> bool:
+    if isinstance(side, Operation) and side.operator == "negate":
+        side = side.sides[0]
+    return isinstance(side, Literal) and side.type.is_number

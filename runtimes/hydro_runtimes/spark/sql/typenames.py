@@ -1,0 +1,154 @@
+"""Names of types as statements and DDL write them: DECIMAL(10,2), ARRAY<STRING>, a INT, b STRING.
+
+Source: SqlBaseParser.g4 of Spark 4.3.0, dataType and colTypeList.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hydro_runtimes.spark.sql.errors import StatementError
+from hydro_runtimes.spark.sql.tokens import Token, tokens
+from hydro_runtimes.spark.sql.types import (
+    SqlType,
+    array_of,
+    decimal,
+    map_of,
+    named_type,
+    struct_of,
+)
+
+_LENGTHS = ("varchar", "char", "character")
+
+
+def parse_type(words: Sequence[Token], at: int) -> tuple[SqlType, int]:
+    """The type that starts at a word, and the place of the word after it.
+
+    Raises:
+        StatementError: there is no such type.
+    """
+    reader = _Reader(words, at)
+    return reader.type(), reader.at
+
+
+def parse_ddl(text: str) -> SqlType:
+    """The type of a schema as from_json takes it: a type, or the columns of a struct.
+
+    Raises:
+        StatementError: it is neither.
+    """
+    words = tokens(text)
+    for read in (_Reader.fields, _Reader.type):
+        reader = _Reader(words, 0)
+        try:
+            kind = read(reader)
+        except StatementError:
+            continue
+        if reader.word.kind == "end":
+            return kind
+    raise StatementError(f"'{text[:80]}' is not a schema, want 'a INT, b STRING' or a type")
+
+
+class _Reader:
+    def __init__(self, words: Sequence[Token], at: int) -> None:
+        self._words = words
+        self.at = at
+
+    @property
+    def word(self) -> Token:
+        return self._words[min(self.at, len(self._words) - 1)]
+
+    def type(self) -> SqlType:
+        name = self._take().lower()
+        if name in ("array", "map", "struct"):
+            return self._nested(name)
+        if name in ("decimal", "dec", "numeric"):
+            precision, scale = [*self._numbers(), 10, 0][:2] if self._is("(") else (10, 0)
+            if not 0 <= scale <= precision <= 38:
+                raise StatementError(
+                    f"there is no DECIMAL({precision},{scale}), want up to 38 digits"
+                )
+            return decimal(precision, scale)
+        if name == "timestamp" and self._is("WITHOUT"):
+            self.at += 3  # WITHOUT TIME ZONE
+            name = "timestamp_ntz"
+        if name in _LENGTHS and self._is("("):
+            self._numbers()
+        kind = named_type(name)
+        if kind is None:
+            raise StatementError(f"the type '{name}' is not supported")
+        return kind
+
+    def fields(self) -> SqlType:
+        """Columns one after the other, as in struct<> or in a schema."""
+        found: list[tuple[str, SqlType]] = []
+        while True:
+            name = self._take()
+            if self._is(":"):
+                self.at += 1
+            found.append((name, self.type()))
+            if self._is("NOT"):
+                self.at += 2  # NOT NULL
+            if self._is("COMMENT"):
+                self.at += 2
+            if not self._is(","):
+                return struct_of(found)
+            self.at += 1
+
+    def _nested(self, name: str) -> SqlType:
+        if self._is("<>"):
+            self.at += 1
+            return struct_of([])
+        self._expect("<")
+        if name == "struct":
+            kind = struct_of([]) if self._is(">") else self.fields()
+        elif name == "array":
+            kind = array_of(self.type())
+        else:
+            key = self.type()
+            self._expect(",")
+            kind = map_of(key, self.type())
+        self._close()
+        return kind
+
+    def _close(self) -> None:
+        """Takes one >, which may be half of >>."""
+        text = self.word.text
+        if not text.startswith(">") or self.word.kind != "symbol":
+            raise StatementError(f"got '{text}' within a type, want >")
+        if len(text) == 1:
+            self.at += 1
+        else:
+            token = self.word
+            rest = Token("symbol", text[1:], token.start + 1, token.end)
+            self._words = [*self._words[: self.at], rest, *self._words[self.at + 1 :]]
+
+    def _numbers(self) -> list[int]:
+        self._expect("(")
+        numbers = [self._number()]
+        while self._is(","):
+            self.at += 1
+            numbers.append(self._number())
+        self._expect(")")
+        return numbers
+
+    def _number(self) -> int:
+        text = self._take()
+        if not text.isdecimal():
+            raise StatementError(f"got '{text}' within a type, want a number")
+        return int(text)
+
+    def _is(self, word: str) -> bool:
+        return self.word.upper == word
+
+    def _expect(self, word: str) -> None:
+        if not self._is(word):
+            raise StatementError(f"got '{self.word.text}' within a type, want {word}")
+        self.at += 1
+
+    def _take(self) -> str:
+        if self.word.kind not in ("word", "quoted", "number"):
+            raise StatementError(f"got '{self.word.text or 'the end'}', want the name of a type")
+        text = self.word.text
+        self.at += 1
+        return text

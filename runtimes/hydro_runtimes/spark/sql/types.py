@@ -1,0 +1,185 @@
+"""The data types of Spark SQL, and their texts.
+
+Source: org.apache.spark.sql.types, 4.3.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class SqlType:
+    """A type; equal where Spark's are."""
+
+    name: str
+    """As in DDL, without parameters: int, decimal, array."""
+    parts: tuple[SqlType, ...] = ()
+    """array: of its elements. map: of keys and values. struct: of its fields."""
+    names: tuple[str, ...] = ()
+    """struct: of its fields."""
+    precision: int = 0
+    """decimal: the number of digits, 1 to 38."""
+    scale: int = 0
+    """decimal: how many of them follow the point."""
+
+    def __str__(self) -> str:
+        match self.name:
+            case "decimal":
+                return f"decimal({self.precision},{self.scale})"
+            case "array" | "map":
+                return f"{self.name}<{','.join(map(str, self.parts))}>"
+            case "struct":
+                fields = zip(self.names, self.parts, strict=True)
+                return f"struct<{','.join(f'{name}:{part}' for name, part in fields)}>"
+        return self.name
+
+    @property
+    def is_whole(self) -> bool:
+        return self.name in _WHOLE
+
+    @property
+    def is_fraction(self) -> bool:
+        """A float or double."""
+        return self.name in ("float", "double")
+
+    @property
+    def is_number(self) -> bool:
+        return self.name in _NUMBERS or self.name == "decimal"
+
+    @property
+    def is_nested(self) -> bool:
+        return self.name in ("array", "map", "struct")
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """Of the array that holds values of this type."""
+        return _DTYPES.get(self.name, _OBJECT)
+
+
+VOID = SqlType("void")
+"""Of NULL."""
+UNKNOWN = SqlType("unknown")
+"""Of a column whose type is not known while the statement is loaded; never of a value."""
+BOOLEAN = SqlType("boolean")
+BYTE = SqlType("tinyint")
+SHORT = SqlType("smallint")
+INT = SqlType("int")
+LONG = SqlType("bigint")
+FLOAT = SqlType("float")
+DOUBLE = SqlType("double")
+STRING = SqlType("string")
+BINARY = SqlType("binary")
+DATE = SqlType("date")
+"""Held as days since 1970-01-01."""
+TIMESTAMP = SqlType("timestamp")
+"""Held as microseconds since 1970-01-01 00:00 UTC."""
+TIMESTAMP_NTZ = SqlType("timestamp_ntz")
+"""Held as microseconds since 1970-01-01 00:00 of whatever clock."""
+MONTHS = SqlType("interval month")
+"""Held as months."""
+MICROS = SqlType("interval second")
+"""Held as microseconds."""
+INTERVAL = SqlType("interval")
+"""Held as (months, days, microseconds)."""
+VECTOR = SqlType("vector")
+"""Of Spark ML: held as (size, indices or None, values)."""
+
+_WHOLE: Mapping[str, int] = {"tinyint": 8, "smallint": 16, "int": 32, "bigint": 64}
+_NUMBERS = (*_WHOLE, "float", "double")
+_OBJECT = np.dtype(object)
+_DTYPES: Mapping[str, np.dtype[np.generic]] = {
+    "void": np.dtype(np.bool_),
+    "unknown": np.dtype(np.bool_),
+    "boolean": np.dtype(np.bool_),
+    "tinyint": np.dtype(np.int8),
+    "smallint": np.dtype(np.int16),
+    "int": np.dtype(np.int32),
+    "bigint": np.dtype(np.int64),
+    "float": np.dtype(np.float32),
+    "double": np.dtype(np.float64),
+    "date": np.dtype(np.int32),
+    "timestamp": np.dtype(np.int64),
+    "timestamp_ntz": np.dtype(np.int64),
+    "interval month": np.dtype(np.int32),
+    "interval second": np.dtype(np.int64),
+}
+_WORDS: Mapping[str, SqlType] = {
+    **{kind.name: kind for kind in (BOOLEAN, BYTE, SHORT, INT, LONG, FLOAT, DOUBLE, STRING)},
+    **{kind.name: kind for kind in (BINARY, DATE, TIMESTAMP, TIMESTAMP_NTZ, VOID)},
+    "timestamp_ltz": TIMESTAMP,
+    "byte": BYTE,
+    "short": SHORT,
+    "integer": INT,
+    "long": LONG,
+    "real": FLOAT,
+    "varchar": STRING,
+    "char": STRING,
+    "character": STRING,
+}
+
+
+CAST_NAMES = frozenset(
+    ("boolean", "tinyint", "smallint", "int", "bigint", "float", "double", "decimal")
+    + ("date", "timestamp", "binary", "string")
+)
+"""Functions that are casts to the type of their name."""
+
+
+def decimal(precision: int, scale: int) -> SqlType:
+    """DecimalType; digits beyond 38 are cut, as Spark's DecimalType.bounded does."""
+    return SqlType("decimal", precision=min(precision, 38), scale=min(scale, 38))
+
+
+def adjusted_decimal(precision: int, scale: int) -> SqlType:
+    """The type of a result that may need more than 38 digits: the fraction gives way first.
+
+    Source: DecimalType.adjustPrecisionScale.
+    """
+    if precision <= 38:
+        return decimal(precision, scale)
+    whole = precision - scale
+    return decimal(38, max(38 - whole, min(scale, 6)))
+
+
+def array_of(element: SqlType) -> SqlType:
+    return SqlType("array", (element,))
+
+
+def map_of(key: SqlType, value: SqlType) -> SqlType:
+    return SqlType("map", (key, value))
+
+
+def struct_of(fields: Mapping[str, SqlType] | Sequence[tuple[str, SqlType]]) -> SqlType:
+    pairs = list(fields.items() if isinstance(fields, Mapping) else fields)
+    return SqlType("struct", tuple(kind for _, kind in pairs), tuple(name for name, _ in pairs))
+
+
+def named_type(word: str) -> SqlType | None:
+    """The type of a name without parameters, such as BIGINT; None where there is none."""
+    return _WORDS.get(word.lower())
+
+
+def bits(kind: SqlType) -> int:
+    """The bits of a whole number."""
+    return _WHOLE[kind.name]
+
+
+def as_decimal(kind: SqlType) -> SqlType:
+    """The decimal that holds all values of a number type.
+
+    Source: DecimalType.forType.
+    """
+    digits = {"tinyint": (3, 0), "smallint": (5, 0), "int": (10, 0), "bigint": (20, 0)}
+    digits |= {"float": (14, 7), "double": (30, 15)}
+    return kind if kind.name == "decimal" else decimal(*digits[kind.name])
+
+
+def leaves(kind: SqlType) -> Iterator[SqlType]:
+    """All types in a type, itself first."""
+    yield kind
+    for part in kind.parts:
+        yield from leaves(part)

@@ -1,0 +1,144 @@
+"""Time zones, and texts of dates and timestamps as Spark casts them.
+
+Source: java.time.ZoneId; org.apache.spark.sql.catalyst.util.{SparkDateTimeUtils,
+TimestampFormatter}, 4.3.0.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from hydro_runtimes.spark.sql import calendar
+from hydro_runtimes.spark.sql.calendar import DAY
+from hydro_runtimes.spark.sql.errors import StatementError
+
+_EPOCH = datetime(1970, 1, 1)
+_FIRST, _LAST = calendar.days_of(1, 1, 2) * DAY, calendar.days_of(9999, 12, 30) * DAY
+_OFFSET = re.compile(r"(?:UTC|GMT|UT)?([+-])(\d{1,2})(?::?(\d{2}))?(?::?(\d{2}))?")
+_DATE = re.compile(r"([+-]?\d{4,7})(?:-(\d{1,2})(?:-(\d{1,2})(?:[ T].*)?)?)?", re.DOTALL)
+_TIMESTAMP = re.compile(
+    r"([+-]?\d{4,6})(?:-(\d{1,2})(?:-(\d{1,2})"
+    r"(?:[ T](?:(\d{1,2})(?::(\d{1,2})(?::(\d{1,2})(?:\.(\d*))?)?)?)? *([^\d ].*)?)?)?)?"
+)
+_TRIMMED = "".join(map(chr, [*range(33), 127]))
+"""What Spark trims from texts before it reads them: blanks and control characters."""
+
+
+@lru_cache(maxsize=1024)
+def zone_of(name: str) -> tzinfo:
+    """A zone by its name or offset: Europe/Berlin, UTC, Z, +02:00, GMT-8.
+
+    Raises:
+        StatementError: there is no such zone.
+    """
+    if name in ("Z", "UTC", "GMT", "UT", "Etc/UTC"):
+        return UTC
+    if match := _OFFSET.fullmatch(name):
+        hours, minutes, seconds = (int(match[i] or 0) for i in (2, 3, 4))
+        offset = timedelta(hours=hours, minutes=minutes, seconds=seconds)
+        if offset <= timedelta(hours=18) and minutes < 60 and seconds < 60:
+            return timezone(-offset if match[1] == "-" else offset)
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise StatementError(f"there is no time zone '{name[:60]}'") from None
+
+
+def offset_at(micros: int, zone: tzinfo) -> int:
+    """Microseconds by which clocks of the zone are ahead of UTC at an instant."""
+    if zone is UTC:
+        return 0
+    instant = _EPOCH + timedelta(microseconds=min(max(micros, _FIRST), _LAST))
+    return _micros(instant.replace(tzinfo=UTC).astimezone(zone).utcoffset())
+
+
+def local_of(micros: int, zone: tzinfo) -> int:
+    """What clocks of the zone show at an instant, as microseconds since 1970-01-01 00:00."""
+    return micros + offset_at(micros, zone)
+
+
+def instant_of(local: int, zone: tzinfo) -> int:
+    """The instant at which clocks show this.
+
+    The earlier one of two; where clocks skipped it, it is later by what they skipped.
+    """
+    if zone is UTC:
+        return local
+    shown = (_EPOCH + timedelta(microseconds=min(max(local, _FIRST), _LAST))).replace(tzinfo=zone)
+    # fold=0 gives the offset before a change: the earlier instant in an overlap, and in a gap the
+    # time moved on by its length, as java.time does.
+    return local - _micros(shown.utcoffset())
+
+
+def day_start(days: int, zone: tzinfo) -> int:
+    """The instant at which a day begins in a zone."""
+    return instant_of(days * DAY, zone)
+
+
+def date_text(days: int) -> str:
+    """2020-01-31; years outside of 0 to 9999 have a sign."""
+    year, month, day = calendar.date_of(days)
+    return f"{_year_text(year)}-{month:02d}-{day:02d}"
+
+
+def timestamp_text(micros: int, zone: tzinfo) -> str:
+    """2020-01-31 10:11:12.5, without zeros at the end of the fraction."""
+    days, rest = divmod(local_of(micros, zone), DAY)
+    seconds, fraction = divmod(rest, 1_000_000)
+    clock = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+    after = f".{fraction:06d}".rstrip("0") if fraction else ""
+    return f"{date_text(days)} {clock}{after}"
+
+
+def parse_date(text: str) -> int | None:
+    """The days of 2020-01-31, 2020-01, 2020, with a time of day ignored; None where it is none."""
+    match = _DATE.fullmatch(text.strip(_TRIMMED))
+    if match is None:
+        return None
+    year, month, day = int(match[1]), int(match[2] or 1), int(match[3] or 1)
+    return calendar.days_of(year, month, day) if calendar.is_date(year, month, day) else None
+
+
+def parse_timestamp(text: str, zone: tzinfo) -> int | None:
+    """The instant of 2020-01-31 10:11:12.5+02:00, or of a part of it; None where it is none.
+
+    Args:
+        text: with a zone or without one.
+        zone: of a text without one.
+    """
+    match = _TIMESTAMP.fullmatch(text.strip(_TRIMMED))
+    if match is None:
+        return None
+    year, month, day = int(match[1]), int(match[2] or 1), int(match[3] or 1)
+    hour, minute, second = (int(match[i] or 0) for i in (4, 5, 6))
+    if not calendar.is_date(year, month, day) or hour > 23 or minute > 59 or second > 59:
+        return None
+    fraction = int((match[7] or "0")[:6].ljust(6, "0"))
+    if match[8]:
+        if match[4] is None:
+            return None
+        try:
+            zone = zone_of(match[8].strip())
+        except StatementError:
+            return None
+    seconds = hour * 3600 + minute * 60 + second
+    local = calendar.days_of(year, month, day) * DAY + seconds * 1_000_000 + fraction
+    return instant_of(local, zone)
+
+
+def trimmed(text: str) -> str:
+    """Without blanks and control characters at both ends, as Spark reads numbers from texts."""
+    return text.strip(_TRIMMED)
+
+
+def _year_text(year: int) -> str:
+    if 0 <= year <= 9999:
+        return f"{year:04d}"
+    return f"+{year}" if year > 0 else f"-{-year:04d}"
+
+
+def _micros(offset: timedelta | None) -> int:
+    return round((offset or timedelta()).total_seconds() * 1_000_000)

@@ -1,0 +1,82 @@
+"""Expressions of SQL answer as Spark: name, type and every row, recorded and fresh."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from functools import cache
+from typing import Any
+
+import pytest
+from tests.parity.sql_cases import (
+    MODES,
+    RECORDED,
+    agree,
+    answered,
+    expressions,
+    spark_answers,
+)
+from tests.parity.test_fresh import session
+
+SEED = int(os.environ.get("HYDRO_SEED", "1"))
+FRESH = 40
+FORMS = ("coalesce(({a}), ({b}))", "cast(({a}) as string)", "({a}) = ({b})", "hash({a}, {b})")
+
+
+@cache
+def recorded() -> dict[str, dict[str, Any]]:
+    document: dict[str, dict[str, Any]] = json.loads(RECORDED.read_text())
+    return document
+
+
+def difference(mine: dict[str, Any] | None, of_spark: dict[str, Any] | None) -> str | None:
+    """What differs between two answers; None where nothing does."""
+    if mine is None or of_spark is None:
+        return (
+            None
+            if mine == of_spark
+            else f"refused: here {mine is None}, by Spark {of_spark is None}"
+        )
+    if not of_spark["type"].startswith("interval") and mine["type"] != of_spark["type"]:
+        return f"type {mine['type']}, want {of_spark['type']}"
+    for row, (one, other) in enumerate(zip(mine["rows"], of_spark["rows"], strict=True)):
+        if not agree(one, other):
+            return f"row {row}: {one}, want {other}"
+    is_typed = "date" in of_spark["type"] or "interval" in of_spark["type"]
+    if mine["name"] != of_spark["name"] and not is_typed:
+        return f"name {mine['name']}, want {of_spark['name']}"
+    return None
+
+
+@pytest.mark.parametrize(("ansi", "zone"), MODES)
+@pytest.mark.parametrize("expression", expressions())
+def test_an_expression_answers_as_spark_did(expression: str, ansi: bool, zone: str) -> None:
+    wanted = recorded()[f"{ansi} {zone}"][expression]
+    assert difference(answered(expression, ansi, zone), wanted) is None
+
+
+def nested(chooser: random.Random, given: list[str]) -> str:
+    """An expression within another, of whatever types."""
+    outer, inner = chooser.choice(given), chooser.choice(given)
+    form = chooser.choice(
+        ["coalesce(({a}), ({b}))", "cast(({a}) as string)", "({a}) = ({b})", "hash({a}, {b})"]
+    )
+    return form.format(a=outer, b=inner)
+
+
+@pytest.mark.timeout(600)
+def test_expressions_within_others_answer_as_spark() -> None:
+    if os.environ.get("CI") != "true":
+        pytest.importorskip("pyspark")
+    chooser, given = random.Random(SEED), expressions()
+    chosen = [nested(chooser, given) for _ in range(FRESH)]
+    spark = session()
+    try:
+        for ansi, zone in MODES[:2]:
+            answers = spark_answers(spark, chosen, ansi, zone)
+            for expression, wanted in zip(chosen, answers, strict=True):
+                found = difference(answered(expression, ansi, zone), wanted)
+                assert found is None, f"{expression} (ANSI {ansi}): {found}"
+    finally:
+        spark.stop()
