@@ -448,7 +448,7 @@ async def test_a_frozen_envoy_holds_up_nobody_and_catches_up(
         os.kill(second.pid, signal.SIGCONT)
         await until(lambda: len(two.hub.nodes()) == 2, LIMIT_S, "it is back")
         await two.hub.applied(timeout_s=LIMIT_S)
-        assert two.hub.lagging([ref]) == {}
+        await until(lambda: two.hub.lagging([ref]) == {}, LIMIT_S, "it has caught up")
     finally:
         os.kill(second.pid, signal.SIGCONT)
         await second.stop()

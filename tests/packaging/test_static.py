@@ -40,7 +40,7 @@ def ran(*command: str, cwd: Path = ROOT) -> str:
 
 def accepts(words: list[str]) -> None:
     """The command `hydro` knows these words, in which variables stand for what a user has."""
-    words = [re.sub(r"\$(\(\w+\)|\{\w+\}|\w+)", "1", word) for word in words]
+    words = [re.sub(r"\$(\(\w+\)|\{\w+\}|\w+)", "10.0.0.1", word) for word in words]
     main.parse([re.sub(r"^/run/secrets/.*", os.devnull, word) for word in words])
 
 

@@ -395,7 +395,9 @@ def fit_decimal(number: Decimal, kind: SqlType) -> Decimal | None:
     if not number.is_finite() or number.adjusted() > 40:
         return None
     fitted = number.quantize(Decimal(1).scaleb(-kind.scale), ROUND_HALF_UP, DECIMALS)
-    return fitted if fitted.is_zero() or fitted.adjusted() < kind.precision - kind.scale else None
+    if fitted.is_zero():
+        return abs(fitted)  # a decimal of Java has no -0
+    return fitted if fitted.adjusted() < kind.precision - kind.scale else None
 
 
 def _moment(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool) -> Value:

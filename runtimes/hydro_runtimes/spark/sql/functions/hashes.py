@@ -6,6 +6,7 @@ Murmur3_x86_32; org.apache.spark.sql.catalyst.expressions.XXH64.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
@@ -126,9 +127,9 @@ def _hashed(kind: SqlType, value: Any, seed: int, hashes: _Hashes) -> int:
         case "bigint" | "timestamp" | "timestamp_ntz" | "interval second":
             return of_long(value, seed)
         case "float":
-            return of_int(struct.unpack("<i", struct.pack("<f", value + 0.0))[0], seed)
+            return of_int(struct.unpack("<i", struct.pack("<f", _one_nan(value)))[0], seed)
         case "double":
-            return of_long(struct.unpack("<q", struct.pack("<d", value + 0.0))[0], seed)
+            return of_long(struct.unpack("<q", struct.pack("<d", _one_nan(value)))[0], seed)
         case "string":
             return of_bytes(value.encode(), seed)
         case "binary":
@@ -144,6 +145,11 @@ def _hashed(kind: SqlType, value: Any, seed: int, hashes: _Hashes) -> int:
                 seed = _hashed(part, one, seed, hashes)
             return seed
     raise StatementError(f"{kind} has no hash")
+
+
+def _one_nan(value: float) -> float:
+    """NaN without a sign, and 0.0 for -0.0, as Double.doubleToLongBits sees them."""
+    return math.nan if math.isnan(value) else value + 0.0
 
 
 def _decimal(kind: SqlType, value: Decimal, seed: int, hashes: _Hashes) -> int:

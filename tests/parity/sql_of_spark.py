@@ -1,0 +1,24 @@
+"""Spark's answers to expressions, in a process of its own: PySpark changes Python's logging.
+
+Reads a JSON list of expressions, writes a JSON list of their answers for each of MODES[:2].
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from tests.parity.sql_cases import MODES, spark_answers
+from tests.parity.test_fresh import session
+
+
+def main() -> None:
+    given = json.load(sys.stdin)
+    spark = session()
+    answers = [list(spark_answers(spark, given, *mode)) for mode in MODES[:2]]
+    spark.stop()
+    json.dump(answers, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
