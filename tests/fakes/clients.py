@@ -119,7 +119,7 @@ class Curl:
     async def broken(self) -> tuple[bytes, int]:
         """What comes until the other side breaks off, and curl's exit code."""
         assert self._process.stdout is not None
-        out = await asyncio.wait_for(self._process.stdout.read(), 60)
+        out = await asyncio.wait_for(self._process.stdout.read(), 20)
         return out, await self._process.wait()
 
     async def rest(self) -> bytes:
