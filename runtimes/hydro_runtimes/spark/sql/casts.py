@@ -81,7 +81,7 @@ def cast(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool = False
     if kind == BOOLEAN:
         return _boolean(value, rows, safe)
     if kind.name == "decimal":
-        return _decimal(value, kind, rows, mode, safe)
+        return _decimal(value, kind, rows, safe)
     if kind in (DATE, *_TIMES):
         return _moment(value, kind, rows, mode, safe)
     if kind.is_fraction:
@@ -346,11 +346,7 @@ def _overflow(kind: SqlType) -> str:
     return f"CAST_OVERFLOW: the value does not fit into {kind}; use try_cast to get null"
 
 
-def _decimal(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool) -> Value:
-    return _rowwise_decimal(value, kind, rows, safe)
-
-
-def _rowwise_decimal(value: Value, kind: SqlType, rows: Rows, safe: bool) -> Value:
+def _decimal(value: Value, kind: SqlType, rows: Rows, safe: bool) -> Value:
     made: list[Any] = []
     invalid = np.zeros(rows.count, bool)
     over = np.zeros(rows.count, bool)
