@@ -16,8 +16,6 @@ from tests.parity.cases import shared as beside
 CASES = beside() / "cases" / "serving"
 FILE = CASES / "cases.json"
 NAMES = [case["name"] for case in json.loads(FILE.read_text())] if FILE.is_file() else []
-NOT_YET = {"query", "url-and-body"}
-"""Cases that are known to be answered wrongly."""
 LIMIT_S = 600
 
 
@@ -41,6 +39,4 @@ def test_there_are_cases() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_odd_request_is_answered_as_it_should_be(name: str, faults: dict[str, str]) -> None:
-    if name in NOT_YET and name in faults:
-        pytest.xfail(faults[name])
     assert name not in faults, faults[name]
