@@ -48,6 +48,16 @@ class _Help(argparse.RawTextHelpFormatter):
         super().__init__(prog, max_help_position=32, width=100)
 
 
+class _Version(argparse.Action):
+    """Prints the version of the installed distribution; it is looked up only when asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from importlib.metadata import version
+
+        print(f"hydro {version('hydro-serving')}")
+        parser.exit()
+
+
 class _Parser(argparse.ArgumentParser):
     """Says how to get help instead of printing the whole usage."""
 
@@ -77,7 +87,7 @@ def parse(words: Sequence[str]) -> tuple[Command, Any]:
 
     Raises:
         UsageError: there is none, or its options make no sense.
-        SystemExit: help was asked for and printed.
+        SystemExit: help or the version was asked for and printed.
     """
     parser = _Parser(
         prog="hydro",
@@ -85,6 +95,7 @@ def parse(words: Sequence[str]) -> tuple[Command, Any]:
         epilog=_epilog(EXAMPLES),
         formatter_class=_Help,
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     nouns = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, summary in NOUNS.items():
         nouns.add_parser(name, help=summary, add_help=False).set_defaults(noun=name)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -261,6 +262,13 @@ def test_every_command_has_help_with_two_examples(
         assert len(command.examples) >= 2
         assert all(example in shown for example in command.examples)
         assert "--json" in shown
+
+
+def test_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"hydro {version('hydro-serving')}\n"
 
 
 @pytest.mark.parametrize("words", [["--help"], ["predict", "--help"], ["pipelines", "--help"]])
