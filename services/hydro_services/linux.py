@@ -1,4 +1,4 @@
-"""What Linux tells of processes and does for them: ends with the parent, names, CPU seconds.
+"""What Linux tells of processes and does for them: ends with the parent, names, CPUs.
 
 Elsewhere the calls do nothing, and nothing is known. Sources: prctl(2), proc(5).
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import glob
 import os
 import signal
 import sys
@@ -44,7 +45,10 @@ def adopt_orphans() -> None:
 
 
 def set_name(name: str) -> None:
-    """What ps and top show for this process; Linux keeps the first 15 bytes."""
+    """What ps and top show for this thread, or for the process where it is the main one.
+
+    Linux keeps the first 15 bytes; a thread has the name of the one that started it.
+    """
     _prctl(_PR_SET_NAME, ctypes.create_string_buffer(name.encode()))
 
 
@@ -56,8 +60,19 @@ def is_first_to_be_killed() -> None:
 
 def cpu_s(pid: int | None) -> float:
     """What a process has used of CPUs, in seconds; 0 where there is none."""
-    fields = _stat(pid)
+    _, fields = _stat(f"/proc/{pid}/stat")
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
+
+
+def is_runnable(pid: int | None, but: str = "") -> bool:
+    """Whether any thread of a process runs, or would if there were a CPU for it.
+
+    Args:
+        pid: of the process.
+        but: the name of threads that do not count.
+    """
+    found = map(_stat, glob.iglob(f"/proc/{pid}/task/*/stat"))
+    return any(fields[:1] == ["R"] and name != but for name, fields in found)
 
 
 def children(pid: int | None) -> list[int]:
@@ -69,12 +84,13 @@ def children(pid: int | None) -> list[int]:
     return found
 
 
-def _stat(pid: int | None) -> list[str]:
-    """Fields from `state` on; none where there is no such process."""
+def _stat(path: str) -> tuple[str, list[str]]:
+    """The name, and fields from `state` on; none where there is no such process or thread."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        head, _, fields = Path(path).read_text().rpartition(")")
     except OSError:
-        return []
+        return "", []
+    return head.partition("(")[2], fields.split()
 
 
 def _prctl(option: int, value: object) -> None:

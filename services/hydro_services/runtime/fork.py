@@ -2,8 +2,8 @@
 
 A fork has the model in memory as it is, so nothing is sent to it; answers come back by a pipe. It
 is made in the thread of the model, while the model does nothing else. The threads of the process
-are not in the fork: a model that needs threads of its own there waits for ever without using a CPU,
-and is then told from one that works.
+are not in the fork: a model that needs threads of its own there waits for ever, and is then told
+from one that works, also where there is no CPU for it.
 """
 
 from __future__ import annotations
@@ -30,13 +30,18 @@ T = TypeVar("T")
 
 BEAT_S = 0.25
 """How often the fork says that its interpreter is free."""
+LATE_S = 2 * BEAT_S
+"""Between two looks at a fork, at most, as far as they count: nobody knows what was between those
+of a parent that was itself stopped, or had no CPU."""
 SILENT_S = 3.0
-"""It is not: as long as Envoy waits for a process before it closes its connections."""
+"""Its interpreter is not free, and it uses a CPU: as long as Envoy waits for a process before it
+closes its connections."""
 STALLED_S = 15.0
-"""The same, where no CPU is used: nobody can tell a stopped process from a machine in trouble."""
+"""The same, where nothing of it would run: a stopped process, or a machine in trouble."""
 IDLE_S = 8.0
-"""Without answer and CPU: it waits for a thread that it has not."""
+"""Without an answer, a CPU or the wish for one: it waits for a thread that it has not."""
 _IDLE_CPU_S = 0.1
+_BEAT_NAME = "hydro-beat"
 _LENGTH = struct.Struct("<Q")
 
 
@@ -50,6 +55,68 @@ class Ended:
 @dataclass(frozen=True, slots=True)
 class Waits:
     """The call cannot be made in a fork, or nobody wants its answer any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known of a fork that has not answered, by the looks that were taken at it.
+
+    Times are in seconds, those of the looks alone.
+    """
+
+    cpu_s: float
+    """What it has used of CPUs, ever."""
+    silent_s: float = 0.0
+    """Since anything came."""
+    silent_cpu_s: float = 0.0
+    """What it has used of CPUs since."""
+    stalled_s: float = 0.0
+    """Of the silence: nothing of it would run."""
+    idle_s: float = 0.0
+    """Since the call has used a CPU, where nothing of it would run."""
+    idle_cpu_s: float = 0.0
+    """What it has used of CPUs since, which is little."""
+
+    @property
+    def is_silent(self) -> bool:
+        """Its interpreter is held, or it is stopped."""
+        held_s = min(self.silent_s, 2 * self.silent_cpu_s)
+        return held_s > SILENT_S or self.stalled_s > STALLED_S
+
+    @property
+    def is_idle(self) -> bool:
+        """It waits."""
+        return self.idle_s > IDLE_S
+
+
+def look(
+    before: Seen, passed_s: float, cpu_s: float, *, has_come: bool, would_run: bool, works: bool
+) -> Seen:
+    """What is known after one more look.
+
+    Args:
+        before: what was known.
+        passed_s: since the last look.
+        cpu_s: what it has used of CPUs, ever.
+        has_come: something, since the last look.
+        would_run: a thread of it runs, or is ready to.
+        works: one that is not there for beats alone.
+    """
+    passed_s, used_s = min(passed_s, LATE_S), cpu_s - before.cpu_s
+    idle_s = before.idle_s + (0.0 if works else passed_s)
+    idle_cpu_s = before.idle_cpu_s + used_s
+    if idle_cpu_s > _IDLE_CPU_S:
+        idle_s = idle_cpu_s = 0.0
+    if has_come:
+        return Seen(cpu_s, idle_s=idle_s, idle_cpu_s=idle_cpu_s)
+    return Seen(
+        cpu_s,
+        before.silent_s + passed_s,
+        before.silent_cpu_s + used_s,
+        before.stalled_s + (0.0 if would_run else passed_s),
+        idle_s,
+        idle_cpu_s,
+    )
 
 
 def run(
@@ -89,24 +156,30 @@ class _Child(Generic[T]):
 
     def answer(self, is_wanted: Callable[[], bool]) -> T | Ended | Waits:
         """What the next call answers."""
-        heard = worked = time.monotonic()
-        heard_cpu = worked_cpu = linux.cpu_s(self._pid)
+        seen, last = Seen(linux.cpu_s(self._pid)), time.monotonic()
         while not (found := self._message()):
             has_come = self._read()
             if has_come is False:
                 return Ended(self._end())
-            now, cpu = time.monotonic(), linux.cpu_s(self._pid)
-            if has_come:
-                heard, heard_cpu = now, cpu
-            if cpu - worked_cpu > _IDLE_CPU_S:
-                worked, worked_cpu = now, cpu
-            silent_s = now - heard
-            if silent_s > STALLED_S or min(silent_s, 2 * (cpu - heard_cpu)) > SILENT_S:
-                return Ended(f"it said nothing for {silent_s:.0f} s")
-            if not is_wanted() or now - worked > IDLE_S:
+            now = time.monotonic()
+            seen = self._look(seen, now - last, has_come=bool(has_come))
+            last = now
+            if seen.is_silent:
+                return Ended(f"it said nothing for {seen.silent_s:.0f} s")
+            if seen.is_idle or not is_wanted():
                 return Waits()
         answer: T | Waits = pickle.loads(found)
         return answer
+
+    def _look(self, seen: Seen, passed_s: float, *, has_come: bool) -> Seen:
+        return look(
+            seen,
+            passed_s,
+            linux.cpu_s(self._pid),
+            has_come=has_come,
+            would_run=linux.is_runnable(self._pid),
+            works=linux.is_runnable(self._pid, but=_BEAT_NAME),
+        )
 
     def _read(self) -> bool | None:
         """Whether anything has come; False: nothing more will, None: not yet."""
@@ -188,6 +261,7 @@ def _pickled(call: Callable[[], object]) -> bytes:
 
 
 def _beat(target: int, writing: threading.Lock) -> None:
+    linux.set_name(_BEAT_NAME)
     while True:
         _send(target, writing, b"")
         time.sleep(BEAT_S)

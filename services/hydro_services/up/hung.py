@@ -2,7 +2,8 @@
 
 A part is asked for its health as gRPC has it, which its event loop answers. One that is busy may be
 silent too, when a model holds the interpreter; then it uses a CPU, and a hung one does not. It is
-given more time, though nobody waits for it: what it works on is run elsewhere by then.
+given more time, though nobody waits for it: what it works on is run elsewhere by then. One that
+would run and gets no CPU is not to blame.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.process import BaseProcess
 
 from hydro_services import client, errors, rpc
-from hydro_services.linux import children, cpu_s
+from hydro_services.linux import children, cpu_s, is_runnable
 from hydro_services.up import ready
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,9 @@ class Seen:
         return self.answered and (self.silent_s >= HUNG_S or self.held_s >= HELD_S)
 
 
-def look(before: Seen, answers: bool, cpu_s: float, passed_s: float) -> Seen:
+def look(
+    before: Seen, answers: bool, cpu_s: float, passed_s: float, would_run: bool = False
+) -> Seen:
     """What is known after one more look.
 
     Args:
@@ -62,12 +65,15 @@ def look(before: Seen, answers: bool, cpu_s: float, passed_s: float) -> Seen:
         answers: whether it has answered now.
         cpu_s: what it has used of CPUs.
         passed_s: since the last look.
+        would_run: it runs now, or is ready to.
     """
     if answers:
         return Seen(cpu_s, answered=True)
     is_busy = cpu_s - before.cpu_s > BUSY_SHARE * passed_s
     if passed_s > LATE_S:
         return Seen(cpu_s, before.answered)
+    if would_run and not is_busy:
+        return replace(before, cpu_s=cpu_s)
     silent = 0.0 if is_busy else before.silent_s + passed_s
     return Seen(cpu_s, before.answered, silent, before.held_s + passed_s)
 
@@ -112,7 +118,9 @@ class Watch:
             now = time.monotonic()
             last, passed = now, now - last
             for part, (life, seen) in self._lives.items():
-                self._judge(part, life, look(seen, part in answers, _cpu_s(life.pid), passed))
+                would_run = any(map(is_runnable, _processes(life.pid)))
+                found = look(seen, part in answers, _cpu_s(life.pid), passed, would_run)
+                self._judge(part, life, found)
 
     def _judge(self, part: str, life: BaseProcess, seen: Seen) -> None:
         self._lives[part] = life, seen
@@ -148,9 +156,13 @@ class Watch:
                         self._lives[part] = life, replace(seen, answered=True)
 
 
+def _processes(pid: int | None) -> list[int | None]:
+    """Of a part: its process, or its guard and what that guards."""
+    return [pid, *children(pid)]
+
+
 def _cpu_s(pid: int | None) -> float:
-    """Of a part: of its process, or of what its guard guards."""
-    return sum(map(cpu_s, (pid, *children(pid))))
+    return sum(map(cpu_s, _processes(pid)))
 
 
 def _abort(pid: int | None) -> None:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import re
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hydro_services.runtime import fork
-from hydro_services.runtime.fork import Ended, Waits
+from hydro_services.runtime.fork import Ended, Seen, Waits, look
 
 
 def segfault() -> int:
@@ -102,6 +104,86 @@ def test_who_works_for_long_is_let(monkeypatch: pytest.MonkeyPatch) -> None:
         return 1
 
     assert [*fork.run([work])] == [1]
+
+
+def test_who_gets_no_cpu_is_not_one_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fork, "IDLE_S", 1.0)
+    monkeypatch.setattr(fork, "STALLED_S", 2.0)
+    cpu = min(os.sched_getaffinity(0))
+
+    def work() -> int:
+        os.sched_setaffinity(0, {cpu})
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            sum(range(1000))
+        return 1
+
+    with busy(cpu), busy(cpu):
+        assert [*fork.run([work])] == [1]
+
+
+@contextlib.contextmanager
+def busy(cpu: int) -> Iterator[None]:
+    """A CPU has other work."""
+    pid = os.fork()
+    if not pid:
+        os.sched_setaffinity(0, {cpu})
+        while True:
+            pass
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+LOOKS: st.SearchStrategy[dict[str, Any]] = st.builds(
+    dict,
+    passed_s=st.floats(0.0, 30.0),
+    used_s=st.floats(0.0, 0.3),
+    has_come=st.booleans(),
+    would_run=st.booleans(),
+    works=st.booleans(),
+)
+
+
+def seen(looks: Iterable[dict[str, Any]], **fixed: Any) -> Seen:
+    found = Seen(0.0)
+    for each in looks:
+        given = each | fixed
+        given["would_run"] |= given["works"]
+        cpu_s = found.cpu_s + given.pop("used_s")
+        found = look(found, cpu_s=cpu_s, **given)
+    return found
+
+
+@given(st.lists(LOOKS, max_size=60))
+def test_who_would_run_is_never_said_to_wait_or_to_be_stopped(looks: list[dict[str, Any]]) -> None:
+    found = seen(looks, works=True, used_s=0.0)
+    assert not found.is_idle
+    assert not found.is_silent
+
+
+@given(st.lists(LOOKS, max_size=60))
+def test_what_is_not_looked_at_counts_for_little(looks: list[dict[str, Any]]) -> None:
+    found = seen(looks)
+    most_s = len(looks) * fork.LATE_S + 1e-6
+    assert max(found.silent_s, found.stalled_s, found.idle_s) <= most_s
+
+
+@given(st.lists(LOOKS, max_size=20))
+def test_who_is_waited_for_in_vain_is_found(looks: list[dict[str, Any]]) -> None:
+    before = seen(looks)
+    waiting = {"passed_s": 0.3, "used_s": 0.0, "would_run": False, "works": False}
+    after = seen(looks + [{**waiting, "has_come": True}] * 40)
+    assert after.is_idle
+    assert not after.is_silent
+    stopped = seen(looks + [{**waiting, "has_come": False}] * 80)
+    assert stopped.is_silent
+    held = {"passed_s": 0.3, "used_s": 0.2, "would_run": True, "works": True, "has_come": False}
+    assert seen([*looks, *[held] * 30]).is_silent
+    assert before.cpu_s <= after.cpu_s
 
 
 def test_what_nobody_wants_any_more_is_ended() -> None:
