@@ -8,6 +8,7 @@ import numpy as np
 
 from hydro_runtimes.columns import Array, Column, DataType, Dense
 from hydro_runtimes.spark.batch import Batch, Where
+from hydro_runtimes.spark.parts import COPY_WHOLE
 from hydro_runtimes.spark.saved import Saved
 from hydro_runtimes.spark.schema import Known, Schema, vector
 from hydro_runtimes.spark.table import Table
@@ -33,9 +34,8 @@ class KMeansModel:
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> KMeansModel:
-        table = saved.table()
-        order = np.argsort(table.numbers("clusterIdx"))
-        centres = _centres(table, table.vectors("clusterCenter"))[order]
+        table = saved.table(key=("clusterIdx",))
+        centres = _clusters(table)
         features = schema.features(saved, centres.shape[1])
         return cls(features, centres, schema.predicted(saved, _CLUSTER))
 
@@ -71,7 +71,7 @@ class BisectingKMeansModel:
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> BisectingKMeansModel:
         tree = saved.child("data")
-        table = tree.table()
+        table = tree.table(key=("index",))
         ids = table.numbers("index")
         places = {int(index): place for place, index in enumerate(ids)}
         if len(places) != len(ids) or (root := places.get(tree.extra("rootId", int))) is None:
@@ -139,8 +139,11 @@ class GaussianMixtureModel:
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> GaussianMixtureModel:
-        table = saved.table()
+        table = saved.table(key=("mu", "sigma", "weight"))
         means, covariances, weights = _gaussians(table)
+        count = saved.integer("k", len(weights))
+        if count != len(weights):
+            raise table.invalid(f"has {len(weights)} Gaussians where k is {count}; {COPY_WHOLE}")
         if (
             not len(means)
             or len(weights) != len(means)
@@ -177,6 +180,17 @@ class GaussianMixtureModel:
         return batch.plus(columns)
 
 
+def _clusters(table: Table) -> Array:
+    """In the order of their numbers; before 2.0, a list."""
+    if table.has("clusterCenters"):
+        return _centres(table, table.vector_list("clusterCenters"))
+    places = table.numbers("clusterIdx")
+    order = np.argsort(places)
+    if not np.array_equal(places[order], np.arange(len(places))):
+        raise table.invalid(f"clusters are missing or not numbered from 0; {COPY_WHOLE}")
+    return _centres(table, table.vectors("clusterCenter"))[order]
+
+
 def _centres(table: Table, vectors: list[Array]) -> Array:
     if not vectors or len({len(one) for one in vectors}) != 1:
         raise table.invalid("has no centres, or centres of different sizes")
@@ -192,7 +206,7 @@ def _children(table: Table, places: dict[int, int]) -> Array:
     for row in range(table.rows):
         for place, index in enumerate(values[offsets[row] : offsets[row + 1]].tolist()):
             if index not in places:
-                raise table.invalid(f"node {index} is missing")
+                raise table.invalid(f"node {index} is missing; {COPY_WHOLE}")
             children[row, place] = places[index]
     return children
 

@@ -119,7 +119,7 @@ class Word2VecModel:
 
 
 def _word_vectors(saved: Saved, size: int) -> tuple[Vocabulary, Array]:
-    table = saved.table()
+    table = saved.table(key=("word",))
     if table.has("wordIndex"):
         pairs = sorted(table.value("wordIndex") or (), key=lambda pair: pair[1])
         words, flat = [word for word, _ in pairs], table.lists("wordVectors")[1]

@@ -245,7 +245,7 @@ def _category_slots(known: Known, size: int) -> tuple[Slot, ...] | None:
 
 
 def _target_tables(saved: Saved, columns: int) -> tuple[dict[float, float], ...]:
-    table = saved.table()
+    table = saved.table(key=("index",))
     smoothing = saved.number("smoothing", 0.0)
     is_binary = saved.text("targetType", "binary") == "binary"
     places = table.numbers("index").tolist()

@@ -148,7 +148,7 @@ def _squared(column: Vectors) -> Vectors:
 
 def _factors(saved: Saved, folder: str, rank: int) -> tuple[Array, Array]:
     """Ids, ascending, and their factors: int64 (n,), float32 (n, rank)."""
-    table = saved.table(folder)
+    table = saved.table(folder, key=("id",))
     ids = table.numbers("id")
     offsets, values = table.lists("features")
     if (np.diff(offsets) != rank).any():

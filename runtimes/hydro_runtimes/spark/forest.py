@@ -14,6 +14,7 @@ import numpy as np
 from hydro_runtimes.columns import Array
 from hydro_runtimes.spark import chunks, lonewalk, splits
 from hydro_runtimes.spark.lonewalk import LoneWalk
+from hydro_runtimes.spark.parts import COPY_WHOLE
 from hydro_runtimes.spark.saved import Saved
 from hydro_runtimes.spark.splits import Splits
 from hydro_runtimes.spark.table import Table
@@ -88,20 +89,23 @@ def joined(parts: list[Array]) -> Array:
 
 def single(saved: Saved) -> Forest:
     """The one tree of a decision tree model."""
-    table = saved.table()
+    table = saved.table(key=("id",))
     return _forest(saved, table, "", np.zeros(table.rows, dtype=np.int64), 1)
 
 
 def ensemble(saved: Saved) -> tuple[Forest, Array]:
     """The trees of an ensemble in the order of their numbers, and their weights: float64."""
-    metadata = saved.table("treesMetadata")
+    metadata = saved.table("treesMetadata", key=("_1", "treeID"))
     if len(metadata.names) < 3:
         raise metadata.invalid(f"has {len(metadata.names)} columns, want 3")
     trees, weights = metadata.numbers(metadata.names[0]), metadata.numbers(metadata.names[2])
     order = np.argsort(trees)
     if not len(trees) or not np.array_equal(trees[order], np.arange(len(trees))):
-        raise metadata.invalid("trees are not numbered from 0")
-    table = saved.table()
+        raise metadata.invalid(f"trees are missing or not numbered from 0; {COPY_WHOLE}")
+    if saved.metadata.get("numTrees", len(trees)) != len(trees):
+        wanted = saved.extra("numTrees", int)
+        raise metadata.invalid(f"has {len(trees)} trees, want {wanted}; {COPY_WHOLE}")
+    table = saved.table(key=("treeID", "nodeData.id"))
     forest = _forest(saved, table, "nodeData.", table.numbers("treeID"), len(trees))
     return forest, weights[order].astype(np.float64)
 
@@ -127,12 +131,12 @@ def _nodes(table: Table, prefix: str, tree: Array, trees: int) -> _Nodes:
     order = np.lexsort((ids, tree))
     tree, ids = tree[order], ids[order]
     if not len(tree) or tree.min() < 0 or tree.max() >= trees:
-        raise table.invalid(f"has nodes of other trees than 0 to {trees - 1}")
+        raise table.invalid(f"has nodes of other trees than 0 to {trees - 1}; {COPY_WHOLE}")
     counts = np.bincount(tree, minlength=trees)
     starts = np.concatenate(([0], np.cumsum(counts)[:-1])).astype(np.int64)
     first = starts[tree]
     if not counts.all() or not np.array_equal(ids, np.arange(len(ids)) - first):
-        raise table.invalid("nodes are missing or not numbered from 0")
+        raise table.invalid(f"nodes are missing or not numbered from 0; {COPY_WHOLE}")
     left = table.numbers(f"{prefix}leftChild")[order]
     right = table.numbers(f"{prefix}rightChild")[order]
     inner = np.flatnonzero(left >= 0)
@@ -140,7 +144,7 @@ def _nodes(table: Table, prefix: str, tree: Array, trees: int) -> _Nodes:
     below = np.sort(np.concatenate((left, right)))
     others = np.delete(np.arange(len(ids)), starts)
     if (left <= inner).any() or (right <= inner).any() or not np.array_equal(below, others):
-        raise table.invalid("nodes do not form trees")
+        raise table.invalid(f"nodes do not form trees; {COPY_WHOLE}")
     return _Nodes(order, starts, tree, inner, left, right)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain, pairwise
 
@@ -11,6 +12,7 @@ import numpy as np
 from hydro_runtimes.columns import Array, Ragged
 from hydro_runtimes.spark import lists
 from hydro_runtimes.spark.batch import Batch, Where
+from hydro_runtimes.spark.parts import COPY_WHOLE
 from hydro_runtimes.spark.saved import Saved
 from hydro_runtimes.spark.schema import TEXTS, Schema
 from hydro_runtimes.spark.vocabulary import Vocabulary
@@ -35,12 +37,15 @@ class FPGrowthModel:
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> FPGrowthModel:
-        table = saved.table()
+        table = saved.table(key=("items",))
         items, counts = table.values("items"), table.numbers("freq").tolist()
         if not all(isinstance(one, list) and all(isinstance(i, str) for i in one) for one in items):
             raise table.invalid("items are no lists of texts")
         names = tuple(dict.fromkeys(chain.from_iterable(items)))
-        rules = _rules(items, names, counts, saved.number("minConfidence", 0.8))
+        known = {frozenset(one): number for one, number in zip(items, counts, strict=True)}
+        if (missing := _missing(known)) is not None:
+            raise table.invalid(f"the items {', '.join(missing)[:100]} are missing; {COPY_WHOLE}")
+        rules = _rules(items, names, known, saved.number("minConfidence", 0.8))
         where = Where(saved.uid, saved.text("itemsCol", "items"))
         schema.want(saved, where.column, TEXTS)
         return cls(where, names, Vocabulary(names), rules, schema.predicted(saved, TEXTS))
@@ -82,18 +87,28 @@ class Rules:
         return np.logical_and.reduceat(there[self.antecedents], self.starts)
 
 
+def _missing(count: Mapping[frozenset[str], int]) -> list[str] | None:
+    """What is not there though it is a part of a frequent set, and so frequent itself."""
+    for whole in count:
+        for item in whole if len(whole) > 1 else ():
+            if not count.get(whole - {item}):
+                return sorted(whole - {item})
+    return None
+
+
 def _rules(
-    items: list[list[str]], names: tuple[str, ...], counts: list[int], confidence: float
+    items: list[list[str]],
+    names: tuple[str, ...],
+    count: Mapping[frozenset[str], int],
+    confidence: float,
 ) -> Rules:
     place = {name: i for i, name in enumerate(names)}
-    count = {frozenset(one): number for one, number in zip(items, counts, strict=True)}
     starts, antecedents, consequents = array("i"), array("i"), array("i")
     for one in items:
         whole = frozenset(one)
         for item in one if len(one) > 1 else ():
             before = whole - {item}
-            base = count.get(before, 0)
-            if before and base and count[whole] / np.float64(base) >= confidence:
+            if count[whole] / np.float64(count[before]) >= confidence:
                 starts.append(len(antecedents))
                 antecedents.extend(place[name] for name in before)
                 consequents.append(place[item])

@@ -25,6 +25,8 @@ import pyarrow.parquet as pq
 from hydro_runtimes.columns import Array
 from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.files import open_regular
+from hydro_runtimes.spark import parts
+from hydro_runtimes.spark.parts import Part
 from hydro_runtimes.spark.table import MAX_VALUES, Table, shortened
 
 MAX_METADATA_BYTES = 32 << 20
@@ -149,9 +151,18 @@ class Saved:
             raise self.invalid(f"metadata '{name}' is {shortened(value)}, want {_kind(kind)}")
         return value
 
-    def table(self, folder: str = "data") -> Table:
-        """All rows of the parquet files in a folder of this stage."""
-        return read_table(self, self.path / folder)
+    def table(self, folder: str = "data", key: Sequence[str] = ()) -> Table:
+        """All rows of the parquet files in a folder of this stage.
+
+        Args:
+            folder: that holds them.
+            key: the columns that tell one row from another; if none of them is there, as in the
+                tables that have none, there is a single row.
+
+        Raises:
+            InvalidModel: they cannot be read, or are not those of one save.
+        """
+        return read_table(self, self.path / folder, key)
 
     def child(self, folder: str) -> Saved:
         """The stage saved in a folder of this one."""
@@ -223,16 +234,19 @@ def open_stage(path: Path, depth: int = 0) -> Saved:
 
 
 def _metadata(path: Path) -> dict[str, Any]:
-    parts = [part for part in _entries(path / "metadata") if part.name.startswith("part-")]
+    listed = [part for part in _entries(path / "metadata") if part.name.startswith("part-")]
     try:
-        if sum(part.stat().st_size for part in parts) > MAX_METADATA_BYTES:
+        if sum(part.stat().st_size for part in listed) > MAX_METADATA_BYTES:
             raise InvalidModel(path, f"metadata has more than {MAX_METADATA_BYTES} bytes")
-        lines = b"".join(map(_read, parts)).splitlines()
+        lines = [(part.name, line) for part in listed for line in _read(part).splitlines()]
     except OSError as error:
         raise InvalidModel(path, f"metadata cannot be read: {error.strerror or error}") from error
-    line = next((line for line in lines if line.strip()), None)
-    if line is None:
+    lines = [(name, line) for name, line in lines if line.strip()]
+    if not lines:
         raise InvalidModel(path, "metadata is empty: want one line of JSON in metadata/part-*")
+    if len(lines) > 1:
+        raise InvalidModel(path, f"metadata has a line {parts.twice(lines[0][0], lines[1][0])}")
+    _, line = lines[0]
     try:
         metadata = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -242,18 +256,21 @@ def _metadata(path: Path) -> dict[str, Any]:
     return metadata
 
 
-def read_table(stage: Saved, folder: Path) -> Table:
+def read_table(stage: Saved, folder: Path, key: Sequence[str]) -> Table:
     """All rows of the parquet files in a folder, in the order of their names.
 
     Raises:
-        InvalidModel: no file, not parquet, absurdly large, or files of different columns.
+        InvalidModel: no file, not parquet, absurdly large, files of different columns, or of two
+            saves.
     """
-    parts = [path for path in _entries(folder) if path.suffix == ".parquet"]
-    if not parts:
-        raise stage.invalid(f"has no parquet file in '{folder.name}'")
+    listed = _entries(folder)
+    paths = [path for path in listed if path.suffix == ".parquet"]
+    if not paths:
+        found = ", ".join(path.name for path in listed[:10]) or "nothing"
+        raise stage.invalid(f"has no parquet file in '{folder.name}': found {found}")
     try:
         with contextlib.ExitStack() as stack:
-            streams = [stack.enter_context(open_regular(part)) for part in parts]
+            streams = [stack.enter_context(open_regular(path)) for path in paths]
             # The same open files by their numbers: Arrow's threads would come back into Python to
             # read or to let go of a file of Python's, and Python 3.11 ends a thread that does so
             # while the process ends, through C++ frames, which aborts it (1 run in 100).
@@ -263,9 +280,16 @@ def read_table(stage: Saved, folder: Path) -> Table:
             opened = [pq.ParquetFile(file) for file in files]
             _check_sizes(stage, folder, opened)
             tables = [file.read(use_threads=False) for file in opened]
-        return Table(stage.invalid, folder.name, pa.concat_tables(tables))
+        table = pa.concat_tables(tables)
+        names = [path.name for path in paths]
+        rows = [Part(name, each.num_rows) for name, each in zip(names, tables, strict=True)]
+        problem = parts.problem_of_rows(table, rows, key) or parts.problem_of_files(folder, names)
+        problem = problem or next(filter(None, map(parts.problem_of_checksums, paths)), None)
     except (pa.ArrowException, OSError, ValueError, TypeError, MemoryError, OverflowError) as error:
         raise stage.invalid(f"'{folder.name}' cannot be read as parquet: {error}") from error
+    if problem:
+        raise stage.invalid(f"'{folder.name}' {problem}")
+    return Table(stage.invalid, folder.name, table)
 
 
 def _check_sizes(stage: Saved, folder: Path, opened: Sequence[pq.ParquetFile]) -> None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from hydro_runtimes.columns import Array
 from hydro_runtimes.errors import InvalidModel
+from hydro_runtimes.spark import parts
 
 MAX_VALUES = 1 << 27
 """Numbers or texts in one table, or in one vector or matrix with its unstored zeros."""
@@ -31,7 +32,7 @@ class Table:
         self.names: Sequence[str] = table.column_names
 
     def has(self, name: str) -> bool:
-        return self._find(name) is not None
+        return parts.find(self._table, name) is not None
 
     def numbers(self, name: str) -> Array:
         """A column of numbers without nulls: int64 or float64, (rows,)."""
@@ -131,19 +132,8 @@ class Table:
             raise self.invalid(f"has {self.rows} rows, want 1")
         return 0
 
-    def _find(self, name: str) -> Any:
-        first, *rest = name.split(".")
-        if first not in self._table.column_names:
-            return None
-        column = self._table.column(first).combine_chunks()
-        for part in rest:
-            if not pa.types.is_struct(column.type) or column.type.get_field_index(part) < 0:
-                return None
-            column = column.field(part)
-        return column
-
     def _get(self, name: str) -> Any:
-        column = self._find(name)
+        column = parts.find(self._table, name)
         if column is None:
             wanted = ", ".join(self._table.column_names)
             raise self.invalid(f"has no column '{name}', but {wanted or 'none'}")

@@ -10,6 +10,7 @@ import numpy as np
 
 from hydro_runtimes.columns import Array, Dense
 from hydro_runtimes.spark.batch import Batch, Where
+from hydro_runtimes.spark.parts import COPY_WHOLE
 from hydro_runtimes.spark.saved import Saved
 from hydro_runtimes.spark.schema import Schema, vector
 from hydro_runtimes.spark.vectors import matrix
@@ -81,7 +82,7 @@ class DistributedLDAModel(_Topics):
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> DistributedLDAModel:
         old = saved.child("oldModel")
-        table = old.table("data/topicCounts")
+        table = old.table("data/topicCounts", key=("id",))
         size, count = old.extra("vocabSize", int), old.extra("k", int)
         ids, weights = table.numbers("id"), table.vectors("topicWeights")
         prior = old.floats("docConcentration", old.metadata.get("docConcentration"))
@@ -93,6 +94,9 @@ class DistributedLDAModel(_Topics):
         if len(rows) and rows.max() >= size:
             raise table.invalid(f"has terms outside 0 to {size - 1}")
         topics[rows] = np.stack(weights)[terms] if len(terms) else 0.0
+        total = old.table("data/globalTopicTotals").vector("globalTopicTotals")
+        if not np.allclose(topics.sum(axis=0), total, rtol=1e-6):
+            raise table.invalid(f"does not add up to globalTopicTotals; {COPY_WHOLE}")
         return cls(*_declare(saved, schema, topics, prior), np.ones(len(prior)))
 
 

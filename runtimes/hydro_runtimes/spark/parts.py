@@ -1,0 +1,171 @@
+"""The part files of a table: whether they are those of one save, and all of them.
+
+Spark puts whatever lies in a folder into one table. Two saves in one folder (copied one over the
+other, or one that was broken off) then give a table in which the rows of either win by chance.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from hydro_runtimes.columns import Array
+from hydro_runtimes.files import open_regular
+
+SAVE_AGAIN = "save the model again into an empty folder: model.write().overwrite().save(path)"
+COPY_WHOLE = f"copy the whole folder, or {SAVE_AGAIN}"
+_JOB = re.compile(r"part-(?:r-)?\d+-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+"""A part file's name has the number of its task and the id of the job, one for each table saved.
+
+Source: org.apache.spark.internal.io.HadoopMapReduceCommitProtocol.getFilename, 4.3.0.
+"""
+_CHECKSUMS = b"crc\0"
+"""What a file of checksums starts with, before the number of bytes of each.
+
+Source: org.apache.hadoop.fs.ChecksumFileSystem, 3.4.
+"""
+
+
+class Part(NamedTuple):
+    """A part file."""
+
+    name: str
+    rows: int
+
+
+def problem_of_files(folder: Path, names: Sequence[str]) -> str | None:
+    """What tells by names alone that the part files of a folder are not all of one save."""
+    here = {path.name for path in folder.iterdir()}
+    if "_temporary" in here and "_SUCCESS" not in here:
+        return f"was not saved to its end, for there is _temporary; {SAVE_AGAIN}"
+    for name in sorted(here):
+        whole = name.removeprefix(".").removesuffix(".crc")
+        if name == f".{whole}.crc" and whole.startswith("part-") and whole not in here:
+            return f"lacks {whole}, which {name} is of; {COPY_WHOLE}"
+    first = {match[1]: name for name in reversed(names) if (match := _JOB.match(name))}
+    if len(first) > 1:
+        one, other = sorted(first.values())[:2]
+        return f"holds part files of two saves, {one} and {other}; {SAVE_AGAIN}"
+    return None
+
+
+def problem_of_rows(table: pa.Table, parts: Sequence[Part], key: Sequence[str]) -> str | None:
+    """What tells that rows are there twice, or that the only row is missing.
+
+    Args:
+        table: all rows, those of the part files one after the other.
+        parts: the part files.
+        key: the columns that no two rows have the same values in, a dot leading into a struct;
+            if the table has none of them, it is one of a single row.
+    """
+    columns = [column for name in key if (column := find(table, name)) is not None]
+    if not columns:
+        return _problem_of_row(parts, table.num_rows)
+    if _are_unique(columns):
+        return None
+    seen: dict[str, int] = {}
+    for row, values in enumerate(zip(*(column.to_pylist() for column in columns), strict=True)):
+        text = ", ".join(map(str, values))
+        if (before := seen.setdefault(text, row)) != row:
+            one, other = (_part_of(parts, each) for each in (before, row))
+            name = " and ".join(part.rpartition(".")[2] for part in key)
+            return f"has the {name} {text[:100]} {twice(one, other)}"
+    return None
+
+
+def find(table: pa.Table, name: str) -> Any:
+    """A column, a dot leading into a struct; None where there is none."""
+    first, *rest = name.split(".")
+    if first not in table.column_names:
+        return None
+    column = table.column(first)
+    for part in rest:
+        if not pa.types.is_struct(column.type) or column.type.get_field_index(part) < 0:
+            return None
+        column = column.flatten()[column.type.get_field_index(part)]
+    return column.combine_chunks()
+
+
+def problem_of_checksums(path: Path) -> str | None:
+    """What tells that a part file is not the one that its file of checksums is of, if it has one.
+
+    Raises:
+        OSError: either cannot be read.
+    """
+    beside = path.with_name(f".{path.name}.crc")
+    if not beside.exists():
+        return None
+    with open_regular(beside) as stream:
+        sums = stream.read()
+    size = int.from_bytes(sums[4:8], "big")
+    if not sums.startswith(_CHECKSUMS) or size < 1:
+        return None
+    with open_regular(path) as stream:
+        pieces = iter(lambda: stream.read(size), b"")
+        found = np.fromiter(map(zlib.crc32, pieces), dtype=">u4")
+    if found.tobytes() == sums[8:]:
+        return None
+    return (
+        f"{path.name} is not as it was saved: it does not match {beside.name}; copy it again, or "
+        f"{SAVE_AGAIN}"
+    )
+
+
+def _problem_of_row(parts: Sequence[Part], rows: int) -> str | None:
+    if not rows:
+        return f"has no row, want 1; {COPY_WHOLE}"
+    if rows > 1:
+        return f"has {rows} rows, want 1: {twice(_part_of(parts, 0), _part_of(parts, 1))}"
+    return None
+
+
+def twice(one: str, other: str) -> str:
+    """Where something is that should be there once, by the names of part files."""
+    if one == other:
+        return f"twice in {one}; {SAVE_AGAIN}"
+    return f"both in {one} and in {other}, part files of two saves in one folder; {SAVE_AGAIN}"
+
+
+def _part_of(parts: Sequence[Part], row: int) -> str:
+    ends = np.cumsum([part.rows for part in parts])
+    return parts[int(np.searchsorted(ends, row, side="right"))].name
+
+
+def _are_unique(columns: Sequence[Any]) -> bool:
+    if all(pa.types.is_integer(column.type) and not column.null_count for column in columns):
+        return _are_unique_numbers([column.to_numpy(zero_copy_only=False) for column in columns])
+    if len(columns) == 1 and pa.types.is_string(columns[0].type):
+        return len(columns[0].unique()) == len(columns[0])
+    rows = [repr(row) for row in zip(*(column.to_pylist() for column in columns), strict=True)]
+    return len(set(rows)) == len(rows)
+
+
+def _are_unique_numbers(columns: Sequence[Array]) -> bool:
+    """Most tables are in order; else by counting them where they lie close, as ids do."""
+    if not len(columns[0]) or _ascend(columns):
+        return True
+    place, size = np.zeros(len(columns[0]), dtype=np.int64), 1
+    for column in columns:
+        least = int(column.min())
+        width = int(column.max()) - least + 1
+        if size * width > 8 * len(place) + 1024:
+            order = np.lexsort(columns[::-1])
+            return _ascend([each[order] for each in columns])
+        place = place * width + (column.astype(np.int64) - least)
+        size *= width
+    return int(np.bincount(place, minlength=1).max()) == 1
+
+
+def _ascend(columns: Sequence[Array]) -> bool:
+    """Whether each row is greater than the one before, by the first column that differs."""
+    greater = np.zeros(len(columns[0]) - 1, dtype=bool)
+    for column in reversed(columns):
+        before, after = column[:-1], column[1:]
+        greater = (after > before) | ((after == before) & greater)
+    return bool(greater.all())
