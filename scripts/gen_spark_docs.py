@@ -55,6 +55,16 @@ is answered in its place by an error that names the stage, the column and the va
 are answered. A row that Spark would leave out (handleInvalid=skip, WHERE, coldStartStrategy=drop) is
 answered as dropped: `null` from `hydro score`, an error with the reason ROW_DROPPED in a pipeline.
 
+## One save, and the whole of it
+
+A folder that holds part files of two saves is refused when it is loaded: two rows of one id (users of
+ALS, clusters, words, nodes of trees), two rows where there is one, files whose names tell two jobs. The
+message names the table, the id and both files. So is what is not whole: trees with nodes that are
+missing, a file whose `.crc` alone is left or does not match it, a save that was broken off. The way out
+is always the same: save the model again into an empty folder, with `overwrite`. Of a few tables no one
+can tell that a part file is missing: users and items of ALS, the last clusters of KMeans, the largest sets
+of FPGrowth.
+
 A saved class that is not in the table below is refused when the model is loaded, by name, uid and
 position.
 
