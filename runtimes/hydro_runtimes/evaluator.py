@@ -65,7 +65,10 @@ class Signature:
         """The signature whose inputs are named as these columns, where case alone differs."""
         if not self.ignores_case or self.reads.issubset(names):
             return self
-        given = named_as(tuple(each.name for each in self.inputs), names)
+        return self.named(named_as(tuple(each.name for each in self.inputs), names))
+
+    def named(self, given: Mapping[str, str]) -> Signature:
+        """The signature with other names for some of its inputs."""
         if not given:
             return self
         inputs = tuple(replace(each, name=given.get(each.name, each.name)) for each in self.inputs)

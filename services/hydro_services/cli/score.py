@@ -26,7 +26,7 @@ from hydro_services import errors, logs
 from hydro_services.cli import source
 from hydro_services.cli.command import Command
 from hydro_services.cli.output import Output
-from hydro_services.codecs import rows
+from hydro_services.codecs import naming, rows
 from hydro_services.codecs.rows import Row
 from hydro_services.runtime import stage
 from hydro_services.runtime.evaluation import evaluate
@@ -152,8 +152,7 @@ def _together(
     signature = evaluator.signature
     columns, bad = rows.decode(good, signature)
     failures |= _placed(bad, failures, len(parsed))
-    inputs = columns.only(signature.for_names(columns).reads)
-    (answer,) = evaluate(evaluator, [inputs])
+    (answer,) = evaluate(evaluator, [naming.inputs(columns, signature)])
     kept = columns.take(_live(columns.rows, answer.failures)) if answer.failures else columns
     failures |= _placed(answer.failures, failures, len(parsed))
     told = {i: _answer(failure) for i, failure in failures.items()}

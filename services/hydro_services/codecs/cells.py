@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -52,6 +52,8 @@ class _Misfit(ValueError):
         self.got = got
 
 
+_STEP = 64
+"""Values that are looked at together, before their halves are."""
 ODD = (ValueError, TypeError, ArithmeticError, KeyError, AttributeError)
 """What `column` raises."""
 
@@ -70,14 +72,30 @@ def column(values: Sequence[Any], field: Field) -> Column:
     return _scalars(values, field)
 
 
-def read(values: Sequence[Any], field: Field) -> tuple[Column, dict[int, Failure]]:
-    """As `column`; in the places of values that do not fit, failures and any content."""
+def faults(values: Sequence[Any], field: Field) -> Iterator[tuple[int, Failure]]:
+    """The values that do not fit a field, by index."""
+    for at in range(0, len(values), _STEP):
+        yield from _faults(values[at : at + _STEP], field, at)
+
+
+def _faults(values: Sequence[Any], field: Field, first: int) -> Iterator[tuple[int, Failure]]:
+    """Found by halves; counted from `first`."""
     try:
-        return column(values, field), {}
+        column(values, field)
     except ODD:
-        found = {i: f for i, value in enumerate(values) if (f := fault(value, field))}
+        if len(values) == 1:
+            if found := fault(values[0], field):
+                yield first, found
+            return
+        middle = len(values) // 2
+        yield from _faults(values[:middle], field, first)
+        yield from _faults(values[middle:], field, first + middle)
+
+
+def without(values: Sequence[Any], failed: Container[int], field: Field) -> Sequence[Any]:
+    """The values with one that fits in the place of those that failed."""
     empty = _empty(field, field.shape)
-    return column([empty if i in found else v for i, v in enumerate(values)], field), found
+    return [empty if i in failed else value for i, value in enumerate(values)]
 
 
 def fault(value: Any, field: Field) -> Failure | None:

@@ -7,8 +7,9 @@ depends on the rows beside it.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import orjson
@@ -18,17 +19,9 @@ from hydro_runtimes.evaluator import Failure, Field
 from hydro_services.codecs import cells
 from hydro_services.errors import InvalidArgument
 
-Numbers = TypeVar("Numbers", Dense, Ragged)
-
-_WIDER = {
-    DataType.INT64: (DataType.INT32,),
-    DataType.FLOAT64: (DataType.FLOAT32, DataType.INT32, DataType.INT64),
-    DataType.FLOAT32: (DataType.INT32,),
-}
-"""Types all of whose values have one of the key: an integer as a float is the nearest one, as it is
-where a client writes it as JSON."""
+_NUMBERS = (DataType.INT32, DataType.INT64, DataType.FLOAT32, DataType.FLOAT64)
 MAX_ALIKE = 4096
-"""Rows of a frame that may fail for one column that is at fault in all; of more, the frame does."""
+"""Rows of a frame that may fail for one column; of more, the frame does."""
 _NONE: Mapping[int, Failure] = {}
 
 
@@ -36,56 +29,103 @@ def fitted(column: Column, field: Field) -> tuple[Column, Mapping[int, Failure]]
     """The column in a field's type, and the failures of rows that do not fit, by index.
 
     What stands in the place of a row that fails means nothing.
+
+    Raises:
+        InvalidArgument: more than `MAX_ALIKE` rows have a value of a wrong type.
     """
     is_plain = column.validity is None and not isinstance(column, Ragged | Sparse)
     if is_plain and column.type is field.type and field.fits(column.shape):
         return column, _NONE
     if len(column.shape) != len(field.shape):
         return _reread(column, field)
-    if column.type is not field.type:
-        if isinstance(column, Sparse | Strings) or column.type not in _WIDER.get(field.type, ()):
-            return _reread(column, field)
-        column = _widened(column, field.type)
     failures: dict[int, Failure] = {}
+    if column.type is not field.type:
+        is_number = column.type in _NUMBERS and field.type in _NUMBERS
+        if isinstance(column, Sparse | Strings) or not is_number:
+            return _reread(column, field)
+        failures = _misfits(column, field)
+        column = _cast(column, field.type)
     for row, reason, got in _faults(column, field):
         failures.setdefault(row, cells.wrong(reason, got, field))
     return column, failures
 
 
-def failed_all(failure: Failure, rows: int) -> InvalidArgument:
-    """What a large frame is told of a column that is at fault in all its rows: one error."""
+def failed_all(failure: Failure, where: str) -> InvalidArgument:
+    """What a large frame is told of a column that is at fault in many of its rows: one error."""
     column = {"column": failure.column} if failure.column else {}
-    return InvalidArgument(f"{failure.message}, in all {rows} rows", **column)
+    return InvalidArgument(f"{failure.message}, in {where} rows", **column)
 
 
-def _widened(column: Dense | Ragged, kind: DataType) -> Dense | Ragged:
+def _misfits(column: Dense | Ragged, field: Field) -> dict[int, Failure]:
+    """The rows with numbers that another type of numbers does not have."""
+    flat: Column = column
+    while isinstance(flat, Ragged):
+        flat = flat.elements
+    assert isinstance(flat, Dense), "texts are no numbers"
+    found, _ = rows_of(column, np.flatnonzero(~_fits(flat.values.ravel(), field.type)))
+    rows = np.unique(found)
+    few = rows if len(rows) <= MAX_ALIKE else rows[:1]
+    listed = zip(few.tolist(), cells.values(column.take(few)), strict=True)
+    failures = {row: fault for row, value in listed if (fault := cells.fault(value, field))}
+    if len(few) < len(rows):
+        where = f"{len(rows)} of {column.rows}"
+        raise failed_all(next(iter(failures.values())), where)
+    return failures
+
+
+def _fits(values: Array, kind: DataType) -> Array:
+    """Which numbers another type has; an integer as a float is the nearest one, as in JSON."""
+    if kind is DataType.FLOAT64:
+        return np.ones(len(values), np.bool_)
+    if kind is DataType.FLOAT32:
+        with np.errstate(over="ignore"):
+            cast = values.astype(np.float64).astype(np.float32)
+        fits: Array = ~np.isinf(cast) | np.isinf(values)
+        return fits
+    bits = 8 * kind.dtype.itemsize - 1
+    if values.dtype.kind == "i":
+        fits = (values >= -(2**bits)) & (values <= 2**bits - 1)
+    else:
+        fits = (np.floor(values) == values) & (values >= -(2.0**bits)) & (values < 2.0**bits)
+    return fits
+
+
+def rows_of(column: Column, elements: Array) -> tuple[Array, Array]:
+    """The rows of elements that are not null, and those elements."""
+    if isinstance(column, Ragged):
+        places, elements = rows_of(column.elements, elements)
+        rows = np.searchsorted(column.offsets, places, "right") - 1
+    else:
+        rows = elements // max(int(np.prod(column.shape)), 1)
+    if column.validity is None:
+        return rows, elements
+    valid = column.validity[rows]
+    return rows[valid], elements[valid]
+
+
+def _cast(column: Dense | Ragged, kind: DataType) -> Dense | Ragged:
+    """The numbers in another type; what does not fit becomes anything."""
     if isinstance(column, Dense):
-        return Dense(column.values.astype(kind.dtype), column.validity)
+        values = column.values
+        with np.errstate(all="ignore"):
+            if kind is DataType.FLOAT32:
+                values = values.astype(np.float64)  # as a number of JSON becomes one
+            return Dense(values.astype(kind.dtype), column.validity)
     elements = column.elements
-    assert not isinstance(elements, Strings), "a text is not widened"
-    return Ragged(column.offsets, _widened(elements, kind), column.validity)
+    assert not isinstance(elements, Strings), "a text is no number"
+    return Ragged(column.offsets, _cast(elements, kind), column.validity)
 
 
 def _reread(column: Column, field: Field) -> tuple[Column, Mapping[int, Failure]]:
     """By its values, as if they had come as JSON."""
     listed, unreadable = _json(column, field)
-    if column.rows > MAX_ALIKE:
-        return _all_reread(column, listed, field), unreadable
-    found, failures = cells.read(listed, field)
-    return found, {**failures, **unreadable}
-
-
-def _all_reread(column: Column, listed: Sequence[Any], field: Field) -> Column:
-    """Of a large frame: looking for each row at fault would take a second for 100,000 of them.
-
-    Raises:
-        InvalidArgument: a value does not fit.
-    """
     try:
-        return cells.column(listed, field)
+        return cells.column(listed, field), unreadable
     except cells.ODD:
-        got = f"{column.type.value}{list(column.shape) or ''}"
-        raise failed_all(cells.wrong("WRONG_TYPE", got, field), column.rows) from None
+        failures = dict(itertools.islice(cells.faults(listed, field), MAX_ALIKE + 1))
+    if len(failures) > MAX_ALIKE:  # Looking for 100,000 takes a second.
+        raise failed_all(next(iter(failures.values())), f"over {MAX_ALIKE} of {column.rows}")
+    return cells.column(cells.without(listed, failures, field), field), {**failures, **unreadable}
 
 
 def _json(column: Column, field: Field) -> tuple[Sequence[Any], dict[int, Failure]]:
@@ -151,4 +191,5 @@ def _inner(column: Column) -> Column:
     if isinstance(column, Ragged):
         return column.elements
     assert isinstance(column, Dense), "texts and sparse vectors have no lists in them"
-    return Dense(column.values.reshape(-1, *column.shape[1:]))
+    rows, length, *inner = column.values.shape
+    return Dense(column.values.reshape(rows * length, *inner))

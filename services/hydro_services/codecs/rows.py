@@ -13,8 +13,8 @@ import numpy as np
 import orjson
 
 from hydro_runtimes.columns import Array, Column, Columns
-from hydro_runtimes.evaluator import Failure, Field, Signature
-from hydro_services.codecs import cells, json_array
+from hydro_runtimes.evaluator import Evaluation, Failure, Field, Signature
+from hydro_services.codecs import cells, json_array, merging, naming
 from hydro_services.errors import InvalidArgument
 
 Row = dict[str, Any]
@@ -95,8 +95,19 @@ def decode(rows: Sequence[Row], signature: Signature) -> tuple[Columns, Mapping[
     Declared columns come first, in their order and type; then the rest, by the type of their
     values. A column is of those rows alone that have its key.
     """
-    if signature.ignores_case and rows and not signature.reads <= rows[0].keys():
-        signature = signature.for_names({name for row in rows for name in row})
+    named = naming.of_rows(rows, signature)
+    if len(named) == 1:
+        return _decode(rows, named[0][1])
+    parts: list[tuple[Array, Evaluation]] = []
+    for at, own in named:
+        columns, failures = _decode([rows[i] for i in at.tolist()], own)
+        parts.append((at, Evaluation(columns, failures, columns.present)))
+    found = merging.merged(parts, len(rows))
+    return Columns(found.outputs, len(rows) - len(found.failures), found.present), found.failures
+
+
+def _decode(rows: Sequence[Row], signature: Signature) -> tuple[Columns, Mapping[int, Failure]]:
+    """As `decode`, where all rows name the inputs alike."""
     try:
         return _quick(rows, signature), {}
     except cells.ODD:

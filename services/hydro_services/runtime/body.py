@@ -16,7 +16,7 @@ from hydro.serving.v1 import frame_pb2 as pb
 from hydro.serving.v1 import prediction_service_pb2
 from hydro_runtimes.evaluator import Failure, Signature
 from hydro_services import errors
-from hydro_services.codecs import json_array, row_groups, rows, table
+from hydro_services.codecs import json_array, naming, row_groups, rows, table
 from hydro_services.runtime import stage
 from hydro_services.runtime.offload import Arrival
 from hydro_services.runtime.stage import Work
@@ -118,7 +118,7 @@ class BodySource:
         frame.errors.extend(stage.row_errors(failures, self.stage))
         frame.table.rows = columns.rows
         table.write(columns, columns.present, frame.table)
-        return Work(frame, columns.only(self.signature.for_names(columns).reads))
+        return Work(frame, naming.inputs(columns, self.signature))
 
 
 def _places(

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from hydro.serving.v1 import frame_pb2 as pb
-from hydro_runtimes.columns import Array, Column, Columns, Dense, Ragged, Strings
+from hydro_runtimes.columns import Column, Columns, Dense, Ragged, Strings
 from hydro_runtimes.evaluator import Failure, Field
 from hydro_services import errors
-from hydro_services.codecs import cells, table, typed_values
+from hydro_services.codecs import cells, fitting, table, typed_values
 from hydro_services.codecs.row_groups import MAX_COLUMNS
 from hydro_services.codecs.wire import WAY_OUT
 from hydro_services.runtime import stage
@@ -156,21 +156,10 @@ def _misfits(column: pb.Column, decoded: Column) -> dict[int, Failure]:
     listed = typed_values.listed(inner, flat.type, flat.values.size)
     wanted = cells.wanted(Field(column.name, flat.type))
     failures: dict[int, Failure] = {}
-    for row, element in zip(*(each.tolist() for each in _rows(decoded, found)), strict=True):
+    for row, element in zip(
+        *(each.tolist() for each in fitting.rows_of(decoded, found)), strict=True
+    ):
         if row not in failures:
             message = f"column '{column.name}': got {listed[element]}, want {wanted}"
             failures[row] = Failure("WRONG_TYPE", message, column.name)
     return failures
-
-
-def _rows(column: Column, elements: Array) -> tuple[Array, Array]:
-    """The rows of elements that are not null, and those elements."""
-    if isinstance(column, Ragged):
-        places, elements = _rows(column.elements, elements)
-        rows = np.searchsorted(column.offsets, places, "right") - 1
-    else:
-        rows = elements // max(int(np.prod(column.shape)), 1)
-    if column.validity is None:
-        return rows, elements
-    valid = column.validity[rows]
-    return rows[valid], elements[valid]

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from hydro_runtimes import joining
-from hydro_runtimes.columns import Array, Column, Columns, DataType, DenseTooLarge, Ragged, Strings
-from hydro_runtimes.evaluator import Evaluation, Evaluator, Failure, Field
-from hydro_services.codecs import cells
+from hydro_runtimes.columns import Column, Columns, DenseTooLarge, Ragged, Strings
+from hydro_runtimes.evaluator import Evaluation, Evaluator, Failure
+from hydro_services.codecs import merging
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def _by_kind(evaluator: Evaluator, inputs: Sequence[Columns], raised: Raised) ->
     alike = [joining.alike(each) for each in inputs]
     remaining = iter(_in_groups(evaluator, [part for parts in alike for _, part in parts], raised))
     return [
-        _merged([(rows, next(remaining)) for rows, _ in parts], each.rows)
+        merging.merged([(rows, next(remaining)) for rows, _ in parts], each.rows)
         for each, parts in zip(inputs, alike, strict=True)
     ]
 
@@ -168,39 +168,4 @@ def _alone(evaluator: Evaluator, inputs: Columns, raised: Raised) -> Evaluation:
     middle = np.arange(inputs.rows) < inputs.rows // 2
     halves = [np.flatnonzero(middle), np.flatnonzero(~middle)]
     parts = [(rows, _alone(evaluator, inputs.take(rows), raised)) for rows in halves]
-    return _merged(parts, inputs.rows)
-
-
-def _merged(parts: Sequence[tuple[Array, Evaluation]], rows: int) -> Evaluation:
-    """The answer to some rows of which each part has been answered."""
-    if len(parts) == 1:
-        return parts[0][1]
-    failures = {int(at[row]): f for at, part in parts for row, f in part.failures.items()}
-    answered = np.delete(np.arange(rows), sorted(failures))
-    outputs: dict[str, Column] = {}
-    present: dict[str, Array] = {}
-    for name in dict.fromkeys(name for _, part in parts for name in part.outputs):
-        having = [(at, part) for at, part in parts if name in part.outputs]
-        places = np.concatenate([_places(name, at, part) for at, part in having])
-        if not len(places) and len(answered):
-            continue
-        order = np.argsort(places)
-        outputs[name] = _joined([part.outputs[name] for _, part in having]).take(order)
-        if len(places) < len(answered):
-            present[name] = np.searchsorted(answered, places[order])
-    return Evaluation(outputs, failures, present)
-
-
-def _places(name: str, rows: Array, part: Evaluation) -> Array:
-    """Those of the rows that have an output."""
-    well = np.delete(rows, sorted(part.failures))
-    return well[part.present[name]] if name in part.present else well
-
-
-def _joined(parts: Sequence[Column]) -> Column:
-    """The rows of all parts; as JSON where a model gave the parts different types."""
-    try:
-        return joining.concat(parts)
-    except ValueError:
-        listed = [value for part in parts for value in cells.values(part)]
-        return cells.column(listed, Field("", DataType.JSON, nullable=True))
+    return merging.merged(parts, inputs.rows)

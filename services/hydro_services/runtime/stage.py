@@ -6,7 +6,7 @@ they came in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 import grpc
@@ -14,11 +14,10 @@ import numpy as np
 from google.rpc import status_pb2
 
 from hydro.serving.v1 import frame_pb2 as pb
-from hydro_runtimes import joining
-from hydro_runtimes.columns import Column, Columns, Dense, Ragged
+from hydro_runtimes.columns import Array, Column, Columns
 from hydro_runtimes.evaluator import Evaluation, Failure, Field, Signature
 from hydro_services import errors
-from hydro_services.codecs import fitting, table
+from hydro_services.codecs import fitting, merging, naming, table
 from hydro_services.codecs import rows as codec
 
 MAX_FAILED = 65_536
@@ -66,14 +65,47 @@ def inputs(
     Raises:
         errors.InvalidArgument: a column's bytes do not hold what they say.
     """
-    rows = frame.table.rows
-    if signature.ignores_case:
-        signature = signature.for_names({column.name for column in frame.table.columns})
     columns = read
     if columns is None:
-        columns = table.columns(frame.table, signature.reads | signature.writes)
-    found: dict[str, Column] = {}
+        columns = table.columns(frame.table, _looked_at(frame.table, signature))
     failures = _standing(columns, signature)
+    parts = []
+    for rows, own in naming.of_columns(columns, signature):
+        some = columns if len(rows) == columns.rows else columns.take(rows)
+        part, found = _inputs(frame.table, some, rows, own)
+        parts.append((rows, naming.renamed(part, own, signature)))
+        for row, failure in found.items():
+            failures.setdefault(int(rows[row]), failure)
+    taken = parts[0][1] if len(parts) == 1 else merging.columns(parts, columns.rows)
+    if failures:
+        kept = _kept(columns.rows, failures)
+        drop(frame, failures, stage)
+        taken = taken.take(kept)
+    return naming.regular(taken, signature)
+
+
+def _looked_at(sent: pb.Table, signature: Signature) -> Container[str]:
+    """The names of columns that bear upon what a model reads and writes."""
+    names = signature.reads | signature.writes
+    if not signature.ignores_case:
+        return names
+    lower = {name.lower() for name in signature.reads}
+    return names | {column.name for column in sent.columns if column.name.lower() in lower}
+
+
+def _inputs(
+    sent: pb.Table, columns: Columns, at: Array, signature: Signature
+) -> tuple[Columns, dict[int, Failure]]:
+    """What a model reads of some rows, in its own types, and the failures of those that have none.
+
+    Args:
+        sent: the whole table.
+        columns: of the rows.
+        at: where the rows are in the table.
+        signature: in the names of the rows.
+    """
+    found: dict[str, Column] = {}
+    failures: dict[int, Failure] = {}
     bare = _without_inputs(columns, signature)
     for field in signature.inputs:
         if field.name in columns:
@@ -82,28 +114,10 @@ def inputs(
             for row, failure in faults.items():
                 failures.setdefault(row if places is None else int(places[row]), failure)
         if not field.optional and (field.name not in columns or field.name in columns.present):
-            for row, failure in _missing(frame.table, columns, field).items():
+            for row, failure in _missing(sent, columns, at, field).items():
                 if bare is None or row in bare:
                     failures.setdefault(row, failure)
-    taken = Columns(found, rows, columns.present)
-    if failures:
-        drop(frame, failures, stage)
-        taken = taken.take(_kept(rows, failures))
-    return regular(taken, signature)
-
-
-def regular(columns: Columns, signature: Signature) -> Columns:
-    """The inputs of a model in the forms that models are given."""
-    irregular: dict[str, Column] = {}
-    for field in signature.inputs:
-        column = columns.get(field.name)
-        if isinstance(column, Ragged) or (
-            isinstance(column, Dense) and column.validity is not None
-        ):
-            irregular[field.name] = joining.regular(column, field.shape)
-    if not irregular:
-        return columns
-    return Columns({**columns, **irregular}, columns.rows, columns.present)
+    return Columns(found, columns.rows, columns.present), failures
 
 
 def _standing(columns: Columns, signature: Signature) -> dict[int, Failure]:
@@ -129,25 +143,25 @@ def _without_inputs(columns: Columns, signature: Signature) -> set[int] | None:
     return set(np.flatnonzero(lacking).tolist())
 
 
-def _missing(sent: pb.Table, columns: Columns, field: Field) -> Mapping[int, Failure]:
-    """The rows that lack a column.
+def _missing(sent: pb.Table, columns: Columns, at: Array, field: Field) -> Mapping[int, Failure]:
+    """The rows that lack a column, as in `_inputs`.
 
     Raises:
         errors.InvalidArgument: a large frame lacks it.
     """
-    if field.name not in columns and columns.rows > fitting.MAX_ALIKE:
+    if field.name not in columns and sent.rows == columns.rows > fitting.MAX_ALIKE:
         lack = codec.missing(field, [column.name for column in sent.columns])
-        raise fitting.failed_all(lack, columns.rows)
+        raise fitting.failed_all(lack, f"all {columns.rows}")
     lacking = np.ones(columns.rows, np.bool_)
     lacking[columns.present.get(field.name, [])] = False
     rows = np.flatnonzero(lacking).tolist()
     whole = [column.name for column in sent.columns if not column.present]
     if len(whole) == len(sent.columns):
         return dict.fromkeys(rows, codec.missing(field, whole))
-    places = {c.name: table.present(c, columns.rows) for c in sent.columns}
-    has = {name: None if at is None else set(at.tolist()) for name, at in places.items()}
+    places = {c.name: table.present(c, sent.rows) for c in sent.columns}
+    has = {name: None if of is None else set(of.tolist()) for name, of in places.items()}
     return {
-        row: codec.missing(field, [name for name, at in has.items() if at is None or row in at])
+        row: codec.missing(field, [name for name, of in has.items() if of is None or at[row] in of])
         for row in rows
     }
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hydro.serving.v1 import frame_pb2 as pb
 from hydro_runtimes import plain
-from hydro_runtimes.columns import Columns, DataType
+from hydro_runtimes.columns import Columns, DataType, Dense
 from hydro_runtimes.evaluator import Evaluation, Field, Signature
 from hydro_services import errors
 from hydro_services.codecs import table, typed_values, wire
@@ -225,6 +225,31 @@ def test_a_column_that_many_rows_lack_is_one_error() -> None:
     session = Session(Call(STREAM, Position.ONLY, "m", "s/m"), Needs, 64 << 20)
     frame = packed("x", 1_000_000, type=pb.DATA_TYPE_BOOL, data=bytes(1_000_000))
     with pytest.raises(errors.InvalidArgument, match=r"'need' is missing.*in all 1000000 rows"):
+        list(session.feed(framed(frame.SerializeToString())).work)
+
+
+@pytest.mark.parametrize("odd", [1, 4096])
+def test_values_of_a_wrong_type_fail_their_rows_of_a_frame_of_any_size(odd: int) -> None:
+    rows = 20_000
+    values = np.arange(rows, dtype="<f8")
+    values[-odd:] += 0.5
+    signature = Signature((Field("x", DataType.INT64),), ())
+    session = Session(Call(STREAM, Position.ONLY, "m", "s/m"), signature, 64 << 20)
+    frame = packed("x", rows, type=pb.DATA_TYPE_FLOAT64, data=values.tobytes())
+    (work,) = session.feed(framed(frame.SerializeToString())).work
+    assert work is not None
+    assert [error.row for error in work.frame.errors] == [*range(rows - odd, rows)]
+    column = work.inputs["x"]
+    assert isinstance(column, Dense)
+    assert column.values.tolist() == [*range(rows - odd)]
+
+
+def test_a_column_of_another_type_is_one_error() -> None:
+    signature = Signature((Field("x", DataType.INT64),), ())
+    session = Session(Call(STREAM, Position.ONLY, "m", "s/m"), signature, 64 << 20)
+    halves = np.full(1_000_000, 0.5, "<f8").tobytes()
+    frame = packed("x", 1_000_000, type=pb.DATA_TYPE_FLOAT64, data=halves)
+    with pytest.raises(errors.InvalidArgument, match="in 1000000 of 1000000 rows"):
         list(session.feed(framed(frame.SerializeToString())).work)
 
 

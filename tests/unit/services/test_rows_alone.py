@@ -231,6 +231,55 @@ def test_what_a_client_sends_comes_back_as_it_was(
             assert answer.keys() == row.keys()
 
 
+def any_case(fields: Sequence[Field], prefix: str) -> Evaluator:
+    """As `echo`, and finds its inputs whatever their case, as Spark's models do."""
+    made = echo(fields, prefix)
+    names = {field.name: prefix + field.name for field in fields}
+    inputs = tuple(replace(each, optional=False) for each in made.signature.inputs)
+    signature = replace(made.signature, inputs=inputs, absent_is_null=True, ignores_case=True)
+    return PythonEvaluator(signature, Echo(names))
+
+
+@st.composite
+def named_cases(draw: st.DrawFn) -> Case:
+    """Rows that name a column as declared, in another case, both, or in several ways."""
+    field = Field("text", draw(st.sampled_from([*TYPES.values()])), draw(st.sampled_from(SHAPES)))
+    rows: list[Row] = []
+    for key in range(draw(st.integers(1, 4))):
+        row: Row = {"key": key}
+        for name in draw(st.lists(st.sampled_from(["text", "Text", "TEXT"]), unique=True)):
+            row[name] = draw(fitting(field) if draw(st.booleans()) else anything)
+        rows.append(row)
+    return [[field]] * draw(st.integers(1, 3)), rows
+
+
+@pytest.mark.parametrize("kind", ["array", "lines", "frames", "frame a row"])
+@given(case=named_cases(), data=st.data())
+def test_a_row_names_its_columns_whatever_the_others_call_theirs(
+    kind: str, case: Case, data: st.DataObject
+) -> None:
+    stages, sent = case
+    models = [any_case(fields, "opq"[i] * 2) for i, fields in enumerate(stages)]
+    alone = [exact(served(models, [row], kind)[0]) for row in sent]
+    places = data.draw(st.permutations(range(len(sent))))
+    answers = served(models, [sent[i] for i in places], kind)
+    assert [exact(answer) for answer in answers] == [alone[i] for i in places]
+
+
+def test_rows_may_name_a_column_in_different_cases() -> None:
+    models = [any_case([Field("text", DataType.STRING)], "o")]
+    sent: list[Row] = [
+        {"key": 0, "text": "a", "Text": 1},
+        {"KEY": 1, "Text": "b"},
+        {"key": 2, "TEXT": "c", "Text": "d"},
+        {"Key": 3, "text": None},
+    ]
+    for kind in ("array", "lines"):
+        answers = served(models, sent, kind)
+        assert [row.get("otext") for row in answers] == ["a", "b", None, None]
+        assert [row["n_otext"] for row in answers] == [True, True, False, True]
+
+
 def exact(row: Row) -> str:
     """Equal where rows are, 1 and 1.0 and true apart."""
     return json.dumps(row, sort_keys=True)

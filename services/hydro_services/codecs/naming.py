@@ -1,0 +1,105 @@
+"""Which column of a row is which input, where names may differ in case. Pure.
+
+Each row is looked at by itself: one has `Text` where another has `text`, and a third has both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hydro_runtimes import joining
+from hydro_runtimes.columns import Array, Column, Columns, Dense, Ragged
+from hydro_runtimes.evaluator import Signature, named_as
+from hydro_services.codecs import fitting, merging
+
+Named = Sequence[tuple[Array, Signature]]
+"""Rows (int64, ascending) that name the inputs alike, and the signature in their names."""
+
+
+def of_rows(rows: Sequence[Mapping[str, Any]], signature: Signature) -> Named:
+    """The rows of each way to name the inputs; most often there is but one."""
+    if not signature.ignores_case or all(signature.reads <= row.keys() for row in rows):
+        return _all(len(rows), signature)
+    found: dict[tuple[str, ...], tuple[tuple[str, str], ...]] = {}
+    places: dict[tuple[tuple[str, str], ...], list[int]] = {}
+    for i, row in enumerate(rows):
+        keys = tuple(row)
+        if keys not in found:
+            found[keys] = tuple(named_as([f.name for f in signature.inputs], row.keys()).items())
+        places.setdefault(found[keys], []).append(i)
+    if len(places) == 1:
+        return _all(len(rows), signature.named(dict(next(iter(places)))))
+    return [(np.array(at), signature.named(dict(given))) for given, at in places.items()]
+
+
+def of_columns(columns: Columns, signature: Signature) -> Named:
+    """As `of_rows`, of rows in columns."""
+    if not signature.ignores_case or (signature.reads <= columns.keys() and not columns.present):
+        return _all(columns.rows, signature)
+    wanted = {name.lower() for name in signature.reads}
+    read = [name for name in columns if name.lower() in wanted]
+    partial = [name for name in read if name in columns.present]
+    has = np.zeros((len(partial), columns.rows), np.bool_)
+    for mask, name in zip(has, partial, strict=True):
+        mask[columns.present[name]] = True
+    kinds, which = np.unique(has, axis=1, return_inverse=True)
+    named: list[tuple[Array, Signature]] = []
+    for kind, mask in enumerate(kinds.T):
+        lacking = {name for name, there in zip(partial, mask, strict=True) if not there}
+        names = [name for name in read if name not in lacking]
+        named.append((np.flatnonzero(which.ravel() == kind), signature.for_names(names)))
+    same = all(each == named[0][1] for _, each in named)
+    return _all(columns.rows, named[0][1] if named else signature) if same else named
+
+
+def _all(rows: int, signature: Signature) -> Named:
+    return [(np.arange(rows), signature)]
+
+
+def inputs(columns: Columns, signature: Signature) -> Columns:
+    """What a model reads, by its own names; columns whose values fit its fields.
+
+    Raises:
+        InvalidArgument: many values of a column do not fit.
+    """
+    named = of_columns(columns, signature)
+    if len(named) == 1:
+        return renamed(columns, named[0][1], signature)
+    parts = []
+    for rows, own in named:
+        part = renamed(columns.take(rows), own, signature)
+        fields = {field.name: field for field in signature.inputs}
+        fitted = {name: fitting.fitted(column, fields[name])[0] for name, column in part.items()}
+        parts.append((rows, Columns(fitted, part.rows, part.present)))
+    return regular(merging.columns(parts, columns.rows), signature)
+
+
+def renamed(columns: Columns, own: Signature, signature: Signature) -> Columns:
+    """The inputs among columns, under the names of a signature instead of those of the rows."""
+    if own is signature:
+        return columns.only(signature.reads)
+    given = {
+        field.name: theirs.name
+        for field, theirs in zip(signature.inputs, own.inputs, strict=True)
+        if theirs.name in columns
+    }
+    found: dict[str, Column] = {name: columns[theirs] for name, theirs in given.items()}
+    present = {n: columns.present[t] for n, t in given.items() if t in columns.present}
+    return Columns(found, columns.rows, present)
+
+
+def regular(columns: Columns, signature: Signature) -> Columns:
+    """The inputs of a model in the forms that models are given."""
+    irregular: dict[str, Column] = {}
+    for field in signature.inputs:
+        column = columns.get(field.name)
+        if isinstance(column, Ragged) or (
+            isinstance(column, Dense) and column.validity is not None
+        ):
+            irregular[field.name] = joining.regular(column, field.shape)
+    if not irregular:
+        return columns
+    return Columns({**columns, **irregular}, columns.rows, columns.present)
