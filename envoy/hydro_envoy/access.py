@@ -39,18 +39,13 @@ from envoy_data_plane.envoy.extensions.filters.http.rbac.v3 import Rbac, RbacPer
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
 from envoy_data_plane.google.protobuf import Any, Empty, Struct, Value
 
+from hydro_envoy import headers
 from hydro_envoy.ads import ads
 from hydro_envoy.mesh import Access, ApiKey, Jwt, Pipeline
 from hydro_envoy.snapshot import Resource, ResourceType, resource
 
 CALLERS = "callers"
 """The filter that names who calls; it comes by the extension discovery service."""
-
-CALLER_HEADER = "x-hydro-caller"
-"""`key/<name>`, or `jwt/<sub>`. Set by our scripts only."""
-
-TOKEN_HEADER = "x-hydro-token"
-"""What token.lua has found in `authorization`."""
 
 MAX_TOKENS = 1_000
 """So many verified tokens are remembered until they end; verifying takes longest of all."""
@@ -120,7 +115,7 @@ def _verification(jwt: Jwt) -> TypedExtensionConfig:
         issuer=jwt.issuer,
         audiences=list(jwt.audiences),
         local_jwks=DataSource(inline_string=jwt.jwks),
-        from_headers=[JwtHeader(name=TOKEN_HEADER)],
+        from_headers=[JwtHeader(name=headers.BEARER)],
         payload_in_metadata="payload",
         header_in_metadata="header",
         failed_status_in_metadata="failed",
@@ -176,6 +171,6 @@ def _script(name: str, data: str = "") -> Lua:
 
 
 def _only_named_callers() -> Rules:
-    named = HeaderMatcher(name=CALLER_HEADER, present_match=True)
+    named = HeaderMatcher(name=headers.CALLER, present_match=True)
     policy = RbacPolicy(permissions=[Permission(any=True)], principals=[Principal(header=named)])
     return Rules(action=RbacAction.ALLOW, policies={"named": policy})

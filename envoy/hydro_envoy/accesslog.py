@@ -23,11 +23,11 @@ from envoy_data_plane.envoy.extensions.access_loggers.stats.v3 import (
 from envoy_data_plane.envoy.type.v3 import Scope
 from envoy_data_plane.google.protobuf import Any, Struct, Value
 
-from hydro_envoy import requestid
+from hydro_envoy import headers, requestid
 from hydro_envoy.replies import MAX_STAGES, cel
-from hydro_envoy.routes import METADATA, PIPELINE_HEADER, stage_filter_name
+from hydro_envoy.routes import METADATA, stage_filter_name
 
-_ANSWERED = f"'{PIPELINE_HEADER}' in response.headers"
+_ANSWERED = f"'{headers.PIPELINE}' in response.headers"
 """By a pipeline: its routes mark what they answer, also with an error."""
 _LEFT = (
     f"xds.route_metadata.filter_metadata['{METADATA}']['pipeline'] != ''"
@@ -60,7 +60,7 @@ _REQUEST = {
     "log": "request",
     **_EACH,
     "pipeline": "%REQ(x-pipeline)%",
-    "variant": "%RESP(x-hydro-variant)%",
+    "variant": f"%RESP({headers.VARIANT})%",
     "method": "%ROUTE_NAME%",
     **_ASKED,
 }
@@ -105,7 +105,7 @@ def pipes(file: str) -> list[AccessLog]:
 
 
 def _requests(when: str, protocol: str, code: str) -> AccessLog:
-    tags = {"hydro_pipeline": f"%RESP({PIPELINE_HEADER})%", "hydro_method": "%ROUTE_NAME%"}
+    tags = {"hydro_pipeline": f"%RESP({headers.PIPELINE})%", "hydro_method": "%ROUTE_NAME%"}
     duration = ConfigHistogram(
         stat=_stat("request_ms", tags),
         unit=ConfigHistogramUnit.Milliseconds,

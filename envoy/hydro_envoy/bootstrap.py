@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hydro_envoy import connections, credential
+from hydro_envoy import connections, headers
 from hydro_envoy.mesh import CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES, Endpoint
 from hydro_envoy.snapshot import MANAGER_CLUSTER
 from hydro_envoy.views import GATEWAY, IDENTITY, MANAGER, SIDECAR, TRUST_DOMAIN, Node
@@ -109,7 +109,7 @@ def _loads(wanted: Bootstrap, manager: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shown(token: str) -> dict[str, Any]:
-    return {"initial_metadata": [{"key": credential.HEADER, "value": token}]} if token else {}
+    return {"initial_metadata": [{"key": headers.MESH_TOKEN, "value": token}]} if token else {}
 
 
 _ADMIN_PATHS = (

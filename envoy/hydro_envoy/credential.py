@@ -5,15 +5,16 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterable
 
-HEADER = "x-hydro-token"
+from hydro_envoy.headers import MESH_TOKEN
+
 WANTED = (
-    f"want the mesh's token in {HEADER}; it is in the file `token` of the manager's data folder, "
-    "which only the owner can read: start this part as the same user, and name the file by "
+    f"want the mesh's token in {MESH_TOKEN}; it is in the file `token` of the manager's data "
+    "folder, which only the owner can read: start this part as the same user, and name the file by "
     "--token-file or HYDRO_TOKEN_FILE"
 )
 
 
 def is_shown(metadata: Iterable[tuple[str, str | bytes]], token: str) -> bool:
     """Whether a call's metadata has the token."""
-    found = str(dict(metadata).get(HEADER, ""))
+    found = str(dict(metadata).get(MESH_TOKEN, ""))
     return hmac.compare_digest(found.encode(), token.encode())

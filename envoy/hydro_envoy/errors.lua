@@ -1,7 +1,7 @@
 -- Gives every error that leaves Envoy the one form, whoever made it: a runtime, a service, or Envoy
 -- itself. gRPC clients get google.rpc.Status with an ErrorInfo, HTTP clients the same as JSON; see
 -- hydro_services.errors, which knows the form for Python. What Envoy answers itself comes with
--- headers `x-hydro-error-<fact>` (see replies.py), which end here.
+-- headers `x-hydro-error-<fact>` (see headers.py), which end here.
 local PREFIX = "x-hydro-error-"
 local DOMAIN = "hydro"
 local TYPES = "type.googleapis.com/google.rpc."

@@ -35,16 +35,15 @@ from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from envoy_data_plane.envoy.type.v3 import FractionalPercent
 from envoy_data_plane.google.protobuf import Any
 
-from hydro_envoy import access, limits, retries
+from hydro_envoy import access, headers, limits, retries
 from hydro_envoy.clusters import CHAINS, SHADOWS
 from hydro_envoy.mesh import MAIN, SHADOW, Pipeline
-from hydro_envoy.routes import CHAIN_FILTER, PIPELINE_HEADER, header, metadata, routes_name
+from hydro_envoy.routes import CHAIN_FILTER, header, metadata, routes_name
 from hydro_envoy.snapshot import Ref, Resource, ResourceType, resource
 
 DONE = "x-envoy-ratelimited"
 """On an answer: the gateway is not to try again. Envoy's own mark; fronts have done what is due."""
 
-VARIANT_HEADER = "x-hydro-variant"
 _STREAM_PATH = "/hydro.serving.v1.PredictionService/PredictStream"
 
 
@@ -60,7 +59,7 @@ def front(pipeline: Pipeline, max_message_bytes: int) -> Resource:
     built = RouteConfiguration(
         name=routes_name(pipeline.name),
         virtual_hosts=[host],
-        response_headers_to_add=[header(DONE, "true"), header(PIPELINE_HEADER, pipeline.name)],
+        response_headers_to_add=[header(DONE, "true"), header(headers.PIPELINE, pipeline.name)],
     )
     refs = [Ref(ResourceType.CLUSTER, name) for name in (CHAINS, SHADOWS)]
     for chain in pipeline.chains:
@@ -75,8 +74,8 @@ def _routes(pipeline: Pipeline, buffer_bytes: int) -> Iterator[Route]:
     choices = [(v.headers, {v.name: 100}) for v in traffic.variants if v.headers]
     shares = {MAIN: 100 - sum(v.weight for v in traffic.variants)}
     shares |= {v.name: v.weight for v in traffic.variants}
-    for headers, weights in (*choices, ((), shares)):
-        matchers = [HeaderMatcher(name=k, string_match=StringMatcher(exact=v)) for k, v in headers]
+    for named, weights in (*choices, ((), shares)):
+        matchers = [HeaderMatcher(name=k, string_match=StringMatcher(exact=v)) for k, v in named]
         for match in (
             RouteMatch(path=_STREAM_PATH, headers=matchers),
             RouteMatch(prefix="/", headers=matchers),
@@ -97,7 +96,7 @@ def _route(
         route=_action(pipeline, weights, is_stream=is_stream),
         stat_prefix=pipeline.name,
         metadata=metadata(pipeline.name),
-        request_headers_to_add=[header(PIPELINE_HEADER, pipeline.name)],
+        request_headers_to_add=[header(headers.PIPELINE, pipeline.name)],
         typed_per_filter_config={CHAIN_FILTER: Any.pack(found)} if filters else {},
         request_body_buffer_limit=buffer_bytes,
     )
@@ -126,7 +125,7 @@ def _action(pipeline: Pipeline, weights: dict[str, int], *, is_stream: bool) -> 
 
 
 def _share(pipeline: Pipeline, variant: str, weight: int) -> WeightedClusterClusterWeight:
-    answered = [header(VARIANT_HEADER, variant)] if pipeline.traffic.variants else []
+    answered = [header(headers.VARIANT, variant)] if pipeline.traffic.variants else []
     return WeightedClusterClusterWeight(
         name=CHAINS,
         weight=weight,

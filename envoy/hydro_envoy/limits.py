@@ -26,10 +26,8 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 from envoy_data_plane.envoy.type.v3 import FractionalPercent, TokenBucket
 from envoy_data_plane.google.protobuf import Any
 
-from hydro_envoy import mesh
-from hydro_envoy.access import CALLER_HEADER
+from hydro_envoy import headers, mesh
 from hydro_envoy.body_size_limit import BodySizeLimit
-from hydro_envoy.replies import FACT
 from hydro_envoy.routes import header
 
 RATE_LIMIT, KEY_RATE_LIMIT = "rate_limit", "rate_limit_per_api_key"
@@ -64,7 +62,7 @@ def rate_limits(pipeline: mesh.Pipeline) -> dict[str, Any]:
         limited = f"pipeline {pipeline.name!r}"
         found[RATE_LIMIT] = Any.pack(_limit(pipeline, policy.rate_limit, limited))
     if policy.rate_limit_per_api_key:
-        key = CALLER_HEADER if policy.access else API_KEY
+        key = headers.CALLER if policy.access else API_KEY
         limited = f"pipeline {pipeline.name!r}, of one {'caller' if policy.access else API_KEY},"
         by_key = _limit(pipeline, policy.rate_limit_per_api_key, limited)
         by_key.descriptors = [
@@ -121,7 +119,7 @@ def _refusal(limit: mesh.RateLimit, limited: str) -> list[HeaderValueOption]:
         "wait_s": f"{limit.wait_s:.9f}",
     }
     waits = header("retry-after", str(math.ceil(limit.wait_s)))
-    return [waits, *(header(FACT + name, text) for name, text in facts.items())]
+    return [waits, *(header(headers.ERROR_FACT + name, text) for name, text in facts.items())]
 
 
 def message_limit(max_message_bytes: int) -> TypedExtensionConfig:

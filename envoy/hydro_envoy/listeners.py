@@ -67,6 +67,7 @@ from hydro_envoy import (
     clusters,
     filters,
     front,
+    headers,
     limits,
     mesh,
     paths,
@@ -77,7 +78,7 @@ from hydro_envoy import (
 )
 from hydro_envoy.ads import ads
 from hydro_envoy.retries import NOT_BEGUN, UNAVAILABLE, run_again
-from hydro_envoy.routes import BEHIND_HEADER, CHAIN_FILTER
+from hydro_envoy.routes import CHAIN_FILTER
 from hydro_envoy.snapshot import MANAGER_CLUSTER, Ref, Resource, ResourceType, resource
 
 GATEWAY = "gateway"
@@ -175,8 +176,8 @@ def limited() -> Resource:
     route = Route(
         name=clusters.LIMITED,
         match=RouteMatch(prefix="/"),
-        route=RouteAction(cluster_header=BEHIND_HEADER, timeout=_NEVER),
-        request_headers_to_remove=[BEHIND_HEADER],
+        route=RouteAction(cluster_header=headers.CLUSTER_BEHIND, timeout=_NEVER),
+        request_headers_to_remove=[headers.CLUSTER_BEHIND],
     )
     host = VirtualHost(name=clusters.LIMITED, domains=["*"], routes=[route])
     manager = HttpConnectionManager(
@@ -317,7 +318,7 @@ def _edge_http2() -> Http2ProtocolOptions:
 def _strip_headers() -> TypedExtensionConfig:
     """Clients have no say in what stages are told, nor in Envoy's retries and timeouts."""
     matchers = [StringMatcher(exact="x-pipeline")]
-    matchers += [StringMatcher(prefix=p, ignore_case=True) for p in ("x-hydro-", "x-envoy-")]
+    matchers += [StringMatcher(prefix=p, ignore_case=True) for p in (headers.PREFIX, "x-envoy-")]
     mutations = [
         HeaderMutation(remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=m)) for m in matchers
     ]

@@ -32,12 +32,10 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from envoy_data_plane.google.protobuf import Any
 
+from hydro_envoy.headers import ERROR_FACT, PIPELINE, STAGE
 from hydro_envoy.requestid import ON_ANSWERS
 from hydro_envoy.routes import METADATA, header, stage_filter_name
 from hydro_envoy.web_pages import FOREIGN_HOST, FOREIGN_ORIGIN
-
-FACT = "x-hydro-error-"
-"""Begins the name of a header with a fact."""
 
 REASONS: Mapping[str, tuple[int, int]] = MappingProxyType(
     {
@@ -58,7 +56,7 @@ REASONS: Mapping[str, tuple[int, int]] = MappingProxyType(
 MAX_STAGES = 16
 """Of a chain, as the manager allows."""
 
-_NAME = "%REQ(x-hydro-pipeline?x-pipeline):500%"
+_NAME = f"%REQ({PIPELINE}?x-pipeline):500%"
 """The pipeline's; behind a front `x-pipeline` has a chain's."""
 _PIPELINE = f"pipeline '{_NAME}'"
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -105,7 +103,7 @@ def pipes_replies() -> LocalReplyConfig:
             _reply(
                 cel("response.code_details == 'local_rate_limited'"),
                 "RATE_LIMITED",
-                f"%RESP({FACT}text)%",
+                f"%RESP({ERROR_FACT}text)%",
                 _NAMED,
             ),
             _reply(
@@ -153,7 +151,7 @@ def pipes_replies() -> LocalReplyConfig:
 
 def limited_replies() -> LocalReplyConfig:
     """For the internal listener behind circuit breakers, which knows one stage alone."""
-    stage = "%REQ(x-hydro-stage):500%"
+    stage = f"%REQ({STAGE}):500%"
     return LocalReplyConfig(
         mappers=[
             _reply(
@@ -271,7 +269,8 @@ def _reply(
     status: int | None = None,
 ) -> ResponseMapper:
     code, usual_status = REASONS[reason]
-    told = [header(FACT + name, value) for name, value in {"reason": reason, **facts}.items()]
+    texts = {"reason": reason, **facts}
+    told = [header(f"{ERROR_FACT}{name}", text) for name, text in texts.items()]
     return ResponseMapper(
         filter=when,
         status_code=status or usual_status,

@@ -1,14 +1,8 @@
 """A chain as a scope and a route that carries its stages. Pure.
 
 The route's `filter_chain` has an ext_proc filter for each stage but the last, which is the
-router's upstream. Each stage's process receives, as metadata of its call:
-
-- `x-hydro-model`: `Stage.model`, the key under which the runtime has loaded the model
-- `x-hydro-stage`: `Stage.name`, as the user wrote it
-- `x-hydro-pipeline`: `Chain.pipeline`
-- `x-hydro-position`: `first`, `middle`, `last`, or `only` in a chain of one stage
-
-The gateway removes such headers from what clients send.
+router's upstream. Each stage's process receives, as metadata of its call, the model's key, the
+stage's and the pipeline's names, and its position: see `headers`.
 """
 
 from __future__ import annotations
@@ -51,19 +45,14 @@ from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
 from envoy_data_plane.google.protobuf import Any, ListValue, Struct, Value
 
+from hydro_envoy import headers
+from hydro_envoy.headers import Position
 from hydro_envoy.mesh import SHADOW, Chain, Stage, Upstream
 from hydro_envoy.retries import NOT_BEGUN
 from hydro_envoy.snapshot import Ref, Resource, ResourceType, resource
 
 CHAIN_FILTER = "chain"
 """The name of the filter of `pipes` whose content the routes bring."""
-
-
-PIPELINE_HEADER = "x-hydro-pipeline"
-"""Names the pipeline to stages; and on answers, so that the gateway knows who gave them."""
-
-BEHIND_HEADER = "x-hydro-behind"
-"""Names the cluster behind that of a circuit breaker."""
 
 METADATA = "hydro"
 """Of routes: what they are of, for logs, counters and spans."""
@@ -105,21 +94,14 @@ def header(key: str, value: str) -> HeaderValueOption:
 
 
 def stage_headers(chain: Chain, index: int) -> list[tuple[str, str]]:
-    """What the stage's process is told: see the module."""
+    """What the stage's process is told."""
     stage = chain.stages[index]
     return [
-        ("x-hydro-model", stage.model),
-        ("x-hydro-pipeline", chain.pipeline),
-        ("x-hydro-position", position(index, len(chain.stages))),
-        ("x-hydro-stage", stage.name),
+        (headers.MODEL, stage.model),
+        (headers.PIPELINE, chain.pipeline),
+        (headers.POSITION, Position.at(index, len(chain.stages)).value),
+        (headers.STAGE, stage.name),
     ]
-
-
-def position(index: int, stages: int) -> str:
-    """Where a stage stands in its chain."""
-    if stages == 1:
-        return "only"
-    return {0: "first", stages - 1: "last"}.get(index, "middle")
 
 
 def _upstreams(clusters: Sequence[Upstream]) -> list[Ref]:
@@ -149,7 +131,7 @@ def _route(chain: Chain, clusters: tuple[Upstream, ...]) -> Route:
         request_headers_to_add=[
             header(k, _literal(v)) for k, v in _sent_headers(chain, last, clusters[last])
         ],
-        response_headers_to_add=[header(PIPELINE_HEADER, chain.pipeline)],
+        response_headers_to_add=[header(headers.PIPELINE, chain.pipeline)],
         metadata=metadata(chain.pipeline, chain.stages),
         typed_per_filter_config={CHAIN_FILTER: Any.pack(found)} if filters else {},
     )
@@ -172,13 +154,14 @@ def _match(chain: Chain) -> RouteMatch:
     if not chain.variant:
         return RouteMatch(prefix="/")
     # Only a front sets it: nobody gets past a front by naming the scope of a chain as a pipeline.
-    by_front = HeaderMatcher(name=PIPELINE_HEADER, string_match=StringMatcher(exact=chain.pipeline))
+    exactly = StringMatcher(exact=chain.pipeline)
+    by_front = HeaderMatcher(name=headers.PIPELINE, string_match=exactly)
     return RouteMatch(prefix="/", headers=[by_front])
 
 
 def _sent_headers(chain: Chain, index: int, to: Upstream) -> list[tuple[str, str]]:
     """With what the internal listener behind a circuit breaker needs."""
-    behind = [(BEHIND_HEADER, to.behind)] if to.behind else []
+    behind = [(headers.CLUSTER_BEHIND, to.behind)] if to.behind else []
     return [*behind, *stage_headers(chain, index)]
 
 

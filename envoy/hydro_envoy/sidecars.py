@@ -47,7 +47,7 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from envoy_data_plane.google.protobuf import Any
 
-from hydro_envoy import clusters, credential, filters, mesh, telemetry, tls
+from hydro_envoy import clusters, filters, headers, mesh, telemetry, tls
 from hydro_envoy.ads import ads
 from hydro_envoy.mesh import IngressRoute, Sidecar
 from hydro_envoy.routes import header
@@ -59,11 +59,9 @@ from hydro_envoy.snapshot import (
     resource,
 )
 from hydro_envoy.views import (
-    ADDRESS_HEADER,
     EGRESS,
     JOIN_NAME,
     MANAGER_EGRESS,
-    SERVICE_HEADER,
     ingress_name,
     port_name,
     processes_name,
@@ -181,7 +179,7 @@ def processes(service: str) -> Resource:
         type=ClusterDiscoveryType.ORIGINAL_DST,
         lb_policy=ClusterLbPolicy.CLUSTER_PROVIDED,
         original_dst_lb_config=ClusterOriginalDstLbConfig(
-            use_http_header=True, http_header_name=ADDRESS_HEADER
+            use_http_header=True, http_header_name=headers.ADDRESS
         ),
         connect_timeout=timedelta(seconds=1),
         per_connection_buffer_limit_bytes=clusters.BUFFER_BYTES,
@@ -196,7 +194,7 @@ def _ingress_route(wanted: Sidecar, route: IngressRoute, *, joining: bool) -> Ro
     return Route(
         match=RouteMatch(prefix=route.prefix),
         route=_action(port_name(wanted.node_id, route.to)),
-        request_headers_to_add=[header(credential.HEADER, wanted.token)] if wanted.token else [],
+        request_headers_to_add=[header(headers.MESH_TOKEN, wanted.token)] if wanted.token else [],
         typed_per_filter_config={} if joining else tls.may_call(route.callers),
     )
 
@@ -206,7 +204,7 @@ def _action(cluster: str) -> RouteAction:
 
 
 def _is(service: str) -> HeaderMatcher:
-    return HeaderMatcher(name=SERVICE_HEADER, string_match=StringMatcher(exact=service))
+    return HeaderMatcher(name=headers.SERVICE, string_match=StringMatcher(exact=service))
 
 
 def _host(routes: Sequence[Route]) -> VirtualHost:

@@ -36,8 +36,8 @@ from envoy_data_plane.envoy.type.tracing.v3 import CustomTag, CustomTagHeader, C
 from envoy_data_plane.envoy.type.v3 import Percent
 from envoy_data_plane.google.protobuf import Any
 
-from hydro_envoy import clusters, mesh
-from hydro_envoy.routes import METADATA, PIPELINE_HEADER
+from hydro_envoy import clusters, headers, mesh
+from hydro_envoy.routes import METADATA
 from hydro_envoy.snapshot import Ref, Resource, ResourceType, content_hash, resource
 
 SERVICE = "hydro"
@@ -88,9 +88,9 @@ def of_pipes(told: mesh.Telemetry) -> HttpConnectionManagerTracing | None:
 
 def of_sidecar(told: mesh.Telemetry) -> HttpConnectionManagerTracing | None:
     """Spans of what comes in to a process; health checks and the like begin no trace."""
-    found = CustomTagHeader(name=PIPELINE_HEADER)
+    found = CustomTagHeader(name=headers.PIPELINE)
     pipeline = CustomTag(tag=_TAG, request_header=found)
-    return _tracing(told, "sidecar %REQ(x-hydro-stage)%", pipeline, percent=0.0)
+    return _tracing(told, f"sidecar %REQ({headers.STAGE})%", pipeline, percent=0.0)
 
 
 def _tracing(

@@ -17,9 +17,6 @@ GATEWAY, SIDECAR = "gateway", "sidecar"
 EGRESS, MANAGER_EGRESS = f"{SIDECAR_PREFIX}egress", f"{SIDECAR_PREFIX}manager-egress"
 """Routes by which processes reach the others, and by which managers reach single processes."""
 
-SERVICE_HEADER, ADDRESS_HEADER = "x-hydro-service", "x-hydro-address"
-"""Name the process that a manager's call is for."""
-
 TRUST_DOMAIN = "spiffe://hydro/"
 IDENTITY, MESH_CA, SERVER = "identity", "mesh-ca", "server"
 """Names of secrets: an Envoy's certificate with its key, the authority that it trusts, and what a

@@ -17,7 +17,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeAlias
 
-from hydro_envoy.credential import HEADER, WANTED, is_shown
+from hydro_envoy.credential import WANTED, is_shown
+from hydro_envoy.headers import MESH_TOKEN
 from hydro_services import private, rpc
 from hydro_services.errors import FailedPrecondition, Unauthenticated
 
@@ -119,7 +120,7 @@ def metadata(path: Path | None) -> Metadata:
     if path is None:
         return ()
     with contextlib.suppress(FileNotFoundError):
-        return ((HEADER, read(path)),)
+        return ((MESH_TOKEN, read(path)),)
     return ()
 
 

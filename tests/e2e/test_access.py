@@ -355,7 +355,7 @@ async def test_the_scheme_of_a_token_has_no_case(p: Policies, scheme: str) -> No
     await p.chain("a", access=Access(callers=(), jwt=TOKENS))
     sent = crafted(HEADER, RIGHT)["authorization"].partition(" ")[2]
     assert await p.predict(authorization=f"{scheme} {sent}") == "xA"
-    assert not {"authorization", "x-hydro-token"} & p.a.seen[-1].keys()
+    assert not {"authorization", "x-hydro-bearer"} & p.a.seen[-1].keys()
     assert await p.predict(authorization=f"{scheme} {key('acme')}") == "xA"
 
 
@@ -367,7 +367,7 @@ async def test_what_is_said_twice_names_nobody(p: Policies) -> None:
         [("authorization", token_of), ("authorization", token_of)],
         [("authorization", "Basic YTpi"), ("authorization", token_of)],
         [("authorization", f"Basic YTpi {token_of}")],
-        [("x-hydro-token", token_of.partition(" ")[2])],
+        [("x-hydro-bearer", token_of.partition(" ")[2])],
     ):
         call = p.mesh.stub.Predict(Frame(pipeline="p"), timeout=LIMIT_S, metadata=tuple(sent))
         with pytest.raises(aio.AioRpcError) as raised:

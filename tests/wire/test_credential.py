@@ -25,7 +25,7 @@ from hydro.manager.v1 import manager_service_pb2
 from hydro.manager.v1 import registry_service_pb2 as registry_pb
 from hydro.runtime.v1 import runtime_service_pb2 as runtime_pb
 from hydro.runtime.v1 import runtime_service_pb2_grpc as runtime_grpc
-from hydro_envoy.credential import HEADER
+from hydro_envoy.headers import MESH_TOKEN
 from hydro_envoy.snapshot import ResourceType
 from hydro_services import credential, errors, registration, rpc
 
@@ -110,7 +110,7 @@ async def calls(mesh: Mesh, metadata: credential.Metadata) -> list[str]:
 
 
 async def test_calls_without_the_token_are_refused_and_hear_where_it_is(mesh: Mesh) -> None:
-    for metadata in ((), ((HEADER, ""),), ((HEADER, "x" * 43),)):
+    for metadata in ((), ((MESH_TOKEN, ""),), ((MESH_TOKEN, "x" * 43),)):
         for message in await calls(mesh, metadata):
             assert "--token-file or HYDRO_TOKEN_FILE" in message
     assert not (await mesh.manager.ListServices(registry_services())).services
@@ -150,13 +150,13 @@ def test_the_token_is_for_its_owner_alone_and_stays(tmp_path: Path) -> None:
 def test_nothing_but_the_token_opens(shown: str) -> None:
     token = "f" * 43
     for metadata in (
-        [(HEADER, shown)],
+        [(MESH_TOKEN, shown)],
         [("authorization", token)],
-        [(HEADER, token), (HEADER, "")],
+        [(MESH_TOKEN, token), (MESH_TOKEN, "")],
     ):
         with pytest.raises(errors.Unauthenticated):
             credential.check(metadata, token)
-    credential.check([(HEADER, token)], token)
+    credential.check([(MESH_TOKEN, token)], token)
 
 
 @settings(
@@ -194,7 +194,7 @@ async def test_a_runtime_takes_orders_from_who_has_the_token(tmp_path: Path) -> 
         assert "there is no" in await refusal(stub.ListModels(request))
         token = credential.make(path)
         assert "want the mesh's token" in await refusal(stub.ListModels(request))
-        wrong = ((HEADER, token[::-1]),)
+        wrong = ((MESH_TOKEN, token[::-1]),)
         assert "want the mesh's token" in await refusal(stub.ListModels(request, metadata=wrong))
         await stub.ListModels(request, metadata=credential.metadata(path))
 

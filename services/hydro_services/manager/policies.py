@@ -10,7 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from hydro.manager.v1 import pipeline_pb2 as pb
 from hydro.manager.v1 import policy_pb2 as policy_pb
-from hydro_envoy import mesh
+from hydro_envoy import headers, mesh
 from hydro_services.errors import InvalidArgument
 from hydro_services.manager import access, chain
 from hydro_services.manager.state import Spec
@@ -23,7 +23,7 @@ MIN_FILL_S = 0.05
 """Envoy's least for the interval of a token bucket."""
 HEADER = re.compile(r"[A-Za-z0-9!#$&'*+.^_`|~-]{1,64}")
 VALUE = re.compile(r"[!-~]([ -~]{0,254}[!-~])?")
-OURS = ("x-hydro-", "x-envoy-", "x-pipeline", "grpc-", "x-api-key", "authorization")
+OURS = (headers.PREFIX, "x-envoy-", "x-pipeline", "grpc-", "x-api-key", "authorization")
 """Headers that clients have no say in, that are not theirs to choose freely, or that are secret."""
 _LB_POLICIES: dict[policy_pb.LbPolicy, mesh.LbPolicy] = {
     policy_pb.LB_POLICY_UNSPECIFIED: "least_request",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from hydro_envoy import credential
+from hydro_envoy import headers
 from hydro_envoy import mesh as envoy
 from hydro_envoy.load_reports import SERVICE as LOADS
 from hydro_envoy.server import SERVICE as ADS
-from hydro_envoy.views import ADDRESS_HEADER, GATEWAY, MANAGER, SERVICE_HEADER
+from hydro_envoy.views import GATEWAY, MANAGER
 from hydro_services import errors
 from hydro_services.address import Address
 from hydro_services.manager.state import REPOSITORY, Endpoint
@@ -95,5 +95,5 @@ class Reach:
     def metadata(self, endpoint: Endpoint) -> Metadata:
         """What a call needs to arrive."""
         if not self.egress:
-            return ((credential.HEADER, self.token),) if self.token else ()
-        return (SERVICE_HEADER, endpoint.service), (ADDRESS_HEADER, str(endpoint.sidecar))
+            return ((headers.MESH_TOKEN, self.token),) if self.token else ()
+        return (headers.SERVICE, endpoint.service), (headers.ADDRESS, str(endpoint.sidecar))

@@ -13,6 +13,7 @@ from google.protobuf.json_format import MessageToDict
 
 from hydro.manager.v1 import pipeline_pb2, policy_pb2
 from hydro.runtime.v1 import signature_pb2
+from hydro_envoy.headers import model_key
 from hydro_envoy.mesh import MAIN, SHADOW, Access, ApiKey
 from hydro_services.address import Address
 from hydro_services.errors import HydroError
@@ -50,7 +51,7 @@ class Model:
     @property
     def key(self) -> str:
         """Under which runtimes hold it and stages ask for it."""
-        return f"{self.name}:{self.version}@{self.digest[:12]}"
+        return model_key(self.name, self.version, self.digest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Protocol
 from google.rpc import status_pb2
 
 from hydro.runtime.v1 import runtime_service_pb2 as pb
+from hydro_envoy.headers import model_key
 from hydro_runtimes.errors import ModelError
 from hydro_runtimes.evaluator import Evaluator
 from hydro_services import errors
@@ -25,9 +26,6 @@ from hydro_services.runtime.running import Running, Slot
 from hydro_services.runtime.worker import Worker
 
 logger = logging.getLogger(__name__)
-
-KEY_DIGITS = 12
-"""Of a digest, in a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ class ModelId:
     @property
     def key(self) -> str:
         """The name under which stages ask for it."""
-        return f"{self.model}:{self.version}@{self.digest[:KEY_DIGITS]}"
+        return model_key(self.model, self.version, self.digest)
 
 
 class Fetch(Protocol):

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 
 from hydro.runtime.v1 import runtime_service_pb2 as pb
+from hydro_envoy.headers import KEY_DIGITS
 from hydro_services.metrics import Buckets, Family, Reading
 from hydro_services.runtime.counts import Histogram, StageCounts
-from hydro_services.runtime.host import KEY_DIGITS, Entry, Host
+from hydro_services.runtime.host import Entry, Host
 from hydro_services.tracing import Exporter
 
 MODEL = ("model", "version", "digest")

@@ -10,6 +10,7 @@ from types import TracebackType
 from google.rpc import error_details_pb2, status_pb2
 
 from hydro.serving.v1 import frame_pb2 as pb
+from hydro_envoy import headers
 from hydro_services import errors
 from hydro_services.runtime.counts import Counts
 from hydro_services.runtime.stage import Work
@@ -34,7 +35,7 @@ class Observed:
     def __init__(
         self, counts: Counts, metadata: Mapping[str, str], exporter: Exporter | None
     ) -> None:
-        pipeline, stage = metadata.get("x-hydro-pipeline", ""), metadata.get("x-hydro-stage", "")
+        pipeline, stage = metadata.get(headers.PIPELINE, ""), metadata.get(headers.STAGE, "")
         self._counts = counts.stage(pipeline, stage)
         self._metadata = metadata
         self._exporter = exporter
@@ -65,7 +66,7 @@ class Observed:
 
     def _fail(self, work: Work, count: int) -> None:
         # Those of earlier stages were there before, but errors stand by row.
-        stage = self._metadata.get("x-hydro-stage", "")
+        stage = self._metadata.get(headers.STAGE, "")
         found = [reason for by, reason in _reasons(work.frame) if by in (stage, "")][-count:]
         for reason in found:
             self._counts.failed[reason] += 1
@@ -83,10 +84,10 @@ class Observed:
 
     def _span(self, parent: Parent, reason: str) -> Span:
         told = self._metadata
-        model, _, version = told.get("x-hydro-model", "").partition("@")[0].rpartition(":")
-        stage = told.get("x-hydro-stage", "")
+        model, version = headers.name_and_version(told.get(headers.MODEL, ""))
+        stage = told.get(headers.STAGE, "")
         tags = {
-            "pipeline": told.get("x-hydro-pipeline", ""),
+            "pipeline": told.get(headers.PIPELINE, ""),
             "stage": stage,
             "model": model,
             "version": version,

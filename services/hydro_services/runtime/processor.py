@@ -19,6 +19,8 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 from envoy.type.v3 import http_status_pb2
 from google.protobuf.message import DecodeError
 
+from hydro_envoy import headers
+from hydro_envoy.headers import Position
 from hydro_services import errors, http2, logs
 from hydro_services.codecs.frames import ACCEPTED, Messages, framed
 from hydro_services.runtime import offload
@@ -26,7 +28,7 @@ from hydro_services.runtime.batch import Batcher
 from hydro_services.runtime.host import Host
 from hydro_services.runtime.observe import Observed
 from hydro_services.runtime.offload import Arrival, Codecs
-from hydro_services.runtime.session import Call, Position, Session
+from hydro_services.runtime.session import Call, Session
 from hydro_services.runtime.stage import Work
 from hydro_services.tracing import Exporter
 
@@ -92,10 +94,10 @@ class Exchange:
         if kind == "request_headers" and self._session is None:
             if request.request_headers.end_of_stream:
                 raise errors.InvalidArgument("the call has no message, want one at least")
-            headers = request.request_headers
-            attempt = header(headers, ATTEMPT)
-            call = called({**self._metadata, ATTEMPT: attempt}, header(headers, ":path"))
-            logs.REQUEST_ID.set(header(headers, "x-request-id"))
+            sent = request.request_headers
+            attempt = header(sent, ATTEMPT)
+            call = called({**self._metadata, ATTEMPT: attempt}, header(sent, ":path"))
+            logs.REQUEST_ID.set(header(sent, "x-request-id"))
             self._session = Session(call, self._signature, self._max_bytes)
             self._greeting = _HEADERS
             return b""
@@ -143,7 +145,7 @@ class Processor:
     async def process(self, call: http2.Call) -> None:
         """One call's way through the stage that the metadata names."""
         try:
-            batcher = self.host.get(call.metadata.get("x-hydro-model", ""))
+            batcher = self.host.get(call.metadata.get(headers.MODEL, ""))
             exchange = Exchange(call.metadata, batcher, self.max_bytes)
             with Observed(batcher.counts, call.metadata, self.exporter) as observed:
                 while not exchange.ended and not call.ended:
@@ -195,20 +197,21 @@ def called(metadata: Mapping[str, str], method: str) -> Call:
     try:
         return Call(
             method=method,
-            position=Position(metadata["x-hydro-position"]),
-            model=metadata["x-hydro-model"],
-            stage=metadata["x-hydro-stage"],
-            pipeline=metadata.get("x-hydro-pipeline", ""),
+            position=Position(metadata[headers.POSITION]),
+            model=metadata[headers.MODEL],
+            stage=metadata[headers.STAGE],
+            pipeline=metadata.get(headers.PIPELINE, ""),
             again=metadata.get(ATTEMPT, "1") not in ("", "1"),
         )
     except (KeyError, ValueError) as error:
-        want = "want x-hydro-model, x-hydro-stage and x-hydro-position; call through the gateway"
+        wanted = f"{headers.MODEL}, {headers.STAGE} and {headers.POSITION}"
+        want = f"want {wanted}; call through the gateway"
         raise errors.InvalidArgument(f"stage metadata is not right ({error}), {want}") from None
 
 
-def header(headers: pb.HttpHeaders, name: str) -> str:
+def header(sent: pb.HttpHeaders, name: str) -> str:
     """Of the client's call; empty where it is not there."""
-    for each in headers.headers.headers:
+    for each in sent.headers.headers:
         if each.key == name:
             return str(each.raw_value.decode(errors="replace") or each.value)
     return ""
@@ -241,7 +244,7 @@ def immediate(error: errors.HydroError, metadata: Mapping[str, str]) -> bytes:
         ),
         grpc_status=pb.GrpcStatus(status=code.value[0]),
         body=status.message.encode(),
-        details=f"failed_in {metadata.get('x-hydro-stage', 'no stage')}",
+        details=f"failed_in {metadata.get(headers.STAGE, 'no stage')}",
     )
     details = base64.b64encode(status.SerializeToString())
     fields = [("grpc-status-details-bin", details)]

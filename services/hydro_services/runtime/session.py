@@ -7,7 +7,6 @@ them each frame has its inputs read, is evaluated by the caller, and has its out
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -16,6 +15,7 @@ from typing import Protocol
 from google.protobuf.message import DecodeError
 
 from hydro.serving.v1 import frame_pb2 as pb
+from hydro_envoy.headers import Position
 from hydro_runtimes.columns import Columns
 from hydro_runtimes.evaluator import Evaluation, Signature
 from hydro_services import errors
@@ -28,25 +28,6 @@ from hydro_services.runtime.offload import Arrival
 from hydro_services.runtime.stage import Work
 
 SERVE = "/hydro.serving.v1.PredictionService/Serve"
-
-
-class Position(enum.Enum):
-    """Where in its chain a stage is; the control plane says so in `x-hydro-position`."""
-
-    FIRST = "first"
-    MIDDLE = "middle"
-    LAST = "last"
-    ONLY = "only"
-
-    @property
-    def begins(self) -> bool:
-        """The stage reads what the client sent."""
-        return self in (Position.FIRST, Position.ONLY)
-
-    @property
-    def ends(self) -> bool:
-        """The stage writes what the client reads."""
-        return self in (Position.LAST, Position.ONLY)
 
 
 @dataclass(frozen=True, slots=True)

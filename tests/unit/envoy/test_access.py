@@ -164,11 +164,11 @@ def test_only_what_is_one_bearer_is_handed_on_as_a_token(sent: str) -> None:
     assert script
     machine = lua(script.inline_string)
     empty = machine.table_from({})
-    headers = machine.table_from({"authorization": sent, "x-hydro-token": "forged"})
+    headers = machine.table_from({"authorization": sent, "x-hydro-bearer": "forged"})
     machine.globals().request(headers, empty, empty, 0)
     words = sent.strip(" \t\n\v\f\r").split()
     is_one = len(words) == 2 and words[0].lower() == "bearer"
-    assert headers["x-hydro-token"] == (words[1] if is_one else None)
+    assert headers["x-hydro-bearer"] == (words[1] if is_one else None)
 
 
 SENT = {"x-api-key": KEY}

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import hydro_envoy
 from hydro_envoy import replies
+from hydro_envoy.headers import ERROR_FACT
 from hydro_services import errors
 
 SCRIPT = Path(hydro_envoy.__file__).parent / "errors.lua"
@@ -68,7 +69,7 @@ def answered(
 
 def by_grpc(code: int, message: bytes, **facts: str | bytes) -> tuple[status_pb2.Status, str]:
     """The status that a gRPC client reads, and its message in `grpc-message`."""
-    told = {f"{replies.FACT}{name}": value for name, value in facts.items()}
+    told = {f"{ERROR_FACT}{name}": value for name, value in facts.items()}
     headers, _ = answered(
         {
             ":status": "200",
@@ -78,7 +79,7 @@ def by_grpc(code: int, message: bytes, **facts: str | bytes) -> tuple[status_pb2
             **told,
         }
     )
-    assert not [name for name in headers if name.startswith(replies.FACT)]
+    assert not [name for name in headers if name.startswith(ERROR_FACT)]
     details = base64.b64decode(headers["grpc-status-details-bin"])
     return status_pb2.Status.FromString(details), unquote(headers["grpc-message"].decode())
 
@@ -88,7 +89,7 @@ def by_http(status: int, body: bytes, **headers: str | bytes) -> Any:
     assert text is not None
     assert found["content-type"] == b"application/json"
     assert int(found["content-length"]) == len(text)
-    assert not [name for name in found if name.startswith(replies.FACT) or "grpc" in name]
+    assert not [name for name in found if name.startswith(ERROR_FACT) or "grpc" in name]
     return json.loads(text), int(found[":status"])
 
 
@@ -119,10 +120,10 @@ def test_grpc_and_http_tell_the_same_as_python(
     expected.code = code
     assert errors.as_json(status) == errors.as_json(expected)
     assert text == message
-    told = {f"{replies.FACT}{name}": value for name, value in facts.items()}
+    told = {f"{ERROR_FACT}{name}": value for name, value in facts.items()}
     sent = message.encode() if not message.startswith(": ") else b": " + message.encode()
     found, _ = by_http(
-        404, sent, **{"grpc-status": str(code), f"{replies.FACT}reason": "NOT_FOUND", **told}
+        404, sent, **{"grpc-status": str(code), f"{ERROR_FACT}reason": "NOT_FOUND", **told}
     )
     assert found == errors.as_json(expected)
     assert is_whole(found)
@@ -149,7 +150,7 @@ def test_what_the_transcoder_writes_gets_the_missing_members(
 def test_bytes_that_are_no_text_break_nothing(message: bytes, fact: bytes) -> None:
     status, _ = by_grpc(5, message, pipeline=fact)
     assert errors.from_status(status).request_id == ID
-    form, _ = by_http(404, message, **{f"{replies.FACT}pipeline": fact})
+    form, _ = by_http(404, message, **{f"{ERROR_FACT}pipeline": fact})
     assert is_whole(form)
 
 
@@ -213,7 +214,7 @@ def test_the_stage_that_failed_is_named(calls: str | None, stage: str, limit: st
     assert error.metadata == {"pipeline": "p", "stage": stage, "limit": limit}
     assert error.message == text == f"stage {stage} of pipeline 'p' has {limit} under way"
     transcoded = f'{{"code":8,"message":"{TEXT.decode()}","details":[]}}'
-    told = {f"{replies.FACT}{name}": value for name, value in facts.items()}
+    told = {f"{ERROR_FACT}{name}": value for name, value in facts.items()}
     form, http_status = by_http(
         429, transcoded.replace(": ", ":").replace(", ", ",").encode(), **told
     )
@@ -226,7 +227,7 @@ def test_a_wait_is_told_as_retry_info() -> None:
     wait = error_details_pb2.RetryInfo()
     assert any(detail.Unpack(wait) for detail in status.details)
     assert wait.retry_delay.ToMilliseconds() == 250
-    form, _ = by_http(429, b"wait", **{f"{replies.FACT}wait_s": "3600.000000000"})
+    form, _ = by_http(429, b"wait", **{f"{ERROR_FACT}wait_s": "3600.000000000"})
     assert form["details"][1]["retryDelay"] == "3600s"
 
 

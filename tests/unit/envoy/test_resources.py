@@ -14,6 +14,7 @@ from meshes import backend, gateway, manager_edge, mesh_of, pipeline, repository
 
 from hydro_envoy.display import to_json
 from hydro_envoy.errors import DanglingReference, DuplicateName
+from hydro_envoy.headers import Position
 from hydro_envoy.mesh import (
     Endpoint,
     LbPolicy,
@@ -27,7 +28,6 @@ from hydro_envoy.mesh import (
     Variant,
 )
 from hydro_envoy.resources import Builder, edge_ref, pipeline_ref
-from hydro_envoy.routes import position
 from hydro_envoy.snapshot import Ref, Resource, ResourceType, Snapshot, diff
 
 CLUSTER, ENDPOINTS, LISTENER, FILTER, SCOPE, ROUTES, _ = ResourceType
@@ -109,7 +109,7 @@ def test_what_reads_like_a_command_is_passed_on_as_it_is(builder: Builder) -> No
     [(0, 1, "only"), (0, 2, "first"), (1, 2, "last"), (1, 3, "middle"), (2, 3, "last")],
 )
 def test_a_stage_knows_its_position(index: int, stages: int, want: str) -> None:
-    assert position(index, stages) == want
+    assert Position.at(index, stages).value == want
 
 
 def test_an_edge_leads_to_its_backend_or_to_the_manager(builder: Builder) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hydro.serving.v1 import frame_pb2 as pb
+from hydro_envoy.headers import Position
 from hydro_runtimes import plain
 from hydro_runtimes.columns import Columns, DataType, Dense
 from hydro_runtimes.evaluator import Evaluation, Field, Signature
@@ -19,7 +20,7 @@ from hydro_services import errors
 from hydro_services.codecs import table, typed_values, wire
 from hydro_services.codecs.frames import framed
 from hydro_services.runtime.evaluation import evaluate
-from hydro_services.runtime.session import Call, Position, Session
+from hydro_services.runtime.session import Call, Session
 
 STREAM = "/hydro.serving.v1.PredictionService/PredictStream"
 TYPES = [kind for kind in DataType if kind is not DataType.JSON]

@@ -9,12 +9,13 @@ import pytest
 from google.api import httpbody_pb2
 
 from hydro.serving.v1 import prediction_service_pb2
+from hydro_envoy.headers import Position
 from hydro_runtimes.columns import DataType
 from hydro_runtimes.evaluator import Field, Signature
 from hydro_runtimes.python import PythonEvaluator
 from hydro_services.codecs.frames import framed
 from hydro_services.runtime.evaluation import evaluate
-from hydro_services.runtime.session import SERVE, Call, Position, Session
+from hydro_services.runtime.session import SERVE, Call, Session
 
 GOOD: Mapping[DataType, Any] = {
     DataType.BOOL: True,

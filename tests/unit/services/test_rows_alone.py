@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from hydro.serving.v1 import frame_pb2 as pb
 from hydro.serving.v1 import prediction_service_pb2
+from hydro_envoy.headers import Position
 from hydro_runtimes.columns import DataType
 from hydro_runtimes.evaluator import Evaluator, Field, Signature
 from hydro_runtimes.python import PythonEvaluator
@@ -25,7 +26,7 @@ from hydro_services.codecs import rows, table
 from hydro_services.codecs.frames import framed
 from hydro_services.runtime.client_frames import received
 from hydro_services.runtime.evaluation import evaluate
-from hydro_services.runtime.session import SERVE, Call, Position, Session
+from hydro_services.runtime.session import SERVE, Call, Session
 
 LIMIT = 64 << 20
 PREDICT = "/hydro.serving.v1.PredictionService/PredictStream"

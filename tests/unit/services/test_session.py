@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hydro.serving.v1 import frame_pb2 as pb
 from hydro.serving.v1 import prediction_service_pb2
+from hydro_envoy.headers import Position
 from hydro_runtimes.columns import Columns, DataType, Dense, Strings
 from hydro_runtimes.evaluator import Evaluation, Evaluator, Failure, Field, Signature
 from hydro_services import errors
@@ -18,7 +19,7 @@ from hydro_services.codecs.frames import framed
 from hydro_services.runtime.body import PIECE_BYTES
 from hydro_services.runtime.evaluation import evaluate
 from hydro_services.runtime.offload import Arrival
-from hydro_services.runtime.session import SERVE, Call, Position, Session
+from hydro_services.runtime.session import SERVE, Call, Session
 from hydro_services.runtime.stage import Work
 
 PREDICT = "/hydro.serving.v1.PredictionService/PredictStream"
