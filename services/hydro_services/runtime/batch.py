@@ -5,7 +5,8 @@ costs is done on the loop, any other in the model's own thread; nothing ever wai
 fill.
 
 What has been begun in a process that ended before it answered may be what ended it. It is evaluated
-in a fork, each frame for itself: so it ends nothing else, and nothing ends with it.
+in a fork, each frame for itself: so it ends nothing else, and nothing ends with it. What has ended
+that as well is not run any more.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from hydro_services import logs
 from hydro_services.runtime import fork
 from hydro_services.runtime.counts import Counts
 from hydro_services.runtime.evaluation import evaluate
+from hydro_services.runtime.reruns import Reruns
 from hydro_services.runtime.running import Slot
 
 MAX_ROWS = 4096
@@ -69,6 +71,7 @@ class Batcher:
         clock: Callable[[], float] = time.perf_counter,
         slot: Slot | None = None,
         crashed: Callable[[str], None] = lambda reason: None,
+        reruns: Reruns | None = None,
     ) -> None:
         """Starts idle.
 
@@ -78,6 +81,7 @@ class Batcher:
             clock: in seconds.
             slot: where evaluations are noted.
             crashed: told on the loop when the model has ended a fork, and how.
+            reruns: how the model's rows ended that were run again.
         """
         self.evaluator = evaluator
         self.counts = Counts()
@@ -85,6 +89,7 @@ class Batcher:
         self._clock = clock
         self._slot = slot or Slot()
         self._crashed = crashed
+        self._reruns = reruns or Reruns()
         self._queue: deque[Job] = deque()
         self._cost = Cost()
         self._due = False
@@ -171,12 +176,20 @@ class Batcher:
         parts = [[replace(job, inputs=[inputs]) for inputs in job.inputs] for job in jobs]
         flat = [part for each in parts for part in each]
         answers = fork.run(
-            [partial(_evaluated, self.evaluator, [part]) for part in flat],
+            [partial(self._again, part) for part in flat],
             lambda number: not flat[number].done.cancelled(),
         )
         for job, each in zip(jobs, parts, strict=True):
             mine = [self._apart(part, next(answers), loop) for part in each]
             loop.call_soon_threadsafe(_settle, [job], mine)
+
+    def _again(self, part: Job) -> list[Evaluation]:
+        """In the fork."""
+        end = self._reruns.end(self._key(part))
+        return [_ended(part.rows, end)] if end else _evaluated(self.evaluator, [part])
+
+    def _key(self, part: Job) -> str:
+        return self._reruns.key(part.request_id, part.inputs[0])
 
     def _apart(
         self,
@@ -186,10 +199,14 @@ class Batcher:
     ) -> Evaluation:
         """What a fork's answer means for the rows."""
         if isinstance(answer, fork.Ended):
+            self._reruns.add(self._key(part), answer.reason)
             loop.call_soon_threadsafe(self._crashed, answer.reason)
-            return Evaluation({}, dict.fromkeys(range(part.rows), _ended(answer.reason)))
+            return _ended(part.rows, answer.reason)
         if isinstance(answer, fork.Waits):
-            return Evaluation({}) if part.done.cancelled() else self._evaluate([part])[0]
+            if part.done.cancelled():
+                return Evaluation({})
+            with self._reruns.under_way(self._key(part)):
+                return self._evaluate([part])[0]
         return answer[0]
 
     def _evaluate(self, jobs: Sequence[Job], on_loop: bool = False) -> list[Evaluation]:
@@ -222,12 +239,12 @@ def _fail(jobs: Sequence[Job], error: Exception) -> None:
             job.done.set_exception(error)
 
 
-def _ended(reason: str) -> Failure:
+def _ended(rows: int, reason: str) -> Evaluation:
     message = (
         f"the model ended its process on these rows: {reason}; they were run again once, alone, "
         "and are not run any more"
     )
-    return Failure("MODEL_FAILED", message)
+    return Evaluation({}, dict.fromkeys(range(rows), Failure("MODEL_FAILED", message)))
 
 
 @dataclass(slots=True)

@@ -22,6 +22,7 @@ from hydro_services.codecs import table
 from hydro_services.runtime.batch import Batcher
 from hydro_services.runtime.crashes import Crashes
 from hydro_services.runtime.evaluation import told
+from hydro_services.runtime.reruns import Reruns
 from hydro_services.runtime.running import Running, Slot
 from hydro_services.runtime.worker import Worker
 
@@ -83,6 +84,7 @@ class Host:
         crashes: Crashes | None = None,
         running: Running | None = None,
         release: Callable[[ModelId], None] = lambda id: None,
+        reruns: Path | None = None,
     ) -> None:
         """Starts empty.
 
@@ -92,12 +94,14 @@ class Host:
             crashes: knows the models that are out, and is told of those that end a process.
             running: takes what is evaluated.
             release: told, in any thread, when a folder that was fetched is not used any more.
+            reruns: the folder that keeps how rows ended that were run again.
         """
         self._fetch = fetch
         self._load = load
         self._crashes = crashes or Crashes()
         self._running = running or Running()
         self._release = release
+        self._reruns = reruns
         self._entries: dict[str, Entry] = {}
         self._loading: dict[str, asyncio.Task[Entry]] = {}
         self.refused = 0
@@ -176,7 +180,8 @@ class Host:
             self._failed(entry, told)
             raise told from error
         crashed = partial(self._crashes.add, id.key)
-        batcher = Batcher(evaluator, worker, slot=slot, crashed=crashed)
+        reruns = Reruns(self._reruns, id.key)
+        batcher = Batcher(evaluator, worker, slot=slot, crashed=crashed, reruns=reruns)
         weakref.finalize(batcher, self._release, id).atexit = False  # after the last call
         if self._entries.get(id.key) is not entry:
             raise errors.Aborted(f"model {id.key} was unloaded while it was loading")

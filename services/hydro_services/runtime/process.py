@@ -33,7 +33,7 @@ from hydro_services import (
     rpc,
     tracing,
 )
-from hydro_services.runtime import data, running
+from hydro_services.runtime import data, reruns, running
 from hydro_services.runtime.control import RuntimeServicer
 from hydro_services.runtime.crashes import Crashes
 from hydro_services.runtime.fetch import CACHE_BYTES, Cache
@@ -49,8 +49,8 @@ SWITCH_S = 0.0005
 YOUNG = 50_000
 """Objects that are made before Python looks for cycles among them: rows have none, and a thousand
 of them are thousands of objects."""
-RUNNING, CRASHES = "running", "crashes"
-"""In the cache: what is evaluated, and which models ended their processes."""
+RUNNING, CRASHES, RERUNS = "running", "crashes", "reruns"
+"""In the cache: what is evaluated, which models ended their processes, and with which rows."""
 FOLLOW_S = 1.0
 EVICT_EACH = 30
 """Times that."""
@@ -126,7 +126,10 @@ async def run(config: Config, ready: Callable[[str], None] = lambda _: None) -> 
 
     async with contextlib.AsyncExitStack() as stack:
         evaluated = stack.enter_context(running.recorded(config.cache / RUNNING))
-        host = Host(cache.fetch, _loader(config, formats), crashes, evaluated, cache.release)
+        again = config.cache / RERUNS
+        reruns.trim(again)
+        loader = _loader(config, formats)
+        host = Host(cache.fetch, loader, crashes, evaluated, cache.release, again)
         listen = rpc.listening(config.listen)
         spans = tracing.exporting(config.zipkin, config.otlp, config.service)
         exporter = await stack.enter_async_context(spans)
