@@ -55,6 +55,20 @@ is answered in its place by an error that names the stage, the column and the va
 are answered. A row that Spark would leave out (handleInvalid=skip, WHERE, coldStartStrategy=drop) is
 answered as dropped: `null` from `hydro score`, an error with the reason ROW_DROPPED in a pipeline.
 
+## What may be around it, and what is refused
+
+A folder is served as other tools made it, and the only model in a folder is that folder's:
+
+- MLflow: `MLmodel` with the flavor `spark`, or a `python_function` of `mlflow.spark`. The types in its
+  signature (boolean, integer, long, float, double, string) count as stated; metadata.json beats them.
+- SparkR: `rMetadata` beside the pipeline. Answers have all columns of the pipeline; SparkR's `predict`
+  leaves out some.
+
+What cannot be served is refused when it is loaded, with what it is and the way out: a Pipeline, search or
+estimator that is not fitted (`pipeline.fit(df).write().overwrite().save(path)`), a model of `spark.mllib`
+(train it again with spark.ml), a class of another library or of your own (its code is not in the save: put
+what it does into a `model.py` between two pipelines), a folder without its metadata or some of its stages.
+
 ## One save, and the whole of it
 
 A folder that holds part files of two saves is refused when it is loaded: two rows of one id (users of

@@ -1,4 +1,4 @@
-"""Makes tests/parity/fixtures with PySpark: saved pipelines, rows, and what Spark answers to them.
+"""Makes models and expected in tests/parity/fixtures with PySpark: saved pipelines, and answers.
 
     PYTHONPATH=runtimes:. python scripts/make_parity.py
 
@@ -93,7 +93,8 @@ def main() -> None:
     spark, rng = session(), random.Random(1)
     train = frame(spark, [row(rng, i, odd=False) for i in range(80)])
     rows = frame(spark, [row(rng, i, odd=rng.random() < 0.4) for i in range(ROWS)])
-    shutil.rmtree(FOLDER, ignore_errors=True)
+    for made_before in ("models", "expected"):
+        shutil.rmtree(FOLDER / made_before, ignore_errors=True)
     (FOLDER / "expected").mkdir(parents=True)
     for name, (columns, pipeline) in pipelines().items():
         folder = FOLDER / "models" / name

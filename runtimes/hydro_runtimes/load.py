@@ -1,7 +1,8 @@
 """A model folder to an evaluator, by the folder's format.
 
-spark   metadata/part-*, as Spark ML saves any pipeline, model or transformer; a metadata.json may
-        state the types of inputs that the saved stages do not tell
+spark   metadata/part-*, as Spark ML saves any pipeline, model or transformer, or a folder of MLflow
+        or SparkR around it; a metadata.json may state the types of inputs that the saved stages do
+        not tell
 skops   one *.skops file and metadata.json
 pickle  one *.pkl, *.pickle or *.joblib file and metadata.json; must be trusted
 python  model.py and metadata.json; must be trusted
@@ -17,6 +18,7 @@ from hydro_runtimes import metadata
 from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.evaluator import Evaluator, Part, Signature
 from hydro_runtimes.files import digest_of, files, open_regular
+from hydro_runtimes.spark import layouts
 
 if TYPE_CHECKING:
     from hydro_runtimes.spark.pipeline import SparkEvaluator
@@ -40,7 +42,7 @@ def detect(folder: Path) -> Format:
         names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
         raise InvalidModel(folder, f"cannot be read: {error.strerror}") from error
-    if (folder / "metadata").is_dir() and any((folder / "metadata").glob("part-*")):
+    if layouts.read(folder):
         return "spark"
     if "model.py" in names:
         return "python"
@@ -49,6 +51,8 @@ def detect(folder: Path) -> Format:
         return "skops"
     if suffixes & {".pkl", ".pickle", ".joblib"}:
         return "pickle"
+    if layouts.search(folder):
+        return "spark"
     found = ", ".join(names[:10]) or "nothing"
     raise InvalidModel(folder, f"no model here: found {found}; {_WANTED}")
 
@@ -96,13 +100,18 @@ def _spark(folder: Path, trusted: Container[str]) -> SparkEvaluator:
     from hydro_runtimes.spark import pipeline
     from hydro_runtimes.spark.session import Session
 
-    if not (folder / "metadata.json").exists():
-        return pipeline.load(folder)
+    layout = layouts.read(folder) or layouts.search(folder)
+    if layout is None:
+        raise InvalidModel(folder, "no saved Spark model here any more")
+    beside = [each for each in (folder, layout.stage) if (each / "metadata.json").exists()]
+    if not beside:
+        return pipeline.load(layout.stage, layout.inputs)
     try:
-        session = Session(*_read(folder, metadata.session))
+        session = Session(*_read(beside[0], metadata.session))
     except ValueError as error:
         raise InvalidModel(folder, f"metadata.json: {error}") from error
-    return pipeline.load(folder, _read(folder, metadata.inputs), session)
+    stated = {field.name: field for field in (*layout.inputs, *_read(beside[0], metadata.inputs))}
+    return pipeline.load(layout.stage, tuple(stated.values()), session)
 
 
 def _scikit(folder: Path, trusted: Container[str]) -> Evaluator:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from hydro_runtimes.errors import UnsupportedStage
 from hydro_runtimes.evaluator import Part
+from hydro_runtimes.spark import foreign
 from hydro_runtimes.spark.batch import Batch
 from hydro_runtimes.spark.saved import Saved
 from hydro_runtimes.spark.schema import Schema
@@ -109,9 +110,8 @@ _CLASSES: Mapping[str, tuple[str, ...]] = {
         "regression.RandomForestRegressionModel",
     ),
 }
-_PREFIX = "org.apache.spark.ml."
 STAGES: Mapping[str, str] = {
-    _PREFIX + name: module for module, names in _CLASSES.items() for name in names
+    foreign.PREFIX + name: module for module, names in _CLASSES.items() for name in names
 }
 """Saved class to module."""
 
@@ -121,8 +121,7 @@ def find(name: str) -> type[Stage] | None:
 
     Python's writer names classes by Python's modules, such as pyspark.ml.pipeline.PipelineModel.
     """
-    if name.startswith("pyspark.ml."):
-        name = _PREFIX + name.removeprefix("pyspark.ml.").removeprefix("pipeline.")
+    name = foreign.java_name(name)
     if name not in STAGES:
         return None
     module = import_module(f"hydro_runtimes.spark.{STAGES[name]}")
@@ -138,8 +137,10 @@ def load_stage(saved: Saved, schema: Schema, position: str) -> Stage:
         UnsupportedStage: no stage mirrors the class.
     """
     stage = find(saved.name)
-    if stage is None:
-        message = f"{position}, '{saved.uid}', is a {saved.name}: no such class is supported"
+    if stage is None or foreign.is_estimator(saved.name, saved.version, STAGES.keys()):
+        uid = f", '{saved.uid}'," if saved.uid else ""
+        reason = foreign.reason(saved.name, saved.version, STAGES.keys())
+        message = f"{position}{uid} is of the class {saved.name}, {reason}"
         raise UnsupportedStage(saved.path, saved.name, saved.uid, message)
     schema.parts.append(Part(saved.name.rpartition(".")[2], saved.uid, saved.depth))
     try:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from hydro_runtimes import files
 from hydro_runtimes.errors import InvalidModel, ModelError
+from hydro_runtimes.spark import layouts
 from hydro_services.repository import catalogue
 from hydro_services.repository.catalogue import Key, Stamp
 
-_MARKERS = frozenset({"metadata", "metadata.json", "model.py"})
+_MARKERS = layouts.MARKERS | {"metadata.json", "model.py"}
 _SUFFIXES = (".skops", ".pkl", ".pickle", ".joblib")
 
 
@@ -96,6 +97,8 @@ class _Surveyor:
             return
         is_flat = self._is_marked(key)
         versions = [name for name in self._below(key) if self._is_version(key, name, is_flat)]
+        if len(versions) == 1 and not catalogue.is_version(versions[0]):
+            is_flat, versions = True, []  # the folder around a model
         if is_flat:
             yield key, self._sight(key, frozenset(versions))
         for name in versions:
@@ -106,7 +109,11 @@ class _Surveyor:
         below = (*key, name)
         if is_flat and (not catalogue.is_version(name) or self._is_outside(below)):
             return False
-        return self._is_outside(below) or self._is_marked(below)
+        if self._is_outside(below) or self._is_marked(below):
+            return True
+        return catalogue.is_version(name) and any(
+            self._is_marked((*below, inner)) for inner in self._below(below)
+        )
 
     def _sight(self, key: Key, skip: frozenset[str] = frozenset()) -> Sighting:
         return sight(self._root, self._root.joinpath(*key), skip)

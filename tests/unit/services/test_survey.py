@@ -27,7 +27,10 @@ def found(root: Path) -> list[str]:
 
 @pytest.mark.parametrize(
     "marker",
-    ["model.py", "metadata.json", "metadata/part-00000", "m.skops", "m.pkl", "m.joblib"],
+    [
+        *("model.py", "metadata.json", "metadata/part-00000", "m.skops", "m.pkl", "m.joblib"),
+        *("MLmodel", "rMetadata/part-00000", "stages/0_a/metadata/part-00000"),
+    ],
 )
 def test_a_marker_makes_a_model(tmp_path: Path, marker: str) -> None:
     touch(tmp_path, f"any/m/{marker}")
@@ -42,6 +45,15 @@ def test_version_folders_are_versions(tmp_path: Path) -> None:
 def test_a_model_that_is_no_version_by_its_name_is_not_overlooked(tmp_path: Path) -> None:
     touch(tmp_path, "a/m/1/model.py", "a/m/latest/model.py")
     assert found(tmp_path) == ["a/m/1", "a/m/latest"]
+
+
+def test_a_folder_around_a_model_is_the_model(tmp_path: Path) -> None:
+    touch(tmp_path, "a/m/saved/metadata/part-00000", "a/n/1/saved/metadata/part-00000")
+    touch(tmp_path, "a/o/MLmodel", "a/o/sparkml/metadata/part-00000", "a/p/2/model.py")
+    sightings = survey(tmp_path).sightings
+    assert list(sightings) == [("a", "m"), ("a", "n", "1"), ("a", "o"), ("a", "p", "2")]
+    paths = [path for path, _ in sightings["a", "m"].stamps]
+    assert paths == ["saved/metadata/part-00000"]
 
 
 def test_versions_beside_files_are_no_part_of_the_model(tmp_path: Path) -> None:

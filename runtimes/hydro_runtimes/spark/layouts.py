@@ -1,0 +1,172 @@
+"""Where in a folder the saved stage is: people point at the folder that their tool made around it.
+
+MLflow   MLmodel names the folder of the flavor "spark", and tells the types of columns
+SparkR   rMetadata beside the pipeline
+copied   the only model, one or two folders further down
+
+Source: mlflow.spark 3.3.2, org.apache.spark.ml.r.RWrappers 4.3.0.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hydro_runtimes.columns import DataType
+from hydro_runtimes.errors import InvalidModel
+from hydro_runtimes.evaluator import Field
+from hydro_runtimes.files import open_regular
+
+MARKERS = frozenset({"metadata", "MLmodel", "rMetadata", "stages"})
+"""Names in a folder that make it one of these, or one that lacks a part."""
+_MAX_MLMODEL_BYTES = 4 << 20
+_MAX_LEVELS = 2
+_STAGE = re.compile(r"\d+_")
+"""What the name of a stage's folder starts with, in a PipelineModel."""
+_TYPES: Mapping[object, DataType] = {
+    "boolean": DataType.BOOL,
+    "integer": DataType.INT32,
+    "long": DataType.INT64,
+    "float": DataType.FLOAT32,
+    "double": DataType.FLOAT64,
+    "string": DataType.STRING,
+}
+"""Of MLflow's signature; what it has besides says too little of a column of Spark."""
+
+
+class Layout(NamedTuple):
+    """A model's folder."""
+
+    stage: Path
+    """The folder of the saved stage: itself or one in it."""
+    inputs: tuple[Field, ...] = ()
+    """The columns whose types are told beside it."""
+
+
+def read(folder: Path) -> Layout | None:
+    """The layout that the names in a folder tell; None if they tell none.
+
+    Raises:
+        InvalidModel: it is MLflow's with the flavor "spark", or SparkR's, without a saved stage.
+    """
+    if is_stage(folder):
+        return Layout(folder)
+    if (folder / "MLmodel").is_file():
+        return _mlflow(folder)
+    if (folder / "rMetadata").is_dir():
+        return Layout(_only_below(folder, "SparkR's"))
+    return None
+
+
+def search(folder: Path) -> Layout | None:
+    """The layout of the only model below a folder; None if there is none.
+
+    Raises:
+        InvalidModel: there are several, or parts of one.
+    """
+    if (reason := _problem(folder)) is not None:
+        raise InvalidModel(folder, reason)
+    found = _below(folder, _MAX_LEVELS)
+    if len(found) > 1:
+        names = ", ".join(str(each.stage.relative_to(folder)) for each in found[:10])
+        raise InvalidModel(folder, f"holds more than one model: {names}; want the folder of one")
+    return found[0] if found else None
+
+
+def is_stage(folder: Path) -> bool:
+    """Whether Spark saved a stage as this folder."""
+    return (folder / "metadata").is_dir() and any((folder / "metadata").glob("part-*"))
+
+
+def _problem(folder: Path) -> str | None:
+    if (folder / "metadata").is_dir():
+        return "metadata has no part file: copy the whole folder that Spark saved"
+    if (folder / "stages").is_dir():
+        return (
+            "has stages of a PipelineModel without its metadata, which names them: copy the whole "
+            "folder that Spark saved"
+        )
+    names = [path.name for path in _folders(folder) if is_stage(path)]
+    if len(names) > 1 and all(map(_STAGE.match, names)):
+        return "holds the stages of a PipelineModel: want the folder above, with its metadata"
+    return None
+
+
+def _below(folder: Path, levels: int) -> list[Layout]:
+    found: list[Layout] = []
+    for path in _folders(folder):
+        layout = read(path)
+        if layout is None and _problem(path) is None and levels > 1:
+            found += _below(path, levels - 1)
+        elif layout is not None:
+            found.append(layout)
+    return found
+
+
+def _folders(folder: Path) -> list[Path]:
+    """Those in a folder that no link leads to, by name, but for Hadoop's own."""
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise InvalidModel(folder, f"cannot be read: {error.strerror}") from error
+    return [p for p in paths if p.name[0] not in "_." and p.is_dir() and not p.is_symlink()]
+
+
+def _only_below(folder: Path, whose: str) -> Path:
+    stages = [path for path in _folders(folder) if is_stage(path) and path.name != "rMetadata"]
+    if len(stages) != 1:
+        got = ", ".join(path.name for path in stages) or "none"
+        raise InvalidModel(folder, f"is {whose}, with one saved pipeline: found {got}")
+    return stages[0]
+
+
+def _mlflow(folder: Path) -> Layout | None:
+    """None where MLflow has another flavor alone."""
+    document = _mapping(_yaml(folder))
+    flavors = _mapping(document.get("flavors"))
+    function = _mapping(flavors.get("python_function"))
+    if "spark" in flavors:
+        name = _mapping(flavors["spark"]).get("model_data", "sparkml")
+    elif function.get("loader_module") == "mlflow.spark":
+        name = function.get("data", "sparkml")
+    else:
+        return None
+    if not isinstance(name, str) or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise InvalidModel(folder, f"MLmodel has model_data {name!r}, want a folder in this one")
+    stage = folder / name
+    if not is_stage(stage) or stage.is_symlink():
+        raise InvalidModel(folder, f"MLmodel names {name}, where Spark saved nothing; copy all")
+    return Layout(stage, _inputs(_mapping(document.get("signature")).get("inputs")))
+
+
+def _yaml(folder: Path) -> Any:
+    import yaml
+
+    try:
+        with open_regular(folder / "MLmodel") as stream:
+            return yaml.safe_load(stream.read(_MAX_MLMODEL_BYTES))
+    except (OSError, RecursionError, ValueError, yaml.YAMLError) as error:
+        raise InvalidModel(folder, f"MLmodel cannot be read: {error}") from error
+
+
+def _inputs(text: Any) -> tuple[Field, ...]:
+    """The columns of a signature whose types are Spark's; a list of JSON, as text."""
+    try:
+        columns = json.loads(text) if isinstance(text, str) else ()
+    except (ValueError, RecursionError):
+        return ()
+    return tuple(
+        Field(column["name"], _TYPES[column["type"]])
+        for column in (columns if isinstance(columns, list) else ())
+        if isinstance(column, dict)
+        and isinstance(column.get("name"), str)
+        and isinstance(column.get("type"), str)
+        and column["type"] in _TYPES
+    )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
