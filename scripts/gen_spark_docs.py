@@ -79,6 +79,17 @@ is always the same: save the model again into an empty folder, with `overwrite`.
 can tell that a part file is missing: users and items of ALS, the last clusters of KMeans, the largest sets
 of FPGrowth.
 
+## How large a model may be
+
+A table of a model, or a vector or matrix with its zeros, has up to 134,217,728 values (numbers or texts)
+of 32 bytes on average. That is more than nearly all have, and bounds what a folder that nobody vouches for
+can take. Who runs the process that loads models may allow more in its environment, a model cannot:
+
+    HYDRO_MAX_MODEL_VALUES=200000000 hydro up        # ALS of 2.8 million users and rank 50 has 142,800,000
+
+The variable is read by `hydro up`, `hydro runtime`, `hydro repository` and `hydro score`; set it for all
+parts that read the model. That ALS model takes 2.2 GB while it loads, in 4 s.
+
 A saved class that is not in the table below is refused when the model is loaded, by name, uid and
 position.
 

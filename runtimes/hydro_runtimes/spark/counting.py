@@ -122,14 +122,14 @@ def _word_vectors(saved: Saved, size: int) -> tuple[Vocabulary, Array]:
     table = saved.table(key=("word",))
     if table.has("wordIndex"):
         pairs = sorted(table.value("wordIndex") or (), key=lambda pair: pair[1])
-        words, flat = [word for word, _ in pairs], table.lists("wordVectors")[1]
+        words, flat = [word for word, _ in pairs], table.lists("wordVectors", np.float32)[1]
         if [index for _, index in pairs] != [*range(len(pairs))]:
             raise table.invalid("words are not numbered from 0")
     else:
-        offsets, flat = table.lists("vector")
+        offsets, flat = table.lists("vector", np.float32)
         words = table.texts("word")
         if (np.diff(offsets) != size).any():
             raise table.invalid(f"has vectors of another size than {size}")
     if size < 1 or len(flat) != len(words) * size:
         raise table.invalid(f"has {len(flat)} numbers for {len(words)} words of {size}")
-    return Vocabulary(words), flat.astype(np.float32).reshape(-1, size)
+    return Vocabulary(words), flat.reshape(-1, size)

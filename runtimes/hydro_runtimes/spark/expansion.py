@@ -9,10 +9,10 @@ from math import comb
 import numpy as np
 
 from hydro_runtimes.columns import Array, Dense, Sparse
+from hydro_runtimes.spark import limits
 from hydro_runtimes.spark.batch import Batch, Where
 from hydro_runtimes.spark.saved import Saved
 from hydro_runtimes.spark.schema import Schema, vector
-from hydro_runtimes.spark.table import MAX_VALUES
 from hydro_runtimes.spark.vectors import Vectors, each_size, matrix, present, sizes, stored
 
 
@@ -35,8 +35,8 @@ class PolynomialExpansion:
         if not 1 <= degree <= 100:
             raise saved.invalid(f"param 'degree' is {degree}, want 1 to 100")
         made = None if size is None else comb(size + degree, degree) - 1
-        if made is not None and made > MAX_VALUES:
-            raise saved.invalid(f"makes {made} elements, want at most {MAX_VALUES}")
+        if made is not None and (reason := limits.excess(made)) is not None:
+            raise saved.invalid(f"column '{output}' {reason}")
         schema.add(output, vector(made))
         return cls(where, output, degree)
 

@@ -150,11 +150,11 @@ def _factors(saved: Saved, folder: str, rank: int) -> tuple[Array, Array]:
     """Ids, ascending, and their factors: int64 (n,), float32 (n, rank)."""
     table = saved.table(folder, key=("id",))
     ids = table.numbers("id")
-    offsets, values = table.lists("features")
+    offsets, values = table.lists("features", np.float32)
     if (np.diff(offsets) != rank).any():
         raise table.invalid(f"has factors of another length than {rank}")
     order = np.argsort(ids)
-    return ids[order], values.astype(np.float32).reshape(len(ids), rank)[order]
+    return ids[order], values.reshape(len(ids), rank)[order]
 
 
 def _bad_ids(batch: Batch, where: Where) -> dict[int, Failure]:

@@ -25,15 +25,14 @@ import pyarrow.parquet as pq
 from hydro_runtimes.columns import Array
 from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.files import open_regular
-from hydro_runtimes.spark import parts
+from hydro_runtimes.spark import limits, parts
 from hydro_runtimes.spark.parts import Part
-from hydro_runtimes.spark.table import MAX_VALUES, Table, shortened
+from hydro_runtimes.spark.table import Table, shortened
 
 MAX_METADATA_BYTES = 32 << 20
 MAX_DEPTH = 40
 """Folders of stages within stages."""
 MAX_PARTS = 100_000
-MAX_TABLE_BYTES = 4 << 30
 
 _NON_FINITE = {
     **dict.fromkeys(("Inf", "Infinity"), float("inf")),
@@ -126,10 +125,13 @@ class Saved:
         if (
             not isinstance(indices, list)
             or not isinstance(size, int)
-            or not all(type(index) is int and 0 <= index < size <= MAX_VALUES for index in indices)
+            or not all(type(index) is int and 0 <= index < size for index in indices)
             or len(indices) != len(values)
+            or size < 0
         ):
             raise self.invalid(f"param '{name}' is {shortened(value)}, want a vector")
+        if (reason := limits.excess(size)) is not None:
+            raise self.invalid(f"param '{name}' {reason}")
         dense = np.zeros(size)
         dense[indices] = numbers
         return dense
@@ -299,8 +301,8 @@ def _check_sizes(stage: Saved, folder: Path, opened: Sequence[pq.ParquetFile]) -
             group = file.metadata.row_group(index)
             size += group.total_byte_size
             values += sum(group.column(i).num_values for i in range(group.num_columns))
-    if values > MAX_VALUES or size > MAX_TABLE_BYTES:
-        raise stage.invalid(f"'{folder.name}' claims {values} values of {size} bytes: too many")
+    if (reason := limits.excess(values, size)) is not None:
+        raise stage.invalid(f"'{folder.name}' {reason}")
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -11,13 +11,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import DTypeLike
 
 from hydro_runtimes.columns import Array
 from hydro_runtimes.errors import InvalidModel
-from hydro_runtimes.spark import parts
-
-MAX_VALUES = 1 << 27
-"""Numbers or texts in one table, or in one vector or matrix with its unstored zeros."""
+from hydro_runtimes.spark import limits, parts
 
 
 class Table:
@@ -38,12 +36,12 @@ class Table:
         """A column of numbers without nulls: int64 or float64, (rows,)."""
         return self._numbers(name, self._get(name))
 
-    def lists(self, name: str) -> tuple[Array, Array]:
+    def lists(self, name: str, dtype: DTypeLike | None = None) -> tuple[Array, Array]:
         """A column of lists of numbers: offsets int64 (rows + 1,), values as `numbers`."""
         column = self._get(name)
         if not pa.types.is_list(column.type) or column.null_count:
             raise self._wrong(name, column.type, "lists")
-        values = self._numbers(name, column.flatten())
+        values = self._numbers(name, column.flatten(), dtype)
         lengths = np.asarray(column.value_lengths().to_numpy(zero_copy_only=False), dtype=np.int64)
         return np.concatenate(([0], np.cumsum(lengths))), values
 
@@ -139,12 +137,12 @@ class Table:
             raise self.invalid(f"has no column '{name}', but {wanted or 'none'}")
         return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
-    def _numbers(self, name: str, column: Any) -> Array:
+    def _numbers(self, name: str, column: Any, dtype: DTypeLike | None = None) -> Array:
         kind = column.type
         if column.null_count or not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
             raise self._wrong(name, kind, "numbers")
         wide = np.int64 if pa.types.is_integer(kind) else np.float64
-        return np.asarray(column.to_numpy(zero_copy_only=False), dtype=wide)
+        return np.asarray(column.to_numpy(zero_copy_only=False), dtype=dtype or wide)
 
     def _vector(self, name: str, value: Any) -> Array:
         try:
@@ -173,8 +171,10 @@ class Table:
             raise self._wrong(name, self._get(name).type, "a matrix") from error
 
     def _scatter(self, name: str, size: int, indices: Array, values: Array) -> Array:
-        if not 0 <= size <= MAX_VALUES:
-            raise self.invalid(f"column '{name}' has {size} elements, want at most {MAX_VALUES}")
+        if size < 0:
+            raise self.invalid(f"column '{name}' has {size} elements, want 0 or more")
+        if (reason := limits.excess(size)) is not None:
+            raise self.invalid(f"column '{name}' {reason}")
         if len(indices) != len(values) or (
             len(indices) and not (indices.min() >= 0 and indices.max() < size)
         ):
