@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,42 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no folder {folder}; set HYDRO_SHARED")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _logging_stays() -> Iterator[None]:
+    """What a test leaves behind there could fail, or blind, any later one of the process."""
+    before = _logging()
+    yield
+    after = _logging()
+    changed = [name for name, state in before.items() if after[name] != state]
+    assert not changed, f"the test has left logging changed: {changed}; see `own_logging`"
+
+
+def _logging() -> dict[str, object]:
+    """Of the root and of each logger: level, handlers and whether it is heard."""
+    known = logging.root.manager.loggerDict.values()
+    loggers = [each for each in known if isinstance(each, logging.Logger)]
+    found: dict[str, object] = {
+        each.name: (
+            each.level,
+            each.propagate,
+            each.disabled,
+            [(handler, handler.level, sorted(vars(handler))) for handler in each.handlers],
+        )
+        for each in (logging.root, *loggers)
+    }
+    return found | {"logging.disable": logging.root.manager.disable}
+
+
+@pytest.fixture
+def own_logging() -> Iterator[None]:
+    """For tests that set up logging as a process does: all is as it was when they end."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
 
 
 @pytest.hookimpl(wrapper=True)

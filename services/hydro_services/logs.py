@@ -37,9 +37,23 @@ def requests(ids: Iterable[str]) -> Iterator[None]:
 def set_up(level: str = "INFO", part: str = "", stream: TextIO | None = None) -> None:
     """Sends all records of this process to `stream` (stderr), each marked with its part."""
     stream = stream or sys.stderr
-    handler = logging.StreamHandler(stream)
+    handler = Handler(stream)
     handler.setFormatter(Text(part) if stream.isatty() else Json(part))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+class Handler(logging.StreamHandler[TextIO]):
+    """A record that cannot be formatted is told in a line, one that cannot be written is left out.
+
+    Python's own prints a traceback for each.
+    """
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        told = {"name": record.name, "levelno": logging.ERROR, "levelname": "ERROR"}
+        text = f"a record cannot be logged: {type(error).__name__}, from line {record.lineno}"
+        with contextlib.suppress(OSError, ValueError):  # the stream is closed, or its reader gone
+            self.stream.write(self.format(logging.makeLogRecord({**told, "msg": text})) + "\n")
 
 
 def fields(record: logging.LogRecord) -> dict[str, object]:

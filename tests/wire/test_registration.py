@@ -102,10 +102,14 @@ def told() -> Iterator[asyncio.Queue[str]]:
     messages: asyncio.Queue[str] = asyncio.Queue()
     handler = logging.Handler()
     handler.emit = lambda record: messages.put_nowait(record.getMessage())  # type: ignore[method-assign]
+    level = registration.logger.level
     registration.logger.addHandler(handler)
     registration.logger.setLevel(logging.INFO)
-    yield messages
-    registration.logger.removeHandler(handler)
+    try:
+        yield messages
+    finally:
+        registration.logger.removeHandler(handler)
+        registration.logger.setLevel(level)
 
 
 async def test_error_of_the_body_comes_through_as_it_is() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -67,15 +68,13 @@ async def refused(
 )
 async def test_every_failure_has_the_form_and_the_id(
     channel: grpc.aio.Channel,
-    caplog: pytest.LogCaptureFixture,
+    own_logging: None,
     method: str,
     request_: bytes,
     wanted: type[errors.HydroError],
 ) -> None:
-    caplog.set_level(logging.INFO)
-    lines: list[str] = []
-    formatter = logs.Json("test")
-    caplog.handler.emit = lambda record: lines.append(formatter.format(record))  # type: ignore[method-assign]
+    log = io.StringIO()
+    logs.set_up("INFO", "test", log)
     error = await refused(channel, method, request_)
     told = dict(error.trailing_metadata() or ())
     assert told["x-request-id"] == ID
@@ -85,7 +84,7 @@ async def test_every_failure_has_the_form_and_the_id(
     assert (type(found), found.request_id) == (wanted, ID)
     assert errors.as_json(status)["details"][0]["domain"] == "hydro"
     assert "secret" not in str(error.details())
-    logged = [json.loads(line) for line in lines]
+    logged = [json.loads(line) for line in log.getvalue().splitlines()]
     assert ID in {line.get("request_id") for line in logged if line["message"].startswith("call")}
 
 
@@ -104,3 +103,24 @@ def test_no_text_makes_a_line_of_a_log(text: str) -> None:
         assert line.encode()
         assert "\x1b" not in line
         assert "\x9b" not in line
+
+
+class Unspeakable:
+    def __str__(self) -> str:
+        raise RuntimeError("a secret")
+
+
+def test_no_call_of_a_log_prints_a_traceback(
+    own_logging: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log, logger = io.StringIO(), logging.getLogger("odd")
+    logs.set_up("INFO", "test", log)
+    logger.error("of %s", "two", "one")
+    logger.error("odd", extra={"value": Unspeakable()})
+    logger.error("well")
+    texts = [json.loads(line)["message"] for line in log.getvalue().splitlines()]
+    told = [text.partition(":")[0] for text in texts]
+    assert told == ["a record cannot be logged"] * 2 + ["well"]
+    log.close()
+    logger.error("nobody reads it")
+    assert not capsys.readouterr().err

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,8 @@ from hydro_runtimes.evaluator import Evaluation, Field, Signature
 from hydro_services.cli import main as cli
 from hydro_services.cli import score, source
 
+pytestmark = pytest.mark.usefixtures("own_logging")
+
 MODEL = """
 class Model:
     def __init__(self, folder):
@@ -25,15 +26,6 @@ class Model:
             raise RuntimeError("thirteen")
         return {"y": x / 0.1}
 """
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
-    yield
-    root.setLevel(level)
-    root.handlers[:] = handlers
 
 
 @pytest.fixture

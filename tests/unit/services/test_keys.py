@@ -274,7 +274,7 @@ def test_a_time_that_is_none_is_refused(expires: str, capsys: pytest.CaptureFixt
 
 
 def test_a_mesh_that_others_reach_does_not_start_without_an_admin_key(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, own_logging: None
 ) -> None:
     models = str(tmp_path)
     words = ["--models", models, "--data", str(tmp_path / "data"), "--host", "0.0.0.0"]
