@@ -7,20 +7,20 @@ Source: org.apache.spark.ml.tree.{Node, DecisionTreeModelReadWrite}, 4.3.0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hydro_runtimes.columns import Array
-from hydro_runtimes.spark import chunks, lonewalk, splits
+from hydro_runtimes.spark import chunks, lonewalk, nodes
 from hydro_runtimes.spark.lonewalk import LoneWalk
 from hydro_runtimes.spark.parts import COPY_WHOLE
 from hydro_runtimes.spark.saved import Saved
-from hydro_runtimes.spark.splits import Splits
+from hydro_runtimes.spark.splits import Reader, Splits
 from hydro_runtimes.spark.table import Table
 from hydro_runtimes.spark.vectors import Vectors
 
-_MAX_TREE_DEPTH = 100
 _CHUNK = 1 << 16
 """Rows times trees that go down at a time, so that they stay in the processor's cache."""
 _FULL = 5
@@ -35,51 +35,63 @@ _FEW_TREES = 128
 class Forest:
     """Trees, with the two children of a node beside each other."""
 
-    roots: Array
-    """int64, (trees,): the index of each tree's root."""
+    trees: int
+    """The first so many nodes are the roots."""
     child: Array
-    """int64, (nodes,): the right child, which the left one follows; a leaf leads to itself."""
+    """int32, (nodes,): the right child, which the left one follows; a leaf leads to itself."""
     place: Array
-    """int64, (nodes,): of the row's number that is asked for; 0 for a leaf."""
+    """int32, (nodes,): of the row's number that is asked for; 0 for a leaf."""
     most: Array
-    """float64, (nodes,): goes left where the number is at most this; NaN for a leaf: never."""
+    """float64, (nodes,): goes left where the number is at most this; NaN for a leaf: never.
+
+    Where the number is a category, the first byte of the set of those that go left."""
     splits: Splits
     depth: int
     stats: Array
-    """float64, (nodes, values): impurityStats, such as the weight of each class."""
+    """float64, (nodes, values): impurityStats, such as the weight of each class, if asked for."""
     prediction: Array
-    """float64, (nodes,)."""
+    """float64, (nodes,), if asked for."""
     number: Array
-    """int64, (nodes,): for a leaf, how many leaves of its tree are left of it."""
+    """int32, (nodes,): for a leaf, how many leaves of its tree are left of it, if asked for."""
     lone: LoneWalk | None
     """For a row alone; not where there are many trees."""
 
     def leaves(self, column: Vectors) -> list[Array]:
         """The leaf that each row reaches in each tree: int64, (trees, rows of a chunk) each."""
         if column.rows == 1 and self.lone:
-            found = self.lone.leaves(self.splits.numbers(column)[0].tolist())
+            found = self.lone.leaves(
+                lonewalk.alone(self.splits.numbers(column)[0].tolist(), self.splits)
+            )
             return [np.array(found, np.intp)[:, None]]
-        return chunks.of(self._walk, column, max(1, _CHUNK // len(self.roots)))
+        return chunks.of(self._walk, column, max(1, _CHUNK // self.trees))
 
     def _walk(self, column: Vectors) -> Array:
         numbers = self.splits.numbers(column)
         rows, width = numbers.shape
         numbers = numbers.ravel()
-        live = node = np.repeat(self.roots, rows)
-        start = np.tile(np.arange(rows) * width, len(self.roots))
+        live = node = np.repeat(np.arange(self.trees), rows)
+        start = np.tile(np.arange(rows) * width, self.trees)
         still = np.arange(len(node))
         for level in range(self.depth):
             if level >= _FULL and (level - _FULL) % _LOOK == 0:
                 node[still] = live
                 going = np.flatnonzero(self.child.take(live) != live)
                 live, still, start = live.take(going), still.take(going), start.take(going)
-            at = self.place.take(live)
-            at += start
-            goes_left = numbers.take(at) <= self.most.take(live)
-            live = self.child.take(live)
+            goes_left = self._goes_left(numbers, start, live)
+            live = self.child.take(live).astype(np.intp)
             live += goes_left
         node[still] = live
-        return node.reshape(len(self.roots), rows)
+        return node.reshape(self.trees, rows)
+
+    def _goes_left(self, numbers: Array, start: Array, node: Array) -> Array:
+        """From all rows' numbers, and where those of the row at each node start: bool."""
+        place, most = self.place.take(node), self.most.take(node)
+        number = numbers.take(start + place)
+        goes_left = number <= most
+        if len(self.splits.place):
+            sets = np.flatnonzero(place >= len(self.splits.used))
+            goes_left[sets] = self.splits.chosen(most[sets], number[sets])
+        return np.asarray(goes_left)
 
 
 def joined(parts: list[Array]) -> Array:
@@ -87,13 +99,16 @@ def joined(parts: list[Array]) -> Array:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def single(saved: Saved) -> Forest:
-    """The one tree of a decision tree model."""
-    table = saved.table(key=("id",))
-    return _forest(saved, table, "", np.zeros(table.rows, dtype=np.int64), 1)
+STATS = "impurityStats"
+PREDICTION = "prediction"
 
 
-def ensemble(saved: Saved) -> tuple[Forest, Array]:
+def single(saved: Saved, *wanted: str) -> Forest:
+    """The one tree of a decision tree model, with STATS or PREDICTION or both."""
+    return _forest(saved, "", 1, wanted)
+
+
+def ensemble(saved: Saved, *wanted: str) -> tuple[Forest, Array]:
     """The trees of an ensemble in the order of their numbers, and their weights: float64."""
     metadata = saved.table("treesMetadata", key=("_1", "treeID"))
     if len(metadata.names) < 3:
@@ -103,101 +118,51 @@ def ensemble(saved: Saved) -> tuple[Forest, Array]:
     if not len(trees) or not np.array_equal(trees[order], np.arange(len(trees))):
         raise metadata.invalid(f"trees are missing or not numbered from 0; {COPY_WHOLE}")
     if saved.metadata.get("numTrees", len(trees)) != len(trees):
-        wanted = saved.extra("numTrees", int)
-        raise metadata.invalid(f"has {len(trees)} trees, want {wanted}; {COPY_WHOLE}")
-    table = saved.table(key=("treeID", "nodeData.id"))
-    forest = _forest(saved, table, "nodeData.", table.numbers("treeID"), len(trees))
+        count = saved.extra("numTrees", int)
+        raise metadata.invalid(f"has {len(trees)} trees, want {count}; {COPY_WHOLE}")
+    forest = _forest(saved, "nodeData.", len(trees), wanted)
     return forest, weights[order].astype(np.float64)
 
 
-@dataclass(frozen=True)
-class _Nodes:
-    """All nodes by tree and number, checked to form trees. An index is one into these."""
-
-    order: Array
-    """int64: the row of each node in the file."""
-    starts: Array
-    """int64, (trees,): the index of each tree's root."""
-    tree: Array
-    inner: Array
-    """int64: the nodes with children."""
-    left: Array
-    right: Array
-    """int64: the children of each inner node."""
-
-
-def _nodes(table: Table, prefix: str, tree: Array, trees: int) -> _Nodes:
-    ids = table.numbers(f"{prefix}id")
-    order = np.lexsort((ids, tree))
-    tree, ids = tree[order], ids[order]
-    if not len(tree) or tree.min() < 0 or tree.max() >= trees:
-        raise table.invalid(f"has nodes of other trees than 0 to {trees - 1}; {COPY_WHOLE}")
-    counts = np.bincount(tree, minlength=trees)
-    starts = np.concatenate(([0], np.cumsum(counts)[:-1])).astype(np.int64)
-    first = starts[tree]
-    if not counts.all() or not np.array_equal(ids, np.arange(len(ids)) - first):
-        raise table.invalid(f"nodes are missing or not numbered from 0; {COPY_WHOLE}")
-    left = table.numbers(f"{prefix}leftChild")[order]
-    right = table.numbers(f"{prefix}rightChild")[order]
-    inner = np.flatnonzero(left >= 0)
-    left, right = (left + first)[inner], (right + first)[inner]
-    below = np.sort(np.concatenate((left, right)))
-    others = np.delete(np.arange(len(ids)), starts)
-    if (left <= inner).any() or (right <= inner).any() or not np.array_equal(below, others):
-        raise table.invalid(f"nodes do not form trees; {COPY_WHOLE}")
-    return _Nodes(order, starts, tree, inner, left, right)
-
-
-def _forest(saved: Saved, table: Table, prefix: str, tree: Array, trees: int) -> Forest:
-    nodes = _nodes(table, prefix, tree, trees)
-    count = len(nodes.order)
-    at = np.empty(count, dtype=np.int64)
-    at[nodes.starts] = np.arange(trees)
-    at[nodes.right] = trees + 2 * np.arange(len(nodes.inner))
-    at[nodes.left] = at[nodes.right] + 1
-    child = np.arange(count)
-    child[at[nodes.inner]] = at[nodes.right]
-    asked, places, mosts = splits.load(saved, table, prefix, nodes.order[nodes.inner])
-    place, most = np.zeros(count, dtype=np.int64), np.full(count, np.nan)
-    place[at[nodes.inner]], most[at[nodes.inner]] = places, mosts
-    back = np.empty_like(at)
-    back[at] = np.arange(count)
-    rows = nodes.order[back]
+def _forest(saved: Saved, prefix: str, trees: int, wanted: Sequence[str]) -> Forest:
+    layout = nodes.load(saved, prefix, trees)
+    count = len(layout.child)
+    reader = Reader(saved, prefix, layout.child)
+    stats: Array | None = None
+    prediction = np.zeros(count if PREDICTION in wanted else 0)
+    first = 0
+    for piece in saved.pieces([*reader.columns, *(f"{prefix}{name}" for name in wanted)]):
+        node = layout.placed[first : first + piece.rows]
+        first += piece.rows
+        reader.add(piece, node)
+        if PREDICTION in wanted:
+            prediction[node] = piece.numbers(f"{prefix}{PREDICTION}")
+        if STATS in wanted:
+            rows = _stats(piece, f"{prefix}{STATS}")
+            stats = np.empty((count, rows.shape[1])) if stats is None else stats
+            if rows.shape[1] != stats.shape[1]:
+                raise piece.invalid("nodes differ in their number of impurityStats")
+            stats[node] = rows
+    number = nodes.leaf_numbers(layout, trees) if saved.text("leafCol", "") else np.zeros(0, int)
+    splits, place, most = reader.splits()
+    few = trees <= _FEW_TREES
     return Forest(
-        np.arange(trees),
-        child,
+        trees,
+        layout.child,
         place,
         most,
-        asked,
-        _depth(table, child, trees),
-        _stats(table, f"{prefix}impurityStats")[rows],
-        table.numbers(f"{prefix}prediction").astype(np.float64)[rows],
-        _leaf_numbers(nodes.inner, nodes.starts, nodes.tree)[back],
-        lonewalk.load(child, place, most, trees) if trees <= _FEW_TREES else None,
+        splits,
+        len(layout.ends) - 1,
+        np.zeros((0, 0)) if stats is None else stats,
+        prediction,
+        number,
+        lonewalk.load(layout.child, place, most, splits, trees) if few else None,
     )
 
 
-def _stats(table: Table, name: str) -> Array:
-    offsets, values = table.lists(name)
-    width = int(offsets[1]) if len(offsets) > 1 else 0
-    if not np.array_equal(np.diff(offsets), np.full(len(offsets) - 1, width)):
-        raise table.invalid("nodes differ in their number of impurityStats")
-    return values.astype(np.float64).reshape(-1, width)
-
-
-def _depth(table: Table, child: Array, trees: int) -> int:
-    level, depth = np.arange(trees), 0
-    while len(level := level[child[level] != level]):
-        depth += 1
-        if depth > _MAX_TREE_DEPTH:
-            raise table.invalid(f"a tree is deeper than {_MAX_TREE_DEPTH}")
-        level = np.concatenate((child[level], child[level] + 1))
-    return depth
-
-
-def _leaf_numbers(inner: Array, starts: Array, tree: Array) -> Array:
-    """Nodes are numbered in pre-order, so leaves come from left to right."""
-    is_leaf = np.ones(len(tree), dtype=np.int64)
-    is_leaf[inner] = 0
-    before = np.cumsum(is_leaf) - is_leaf
-    return np.asarray(before - before[starts][tree])
+def _stats(piece: Table, name: str) -> Array:
+    offsets, values = piece.lists(name)
+    width = int(offsets[1]) if piece.rows else 0
+    if not np.array_equal(np.diff(offsets), np.full(piece.rows, width)):
+        raise piece.invalid("nodes differ in their number of impurityStats")
+    return np.asarray(values, dtype=np.float64).reshape(-1, width)

@@ -1,7 +1,9 @@
 """The walk of one row down decision trees, in plain Python.
 
 For a row alone numpy's calls cost more than the steps themselves. The upper levels, which every row
-passes, are compiled: nested ifs take a third of the time of steps in a loop.
+passes, are compiled: nested ifs take a third of the time of steps in a loop. Nodes in which steps
+are fast take several times the memory of the arrays, so a large forest has them for its upper
+levels only.
 """
 
 from __future__ import annotations
@@ -10,27 +12,36 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from hydro_runtimes.columns import Array
+import numpy as np
 
-Node: TypeAlias = tuple[int, float, Any, Any]
+from hydro_runtimes.columns import Array
+from hydro_runtimes.spark.splits import Splits
+
+Number: TypeAlias = Any
+"""A float; or a category as a frozenset of one, of which `<=` asks whether it is in another set."""
+Node: TypeAlias = tuple[int, Number, Any, Any]
 """The place of a number in the row, the most that goes left, and the nodes left and right; a leaf
 has the place 0, which no number has, and its index in place of the node on the left."""
-Start: TypeAlias = Callable[[Sequence[float], Sequence[Node]], Sequence[Node]]
+Start: TypeAlias = Callable[[Sequence[Number], Sequence[Node]], Sequence[Node]]
 """From a row's numbers to where in each tree the upper levels lead."""
 
 _COMPILED = 1_500
 """Splits at most, so that loading takes 20 ms longer and no more."""
 _LEVELS = 40
 """At most; Python indents no deeper than 100."""
+_NODES = 1 << 17
+"""At most, each of some 100 bytes."""
 
 
 class LoneWalk:
     """Trees as one row goes down them."""
 
-    def __init__(self, trees: Sequence[Node]) -> None:
+    def __init__(self, trees: Sequence[Node], below: _Below | None = None) -> None:
+        """From the upper levels; `below` has what is below their leaves."""
         self._start, self._nodes = _compiled(trees)
+        self._below = below
 
-    def leaves(self, numbers: list[float]) -> list[int]:
+    def leaves(self, numbers: list[Number]) -> list[int]:
         """The index of the leaf that a row reaches in each tree."""
         numbers.insert(0, 0.0)
         found = []
@@ -38,18 +49,58 @@ class LoneWalk:
             while place:
                 place, most, left, right = left if numbers[place] <= most else right
             found.append(left)
-        return found
+        if self._below is None:
+            return found
+        return [self._below.leaf(numbers, node) for node in found]
 
 
-def load(child: Array, place: Array, most: Array, trees: int) -> LoneWalk:
+class _Below:
+    """Nodes in arrays."""
+
+    def __init__(self, child: Array, place: Array, most: Array, splits: Splits) -> None:
+        self._child, self._place, self._most = child.data, place.data, most.data
+        self._features, self._sets = len(splits.used), splits.sets.data
+
+    def leaf(self, numbers: Sequence[Any], node: int) -> int:
+        """Where a row comes to from a node."""
+        while (right := self._child[node]) != node:
+            place, most = self._place[node], self._most[node]
+            number = numbers[place + 1]
+            if place < self._features:
+                node = right + (number <= most)
+            else:
+                (category,) = map(int, number)
+                node = right + (self._sets[int(most) + (category >> 3)] >> (category & 7) & 1)
+        return node
+
+
+def load(child: Array, place: Array, most: Array, splits: Splits, trees: int) -> LoneWalk:
     """Of nodes as `Forest` has them; children come after their parents."""
-    nodes: list[Node] = [(0, 0.0, node, 0) for node in range(len(child))]
-    shared: dict[float, float] = {}
-    places, mosts = place.tolist(), [shared.setdefault(value, value) for value in most.tolist()]
-    for node, right in reversed(list(enumerate(child.tolist()))):
-        if right != node:
-            nodes[node] = (places[node] + 1, mosts[node], nodes[right + 1], nodes[right])
-    return LoneWalk(nodes[:trees])
+    count = min(len(child), max(_NODES, trees))
+    nodes: list[Node] = [(0, 0.0, node, 0) for node in range(count)]
+    inner = np.flatnonzero((child[:count] != np.arange(count)) & (child[:count] < count - 1))
+    numbers = _numbers(place[inner], most[inner], splits)
+    shared: dict[Number, Number] = {}
+    columns = (inner.tolist(), place[inner].tolist(), numbers, child[inner].tolist())
+    for node, at, number, right in reversed(list(zip(*columns, strict=True))):
+        number = shared.setdefault(number, number)
+        nodes[node] = (at + 1, number, nodes[right + 1], nodes[right])
+    below = _Below(child, place, most, splits) if count < len(child) else None
+    return LoneWalk(nodes[:trees], below)
+
+
+def alone(numbers: Sequence[float], splits: Splits) -> list[Number]:
+    """The numbers of a row as `LoneWalk` takes them, with categories as sets of one."""
+    features = len(splits.used)
+    return [*numbers[:features], *(frozenset((number,)) for number in numbers[features:])]
+
+
+def _numbers(place: Array, most: Array, splits: Splits) -> list[Number]:
+    """What the nodes compare with: the most that goes left, or the set that does."""
+    numbers: list[Number] = most.tolist()
+    for at in np.flatnonzero(place >= len(splits.used)).tolist():
+        numbers[at] = splits.set_at(int(most[at]), int(place[at]) - len(splits.used))
+    return numbers
 
 
 def _compiled(trees: Sequence[Node]) -> tuple[Start, Sequence[Node]]:
@@ -60,23 +111,30 @@ def _compiled(trees: Sequence[Node]) -> tuple[Start, Sequence[Node]]:
         places.update(node[0] for node in level)
         level = [child for node in level if node[0] for child in node[2:]]
     nodes: list[Node] = []
+    sets: dict[str, Any] = {}
     lines = ["def start(x, n):", *(f" x{place} = x[{place}]" for place in sorted(places))]
     for tree, node in enumerate(trees):
-        lines += _branches(tree, node, levels, nodes, " ")
+        lines += _branches(tree, node, levels, nodes, sets, " ")
     lines.append(f" return ({''.join(f't{tree},' for tree in range(len(trees)))})")
-    names: dict[str, Any] = {"inf": math.inf, "nan": math.nan}
+    names: dict[str, Any] = {"inf": math.inf, "nan": math.nan, **sets}
     exec("\n".join(lines), names)  # of numbers alone
     return names["start"], nodes
 
 
-def _branches(tree: int, node: Node, levels: int, nodes: list[Node], indent: str) -> list[str]:
+def _branches(
+    tree: int, node: Node, levels: int, nodes: list[Node], sets: dict[str, Any], indent: str
+) -> list[str]:
     place, most, left, right = node
     if not (place and levels):
         nodes.append(node)
         return [f"{indent}t{tree} = n[{len(nodes) - 1}]"]
-    more = levels - 1, nodes, indent + " "
+    text = repr(most)
+    if isinstance(most, frozenset):
+        text = f"s{len(sets)}"
+        sets[text] = most
+    more = levels - 1, nodes, sets, indent + " "
     return [
-        f"{indent}if x{place} <= {most!r}:",
+        f"{indent}if x{place} <= {text}:",
         *_branches(tree, left, *more),
         f"{indent}else:",
         *_branches(tree, right, *more),

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +30,7 @@ _CHECKSUMS = b"crc\0"
 
 Source: org.apache.hadoop.fs.ChecksumFileSystem, 3.4.
 """
+_READ_BYTES = 1 << 20
 
 
 class Part(NamedTuple):
@@ -80,7 +81,7 @@ def problem_of_rows(table: pa.Table, parts: Sequence[Part], key: Sequence[str]) 
 
 
 def find(table: pa.Table, name: str) -> Any:
-    """A column, a dot leading into a struct; None where there is none."""
+    """A column as one array, a dot leading into a struct; None where there is none."""
     first, *rest = name.split(".")
     if first not in table.column_names:
         return None
@@ -89,7 +90,8 @@ def find(table: pa.Table, name: str) -> Any:
         if not pa.types.is_struct(column.type) or column.type.get_field_index(part) < 0:
             return None
         column = column.flatten()[column.type.get_field_index(part)]
-    return column.combine_chunks()
+    # A single chunk is not copied.
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def problem_of_checksums(path: Path) -> str | None:
@@ -107,14 +109,20 @@ def problem_of_checksums(path: Path) -> str | None:
     if not sums.startswith(_CHECKSUMS) or size < 1:
         return None
     with open_regular(path) as stream:
-        pieces = iter(lambda: stream.read(size), b"")
-        found = np.fromiter(map(zlib.crc32, pieces), dtype=">u4")
+        found = np.fromiter(map(zlib.crc32, _blocks(stream, size)), dtype=">u4")
     if found.tobytes() == sums[8:]:
         return None
     return (
         f"{path.name} is not as it was saved: it does not match {beside.name}; copy it again, or "
         f"{SAVE_AGAIN}"
     )
+
+
+def _blocks(stream: BinaryIO, size: int) -> Iterator[memoryview]:
+    """What a file holds, so many bytes at a time, of which many are read at once."""
+    while data := memoryview(stream.read(size * max(1, _READ_BYTES // size))):
+        for start in range(0, len(data), size):
+            yield data[start : start + size]
 
 
 def _problem_of_row(parts: Sequence[Part], rows: int) -> str | None:

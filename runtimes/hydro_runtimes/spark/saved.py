@@ -13,7 +13,7 @@ import contextlib
 import json
 import re
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ MAX_METADATA_BYTES = 32 << 20
 MAX_DEPTH = 40
 """Folders of stages within stages."""
 MAX_PARTS = 100_000
+_PIECE_ROWS = 1 << 16
+"""Rows that are read at a time where a table is read in pieces."""
 
 _NON_FINITE = {
     **dict.fromkeys(("Inf", "Infinity"), float("inf")),
@@ -153,18 +155,28 @@ class Saved:
             raise self.invalid(f"metadata '{name}' is {shortened(value)}, want {_kind(kind)}")
         return value
 
-    def table(self, folder: str = "data", key: Sequence[str] = ()) -> Table:
+    def table(
+        self,
+        folder: str = "data",
+        key: Sequence[str] = (),
+        columns: Sequence[str] | None = None,
+    ) -> Table:
         """All rows of the parquet files in a folder of this stage.
 
         Args:
             folder: that holds them.
             key: the columns that tell one row from another; if none of them is there, as in the
                 tables that have none, there is a single row.
+            columns: those to read, all by default; a dot leads into a struct.
 
         Raises:
             InvalidModel: they cannot be read, or are not those of one save.
         """
-        return read_table(self, self.path / folder, key)
+        return read_table(self, self.path / folder, key, columns)
+
+    def pieces(self, columns: Sequence[str], folder: str = "data") -> Iterator[Table]:
+        """The rows of `table` again, with these columns, a bounded number at a time."""
+        return read_pieces(self, self.path / folder, columns)
 
     def child(self, folder: str) -> Saved:
         """The stage saved in a folder of this one."""
@@ -258,13 +270,43 @@ def _metadata(path: Path) -> dict[str, Any]:
     return metadata
 
 
-def read_table(stage: Saved, folder: Path, key: Sequence[str]) -> Table:
+def read_table(
+    stage: Saved, folder: Path, key: Sequence[str], columns: Sequence[str] | None
+) -> Table:
     """All rows of the parquet files in a folder, in the order of their names.
 
     Raises:
         InvalidModel: no file, not parquet, absurdly large, files of different columns, or of two
             saves.
     """
+    listed = None if columns is None else list(columns)
+    with _parts(stage, folder) as (paths, files):
+        tables = [file.read(columns=listed, use_threads=False) for file in files]
+        table = pa.concat_tables(tables)
+        names = [path.name for path in paths]
+        rows = [Part(name, each.num_rows) for name, each in zip(names, tables, strict=True)]
+        problem = parts.problem_of_rows(table, rows, key) or parts.problem_of_files(folder, names)
+        problem = problem or next(filter(None, map(parts.problem_of_checksums, paths)), None)
+    if problem:
+        raise stage.invalid(f"'{folder.name}' {problem}")
+    return Table(stage.invalid, folder.name, table)
+
+
+def read_pieces(stage: Saved, folder: Path, columns: Sequence[str]) -> Iterator[Table]:
+    """The rows of a table that `read_table` has checked, of which so many are in memory.
+
+    Raises:
+        InvalidModel: the files cannot be read.
+    """
+    with _parts(stage, folder) as (_, files):
+        for file in files:
+            for rows in file.iter_batches(_PIECE_ROWS, columns=list(columns), use_threads=False):
+                yield Table(stage.invalid, folder.name, pa.Table.from_batches([rows]))
+
+
+@contextlib.contextmanager
+def _parts(stage: Saved, folder: Path) -> Iterator[tuple[list[Path], list[pq.ParquetFile]]]:
+    """The parquet files of a folder, open; what Arrow raises meanwhile is `InvalidModel`."""
     listed = _entries(folder)
     paths = [path for path in listed if path.suffix == ".parquet"]
     if not paths:
@@ -281,17 +323,9 @@ def read_table(stage: Saved, folder: Path, key: Sequence[str]) -> Table:
             ]
             opened = [pq.ParquetFile(file) for file in files]
             _check_sizes(stage, folder, opened)
-            tables = [file.read(use_threads=False) for file in opened]
-        table = pa.concat_tables(tables)
-        names = [path.name for path in paths]
-        rows = [Part(name, each.num_rows) for name, each in zip(names, tables, strict=True)]
-        problem = parts.problem_of_rows(table, rows, key) or parts.problem_of_files(folder, names)
-        problem = problem or next(filter(None, map(parts.problem_of_checksums, paths)), None)
+            yield paths, opened
     except (pa.ArrowException, OSError, ValueError, TypeError, MemoryError, OverflowError) as error:
         raise stage.invalid(f"'{folder.name}' cannot be read as parquet: {error}") from error
-    if problem:
-        raise stage.invalid(f"'{folder.name}' {problem}")
-    return Table(stage.invalid, folder.name, table)
 
 
 def _check_sizes(stage: Saved, folder: Path, opened: Sequence[pq.ParquetFile]) -> None:

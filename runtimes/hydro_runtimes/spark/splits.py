@@ -1,4 +1,6 @@
-"""What the splits of decision trees ask of a row: whether a number of it is at most so much.
+"""What the splits of decision trees ask of a row.
+
+Whether a number is at most so much, or whether a category is one of some.
 
 Source: org.apache.spark.ml.tree.{Split, ContinuousSplit, CategoricalSplit}, 4.3.0.
 `x <= threshold` goes left, so NaN goes right.
@@ -6,9 +8,7 @@ Source: org.apache.spark.ml.tree.{Split, ContinuousSplit, CategoricalSplit}, 4.3
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 
@@ -17,34 +17,46 @@ from hydro_runtimes.spark.saved import Saved
 from hydro_runtimes.spark.table import Table
 from hydro_runtimes.spark.vectors import Vectors, row_ids
 
-_Category: TypeAlias = tuple[int, int, tuple[float, ...]]
-"""A categorical split: its feature, the number of categories, and those that go left."""
+MAX_SET_BYTES = 1 << 27
+"""Of all sets of categories of a model."""
 
 
 @dataclass(frozen=True)
 class Splits:
-    """How a row gives the numbers that are asked for: features, then one per categorical split."""
+    """How a row gives the numbers that are asked for: features, then those that are categories."""
 
     used: Array
     """int64: the features, ascending."""
     place: Array
-    """int64, (categorical,): of the feature of each categorical split in `used`."""
+    """int64, (categorical,): of the feature of each category number in `used`."""
     categories: Array
-    """float64, (categorical,): the number of categories of the split."""
-    left: Array
-    """bool, (categorical, most categories + 1): whether a category goes left; last, any other."""
+    """float64, (categorical,): how many categories it has."""
+    sets: Array
+    """uint8: sets of categories as bits; in each, that after the last is any other value."""
 
     def numbers(self, column: Vectors) -> Array:
-        """float64, (rows, numbers): a categorical split's is 0 where the row goes left, else 1."""
+        """float64, (rows, numbers): a category is whole, and the number of them for any other."""
         values = self._features(column)
         if not len(self.place):
             return values
-        return np.hstack((values, ~self._chosen(values.take(self.place, axis=1))))
-
-    def _chosen(self, category: Array) -> Array:
+        category = values.take(self.place, axis=1)
         known = (category >= 0) & (category < self.categories) & (category == np.floor(category))
-        index = np.where(known, category, self.left.shape[1] - 1).astype(np.int64)
-        return np.asarray(self.left[np.arange(len(self.left)), index])
+        return np.hstack((values, np.where(known, category, self.categories)))
+
+    def chosen(self, start: Array, category: Array) -> Array:
+        """Whether each category is in the set that starts at a byte: bool."""
+        category = category.astype(np.int64)
+        at = start.astype(np.int64)
+        at += category >> 3
+        bits = self.sets.take(at) >> (category & 7)
+        return np.asarray(bits & 1, dtype=bool)
+
+    def set_at(self, start: int, number: int) -> frozenset[int]:
+        """The categories of a set."""
+        size = int(self.categories[number]) + 1
+        data = self.sets[start : start + (size + 7) // 8]
+        bits = np.unpackbits(data, count=size, bitorder="little")
+        return frozenset(np.flatnonzero(bits).tolist())
 
     def _features(self, column: Vectors) -> Array:
         """float64, (rows, used)."""
@@ -60,42 +72,93 @@ class Splits:
         return values
 
 
-def load(saved: Saved, table: Table, prefix: str, nodes: Array) -> tuple[Splits, Array, Array]:
-    """The splits of these nodes; for each, the place of its number and the most that goes left."""
-    split = f"{prefix}split."
-    feature = table.numbers(f"{split}featureIndex")[nodes]
-    total = saved.extra("numFeatures", int)
-    if len(feature) and not (feature.min() >= 0 and feature.max() < total):
-        raise table.invalid(f"a split has a feature outside 0 to {total - 1}")
-    count = table.numbers(f"{split}numCategories")[nodes]
-    offsets, values = table.lists(f"{split}leftCategoriesOrThreshold")
-    starts, ends = offsets[:-1][nodes], offsets[1:][nodes]
-    used, place = np.unique(feature.astype(np.int64), return_inverse=True)
-    most = np.zeros(len(nodes))
+class Reader:
+    """Collects the splits of the inner nodes, piece by piece of the saved rows."""
 
-    plain = np.flatnonzero(count == -1)
-    if (ends - starts)[plain].min(initial=1) < 1:
-        raise table.invalid("a split has no threshold")
-    most[plain] = values[starts[plain]]
+    def __init__(self, saved: Saved, prefix: str, child: Array) -> None:
+        """`child` as `Layout` has it."""
+        split = f"{prefix}split."
+        self.columns = [
+            f"{split}{name}" for name in ("featureIndex", "leftCategoriesOrThreshold")
+        ] + [f"{split}numCategories"]
+        self._features = saved.extra("numFeatures", int)
+        self._is_inner = child != np.arange(len(child))
+        self._place = np.zeros(len(child), dtype=np.int32)
+        self._most = np.full(len(child), np.nan)
+        self._used = np.zeros(0, dtype=np.int32)
+        self._categorical: list[tuple[Array, Array]] = []
+        """Nodes and their number of categories."""
+        self._sets: list[Array] = []
+        self._set_bytes = 0
 
-    sets: dict[_Category, int] = {}
-    for node in np.flatnonzero(count != -1).tolist():
-        chosen = tuple(sorted(values[starts[node] : ends[node]].tolist()))
-        key = (int(feature[node]), int(count[node]), chosen)
-        place[node] = len(used) + sets.setdefault(key, len(sets))
-    asked = np.searchsorted(used, np.array([key[0] for key in sets], dtype=np.int64))
-    categories = np.array([key[1] for key in sets], dtype=np.float64)
-    return Splits(used, asked, categories, _goes_left(table, list(sets))), place, most
+    def add(self, piece: Table, node: Array) -> None:
+        """The splits of some rows, and their nodes.
+
+        Raises:
+            InvalidModel: a split is not as Spark writes it.
+        """
+        rows = np.flatnonzero(self._is_inner[node])
+        feature = piece.ints(self.columns[0])[rows]
+        if len(feature) and not (feature.min() >= 0 and feature.max() < self._features):
+            raise piece.invalid(f"a split has a feature outside 0 to {self._features - 1}")
+        self._used = np.union1d(self._used, feature)
+        self._place[node[rows]] = feature
+        count = piece.ints(self.columns[2])[rows]
+        offsets, values = piece.lists(self.columns[1])
+        starts, ends = offsets[:-1][rows], offsets[1:][rows]
+        plain = np.flatnonzero(count == -1)
+        if (ends - starts)[plain].min(initial=1) < 1:
+            raise piece.invalid("a split has no threshold")
+        self._most[node[rows[plain]]] = values[starts[plain]]
+        if len(plain) < len(rows):
+            sets = np.flatnonzero(count != -1)
+            self._categorical.append((node[rows[sets]], count[sets]))
+            self._add_sets(piece, self._categorical[-1], starts[sets], ends[sets], values)
+
+    def _add_sets(
+        self, piece: Table, nodes: tuple[Array, Array], start: Array, end: Array, values: Array
+    ) -> None:
+        """Spark keeps the smaller side of a split, so a category it does not know is on the larger.
+
+        The node's `most` becomes the first byte of its set.
+        """
+        node, count = nodes[0], nodes[1].astype(np.int64)
+        size = count // 8 + 1
+        first = np.cumsum(size) - size
+        total = int(size.sum())
+        if count.min() < 1 or self._set_bytes + total > MAX_SET_BYTES:
+            raise piece.invalid("a split has an absurd number of categories")
+        self._most[node] = self._set_bytes + first
+        self._set_bytes += total
+        lengths = end - start
+        which = np.repeat(np.arange(len(node)), lengths)
+        listed = np.repeat(start - (np.cumsum(lengths) - lengths), lengths)
+        chosen = values[listed + np.arange(len(which))]
+        known = (chosen >= 0) & (chosen < count[which]) & (chosen == np.floor(chosen))
+        sets = np.zeros(total, dtype=np.uint8)
+        _set_bits(sets, first[which[known]], chosen[known].astype(np.int64))
+        unknown_left = np.flatnonzero(lengths > count // 2)
+        _set_bits(sets, first[unknown_left], count[unknown_left])
+        self._sets.append(sets)
+
+    def splits(self) -> tuple[Splits, Array, Array]:
+        """How a row gives its numbers, and `place` and `most` of the nodes as `Forest` has them."""
+        used = self._used.astype(np.int64)
+        inner = np.flatnonzero(self._is_inner)
+        self._place[inner] = np.searchsorted(used, self._place[inner])
+        if not self._categorical:
+            none = np.zeros(0, dtype=np.int64)
+            plain = Splits(used, none, np.zeros(0), np.zeros(0, dtype=np.uint8))
+            return plain, self._place, self._most
+        nodes, counts = (np.concatenate(parts) for parts in zip(*self._categorical, strict=True))
+        pairs, number = np.unique(
+            np.stack((self._place[nodes], counts), axis=1), axis=0, return_inverse=True
+        )
+        self._place[nodes] = len(used) + number.ravel()
+        categories = pairs[:, 1].astype(np.float64)
+        asked = pairs[:, 0].astype(np.int64)
+        return Splits(used, asked, categories, np.concatenate(self._sets)), self._place, self._most
 
 
-def _goes_left(table: Table, sets: Sequence[_Category]) -> Array:
-    """Spark keeps the smaller side of a split, so a category it does not know is on the larger."""
-    most = max((count for _, count, _ in sets), default=0)
-    if min((count for _, count, _ in sets), default=1) < 1 or len(sets) * most > 1 << 26:
-        raise table.invalid("a split has an absurd number of categories")
-    left = np.zeros((len(sets), most + 1), dtype=bool)
-    for row, (_, count, chosen) in enumerate(sets):
-        known = [int(value) for value in chosen if 0 <= value < count and value == int(value)]
-        left[row, known] = True
-        left[row, -1] = len(chosen) > count // 2
-    return left
+def _set_bits(sets: Array, start: Array, category: Array) -> None:
+    np.bitwise_or.at(sets, start + (category >> 3), np.left_shift(1, category & 7).astype(np.uint8))

@@ -36,6 +36,16 @@ class Table:
         """A column of numbers without nulls: int64 or float64, (rows,)."""
         return self._numbers(name, self._get(name))
 
+    def ints(self, name: str) -> Array:
+        """A column of ints without nulls: int32, (rows,)."""
+        column = self._get(name)
+        if pa.types.is_int32(column.type) and not column.null_count:
+            return np.asarray(column.to_numpy(zero_copy_only=False))
+        values = self._numbers(name, column)
+        if values.dtype != np.int64 or (len(values) and not _are_ints(values)):
+            raise self._wrong(name, column.type, "ints")
+        return values.astype(np.int32)
+
     def lists(self, name: str, dtype: DTypeLike | None = None) -> tuple[Array, Array]:
         """A column of lists of numbers: offsets int64 (rows + 1,), values as `numbers`."""
         column = self._get(name)
@@ -135,7 +145,7 @@ class Table:
         if column is None:
             wanted = ", ".join(self._table.column_names)
             raise self.invalid(f"has no column '{name}', but {wanted or 'none'}")
-        return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        return column
 
     def _numbers(self, name: str, column: Any, dtype: DTypeLike | None = None) -> Array:
         kind = column.type
@@ -185,6 +195,10 @@ class Table:
 
     def _wrong(self, name: str, kind: Any, want: str) -> InvalidModel:
         return self.invalid(f"column '{name}' is {shortened(str(kind))}, want {want} without nulls")
+
+
+def _are_ints(values: Array) -> bool:
+    return bool(values.min() >= -(2**31) and values.max() < 2**31)
 
 
 def shortened(value: Any) -> str:

@@ -11,7 +11,7 @@ from hydro_runtimes.columns import Array, Column, Dense
 from hydro_runtimes.spark import forest
 from hydro_runtimes.spark.batch import Batch, Where
 from hydro_runtimes.spark.classify import Classes, normalized, two
-from hydro_runtimes.spark.forest import Forest
+from hydro_runtimes.spark.forest import PREDICTION, STATS, Forest
 from hydro_runtimes.spark.saved import Saved
 from hydro_runtimes.spark.schema import NUMBER, Schema, vector
 from hydro_runtimes.spark.vectors import vectors
@@ -35,10 +35,10 @@ class RandomForestClassificationModel:
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> RandomForestClassificationModel:
         features, size = _features(saved, schema)
-        trees, _ = forest.ensemble(saved)
+        trees, _ = forest.ensemble(saved, STATS)
         classes = Classes.load(saved, schema, _class_count(saved, trees))
-        leaf = _leaf_column(saved, schema, len(trees.roots))
-        return cls(features, size, trees, normalized(trees.stats), classes, leaf)
+        leaf = _leaf_column(saved, schema, trees.trees)
+        return cls(features, size, trees, _shares(trees), classes, leaf)
 
     def transform(self, batch: Batch) -> Batch:
         batch, column = vectors(batch, self.features, self.size)
@@ -68,9 +68,9 @@ class GBTClassificationModel:
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> GBTClassificationModel:
         features, size = _features(saved, schema)
-        trees, weights = forest.ensemble(saved)
+        trees, weights = forest.ensemble(saved, PREDICTION)
         classes = Classes.load(saved, schema, 2)
-        leaf = _leaf_column(saved, schema, len(trees.roots))
+        leaf = _leaf_column(saved, schema, trees.trees)
         return cls(features, size, trees, weights, classes, leaf)
 
     def transform(self, batch: Batch) -> Batch:
@@ -99,7 +99,7 @@ class DecisionTreeClassificationModel:
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> DecisionTreeClassificationModel:
         features, size = _features(saved, schema)
-        tree = forest.single(saved)
+        tree = forest.single(saved, STATS)
         classes = Classes.load(saved, schema, _class_count(saved, tree))
         return cls(features, size, tree, classes, _leaf_column(saved, schema, 0))
 
@@ -129,10 +129,11 @@ class DecisionTreeRegressionModel:
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> DecisionTreeRegressionModel:
         features, size = _features(saved, schema)
-        tree = forest.single(saved)
+        variance = saved.text("varianceCol", "")
+        tree = forest.single(saved, PREDICTION, *([STATS] if variance else []))
         named = (
             (saved.text("predictionCol", "prediction"), tree.prediction),
-            (saved.text("varianceCol", ""), _variance(saved, tree.stats)),
+            (variance, _variance(saved, tree.stats) if variance else tree.prediction),
             (saved.text("leafCol", ""), tree.number.astype(np.float64)),
         )
         columns = tuple((name, values) for name, values in named if name)
@@ -161,10 +162,10 @@ class _Regression:
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> Self:
         features, size = _features(saved, schema)
-        trees, weights = forest.ensemble(saved)
+        trees, weights = forest.ensemble(saved, PREDICTION)
         weights, share = cls.weighing(weights)
         prediction = schema.predicted(saved)
-        leaf = _leaf_column(saved, schema, len(trees.roots))
+        leaf = _leaf_column(saved, schema, trees.trees)
         return cls(features, size, trees, weights, share, prediction, leaf)
 
     @staticmethod
@@ -214,6 +215,17 @@ def _weighted(trees: Forest, leaves: list[Array], weights: Array) -> Array:
         np.cumsum(trees.prediction.take(part) * weights[:, None], axis=0)[-1] for part in leaves
     ]
     return forest.joined(parts)
+
+
+def _shares(trees: Forest) -> Array:
+    """The class shares at each node, in place of its stats: float64, (nodes, classes)."""
+    for first in range(0, len(trees.stats), _ROWS):
+        rows = trees.stats[first : first + _ROWS]
+        rows[:] = normalized(rows)
+    return trees.stats
+
+
+_ROWS = 1 << 15
 
 
 def _class_count(saved: Saved, trees: Forest) -> int:
