@@ -15,7 +15,6 @@ from hydro_runtimes.spark.sql.casts import Mode
 from hydro_runtimes.spark.sql.errors import StatementError
 from hydro_runtimes.spark.sql.expressions import Column, Compiler, Scope
 from hydro_runtimes.spark.sql.functions.json import written
-from hydro_runtimes.spark.sql.names import output_name
 from hydro_runtimes.spark.sql.parser import Parser
 from hydro_runtimes.spark.sql.typenames import parse_ddl
 from hydro_runtimes.spark.sql.values import Rows, Value, value_of
@@ -339,7 +338,8 @@ def answered(expression: str, ansi: bool, zone: str) -> dict[str, Any] | None:
     try:
         parser = Parser(expression)
         node = parser.expression()
-        typed = Compiler(mode).compile(node, scope)
+        compiler = Compiler(mode)
+        typed = compiler.compile(node, scope)
     except StatementError:
         return None
     rows = Rows.of(given, ROWS)
@@ -349,7 +349,7 @@ def answered(expression: str, ansi: bool, zone: str) -> dict[str, Any] | None:
         ERROR if row in rows.errors else None if one is None else written(typed.type, one, mode)
         for row, one in enumerate(values)
     ]
-    return {"name": output_name(node), "type": str(typed.type), "rows": texts}
+    return {"name": compiler.name(node), "type": str(typed.type), "rows": texts}
 
 
 def spark_answers(

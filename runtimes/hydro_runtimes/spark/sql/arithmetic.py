@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from decimal import ROUND_HALF_UP, Context, Decimal
+from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -35,6 +35,7 @@ from hydro_runtimes.spark.sql.values import Rows, Typed, Value, evaluated_where,
 
 Operator: TypeAlias = Literal["+", "-", "*", "/", "%", "div", "pmod"]
 _DIVIDE = Context(prec=39, rounding=ROUND_HALF_UP, Emin=-10000, Emax=10000)
+_DIGITS_34 = Context(prec=34, rounding=ROUND_HALF_EVEN, Emin=-10000, Emax=10000)
 _DIVISIONS = ("/", "%", "div", "pmod")
 _ZERO: Mapping[str, str] = {
     "%": "REMAINDER_BY_ZERO: the divisor is 0; use try_mod to get null",
@@ -80,7 +81,12 @@ def negated(child: Typed, mode: Mode) -> Typed:
     Raises:
         StatementError: the child is no number.
     """
-    return _signed(child, mode, np.negative, lambda x: DECIMALS.minus(x))
+    return _signed(child, mode, np.negative, _minus)
+
+
+def _minus(number: Decimal) -> Decimal:
+    """With 34 digits, as Scala's BigDecimal has it."""
+    return DECIMALS.minus(_DIGITS_34.plus(number))
 
 
 def absolute(arguments: Sequence[Typed], mode: Mode) -> Typed:
@@ -89,7 +95,7 @@ def absolute(arguments: Sequence[Typed], mode: Mode) -> Typed:
     Raises:
         StatementError: the argument is no number.
     """
-    return _signed(arguments[0], mode, np.abs, lambda x: DECIMALS.abs(x))
+    return _signed(arguments[0], mode, np.abs, lambda x: x if x >= 0 else _minus(x))
 
 
 def _both(operator: str, left: Typed, right: Typed, rows: Rows) -> tuple[Value, Value]:
@@ -171,7 +177,9 @@ def _division(
     else:
         made = np.fmod(a.data, divisor)
         if operator == "pmod":
-            made = np.where(made < 0, np.fmod(made + divisor, divisor), made)
+            # Bytes and shorts are ints in Java until the end.
+            wide = made.astype(np.int32) if kind.name in ("tinyint", "smallint") else made
+            made = np.where(made < 0, np.fmod(wide + divisor, divisor), made)
     value = Value(kind, made.astype(kind.dtype), a.null | b.null)
     message = _ZERO.get(operator, _DIVIDE_BY_ZERO)
     if operator == "div" and kind == LONG:
@@ -267,16 +275,19 @@ def _signed(
     if child.type in (STRING, VOID):
         child = converted(child, DOUBLE, mode)
     kind = child.type
-    if not (
-        kind.is_number or kind == UNKNOWN or kind.name in ("interval month", "interval second")
-    ):
+    if not (kind.is_number or kind == UNKNOWN or kind.is_months or kind.is_micros):
         raise StatementError(f"got {kind}, want a number")
 
     def evaluate(rows: Rows) -> Value:
         value = child.evaluate(rows)
         if kind.name == "decimal":
-            made = [None if x is None else of_decimal(x) for x in value.listed()]
-            return value_of(kind, made)
+            exact = [
+                None if x is None else fit_decimal(of_decimal(x), kind) for x in value.listed()
+            ]
+            made = value_of(kind, exact)
+            over = made.null & ~value.null
+            rows.fail(over, f"NUMERIC_VALUE_OUT_OF_RANGE: the result does not fit into {kind}")
+            return made
         signed = Value(kind, compute(value.data), value.null)
         if not kind.is_whole or not mode.ansi:
             return signed

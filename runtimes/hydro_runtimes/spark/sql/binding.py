@@ -6,7 +6,7 @@ Source: org.apache.spark.sql.catalyst.analysis.{TypeCoercion, AnsiTypeCoercion}.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -52,7 +52,20 @@ def argument(typed: Typed, want: SqlType, mode: Mode) -> Typed:
     """
     if typed.type == want:
         return typed
-    if not implicit(typed.type, want):
+    if not implicit(typed.type, want) and not (
+        mode.ansi and typed.type == STRING and want == BOOLEAN
+    ):
+        raise StatementError(f"an argument is {typed.type}, want {want}")
+    return converted(typed, want, mode)
+
+
+def exactly(typed: Typed, want: SqlType, mode: Mode) -> Typed:
+    """An argument as a function takes it that Spark casts nothing for.
+
+    Raises:
+        StatementError: it is of another type.
+    """
+    if typed.type not in (want, VOID, UNKNOWN):
         raise StatementError(f"an argument is {typed.type}, want {want}")
     return converted(typed, want, mode)
 
@@ -80,7 +93,7 @@ def converted(typed: Typed, want: SqlType, mode: Mode, safe: bool = False) -> Ty
     """
     if typed.type == want:
         return typed
-    if not castable(typed.type, want, mode):
+    if not castable(typed.type, want, replace(mode, ansi=mode.ansi or safe)):
         raise StatementError(f"{typed.type} cannot be cast to {want}")
     inner = typed.evaluate
     return Typed(want, lambda rows: cast(inner(rows), want, rows, mode, safe), typed.foldable)
@@ -119,6 +132,7 @@ def strict(
     takes: Sequence[SqlType],
     gives: SqlType,
     least: int | None = None,
+    exact: bool = False,
 ) -> Function:
     """A function of values row by row; null where an argument is.
 
@@ -128,10 +142,12 @@ def strict(
         takes: the type of each argument.
         gives: the type of the answer.
         least: how many arguments there must be; default all.
+        exact: Spark casts no arguments for it.
     """
+    taken = exactly if exact else argument
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
-        given = [argument(one, want, mode) for one, want in zip(arguments, takes, strict=False)]
+        given = [taken(one, want, mode) for one, want in zip(arguments, takes, strict=False)]
         return row_by_row(compute, given, gives)
 
     return Function(bind, len(takes) if least is None else least, len(takes), gives)
@@ -172,6 +188,18 @@ def attempt(rows: Rows, row: int, compute: Callable[..., Any], *arguments: Any) 
         return None
 
 
+def tried(typed: Typed) -> Typed:
+    """The expression with null in place of any error, also of the expressions in it."""
+
+    def evaluate(rows: Rows) -> Value:
+        apart = rows.apart()
+        value = typed.evaluate(apart)
+        failed = np.array([row in apart.errors for row in rows.index.tolist()], dtype=bool)
+        return Value(value.type, value.data, value.null | failed)
+
+    return Typed(typed.type, evaluate, typed.foldable)
+
+
 def unless_null(given: Sequence[Typed], rows: Rows) -> tuple[list[Value], Array]:
     """The arguments one after the other; where one is null the next is not worked out.
 
@@ -194,10 +222,7 @@ def of_columns(compute: Callable[..., Array], takes: Sequence[SqlType], gives: S
         given = [argument(one, want, mode) for one, want in zip(arguments, takes, strict=True)]
 
         def evaluate(rows: Rows) -> Value:
-            values = [one.evaluate(rows) for one in given]
-            null = np.zeros(rows.count, dtype=bool)
-            for value in values:
-                null = null | value.null
+            values, null = unless_null(given, rows)
             return Value(gives, compute(*(value.data for value in values)), null)
 
         return Typed(gives, evaluate, all(one.foldable for one in given))

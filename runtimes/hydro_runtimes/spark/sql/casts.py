@@ -20,10 +20,22 @@ from hydro_runtimes.spark import java
 from hydro_runtimes.spark.sql import zones
 from hydro_runtimes.spark.sql.calendar import DAY
 from hydro_runtimes.spark.sql.errors import StatementError
+from hydro_runtimes.spark.sql.intervals import (
+    MICROS_OF,
+    MONTHS_OF,
+    calendar_of,
+    parts_of,
+    read_interval,
+    text_of_interval,
+    truncated,
+    unframed,
+)
 from hydro_runtimes.spark.sql.types import (
     BINARY,
     BOOLEAN,
     DATE,
+    INT,
+    LONG,
     STRING,
     TIMESTAMP,
     TIMESTAMP_NTZ,
@@ -31,6 +43,7 @@ from hydro_runtimes.spark.sql.types import (
     VOID,
     SqlType,
     bits,
+    decimal,
 )
 from hydro_runtimes.spark.sql.values import Rows, Value, constant, refused, value_of
 
@@ -71,13 +84,18 @@ def cast(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool = False
         return constant(kind, None, rows.count)
     if safe:
         mode = replace(mode, ansi=True)  # TRY_CAST has the rules of ANSI, without its errors
-    safe = safe or not mode.ansi
+    try_cast, safe = safe, safe or not mode.ansi
     if kind.is_nested:
         return _nested(value, kind, rows, mode, safe)
     if kind == STRING:
         return _text(value, mode)
     if kind == BINARY:
-        return _rowwise(value, kind, _to_bytes, rows, safe)
+        return _rowwise(value, kind, lambda x: _to_bytes(x, value.type), rows, safe)
+    if kind.is_interval:
+        return _interval(value, kind, rows, safe)
+    if value.type.is_interval:
+        # What does not fit is an error without ANSI, too.
+        return cast(_amount(value), kind, rows, replace(mode, ansi=True), try_cast)
     if kind == BOOLEAN:
         return _boolean(value, rows, safe)
     if kind.name == "decimal":
@@ -108,10 +126,13 @@ def castable(have: SqlType, want: SqlType, mode: Mode) -> bool:
     if want == BINARY:
         return have == STRING or (not mode.ansi and have.is_whole)
     if have == STRING:
-        return not want.name.startswith("interval") and want.name != "vector"
+        return want.name != "vector"
+    if have.is_interval or want.is_interval:
+        return _casts_intervals(have, want)
     if want == BOOLEAN or have == BOOLEAN:
         other = have if want == BOOLEAN else want
-        return other.is_number or (not mode.ansi and other in (DATE, *_TIMES))
+        odd = (TIMESTAMP,) if have == BOOLEAN else (DATE, TIMESTAMP)
+        return other.is_number or (not mode.ansi and other in odd)
     if have.is_number and want.is_number:
         return True
     if have in (DATE, *_TIMES) and want in (DATE, *_TIMES):
@@ -121,6 +142,19 @@ def castable(have: SqlType, want: SqlType, mode: Mode) -> bool:
     if want.is_number:
         return have == TIMESTAMP or (have == DATE and not mode.ansi)
     return False
+
+
+def _casts_intervals(have: SqlType, want: SqlType) -> bool:
+    """Between intervals of the same kind of units, and from and to numbers of one unit."""
+    if have.is_interval and want.is_interval:
+        return (have.is_months and want.is_months) or (have.is_micros and want.is_micros)
+    span, other = (have, want) if have.is_interval else (want, have)
+    is_number = other.is_whole or other.name == "decimal"
+    return (
+        is_number
+        and span.name != "interval"
+        and (have.is_interval or span.units[0] == span.units[1])
+    )
 
 
 def text_of(kind: SqlType, value: Any, mode: Mode) -> str:
@@ -158,27 +192,9 @@ def text_of(kind: SqlType, value: Any, mode: Mode) -> str:
             return f"{{{', '.join(map(_part, kind.parts, value, [mode] * len(value)))}}}"
     if kind.is_whole:
         return str(int(value))
-    if kind.name.startswith("interval"):
-        return interval_text(kind, value)
+    if kind.is_interval:
+        return text_of_interval(kind, value)
     raise StatementError(f"{kind} has no text")
-
-
-def interval_text(kind: SqlType, value: Any) -> str:
-    """INTERVAL '1-2' YEAR TO MONTH, INTERVAL '3 02:00:00' DAY TO SECOND."""
-    if kind.name == "interval month":
-        sign, months = ("-", -value) if value < 0 else ("", value)
-        return f"INTERVAL '{sign}{months // 12}-{months % 12}' YEAR TO MONTH"
-    if kind.name != "interval second":
-        months, days, micros = value
-        return f"{months} months {days} days {micros / 1_000_000:g} seconds"
-    sign, micros = ("-", -value) if value < 0 else ("", value)
-    days, rest = divmod(micros, DAY)
-    if not rest:
-        return f"INTERVAL '{sign}{days}' DAY"
-    seconds, fraction = divmod(rest, 1_000_000)
-    clock = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
-    after = f".{fraction:06d}".rstrip("0") if fraction else ""
-    return f"INTERVAL '{sign}{days} {clock}{after}' DAY TO SECOND"
 
 
 def _part(kind: SqlType, value: Any, mode: Mode) -> str:
@@ -204,12 +220,22 @@ def _rowwise(
         None if gone else convert(x)
         for x, gone in zip(value.data.tolist(), value.null, strict=True)
     ]
+    if kind.dtype.kind == "i" and value.type in (DATE, *_TIMES):
+        limit = 1 << (8 * kind.dtype.itemsize - 1)
+        over = np.array([x is not None and not -limit <= x < limit for x in made], dtype=bool)
+        rows.fail(over, f"ARITHMETIC_OVERFLOW: the {value.type} does not fit into {kind}")
+        made = [None if bad else x for x, bad in zip(made, over, strict=True)]
     found = value_of(kind, made)
-    bad = found.null & ~value.null
-    if bad.any() and not safe:
-        example = value.data[int(np.flatnonzero(bad)[0])]
-        rows.fail(bad, _invalid(value.type, example, kind))
+    if not safe:
+        _fail_each(value, found.null & ~value.null, kind, rows)
     return found
+
+
+def _fail_each(value: Value, bad: Array, kind: SqlType, rows: Rows) -> None:
+    """Each row's error tells its own value, and no other's."""
+    for row in np.flatnonzero(bad).tolist():
+        message = _invalid(value.type, value.data[row], kind)
+        rows.errors.setdefault(int(rows.index[row]), message)
 
 
 def _invalid(have: SqlType, example: Any, want: SqlType) -> str:
@@ -219,8 +245,10 @@ def _invalid(have: SqlType, example: Any, want: SqlType) -> str:
     return f"CAST_INVALID_INPUT: the {have} {shown!r} is not a {want}; {way_out}"
 
 
-def _to_bytes(value: Any) -> bytes:
-    return value.encode() if isinstance(value, str) else int(value).to_bytes(4, "big", signed=True)
+def _to_bytes(value: Any, kind: SqlType) -> bytes:
+    if kind == STRING:
+        return bytes(value.encode())
+    return int(value).to_bytes(bits(kind) // 8, "big", signed=True)
 
 
 def _text(value: Value, mode: Mode) -> Value:
@@ -235,6 +263,49 @@ def _text(value: Value, mode: Mode) -> Value:
     data = np.empty(len(texts), dtype=object)
     data[:] = texts
     return Value(STRING, data, value.null)
+
+
+def _interval(value: Value, kind: SqlType, rows: Rows, safe: bool) -> Value:
+    have = value.type
+    if have == STRING:
+        return _rowwise(value, kind, lambda text: _read_interval(text, kind), rows, safe)
+    if have.is_interval:
+        step = _step(kind)
+        return Value(kind, np.trunc(value.data / step).astype(np.int64) * step, value.null)
+    limit = 2**31 if kind.is_months else 2**63
+
+    def scaled(number: Any) -> int | None:
+        exact = DECIMALS.multiply(Decimal(number), _step(kind))
+        whole = int(exact.to_integral_value(ROUND_HALF_UP, DECIMALS))
+        return whole if -limit <= whole < limit else None
+
+    return _rowwise(value, kind, scaled, rows, safe=False)
+
+
+def _read_interval(text: str, kind: SqlType) -> Any:
+    if kind.name == "interval":
+        try:
+            return calendar_of(" ".join(part) for part in parts_of(text))
+        except StatementError:
+            return None
+    inner = unframed(text, kind)
+    return None if inner is None else read_interval(inner, kind)
+
+
+def _amount(value: Value) -> Value:
+    """An interval of one unit as a number of them."""
+    kind = value.type
+    if kind.units[1] == "second":
+        amounts = [None if x is None else Decimal(x).scaleb(-6) for x in value.listed()]
+        return value_of(decimal(18, 6), amounts)
+    whole = [None if x is None else truncated(x, _step(kind))[0] for x in value.listed()]
+    return value_of(INT if kind.is_months else LONG, whole)
+
+
+def _step(kind: SqlType) -> int:
+    """Of the last unit."""
+    unit = kind.units[1]
+    return 1 if unit == "second" and kind.units[0] != unit else {**MONTHS_OF, **MICROS_OF}[unit]
 
 
 def _boolean(value: Value, rows: Rows, safe: bool) -> Value:
@@ -357,10 +428,7 @@ def _decimal(value: Value, kind: SqlType, rows: Rows, safe: bool) -> Value:
         over[row] = number is not None and fitted is None
         made.append(fitted)
     if not safe:
-        if invalid.any():
-            rows.fail(
-                invalid, _invalid(value.type, value.data[int(np.flatnonzero(invalid)[0])], kind)
-            )
+        _fail_each(value, invalid, kind, rows)
         rows.fail(over, f"NUMERIC_VALUE_OUT_OF_RANGE: the value does not fit into {kind}")
     return value_of(kind, made)
 
@@ -375,8 +443,6 @@ def as_number(kind: SqlType, value: Any) -> Decimal | None:
             return DECIMALS.create_decimal(text)
         except InvalidOperation:
             return None
-    if kind.name == "float":
-        value = float(str(np.float32(value)))  # Spark widens a float by its text
     if kind.is_fraction:
         return Decimal(repr(value)) if math.isfinite(value) else None
     if kind == TIMESTAMP:
@@ -402,7 +468,8 @@ def _moment(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool) -> 
     if have == STRING:
         if kind == DATE:
             return _rowwise(value, kind, zones.parse_date, rows, safe)
-        return _rowwise(value, kind, lambda text: zones.parse_timestamp(text, zone), rows, safe)
+        read = zones.parse_clock if kind == TIMESTAMP_NTZ else zones.parse_timestamp
+        return _rowwise(value, kind, lambda text: read(text, zone), rows, safe)
     if kind == DATE:
         local = UTC if have == TIMESTAMP_NTZ else mode.zone
         return _rowwise(value, kind, lambda at: zones.local_of(at, local) // DAY, rows, safe)
@@ -411,15 +478,35 @@ def _moment(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool) -> 
     if have in _TIMES:
         move = zones.local_of if kind == TIMESTAMP_NTZ else zones.instant_of
         return _rowwise(value, kind, lambda at: move(at, mode.zone), rows, safe)
-    return _rowwise(value, kind, lambda number: _from_seconds(have, number), rows, safe)
+    if have == BOOLEAN:
+        return Value(kind, value.data.astype(np.int64), value.null)  # true is 1 microsecond
+    return _rowwise(value, kind, lambda number: _from_seconds(number, mode), rows, safe)
 
 
-def _from_seconds(kind: SqlType, seconds: Any) -> int | None:
+def _from_seconds(seconds: Any, mode: Mode) -> int | None:
+    """A bigint that does not fit is the nearest, a decimal wraps; a double so only without ANSI."""
+    if isinstance(seconds, Decimal):
+        micros = int(DECIMALS.multiply(seconds, Decimal(1_000_000)))
+        return (micros + 2**63) % 2**64 - 2**63
     if isinstance(seconds, float):
-        micros = seconds * 1_000_000
-        return int(micros) if abs(micros) < 2**63 else None
-    micros = int(Decimal(seconds) * 1_000_000)
-    return micros if -(2**63) <= micros < 2**63 else None
+        is_inside = abs(seconds * 1_000_000) < 2**63
+        if not math.isfinite(seconds) or (mode.ansi and not is_inside):
+            return None
+        return nearest_micros(seconds)
+    return nearest_long(int(seconds) * 1_000_000)
+
+
+def nearest_micros(seconds: float) -> int:
+    """Seconds as microseconds; what does not fit a bigint is the nearest."""
+    micros = seconds * 1_000_000
+    if math.isinf(micros):
+        return nearest_long(2**64 if micros > 0 else -(2**64))
+    return nearest_long(int(micros))
+
+
+def nearest_long(number: int) -> int:
+    """The bigint nearest to a whole number."""
+    return max(-(2**63), min(2**63 - 1, number))
 
 
 def _nested(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool) -> Value:

@@ -5,13 +5,15 @@ Source: org.apache.spark.sql.catalyst.analysis.{TypeCoercion, AnsiTypeCoercion},
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from hydro_runtimes.spark.sql.types import (
     DATE,
     DOUBLE,
     FLOAT,
     LONG,
+    MICRO_UNITS,
+    MONTH_UNITS,
     STRING,
     TIMESTAMP,
     TIMESTAMP_NTZ,
@@ -22,6 +24,7 @@ from hydro_runtimes.spark.sql.types import (
     as_decimal,
     bits,
     decimal,
+    interval_of,
     map_of,
     struct_of,
 )
@@ -41,12 +44,33 @@ def common_type_without_texts(kinds: Iterable[SqlType], ansi: bool) -> SqlType |
 
 def compared_type(one: SqlType, other: SqlType, ansi: bool) -> SqlType | None:
     """The type in which two values are compared; None where they cannot be."""
+    if one.is_nested and other.is_nested:
+        return tightest(one, other, ansi)
     if ansi or STRING not in (one, other) or one == other:
         return wider(one, other, ansi)
     rest = other if one == STRING else one
     if rest == VOID:
         return STRING
-    return None if rest.is_nested else rest
+    return None if rest.is_nested or rest.is_interval else rest
+
+
+def tightest(one: SqlType, other: SqlType, ansi: bool) -> SqlType | None:
+    """The type that holds the values of both exactly; None where there is none."""
+    if one.is_nested and one.name == other.name:
+        return _nested(one, other, lambda a, b: tightest(a, b, ansi))
+    if one.is_number and other.is_number and "decimal" in (one.name, other.name) and one != other:
+        whole, exact = (one, other) if other.name == "decimal" else (other, one)
+        holds = as_decimal(whole)
+        digits = exact.precision - exact.scale
+        return exact if whole.is_whole and digits >= holds.precision else None
+    return _tightest(one, other, ansi)
+
+
+def wider_without_texts(one: SqlType, other: SqlType, ansi: bool) -> SqlType | None:
+    """As `wider`, but a text has no type in common with anything else, inside of arrays too."""
+    if one.is_nested and one.name == other.name:
+        return _nested(one, other, lambda a, b: wider_without_texts(a, b, ansi))
+    return _tightest(one, other, ansi)
 
 
 def wider(one: SqlType, other: SqlType, ansi: bool) -> SqlType | None:
@@ -65,7 +89,7 @@ def _with_text(rest: SqlType) -> SqlType | None:
         return LONG
     if rest.is_number:
         return DOUBLE
-    return None if rest.is_nested or rest.name.startswith("interval") else rest
+    return None if rest.is_nested or rest.is_interval else rest
 
 
 def _as_text(rest: SqlType) -> SqlType | None:
@@ -86,8 +110,18 @@ def _tightest(one: SqlType, other: SqlType, ansi: bool) -> SqlType | None:
     if one in _TIMES and other in _TIMES:
         return TIMESTAMP
     if one.name == other.name and one.is_nested:
-        return _nested(one, other, ansi)
+        return _nested(one, other, lambda a, b: wider(a, b, ansi))
+    if one.is_months and other.is_months:
+        return _wider_interval(one, other, MONTH_UNITS)
+    if one.is_micros and other.is_micros:
+        return _wider_interval(one, other, MICRO_UNITS)
     return None
+
+
+def _wider_interval(one: SqlType, other: SqlType, units: Sequence[str]) -> SqlType:
+    """The interval of all units of both."""
+    places = [units.index(unit) for kind in (one, other) for unit in kind.units]
+    return interval_of(units[min(places)], units[max(places)])
 
 
 def _number(one: SqlType, other: SqlType, ansi: bool) -> SqlType:
@@ -112,12 +146,14 @@ def wider_decimal(one: SqlType, other: SqlType) -> SqlType:
     return decimal(whole + scale, scale) if whole + scale <= 38 else decimal(38, scale)
 
 
-def _nested(one: SqlType, other: SqlType, ansi: bool) -> SqlType | None:
+def _nested(
+    one: SqlType, other: SqlType, pair: Callable[[SqlType, SqlType], SqlType | None]
+) -> SqlType | None:
     if len(one.parts) != len(other.parts):
         return None
     if [name.lower() for name in one.names] != [name.lower() for name in other.names]:
         return None
-    parts = [wider(a, b, ansi) for a, b in zip(one.parts, other.parts, strict=True)]
+    parts = [pair(a, b) for a, b in zip(one.parts, other.parts, strict=True)]
     whole = [part for part in parts if part is not None]
     if len(whole) != len(parts):
         return None

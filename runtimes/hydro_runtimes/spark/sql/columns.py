@@ -52,7 +52,7 @@ class ValueColumn(Strings):
     def __init__(self, value: Value, mode: Mode) -> None:
         validity = ~value.null if value.null.any() else None
         texts = [_text(value.type, one, mode) for one in value.listed()]
-        is_text = value.type.name in _AS_TEXT or value.type.name.startswith("interval")
+        is_text = value.type.name in _AS_TEXT or value.type.is_interval
         super().__init__(texts, validity, DataType.STRING if is_text else DataType.JSON)
         self.value = value
         self.mode = mode
@@ -66,7 +66,7 @@ class ValueColumn(Strings):
 def _text(kind: SqlType, value: Any, mode: Mode) -> str:
     if value is None:
         return ""
-    is_text = kind.name in _AS_TEXT or kind.name.startswith("interval")
+    is_text = kind.name in _AS_TEXT or kind.is_interval
     return text_of(kind, value, mode) if is_text else written(kind, value, mode)
 
 

@@ -81,7 +81,9 @@ class DateTimePattern:
         offset = zones.offset_at(micros, zone)
         days, rest = divmod(micros + offset, DAY)
         clock = _Clock(days, rest, zone, offset)
-        return "".join(_written(piece, clock) for piece in self._pieces)
+        # Without an era, years before the first are 0, -1, ...
+        of_era = any(piece.letter == "G" for piece in self._pieces)
+        return "".join(_written(piece, clock, of_era) for piece in self._pieces)
 
     def read(self, text: str, zone: tzinfo) -> int | None:
         """The instant of a text; None where it does not follow the pattern.
@@ -133,26 +135,26 @@ def _unknown(pattern: str, part: str) -> StatementError:
     return StatementError(f"'{part}' in the datetime pattern '{pattern[:60]}' is not supported")
 
 
-def _written(piece: _Piece, clock: _Clock) -> str:
+def _written(piece: _Piece, clock: _Clock, of_era: bool) -> str:
     letter, count = piece.letter, piece.count
     if letter in ("", "[", "]"):
         return piece.text
     if letter in "yMLdDEQqFG":
-        return _date_part(letter, count, clock)
+        return _date_part(letter, count, clock, of_era)
     if letter in "HhKkmsSa":
         return _time_part(letter, count, clock)
     return _zone_part(letter, count, clock)
 
 
-def _date_part(letter: str, count: int, clock: _Clock) -> str:
+def _date_part(letter: str, count: int, clock: _Clock, of_era: bool) -> str:
     year, month, day = calendar.date_of(clock.days)
     match letter:
         case "y":
-            of_era = year if year > 0 else 1 - year
+            shown = 1 - year if of_era and year < 1 else year
             if count == 2:
-                return f"{of_era % 100:02d}"
-            sign = "+" if count >= 4 and of_era > 10**count - 1 else ""
-            return f"{sign}{of_era:0{count}d}"
+                return f"{shown % 100 if of_era else abs(shown) % 100:02d}"
+            sign = "-" if shown < 0 else "+" if count >= 4 and shown > 10**count - 1 else ""
+            return f"{sign}{abs(shown):0{count}d}"
         case "M" | "L":
             return (
                 f"{month:0{count}d}" if count < 3 else MONTHS[month - 1][: 3 if count == 3 else 9]
@@ -216,7 +218,7 @@ def _zone_part(letter: str, count: int, clock: _Clock) -> str:
 
 
 def _zone_name(zone: tzinfo) -> str:
-    return "Z" if zone is UTC else str(getattr(zone, "key", zone)).removeprefix("UTC") or "Z"
+    return "UTC" if zone is UTC else str(getattr(zone, "key", zone)).removeprefix("UTC") or "Z"
 
 
 def _zone_short(clock: _Clock, count: int) -> str:

@@ -6,8 +6,9 @@ Source: org.apache.spark.sql.catalyst.analysis.{Analyzer, TypeCoercion}, 4.3.0.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC
+from decimal import ROUND_CEILING, ROUND_FLOOR
 from typing import Any
 
 from hydro_runtimes.spark.sql import logic, ordering, zones
@@ -15,9 +16,9 @@ from hydro_runtimes.spark.sql.binding import Function, converted, strict
 from hydro_runtimes.spark.sql.casts import Mode
 from hydro_runtimes.spark.sql.errors import StatementError
 from hydro_runtimes.spark.sql.functions import FUNCTIONS, function_named
-from hydro_runtimes.spark.sql.functions.arrays import element_of
-from hydro_runtimes.spark.sql.functions.datetimes import moved
+from hydro_runtimes.spark.sql.functions.arrays import arrays_zip, element_of
 from hydro_runtimes.spark.sql.functions.higher_order import HIGHER_ORDER, Body, bind_higher_order
+from hydro_runtimes.spark.sql.functions.intervals import dated, shown
 from hydro_runtimes.spark.sql.functions.patterns import like
 from hydro_runtimes.spark.sql.names import output_name
 from hydro_runtimes.spark.sql.syntax import (
@@ -34,11 +35,14 @@ from hydro_runtimes.spark.sql.syntax import (
     Literal,
     Name,
     Operation,
+    Quantified,
     Star,
 )
 from hydro_runtimes.spark.sql.types import (
+    BINARY,
     CAST_NAMES,
     DATE,
+    LONG,
     STRING,
     TIMESTAMP,
     TIMESTAMP_NTZ,
@@ -85,6 +89,12 @@ class Compiler:
     """Types expressions in one mode."""
 
     mode: Mode
+    shown: dict[int, Expression] = field(default_factory=dict)
+    """By id of a node, what Spark names in its place: only types tell, as of d + 1."""
+
+    def name(self, node: Expression) -> str:
+        """The name of an item of SELECT that was compiled."""
+        return output_name(node, self.shown)
 
     def compile(self, node: Expression, scope: Scope) -> Typed:
         """The function of rows for an expression.
@@ -113,6 +123,8 @@ class Compiler:
             case Like():
                 sides = [self.compile(one, scope) for one in (node.child, node.pattern)]
                 return like(node.operator, sides, node.escape, self.mode)
+            case Quantified():
+                return self.compile(_joined(node), scope)
             case Element():
                 sides = [self.compile(one, scope) for one in (node.child, node.key)]
                 return element_of(sides, self.mode)
@@ -138,8 +150,8 @@ class Compiler:
     def _name(self, parts: tuple[str, ...], scope: Scope) -> Typed:
         found, fields = resolve(parts, scope)
         typed = found if isinstance(found, Typed) else _column(found)
-        for field in fields:
-            typed = self._field(typed, field)
+        for name in fields:
+            typed = self._field(typed, name)
         return typed
 
     def _field(self, child: Typed, name: str) -> Typed:
@@ -175,13 +187,35 @@ class Compiler:
             if operator == "<=>":
                 return ordering.null_safe_equal(sides, self.mode)
             if operator in _COMPARISONS:
+                self._show_whole(node, sides)
                 return ordering.compare(operator, sides, self.mode)
-            if operator in ("+", "-") and (dated := moved(operator, sides, self.mode)) is not None:
-                return dated
+            if operator in ("+", "-", "*", "/"):
+                found = dated(operator, sides, self.mode)
+                if found is not None:
+                    self.shown[id(node)] = shown(node, sides[0].type, sides[1].type)
+                    return found
             name = "concat" if operator == "||" else operator
             return self._bound(FUNCTIONS[name], sides)
         except StatementError as error:
             raise StatementError(f"{output_name(node)}: {error}") from None
+
+    def _show_whole(self, node: Operation, sides: Sequence[Typed]) -> None:
+        """Spark compares whole numbers with whole numbers: i > 2.5 is shown as (i > 2).
+
+        Source: DecimalPrecisionTypeCoercion.integralAndDecimalLiteral.
+        """
+        for place, (typed, part) in enumerate(zip(sides, node.sides, strict=True)):
+            other = sides[1 - place]
+            if not (isinstance(part, Literal) and typed.type.name == "decimal"):
+                continue
+            if node.operator == "=" or not other.type.is_whole:
+                continue
+            up = node.operator in ((">=", "<") if place else (">", "<="))
+            rounding = ROUND_CEILING if up else ROUND_FLOOR
+            whole = int(part.value.to_integral_value(rounding))
+            new = Literal(LONG, whole, str(whole))
+            shown = (node.sides[0], new) if place else (new, node.sides[1])
+            self.shown[id(node)] = Operation(node.operator, shown)
 
     def _case(self, node: Case, scope: Scope) -> Typed:
         tests = [self.compile(test, scope) for test, _ in node.branches]
@@ -198,10 +232,18 @@ class Compiler:
         name = node.name
         if any(isinstance(one, Lambda) for one in node.arguments) or name in HIGHER_ORDER:
             return self._higher_order(node, scope)
+        if name == "when":
+            return self.compile(_when(node), scope)
         function = function_named(name, node.written or name)
         self._check_count(function, node)
         given = [self.compile(one, scope) for one in node.arguments]
         try:
+            if name == "arrays_zip":
+                names = [_field_name(one, place, "") for place, one in enumerate(node.arguments)]
+                return arrays_zip(given, names)
+            if name in ("lpad", "rpad") and len(given) == 2 and given[0].type == BINARY:
+                zero = Literal(BINARY, b"\0", "X'00'")
+                self.shown[id(node)] = Call(name, (*node.arguments, zero))
             return self._bound(function, given)
         except StatementError as error:
             raise type(error)(f"{node.written or name}(...): {error}") from None
@@ -332,7 +374,21 @@ def _text_of(node: Expression) -> str:
     return str(node.value)
 
 
-def _field_name(node: Expression, place: int) -> str:
+def _when(node: Call) -> Case:
+    """when(condition, value, ..., otherwise)."""
+    given = node.arguments
+    otherwise = given[-1] if len(given) % 2 else None
+    return Case(tuple(zip(given[::2], given[1::2], strict=False)), otherwise)
+
+
+def _joined(node: Quantified) -> Expression:
+    whole = node.tests[0]
+    for test in node.tests[1:]:
+        whole = Operation(node.operator, (whole, test))
+    return whole
+
+
+def _field_name(node: Expression, place: int, before: str = "col") -> str:
     match node:
         case Alias():
             return node.name
@@ -340,7 +396,7 @@ def _field_name(node: Expression, place: int) -> str:
             return node.parts[-1]
         case FieldOf():
             return node.name
-    return f"col{place}"
+    return f"{before}{place}"
 
 
 def _never(rows: Rows) -> Value:

@@ -5,12 +5,17 @@ Source: org.apache.spark.sql.catalyst.parser.AstBuilder and IntervalUtils, 4.3.0
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from hydro_runtimes.spark import java
 from hydro_runtimes.spark.sql.errors import StatementError
+from hydro_runtimes.spark.sql.intervals import (
+    interval_constant,
+    parts_of,
+    read_interval,
+    text_of_interval,
+)
 from hydro_runtimes.spark.sql.syntax import Literal
 from hydro_runtimes.spark.sql.types import (
     BINARY,
@@ -19,10 +24,9 @@ from hydro_runtimes.spark.sql.types import (
     DOUBLE,
     FLOAT,
     INT,
-    INTERVAL,
     LONG,
-    MICROS,
-    MONTHS,
+    MICRO_UNITS,
+    MONTH_UNITS,
     SHORT,
     STRING,
     TIMESTAMP,
@@ -30,22 +34,10 @@ from hydro_runtimes.spark.sql.types import (
     SqlType,
     bits,
     decimal,
+    interval_of,
 )
 
 _WHOLE: Mapping[str, SqlType] = {"L": LONG, "S": SHORT, "Y": BYTE}
-_MICROS: Mapping[str, int] = {
-    "WEEK": 7 * 86_400_000_000,
-    "DAY": 86_400_000_000,
-    "HOUR": 3_600_000_000,
-    "MINUTE": 60_000_000,
-    "SECOND": 1_000_000,
-    "MILLISECOND": 1_000,
-    "MICROSECOND": 1,
-}
-_MONTHS: Mapping[str, int] = {"YEAR": 12, "QUARTER": 3, "MONTH": 1}
-_AMOUNT = re.compile(r"\s*([+-]?\d*\.?\d+)\s*([a-zA-Z]+)\s*")
-_YEAR_MONTH = re.compile(r"\s*([+-]?)(\d+)-(\d+)\s*")
-_DAY_TIME = re.compile(r"\s*([+-]?)(?:(\d+)\s+)?(\d+)(?::(\d+))?(?::(\d+)(\.\d+)?)?\s*")
 
 
 def text(value: str) -> Literal:
@@ -104,22 +96,10 @@ def interval(parts: Sequence[tuple[str, str]]) -> Literal:
         StatementError: a unit that there is not, or an amount that is not one.
     """
     if len(parts) == 1 and " TO " in parts[0][1]:
-        return _range(*parts[0])
-    months = micros = 0
-    units: list[str] = []
-    for amount, name in parts:
-        unit = name.removesuffix("S")
-        if not re.fullmatch(r"\s*[+-]?\s*\d*\.?\d+\s*", amount):
-            raise StatementError(f"INTERVAL '{amount}' is not a number of {name}")
-        value = Decimal(re.sub(r"\s", "", amount))
-        if unit in _MONTHS and value == value.to_integral_value():
-            months += int(value) * _MONTHS[unit]
-        elif unit in _MICROS and (unit == "SECOND" or value == value.to_integral_value()):
-            micros += int(value * _MICROS[unit])
-        else:
-            raise StatementError(f"INTERVAL {amount} {name} is not supported")
-        units.append(unit)
-    return _interval(months, micros, units)
+        kind, value = _range(*parts[0])
+    else:
+        kind, value = interval_constant(parts)
+    return Literal(kind, value, text_of_interval(kind, value))
 
 
 def interval_text(value: str) -> Literal:
@@ -128,47 +108,18 @@ def interval_text(value: str) -> Literal:
     Raises:
         StatementError: it is not so written.
     """
-    rest = value.strip().lower().removeprefix("interval ")
-    parts: list[tuple[str, str]] = []
-    while rest:
-        match = _AMOUNT.match(rest)
-        if match is None:
-            raise StatementError(f"INTERVAL '{value}' is not a list of amounts and units")
-        parts.append((match[1], match[2].upper()))
-        rest = rest[match.end() :]
-    return interval(parts)
+    return interval(parts_of(value))
 
 
-def _interval(months: int, micros: int, units: Sequence[str]) -> Literal:
-    if months and micros:
-        return Literal(INTERVAL, (months, 0, micros), "INTERVAL")
-    if any(unit in _MONTHS for unit in units):
-        return Literal(MONTHS, months, f"INTERVAL '{months}' MONTH")
-    if set(units) == {"DAY"}:
-        return Literal(MICROS, micros, f"INTERVAL '{micros // _MICROS['DAY']}' DAY")
-    if len(units) == 1 and units[0] in ("HOUR", "MINUTE"):
-        return Literal(MICROS, micros, f"INTERVAL '{micros // _MICROS[units[0]]:02d}' {units[0]}")
-    return Literal(MICROS, micros, f"INTERVAL '{micros / 1_000_000:g}' SECOND")
-
-
-def _range(value: str, unit: str) -> Literal:
-    if match := _YEAR_MONTH.fullmatch(value):
-        months = int(match[2]) * 12 + int(match[3])
-        months = -months if match[1] == "-" else months
-        return Literal(MONTHS, months, f"INTERVAL '{value}' {unit}")
-    match = _DAY_TIME.fullmatch(value)
-    start, _, end = unit.partition(" TO ")
-    names = ("DAY", "HOUR", "MINUTE", "SECOND")
-    if match is None or start not in names or end not in names:
-        raise StatementError(f"INTERVAL '{value}' {unit} is not supported")
-    given = [group for group in match.groups()[1:5] if group is not None]
-    wanted = names[names.index(start) : names.index(end) + 1]
-    if len(given) != len(wanted):
-        raise StatementError(f"INTERVAL '{value}' is not {unit}")
-    micros = sum(int(x) * _MICROS[name] for x, name in zip(given, wanted, strict=True))
-    micros += int(Decimal(match[6] or "0") * 1_000_000)
-    micros = -micros if match[1] == "-" else micros
-    return Literal(MICROS, micros, f"INTERVAL '{value}' {unit}")
+def _range(value: str, unit: str) -> tuple[SqlType, int]:
+    first, _, last = unit.lower().partition(" to ")
+    for units in (MONTH_UNITS, MICRO_UNITS):
+        if first in units and last in units and units.index(first) < units.index(last):
+            kind = interval_of(first, last)
+            found = read_interval(value, kind)
+            if found is not None:
+                return kind, found
+    raise StatementError(f"INTERVAL '{value[:60]}' is not {unit}")
 
 
 def _whole(digits: str, kind: SqlType) -> Literal:

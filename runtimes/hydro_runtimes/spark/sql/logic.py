@@ -27,17 +27,22 @@ def truth(typed: Typed, mode: Mode) -> Typed:
     Raises:
         StatementError: it is no boolean.
     """
-    if typed.type == STRING and not mode.ansi:
-        return converted(typed, BOOLEAN, mode)
-    if typed.type not in (BOOLEAN, VOID, UNKNOWN, STRING):
+    if typed.type not in (BOOLEAN, VOID, UNKNOWN):
         raise StatementError(f"a condition is {typed.type}, want boolean")
     return converted(typed, BOOLEAN, mode)
+
+
+def _operand(side: Typed, mode: Mode) -> Typed:
+    """Of AND, OR and NOT, for which a text is cast with ANSI, other than for CASE and WHERE."""
+    return truth(
+        converted(side, BOOLEAN, mode) if side.type == STRING and mode.ansi else side, mode
+    )
 
 
 def logic(operator: str, sides: Sequence[Typed], mode: Mode) -> Typed:
     """AND, OR, three-valued; the right side is only worked out where the left leaves it open."""
     is_and = operator == "AND"
-    left_side, right_side = (truth(side, mode) for side in sides)
+    left_side, right_side = (_operand(side, mode) for side in sides)
 
     def evaluate(rows: Rows) -> Value:
         left = left_side.evaluate(rows)
@@ -54,7 +59,7 @@ def logic(operator: str, sides: Sequence[Typed], mode: Mode) -> Typed:
 
 def negation(child: Typed, mode: Mode) -> Typed:
     """NOT."""
-    inner = truth(child, mode)
+    inner = _operand(child, mode)
 
     def evaluate(rows: Rows) -> Value:
         value = inner.evaluate(rows)

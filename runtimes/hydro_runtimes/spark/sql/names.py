@@ -5,7 +5,7 @@ Source: org.apache.spark.sql.catalyst.util.package.toPrettySQL, 4.3.0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
@@ -23,9 +23,10 @@ from hydro_runtimes.spark.sql.syntax import (
     Literal,
     Name,
     Operation,
+    Quantified,
     Star,
 )
-from hydro_runtimes.spark.sql.types import CAST_NAMES, SqlType
+from hydro_runtimes.spark.sql.types import CAST_NAMES, STRING, SqlType
 
 _UPPER = frozenset(
     [
@@ -76,14 +77,21 @@ _DEFAULTS: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "regexp_extract": (2, ("1",)),
     "regexp_extract_all": (2, ("1",)),
     "regexp_instr": (2, ("0",)),
+    "make_dt_interval": (0, ("0", "0", "0", "0.000000")),
+    "make_interval": (0, ("0", "0", "0", "0", "0", "0", "0.000000")),
+    "make_ym_interval": (0, ("0", "0")),
+    "position": (2, ("1",)),
     "regexp_replace": (3, ("1",)),
+    "replace": (2, ("",)),
     "round": (1, ("0",)),
     "rpad": (2, (" ",)),
     "sort_array": (1, ("true",)),
     "split": (2, ("-1",)),
+    "str_to_map": (1, (",", ":")),
     "substr": (2, ("2147483647",)),
     "substring": (2, ("2147483647",)),
     "to_unix_timestamp": (1, ("yyyy-MM-dd HH:mm:ss",)),
+    "try_make_interval": (0, ("0", "0", "0", "0", "0", "0", "0.000000")),
     "unix_timestamp": (1, ("yyyy-MM-dd HH:mm:ss",)),
 }
 """Arguments that Spark shows though they are left out: from how many, and their texts."""
@@ -93,11 +101,18 @@ _ASCENDING = (
     f"(IF(({_V} IS NULL), -1, (IF(({_V} < {_V}), -1, (IF(({_V} > {_V}), 1, 0)))))))))), {_V}, {_V})"
 )
 """How Spark shows the order of array_sort without a function."""
-_RENAMED: Mapping[str, str] = {"dateadd": "date_add", "position": "locate", "random": "rand"}
+_RENAMED: Mapping[str, str] = {"dateadd": "date_add", "random": "rand"}
 
 
-def output_name(node: Expression) -> str:
-    """The name of an item of SELECT."""
+def output_name(node: Expression, shown: Mapping[int, Expression] | None = None) -> str:
+    """The name of an item of SELECT.
+
+    Args:
+        node: the item.
+        shown: by id of a node in it, what Spark names in its place.
+    """
+    if shown:
+        node = _replaced(node, shown)
     match node:
         case Alias():
             return node.name
@@ -124,6 +139,8 @@ def _text(node: Expression) -> str:
             return "*"
         case Alias():
             return f"{_text(node.child)} AS {node.name}"
+        case Cast() if node.type.is_nested:
+            return _text(node.child)
         case Cast():
             name = "TRY_CAST" if node.safe else "CAST"
             return f"{name}({_text(node.child)} AS {_type(node.type)})"
@@ -137,6 +154,8 @@ def _text(node: Expression) -> str:
             return f"({_text(node.child)} IN ({', '.join(map(_text, node.options))}))"
         case Like():
             return _like(node)
+        case Quantified():
+            return _quantified(node)
         case Lambda():
             variables = "".join(", namedlambdavariable()" for _ in node.names)
             return f"lambdafunction({_body(node)}{variables})"
@@ -165,11 +184,8 @@ def _operation(node: Operation) -> str:
             return f"~{sides[0]}"
         case "||":
             return f"concat({', '.join(_flattened(node))})"
-    text = f"{sides[0]} {node.operator} {sides[1]}"
-    is_interval = node.operator in ("+", "-") and any(
-        isinstance(side, Literal) and side.type.name.startswith("interval") for side in node.sides
-    )
-    return text if is_interval else f"({text})"
+    text = f"{sides[0]} {node.operator.removesuffix(' interval')} {sides[1]}"
+    return text if node.operator.endswith(" interval") else f"({text})"
 
 
 def _flattened(node: Expression) -> list[str]:
@@ -187,6 +203,26 @@ def _like(node: Like) -> str:
     return f"{'RLIKE' if node.operator == 'RLIKE' else 'ilike'}({child}, {pattern})"
 
 
+def _quantified(node: Quantified) -> str:
+    """Patterns that are constants are not shown."""
+    first = node.tests[0]
+    negated = isinstance(first, Operation)
+    likes = [test.sides[0] if isinstance(test, Operation) else test for test in node.tests]
+    if all(
+        isinstance(one, Like) and isinstance(one.pattern, Literal) and one.pattern.type == STRING
+        for one in likes
+    ):
+        name = f"{'not' if negated else ''}like{'any' if node.operator == 'OR' else 'all'}"
+        like = likes[0]
+        child = _text(like.child) if isinstance(like, Like) else ""
+        is_lower = isinstance(like, Like) and like.operator == "ILIKE"
+        return f"{name}({f'lower({child})' if is_lower else child})"
+    text = _text(node.tests[0])
+    for test in node.tests[1:]:
+        text = f"({text} {node.operator} {_text(test)})"
+    return text
+
+
 def _body(node: Lambda) -> str:
     names = {name.lower() for name in node.names}
 
@@ -201,13 +237,17 @@ def _without_variables(node: Expression, names: set[str]) -> Expression:
     if isinstance(node, Name) and node.parts[0].lower() in names:
         variable = "namedlambdavariable()"
         return Name((variable, *node.parts[1:]))
-    return _rebuilt(node, names)
+    return _rebuilt(node, lambda inner: _without_variables(inner, names))
 
 
-def _rebuilt(node: Expression, names: set[str]) -> Expression:
+def _replaced(node: Expression, shown: Mapping[int, Expression]) -> Expression:
+    return _rebuilt(shown.get(id(node), node), lambda inner: _replaced(inner, shown))
+
+
+def _rebuilt(node: Expression, child: Callable[[Expression], Expression]) -> Expression:
     def change(value: object) -> object:
         if isinstance(value, Expression):
-            return _without_variables(value, names)
+            return child(value)
         if isinstance(value, tuple):
             return tuple(change(one) for one in value)
         return value
@@ -222,6 +262,10 @@ def _call(node: Call) -> str:
     if _is_cast(node):
         return f"CAST({given[0]} AS {name.upper()})"
     match name:
+        case "when":
+            otherwise = given[-1] if len(given) % 2 else None
+            pairs = zip(node.arguments[::2], node.arguments[1::2], strict=False)
+            return _text(Case(tuple(pairs), node.arguments[-1] if otherwise else None))
         case "isnull":
             return f"({given[0]} IS NULL)"
         case "isnotnull":

@@ -25,6 +25,7 @@ from hydro_runtimes.spark.sql.syntax import (
     Literal,
     Name,
     Operation,
+    Quantified,
     Star,
 )
 from hydro_runtimes.spark.sql.tokens import Token, tokens
@@ -51,6 +52,7 @@ _UNITS = frozenset(
     )
 )
 _WITH_UNIT = ("timestampadd", "dateadd", "date_add", "timestampdiff", "datediff", "date_diff")
+_QUANTIFIERS = {"ANY": "OR", "SOME": "OR", "ALL": "AND"}
 _RESERVED = frozenset(
     (
         *("FROM", "WHERE", "GROUP", "ORDER", "HAVING", "LIMIT", "UNION", "THEN", "ELSE", "WHEN"),
@@ -157,6 +159,13 @@ class Parser:
             )
             if negated:
                 self.take()
+            if (
+                negated
+                and self.next.upper in ("LIKE", "ILIKE")
+                and (self.peek().upper in _QUANTIFIERS)
+            ):
+                left = self._like(self.take().upper, left, negated=True)
+                continue
             found = self._predicate(left)
             if found is None:
                 return left
@@ -184,6 +193,7 @@ class Parser:
             same = Operation("<=>", (left, self._binary(0)))
             return same if negated else Operation("NOT", (same,))
         if self.accept("NULL") or self.accept("UNKNOWN"):
+            # Spark has both words for one test.
             return Call("isnotnull" if negated else "isnull", (left,))
         for word in ("TRUE", "FALSE"):
             if self.accept(word):
@@ -198,15 +208,16 @@ class Parser:
         options = self._list(self.expression)
         return In(left, tuple(options))
 
-    def _like(self, operator: str, left: Expression) -> Expression:
-        for word, joint in (("ANY", "OR"), ("SOME", "OR"), ("ALL", "AND")):
+    def _like(self, operator: str, left: Expression, negated: bool = False) -> Expression:
+        for word, joint in _QUANTIFIERS.items():
             if self.accept(word):
                 self.expect("(")
-                tests = [Like(operator, left, one) for one in self._list(self.expression)]
-                whole: Expression = tests[0]
-                for test in tests[1:]:
-                    whole = Operation(joint, (whole, test))
-                return whole
+                tests: list[Expression] = [
+                    Like(operator, left, one) for one in self._list(self.expression)
+                ]
+                if negated:
+                    tests = [Operation("NOT", (test,)) for test in tests]
+                return Quantified(joint, tuple(tests))
         pattern = self._binary(0)
         if not self.accept("ESCAPE"):
             return Like(operator, left, pattern)
@@ -448,13 +459,17 @@ def _interval(parser: Parser) -> Expression | None:
     parser.take()
     parts: list[tuple[str, str]] = []
     while parser.next.kind in ("text", "number") or parser.next.upper in ("-", "+"):
+        if parts and parser.next.kind == "symbol" and parser.peek().kind not in ("text", "number"):
+            break
         sign = parser.take().text if parser.next.kind == "symbol" else ""
-        amount = sign + parser.take().text
+        amount = parser.take().text.strip()
         if parser.next.kind != "word" or parser.next.upper in _RESERVED:
-            return literals.interval_text(amount)
+            return literals.interval_text(sign + amount)
         unit = parser.take().upper
         if parser.accept("TO"):
             unit = f"{unit} TO {parser.take().upper}"
+        if sign == "-":
+            amount = amount[1:] if amount.startswith("-") else f"-{amount.removeprefix('+')}"
         parts.append((amount, unit))
     return literals.interval(parts)
 
@@ -514,10 +529,11 @@ def _position(parser: Parser) -> Expression | None:
     written = parser.take().text
     parser.take()
     first = parser._binary(0)
-    between = "IN" if parser.next.upper == "IN" else ","
-    parser.expect(between)
+    name = "locate" if parser.accept("IN") else "position"
+    if name == "position":
+        parser.expect(",")
     arguments = [first, *parser._list(parser.expression)]
-    return Call("position", tuple(arguments), written)
+    return Call(name, tuple(arguments), written)
 
 
 def _with_words(parser: Parser, words: Sequence[str]) -> Expression | None:

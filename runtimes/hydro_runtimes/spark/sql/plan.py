@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from hydro_runtimes.spark.sql.casts import Mode
 from hydro_runtimes.spark.sql.expressions import Column, Compiler, Scope, resolve
 from hydro_runtimes.spark.sql.logic import truth
-from hydro_runtimes.spark.sql.names import output_name
 from hydro_runtimes.spark.sql.statement import THIS
 from hydro_runtimes.spark.sql.syntax import Alias, Expression, Name, Select, Star
 from hydro_runtimes.spark.sql.types import SqlType
@@ -112,7 +111,7 @@ def _items(
             made += _star(node, here, compiler, inner)
             continue
         typed = compiler.compile(node, here)
-        name = output_name(node)
+        name = compiler.name(node)
         made.append(Item(name, typed, _source(node, here, inner)))
         if isinstance(node, Alias):
             aliases[name.lower()] = typed

@@ -94,6 +94,15 @@ class Like:
 
 
 @dataclass(frozen=True, slots=True)
+class Quantified:
+    """LIKE ANY and LIKE ALL: one, or each, of several tests."""
+
+    operator: str
+    """OR or AND."""
+    tests: tuple[Expression, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Lambda:
     """A function that is an argument: (a, b) -> body."""
 
@@ -135,6 +144,7 @@ Expression: TypeAlias = (
     | Case
     | In
     | Like
+    | Quantified
     | Lambda
     | Element
     | FieldOf

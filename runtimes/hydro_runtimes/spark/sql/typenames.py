@@ -10,9 +10,13 @@ from collections.abc import Sequence
 from hydro_runtimes.spark.sql.errors import StatementError
 from hydro_runtimes.spark.sql.tokens import Token, tokens
 from hydro_runtimes.spark.sql.types import (
+    INTERVAL,
+    MICRO_UNITS,
+    MONTH_UNITS,
     SqlType,
     array_of,
     decimal,
+    interval_of,
     map_of,
     named_type,
     struct_of,
@@ -69,6 +73,8 @@ class _Reader:
                     f"there is no DECIMAL({precision},{scale}), want up to 38 digits"
                 )
             return decimal(precision, scale)
+        if name == "interval":
+            return self._interval()
         if name == "timestamp" and self._is("WITHOUT"):
             self.at += 3  # WITHOUT TIME ZONE
             name = "timestamp_ntz"
@@ -78,6 +84,19 @@ class _Reader:
         if kind is None:
             raise StatementError(f"the type '{name}' is not supported")
         return kind
+
+    def _interval(self) -> SqlType:
+        first = self.word.text.lower() if self.word.kind == "word" else ""
+        units = next((units for units in (MONTH_UNITS, MICRO_UNITS) if first in units), None)
+        if units is None:
+            return INTERVAL
+        last = self._take().lower()
+        if self._is("TO"):
+            self.at += 1
+            last = self._take().lower()
+        if last not in units or units.index(last) < units.index(first):
+            raise StatementError(f"there is no INTERVAL {first.upper()} TO {last.upper()}")
+        return interval_of(first, last)
 
     def fields(self) -> SqlType:
         """Columns one after the other, as in struct<> or in a schema."""

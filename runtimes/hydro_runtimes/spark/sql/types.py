@@ -55,10 +55,46 @@ class SqlType:
         return self.name in ("array", "map", "struct")
 
     @property
+    def is_months(self) -> bool:
+        """An interval of years and months, held as months."""
+        return self.name in _MONTH_INTERVALS
+
+    @property
+    def is_micros(self) -> bool:
+        """An interval of days to seconds, held as microseconds."""
+        return self.name in _MICRO_INTERVALS
+
+    @property
+    def is_interval(self) -> bool:
+        return self.name.startswith("interval")
+
+    @property
+    def units(self) -> tuple[str, str]:
+        """The first and the last unit of an interval of months or of microseconds."""
+        first, _, last = self.name.removeprefix("interval ").partition(" to ")
+        return first, last or first
+
+    @property
     def dtype(self) -> np.dtype[np.generic]:
         """Of the array that holds values of this type."""
         return _DTYPES.get(self.name, _OBJECT)
 
+
+MONTH_UNITS = ("year", "month")
+MICRO_UNITS = ("day", "hour", "minute", "second")
+
+
+def interval_of(first: str, last: str) -> SqlType:
+    """The interval of these units and those between them."""
+    return SqlType(f"interval {first}" if first == last else f"interval {first} to {last}")
+
+
+def _intervals(units: Sequence[str]) -> frozenset[str]:
+    pairs = ((a, b) for i, a in enumerate(units) for b in units[i:])
+    return frozenset(interval_of(a, b).name for a, b in pairs)
+
+
+_MONTH_INTERVALS, _MICRO_INTERVALS = _intervals(MONTH_UNITS), _intervals(MICRO_UNITS)
 
 VOID = SqlType("void")
 """Of NULL."""
@@ -79,12 +115,11 @@ TIMESTAMP = SqlType("timestamp")
 """Held as microseconds since 1970-01-01 00:00 UTC."""
 TIMESTAMP_NTZ = SqlType("timestamp_ntz")
 """Held as microseconds since 1970-01-01 00:00 of whatever clock."""
-MONTHS = SqlType("interval month")
-"""Held as months."""
-MICROS = SqlType("interval second")
-"""Held as microseconds."""
+MONTHS = interval_of("year", "month")
+MICROS = interval_of("day", "second")
+DAYS = interval_of("day", "day")
 INTERVAL = SqlType("interval")
-"""Held as (months, days, microseconds)."""
+"""Of mixed units: held as (months, days, microseconds)."""
 VECTOR = SqlType("vector")
 """Of Spark ML: held as (size, indices or None, values)."""
 
@@ -104,8 +139,8 @@ _DTYPES: Mapping[str, np.dtype[np.generic]] = {
     "date": np.dtype(np.int32),
     "timestamp": np.dtype(np.int64),
     "timestamp_ntz": np.dtype(np.int64),
-    "interval month": np.dtype(np.int32),
-    "interval second": np.dtype(np.int64),
+    **dict.fromkeys(_MONTH_INTERVALS, np.dtype(np.int32)),
+    **dict.fromkeys(_MICRO_INTERVALS, np.dtype(np.int64)),
 }
 _WORDS: Mapping[str, SqlType] = {
     **{kind.name: kind for kind in (BOOLEAN, BYTE, SHORT, INT, LONG, FLOAT, DOUBLE, STRING)},

@@ -23,6 +23,7 @@ _TIMESTAMP = re.compile(
     r"([+-]?\d{4,6})(?:-(\d{1,2})(?:-(\d{1,2})"
     r"(?:[ T](?:(\d{1,2})(?::(\d{1,2})(?::(\d{1,2})(?:\.(\d*))?)?)?)? *([^\d ].*)?)?)?)?"
 )
+_CLOCK = re.compile(r"T?\d{1,2}:")
 _TRIMMED = "".join(map(chr, [*range(33), 127]))
 """What Spark trims from texts before it reads them: blanks and control characters."""
 
@@ -60,17 +61,19 @@ def local_of(micros: int, zone: tzinfo) -> int:
     return micros + offset_at(micros, zone)
 
 
-def instant_of(local: int, zone: tzinfo) -> int:
+def instant_of(local: int, zone: tzinfo, offset: int | None = None) -> int:
     """The instant at which clocks show this.
 
-    The earlier one of two; where clocks skipped it, it is later by what they skipped.
+    The earlier one of two, unless the later one has the offset that is asked for (microseconds
+    ahead of UTC); where clocks skipped it, it is later by what they skipped.
     """
     if zone is UTC:
         return local
     shown = (_EPOCH + timedelta(microseconds=min(max(local, _FIRST), _LAST))).replace(tzinfo=zone)
     # fold=0 gives the offset before a change: the earlier instant in an overlap, and in a gap the
     # time moved on by its length, as java.time does.
-    return local - _micros(shown.utcoffset())
+    first, second = (_micros(shown.replace(fold=fold).utcoffset()) for fold in (0, 1))
+    return local - (second if offset == second < first else first)
 
 
 def day_start(days: int, zone: tzinfo) -> int:
@@ -102,14 +105,28 @@ def parse_date(text: str) -> int | None:
     return calendar.days_of(year, month, day) if calendar.is_date(year, month, day) else None
 
 
+def parse_clock(text: str, zone: tzinfo) -> int | None:
+    """What clocks show at 2020-01-31 10:11:12.5; a zone in the text is ignored."""
+    match = _TIMESTAMP.fullmatch(text.strip(_TRIMMED))
+    if match is None or (match[8] and parse_timestamp(text, zone) is None):
+        return None
+    whole = text.strip(_TRIMMED)
+    return parse_timestamp(whole[: match.start(8)] if match[8] else whole, UTC)
+
+
 def parse_timestamp(text: str, zone: tzinfo) -> int | None:
     """The instant of 2020-01-31 10:11:12.5+02:00, or of a part of it; None where it is none.
+
+    A time without a date is one of today, as in Spark.
 
     Args:
         text: with a zone or without one.
         zone: of a text without one.
     """
-    match = _TIMESTAMP.fullmatch(text.strip(_TRIMMED))
+    text = text.strip(_TRIMMED)
+    if _CLOCK.match(text):
+        text = f"{datetime.now(zone):%Y-%m-%d} {text.removeprefix('T')}"
+    match = _TIMESTAMP.fullmatch(text)
     if match is None:
         return None
     year, month, day = int(match[1]), int(match[2] or 1), int(match[3] or 1)

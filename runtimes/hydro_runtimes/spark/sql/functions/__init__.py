@@ -10,6 +10,7 @@ from hydro_runtimes.spark.sql.errors import NeedsOtherRows, StatementError
 from hydro_runtimes.spark.sql.functions.arrays import ARRAYS
 from hydro_runtimes.spark.sql.functions.datetimes import DATETIMES
 from hydro_runtimes.spark.sql.functions.hashes import HASHES
+from hydro_runtimes.spark.sql.functions.intervals import INTERVALS
 from hydro_runtimes.spark.sql.functions.json import JSON
 from hydro_runtimes.spark.sql.functions.maps import MAPS
 from hydro_runtimes.spark.sql.functions.maths import MATHS
@@ -21,6 +22,7 @@ FUNCTIONS: Mapping[str, Function] = {
     **ARRAYS,
     **DATETIMES,
     **HASHES,
+    **INTERVALS,
     **JSON,
     **MAPS,
     **MATHS,
@@ -29,7 +31,6 @@ FUNCTIONS: Mapping[str, Function] = {
     **TEXTS,
 }
 ALIASES: Mapping[str, str] = {
-    "array_size": "cardinality",
     "ceiling": "ceil",
     "char_length": "length",
     "character_length": "length",

@@ -7,6 +7,7 @@ complexTypeExtractors}, 4.3.0.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC
 from itertools import islice, zip_longest
 from typing import Any
 
@@ -15,15 +16,18 @@ from hydro_runtimes.spark.sql.binding import (
     Bind,
     Function,
     argument,
+    attempt,
     constant_of,
     converted,
+    exactly,
     in_common,
     row_by_row,
     strict,
 )
 from hydro_runtimes.spark.sql.casts import Mode
-from hydro_runtimes.spark.sql.coercion import wider
+from hydro_runtimes.spark.sql.coercion import tightest, wider_without_texts
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
+from hydro_runtimes.spark.sql.functions.intervals import later, parts_of
 from hydro_runtimes.spark.sql.ordering import orderable, sort_key
 from hydro_runtimes.spark.sql.types import (
     BOOLEAN,
@@ -31,11 +35,13 @@ from hydro_runtimes.spark.sql.types import (
     DOUBLE,
     INT,
     LONG,
-    MONTHS,
     STRING,
+    TIMESTAMP,
+    TIMESTAMP_NTZ,
     VOID,
     SqlType,
     array_of,
+    map_of,
     struct_of,
 )
 from hydro_runtimes.spark.sql.values import Rows, Typed, Value, value_of
@@ -79,14 +85,30 @@ def _out_of_bounds(place: int, size: int) -> str:
 
 
 def _value_of_key(child: Typed, key: Typed, mode: Mode) -> Typed:
+    """Of child[key], where the key is cast to the type of the map's."""
     kind, made = child.type.parts
-    same = sort_key(kind)
+    return _looked_up([child, argument(key, kind, mode)], sort_key(kind), made)
 
+
+def _looked_up(given: Sequence[Typed], same: Callable[[Any], Any], made: SqlType) -> Typed:
     def value(pairs: list[tuple[Any, Any]], wanted: Any) -> Any:
         target = same(wanted)
         return next((item for one, item in pairs if same(one) == target), None)
 
-    return row_by_row(value, [child, argument(key, kind, mode)], made)
+    return row_by_row(value, given, made)
+
+
+def with_key(child: Typed, key: Typed, mode: Mode) -> tuple[list[Typed], Callable[[Any], Any]]:
+    """A map and a key in the one type that holds both kinds of keys, and what compares them.
+
+    Raises:
+        StatementError: there is no such type.
+    """
+    kind = tightest(child.type.parts[0], key.type, mode.ansi)
+    if kind is None:
+        raise StatementError(f"{child.type} has no keys of type {key.type}")
+    keyed = map_of(kind, child.type.parts[1])
+    return [converted(child, keyed, mode), converted(key, kind, mode)], same_key(kind)
 
 
 def array_argument(typed: Typed) -> Typed:
@@ -140,19 +162,19 @@ def _one(compute: Callable[[list[Any]], Any], gives: SqlType | None = None) -> F
 
 
 def _with_element(
-    compute: Callable[[list[Any], Any, Callable[[Any], Any]], Any], gives: SqlType | None
+    compute: Callable[[list[Any], Any, Callable[[Any], Any]], Any],
+    gives: SqlType | None,
+    common: Callable[[SqlType, SqlType, bool], SqlType | None] = tightest,
 ) -> Bind:
     """A function of an array and of a value that is compared with its elements."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         child = array_argument(arguments[0])
         element = child.type.parts[0]
-        kind = wider(element, arguments[1].type, True)
-        if kind is None or (
-            STRING in (element, arguments[1].type)
-            and element != arguments[1].type
-            and VOID not in (element, arguments[1].type)
-        ):
+        kind = common(element, arguments[1].type, mode.ansi)
+        if VOID in (arguments[0].type, arguments[1].type) and gives == BOOLEAN:
+            raise StatementError("null is not an element of any array")
+        if kind is None:
             raise StatementError(f"{child.type} has no elements of type {arguments[1].type}")
         given = [converted(child, array_of(kind), mode), converted(arguments[1], kind, mode)]
         key = same_key(kind)
@@ -186,7 +208,7 @@ def _attached(first: bool) -> Bind:
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         child = array_argument(arguments[0])
-        kind = wider(child.type.parts[0], arguments[1].type, mode.ansi)
+        kind = tightest(child.type.parts[0], arguments[1].type, mode.ansi)
         if kind is None:
             raise StatementError(f"{child.type} takes no {arguments[1].type}")
         lists, one = converted(child, array_of(kind), mode), converted(arguments[1], kind, mode)
@@ -218,7 +240,11 @@ def _sets(
     """A function of two arrays of one type."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
-        given = in_common([array_argument(one) for one in arguments], mode)
+        arrays = [array_argument(one) for one in arguments]
+        kind = wider_without_texts(arrays[0].type, arrays[1].type, mode.ansi)
+        if kind is None:
+            raise StatementError(f"{arrays[0].type}, {arrays[1].type} have no common type")
+        given = [converted(one, kind, mode) for one in arrays]
         key = same_key(given[0].type.parts[0])
         return row_by_row(lambda a, b: compute(a, b, key), given, gives or given[0].type)
 
@@ -249,8 +275,8 @@ def _array_distinct(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 
 def _join(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    texts = converted(array_argument(arguments[0]), array_of(STRING), mode)
-    given = [texts, *(argument(one, STRING, mode) for one in arguments[1:])]
+    texts = argument(array_argument(arguments[0]), array_of(STRING), mode)
+    given = [texts, *(exactly(one, STRING, mode) for one in arguments[1:])]
 
     def joined(values: list[str | None], joint: str, missing: str | None = None) -> str:
         return joint.join(
@@ -283,8 +309,12 @@ def _sort_array(arguments: Sequence[Typed], mode: Mode) -> Typed:
     if not orderable(child.type):
         raise StatementError(f"{child.type} has no order")
     key = sort_key(child.type.parts[0])
-    order = argument(arguments[1], BOOLEAN, mode) if len(arguments) > 1 else None
-    given = [child] if order is None else [child, order]
+    if len(arguments) > 1:
+        order = exactly(arguments[1], BOOLEAN, mode)
+        constant_of(order, "the order")
+        given = [child, order]
+    else:
+        given = [child]
     return row_by_row(
         lambda values, up=True: sorted(values, key=key, reverse=not up), given, child.type
     )
@@ -320,13 +350,20 @@ def _size(arguments: Sequence[Typed], mode: Mode) -> Typed:
     return Typed(INT, evaluate, child.foldable)
 
 
+def _array_size(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    return row_by_row(len, [array_argument(arguments[0])], INT)
+
+
 def _element_at(safe: bool) -> Bind:
     """element_at: counted from 1, or from the end below 0; or the value of a key."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         child, key = arguments
+        if child.type == VOID or (key.type == VOID and child.type.name == "array"):
+            raise StatementError(f"got {child.type} and {key.type}, want an array or a map")
         if child.type.name == "map":
-            return _value_of_key(child, key, mode)
+            given, same = with_key(child, key, mode)
+            return _looked_up(given, same, child.type.parts[1])
         child = array_argument(child)
         if key.type not in (INT, VOID) and not (key.type.is_whole and key.type != LONG):
             raise StatementError(f"the index is {key.type}, want int")
@@ -359,7 +396,7 @@ def _get(arguments: Sequence[Typed], mode: Mode) -> Typed:
 def _flatten(arguments: Sequence[Typed], mode: Mode) -> Typed:
     child = array_argument(arguments[0])
     inner = child.type.parts[0]
-    if inner.name != "array":
+    if arguments[0].type == VOID or inner.name != "array":
         raise StatementError(f"got {child.type}, want an array of arrays")
     return row_by_row(
         lambda lists: None if None in lists else [x for one in lists for x in one], [child], inner
@@ -367,7 +404,7 @@ def _flatten(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 
 def _repeated(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    element, count = arguments[0], argument(arguments[1], INT, mode)
+    element, count = arguments[0], exactly(arguments[1], INT, mode)
     kind = array_of(element.type)
 
     def evaluate(rows: Rows) -> Value:
@@ -376,7 +413,7 @@ def _repeated(arguments: Sequence[Typed], mode: Mode) -> Typed:
             zip(element.evaluate(rows).listed(), count.evaluate(rows).listed(), strict=True)
         ):
             if times is not None and times > MAX_ELEMENTS:
-                message = f"the array would have more than {MAX_ELEMENTS} elements"
+                message = f"the array would have more than {MAX_ELEMENTS} elements, the limit here"
                 rows.errors.setdefault(int(rows.index[row]), message)
                 times = None
             made.append(None if times is None else [one] * max(times, 0))
@@ -385,18 +422,30 @@ def _repeated(arguments: Sequence[Typed], mode: Mode) -> Typed:
     return Typed(kind, evaluate, element.foldable and count.foldable)
 
 
-def _zip(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    """arrays_zip without the names of columns, which Spark takes: fields are 0, 1, ..."""
+def arrays_zip(arguments: Sequence[Typed], names: Sequence[str]) -> Typed:
+    """Structs of the elements at the same place, under these names.
+
+    Raises:
+        StatementError: an argument is no array.
+    """
+    if any(one.type.name == "unknown" for one in arguments):
+        return Typed(SqlType("unknown"), arguments[0].evaluate)
     given = [array_argument(one) for one in arguments]
-    kind = array_of(struct_of([(str(i), one.type.parts[0]) for i, one in enumerate(given)]))
+    kinds = [one.type.parts[0] for one in given]
+    kind = array_of(struct_of(list(zip(names, kinds, strict=True))))
     return row_by_row(lambda *lists: list(zip_longest(*lists)), given, kind)
 
 
 def _sequence(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    if arguments[0].type == DATE:
-        return _dates(arguments, mode)
+    kinds = [one.type for one in arguments[:2]]
+    if any(kind in (DATE, TIMESTAMP, TIMESTAMP_NTZ) for kind in kinds):
+        return _moments(arguments, mode)
+    if STRING in kinds:
+        raise StatementError("a sequence of string is not supported, want numbers or dates")
     given = in_common(arguments[:2], mode)
     kind = given[0].type
+    if kind == VOID:
+        given, kind = [converted(one, INT, mode) for one in given], INT
     if not kind.is_whole:
         raise StatementError(f"a sequence of {kind} is not supported, want whole numbers or dates")
     if len(arguments) > 2:
@@ -414,41 +463,62 @@ def _sequence(arguments: Sequence[Typed], mode: Mode) -> Typed:
 def _bounded(values: Iterable[int]) -> list[int]:
     made = list(islice(values, MAX_ELEMENTS + 1))
     if len(made) > MAX_ELEMENTS:
-        raise RowError(f"the sequence would have more than {MAX_ELEMENTS} elements")
+        raise RowError(f"the sequence would have more than {MAX_ELEMENTS} elements, the limit here")
     return made
 
 
-def _dates(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    given = [argument(one, DATE, mode) for one in arguments[:2]]
-    step = constant_of(arguments[2], "the step") if len(arguments) > 2 else calendar.DAY
-    by_months = len(arguments) > 2 and arguments[2].type == MONTHS
+def _moments(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    """A sequence of dates or timestamps, by an interval; one day without it."""
+    if STRING in [one.type for one in arguments] and not mode.ansi:
+        raise StatementError("a sequence of string is not supported, want dates or timestamps")
+    given = in_common(arguments[:2], mode)
+    kind = given[0].type
+    zone = mode.zone if kind == TIMESTAMP else UTC
+    step = arguments[2] if len(arguments) > 2 else None
+    if step is not None and not step.type.is_interval:
+        raise StatementError(f"the step is {step.type}, want an interval")
+    unit = calendar.DAY if kind == DATE else 1
 
-    def days(start: int, stop: int) -> list[int]:
-        if not by_months:
-            by = step // calendar.DAY
-            by = -by if start > stop and len(arguments) == 2 else by
-            return _bounded(range(start, stop + (1 if by > 0 else -1), by)) if by else [start]
+    def moments(start: int, stop: int, span: Any = None) -> list[int]:
+        parts = (0, 1 if start <= stop else -1, 0) if step is None else parts_of(step.type, span)
+        months, days, micros = parts
+        if kind == DATE and not months and abs(days * calendar.DAY + micros) < calendar.DAY:
+            raise RowError("the step of a sequence of dates is less than a day")
+        length = (months * 28 + days) * calendar.DAY + micros
+        if (
+            (length > 0 and start > stop)
+            or (length < 0 and start < stop)
+            or (not length and start != stop)
+        ):
+            raise RowError("the sequence never comes to its end with this step")
+        if not length:
+            return [start]
         made: list[int] = []
-        day = start
-        while day <= stop if step > 0 else day >= stop:
-            made.append(day)
-            day = calendar.add_months(start, len(made) * step)
-        return made
+        for n in range(MAX_ELEMENTS + 1):
+            at = later(start * unit, n * months, n * days, n * micros, zone)
+            if at > stop * unit if length > 0 else at < stop * unit:
+                return made
+            made.append(at // unit)
+        raise RowError(f"the sequence would have more than {MAX_ELEMENTS} elements, the limit here")
 
-    return row_by_row(days, given, array_of(DATE))
+    return row_by_row(moments, given if step is None else [*given, step], array_of(kind))
 
 
 def _insert(arguments: Sequence[Typed], mode: Mode) -> Typed:
     child = array_argument(arguments[0])
-    kind = wider(child.type.parts[0], arguments[2].type, mode.ansi) or child.type.parts[0]
+    kind = tightest(child.type.parts[0], arguments[2].type, mode.ansi)
+    if kind is None:
+        raise StatementError(f"{child.type} takes no {arguments[2].type}")
+    if not (arguments[1].type.is_whole or arguments[1].type == VOID):
+        raise StatementError(f"the place is {arguments[1].type}, want int")
     lists, place = converted(child, array_of(kind), mode), argument(arguments[1], INT, mode)
     element = converted(arguments[2], kind, mode)
 
     def evaluate(rows: Rows) -> Value:
         columns = [one.evaluate(rows).listed() for one in (lists, place, element)]
         made = [
-            None if values is None or at is None else _inserted(values, at, one)
-            for values, at, one in zip(*columns, strict=True)
+            None if values is None or at is None else attempt(rows, row, _inserted, values, at, one)
+            for row, (values, at, one) in enumerate(zip(*columns, strict=True))
         ]
         return value_of(array_of(kind), made)
 
@@ -456,6 +526,10 @@ def _insert(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 
 def _inserted(values: list[Any], place: int, element: Any) -> list[Any]:
+    if place == 0:
+        raise RowError("INVALID_INDEX_OF_ZERO: the index is 0, want 1 or more, or below 0")
+    if abs(place) > MAX_ELEMENTS + len(values):
+        raise RowError(f"the array would have more than {MAX_ELEMENTS} elements, the limit here")
     if place > 0:
         padded = values + [None] * (place - 1 - len(values))
         return [*padded[: place - 1], element, *padded[place - 1 :]]
@@ -495,7 +569,9 @@ ARRAYS: Mapping[str, Function] = {
     "array": Function(_array, 0, 1000),
     "array_append": Function(_attached(first=False), 2, 2),
     "array_compact": _one(lambda values: [one for one in values if one is not None]),
-    "array_contains": Function(_with_element(_contains, BOOLEAN), 2, 2, BOOLEAN),
+    "array_contains": Function(
+        _with_element(_contains, BOOLEAN, wider_without_texts), 2, 2, BOOLEAN
+    ),
     "array_distinct": Function(_array_distinct, 1, 1),
     "array_except": Function(_sets(_except), 2, 2),
     "array_insert": Function(_insert, 3, 3),
@@ -507,9 +583,12 @@ ARRAYS: Mapping[str, Function] = {
     "array_prepend": Function(_attached(first=True), 2, 2),
     "array_remove": Function(_with_element(_removed, None), 2, 2),
     "array_repeat": Function(_repeated, 2, 2),
+    "array_size": Function(_array_size, 1, 1, INT),
     "array_union": Function(_sets(lambda a, b, key: _unique([*a, *b], key)), 2, 2),
     "arrays_overlap": Function(_sets(_overlap, BOOLEAN), 2, 2, BOOLEAN),
-    "arrays_zip": Function(_zip, 1, 1000),
+    "arrays_zip": Function(
+        lambda given, mode: arrays_zip(given, [str(i) for i in range(len(given))]), 0, 1000
+    ),
     "cardinality": Function(_size, 1, 1, INT),
     "element_at": Function(_element_at(safe=False), 2, 2),
     "flatten": Function(_flatten, 1, 1),

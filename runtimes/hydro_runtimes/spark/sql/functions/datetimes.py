@@ -6,6 +6,7 @@ org.apache.spark.sql.catalyst.util.DateTimeUtils, 4.3.0.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, tzinfo
 from decimal import ROUND_HALF_UP, Decimal
@@ -17,19 +18,22 @@ from hydro_runtimes.spark.sql.binding import (
     argument,
     constant_of,
     converted,
+    exactly,
     row_by_row,
     strict,
 )
 from hydro_runtimes.spark.sql.calendar import DAY
-from hydro_runtimes.spark.sql.casts import Mode
+from hydro_runtimes.spark.sql.casts import DECIMALS, Mode, nearest_micros
 from hydro_runtimes.spark.sql.datetime_patterns import DAYS, MONTHS, datetime_pattern
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
+from hydro_runtimes.spark.sql.functions.intervals import extracted, later
+from hydro_runtimes.spark.sql.intervals import truncated
 from hydro_runtimes.spark.sql.types import (
+    BOOLEAN,
     DATE,
     DOUBLE,
     INT,
     LONG,
-    MICROS,
     STRING,
     TIMESTAMP,
     TIMESTAMP_NTZ,
@@ -38,9 +42,7 @@ from hydro_runtimes.spark.sql.types import (
     SqlType,
     decimal,
 )
-from hydro_runtimes.spark.sql.types import INTERVAL as INTERVAL_TYPE
-from hydro_runtimes.spark.sql.types import MONTHS as MONTHS_TYPE
-from hydro_runtimes.spark.sql.values import Typed
+from hydro_runtimes.spark.sql.values import Typed, constant
 
 _TIMES = (TIMESTAMP, TIMESTAMP_NTZ)
 _DEFAULT = "yyyy-MM-dd HH:mm:ss"
@@ -48,81 +50,6 @@ _DAY_MICROS = {"HOUR": 3_600_000_000, "MINUTE": 60_000_000, "SECOND": 1_000_000}
 _DAY_MICROS |= {"MILLISECOND": 1000, "MICROSECOND": 1, "DAY": DAY, "WEEK": 7 * DAY}
 _DAY_MICROS |= {"DAYOFYEAR": DAY}
 _MONTHS = {"YEAR": 12, "QUARTER": 3, "MONTH": 1}
-
-
-def moved(operator: str, sides: Sequence[Typed], mode: Mode) -> Typed | None:
-    """+ and - where a side is a date, timestamp or interval; None where none is.
-
-    Raises:
-        StatementError: Spark has no such operation.
-    """
-    left, right = sides
-    kinds = (left.type, right.type)
-    if not any(kind in (DATE, *_TIMES, MICROS, MONTHS_TYPE, INTERVAL_TYPE) for kind in kinds):
-        return None
-    if UNKNOWN in kinds:
-        return Typed(UNKNOWN, left.evaluate)
-    if operator == "-" and all(kind in (DATE, *_TIMES) for kind in kinds):
-        return _difference(left, right, mode)
-    if operator == "-" and DATE in kinds and STRING in kinds:
-        return _difference(converted(left, DATE, mode), converted(right, DATE, mode), mode)
-    if operator == "+" and left.type not in (DATE, *_TIMES):
-        left, right = right, left
-    sign = -1 if operator == "-" else 1
-    if left.type in (MICROS, MONTHS_TYPE) and left.type == right.type:
-        return row_by_row(lambda a, b: a + sign * b, [left, right], left.type)
-    if left.type == DATE and ((right.type.is_whole and right.type != LONG) or right.type == VOID):
-        return _days_later([left, right], mode, sign)
-    if left.type in (DATE, *_TIMES) and right.type in (MICROS, MONTHS_TYPE, INTERVAL_TYPE):
-        return _plus_interval(left, right, mode, sign)
-    raise StatementError(f"{kinds[0]} {operator} {kinds[1]} is not supported")
-
-
-def _plus_interval(left: Typed, right: Typed, mode: Mode, sign: int) -> Typed:
-    kind = right.type
-    if left.type == DATE and kind == MONTHS_TYPE:
-        return row_by_row(lambda day, n: calendar.add_months(day, sign * n), [left, right], DATE)
-    if left.type == DATE and kind == MICROS and right.foldable:
-        micros = constant_of(right, "the interval")
-        if micros is not None and micros % DAY == 0:
-            return row_by_row(lambda day, n: day + sign * n // DAY, [left, right], DATE)
-    moment = left if left.type in _TIMES else converted(left, TIMESTAMP, mode)
-    zone = mode.zone if moment.type == TIMESTAMP else UTC
-
-    def plus(at: int, span: Any) -> int:
-        months, days, micros = (
-            span
-            if isinstance(span, tuple)
-            else ((span, 0, 0) if kind == MONTHS_TYPE else _days_and_rest(span))
-        )
-        return _later(at, sign * months, sign * days, sign * micros, zone)
-
-    return row_by_row(plus, [moment, right], moment.type)
-
-
-def _days_and_rest(micros: int) -> tuple[int, int, int]:
-    """Months, days and microseconds: whole days move what clocks show."""
-    days = _truncated_division(micros, DAY)
-    return 0, days, micros - days * DAY
-
-
-def _later(at: int, months: int, days: int, micros: int, zone: tzinfo) -> int:
-    """Months and days move what clocks show, microseconds the instant."""
-    if months or days:
-        day, rest = divmod(zones.local_of(at, zone), DAY)
-        at = zones.instant_of((calendar.add_months(day, months) + days) * DAY + rest, zone)
-    return at + micros
-
-
-def _difference(left: Typed, right: Typed, mode: Mode) -> Typed:
-    """The interval from right to left."""
-    if left.type == right.type == DATE:
-        return row_by_row(lambda a, b: (a - b) * DAY, [left, right], MICROS)
-    kind = TIMESTAMP_NTZ if TIMESTAMP not in (left.type, right.type) else TIMESTAMP
-    zone = mode.zone if kind == TIMESTAMP else UTC
-    given = [converted(left, kind, mode), converted(right, kind, mode)]
-    # Of what clocks show, so that a day is 24 hours long also where the clocks change.
-    return row_by_row(lambda a, b: zones.local_of(a, zone) - zones.local_of(b, zone), given, MICROS)
 
 
 def _of_day(compute: Callable[[int], Any], gives: SqlType = INT) -> Function:
@@ -142,32 +69,18 @@ def _of_clock(compute: Callable[[int], Any], gives: SqlType = INT) -> Function:
     return Function(bind, 1, 1, gives)
 
 
-def _days_later(arguments: Sequence[Typed], mode: Mode, sign: int = 1) -> Typed:
-    start = argument(arguments[0], DATE, mode)
-    days = arguments[1]
-    if days.type == STRING and not mode.ansi and not days.foldable:
-        raise StatementError("the number of days is string, want int")
-    if not (days.type.is_whole and days.type != LONG) and days.type not in (STRING, VOID):
-        raise StatementError(f"the number of days is {days.type}, want int")
-    return row_by_row(
-        lambda day, n: _checked(day + sign * n), [start, argument(days, INT, mode)], DATE
-    )
-
-
-def _checked(days: int) -> int:
-    if not calendar.MIN_DAY <= days <= calendar.MAX_DAY:
-        raise RowError("ARITHMETIC_OVERFLOW: the date is out of range")
-    return days
+def _day_and_rest(at: int, zone: tzinfo) -> tuple[int, int]:
+    """The day, and the microseconds that have gone by in it, which clocks may show otherwise."""
+    day = zones.local_of(at, zone) // DAY
+    return day, at - zones.day_start(day, zone)
 
 
 def _months_between(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    rounds = constant_of(arguments[2], "roundOff") if len(arguments) > 2 else True
     given = [argument(one, TIMESTAMP, mode) for one in arguments[:2]]
+    given += [argument(one, BOOLEAN, mode) for one in arguments[2:]]
 
-    def between(later: int, earlier: int) -> float:
-        (day1, rest1), (day2, rest2) = (
-            divmod(zones.local_of(at, mode.zone), DAY) for at in (later, earlier)
-        )
+    def between(later: int, earlier: int, rounds: bool = True) -> float:
+        (day1, rest1), (day2, rest2) = (_day_and_rest(at, mode.zone) for at in (later, earlier))
         (y1, m1, d1), (y2, m2, d2) = calendar.date_of(day1), calendar.date_of(day2)
         months = (y1 - y2) * 12 + m1 - m2
         last1, last2 = d1 == calendar.month_length(y1, m1), d2 == calendar.month_length(y2, m2)
@@ -197,6 +110,16 @@ def _truncated(days: int, unit: str) -> int | None:
     return None
 
 
+def _trunc(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    """The date is not even read where there is no such unit."""
+    unit = argument(arguments[1], STRING, mode)
+    known = row_by_row(
+        lambda text: text if _truncated(0, text) is not None else None, [unit], STRING
+    )
+    takes = [known, argument(arguments[0], DATE, mode)]
+    return row_by_row(lambda text, days: _truncated(days, text), takes, DATE)
+
+
 def _date_trunc(arguments: Sequence[Typed], mode: Mode) -> Typed:
     def truncated(unit: str, at: int) -> int | None:
         days, rest = divmod(zones.local_of(at, mode.zone), DAY)
@@ -215,12 +138,10 @@ def _date_trunc(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 
 def _date_format(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    kind = TIMESTAMP_NTZ if arguments[0].type == TIMESTAMP_NTZ else TIMESTAMP
-    zone = mode.zone if kind == TIMESTAMP else UTC
-    given = [argument(arguments[0], kind, mode), argument(arguments[1], STRING, mode)]
+    given = [argument(arguments[0], TIMESTAMP, mode), argument(arguments[1], STRING, mode)]
     if given[1].foldable and (pattern := constant_of(given[1], "the pattern")) is not None:
         datetime_pattern(pattern)  # refused when the statement is loaded, not at each row
-    return row_by_row(lambda at, p: _pattern(p).write(at, zone), given, STRING)
+    return row_by_row(lambda at, p: _pattern(p).write(at, mode.zone), given, STRING)
 
 
 def _pattern(pattern: str) -> Any:
@@ -230,8 +151,18 @@ def _pattern(pattern: str) -> Any:
         raise RowError(f"INVALID_DATETIME_PATTERN: {error}") from None
 
 
+def _form(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    """The pattern that is the second argument, or the one that Spark has without it."""
+    if len(arguments) > 1:
+        return exactly(arguments[1], STRING, mode)
+    return Typed(STRING, lambda rows: constant(STRING, _DEFAULT, rows.count), foldable=True)
+
+
 def _read(text: str, pattern: str, zone: tzinfo, quiet: bool) -> int | None:
-    found: int | None = _pattern(pattern).read(text, zone)
+    try:
+        found: int | None = _pattern(pattern).read(text, zone)
+    except StatementError as error:
+        raise RowError(f"INVALID_DATETIME_PATTERN: {error}") from None
     if found is None and not quiet:
         raise RowError(
             f"CANNOT_PARSE_TIMESTAMP: {text[:60]!r} is not of the form '{pattern}'; "
@@ -244,11 +175,16 @@ def _to_moment(kind: SqlType, safe: bool = False) -> Function:
     """to_date and to_timestamp: a cast, or read by a pattern."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
-        if len(arguments) == 1:
-            return converted(arguments[0], kind, mode, safe)
-        child, pattern = arguments
-        if child.type not in (STRING, VOID):
+        child = arguments[0]
+        if child.type not in (STRING, VOID, UNKNOWN, DATE, *_TIMES):
+            if child.type.is_number and kind == TIMESTAMP:
+                if len(arguments) > 1:
+                    raise StatementError(f"a pattern is for texts, got {child.type}")
+            else:
+                child = argument(child, STRING, mode)
+        if len(arguments) == 1 or child.type not in (STRING, VOID):
             return converted(child, kind, mode, safe)
+        pattern = arguments[1]
         quiet = safe or not mode.ansi
         zone = UTC if kind == TIMESTAMP_NTZ else mode.zone
 
@@ -268,26 +204,26 @@ def _unix_timestamp(arguments: Sequence[Typed], mode: Mode) -> Typed:
     if not arguments:
         raise StatementError("without an argument it depends on the time, not on the row")
     child = arguments[0]
-    if child.type in (DATE, *_TIMES):
+    form = _form(arguments, mode)
+    if child.type == TIMESTAMP_NTZ:
+        return row_by_row(lambda at: truncated(at, 1_000_000)[0], [child], LONG)
+    if child.type in (DATE, TIMESTAMP):
         # Towards 0, other than a cast, which goes down.
         return row_by_row(
-            lambda at: _truncated_division(at, 1_000_000), [converted(child, TIMESTAMP, mode)], LONG
+            lambda at: truncated(at, 1_000_000)[0], [converted(child, TIMESTAMP, mode)], LONG
         )
-    form = constant_of(arguments[1], "the pattern") if len(arguments) > 1 else _DEFAULT
-    return row_by_row(
-        lambda text: (
-            None if (at := _read(text, form, mode.zone, not mode.ansi)) is None else at // 1_000_000
-        ),
-        [argument(child, STRING, mode)],
-        LONG,
-    )
+
+    def seconds(text: str, pattern: str) -> int | None:
+        at = _read(text, pattern, mode.zone, not mode.ansi)
+        return None if at is None else at // 1_000_000
+
+    return row_by_row(seconds, [exactly(child, STRING, mode), form], LONG)
 
 
 def _from_unixtime(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    form = constant_of(arguments[1], "the pattern") if len(arguments) > 1 else _DEFAULT
     return row_by_row(
-        lambda seconds: _pattern(form).write(_wrapped(seconds * 1_000_000), mode.zone),
-        [argument(arguments[0], LONG, mode)],
+        lambda seconds, form: _pattern(form).write(_wrapped(seconds * 1_000_000), mode.zone),
+        [argument(arguments[0], LONG, mode), _form(arguments, mode)],
         STRING,
     )
 
@@ -300,8 +236,8 @@ def _wrapped(number: int) -> int:
 def _extract(arguments: Sequence[Typed], mode: Mode) -> Typed:
     """extract(unit FROM x) and date_part(unit, x)."""
     unit, child = str(constant_of(arguments[0], "the field")).upper(), arguments[1]
-    if child.type in (MICROS, MONTHS_TYPE):
-        return _extract_interval(unit, child)
+    if child.type.is_interval:
+        return extracted(unit, child)
     if unit in ("SECOND", "S", "SEC", "SECONDS", "SECS"):
         return _of_clock(
             lambda micros: Decimal(micros % 60_000_000).scaleb(-6).quantize(Decimal("1e-6")),
@@ -311,25 +247,6 @@ def _extract(arguments: Sequence[Typed], mode: Mode) -> Typed:
     if name is None:
         raise StatementError(f"'{unit}' cannot be extracted from {child.type}")
     return DATETIMES[name].bind([child], mode)
-
-
-def _extract_interval(unit: str, child: Typed) -> Typed:
-    steps = {"DAY": (DAY, None), "HOUR": (3_600_000_000, 24), "MINUTE": (60_000_000, 60)}
-    name = unit.rstrip("S")
-    if child.type == MONTHS_TYPE and name in ("YEAR", "MONTH"):
-        return row_by_row(
-            lambda n: int(n / 12) if name == "YEAR" else n - int(n / 12) * 12, [child], INT
-        )
-    if child.type == MICROS and name in steps:
-        step, modulo = steps[name]
-
-        def part(micros: int) -> int:
-            whole = abs(micros) // step
-            whole = whole if modulo is None else whole % modulo
-            return -whole if micros < 0 else whole
-
-        return row_by_row(part, [child], INT)
-    raise StatementError(f"'{unit}' cannot be extracted from {child.type}")
 
 
 _FIELDS: Mapping[str, str] = {
@@ -351,44 +268,46 @@ def _timestampdiff(arguments: Sequence[Typed], mode: Mode) -> Typed:
     """The whole units from the first to the second."""
     unit = str(constant_of(arguments[0], "the unit")).upper()
     given = [argument(one, TIMESTAMP, mode) for one in arguments[1:]]
+    if unit not in _MONTHS and unit not in _DAY_MICROS:
+        raise StatementError(f"there is no unit '{unit[:40]}'")
 
     def between(start: int, end: int) -> int:
         a, b = zones.local_of(start, mode.zone), zones.local_of(end, mode.zone)
         if unit in _MONTHS:
-            return _truncated_division(_whole_months(a, b), _MONTHS[unit])
+            return truncated(_whole_months(a, b), _MONTHS[unit])[0]
         # Of what clocks show, hours too: java.time's LocalDateTime.until.
-        return _truncated_division(b - a, _DAY_MICROS[unit])
+        return truncated(b - a, _DAY_MICROS[unit])[0]
 
     return row_by_row(between, given, LONG)
 
 
-def _truncated_division(number: int, by: int) -> int:
-    return number // by if number >= 0 else -(-number // by)
-
-
 def _whole_months(a: int, b: int) -> int:
-    (day1, rest1), (day2, rest2) = divmod(a, DAY), divmod(b, DAY)
-    (y1, m1, d1), (y2, m2, d2) = calendar.date_of(day1), calendar.date_of(day2)
-    months = (y2 - y1) * 12 + m2 - m1
-    if months > 0 and (d2, rest2) < (d1, rest1):
-        return months - 1
-    if months < 0 and (d2, rest2) > (d1, rest1):
-        return months + 1
-    return months
+    """Source: java.time.LocalDateTime.until: the time of day moves the date it ends on."""
+    (start, rest1), (end, rest2) = divmod(a, DAY), divmod(b, DAY)
+    if end > start and rest2 < rest1:
+        end -= 1
+    elif end < start and rest2 > rest1:
+        end += 1
+    (y1, m1, d1), (y2, m2, d2) = calendar.date_of(start), calendar.date_of(end)
+    return truncated(((y2 - y1) * 12 + m2 - m1) * 32 + d2 - d1, 32)[0]
 
 
 def _timestampadd(arguments: Sequence[Typed], mode: Mode) -> Typed:
     unit = str(constant_of(arguments[0], "the unit")).upper()
-    given = [argument(arguments[1], LONG, mode), argument(arguments[2], TIMESTAMP, mode)]
+    kind = TIMESTAMP_NTZ if arguments[2].type == TIMESTAMP_NTZ else TIMESTAMP
+    zone = mode.zone if kind == TIMESTAMP else UTC
+    given = [argument(arguments[1], LONG, mode), argument(arguments[2], kind, mode)]
+    if unit not in _MONTHS and unit not in _DAY_MICROS:
+        raise StatementError(f"there is no unit '{unit[:40]}'")
 
     def plus(count: int, at: int) -> int:
         if unit in _MONTHS:
-            return _later(at, count * _MONTHS[unit], 0, 0, mode.zone)
+            return later(at, count * _MONTHS[unit], 0, 0, zone)
         if unit in ("DAY", "WEEK", "DAYOFYEAR"):
-            return _later(at, 0, count * (7 if unit == "WEEK" else 1), 0, mode.zone)
+            return later(at, 0, count * (7 if unit == "WEEK" else 1), 0, zone)
         return at + count * _DAY_MICROS[unit]
 
-    return row_by_row(plus, given, TIMESTAMP)
+    return row_by_row(plus, given, kind)
 
 
 def _next_day(arguments: Sequence[Typed], mode: Mode) -> Typed:
@@ -445,7 +364,45 @@ def _make_timestamp(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 
 def _from_seconds(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    return converted(arguments[0], TIMESTAMP, mode)
+    """NaN and infinities give null; a bigint or decimal that does not fit is an error."""
+    child = arguments[0]
+    if child.type not in (VOID, UNKNOWN) and not child.type.is_number:
+        raise StatementError(f"got {child.type}, want a number")
+
+    def moment(seconds: Any) -> int | None:
+        if isinstance(seconds, float):
+            if not math.isfinite(seconds):
+                return None
+            return nearest_micros(seconds)
+        micros = Decimal(seconds).scaleb(6, DECIMALS)
+        if micros != micros.to_integral_value(context=DECIMALS):
+            raise RowError("the seconds have more than 6 digits after the point")
+        return int(micros)
+
+    return row_by_row(moment, [child], TIMESTAMP)
+
+
+def _of_whole(compute: Callable[[int], int], gives: SqlType) -> Function:
+    """A function of a whole number; Spark casts nothing else to one here."""
+
+    def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
+        child = arguments[0]
+        if not (child.type.is_whole or child.type in (VOID, UNKNOWN)):
+            raise StatementError(f"got {child.type}, want a whole number")
+        return row_by_row(compute, [converted(child, LONG, mode)], gives)
+
+    return Function(bind, 1, 1, gives)
+
+
+def _of_instant(compute: Callable[[int], int]) -> Function:
+    """A function of a timestamp, with or without a zone."""
+
+    def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
+        child = arguments[0]
+        kind = TIMESTAMP_NTZ if child.type == TIMESTAMP_NTZ else TIMESTAMP
+        return row_by_row(compute, [exactly(child, kind, mode)], LONG)
+
+    return Function(bind, 1, 1, LONG)
 
 
 def _zone_shift(to_utc: bool) -> Function:
@@ -469,11 +426,9 @@ def _last_day(days: int) -> int:
 
 DATETIMES: Mapping[str, Function] = {
     "add_months": strict(calendar.add_months, [DATE, INT], DATE),
-    "date_add": Function(lambda given, mode: _days_later(given, mode, 1), 2, 2, DATE),
     "date_format": Function(_date_format, 2, 2, STRING),
     "date_from_unix_date": strict(lambda days: days, [INT], DATE),
     "date_part": Function(_extract, 2, 2),
-    "date_sub": Function(lambda given, mode: _days_later(given, mode, -1), 2, 2, DATE),
     "date_trunc": Function(_date_trunc, 2, 2, TIMESTAMP),
     "datediff": strict(lambda end, start: end - start, [DATE, DATE], INT),
     "dayname": _of_day(lambda days: DAYS[calendar.weekday(days)][:3], STRING),
@@ -495,8 +450,8 @@ DATETIMES: Mapping[str, Function] = {
     "next_day": Function(_next_day, 2, 2, DATE),
     "quarter": _of_day(lambda days: (calendar.date_of(days)[1] + 2) // 3),
     "second": _of_clock(lambda micros: micros // 1_000_000 % 60),
-    "timestamp_micros": strict(lambda micros: micros, [LONG], TIMESTAMP),
-    "timestamp_millis": strict(lambda millis: millis * 1000, [LONG], TIMESTAMP),
+    "timestamp_micros": _of_whole(lambda micros: micros, TIMESTAMP),
+    "timestamp_millis": _of_whole(lambda millis: millis * 1000, TIMESTAMP),
     "timestamp_seconds": Function(_from_seconds, 1, 1, TIMESTAMP),
     "timestampadd": Function(_timestampadd, 3, 3, TIMESTAMP),
     "timestampdiff": Function(_timestampdiff, 3, 3, LONG),
@@ -506,13 +461,13 @@ DATETIMES: Mapping[str, Function] = {
     "to_timestamp_ntz": _to_moment(TIMESTAMP_NTZ),
     "to_unix_timestamp": Function(_unix_timestamp, 1, 2, LONG),
     "to_utc_timestamp": _zone_shift(to_utc=True),
-    "trunc": strict(_truncated, [DATE, STRING], DATE),
+    "trunc": Function(_trunc, 2, 2, DATE),
     "try_to_date": _to_moment(DATE, safe=True),
     "try_to_timestamp": _to_moment(TIMESTAMP, safe=True),
-    "unix_date": _of_day(lambda days: days),
-    "unix_micros": strict(lambda at: at, [TIMESTAMP], LONG),
-    "unix_millis": strict(lambda at: at // 1000, [TIMESTAMP], LONG),
-    "unix_seconds": strict(lambda at: at // 1_000_000, [TIMESTAMP], LONG),
+    "unix_date": strict(lambda days: days, [DATE], INT, exact=True),
+    "unix_micros": _of_instant(lambda at: at),
+    "unix_millis": _of_instant(lambda at: at // 1000),
+    "unix_seconds": _of_instant(lambda at: at // 1_000_000),
     "unix_timestamp": Function(_unix_timestamp, 0, 2, LONG),
     "weekday": _of_day(calendar.weekday),
     "weekofyear": _of_day(lambda days: calendar.iso_week(days)[1]),

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from hydro_runtimes.spark.sql.binding import Function
-from hydro_runtimes.spark.sql.casts import Mode
+from hydro_runtimes.spark.sql.casts import DECIMALS, Mode
 from hydro_runtimes.spark.sql.errors import StatementError
 from hydro_runtimes.spark.sql.types import INT, LONG, SqlType
 from hydro_runtimes.spark.sql.values import Rows, Typed, Value, value_of
@@ -119,12 +119,14 @@ def _hashed(kind: SqlType, value: Any, seed: int, hashes: _Hashes) -> int:
     if value is None:
         return seed
     of_int, of_long, of_bytes = hashes
+    if kind.is_months or kind.is_micros:
+        return (of_int if kind.is_months else of_long)(value, seed)
     match kind.name:
         case "boolean":
             return of_int(int(value), seed)
-        case "tinyint" | "smallint" | "int" | "date" | "interval month":
+        case "tinyint" | "smallint" | "int" | "date":
             return of_int(value, seed)
-        case "bigint" | "timestamp" | "timestamp_ntz" | "interval second":
+        case "bigint" | "timestamp" | "timestamp_ntz":
             return of_long(value, seed)
         case "float":
             return of_int(struct.unpack("<i", struct.pack("<f", _one_nan(value)))[0], seed)
@@ -153,7 +155,7 @@ def _one_nan(value: float) -> float:
 
 
 def _decimal(kind: SqlType, value: Decimal, seed: int, hashes: _Hashes) -> int:
-    unscaled = int(value.scaleb(kind.scale))
+    unscaled = int(value.scaleb(kind.scale, DECIMALS))
     if kind.precision <= 18:
         return hashes[1](unscaled, seed)
     length = (unscaled if unscaled >= 0 else ~unscaled).bit_length() // 8 + 1

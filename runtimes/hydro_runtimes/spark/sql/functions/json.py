@@ -11,17 +11,25 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC
 from decimal import Decimal
 from typing import Any
 
 from hydro_runtimes.spark import java
 from hydro_runtimes.spark.sql import zones
-from hydro_runtimes.spark.sql.binding import Function, argument, constant_of, row_by_row, strict
+from hydro_runtimes.spark.sql.binding import (
+    Function,
+    constant_of,
+    converted,
+    exactly,
+    row_by_row,
+    strict,
+)
 from hydro_runtimes.spark.sql.casts import Mode, fit_decimal, text_of
 from hydro_runtimes.spark.sql.datetime_patterns import datetime_pattern
 from hydro_runtimes.spark.sql.errors import StatementError
 from hydro_runtimes.spark.sql.typenames import parse_ddl
-from hydro_runtimes.spark.sql.types import INT, STRING, SqlType, array_of, bits
+from hydro_runtimes.spark.sql.types import INT, STRING, VOID, SqlType, array_of, bits
 from hydro_runtimes.spark.sql.values import Typed
 
 _STEP = re.compile(r"\.([^.\[\]']+)|\['([^']*)'\]|\[(\d+)\]|(\[\*\]|\.\*)")
@@ -64,10 +72,12 @@ def written(kind: SqlType, value: Any, mode: Mode) -> str:
             return _text(_timestamp(value, mode))
         case "binary":
             return _text(base64.b64encode(value).decode())
-        case "string" | "date" | "timestamp_ntz":
+        case "timestamp_ntz":
+            return _text(datetime_pattern("yyyy-MM-dd'T'HH:mm:ss.SSS").write(value, UTC))
+        case "string" | "date":
             return _text(text_of(kind, value, mode))
     text = text_of(kind, value, mode)
-    return _text(text) if kind.name.startswith("interval") else text
+    return _text(text) if kind.is_interval else text
 
 
 def _text(value: str) -> str:
@@ -94,6 +104,8 @@ def _vector(value: tuple[int, Sequence[int] | None, Sequence[float]]) -> str:
 
 def _to_json(arguments: Sequence[Typed], mode: Mode) -> Typed:
     child = arguments[0]
+    if child.type == VOID:
+        return converted(child, STRING, mode)
     if not child.type.is_nested:
         raise StatementError(f"got {child.type}, want a struct, map or array")
     kind = child.type
@@ -150,7 +162,7 @@ def _from_json(arguments: Sequence[Typed], mode: Mode) -> Typed:
         except _Mismatch:
             return nothing
 
-    return row_by_row(read, [argument(arguments[0], STRING, mode)], kind)
+    return row_by_row(read, [exactly(arguments[0], STRING, mode)], kind)
 
 
 class _Mismatch(Exception):
@@ -301,9 +313,9 @@ def _object_keys(text: str) -> list[str] | None:
 
 JSON: Mapping[str, Function] = {
     "from_json": Function(_from_json, 2, 3),
-    "get_json_object": strict(_get_json_object, [STRING, STRING], STRING),
-    "json_array_length": strict(_array_length, [STRING], INT),
-    "json_object_keys": strict(_object_keys, [STRING], array_of(STRING)),
+    "get_json_object": strict(_get_json_object, [STRING, STRING], STRING, exact=True),
+    "json_array_length": strict(_array_length, [STRING], INT, exact=True),
+    "json_object_keys": strict(_object_keys, [STRING], array_of(STRING), exact=True),
     "to_json": Function(_to_json, 1, 1, STRING),
 }
 """By Spark's name."""

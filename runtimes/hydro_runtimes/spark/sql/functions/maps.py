@@ -7,12 +7,15 @@ Source: org.apache.spark.sql.catalyst.expressions.{collectionOperations, complex
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC
 from typing import Any
 
-from hydro_runtimes.spark.sql.binding import Function, argument, in_common, row_by_row
+from hydro_runtimes.spark.sql.binding import Function, converted, exactly, in_common, row_by_row
 from hydro_runtimes.spark.sql.casts import Mode
+from hydro_runtimes.spark.sql.coercion import tightest
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
-from hydro_runtimes.spark.sql.functions.arrays import array_argument, same_key
+from hydro_runtimes.spark.sql.functions.arrays import array_argument, same_key, with_key
+from hydro_runtimes.spark.sql.functions.patterns import split
 from hydro_runtimes.spark.sql.types import (
     BOOLEAN,
     STRING,
@@ -75,6 +78,8 @@ def map_argument(typed: Typed) -> Typed:
     Raises:
         StatementError: it is not.
     """
+    if typed.type == VOID:
+        return converted(typed, map_of(VOID, VOID), Mode(True, UTC))
     if typed.type.name != "map":
         raise StatementError(f"got {typed.type}, want a map")
     return typed
@@ -122,7 +127,17 @@ def _from_entries(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 
 def _concat(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    given = in_common([map_argument(one) for one in arguments], mode)
+    maps = [map_argument(one) for one in arguments]
+    if mode.ansi:
+        kind = maps[0].type
+        for one in maps[1:]:
+            both = tightest(kind, one.type, mode.ansi)
+            if both is None:
+                raise StatementError(f"{kind}, {one.type} have no common type")
+            kind = both
+        given = [converted(one, kind, mode) for one in maps]
+    else:
+        given = in_common(maps, mode)
     kind = given[0].type
     return row_by_row(
         lambda *maps: unique_keys([pair for one in maps for pair in one], kind.parts[0]),
@@ -133,22 +148,23 @@ def _concat(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 def _contains_key(arguments: Sequence[Typed], mode: Mode) -> Typed:
     child = map_argument(arguments[0])
-    kind = child.type.parts[0]
-    key = same_key(kind)
+    if arguments[0].type == VOID:
+        raise StatementError("got void, want a map")
+    given, key = with_key(child, arguments[1], mode)
+    if arguments[1].type == VOID:
+        raise StatementError("the key is null, which no map has")
     return row_by_row(
-        lambda pairs, wanted: any(key(one) == key(wanted) for one, _ in pairs),
-        [child, argument(arguments[1], kind, mode)],
-        BOOLEAN,
+        lambda pairs, wanted: any(key(one) == key(wanted) for one, _ in pairs), given, BOOLEAN
     )
 
 
 def _from_text(arguments: Sequence[Typed], mode: Mode) -> Typed:
     """str_to_map(text, between pairs, between key and value)."""
-    given = [argument(one, STRING, mode) for one in arguments]
+    given = [exactly(one, STRING, mode) for one in arguments]
 
     def made(text: str, pair: str = ",", value: str = ":") -> Pairs:
-        pairs = [one.partition(value) for one in text.split(pair)]
-        return unique_keys([(a, b if joint else None) for a, joint, b in pairs], STRING)
+        pairs = [split(one, value, 2) for one in split(text, pair)]
+        return unique_keys([(a, rest[0] if rest else None) for a, *rest in pairs], STRING)
 
     return row_by_row(made, given, map_of(STRING, STRING))
 

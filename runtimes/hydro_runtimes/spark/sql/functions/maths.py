@@ -8,6 +8,7 @@ from __future__ import annotations
 import decimal
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 from typing import cast as typed_as
@@ -22,20 +23,26 @@ from hydro_runtimes.spark.sql.binding import (
     constant_of,
     converted,
     of_columns,
+    row_by_row,
     strict,
+    tried,
 )
 from hydro_runtimes.spark.sql.casts import DECIMALS, Mode, fit_decimal
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
+from hydro_runtimes.spark.sql.functions.intervals import dated
 from hydro_runtimes.spark.sql.logic import coalesce, not_a_number, null_if, unless_nan
 from hydro_runtimes.spark.sql.ordering import extreme
 from hydro_runtimes.spark.sql.types import (
     BINARY,
     BOOLEAN,
     BYTE,
+    DATE,
     DOUBLE,
     INT,
     LONG,
     STRING,
+    TIMESTAMP,
+    TIMESTAMP_NTZ,
     UNKNOWN,
     VOID,
     as_decimal,
@@ -43,6 +50,8 @@ from hydro_runtimes.spark.sql.types import (
 )
 from hydro_runtimes.spark.sql.types import decimal as decimal_type
 from hydro_runtimes.spark.sql.values import Rows, Typed, Value, constant, refused, value_of
+
+_TIMES = (DATE, TIMESTAMP, TIMESTAMP_NTZ)
 
 
 def _real(compute: Callable[[Array], Any], above: float | None = None) -> Function:
@@ -67,7 +76,17 @@ def _operator(operator: str, safe: bool = False) -> Function:
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         return arithmetic(typed_as(Operator, operator), arguments, mode, safe)
 
-    return Function(bind, 2, 2)
+    def bind_safe(arguments: Sequence[Typed], mode: Mode) -> Typed:
+        ansi = replace(mode, ansi=True)
+        if any(side.type.is_interval or side.type in _TIMES for side in arguments):
+            found = dated(operator, arguments, ansi)
+            if found is not None:
+                return tried(found)
+        if all(side.type.is_number for side in arguments):
+            return bind(arguments, mode)
+        return tried(arithmetic(typed_as(Operator, operator), arguments, ansi))
+
+    return Function(bind_safe if safe else bind, 2, 2)
 
 
 def _whole(
@@ -78,9 +97,9 @@ def _whole(
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         child = arguments[0]
         if len(arguments) == 2:
-            return _rounded_decimal(child, _places(arguments), rounding, mode)
+            return _rounded_decimal(child, _places(arguments, mode), rounding, mode)
         if child.type.name == "decimal":
-            return _rounded_decimal(child, 0, rounding, mode)
+            return _rounded_decimal(child, 0, rounding, mode) if child.type.scale else child
         if child.type.is_whole:
             return converted(child, LONG, mode)
         inner = argument(child, DOUBLE, mode)
@@ -101,11 +120,14 @@ def _whole(
     return bind
 
 
-def _places(arguments: Sequence[Typed]) -> int | None:
+def _places(arguments: Sequence[Typed], mode: Mode) -> int | None:
     """The second argument, which is the same for all rows; 0 without one."""
     if len(arguments) < 2:
         return 0
-    places = constant_of(arguments[1], "the number of places")
+    if not arguments[1].type.is_number and arguments[1].type not in (STRING, VOID):
+        raise StatementError(f"the number of places is {arguments[1].type}, want a whole number")
+    whole = arguments[1] if mode.ansi else converted(arguments[1], INT, mode)
+    places = constant_of(whole, "the number of places")
     if places is not None and not isinstance(places, int):
         raise StatementError(f"the number of places is {places!r}, want a whole number")
     return places
@@ -146,15 +168,17 @@ def _rounded_decimal(child: Typed, places: int | None, rounding: str, mode: Mode
 
 
 def _as_decimal(child: Typed, mode: Mode) -> Typed:
+    if child.type == STRING:
+        return converted(child, decimal_type(38, 18), mode)
     kind = as_decimal(child.type if child.type.is_number else DOUBLE)
-    return converted(argument(child, DOUBLE, mode) if child.type == STRING else child, kind, mode)
+    return converted(argument(child, kind, mode), kind, mode)
 
 
 def _rounded(rounding: str) -> Callable[[Sequence[Typed], Mode], Typed]:
     """Round and bround: of the shortest text of a double; whole numbers to tens and hundreds."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
-        child, places = arguments[0], _places(arguments)
+        child, places = arguments[0], _places(arguments, mode)
         if child.type.name == "decimal":
             return _rounded_decimal(child, places, rounding, mode)
         if child.type in (STRING, VOID):
@@ -296,10 +320,20 @@ def _bit_count(arguments: Sequence[Typed], mode: Mode) -> Typed:
     return strict(lambda x: (int(x) & (2**64 - 1)).bit_count(), [kind], INT).bind(arguments, mode)
 
 
-def _bit(number: int, place: int) -> int:
-    if not 0 <= place < 64:
-        raise RowError(f"INVALID_PARAMETER_VALUE: the place {place} is not a bit, want 0 to 63")
-    return (number >> place) & 1
+def _bit_get(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    child, place = arguments
+    if not (child.type.is_whole or child.type in (VOID, UNKNOWN)):
+        raise StatementError(f"got {child.type}, want a whole number")
+    width = bits(child.type) if child.type.is_whole else 64
+
+    def bit(number: int, at: int) -> int:
+        if not 0 <= at < width:
+            raise RowError(
+                f"INVALID_PARAMETER_VALUE.BIT_POSITION_RANGE: there is no bit {at} of {width}"
+            )
+        return (number >> at) & 1
+
+    return row_by_row(bit, [converted(child, LONG, mode), argument(place, INT, mode)], BYTE)
 
 
 def _factorial(number: int) -> int | None:
@@ -314,6 +348,8 @@ def _hex(arguments: Sequence[Typed], mode: Mode) -> Typed:
         )
     if child.type == BINARY:
         return strict(lambda data: data.hex().upper(), [BINARY], STRING).bind(arguments, mode)
+    if not child.type.is_number and child.type not in (VOID, UNKNOWN):
+        return _hex([argument(child, STRING, mode)], mode)
     return strict(lambda x: f"{x & (2**64 - 1):X}", [LONG], STRING).bind(arguments, mode)
 
 
@@ -370,7 +406,11 @@ def _null_if_zero(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 def _positive(arguments: Sequence[Typed], mode: Mode) -> Typed:
     child = arguments[0]
-    return argument(child, DOUBLE, mode) if child.type in (STRING, VOID) else child
+    if child.type in (STRING, VOID):
+        return argument(child, DOUBLE, mode)
+    if not (child.type.is_number or child.type.is_interval or child.type == UNKNOWN):
+        raise StatementError(f"got {child.type}, want a number")
+    return child
 
 
 def _reciprocal(compute: Callable[[Array], Array]) -> Callable[[Array], Array]:
@@ -379,12 +419,6 @@ def _reciprocal(compute: Callable[[Array], Array]) -> Callable[[Array], Array]:
 
 def _cbrt(x: Array) -> Array:
     return np.asarray(np.cbrt(x))
-
-
-def _asinh(x: Array) -> Array:
-    """As StrictMath has it in Spark: log(x + sqrt(x * x + 1)), of the absolute value."""
-    magnitude = np.log(np.abs(x) + np.sqrt(x * x + 1.0))
-    return np.where(np.isneginf(x), x, np.copysign(magnitude, x))
 
 
 MATHS: Mapping[str, Function] = {
@@ -400,15 +434,15 @@ MATHS: Mapping[str, Function] = {
     "^": Function(_bitwise(np.bitwise_xor), 2, 2),
     "abs": Function(absolute, 1, 1),
     "acos": _real(np.arccos),
-    "acosh": _real(lambda x: np.log(x + np.sqrt(x * x - 1.0))),
+    "acosh": _real(np.arccosh),
     "asin": _real(np.arcsin),
-    "asinh": _real(_asinh),
+    "asinh": _real(np.arcsinh),
     "atan": _real(np.arctan),
     "atan2": of_columns(lambda y, x: np.arctan2(y + 0.0, x + 0.0), [DOUBLE, DOUBLE], DOUBLE),
     "atanh": _real(lambda x: 0.5 * (np.log1p(x) - np.log1p(-x))),
     "bin": strict(lambda x: f"{x & (2**64 - 1):b}", [LONG], STRING),
     "bit_count": Function(_bit_count, 1, 1, INT),
-    "bit_get": strict(_bit, [LONG, INT], BYTE),
+    "bit_get": Function(_bit_get, 2, 2, BYTE),
     "bround": Function(_rounded(decimal.ROUND_HALF_EVEN), 1, 2),
     "cbrt": _real(_cbrt),
     "ceil": Function(_whole(decimal.ROUND_CEILING, np.ceil), 1, 2),
@@ -433,7 +467,7 @@ MATHS: Mapping[str, Function] = {
     "log": Function(_logarithm, 1, 2, DOUBLE),
     "log10": _real(np.log10, 0.0),
     "log1p": _real(np.log1p, -1.0),
-    "log2": _real(np.log2, 0.0),
+    "log2": _real(lambda x: np.log(x) / np.log(2.0), 0.0),
     "mod": _operator("%"),
     "nanvl": Function(unless_nan, 2, 2),
     "negate": Function(lambda arguments, mode: negated(arguments[0], mode), 1, 1),

@@ -12,7 +12,7 @@ from typing import Any
 from hydro_runtimes.spark.regexes import compile_java, matches
 from hydro_runtimes.spark.sql.binding import Function, argument, constant_of, strict
 from hydro_runtimes.spark.sql.casts import Mode
-from hydro_runtimes.spark.sql.errors import RowError
+from hydro_runtimes.spark.sql.errors import RowError, StatementError
 from hydro_runtimes.spark.sql.types import BOOLEAN, INT, STRING, array_of
 from hydro_runtimes.spark.sql.values import Typed
 
@@ -125,6 +125,15 @@ def _replace(text: str, pattern: str, replacement: str, position: int = 1) -> st
     return "".join(made) + text[at:]
 
 
+def _replaced(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    if len(arguments) > 3:
+        place = constant_of(argument(arguments[3], INT, mode), "the position")
+        if place is not None and place < 1:
+            raise StatementError(f"the position is {place}, want 1 or more")
+    takes = [STRING, STRING, STRING, INT]
+    return strict(_replace, takes, STRING, least=3).bind(arguments, mode)
+
+
 @lru_cache(maxsize=512)
 def _replacement(text: str, groups: int) -> tuple[str | int, ...]:
     """Source: java.util.regex.Matcher.appendExpandedReplacement."""
@@ -152,22 +161,22 @@ def _replacement(text: str, groups: int) -> tuple[str | int, ...]:
     return tuple(parts)
 
 
-def _split(text: str, pattern: str, limit: int = -1) -> list[str]:
+def split(text: str, pattern: str, limit: int = -1) -> list[str]:
     """As String.split of Java; a limit of 0 keeps empty texts at the end, too.
 
     Source: UTF8String.split.
     """
-    if not text:
-        return [text]
-    if not pattern:
-        # Each character by itself; with a limit the rest is cut off.
+    if not pattern and text:
         chars = list(text)
         return (
-            chars if limit <= 0 or limit > len(chars) else [*chars[: limit - 1], chars[limit - 1]]
+            chars if limit <= 0 or limit > len(chars) else [*chars[: limit - 1], text[limit - 1 :]]
         )
     parts: list[str] = []
     at = 0
-    for match in matches(_pattern(pattern), text):
+    compiled = _pattern(pattern)
+    if not text:
+        return [text]
+    for match in matches(compiled, text):
         if 0 < limit <= len(parts) + 1:
             break
         if match.end() == 0:
@@ -198,9 +207,9 @@ PATTERNS: Mapping[str, Function] = {
     "regexp_extract": strict(_extract, [STRING, STRING, INT], STRING, least=2),
     "regexp_extract_all": strict(_extract_all, [STRING, STRING, INT], array_of(STRING), least=2),
     "regexp_instr": strict(_instr, [STRING, STRING, INT], INT, least=2),
-    "regexp_replace": strict(_replace, [STRING, STRING, STRING, INT], STRING, least=3),
+    "regexp_replace": Function(_replaced, 3, 4, STRING),
     "regexp_substr": strict(_substr, [STRING, STRING], STRING),
     "rlike": Function(_rlike, 2, 2, BOOLEAN),
-    "split": strict(_split, [STRING, STRING, INT], array_of(STRING), least=2),
+    "split": strict(split, [STRING, STRING, INT], array_of(STRING), least=2),
 }
 """By Spark's name."""

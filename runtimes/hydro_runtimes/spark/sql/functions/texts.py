@@ -7,12 +7,11 @@ org.apache.spark.unsafe.types.UTF8String.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from hydro_runtimes.spark.sql.binding import (
@@ -21,14 +20,15 @@ from hydro_runtimes.spark.sql.binding import (
     argument,
     attempt,
     constant_of,
-    converted,
+    exactly,
     in_common,
     row_by_row,
     strict,
 )
 from hydro_runtimes.spark.sql.casts import DECIMALS, Mode, as_number, text_of
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
-from hydro_runtimes.spark.sql.logic import case
+from hydro_runtimes.spark.sql.logic import case, is_null
+from hydro_runtimes.spark.sql.number_patterns import number_pattern, round_half_even
 from hydro_runtimes.spark.sql.ordering import null_safe_equal
 from hydro_runtimes.spark.sql.types import (
     BINARY,
@@ -41,7 +41,7 @@ from hydro_runtimes.spark.sql.types import (
     array_of,
     bits,
 )
-from hydro_runtimes.spark.sql.values import Rows, Typed, Value, constant, value_of
+from hydro_runtimes.spark.sql.values import Rows, Typed, Value, constant, evaluated_where, value_of
 
 MAX_TEXT = 1 << 20
 """Characters that a repetition or a padding may make."""
@@ -59,7 +59,8 @@ def _text_or_binary(
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         kind = BINARY if arguments[0].type == BINARY else STRING
         compute = of_binary if kind == BINARY else of_text
-        return strict(compute, [kind, *takes], gives or kind).bind(arguments, mode)
+        rest = [kind if one == STRING else one for one in takes]
+        return strict(compute, [kind, *rest], gives or kind).bind(arguments, mode)
 
     most = 1 + len(takes)
     return Function(bind, most if least is None else least, most, gives or STRING)
@@ -85,8 +86,7 @@ def _concat_with(arguments: Sequence[Typed], mode: Mode) -> Typed:
     separator = argument(arguments[0], STRING, mode)
     texts = array_of(STRING)
     others = [
-        converted(one, texts, mode) if one.type.name == "array" else argument(one, STRING, mode)
-        for one in arguments[1:]
+        argument(one, texts if one.type.name == "array" else STRING, mode) for one in arguments[1:]
     ]
 
     def evaluate(rows: Rows) -> Value:
@@ -107,9 +107,10 @@ def _concat_with(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 def _element(arguments: Sequence[Typed], mode: Mode) -> Typed:
     """elt(n, first, second, ...): the n-th; null for none, an error with ANSI."""
+    kind = BINARY if all(one.type == BINARY for one in arguments[1:]) else STRING
     given = [
         argument(arguments[0], INT, mode),
-        *(argument(one, STRING, mode) for one in arguments[1:]),
+        *(argument(one, kind, mode) for one in arguments[1:]),
     ]
 
     def evaluate(rows: Rows) -> Value:
@@ -120,9 +121,9 @@ def _element(arguments: Sequence[Typed], mode: Mode) -> Typed:
             made.append(columns[place - 1][row] if inside else None)
             if mode.ansi and place is not None and not inside:
                 rows.errors.setdefault(int(rows.index[row]), _index(place, len(columns)))
-        return value_of(STRING, made)
+        return value_of(kind, made)
 
-    return Typed(STRING, evaluate)
+    return Typed(kind, evaluate)
 
 
 def _index(place: int, size: int) -> str:
@@ -164,15 +165,27 @@ def _split_part(text: str, delimiter: str, place: int) -> str:
 
 
 def _locate(part: str, text: str, start: int = 1) -> int:
-    """From 1; 0 where it is not found."""
-    return text.find(part, start - 1) + 1 if start > 0 else 0
+    """From 1; 0 where it is not found. Nothing is found at the start, from wherever."""
+    if start <= 0:
+        return 0
+    return text.find(part, start - 1) + 1 if part else 1
+
+
+def _located(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    """locate(part, text, start): 0 where the start is null."""
+    texts = strict(_locate, [STRING, STRING, INT], INT, least=2)
+    if len(arguments) == 2:
+        return texts.bind(arguments, mode)
+    start = argument(arguments[2], INT, mode)
+    zero = Typed(INT, lambda rows: constant(INT, 0, rows.count), foldable=True)
+    return case([is_null(start, wanted=True)], [zero, texts.bind(arguments, mode)], mode)
 
 
 def _pad(left: bool) -> Callable[..., str]:
     def padded(text: str, length: int, fill: str = " ") -> str:
         missing = max(length - len(text), 0)
         if fill and missing > MAX_TEXT:
-            raise RowError(f"the text would have more than {MAX_TEXT} characters")
+            raise RowError(f"the text would have more than {MAX_TEXT} characters, the limit here")
         added = (fill * (missing // len(fill) + 1))[:missing] if fill else ""
         return (added + text if left else text + added)[: max(length, 0)]
 
@@ -183,7 +196,7 @@ def _pad_bytes(left: bool) -> Callable[..., bytes]:
     def padded(data: bytes, length: int, fill: bytes = b"\0") -> bytes:
         missing = max(length - len(data), 0)
         if fill and missing > MAX_TEXT:
-            raise RowError(f"the value would have more than {MAX_TEXT} bytes")
+            raise RowError(f"the value would have more than {MAX_TEXT} bytes, the limit here")
         added = (fill * (missing // len(fill) + 1))[:missing] if fill else b""
         return (added + data if left else data + added)[: max(length, 0)]
 
@@ -192,7 +205,7 @@ def _pad_bytes(left: bool) -> Callable[..., bytes]:
 
 def _repeat(text: str, times: int) -> str:
     if times * len(text) > MAX_TEXT:
-        raise RowError(f"the text would have more than {MAX_TEXT} characters")
+        raise RowError(f"the text would have more than {MAX_TEXT} characters, the limit here")
     return text * times
 
 
@@ -204,6 +217,14 @@ def _translate(text: str, old: str, new: str) -> str:
 def _overlay(text: Any, new: Any, place: int, length: int = -1) -> Any:
     size = len(new) if length < 0 else length
     return _substring(text, 1, place - 1) + new + _substring(text, place + size, 2**31 - 1)
+
+
+def _overlaid(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    kinds = {one.type for one in arguments[:2]}
+    if BINARY in kinds and STRING in kinds:
+        raise StatementError("overlay(...) wants two texts, or two binaries")
+    kind = BINARY if BINARY in kinds else STRING
+    return strict(_overlay, [kind, kind, INT, INT], kind, least=3).bind(arguments, mode)
 
 
 def _initcap(text: str) -> str:
@@ -228,6 +249,16 @@ def _levenshtein(one: str, other: str, limit: int | None = None) -> int:
         for j, b in enumerate(other, 1):
             before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (a != b))
     return -1 if limit is not None and row[-1] > limit else row[-1]
+
+
+def _distance(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    """levenshtein(one, other, limit): a limit that is null is 0."""
+    given = list(arguments)
+    if len(given) > 2:
+        limit = argument(given[2], INT, mode)
+        zero = Typed(INT, lambda rows: constant(INT, 0, rows.count), foldable=True)
+        given[2] = case([is_null(limit, wanted=True)], [zero, limit], mode)
+    return strict(_levenshtein, [STRING, STRING, INT], INT, least=2).bind(given, mode)
 
 
 _SOUNDEX = dict(zip("AEIOUYHWBFPVCGJKQSXZDTLMNR", "00000077111122222222334556", strict=True))
@@ -272,12 +303,18 @@ def _sha2(data: bytes, width: int) -> str | None:
     return None if name is None else hashlib.new(name, data).hexdigest()
 
 
-def _unbase64(text: str) -> bytes | None:
-    try:
-        kept = "".join(char for char in text if char.isalnum() or char in "+/=")
-        return base64.b64decode(kept + "=" * (-len(kept) % 4))
-    except (ValueError, binascii.Error):
-        return None
+_BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
+
+
+def _unbase64(text: str) -> bytes:
+    """What is not of base64 is passed over, as in java.util.Base64.getMimeDecoder."""
+    body, pad, after = text.partition("=")
+    digits = "".join(char for char in body if char in _BASE64)
+    odd = len(digits) % 4
+    is_bad = odd == 1 or (pad and (odd == 0 or (odd == 2 and not after.startswith("="))))
+    if is_bad or (pad and any(char in _BASE64 for char in after)):
+        raise RowError("CONVERSION_INVALID_INPUT: the text is not base64")
+    return base64.b64decode(digits + "=" * (-odd % 4))
 
 
 def _format_number(arguments: Sequence[Typed], mode: Mode) -> Typed:
@@ -286,15 +323,17 @@ def _format_number(arguments: Sequence[Typed], mode: Mode) -> Typed:
     Source: FormatNumber.
     """
     child, places = arguments
-    if not child.type.is_number and child.type not in (STRING, VOID):
+    if not child.type.is_number and child.type != VOID:
         raise StatementError(f"got {child.type}, want a number")
-    if not places.type.is_whole and places.type not in (STRING, VOID):
+    if places.type not in (INT, STRING, VOID):
         raise StatementError(f"the places are {places.type}, want int or a pattern")
-    if places.type == STRING:
-        raise StatementError(
-            "format_number with a pattern is not supported, want a number of places"
-        )
     kind = child.type
+    if places.type == STRING:
+        return row_by_row(
+            lambda value, pattern: number_pattern(pattern).write(as_number(kind, value), value),
+            [child, places],
+            STRING,
+        )
 
     def formatted(value: Any, digits: int) -> str | None:
         if digits < 0:
@@ -302,8 +341,8 @@ def _format_number(arguments: Sequence[Typed], mode: Mode) -> Typed:
         number = as_number(kind, value)
         if number is None:
             return {"nan": "NaN", "inf": "∞", "-inf": "-∞"}[str(float(value))]
-        rounded = number.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_EVEN, DECIMALS)
-        return f"{rounded:,f}"
+        exact = Decimal(value) if isinstance(value, float) else number
+        return f"{round_half_even(number, exact, digits):,f}"
 
     return row_by_row(formatted, [child, argument(places, INT, mode)], STRING)
 
@@ -320,7 +359,7 @@ def _decode(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 
 def _null() -> Typed:
-    return Typed(VOID, lambda rows: constant(VOID, None, rows.count), foldable=True)
+    return Typed(STRING, lambda rows: constant(STRING, None, rows.count), foldable=True)
 
 
 def _format_string(arguments: Sequence[Typed], mode: Mode) -> Typed:
@@ -329,7 +368,9 @@ def _format_string(arguments: Sequence[Typed], mode: Mode) -> Typed:
     given = [argument(arguments[0], STRING, mode), *arguments[1:]]
 
     def evaluate(rows: Rows) -> Value:
-        columns = [one.evaluate(rows).listed() for one in given]
+        forms = given[0].evaluate(rows)
+        others = [evaluated_where(one, rows, ~forms.null).listed() for one in given[1:]]
+        columns = [forms.listed(), *others]
         made: list[Any] = []
         for row, form in enumerate(columns[0]):
             values = [column[row] for column in columns[1:]]
@@ -440,8 +481,11 @@ def _mask(
 def _masked(arguments: Sequence[Typed], mode: Mode) -> Typed:
     chars: list[str | None] = ["X", "x", "n", None]
     for place, one in enumerate(arguments[1:]):
-        chars[place] = constant_of(one, "a mask")
-    return strict(lambda text: _mask(text, *chars), [STRING], STRING).bind(arguments[:1], mode)
+        char = chars[place] = constant_of(exactly(one, STRING, mode), "a mask")
+        if char is not None and len(char) != 1:
+            raise StatementError(f"a mask is {char[:40]!r}, want one character")
+    masked = strict(lambda text: _mask(text, *chars), [STRING], STRING, exact=True)
+    return masked.bind(arguments[:1], mode)
 
 
 def _trimming(left: bool, right: bool) -> Mapping[str, Function]:
@@ -468,6 +512,10 @@ def _length(kind: str) -> Function:
 
 def _right(text: str, count: int) -> str:
     return text[-count:] if count > 0 else ""
+
+
+def _left(text: Any, count: int) -> Any:
+    return text[: max(count, 0)]
 
 
 def _space(count: int) -> str:
@@ -501,22 +549,22 @@ TEXTS: Mapping[str, Function] = {
     "decode": Function(_decode, 2, 1000),
     "elt": _bind(_element, 2, 1000),
     "encode": _charset(str.encode, STRING, BINARY),
-    "endswith": strict(str.endswith, [STRING, STRING], BOOLEAN),
+    "endswith": _text_or_binary(str.endswith, bytes.endswith, [STRING], BOOLEAN),
     "find_in_set": strict(_find_in_set, [STRING, STRING], INT),
     "format_string": _bind(_format_string, 1, 1000),
     "format_number": _bind(_format_number, 2, 2),
     "initcap": strict(_initcap, [STRING], STRING),
     "instr": strict(lambda text, part: _locate(part, text), [STRING, STRING], INT),
-    "left": strict(lambda text, count: text[: max(count, 0)], [STRING, INT], STRING),
+    "left": _text_or_binary(_left, _left, [INT]),
     "length": _length("char"),
-    "levenshtein": strict(_levenshtein, [STRING, STRING, INT], INT, least=2),
-    "locate": strict(_locate, [STRING, STRING, INT], INT, least=2),
+    "levenshtein": _bind(_distance, 2, 3, INT),
+    "locate": _bind(_located, 2, 3, INT),
     "lower": strict(str.lower, [STRING], STRING),
     "lpad": _text_or_binary(_pad(True), _pad_bytes(True), [INT, STRING], least=2),
     "mask": _bind(_masked, 1, 5),
     "md5": _bytes_in(lambda data: hashlib.md5(data, usedforsecurity=False).hexdigest(), STRING),
     "octet_length": _length("octet"),
-    "overlay": strict(_overlay, [STRING, STRING, INT, INT], STRING, least=3),
+    "overlay": _bind(_overlaid, 3, 4),
     "repeat": strict(_repeat, [STRING, INT], STRING),
     "replace": strict(
         lambda text, old, new="": text.replace(old, new) if old else text,
@@ -528,10 +576,10 @@ TEXTS: Mapping[str, Function] = {
     "rpad": _text_or_binary(_pad(False), _pad_bytes(False), [INT, STRING], least=2),
     "sha1": _bytes_in(lambda data: hashlib.sha1(data, usedforsecurity=False).hexdigest(), STRING),
     "sha2": strict(_sha2, [BINARY, INT], STRING),
-    "soundex": strict(_soundex, [STRING], STRING),
+    "soundex": strict(_soundex, [STRING], STRING, exact=True),
     "space": strict(_space, [INT], STRING),
     "split_part": strict(_split_part, [STRING, STRING, INT], STRING),
-    "startswith": strict(str.startswith, [STRING, STRING], BOOLEAN),
+    "startswith": _text_or_binary(str.startswith, bytes.startswith, [STRING], BOOLEAN),
     "substring": _text_or_binary(_substring, _substring, [INT, INT], least=2),
     "substring_index": strict(_before_delimiter, [STRING, STRING, INT], STRING),
     "translate": strict(_translate, [STRING, STRING, STRING], STRING),
