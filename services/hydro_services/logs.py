@@ -6,13 +6,12 @@ Whatever a record says, it is one line, and nothing in it moves a terminal's cur
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import TextIO
 
@@ -24,14 +23,19 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-@contextlib.contextmanager
-def requests(ids: Iterable[str]) -> Iterator[None]:
+class Requests:
     """What is logged inside is of calls with these ids, whoever's task or thread it is."""
-    token = REQUEST_ID.set(" ".join(filter(None, dict.fromkeys(ids))))
-    try:
-        yield
-    finally:
-        REQUEST_ID.reset(token)
+
+    __slots__ = ("_ids", "_token")
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        self._ids = ids[0] if len(ids) == 1 else " ".join(filter(None, dict.fromkeys(ids)))
+
+    def __enter__(self) -> None:
+        self._token = REQUEST_ID.set(self._ids)
+
+    def __exit__(self, *_: object) -> None:
+        REQUEST_ID.reset(self._token)
 
 
 def set_up(level: str = "INFO", part: str = "", stream: TextIO | None = None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hydro_runtimes.evaluator import Failure
-from hydro_services.codecs.rows import Row
+from hydro_services.codecs.rows import Row, are_alike
 
 MAX_ROWS = 500
 """In a group, so that the next stage works on one while this one makes the next."""
@@ -35,8 +35,7 @@ def _are_alike(rows: Sequence[Row | Failure]) -> bool:
     first = rows[0]
     if isinstance(first, Failure) or len(first) > MAX_COLUMNS:
         return False
-    keys = first.keys()
-    return all(type(row) is dict and row.keys() == keys for row in rows)
+    return set(map(type, rows)) == {dict} and are_alike(rows)
 
 
 def _checked(row: Row | Failure) -> Row | Failure:

@@ -154,9 +154,8 @@ def _add_rest(
     present: dict[str, Array],
 ) -> None:
     """Adds the columns that no field declares."""
-    first = rows[0].keys() if rows else ()
-    if all(row.keys() == first for row in rows):
-        for name in first:
+    if are_alike(rows):
+        for name in rows[0] if rows else ():
             if name not in declared:
                 found[name] = cells.inferred([row[name] for row in rows])
         return
@@ -169,6 +168,14 @@ def _add_rest(
         found[name] = cells.inferred([rows[i][name] for i in at])
         if len(at) < len(rows):
             present[name] = np.array(at)
+
+
+def are_alike(rows: Sequence[Row]) -> bool:
+    """All rows have the same columns; most often they have them in one order."""
+    if len(set(map(tuple, rows))) <= 1:
+        return True
+    first = rows[0].keys()
+    return all(row.keys() == first for row in rows)
 
 
 def _fault(row: Row, signature: Signature) -> Failure | None:

@@ -229,15 +229,6 @@ def _sizes(data: bytes, rows: int, size: int) -> npt.NDArray[np.int64] | None:
     return sizes
 
 
-def size(column: pb.Column) -> int:
-    """About how many bytes a column as it is inside a chain has."""
-    data = column.data
-    while not data and column.HasField("elements"):
-        column = column.elements
-        data = column.data
-    return len(data)
-
-
 def is_typed(column: pb.Column) -> bool:
     """It has lists of protobuf, as a client sent it."""
     while column.HasField("elements"):
@@ -265,7 +256,8 @@ def encode(name: str, column: Column, target: pb.Column, present: Array | None =
         target.present = present.astype(_UINT32).tobytes()
     match column:
         case Dense():
-            target.shape.extend(column.shape)
+            if column.shape:
+                target.shape.extend(column.shape)
             target.data = column.values.tobytes()
         case Strings():
             target.data = column.packed

@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from hydro_runtimes.columns import Columns
@@ -55,10 +55,11 @@ class Job:
     apart: bool = False
     """May end its process."""
 
-    @property
-    def rows(self) -> int:
-        """Of all inputs."""
-        return sum(columns.rows for columns in self.inputs)
+    rows: int = field(init=False)
+    """Of all inputs."""
+
+    def __post_init__(self) -> None:
+        self.rows = sum([columns.rows for columns in self.inputs])
 
 
 class Batcher:
@@ -129,8 +130,8 @@ class Batcher:
             if jobs and jobs[0].apart:
                 self._busy = asyncio.get_running_loop().create_task(self._in_fork(jobs))
                 return
-            large = any(job.size > INLINE_BYTES for job in jobs)
-            if large or self._cost.of(sum(job.rows for job in jobs)) > INLINE_S:
+            large = any([job.size > INLINE_BYTES for job in jobs])
+            if large or self._cost.of(_rows(jobs)) > INLINE_S:
                 self._busy = asyncio.get_running_loop().create_task(self._in_thread(jobs))
                 return
             try:
@@ -213,15 +214,19 @@ class Batcher:
         start = self._clock()
         with self._slot:
             answers = _evaluated(self.evaluator, jobs)
-        rows, seconds = sum(job.rows for job in jobs), self._clock() - start
+        rows, seconds = _rows(jobs), self._clock() - start
         self._cost.learn(rows, seconds, on_loop=on_loop)
         self.counts.seconds.add(seconds)
         self.counts.batch_rows.add(rows)
         return answers
 
 
+def _rows(jobs: Sequence[Job]) -> int:
+    return sum([job.rows for job in jobs])
+
+
 def _evaluated(evaluator: Evaluator, jobs: Sequence[Job]) -> list[Evaluation]:
-    with logs.requests(job.request_id for job in jobs):
+    with logs.Requests([job.request_id for job in jobs]):
         return evaluate(evaluator, [columns for job in jobs for columns in job.inputs])
 
 

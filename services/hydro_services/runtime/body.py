@@ -115,7 +115,8 @@ class BodySource:
         columns, failed = rows.decode(good, self.signature)
         failures = _places(unread, failed, len(parsed))
         frame = pb.Frame(encoding=encoding)
-        frame.errors.extend(stage.row_errors(failures, self.stage))
+        if failures:
+            frame.errors.extend(stage.row_errors(failures, self.stage))
         frame.table.rows = columns.rows
         table.write(columns, columns.present, frame.table)
         return Work(frame, naming.inputs(columns, self.signature))
@@ -141,7 +142,7 @@ class BodySink:
     def write(self, frame: pb.Frame) -> list[bytes]:
         if frame.HasField("failure"):  # Its rows are not known, so none can stand for them.
             raise errors.Internal(f"a part of the answer was lost: {frame.failure.message}")
-        answers, size = _answers(frame), stage.size(frame)
+        answers, size = _answers(frame), frame.ByteSize()
         if frame.encoding == pb.ENCODING_NDJSON:
             return [
                 message
@@ -159,11 +160,10 @@ class BodySink:
         return _messages("application/json", b"]") if self._open else []
 
 
-def _parts(answers: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+def _parts(answers: Sequence[Any], size: int) -> list[Sequence[Any]]:
     """Answers in parts of about `PIECE_BYTES`, one row at least: each holds the interpreter."""
     step = max(1, len(answers) * PIECE_BYTES // max(size, PIECE_BYTES))
-    for at in range(0, len(answers), step):
-        yield answers[at : at + step]
+    return [answers[at : at + step] for at in range(0, len(answers), step)]
 
 
 def _messages(content_type: str, data: bytes) -> list[bytes]:

@@ -6,8 +6,7 @@ so that nobody waits for the whole of what another has sent.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -42,23 +41,26 @@ class Codecs:
         """The outcome of a step over so many bytes."""
         if size <= INLINE_BYTES:
             return call()
-        return await asyncio.get_running_loop().run_in_executor(self._worker, call)
+        return await self._worker.call(call)
 
     async def portions(self, arrival: Arrival) -> AsyncIterator[tuple[list[Work], bool]]:
         """Frames in portions of `MAX_ROWS` rows, each with whether it is the last; one at least."""
-        found = portions(arrival.work)
-        portion = await self._next(arrival.size, found) or []
-        while True:
-            following = await self._next(arrival.size, found)
-            yield portion, following is None
-            if following is None:
-                return
-            portion = following
+        found = marked(portions(arrival.work))
+        is_quick, is_last = arrival.size <= INLINE_BYTES, False
+        while not is_last:
+            portion, is_last = next(found) if is_quick else await self._worker.call(next, found)
+            if portion or is_last:
+                yield portion, is_last
 
-    async def _next(self, size: int, found: Iterator[list[Work]]) -> list[Work] | None:
-        while (portion := await self.run(size, lambda: next(found, None))) == []:
-            pass
-        return portion
+
+def marked(found: Iterable[list[Work]]) -> Iterator[tuple[list[Work], bool]]:
+    """Portions, each with whether it is the last, which alone may be without a frame."""
+    waiting: list[Work] = []
+    for portion in found:
+        if waiting or not portion:
+            yield waiting if portion else [], False
+        waiting = portion or waiting
+    yield waiting, True
 
 
 def portions(work: Iterator[Work | None]) -> Iterator[list[Work]]:

@@ -168,11 +168,10 @@ class Processor:
         self, call: http2.Call, exchange: Exchange, answers: Sequence[bytes], is_last: bool
     ) -> None:
         size = sum(map(len, answers))
-        written = await self.codecs.run(size, lambda: exchange.respond(answers, last=is_last))
         if size <= CHUNK:
-            await call.write(b"".join(written))
+            await call.write(b"".join(exchange.respond(answers, last=is_last)))
             return
-        for piece in written:
+        for piece in await self.codecs.run(size, lambda: exchange.respond(answers, last=is_last)):
             await call.write(piece)
 
 

@@ -224,11 +224,6 @@ def row_errors(failures: Mapping[int, Failure], stage: str) -> list[pb.RowError]
     return [pb.RowError(row=row, status=made[failures[row]]) for row in sorted(failures)]
 
 
-def size(frame: pb.Frame) -> int:
-    """About how many bytes a frame's columns have."""
-    return sum(table.size(column) for column in frame.table.columns)
-
-
 def status(failure: Failure, stage: str) -> status_pb2.Status:
     """A row's failure as google.rpc.Status; its metadata names stage, part of the model, column."""
     facts = {"stage": stage, "part": failure.stage, "column": failure.column}
