@@ -145,7 +145,8 @@ class Strings:
     def check(self) -> None:
         """Raises UnicodeEncodeError where a text holds half of a surrogate pair."""
         if self._packed is None:
-            "".join(self._values or ()).encode()
+            for some in _steps(self._values or ()):
+                "".join(some).encode()
 
     def take(self, rows: Rows) -> Strings:
         """Some of the rows."""
@@ -351,6 +352,18 @@ class Columns(Mapping[str, Column]):
 
 def pack(texts: Sequence[str]) -> bytes:
     """Texts in the layout of BYTES: for each a 4-byte little-endian length, then UTF-8."""
+    packed = list(map(_pack, _steps(texts)))
+    return packed[0] if len(packed) == 1 else b"".join(packed)
+
+
+def _steps(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """A call over all of many texts would hold the interpreter for long."""
+    if len(texts) <= _STEP:
+        return iter((texts,))
+    return (texts[at : at + _STEP] for at in range(0, len(texts), _STEP))
+
+
+def _pack(texts: Sequence[str]) -> bytes:
     parts: list[bytes] = []
     for text in texts:
         data = text.encode()
@@ -370,13 +383,19 @@ def unpack(packed: bytes, rows: int) -> list[str]:
     while at + 4 <= end and len(texts) < rows:
         (length,) = _LENGTH.unpack_from(packed, at)
         at += 4 + length
-        texts.append(packed[at - length : at].decode())
+        if length > _LONG:  # decoded where it is: a copy of it would hold the interpreter as well
+            texts.append(str(memoryview(packed)[at - length : at], "utf-8"))
+        else:
+            texts.append(packed[at - length : at].decode())
     if at != end or len(texts) != rows:
         raise ValueError(f"packed texts: got {len(texts)} in {end} bytes, want {rows}")
     return texts
 
 
 _LENGTH = struct.Struct("<I")
+_STEP = 1 << 15
+_LONG = 1 << 20
+"""Bytes of a text."""
 
 
 def _take(validity: Validity, rows: Rows) -> Validity:

@@ -37,7 +37,8 @@ class Messages:
             self._check(compressed, length)
             if at + 5 + length > end:
                 break
-            messages.append(bytes(self._rest[at + 5 : at + 5 + length]))
+            with memoryview(self._rest) as held:
+                messages.append(bytes(held[at + 5 : at + 5 + length]))
             at += 5 + length
         del self._rest[:at]
         return messages

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,9 @@ for _characters, _kind in ((b'"', _QUOTE), (b"[{", _OPEN), (b"]}", _CLOSE), (b",
     _KINDS[list(_characters)] = _kind
 _STEPS = np.array([0, 0, 1, -1, 0], np.int8)
 _BEGIN = re.compile(rb"[ \t\r\n]*\[")
-_BLANK = re.compile(rb"[ \t\r\n]*")
+_OBJECT = re.compile(rb"[ \t\r\n]*\{")
+Text: TypeAlias = bytes | memoryview
+"""A view of what is large: slices of it are not copies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class _Marks:
         return int(ends[0]) if len(ends) else None
 
 
-def spans(text: bytes) -> Iterator[tuple[int, int]]:
+def spans(text: Text) -> Iterator[tuple[int, int]]:
     """Where spans of whole elements begin and end; together they are the array.
 
     Raises:
@@ -78,43 +80,33 @@ def spans(text: bytes) -> Iterator[tuple[int, int]]:
     raise InvalidArgument("malformed JSON: the array does not end, want `]` after its last row")
 
 
-def elements(text: bytes) -> Iterator[bytes]:
-    """The texts of the elements of an array that is whole.
-
-    Raises:
-        InvalidArgument: as `spans`.
-    """
-    start = _begin(text)
-    for marks in _scan(text):
-        end = marks.end()
+def elements(span: Text) -> Iterator[Text]:
+    """The texts of the elements of a span."""
+    start = 0
+    for marks in _scan(span, depth=1):
         for comma in marks.commas().tolist():
-            if end is None or comma < end:
-                yield text[start:comma]
-                start = comma + 1
-        if end is not None:
-            yield text[start:end]
-            return
-    raise InvalidArgument("malformed JSON: the array does not end, want `]` after its last row")
+            yield span[start:comma]
+            start = comma + 1
+    yield span[start:]
 
 
-def parse_span(span: bytes) -> list[Any]:
+def parse_span(span: Text) -> list[Any]:
     """The values of the elements of a span; a `Failure` in the place of one that cannot be read.
 
     Raises:
         InvalidArgument: an element is not JSON.
     """
-    text = b"[" + span + b"]"
-    if len(text) <= 2 * SPAN_BYTES + 2 or not _has_too_many(text):
+    if len(span) <= 2 * SPAN_BYTES:
         try:
-            values: list[Any] = orjson.loads(text)
+            values: list[Any] = orjson.loads(b"[" + span + b"]")
         except orjson.JSONDecodeError:
             pass
         else:
             return values
-    return [parse_element(element) for element in elements(text)]
+    return [] if is_blank(span) else [parse_element(element) for element in elements(span)]
 
 
-def parse_element(text: bytes) -> Any:
+def parse_element(text: Text) -> Any:
     """The value of one element, or a `Failure` where it is JSON that cannot be taken.
 
     Raises:
@@ -126,10 +118,15 @@ def parse_element(text: bytes) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        if not text.lstrip().startswith(b"{") or not _is_json(text):
+        if not _OBJECT.match(text) or not _is_json(text):
             raise malformed(error) from None
         # Without the position, which is in a part of the text that the client does not know.
         return Failure("INVALID_ARGUMENT", f"the row cannot be read: {error.msg}")
+
+
+def is_blank(text: Text) -> bool:
+    """It has nothing but white space."""
+    return not any(piece.strip(b" \t\r\n") for piece in _pieces(text))
 
 
 def malformed(error: orjson.JSONDecodeError) -> InvalidArgument:
@@ -138,12 +135,12 @@ def malformed(error: orjson.JSONDecodeError) -> InvalidArgument:
     return InvalidArgument(f"malformed JSON: {error}; {want}")
 
 
-def _is_json(text: bytes) -> bool:
+def _is_json(text: Text) -> bool:
     """Whether a text is JSON that another parser may take, brackets in it being in pairs."""
     if len(text) > _ASKED_BYTES:
         return True
     try:
-        json.loads(text.decode("utf-8", "replace"), parse_constant=_refuse)
+        json.loads(bytes(text).decode("utf-8", "replace"), parse_constant=_refuse)
     except json.JSONDecodeError:
         return False
     except (RecursionError, ValueError):  # Too deep, or an integer of thousands of digits.
@@ -155,38 +152,42 @@ def _refuse(name: str) -> None:
     raise json.JSONDecodeError(f"{name} is not JSON", name, 0)
 
 
-def _has_too_many(text: bytes) -> bool:
-    if len(text) <= MAX_VALUES or sum(map(text.count, (b",", b"[", b"{"))) <= MAX_VALUES:
+def _has_too_many(text: Text) -> bool:
+    if len(text) <= MAX_VALUES:
+        return False
+    rough = (sum(map(piece.count, (b",", b"[", b"{"))) for piece in _pieces(text))
+    if sum(rough) <= MAX_VALUES:
         return False
     counts = (int((marks.kinds != _CLOSE).sum()) for marks in _scan(text))
     return any(total > MAX_VALUES for total in itertools.accumulate(counts))
 
 
-def _begin(text: bytes) -> int:
+def _pieces(text: Text) -> Iterator[bytes]:
+    """A call over all of a long text would hold the interpreter for long."""
+    return (bytes(text[at : at + SPAN_BYTES]) for at in range(0, len(text), SPAN_BYTES))
+
+
+def _begin(text: Text) -> int:
     if not (begin := _BEGIN.match(text)):
         raise InvalidArgument("the body is not a JSON array, want a JSON array of row objects")
     return begin.end()
 
 
-def _check_end(text: bytes, end: int) -> None:
-    blank = _BLANK.match(text, end + 1)
-    if text[end : end + 1] != b"]" or blank is None or blank.end() != len(text):
+def _check_end(text: Text, end: int) -> None:
+    if text[end : end + 1] != b"]" or not is_blank(text[end + 1 :]):
         raise InvalidArgument("malformed JSON: want nothing after the end of the array")
 
 
-def _filled(text: bytes, start: int, end: int) -> int:
-    blank = _BLANK.match(text, start, end)
-    if blank is not None and blank.end() == end:
+def _filled(text: Text, start: int, end: int) -> int:
+    if is_blank(text[start:end]):
         raise InvalidArgument("malformed JSON: want an element before and after each comma")
     return end
 
 
-def _scan(text: bytes) -> Iterator[_Marks]:
-    """All marks, a piece of the text at a time."""
-    inside = depth = 0
-    escaped = False
-    for at in range(0, len(text), SPAN_BYTES):
-        piece = text[at : at + SPAN_BYTES]
+def _scan(text: Text, depth: int = 0) -> Iterator[_Marks]:
+    """All marks, a piece of the text at a time; `depth` before it."""
+    inside, escaped = 0, False
+    for number, piece in enumerate(_pieces(text)):
         if escaped:
             piece = b" " + piece[1:]
         escaped = False
@@ -204,4 +205,4 @@ def _scan(text: bytes) -> Iterator[_Marks]:
         places, kinds = places[outside], kinds[outside]
         depths = depth + np.cumsum(_STEPS[kinds], dtype=np.int64)
         depth = int(depths[-1]) if len(depths) else depth
-        yield _Marks(places + at, kinds, depths)
+        yield _Marks(places + number * SPAN_BYTES, kinds, depths)

@@ -29,7 +29,7 @@ def parse_array(body: bytes) -> list[Row | Failure]:
     return [row for some in read_array(body) for row in some or ()]
 
 
-def read_array(body: bytes) -> Iterator[list[Row | Failure] | None]:
+def read_array(body: bytes | bytearray) -> Iterator[list[Row | Failure] | None]:
     """The rows of `parse_array`, some at a time, each time in some milliseconds.
 
     Nothing is given before all has been found to be JSON: None stands for a step on the way there.
@@ -40,17 +40,18 @@ def read_array(body: bytes) -> Iterator[list[Row | Failure] | None]:
     if len(body) <= json_array.SPAN_BYTES:
         yield _rows(_parse_small(body), 0)
         return
+    text = memoryview(body)
     spans: list[tuple[int, int]] = []
     count = 0
-    for start, end in json_array.spans(body):
-        count += len(_rows(json_array.parse_span(body[start:end]), count))
+    for start, end in json_array.spans(text):
+        count += len(_rows(json_array.parse_span(text[start:end]), count))
         spans.append((start, end))
         yield None
     for start, end in spans:
-        yield json_array.parse_span(body[start:end])
+        yield json_array.parse_span(text[start:end])
 
 
-def _parse_small(body: bytes) -> list[Any]:
+def _parse_small(body: bytes | bytearray) -> list[Any]:
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -60,11 +61,12 @@ def _parse_small(body: bytes) -> list[Any]:
     return found
 
 
-def _parse_odd(body: bytes, error: orjson.JSONDecodeError) -> list[Any]:
+def _parse_odd(body: bytes | bytearray, error: orjson.JSONDecodeError) -> list[Any]:
     """The elements of an array, where one of them is JSON that cannot be taken."""
     try:
-        spans = list(json_array.spans(body))
-        return [row for start, end in spans for row in json_array.parse_span(body[start:end])]
+        text = memoryview(body)
+        spans = list(json_array.spans(text))
+        return [row for start, end in spans for row in json_array.parse_span(text[start:end])]
     except InvalidArgument:
         raise json_array.malformed(error) from None
 
@@ -78,7 +80,7 @@ def _rows(found: list[Any], before: int) -> list[Row | Failure]:
     return found
 
 
-def parse_line(line: bytes) -> Row | Failure:
+def parse_line(line: json_array.Text) -> Row | Failure:
     """The row of a line of NDJSON, or why there is none."""
     try:
         row = json_array.parse_element(line)
@@ -170,7 +172,7 @@ def _add_rest(
             present[name] = np.array(at)
 
 
-def are_alike(rows: Sequence[Row]) -> bool:
+def are_alike(rows: Sequence[Any]) -> bool:
     """All rows have the same columns; most often they have them in one order."""
     if len(set(map(tuple, rows))) <= 1:
         return True

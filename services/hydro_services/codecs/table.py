@@ -147,7 +147,7 @@ def _elements(
         if shape:
             raise ValueError("text has no shape; send lists of text with offsets")
         if column.HasField("values"):
-            return Strings(typed_values.listed(column, kind, rows)[:], validity, kind)
+            return Strings(typed_values.texts(column, kind, rows), validity, kind)
         return Strings(validity=validity, type=kind, packed=column.data, rows=rows)
     if not shape:
         return Dense(_numbers(column, kind, rows), validity)
@@ -302,18 +302,18 @@ def typed(column: pb.Column, rows: int) -> None:
     name, listed = _listed(column, rows)
     values = column.values
     values.SetInParent()
-    getattr(values, name).extend(listed)
+    typed_values.fill(getattr(values, name), listed)
     column.data = b""
 
 
-def _listed(column: pb.Column, rows: int) -> tuple[str, Sequence[Any]]:
+def _listed(column: pb.Column, rows: int) -> tuple[str, Sequence[str] | Array]:
     """The elements of a column of bytes, and the list of Values for them."""
     if column.type == _STRING and not column.offsets:
         return "strings", unpack(column.data, len(column.present) // 4 or rows)
     decoded = decode(column, rows)
     flat = decoded.elements if isinstance(decoded, Ragged) else decoded
     assert not isinstance(flat, Ragged), "lists of lists have elements of their own"
-    listed = flat.values if isinstance(flat, Strings) else flat.values.ravel().tolist()
+    listed = flat.values if isinstance(flat, Strings) else flat.values.ravel()
     return typed_values.LISTS[flat.type], listed
 
 

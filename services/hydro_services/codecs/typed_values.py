@@ -43,6 +43,26 @@ def listed(column: pb.Column, kind: DataType, count: int) -> Sequence[Any]:
     return found
 
 
+def texts(column: pb.Column, kind: DataType, count: int) -> list[str]:
+    """The texts.
+
+    Raises:
+        ValueError: as `listed`.
+    """
+    found = listed(column, kind, count)
+    taken: list[str] = []
+    for at in range(0, count, _STEP):
+        taken += found[at : at + _STEP]
+    return taken
+
+
+def fill(target: Any, elements: Sequence[str] | Array) -> None:
+    """Adds elements, texts or an array of them, to a list of `Values`."""
+    for at in range(0, len(elements), _STEP):
+        some = elements[at : at + _STEP]
+        target.extend(some.tolist() if isinstance(some, np.ndarray) else some)
+
+
 def numbers(column: pb.Column, kind: DataType, count: int) -> Array:
     """The elements; 0 in the place of those that do not fit the type.
 

@@ -37,8 +37,7 @@ class BodySource:
         self.stage = stage
         self.max_bytes = max_bytes
         self.pipeline = pipeline
-        self._pieces: list[bytes] = []
-        self._held = 0
+        self._rest = bytearray()
         self._lines: bool | None = None
 
     def feed(self, messages: Sequence[bytes]) -> Arrival:
@@ -57,38 +56,34 @@ class BodySource:
             self._lines = request.body.content_type.lower().startswith(NDJSON)
         data: bytes = request.body.data
         end = data.rfind(b"\n") + 1 if self._lines else 0
-        self._held += end or len(data)
-        if self._held > self.max_bytes:
+        if len(self._rest) + (end or len(data)) > self.max_bytes:
             got = f"the {'line' if self._lines else 'body'} is over {self.max_bytes} bytes"
             raise errors.TooLarge(f"{got}, the most there may be; send fewer rows a request")
         if not end:
-            self._pieces.append(data)
+            self._rest += data
             return b""
-        whole = b"".join((*self._pieces, data[:end]))
-        self._pieces, self._held = [data[end:]], len(data) - end
+        whole = b"".join((self._rest, data[:end]))
+        self._rest = bytearray(data[end:])
         return whole
 
-    def _from_lines(self, body: bytes) -> Iterator[Work | None]:
-        at = 0
+    def _from_lines(self, body: bytes | bytearray) -> Iterator[Work | None]:
+        at, text = 0, memoryview(body)
         while at < len(body):
             end = body.rfind(b"\n", at, at + json_array.SPAN_BYTES) + 1
             end = end or body.find(b"\n", at) + 1 or len(body)
-            lines = body[at:end].split(b"\n")
+            lines = _lines(text[at:end])
             for first in range(0, len(lines), row_groups.MAX_ROWS):
                 part = lines[first : first + row_groups.MAX_ROWS]
-                yield from self._frames(
-                    [rows.parse_line(line) for line in part if line.strip()], pb.ENCODING_NDJSON
-                )
+                yield from self._frames(list(map(rows.parse_line, part)), pb.ENCODING_NDJSON)
             yield None
             at = end
 
     def end(self) -> Arrival:
-        body = b"".join(self._pieces)
-        self._pieces, self._held = [], 0
+        body, self._rest = self._rest, bytearray()
         frames = self._from_lines(body) if self._lines else self._from_array(body)
         return Arrival(frames, len(body))
 
-    def _from_array(self, body: bytes) -> Iterator[Work | None]:
+    def _from_array(self, body: bytes | bytearray) -> Iterator[Work | None]:
         """The frames of an array, the last of which says so; it is read whole before the first."""
         last: Work | None = None
         for parsed in rows.read_array(body):
@@ -122,6 +117,13 @@ class BodySource:
         return Work(frame, naming.inputs(columns, self.signature))
 
 
+def _lines(text: memoryview) -> list[json_array.Text]:
+    """The lines that are not blank, of whole lines; what is longer than a span is one line."""
+    if len(text) > json_array.SPAN_BYTES:
+        return [] if json_array.is_blank(text) else [text]
+    return [line for line in bytes(text).split(b"\n") if line.strip()]
+
+
 def _places(
     unread: Mapping[int, Failure], failed: Mapping[int, Failure], count: int
 ) -> Mapping[int, Failure]:
@@ -150,11 +152,10 @@ class BodySink:
                 for message in _messages(NDJSON[0], rows.lines(some))
             ]
         start, end = b"" if self._open else b"[", b"]" if frame.final else b""
-        pieces = [rows.dumps(some)[1:-1] for some in _parts(answers, size)]
         comma = b"," if answers and not self._empty else b""
         self._open, self._empty = not frame.final, self._empty and not answers
-        data = b"".join((start, comma, b",".join(pieces), end))
-        return _messages("application/json", data)
+        pieces = [memoryview(rows.dumps(some))[1:-1] for some in _parts(answers, size)]
+        return _messages("application/json", b"".join((start, comma, b",".join(pieces), end)))
 
     def end(self) -> list[bytes]:
         return _messages("application/json", b"]") if self._open else []

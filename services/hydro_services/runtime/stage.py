@@ -20,6 +20,8 @@ from hydro_services import errors
 from hydro_services.codecs import fitting, merging, naming, table
 from hydro_services.codecs import rows as codec
 
+_STEP = 4096
+"""Errors that are copied while nobody else has the interpreter."""
 MAX_FAILED = 65_536
 """Rows of a frame that may fail each by itself; each takes some 200 bytes of the answer."""
 
@@ -201,7 +203,8 @@ def drop(frame: pb.Frame, failures: Mapping[int, Failure], stage: str) -> None:
     added = row_errors({places[row]: failure for row, failure in failures.items()}, stage)
     ordered = sorted([*frame.errors, *added], key=lambda error: error.row)
     del frame.errors[:]
-    frame.errors.extend(ordered)
+    for at in range(0, len(ordered), _STEP):
+        frame.errors.extend(ordered[at : at + _STEP])
     kept = _kept(rows, failures)
     columns = table.columns(frame.table).take(kept)
     frame.table.Clear()

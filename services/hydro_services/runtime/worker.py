@@ -64,9 +64,7 @@ def _settle(future: Future[T], call: Callable[[], T]) -> None:
         future.set_exception(error)
 
 
-def _tell(
-    loop: asyncio.AbstractEventLoop, done: asyncio.Future[T], call: Callable[[], T]
-) -> None:
+def _tell(loop: asyncio.AbstractEventLoop, done: asyncio.Future[T], call: Callable[[], T]) -> None:
     if done.cancelled():
         return
     told: Callable[[], None]
