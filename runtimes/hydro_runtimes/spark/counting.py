@@ -11,7 +11,7 @@ from hydro_runtimes.spark import lists
 from hydro_runtimes.spark.batch import Batch, Where
 from hydro_runtimes.spark.hashing import summed
 from hydro_runtimes.spark.saved import Saved
-from hydro_runtimes.spark.schema import TEXTS, Schema, Slot, vector
+from hydro_runtimes.spark.schema import TEXTS, Schema, vector
 from hydro_runtimes.spark.vectors import row_ids, row_sums, vectors
 from hydro_runtimes.spark.vocabulary import Vocabulary
 
@@ -34,7 +34,7 @@ class CountVectorizerModel:
         where, output = Where(saved.uid, saved.text("inputCol")), saved.text("outputCol")
         words = saved.table().strings("vocabulary")
         schema.want(saved, where.column, TEXTS)
-        schema.add(output, vector(len(words), tuple(Slot(word) for word in words)))
+        schema.add(output, vector(len(words)))
         least, binary = saved.number("minTF", 1.0), saved.flag("binary", False)
         return cls(where, output, Vocabulary(words), least, binary)
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hydro_runtimes.columns import Array, Dense, Sparse
+from hydro_runtimes.spark import java
 from hydro_runtimes.spark.batch import Batch, Where
 from hydro_runtimes.spark.saved import Saved
-from hydro_runtimes.spark.schema import NUMBER, Known, Schema, Slot, vector
+from hydro_runtimes.spark.schema import MAX_SLOTS, NUMBER, Known, Schema, Slot, vector
 from hydro_runtimes.spark.vectors import Vectors, each_size, row_ids, scalar, vectors
 
 
@@ -167,8 +168,14 @@ class VectorIndexerModel:
         if not all(0 <= element < size for element in maps):
             raise table.invalid(f"categoryMaps has elements outside 0 to {size - 1}")
         given = schema.want(saved, where.column, vector(size))
-        counts = (_count(maps.get(element), invalid == "keep") for element in range(size))
-        made = vector(size, tuple(Slot(None, count) for count in counts))
+        slots = given.slots or (Slot(),) * size
+        made = vector(
+            size,
+            tuple(
+                _indexed_slot(slot, maps.get(element), invalid == "keep")
+                for element, slot in enumerate(slots)
+            ),
+        )
         schema.add(output, replace(made, form=given.form))
         return cls(where, output, size, maps, invalid)
 
@@ -207,14 +214,16 @@ class VectorIndexerModel:
         return Dense(values)
 
 
-def _count(known: tuple[Array, Array] | None, keep: bool) -> int | None:
-    """Of the values of an element, with keep one more for all that are not known.
+def _indexed_slot(slot: Slot, known: tuple[Array, Array] | None, keep: bool) -> Slot:
+    """Nominal by the values of an element, with keep one more for all that are not known.
 
     Two without keep are a binary attribute, which Spark takes as a number.
     """
     if known is None or (len(known[0]) == 2 and not keep):
-        return None
-    return len(known[0]) + keep
+        return Slot(slot.name)
+    values = known[0][np.argsort(known[1])].tolist()
+    names = tuple(java.decimal(repr(value)) for value in values)
+    return Slot(slot.name, len(values) + keep, (*names, "__unknown")[: len(values) + keep])
 
 
 _NULL = -1.0
@@ -231,17 +240,18 @@ def _one_hot(
     sizes = tuple(
         max(0, count + int(keep) - int(saved.flag("dropLast", True))) for count in categories
     )
-    for where, output, size in zip(inputs, outputs, sizes, strict=True):
+    for where, output, count, size in zip(inputs, outputs, categories, sizes, strict=True):
         known = schema.want(saved, where.column, NUMBER)
-        schema.add(output, vector(size, _category_slots(known, size)))
+        schema.add(output, vector(size, _category_slots(known, count, size)))
     return inputs, outputs, categories, sizes
 
 
-def _category_slots(known: Known, size: int) -> tuple[Slot, ...] | None:
-    if size > 1 << 20:
+def _category_slots(known: Known, categories: int, size: int) -> tuple[Slot, ...] | None:
+    """The names of the values, else their numbers; what is in no category comes last, if kept."""
+    if size > MAX_SLOTS:
         return None
-    names = [*known.nominal[:size], *map(str, range(len(known.nominal), size))]
-    return tuple(Slot(name) for name in names)
+    names = [*known.nominal[:categories], *map(str, range(len(known.nominal), categories))]
+    return tuple(Slot(name) for name in (*names, "invalidValues")[:size])
 
 
 def _target_tables(saved: Saved, columns: int) -> tuple[dict[float, float], ...]:

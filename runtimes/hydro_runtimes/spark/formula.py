@@ -83,7 +83,8 @@ class ColumnPruner:
 
 
 def _renamed(slot: Slot, prefixes: dict[str, str]) -> Slot:
+    """In products the prefixes stand inside of names too."""
+    name = slot.name
     for prefix, new in prefixes.items():
-        if slot.name is not None and slot.name.startswith(prefix):
-            return replace(slot, name=new + slot.name.removeprefix(prefix))
-    return slot
+        name = name if name is None else name.replace(prefix, new)
+    return replace(slot, name=name)

@@ -5,7 +5,9 @@ Source: org.apache.spark.ml.feature.Interaction, 4.3.0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from hydro_runtimes.columns import Array, Dense, Ragged, Sparse
 from hydro_runtimes.evaluator import Failure
 from hydro_runtimes.spark.batch import Batch, Where
 from hydro_runtimes.spark.saved import Saved
-from hydro_runtimes.spark.schema import NUMERIC, Known, Schema, vector
+from hydro_runtimes.spark.schema import MAX_SLOTS, NUMERIC, Known, Schema, Slot, vector
 from hydro_runtimes.spark.vectors import present, row_ids, stored
 
 
@@ -36,29 +38,31 @@ class Interaction:
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> Interaction:
-        inputs = tuple(Where(saved.uid, name) for name in saved.texts("inputCols"))
+        names = saved.texts("inputCols")
+        inputs = tuple(Where(saved.uid, name) for name in names)
         known = [_known(saved, schema, where.column) for where in inputs]
         values, output = tuple(map(_values, known)), saved.text("outputCol")
         size: int | None = 1
         for one, counts in zip(known, values, strict=True):
             width = _width(one, counts)
             size = None if size is None or width is None else size * width
-        schema.add(output, vector(size))
+        is_named = size is not None and size <= MAX_SLOTS
+        schema.add(output, vector(size, _slots(known, names) if is_named else None))
         return cls(inputs, values, tuple(one.form for one in known), output)
 
     def transform(self, batch: Batch) -> Batch:
         for where, counts in zip(self.inputs, self.values, strict=True):
             batch = present(batch, where)
             batch = batch.without(_bad_values(batch, where, counts))
-        product, there = np.ones((batch.rows, 1)), np.ones((batch.rows, 1), dtype=bool)
+        total, there = np.ones((batch.rows, 1)), np.ones((batch.rows, 1), dtype=bool)
         columns = zip(self.inputs, self.values, self.forms, strict=True)
         for where, counts, form in reversed(tuple(columns)):
             encoded, is_stored = _encoded(batch, where, counts, form)
-            made = encoded[:, :, None] * product[:, None, :]
+            made = encoded[:, :, None] * total[:, None, :]
             both = is_stored[:, :, None] & there[:, None, :]
             flat = (batch.rows, made.shape[1] * made.shape[2])
-            product, there = np.where(both, made, 0.0).reshape(flat), both.reshape(flat)
-        return batch.plus({self.output: Dense(product)})
+            total, there = np.where(both, made, 0.0).reshape(flat), both.reshape(flat)
+        return batch.plus({self.output: Dense(total)})
 
 
 def _known(saved: Saved, schema: Schema, name: str) -> Known:
@@ -80,6 +84,25 @@ def _width(known: Known, counts: tuple[int | None, ...] | None) -> int | None:
     if known.type is NUMERIC.type:
         return None
     return known.size if known.shape else 1
+
+
+def _slots(known: Sequence[Known], names: Sequence[str]) -> tuple[Slot, ...]:
+    """The products' names: those of the columns' elements, the last column varying fastest."""
+    columns = [_names(one, name) for one, name in zip(known, names, strict=True)]
+    return tuple(Slot(":".join(parts)) for parts in product(*columns))
+
+
+def _names(known: Known, name: str) -> list[str]:
+    """Of the elements of a column, a nominal one once for each of its values."""
+    slots, prefix = known.slots or (Slot(),) * (known.size or 0), f"{name}_"
+    if not known.shape:
+        slots, prefix = (Slot(name, known.values, known.nominal),), ""
+    names = []
+    for index, slot in enumerate(slots):
+        own = f"{prefix}{index if slot.name is None else slot.name}"
+        values = slot.nominal or map(str, range(max(slot.values or 0, 1)))
+        names += [own] if slot.values is None else [f"{own}_{value}" for value in values]
+    return names
 
 
 def _elements(batch: Batch, where: Where) -> Array:

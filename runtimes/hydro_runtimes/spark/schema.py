@@ -53,6 +53,8 @@ class Slot:
     name: str | None = None
     values: int | None = None
     """The number of values of a nominal element; None where it is numeric."""
+    nominal: tuple[str, ...] = ()
+    """Their names, where they have any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,12 +287,12 @@ def slots_of(name: str, known: Known) -> tuple[Slot, ...]:
     Source: org.apache.spark.ml.feature.VectorAssembler.transform, 4.3.0.
     """
     if not known.shape:
-        return (Slot(name, known.values),)
+        return (Slot(name, known.values, known.nominal),)
     if (known.size or 0) > MAX_SLOTS:
         return ()
     slots = known.slots or (Slot(),) * (known.size or 0)
     return tuple(
-        Slot(f"{name}_{i if slot.name is None else slot.name}", slot.values)
+        replace(slot, name=f"{name}_{i if slot.name is None else slot.name}")
         for i, slot in enumerate(slots)
     )
 
