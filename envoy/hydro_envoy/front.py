@@ -38,11 +38,8 @@ from envoy_data_plane.google.protobuf import Any
 from hydro_envoy import access, headers, limits, retries
 from hydro_envoy.clusters import CHAINS, SHADOWS
 from hydro_envoy.mesh import MAIN, SHADOW, Pipeline
-from hydro_envoy.routes import CHAIN_FILTER, header, metadata, routes_name
+from hydro_envoy.routes import CHAIN_FILTER, DONE, header, metadata, routes_name
 from hydro_envoy.snapshot import Ref, Resource, ResourceType, resource
-
-DONE = "x-envoy-ratelimited"
-"""On an answer: the gateway is not to try again. Envoy's own mark; fronts have done what is due."""
 
 _STREAM_PATH = "/hydro.serving.v1.PredictionService/PredictStream"
 

@@ -31,6 +31,8 @@ UNUSED_S = 60.0
 LOOK_S = 2.0
 """How often it is looked whether it may."""
 
+MAX_NAMED = 5
+"""So many Envoys that are waited for are named."""
 LAG_S = 3.0
 """How long an Envoy may take to acknowledge a change before others stop waiting for it."""
 LOST_S = 60.0
@@ -202,6 +204,16 @@ class Hub:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(end if is_ahead else None):
                 await self._changed.wait()
+
+    def awaited(self, refs: Collection[Ref]) -> str:
+        """Whom `applied` waits for, for people."""
+        if self._is_alone and not self.has_gateway:
+            return "there is no gateway connected"
+        wanted = self.snapshot.closure(refs)
+        late = {c.node.id for c in self._connections if c.is_known and c.missing(wanted)}
+        ids = ", ".join(sorted(late)[:MAX_NAMED]) or "no Envoy"
+        more = f" and {len(late) - MAX_NAMED} more" if len(late) > MAX_NAMED else ""
+        return f"waits for Envoys to take it: {ids}{more}"
 
     def nodes(self) -> tuple[NodeStatus, ...]:
         """The connected Envoys by id."""

@@ -66,7 +66,6 @@ from hydro_envoy import (
     accesslog,
     clusters,
     filters,
-    front,
     headers,
     limits,
     mesh,
@@ -78,7 +77,7 @@ from hydro_envoy import (
 )
 from hydro_envoy.ads import ads
 from hydro_envoy.retries import NOT_BEGUN, UNAVAILABLE, run_again
-from hydro_envoy.routes import CHAIN_FILTER
+from hydro_envoy.routes import CHAIN_FILTER, DONE
 from hydro_envoy.snapshot import MANAGER_CLUSTER, Ref, Resource, ResourceType, resource
 
 GATEWAY = "gateway"
@@ -260,7 +259,7 @@ def _edge_manager(
         name=name,
         virtual_hosts=[host],
         response_headers_to_add=[requestid.ON_ANSWERS],
-        response_headers_to_remove=[front.DONE],
+        response_headers_to_remove=[DONE],
     )
     return HttpConnectionManager(
         stat_prefix=name,

@@ -237,6 +237,15 @@ class Pipeline:
         return tuple(Chain(self.name, stages, variant, retried) for variant, stages in named)
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Pending:
+    """A pipeline of which nothing serves yet: its callers are told to come back."""
+
+    name: str
+    has_failed: bool = False
+    """It will not serve before something is changed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Edge:
     """A port at which Envoy offers a backend's gRPC services, transcoded from HTTP/JSON."""
@@ -337,3 +346,5 @@ class Mesh:
     """Sorted."""
     sidecars: tuple[Sidecar, ...] = ()
     """One a process, the manager's own among them; (): one Envoy plays all roles."""
+    pending: tuple[Pending, ...] = ()
+    """Sorted; of none of these is there a pipeline."""

@@ -34,7 +34,7 @@ from envoy_data_plane.google.protobuf import Any
 
 from hydro_envoy.headers import ERROR_FACT, PIPELINE, STAGE
 from hydro_envoy.requestid import ON_ANSWERS
-from hydro_envoy.routes import METADATA, header, stage_filter_name
+from hydro_envoy.routes import DONE, METADATA, header, stage_filter_name
 from hydro_envoy.web_pages import FOREIGN_HOST, FOREIGN_ORIGIN
 
 REASONS: Mapping[str, tuple[int, int]] = MappingProxyType(
@@ -52,6 +52,9 @@ REASONS: Mapping[str, tuple[int, int]] = MappingProxyType(
     }
 )
 """Why Envoy itself refuses: the codes of gRPC and of HTTP."""
+
+PENDING_WAIT_S = 2
+"""After so long a client is to ask again for a pipeline that does not serve yet."""
 
 MAX_STAGES = 16
 """Of a chain, as the manager allows."""
@@ -100,6 +103,13 @@ def pipes_replies() -> LocalReplyConfig:
                 "the first message names no pipeline: set its field `pipeline`",
             ),
             _reply(_flags("NR"), "NOT_FOUND", f"no such pipeline: {_NAME}", _NAMED),
+            _reply(
+                cel("response.code_details == 'direct_response'"),
+                "UNAVAILABLE",
+                "%LOCAL_REPLY_BODY%",
+                _NAMED | {"wait_s": str(PENDING_WAIT_S)},
+                [header("retry-after", str(PENDING_WAIT_S)), header(DONE, "true")],
+            ),
             _reply(
                 cel("response.code_details == 'local_rate_limited'"),
                 "RATE_LIMITED",

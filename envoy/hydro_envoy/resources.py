@@ -21,6 +21,7 @@ from hydro_envoy.mesh import (
     Endpoint,
     Gateway,
     Mesh,
+    Pending,
     Pipeline,
     Sidecar,
     Stage,
@@ -102,6 +103,9 @@ class Builder:
                 yield from self._chain(chain, _upstreams(chain.stages, clusters))
             if pipeline.has_front:
                 yield from self._front(pipeline, mesh.gateway.max_message_bytes)
+        for waiting in mesh.pending:
+            yield get(("scope", waiting.name, ()), partial(_scope, waiting.name, ()))
+            yield get(("pending", waiting), partial(_pending, waiting))
         if mesh.sidecars:
             yield from self._sidecars(mesh, clusters)
 
@@ -288,6 +292,12 @@ def _front(pipeline: Pipeline, max_message_bytes: int) -> Resource:
     from hydro_envoy import front
 
     return front.front(pipeline, max_message_bytes)
+
+
+def _pending(waiting: Pending) -> Resource:
+    from hydro_envoy import routes
+
+    return routes.pending(waiting)
 
 
 def _ingress(wanted: Sidecar, told: Telemetry) -> Resource:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from envoy_data_plane.envoy.config.core.v3 import (
+    DataSource,
     GrpcService,
     GrpcServiceEnvoyGrpc,
     HeaderValue,
@@ -21,6 +22,7 @@ from envoy_data_plane.envoy.config.core.v3 import (
     TypedExtensionConfig,
 )
 from envoy_data_plane.envoy.config.route.v3 import (
+    DirectResponseAction,
     HeaderMatcher,
     Route,
     RouteAction,
@@ -47,15 +49,24 @@ from envoy_data_plane.google.protobuf import Any, ListValue, Struct, Value
 
 from hydro_envoy import headers
 from hydro_envoy.headers import Position
-from hydro_envoy.mesh import SHADOW, Chain, Stage, Upstream
+from hydro_envoy.mesh import SHADOW, Chain, Pending, Stage, Upstream
 from hydro_envoy.retries import NOT_BEGUN
 from hydro_envoy.snapshot import Ref, Resource, ResourceType, resource
 
 CHAIN_FILTER = "chain"
 """The name of the filter of `pipes` whose content the routes bring."""
 
+DONE = "x-envoy-ratelimited"
+"""On an answer: the gateway is not to try again. Envoy's own mark; what is due has been done."""
+
 METADATA = "hydro"
 """Of routes: what they are of, for logs, counters and spans."""
+
+_LOADING = "does not serve yet: its models are being read or loaded; try again in a few seconds"
+_FAILED = (
+    "does not serve: it could not be made ready, `hydro pipelines get` tells why; try again when "
+    "that is mended"
+)
 
 SHADOW_LIMIT = timedelta(seconds=60)
 """How long a copy of a request may take: nobody else would end one that hangs."""
@@ -78,6 +89,23 @@ def routes(chain: Chain, clusters: Sequence[Upstream]) -> Resource:
     host = VirtualHost(name=chain.scope, domains=["*"], routes=[_route(chain, tuple(clusters))])
     built = RouteConfiguration(name=routes_name(chain.scope), virtual_hosts=[host])
     return resource(ResourceType.ROUTES, built.name, bytes(built), _upstreams(clusters))
+
+
+def pending(waiting: Pending) -> Resource:
+    """The routes of a pipeline that does not serve yet: each request is answered with why."""
+    why = _FAILED if waiting.has_failed else _LOADING
+    text = f"pipeline '{waiting.name}' {why}"
+    answer = DirectResponseAction(status=503, body=DataSource(inline_string=text))
+    route = Route(
+        name=waiting.name,
+        match=RouteMatch(prefix="/"),
+        direct_response=answer,
+        metadata=metadata(waiting.name),
+        response_headers_to_add=[header(headers.PIPELINE, waiting.name)],
+    )
+    host = VirtualHost(name=waiting.name, domains=["*"], routes=[route])
+    built = RouteConfiguration(name=routes_name(waiting.name), virtual_hosts=[host])
+    return resource(ResourceType.ROUTES, built.name, bytes(built))
 
 
 def routes_name(scope_name: str) -> str:

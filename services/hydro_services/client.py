@@ -130,9 +130,21 @@ class Manager(_Api):
     async def apply_pipeline(
         self, pipeline: pipeline_pb.Pipeline, timeout_s: float = CHANGE_S
     ) -> pipeline_pb.Pipeline:
-        """Creates or replaces it; answers when it serves, and fails if it does not in time."""
+        """Creates or replaces it; answers when it serves.
+
+        What is not ready in time stays pending, and becomes ready by itself.
+        """
         request = manager_pb.CreatePipelineRequest(pipeline=pipeline)
         return await self._ask(self._stub.CreatePipeline, request, timeout_s)
+
+    async def watch_pipeline(self, name: str) -> AsyncIterator[pipeline_pb.Pipeline]:
+        """The pipeline as it is, and again after each change, while there is one; never ends."""
+        request = manager_pb.WatchPipelinesRequest(name=name)
+        with typed():
+            async for told in self._stub.WatchPipelines(request, metadata=self._metadata):
+                for pipeline in told.pipelines:
+                    if pipeline.name == name:
+                        yield pipeline
 
     async def plan_pipeline(
         self, pipeline: pipeline_pb.Pipeline

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import functools
 import hashlib
+import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -62,6 +64,15 @@ GREEDY = model("greedy", "spark", [FEATURES, Field(name="price", type=DATA_TYPE_
 
 def key(model: repository_pb.ModelVersion) -> str:
     return f"{model.model}:{model.version}@{model.digest[:12]}"
+
+
+def reading(name: str, version: str = "1") -> repository_pb.ModelVersion:
+    return repository_pb.ModelVersion(model=name, version=version, reading=True)
+
+
+def refused(name: str, why: str, version: str = "1") -> repository_pb.ModelVersion:
+    error = errors.to_status(errors.ModelRefused(why))
+    return repository_pb.ModelVersion(model=name, version=version, error=error)
 
 
 class World:
@@ -326,3 +337,47 @@ class Mesh:
             async for response in self.manager.WatchPipelines(pb.WatchPipelinesRequest()):
                 if response.pipelines and predicate(response.pipelines[0]):
                     return response.pipelines[0]
+
+    async def heard(self) -> None:
+        """Waits until the manager has heard that `predict` cannot be had."""
+        wanted = pipeline_pb2.Pipeline(name="other", chain=CHAIN[1:])
+        request = pb.PlanPipelineRequest(pipeline=wanted)
+        async with asyncio.timeout(60):
+            while True:
+                try:
+                    await self.manager.PlanPipeline(request, timeout=0.5)
+                except grpc.aio.AioRpcError:
+                    return
+                await asyncio.sleep(0.02)
+
+
+SCRIPT = """
+import asyncio, sys
+from pathlib import Path
+from hydro_services.manager import process
+
+# The fakes register once: their leases must outlast a slow machine.
+CONFIG = process.Config(Path(sys.argv[1]), listen="127.0.0.1:0", lease_s=120)
+
+async def main():
+    async with process.serve(CONFIG) as served:
+        print(served.address, flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@contextlib.asynccontextmanager
+async def manager_process(data: Path) -> AsyncIterator[str]:
+    """A manager in a process of its own, killed without warning at the end."""
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", SCRIPT, str(data)), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert child.stdout
+        async with asyncio.timeout(30):
+            yield (await child.stdout.readline()).decode().strip()
+    finally:
+        child.send_signal(signal.SIGKILL)
+        await child.communicate()

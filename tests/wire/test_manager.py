@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -26,13 +25,15 @@ from manager_mesh import (
     Mesh,
     Runtime,
     key,
+    manager_process,
     model,
+    reading,
+    refused,
 )
 
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro.manager.v1 import pipeline_pb2
 from hydro.manager.v1 import registry_service_pb2 as registry_pb
-from hydro.repository.v1 import repository_service_pb2 as repository_pb
 from hydro_envoy.snapshot import ResourceType
 from hydro_services import errors
 from hydro_services.manager import plan
@@ -60,7 +61,7 @@ async def test_creation_answers_when_models_are_loaded_and_envoy_has_the_route(m
     mesh.spark.gate.clear()
     creation = asyncio.create_task(mesh.create())
     await mesh.world.seen("loaded", "one", key(PREPARE))
-    assert not mesh.envoy.has(ResourceType.SCOPE, "match")
+    assert not mesh.envoy.serves("match", PREPARE)
     mesh.envoy.gate.clear()
     mesh.spark.gate.set()
     await mesh.world.seen("loaded", "one", key(PREDICT))
@@ -110,31 +111,13 @@ async def test_stage_that_means_nothing_is_refused_with_what_there_is(
         await mesh.create(chain=(chain,))
 
 
-def reading(name: str, version: str = "1") -> repository_pb.ModelVersion:
-    return repository_pb.ModelVersion(model=name, version=version, reading=True)
-
-
-def refused(name: str, why: str, version: str = "1") -> repository_pb.ModelVersion:
-    error = errors.to_status(errors.ModelRefused(why))
-    return repository_pb.ModelVersion(model=name, version=version, error=error)
-
-
-async def heard(mesh: Mesh) -> None:
-    """Waits until the manager has heard that `predict` cannot be had."""
-    wanted = pipeline_pb2.Pipeline(name="other", chain=CHAIN[1:])
-    request = pb.PlanPipelineRequest(pipeline=wanted)
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                await mesh.manager.PlanPipeline(request, timeout=0.5)
-            except grpc.aio.AioRpcError:
-                return
-            await asyncio.sleep(0.02)
+def is_ready(pipeline: pipeline_pb2.Pipeline) -> bool:
+    return pipeline.state == pipeline_pb2.PIPELINE_STATE_READY and not pipeline.HasField("error")
 
 
 async def test_creation_waits_for_a_model_that_is_being_read(mesh: Mesh) -> None:
     await mesh.repository.publish(PREPARE, others=[reading("predict")])
-    await heard(mesh)
+    await mesh.heard()
     creation = asyncio.create_task(mesh.create())
     await asyncio.sleep(0)
     assert not creation.done()
@@ -144,7 +127,7 @@ async def test_creation_waits_for_a_model_that_is_being_read(mesh: Mesh) -> None
 
 async def test_creation_tells_why_a_model_is_refused_or_is_not_read_in_time(mesh: Mesh) -> None:
     await mesh.repository.publish(PREPARE, others=[refused("predict", "model.skops: is cut")])
-    await heard(mesh)
+    await mesh.heard()
     for chain in (CHAIN, ("serving-spark/predict:1",)):
         with pytest.raises(errors.ModelRefused, match=r"predict.*: model.skops: is cut"):
             await mesh.create(chain=chain)
@@ -219,9 +202,14 @@ async def test_without_an_envoy_creation_fails_in_time_and_says_so(tmp_path: Pat
     async with mesh.stack:
         await mesh.start()
         await mesh.join(mesh.repository, mesh.scikit, mesh.spark)
-        with pytest.raises(errors.NotInTime, match="no gateway connected"):
+        with pytest.raises(errors.NotInTime, match=r"no gateway connected; it stays PENDING"):
             await mesh.create()
-        assert not await mesh.pipelines()
+        shown = (await mesh.pipelines())["match"]
+        assert shown.state == pipeline_pb2.PIPELINE_STATE_PENDING
+        assert "no gateway connected" in shown.error.message
+        await mesh.connect()
+        await mesh.shown(is_ready)
+        assert mesh.envoy.serves("match", PREPARE, PREDICT)
 
 
 async def test_load_that_takes_too_long_is_named(tmp_path: Path) -> None:
@@ -404,7 +392,7 @@ async def test_changed_model_is_loaded_then_routed_to_and_the_old_one_unloaded_l
     loaded, unloaded = mesh.world.order(
         ("loaded", "one", key(PREDICT_2)), ("unloaded", "one", key(PREDICT))
     )
-    assert routes[0] < loaded < routes[1] < unloaded
+    assert routes[-2] < loaded < routes[-1] < unloaded
     assert (await mesh.pipelines())["match"].stages[1].digest == PREDICT_2.digest
 
 
@@ -467,38 +455,6 @@ async def test_malformed_endpoint_is_refused(mesh: Mesh) -> None:
                     service="s", instance="i", address=address, formats=["f"], incarnation="1"
                 )
             )
-
-
-SCRIPT = """
-import asyncio, sys
-from pathlib import Path
-from hydro_services.manager import process
-
-# The fakes register once: their leases must outlast a slow machine.
-CONFIG = process.Config(Path(sys.argv[1]), listen="127.0.0.1:0", lease_s=120)
-
-async def main():
-    async with process.serve(CONFIG) as served:
-        print(served.address, flush=True)
-        await asyncio.Event().wait()
-
-asyncio.run(main())
-"""
-
-
-@contextlib.asynccontextmanager
-async def manager_process(data: Path) -> AsyncIterator[str]:
-    """A manager in a process of its own, killed without warning at the end."""
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", SCRIPT, str(data)), stdout=asyncio.subprocess.PIPE
-    )
-    try:
-        assert child.stdout
-        async with asyncio.timeout(30):
-            yield (await child.stdout.readline()).decode().strip()
-    finally:
-        child.send_signal(signal.SIGKILL)
-        await child.communicate()
 
 
 async def test_killed_manager_comes_back_with_the_same_mesh(

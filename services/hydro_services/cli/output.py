@@ -32,6 +32,10 @@ class Output:
         indent = 2 if self.is_terminal else None
         self.data(json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
 
+    def line(self, value: object) -> None:
+        """Writes a JSON value as one line, wherever it goes."""
+        self.data(json.dumps(value, ensure_ascii=False) + "\n")
+
     def table(self, headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Writes rows in aligned columns; the heading only where a person reads."""
         texts = [[str(cell) for cell in row] for row in rows]

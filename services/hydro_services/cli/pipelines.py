@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +18,8 @@ from google.protobuf.json_format import MessageToDict
 from hydro.manager.v1 import manager_service_pb2 as manager_pb
 from hydro.manager.v1 import pipeline_pb2 as pb
 from hydro_services import client, pipelinejson
-from hydro_services.cli import render
+from hydro_services.cli import applying, render
+from hydro_services.cli.applying import Progress
 from hydro_services.cli.command import MANAGER, Command, UsageError, address, key_file, seconds
 from hydro_services.cli.output import Output
 from hydro_services.cli.trust import tls_ca
@@ -90,9 +92,20 @@ def get(options: OneOptions, output: Output) -> int:
 
 def apply(options: ApplyOptions, output: Output) -> int:
     wanted = pipeline(options, sys.stdin.read)
-    applied = call(options, lambda manager: manager.apply_pipeline(wanted, options.timeout_s))
+    progress = Progress(wanted.name, output)
+    try:
+        applied = call(options, partial(_apply, wanted, options.timeout_s, progress))
+    except KeyboardInterrupt:
+        progress.interrupted()
+        raise
     show(applied, output)
     return 0
+
+
+async def _apply(
+    wanted: pb.Pipeline, timeout_s: float, progress: Progress, manager: client.Manager
+) -> pb.Pipeline:
+    return await applying.apply(manager, wanted, timeout_s, progress)
 
 
 def plan(options: WantedOptions, output: Output) -> int:
@@ -135,6 +148,8 @@ def show(pipeline: pb.Pipeline, output: Output) -> None:
         output.data(f"  error: {pipeline.error.message}\n")
     if pipeline.lagging:
         output.data(f"  lagging: {', '.join(pipeline.lagging)} do not have it yet\n")
+    if pipeline.HasField("pending"):
+        output.data(f"  next: {_state(pipeline.pending)}  {' -> '.join(pipeline.pending.chain)}\n")
     _show_stages(pipeline.chain, pipeline.stages, output)
     for variant in pipeline.traffic.variants:
         headers = "".join(f", {name}: {value}" for name, value in sorted(variant.headers.items()))
@@ -211,8 +226,8 @@ def _applied(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         type=seconds,
         default="60",
-        help="how long to wait until it serves, at most an hour; large models take long to load\n"
-        "(default: %(default)s)",
+        help="how long to wait until it serves, at most an hour; large models take long to load.\n"
+        "What is not ready then stays pending, and becomes ready by itself (default: %(default)s)",
     )
 
 
@@ -234,6 +249,15 @@ def _check_wanted(options: WantedOptions) -> None:
     if (options.file is None) != bool(options.name and options.chain):
         raise UsageError("want NAME STAGE [STAGE...], or -f FILE")
 
+
+_ABOUT_APPLY = """\
+Until it serves, standard error tells what it waits for. Whoever leaves, by Ctrl-C or when the
+time is up, leaves it pending: it becomes ready by itself, and what it replaces serves until then.
+
+With --json each line of the output is an event, but the last: the pipeline, as the API has it.
+  {"event": "pending", "name": ..., "elapsed_s": 1.5, "etag": ..., "reason": ..., "awaits": "load",
+   "stage": ..., "model": ..., "loaded": "1", "processes": "2"}
+"event" may be "failed", too; "awaits" is "read", "load", "managers" or "envoys"."""
 
 COMMANDS = (
     Command(
@@ -259,10 +283,12 @@ COMMANDS = (
             "hydro pipelines apply endpointML serving-customscikit/pm_scikit "
             "serving-localml-spark/pm_spark",
             "hydro pipelines apply -f endpointML.json --timeout 600",
+            "hydro pipelines apply -f endpointML.json --json | jq -c .",
         ),
         _applied,
         apply_options,
         apply,
+        _ABOUT_APPLY,
     ),
     Command(
         "pipelines plan",

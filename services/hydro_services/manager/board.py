@@ -17,7 +17,7 @@ from hydro_services.manager import events, records
 from hydro_services.manager.discovery import Discovery
 from hydro_services.manager.reconcile import Reconciler
 from hydro_services.manager.records import Kept, Record, Report, Reports
-from hydro_services.manager.state import Pipeline
+from hydro_services.manager.state import State, Trial
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Board:
         self.owner = f"{me.instance} {me.incarnation}"
         """Of the changes that this manager makes."""
         self.active: Counter[str] = Counter()
-        """How many here are about the change of each pipeline."""
+        """How many here are about the deletion of each pipeline."""
         self.records: Mapping[str, Kept] = {}
         """What the state has."""
         self.seen = 0
@@ -161,14 +161,17 @@ class Board:
         return found is not None
 
     async def _give_back(self) -> None:
-        known = self.reconciler.state.pipelines
-        given = [name for name in sorted(known) if await self._give(name, known[name])]
+        state = self.reconciler.state
+        given = [name for name in state.names if await self._give(name, state)]
         await self._agents.put(MARK, b"{}", 0)
         if given:
             logger.warning("Consul had lost pipelines", extra={"given": given})
 
-    async def _give(self, name: str, pipeline: Pipeline) -> bool:
-        return await self._agents.put(PIPELINES + name, records.to_json(Record(pipeline)), 0)
+    async def _give(self, name: str, state: State) -> bool:
+        pipeline, trial = state.pipelines.get(name), state.trials.get(name)
+        pending = Trial(trial.spec) if trial and trial.asked else None
+        record = Record(pipeline, pending, owner=self.owner if pending else "")
+        return await self._agents.put(PIPELINES + name, records.to_json(record), 0)
 
     # ---- the reports
 
@@ -213,10 +216,13 @@ class Board:
 
     def is_alive(self, owner: str, name: str) -> bool:
         """The manager that owns the change of a pipeline is there; this one: is at it."""
-        if owner == self.owner:
-            return self.active[name] > 0
+        return self.active[name] > 0 if owner == self.owner else self.is_owner_alive(owner)
+
+    def is_owner_alive(self, owner: str) -> bool:
+        """The manager that owns a change is there, or is this one."""
         managers = self.discovery.managers
-        return owner in {f"{n} {each.endpoint.incarnation}" for n, each in managers.items()}
+        lives = {f"{n} {each.endpoint.incarnation}" for n, each in managers.items()}
+        return owner == self.owner or owner in lives
 
     # ---- waiting
 

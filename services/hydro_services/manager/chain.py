@@ -108,7 +108,25 @@ def resolve(
             serve the model's format.
         ModelRefused, Unavailable: the repository refuses the model or version, or is reading it.
     """
-    return tuple(_resolve(reference, services, catalogue, unpublished) for reference in chain)
+    found: list[Stage] = []
+    problems: list[HydroError] = []
+    for reference in chain:
+        try:
+            found.append(_resolve(reference, services, catalogue, unpublished))
+        except HydroError as error:
+            problems.append(error)
+    if problems:
+        raise gravest(problems)
+    return tuple(found)
+
+
+def gravest(problems: Sequence[HydroError]) -> HydroError:
+    """The first that will not pass by itself: a model may be read yet, a wrong name stays wrong."""
+    return min(problems, key=_lightness)
+
+
+def _lightness(error: HydroError) -> int:
+    return 2 if isinstance(error, Unavailable) else 0 if isinstance(error, InvalidArgument) else 1
 
 
 def _resolve(
@@ -149,7 +167,7 @@ def _find(
             return model
     if error := _withheld(reference.model, wanted, unpublished):
         message = f"stage {reference.text!r}: {error.message}"
-        raise type(error)(message, **error.metadata)
+        raise type(error)(message, **{**error.metadata, "stage": reference.text})
     if not versions:
         raise InvalidArgument(
             f"stage {reference.text!r}: there is no model {reference.model!r}, "

@@ -26,6 +26,7 @@ from hydro_services.manager.state import (
     Stage,
     Stages,
     State,
+    Trial,
 )
 
 _Holder: TypeAlias = pipeline_pb.Pipeline | pipeline_pb.Variant | pipeline_pb.Shadow
@@ -121,7 +122,8 @@ def unpublished(message: repository_pb.ModelVersion) -> tuple[tuple[str, str], H
     if message.HasField("error") and not message.reading:
         return key, errors.from_status(message.error)
     text = f"model {message.model!r} version {message.version!r} is being read by the repository"
-    return key, Unavailable(text, model=message.model, version=message.version)
+    facts = {"model": message.model, "version": message.version, "awaits": "read"}
+    return key, Unavailable(text, **facts)
 
 
 def endpoint_message(endpoint: Endpoint, *, ready: bool = False) -> manager_pb.Endpoint:
@@ -165,6 +167,11 @@ def _messages(value: Any) -> Iterator[Message]:
         yield from (each for each in values if isinstance(each, Message))
 
 
+def stored_spec(record: pipeline_pb.Pipeline) -> Spec:
+    """What the user wants of a pipeline that is stored."""
+    return _spec(record, record.transport_type)
+
+
 def pipeline(record: pipeline_pb.Pipeline) -> Pipeline:
     """The inverse of `record`."""
     found = _spec(record, record.transport_type)
@@ -180,9 +187,33 @@ def _stage(name: str, stage: pipeline_pb.PipelineStage) -> Stage:
 
 
 def pipelines(state: State, names: Iterable[str]) -> list[pipeline_pb.Pipeline]:
-    """Pipelines that are kept, as users see them."""
+    """Pipelines that are kept or pending, as users see them."""
     takers = readiness.ready(state)
-    return [_shown(state.pipelines[name], state, takers) for name in names]
+    return [_seen(name, state, takers) for name in names]
+
+
+def _seen(name: str, state: State, takers: readiness.Takers) -> pipeline_pb.Pipeline:
+    """What serves, with what is to take its place; or, where nothing does, that alone."""
+    kept, trial = state.pipelines.get(name), state.trials.get(name)
+    if kept is None:
+        return _pending(state.trials[name], state, takers)
+    message = _shown(kept, state, takers)
+    if trial and trial.asked:
+        message.pending.CopyFrom(_pending(trial, state, takers))
+        if message.state == pipeline_pb.PIPELINE_STATE_READY:
+            message.error.CopyFrom(message.pending.error)
+    return message
+
+
+def _pending(trial: Trial, state: State, takers: readiness.Takers) -> pipeline_pb.Pipeline:
+    message = _message(trial.spec, trial.stages)
+    error = readiness.hindrance(trial, state, takers)
+    is_passing = readiness.is_passing(error)
+    message.state = (
+        pipeline_pb.PIPELINE_STATE_PENDING if is_passing else pipeline_pb.PIPELINE_STATE_FAILED
+    )
+    message.error.CopyFrom(errors.to_status(error))
+    return message
 
 
 def _shown(pipeline: Pipeline, state: State, takers: readiness.Takers) -> pipeline_pb.Pipeline:

@@ -18,6 +18,7 @@ from hydro_services.manager.state import (
     Model,
     Pipeline,
     Slot,
+    Spec,
     State,
     Trial,
 )
@@ -30,9 +31,13 @@ def restored(
     pipelines: Iterable[Pipeline],
     endpoints: Iterable[tuple[Endpoint, frozenset[str]]],
     expires: float | None,
+    pending: Iterable[Spec] = (),
 ) -> State:
     """The state after a restart: all that was, with a last lease for each endpoint."""
-    state = State(pipelines={p.spec.name: p for p in pipelines})
+    state = State(
+        pipelines={p.spec.name: p for p in pipelines},
+        trials={spec.name: Trial(spec) for spec in pending},
+    )
     for endpoint, loaded in endpoints:
         state = registered(state, endpoint, expires)
         state = replace(state, loaded={**state.loaded, endpoint.id: loaded})
@@ -150,9 +155,9 @@ def recorded(state: State, pipelines: Mapping[str, Pipeline], trials: Mapping[st
     for trial in new:
         state = tried(state, trial)
     kept = {name: _known(p, state.pipelines.get(name)) for name, p in pipelines.items()}
-    gone = state.refusals.keys() - (kept.keys() | trials.keys())
-    refusals = _without(state.refusals, gone)
-    state = replace(state, pipelines=kept, trials=trials, refusals=refusals)
+    refusals = _without(state.refusals, state.refusals.keys() - (kept.keys() | trials.keys()))
+    awaited = _without(state.awaited, state.awaited.keys() - trials.keys())
+    state = replace(state, pipelines=kept, trials=trials, refusals=refusals, awaited=awaited)
     return _forgotten(state, readiness.models(trial.stages for trial in new))
 
 
@@ -195,7 +200,35 @@ def withdrawn(state: State, name: str) -> State:
         state,
         trials=_without(state.trials, [name]),
         refusals=_without(state.refusals, [name]),
+        awaited=_without(state.awaited, [name]),
     )
+
+
+def given_up(state: State, spec: Spec) -> State:
+    """As `withdrawn`, unless something else is asked for by now."""
+    trial = state.trials.get(spec.name)
+    return withdrawn(state, spec.name) if trial and trial.spec == spec else state
+
+
+def denied(state: State, trial: Trial, error: HydroError) -> State:
+    """Envoy does not take what was published of a trial."""
+    if state.trials.get(trial.spec.name) is not trial:
+        return state
+    failed = replace(trial, published=False, error=error)
+    awaited = _without(state.awaited, [trial.spec.name])
+    return replace(state, trials={**state.trials, trial.spec.name: failed}, awaited=awaited)
+
+
+def awaited(state: State, found: Mapping[str, str]) -> State:
+    """This is what pending pipelines wait for beside what the state tells."""
+    known = {name: text for name, text in found.items() if name in state.trials}
+    return state if state.awaited == known else replace(state, awaited=known)
+
+
+def served(state: State, trial: Trial) -> State:
+    """Envoys have a trial: it is kept, unless something else is asked for by now."""
+    name = trial.spec.name
+    return kept(state, name) if state.trials.get(name) is trial else state
 
 
 def kept(state: State, name: str) -> State:

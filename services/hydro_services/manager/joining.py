@@ -13,6 +13,7 @@ from hydro_services import registration, rpc
 from hydro_services.consul.agents import connect
 from hydro_services.manager import events, tending
 from hydro_services.manager.board import Board
+from hydro_services.manager.changes import Changes
 from hydro_services.manager.ledger import Keeping
 from hydro_services.manager.reconcile import Reconciler
 from hydro_services.manager.reporting import Reporter
@@ -37,7 +38,7 @@ async def joined(
 
     Waits for Consul; when it does not answer in time, what is known has to do, if there is any.
     """
-    reconciler = make(initial, promoted=_unchanged)
+    reconciler = make(initial, decides=False)
     async with connect(registry) as agents:
         board = Board(agents, reconciler, me)
         shared = Shared(board)
@@ -65,13 +66,10 @@ async def _run(board: Board, shared: Shared, limit_s: float) -> None:
             board.follow_reports(),
             Reporter(board).run(),
             tending.clear_away(board),
-            tending.Swaps(board, shared, limit_s).run(),
+            tending.Swaps(board).run(),
+            Changes(board, shared, limit_s).run(),
         ):
             tasks.create_task(task)
-
-
-def _unchanged(state: State) -> State:
-    return state
 
 
 @contextlib.asynccontextmanager

@@ -17,12 +17,24 @@ from hydro_envoy.errors import Nacked, NotApplied
 from hydro_envoy.resources import edge_ref, ingress_ref, pipeline_ref
 from hydro_envoy.snapshot import Ref
 from hydro_services import errors, rpc
-from hydro_services.manager import events, readiness
+from hydro_services.manager import events, plan, readiness
 from hydro_services.manager.reconcile import Reconciler
-from hydro_services.manager.state import Endpoint, Pipeline, Stages, State, Trial
+from hydro_services.manager.state import (
+    Endpoint,
+    Pipeline,
+    Spec,
+    Stages,
+    State,
+    Trial,
+    newest_spec,
+)
 
 ENTRANCE = (edge_ref("gateway"), edge_ref("pipes"), edge_ref("limited"))
 """Without its listeners an Envoy that has the pipeline is not reached."""
+TURN_S = 10.0
+"""How long a change of a pipeline waits for another one that is under way, before it takes over."""
+NOTE_S = 0.3
+"""How long Envoys may take before it is told that they are waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,37 +60,21 @@ class Deadline:
 
 
 class Ledger(Protocol):
-    """The steps of a change, in this order. A trial that fails is to be withdrawn."""
+    """What users ask for is written down, and brought to its end, whether they wait or not."""
 
-    async def begin(self, trial: Trial, etag: str, deadline: Deadline) -> None:
-        """Has a pipeline tried.
+    async def want(self, spec: Spec, etag: str, deadline: Deadline) -> None:
+        """Has a pipeline be pending, from now on also if this process is killed.
 
         Raises:
             errors.Aborted: the etag is not the present one, or somebody else changes it.
             errors.Unavailable: it could not be stored.
         """
 
-    async def published(self, name: str, stages: Stages, deadline: Deadline) -> None:
-        """Waits until its models are loaded wherever traffic goes, and Envoys may have it.
+    async def give_up(self, spec: Spec, error: errors.HydroError) -> None:
+        """Has what was there before be all there is, unless something else is wanted by now."""
 
-        Raises:
-            errors.ModelRefused: a runtime cannot load one of its models.
-            errors.NotInTime: the message says what was missing.
-        """
-
-    async def applied(self, name: str, deadline: Deadline) -> None:
-        """Waits until every Envoy serves it that keeps up with changes.
-
-        Raises:
-            errors.EnvoyRefused: an Envoy did not take it.
-            errors.NotInTime: the message says what was missing.
-        """
-
-    async def keep(self, name: str) -> State:
-        """Has it kept. Raises `errors.Unavailable` where it could not be stored."""
-
-    def withdraw(self, name: str) -> None:
-        """Has what was there before serve again, soon."""
+    async def shown(self) -> State:
+        """Waits until all who are asked tell of what is done; the state then."""
 
     async def delete(self, name: str, deadline: Deadline) -> None:
         """Deletes a pipeline; answers when no new request reaches it.
@@ -107,70 +103,98 @@ async def alone(
     pipelines: Iterable[Pipeline],
     endpoints: Iterable[tuple[Endpoint, frozenset[str]]],
     lease_s: float,
+    pending: Iterable[Spec] = (),
 ) -> AsyncIterator[Keeping]:
     """By this manager itself, which is the only one; with what survived the last time."""
     expires = asyncio.get_running_loop().time() + 2 * lease_s
-    reconciler = make(events.restored(pipelines, endpoints, expires))
-    yield Keeping(reconciler, Alone(reconciler), lambda _: contextlib.nullcontext(), rpc.forever)
+    reconciler = make(events.restored(pipelines, endpoints, expires, pending))
+    ledger = Alone(reconciler)
+    yield Keeping(reconciler, ledger, lambda _: contextlib.nullcontext(), ledger.run)
 
 
-@dataclass(frozen=True, slots=True)
 class Alone:
     """The ledger of a manager that is the only one: its own state and store."""
 
-    reconciler: Reconciler
+    def __init__(self, reconciler: Reconciler) -> None:
+        self._reconciler = reconciler
 
-    async def begin(self, trial: Trial, etag: str, deadline: Deadline) -> None:
-        await self.reconciler.apply(partial(_begin, trial=trial, etag=etag))
+    async def want(self, spec: Spec, etag: str, deadline: Deadline) -> None:
+        event = partial(_want, spec=spec, etag=etag)
+        await self._reconciler.apply(event, durable=True)
 
-    async def published(self, name: str, stages: Stages, deadline: Deadline) -> None:
-        def is_decided(current: State) -> bool:
-            return current.trials[name].published or bool(obstacle(stages, current))
+    async def give_up(self, spec: Spec, error: errors.HydroError) -> None:
+        await self._reconciler.apply(partial(events.given_up, spec=spec))
 
-        try:
-            decided = await self.reconciler.until(is_decided, deadline.left_s)
-        except TimeoutError:
-            missing = "; ".join(lacking(stages, self.reconciler.state))
-            raise deadline.late(name, "does not serve", missing) from None
-        found = obstacle(stages, decided)
-        if found and not decided.trials[name].published:
-            raise found
-
-    async def applied(self, name: str, deadline: Deadline) -> None:
-        present = self.reconciler.state
-        refs = needed(present.trials[name], present)
-        await self._applied(name, refs, deadline, "does not serve")
-        await self.reconciler.note_lagging()
-
-    async def keep(self, name: str) -> State:
-        return await self.reconciler.apply(partial(events.kept, name=name), durable=True)
-
-    def withdraw(self, name: str) -> None:
-        self.reconciler.post(partial(events.withdrawn, name=name))
+    async def shown(self) -> State:
+        await self._reconciler.note_lagging()
+        return self._reconciler.state
 
     async def delete(self, name: str, deadline: Deadline) -> None:
-        await self.reconciler.apply(partial(_delete, name=name), durable=True)
-        what = "is deleted but may still be reached"
-        await self._applied(name, (pipeline_ref(name),), deadline, what)
-
-    async def _applied(
-        self, name: str, refs: tuple[Ref, ...], deadline: Deadline, what: str
-    ) -> None:
+        await self._reconciler.apply(partial(_delete, name=name), durable=True)
         try:
-            await self.reconciler.hub.applied(refs, timeout_s=deadline.left_s)
+            refs = (pipeline_ref(name),)
+            await self._reconciler.hub.applied(refs, timeout_s=deadline.left_s)
         except Nacked as error:
             raise nacked(name, error) from error
         except NotApplied as error:
-            raise deadline.late(name, what, str(error)) from error
+            raise deadline.late(name, "is deleted but may still be reached", str(error)) from error
+
+    async def run(self) -> None:
+        """Has pipelines kept that Envoys have taken, until cancelled."""
+        followed: dict[str, Trial] = {}
+        last: State | None = None
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                last = await self._reconciler.until(partial(_is_other, last), None)
+                published = {name: t for name, t in last.trials.items() if t.published}
+                for name, trial in published.items():
+                    if followed.get(name) is not trial:
+                        tasks.create_task(self._follow(trial))
+                followed = published
+
+    async def _follow(self, trial: Trial) -> None:
+        """Waits until Envoys serve a trial, or refuse it, or another takes its place."""
+        name, since = trial.spec.name, self._reconciler.clock()
+        hub = self._reconciler.hub
+        while self._reconciler.state.trials.get(name) is trial:
+            refs = needed(trial, self._reconciler.state)
+            try:
+                if hub.is_applied(refs, since):
+                    await self._reconciler.note_lagging()
+                    await self._reconciler.apply(partial(events.served, trial=trial), durable=True)
+                    return
+                if self._reconciler.clock() >= since + NOTE_S:
+                    await self._note(name, hub.awaited(refs))
+            except Nacked as error:
+                event = partial(events.denied, trial=trial, error=nacked(name, error))
+                self._reconciler.post(event)
+                return
+            except errors.Unavailable as error:  # it could not be stored
+                await self._note(name, error.message)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(NOTE_S):  # time alone may change who is waited for
+                    await hub.changed()
+
+    async def _note(self, name: str, text: str) -> None:
+        known = self._reconciler.state.awaited
+        if known.get(name) != text:
+            await self._reconciler.apply(partial(events.awaited, found={**known, name: text}))
 
 
-def _begin(current: State, trial: Trial, etag: str) -> State:
-    check_etag(current.pipelines.get(trial.spec.name), trial.spec.name, etag)
-    return events.tried(current, trial)
+def _is_other(last: State | None, current: State) -> bool:
+    return last is None or current.trials is not last.trials
+
+
+def _want(current: State, spec: Spec, etag: str) -> State:
+    pending = current.trials.get(spec.name)
+    check_etag(newest_spec(current.pipelines.get(spec.name), pending), spec.name, etag)
+    if pending and pending.published and pending.spec == spec:
+        return current
+    return events.tried(current, plan.reconsidered(Trial(spec), current))
 
 
 def _delete(current: State, name: str) -> State:
-    if name not in current.pipelines:
+    if name not in current.pipelines and name not in current.trials:
         raise absent(name)
     return events.deleted(current, name)
 
@@ -186,9 +210,9 @@ def needed(trial: Trial, present: State) -> tuple[Ref, ...]:
     return (*ENTRANCE, pipeline_ref(trial.spec.name), *ingresses)
 
 
-def check_etag(present: Pipeline | None, name: str, etag: str) -> None:
-    """Refuses with `errors.Aborted` when the etag is not that of the pipeline as it is now."""
-    found = present.spec.etag if present else ""
+def check_etag(newest: Spec | None, name: str, etag: str) -> None:
+    """Refuses with `errors.Aborted` when the etag is not that of what was asked for last."""
+    found = newest.etag if newest else ""
     if etag and etag != found:
         is_now = f"has the etag {found!r} now" if found else "is not there"
         raise errors.Aborted(f"pipeline {name!r} {is_now}, want {etag[:80]!r}; read it again")

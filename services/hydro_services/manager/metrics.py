@@ -36,7 +36,7 @@ def taker(reconciler: Reconciler) -> Callable[[], Reading]:
 
 
 def _state(state: State, now: float) -> Iterator[Family]:
-    found = Counter(each.state for each in convert.pipelines(state, state.pipelines))
+    found = Counter(each.state for each in convert.pipelines(state, state.names))
     yield Family(
         "hydro_pipelines",
         "gauge",

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from hydro_envoy import mesh as envoy
 from hydro_services.errors import HydroError, Unavailable
 from hydro_services.manager import chain, contract, fit, policies, sidecars
-from hydro_services.manager.readiness import lacking, models, ready, serving, specs
+from hydro_services.manager.readiness import (
+    Takers,
+    hindrance,
+    is_passing,
+    lacking,
+    models,
+    ready,
+    serving,
+    specs,
+)
 from hydro_services.manager.state import (
     REPOSITORY,
     Endpoint,
@@ -20,6 +29,7 @@ from hydro_services.manager.state import (
     Stage,
     Stages,
     State,
+    Trial,
 )
 
 LINGER_S = 10.0
@@ -69,28 +79,87 @@ def resolved(spec: Spec, state: State) -> Stages:
     if not state.services:
         raise Unavailable("nothing is known of the services: no runtime has registered yet")
     found: list[Stage] = []
+    problems: list[HydroError] = []
     for variant, texts in spec.chains.items():
-        with chain.of(variant):
-            references = chain.parse(texts)
-            stages = chain.resolve(references, state.services, state.catalogue, state.unpublished)
-            contract.check(stages)
-            found += stages
+        try:
+            with chain.of(variant):
+                found += _chain_stages(texts, state)
+        except HydroError as error:
+            problems.append(error)
+    if problems:
+        raise chain.gravest(problems)
     return tuple(found)
+
+
+def _chain_stages(texts: Sequence[str], state: State) -> Stages:
+    references, catalogue = chain.parse(texts), state.catalogue or ()
+    stages = chain.resolve(references, state.services, catalogue, state.unpublished)
+    contract.check(stages)
+    return stages
+
+
+def reconsidered(trial: Trial, state: State) -> Trial:
+    """A trial that is not published, with its models as they are there now; else the same object.
+
+    A service that nobody has heard of since this manager started may be about to register again.
+    """
+    if trial.published or (trial.stages and state.catalogue is None):
+        return trial
+    try:
+        if absent := chain.absent(chain.references(trial.spec), state.services):
+            if trial.stages:
+                return trial
+            raise Unavailable(f"no process of service {absent[0]!r} is there", service=absent[0])
+        stages = resolved(trial.spec, state)
+    except HydroError as error:
+        is_known = trial.error is not None and trial.error.message == error.message
+        is_same = is_known and not trial.stages
+        return trial if is_same else replace(trial, stages=(), error=error)
+    is_same = _keys(stages) == _keys(trial.stages)
+    return trial if is_same else replace(trial, stages=stages, error=None)
+
+
+def stale_trials(before: State, after: State) -> list[str]:
+    """The trials that what happened since may concern: see `reconsidered`."""
+    waiting = {name: t for name, t in after.trials.items() if not t.published}
+    if before.services is not after.services or before.catalogue is None:
+        return list(waiting)
+    if not waiting or not (models := _changed_models(before, after)):
+        return []
+    return [
+        name
+        for name, trial in waiting.items()
+        if not models.isdisjoint(each.model for each in chain.references(trial.spec))
+    ]
+
+
+def trials_reconsidered(state: State, names: Iterable[str]) -> State:
+    """With these trials by what is there now."""
+    trials = {name: reconsidered(state.trials[name], state) for name in names}
+    if all(trial is state.trials[name] for name, trial in trials.items()):
+        return state
+    return replace(state, trials={**state.trials, **trials})
 
 
 def stale(before: State, after: State) -> list[str]:
     """The pipelines that what happened since may concern: see `retargeted`."""
     if before.services is not after.services or before.catalogue is None:
         return list(after.pipelines)
-    models = _changed(before.catalogue, after.catalogue or ())
-    if before.unpublished is not after.unpublished:
-        models |= {name for name, _ in before.unpublished.keys() | after.unpublished.keys()}
+    models = _changed_models(before, after)
     return [
         name
         for name, pipeline in after.pipelines.items()
         if pipeline is not before.pipelines.get(name)
         or not models.isdisjoint(stage.model.name for stage in pipeline.stages)
     ]
+
+
+def _changed_models(before: State, after: State) -> set[str]:
+    """Those of which versions came, went or changed, or are refused or read now or before."""
+    models = _changed(before.catalogue or (), after.catalogue or ())
+    if before.unpublished is not after.unpublished:
+        models |= {name for name, _ in before.unpublished.keys() | after.unpublished.keys()}
+    return models
 
 
 def _changed(before: Iterable[Model], after: Iterable[Model]) -> set[str]:
@@ -127,7 +196,7 @@ def promoted(state: State) -> State:
     trials = {
         name: replace(t, published=True)
         for name, t in state.trials.items()
-        if not t.published and not lacking(t.stages, state, takers)
+        if t.stages and not (t.published or t.error) and not lacking(t.stages, state, takers)
     }
     pipelines = {
         name: replace(p, stages=p.target, target=None)
@@ -198,6 +267,17 @@ def mesh(state: State, frame: envoy.Mesh) -> envoy.Mesh:
         ),
         api_keys=state.api_keys or (),
         sidecars=frame.sidecars + _sidecars(state),
+        pending=_pending(state, endpoints),
+    )
+
+
+def _pending(state: State, takers: Takers) -> tuple[envoy.Pending, ...]:
+    """The pipelines of which nothing serves yet."""
+    waiting = (t for _, t in sorted(state.trials.items()) if t.asked and not t.published)
+    return tuple(
+        envoy.Pending(t.spec.name, has_failed=not is_passing(hindrance(t, state, takers)))
+        for t in waiting
+        if t.spec.name not in state.pipelines
     )
 
 
@@ -236,18 +316,27 @@ def repository(state: State) -> Endpoint | None:
 def calls(state: State, now: float) -> tuple[Call, ...]:
     """What runtimes are to be told now."""
     demanded, source = demand(state), repository(state)
+    served = models(serving(state).values())
     due: list[Call] = []
     for id, endpoint in sorted(state.endpoints.items()):
         if source and id.service in demanded:
-            due += _loads(endpoint, demanded[id.service], str(source.address), state, now)
+            first = served.get(id.service, {}).keys()
+            due += _loads(endpoint, demanded[id.service], first, str(source.address), state, now)
     return (*due, *_unloads(state, now))
 
 
 def _loads(
-    endpoint: Endpoint, wanted: Mapping[str, Model], source: str, state: State, now: float
+    endpoint: Endpoint,
+    wanted: Mapping[str, Model],
+    first: Set[str],
+    source: str,
+    state: State,
+    now: float,
 ) -> list[Load]:
+    """What an endpoint is to load now; what serves before what is pending."""
     under_way = sum(slot.endpoint == endpoint.id for slot in state.calls)
-    slots = (Slot(endpoint.id, key) for key in sorted(wanted.keys() - state.loaded[endpoint.id]))
+    missing = wanted.keys() - state.loaded[endpoint.id]
+    slots = (Slot(endpoint.id, k) for k in sorted(missing, key=lambda k: (k not in first, k)))
     due = [slot for slot in slots if slot not in state.calls and _retry_at(slot, state) <= now]
     return [
         Load(endpoint, wanted[slot.key], source)

@@ -52,7 +52,7 @@ from hydro_services.manager.metrics import taker
 from hydro_services.manager.reconcile import Reconciler
 from hydro_services.manager.servicer import ManagerServicer, RegistryServicer
 from hydro_services.manager.sidecars import Reach, of_manager
-from hydro_services.manager.state import Endpoint, Pipeline, State
+from hydro_services.manager.state import Endpoint, Pipeline, Spec, State
 from hydro_services.manager.store import Store
 from hydro_services.wallclock import Jumps
 
@@ -177,7 +177,12 @@ async def serve(config: Config) -> AsyncIterator[rpc.Served]:
             return Reconciler(known, frame, hub, builder, store, clock, reach, **more)
 
         async with (
-            _keeping(config, make, *store.load()) as (reconciler, ledger, registered, going_on),
+            _keeping(config, make, *store.load(), store.pending()) as (
+                reconciler,
+                ledger,
+                registered,
+                going_on,
+            ),
             metrics.serve(config.metrics, taker(reconciler)) as scraped,
             _serve(config, token, reconciler, ledger, certificates, scraped) as served,
             asyncio.TaskGroup() as tasks,
@@ -218,14 +223,15 @@ def _keeping(
     make: Callable[..., Reconciler],
     pipelines: list[Pipeline],
     endpoints: list[tuple[Endpoint, frozenset[str]]],
+    pending: list[Spec],
 ) -> AbstractAsyncContextManager[Keeping]:
     """Where pipelines and endpoints are kept: here, or in Consul."""
     if not is_consul(config.registry):
-        return alone(make, pipelines, endpoints, config.lease_s)
+        return alone(make, pipelines, endpoints, config.lease_s, pending)
     needs_consul()
     from hydro_services.manager.joining import joined
 
-    initial = events.cold(events.restored(pipelines, endpoints, expires=None))
+    initial = events.cold(events.restored(pipelines, endpoints, None, pending))
     me = manager_service_pb2.Endpoint(
         service=MANAGER_SERVICE,
         instance=_instance(config),

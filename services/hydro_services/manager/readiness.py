@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
-from hydro_services.errors import ModelRefused, ModelSuspended, Unavailable
+from hydro_services.errors import HydroError, ModelRefused, ModelSuspended, Unavailable
 from hydro_services.manager.state import (
     Endpoint,
     EndpointId,
@@ -17,7 +17,11 @@ from hydro_services.manager.state import (
     Stage,
     Stages,
     State,
+    Trial,
 )
+
+MAX_NAMED = 3
+"""So many processes that lack a model are named; of more only the number is told."""
 
 Takers: TypeAlias = Mapping[str, tuple[Endpoint, ...]]
 """The endpoints that take traffic, by service; see `ready`."""
@@ -107,23 +111,57 @@ def trouble(stages: Stages, state: State, takers: Takers) -> Unavailable | None:
 
 def lacking(stages: Stages, state: State, takers: Takers) -> tuple[str, ...]:
     """What is still to happen before stages can serve, for people."""
-    lacks: list[str] = []
-    for stage in stages:
-        endpoints = takers.get(stage.service, ())
-        if not endpoints:
-            lacks.append(f"service {stage.service!r} has no endpoint that is ready")
-        lacks += [
-            f"model {stage.model.key} is not loaded on {stage.service}/{endpoint.instance}"
-            + _reason(Slot(endpoint.id, stage.model.key), state)
-            for endpoint in endpoints
-            if stage.model.key not in state.loaded[endpoint.id]
-        ]
-    return tuple(dict.fromkeys(lacks))
+    return tuple(dict.fromkeys(text for stage in stages for text in _lacks(stage, state, takers)))
 
 
-def _reason(slot: Slot, state: State) -> str:
-    failure = state.failures.get(slot)
-    return f" ({failure.error.message})" if failure else ""
+def _lacks(stage: Stage, state: State, takers: Takers) -> list[str]:
+    endpoints, key = takers.get(stage.service, ()), stage.model.key
+    if not endpoints:
+        return [f"service {stage.service!r} has no endpoint that is ready"]
+    without = [i for i, e in enumerate(endpoints, 1) if key not in state.loaded[e.id]]
+    texts = [
+        f"stage {stage.name!r}: model {key} is not loaded on {'/'.join(endpoint.id)} yet, "
+        f"process {i} of {len(endpoints)} ({_doing(Slot(endpoint.id, key), state)})"
+        for i, endpoint in ((i, endpoints[i - 1]) for i in without[:MAX_NAMED])
+    ]
+    more = len(without) - MAX_NAMED
+    return [*texts, f"nor on {more} more processes of {stage.service!r}"] if more > 0 else texts
+
+
+def _doing(slot: Slot, state: State) -> str:
+    if failure := state.failures.get(slot):
+        return failure.error.message
+    return "it is being loaded" if slot in state.calls else "it is loaded when others are"
+
+
+def hindrance(trial: Trial, state: State, takers: Takers) -> HydroError:
+    """What a trial waits for, as `Unavailable`; or what it fails on, until that is changed."""
+    if trial.error:
+        return trial.error
+    if not trial.published and (found := obstacle(trial.stages, state, takers)):
+        return found
+    return _awaited(trial, state, takers)
+
+
+def is_passing(error: HydroError) -> bool:
+    """Whether a hindrance passes by itself: the trial is pending, and has not failed."""
+    return isinstance(error, Unavailable)
+
+
+def _awaited(trial: Trial, state: State, takers: Takers) -> Unavailable:
+    lacks = () if trial.published else lacking(trial.stages, state, takers)
+    for stage in trial.stages if lacks else ():
+        endpoints, key = takers.get(stage.service, ()), stage.model.key
+        having = sum(key in state.loaded[endpoint.id] for endpoint in endpoints)
+        if not endpoints or having < len(endpoints):
+            facts = {"loaded": str(having), "processes": str(len(endpoints))}
+            what = {"awaits": "load", "stage": stage.name, "model": stage.model.name}
+            return Unavailable("; ".join(lacks), **what, **facts)
+    if not trial.stages:
+        return Unavailable("its models have not been looked for yet", awaits="read")
+    whom = "envoys" if trial.published else "managers"
+    usual = f"its models are loaded; waits for {whom.capitalize()} to take it"
+    return Unavailable(state.awaited.get(trial.spec.name, usual), awaits=whom)
 
 
 def _of(service: str, state: State) -> Iterable[Endpoint]:

@@ -51,7 +51,8 @@ class Reconciler:
         records: store.Store,
         clock: Callable[[], float],
         reach: Reach,
-        promoted: Event = plan.promoted,
+        *,
+        decides: bool = True,
     ) -> None:
         """Starts with what the store had.
 
@@ -63,13 +64,13 @@ class Reconciler:
             records: takes what is to survive.
             clock: in seconds, never going back.
             reach: by which processes are called.
-            promoted: switches what may be switched; others may have to be asked first.
+            decides: it switches what may be switched; else others have to be asked first.
         """
         self.state = initial
         """The present state. Changed only here, by events."""
         self.clock = clock
         self.hub = hub
-        self._promoted = promoted
+        self._decides = decides
         self._frame = frame
         self._reach = reach
         self._builder = builder
@@ -169,7 +170,9 @@ class Reconciler:
         now = self.clock()
         current = events.expired(current, now)
         current = plan.retargeted(current, plan.stale(self._settled, current))
-        current = self._promoted(current)
+        if self._decides:
+            stale = plan.stale_trials(self._settled, current)
+            current = plan.promoted(plan.trials_reconsidered(current, stale))
         if not current.is_warm and plan.is_asked(current):
             current = events.warmed(current)
         current = await self._publish(current, tasks)

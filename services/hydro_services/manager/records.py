@@ -57,7 +57,13 @@ class Kept:
 def shown(record: Record) -> Record:
     """All managers have loaded what it needs: Envoys may have it."""
     assert record.trial
-    return replace(record, trial=replace(record.trial, published=True))
+    return replace(record, trial=replace(record.trial, published=True, error=None))
+
+
+def failed(record: Record, error: HydroError) -> Record:
+    """What is wanted cannot be, as long as nothing changes; Envoys are not to have it."""
+    assert record.trial
+    return replace(record, trial=replace(record.trial, published=False, error=error))
 
 
 def kept(record: Record) -> Record:
@@ -79,6 +85,10 @@ def to_json(record: Record) -> bytes:
     if record.trial:
         content["trial"] = _pipeline(record.trial.spec, record.trial.stages)
         content["published"] = record.trial.published
+        if record.trial.error:
+            content["error"] = MessageToDict(errors.to_status(record.trial.error))
+        if not record.trial.asked:
+            content["asked"] = False
     if record.deleting:
         content["deleting"] = True
     if record.owner:
@@ -96,10 +106,9 @@ def from_json(body: bytes) -> Record:
     try:
         content = json.loads(body)
         check_form(content)
-        pipeline, trial = _parsed(content.get("pipeline")), _parsed(content.get("trial"))
         return Record(
-            pipeline,
-            Trial(trial.spec, trial.stages, bool(content["published"])) if trial else None,
+            _parsed(content.get("pipeline")),
+            _trial(content),
             bool(content.get("deleting")),
             str(content.get("owner", "")),
         )
@@ -129,16 +138,37 @@ def _pipeline(spec: Spec, stages: Stages) -> dict[str, Any]:
     return MessageToDict(convert.record(Pipeline(spec, stages)))
 
 
+def _trial(content: Mapping[str, Any]) -> Trial | None:
+    wanted, error = content.get("trial"), content.get("error")
+    if wanted is None:
+        return None
+    is_published, asked = bool(content["published"]), bool(content.get("asked", True))
+    told = _error(error) if error is not None else None
+    if wanted.get("stages"):
+        found = _parsed(wanted)
+        assert found
+        return Trial(found.spec, found.stages, is_published, told, asked)
+    return Trial(_checked(convert.stored_spec(_message(wanted))), error=told, asked=asked)
+
+
 def _parsed(content: Any) -> Pipeline | None:
     if content is None:
         return None
+    found = convert.pipeline(_message(content))
+    _checked(found.spec)
+    return found
+
+
+def _checked(spec: Spec) -> Spec:
+    chain.check_name(spec.name, "name")
+    chain.references(spec)
+    return spec
+
+
+def _message(content: Any) -> pipeline_pb2.Pipeline:
     # Of a policy that is not known no part may be left out: it could keep somebody out.
     ParseDict(content.get("policy", {}), policy_pb2.Policy())
-    message = ParseDict(content, pipeline_pb2.Pipeline(), ignore_unknown_fields=True)
-    found = convert.pipeline(message)
-    chain.check_name(found.spec.name, "name")
-    chain.references(found.spec)
-    return found
+    return ParseDict(content, pipeline_pb2.Pipeline(), ignore_unknown_fields=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ class ManagerServicer(pb_grpc.ManagerServiceServicer):
         self, request: pb.GetPipelineRequest, context: Any
     ) -> pipeline_pb2.Pipeline:
         present = self._reconciler.state
-        if request.name not in present.pipelines:
+        if request.name not in present.names:
             raise ledger.absent(request.name)
         return convert.pipelines(present, [request.name])[0]
 
@@ -96,7 +96,7 @@ class ManagerServicer(pb_grpc.ManagerServiceServicer):
         told: list[pipeline_pb2.Pipeline] | None = None
         while True:
             last = await self._reconciler.until(partial(_is_other, last), None)
-            pipelines = _all(last)
+            pipelines = _all(last, request.name)
             if pipelines != told:
                 yield pb.WatchPipelinesResponse(pipelines=pipelines)
             told = pipelines
@@ -180,8 +180,9 @@ def _is_other(last: State | None, current: State) -> bool:
     return last is None or not state.is_renewal(last, current)
 
 
-def _all(present: State) -> list[pipeline_pb2.Pipeline]:
-    return convert.pipelines(present, sorted(present.pipelines))
+def _all(present: State, only: str = "") -> list[pipeline_pb2.Pipeline]:
+    names = [name for name in present.names if only in ("", name)]
+    return convert.pipelines(present, names)
 
 
 def _node(status: NodeStatus) -> pb.Node:

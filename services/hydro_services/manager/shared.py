@@ -4,7 +4,7 @@ A change goes in steps, each a new record: a trial, which all managers load; the
 which all managers give their Envoys; the pipeline kept. The owner takes a step when every manager
 that Consul sees alive has reported the one before, so that a pipeline which is answered for serves
 at every Envoy, and a model is not unloaded by one manager while another sends rows to it. What a
-dead owner leaves, any other clears away.
+dead owner leaves, another goes on with: see `changes`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from collections.abc import Callable
 from functools import partial
 
 from hydro_services import errors
-from hydro_services.manager import events, records
+from hydro_services.manager import events, plan, records
 from hydro_services.manager.board import Board
-from hydro_services.manager.ledger import Deadline, absent, check_etag, lacking
+from hydro_services.manager.ledger import TURN_S, Deadline, absent, check_etag
 from hydro_services.manager.records import Record
-from hydro_services.manager.state import Stages, State, Trial
+from hydro_services.manager.state import Spec, State, Trial, newest_spec
 
 SEEN_S = 5.0
 """How long a change that is made may wait for the other managers to show it."""
@@ -30,127 +30,60 @@ class Shared:
     def __init__(self, board: Board) -> None:
         self._board = board
 
-    async def begin(self, trial: Trial, etag: str, deadline: Deadline) -> None:
+    async def want(self, spec: Spec, etag: str, deadline: Deadline) -> None:
         def wanted(present: Record) -> Record:
-            check_etag(present.pipeline, trial.spec.name, etag)
+            check_etag(newest_spec(present.pipeline, present.trial), spec.name, etag)
+            if _is_on_its_way(present, spec) and self._board.is_owner_alive(present.owner):
+                return present
+            trial = plan.reconsidered(Trial(spec), self._board.reconciler.state)
             return Record(present.pipeline, trial, owner=self._board.owner)
 
-        await self._start(trial.spec.name, wanted, deadline)
+        def is_turn(present: Record) -> bool:
+            return not present.is_changing or _is_on_its_way(present, spec) or _is_stuck(present)
 
-    async def _start(
-        self, name: str, wanted: Callable[[Record], Record], deadline: Deadline
+        await self._begin(spec.name, wanted, is_turn, deadline)
+
+    async def _begin(
+        self,
+        name: str,
+        wanted: Callable[[Record], Record],
+        is_turn: Callable[[Record], bool],
+        deadline: Deadline,
     ) -> None:
-        """Begins a change as soon as no other is under way."""
-        self._board.active[name] += 1
-        try:
-            while not await self._try(name, wanted, deadline):
-                pass
-        except BaseException:
-            self.withdraw(name)
-            raise
+        """Begins a change when no other is under way, or the one that is takes long."""
+        end = self._board.reconciler.clock() + min(TURN_S, deadline.left_s / 2)
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await self._board.until(lambda: is_turn(self._board.record(name)), end)
+            present = self._board.record(name)
+            if present.deleting:
+                manager = f"manager {present.owner.partition(' ')[0]!r}"
+                way_out = "try again when that is done"
+                raise errors.Aborted(f"{manager} is deleting pipeline {name!r}; {way_out}")
+            following = wanted(present)
+            if following is present or await self._board.write(name, following):
+                return
 
-    async def _try(self, name: str, wanted: Callable[[Record], Record], deadline: Deadline) -> bool:
-        with contextlib.suppress(TimeoutError):
-            await self._board.until(lambda: not self._board.record(name).is_changing, deadline.end)
-        present = self._board.record(name)
-        if present.is_changing:
-            manager = present.owner.partition(" ")[0]
-            way_out = "try again when that is done"
-            raise errors.Aborted(f"manager {manager!r} is changing pipeline {name!r}; {way_out}")
-        return await self._board.write(name, wanted(present))
+    async def give_up(self, spec: Spec, error: errors.HydroError) -> None:
+        """First all managers are told why: somebody may wait there, too."""
+        while _is_of(record := self._board.record(spec.name), spec):
+            if not _is_stuck(record):
+                await self._board.write(spec.name, records.failed(record, error))
+                continue
+            await self._seen()
+            present = self._board.record(spec.name)
+            if present is record and await self._board.write(spec.name, records.ended(record)):
+                return
 
-    async def published(self, name: str, stages: Stages, deadline: Deadline) -> None:
-        try:
-            await self.reached("loaded", name, deadline)
-        except TimeoutError:
-            missing = [
-                *lacking(stages, self._board.reconciler.state),
-                *self._behind("loaded", name),
-            ]
-            raise deadline.late(name, "does not serve", "; ".join(missing)) from None
-        await self.step(name, records.shown)
-
-    async def applied(self, name: str, deadline: Deadline) -> None:
-        await self._at_all_envoys(name, deadline, "does not serve")
-
-    async def _at_all_envoys(self, name: str, deadline: Deadline, what: str) -> None:
-        try:
-            await self.reached("applied", name, deadline, self._has_all_envoys)
-        except TimeoutError:
-            missing = self._behind("applied", name) or [self._absent_envoys()]
-            raise deadline.late(name, what, "; ".join(missing)) from None
+    async def shown(self) -> State:
         found = records.lagging(self._board.reports().values())
         event = partial(events.lagging_elsewhere, found=found)
         await self._board.reconciler.apply(event)
-
-    async def keep(self, name: str) -> State:
-        await self.step(name, records.kept)
-        await self._shown()
-        self.withdraw(name)
+        await self._seen()
         return self._board.reconciler.state
 
-    def withdraw(self, name: str) -> None:
-        self._board.active[name] -= 1
-        self._board.notify()
-
-    async def delete(self, name: str, deadline: Deadline) -> None:
-        def wanted(present: Record) -> Record:
-            if present.pipeline is None:
-                raise absent(name)
-            return Record(deleting=True, owner=self._board.owner)
-
-        await self._start(name, wanted, deadline)
-        try:
-            await self._at_all_envoys(name, deadline, "is deleted but may still be reached")
-        finally:
-            self.withdraw(name)
-        await self._board.until(lambda: name not in self._board.records, deadline.end)
-        await self._shown()
-
-    async def reached(
-        self, what: str, name: str, deadline: Deadline, more: Callable[[], bool] = lambda: True
-    ) -> None:
-        """Waits until all managers have reported it. Raises TimeoutError, or what one failed on."""
-
-        def is_reached() -> bool:
-            self._check_ours(name)
-            if error := records.failure(self._board.reports(), name, self._board.index(name)):
-                raise error
-            return not self._behind(what, name) and more()
-
-        await self._board.until(is_reached, deadline.end)
-
-    def _behind(self, what: str, name: str) -> list[str]:
-        reached = {m: getattr(report, what) for m, report in self._board.reports().items()}
-        late = records.behind(reached, name, self._board.index(name))
-        return [f"manager {manager!r} has not {what} it" for manager in late]
-
-    def _has_all_envoys(self) -> bool:
-        return self._has_gateway() and not self._board.orphans()
-
-    def _absent_envoys(self) -> str:
-        if orphans := self._board.orphans():
-            return f"the manager of {', '.join(sorted(orphans))} is gone"
-        return "no gateway connected to any manager"
-
-    def _has_gateway(self) -> bool:
-        return any(report.has_gateway for report in self._board.reports().values())
-
-    def _check_ours(self, name: str) -> None:
-        present = self._board.record(name)
-        if not present.is_changing or present.owner != self._board.owner:
-            reason = "another manager has ended the change, as if this one were dead"
-            raise errors.Aborted(f"pipeline {name!r} is not changed: {reason}; try again")
-
-    async def step(self, name: str, step: Callable[[Record], Record]) -> None:
-        """Writes the next record of a change that is ours."""
-        while True:
-            self._check_ours(name)
-            if await self._board.write(name, step(self._board.record(name))):
-                return
-
-    async def _shown(self) -> None:
-        """Waits for the other managers to have what is done; one that is slow is not waited for."""
+    async def _seen(self) -> None:
+        """Waits until the other managers have what this one has, but not for one that is slow."""
         seen = self._board.seen
 
         def is_seen() -> bool:
@@ -158,3 +91,81 @@ class Shared:
 
         with contextlib.suppress(TimeoutError):
             await self._board.until(is_seen, self._board.reconciler.clock() + SEEN_S)
+
+    async def delete(self, name: str, deadline: Deadline) -> None:
+        def wanted(present: Record) -> Record:
+            if newest_spec(present.pipeline, present.trial) is None:
+                raise absent(name)
+            return Record(deleting=True, owner=self._board.owner)
+
+        def is_turn(present: Record) -> bool:
+            return not present.is_changing or _is_stuck(present)
+
+        self._board.active[name] += 1
+        try:
+            await self._begin(name, wanted, is_turn, deadline)
+            await self._is_gone(name, deadline)
+        finally:
+            self._board.active[name] -= 1
+            self._board.notify()
+        await self._board.until(lambda: name not in self._board.records, deadline.end)
+        await self.shown()
+
+    async def _is_gone(self, name: str, deadline: Deadline) -> None:
+        """Waits until no Envoy has a pipeline that is being deleted."""
+
+        def is_gone() -> bool:
+            self._check_ours(name)
+            if error := self.failure(name):
+                raise error
+            return self.is_applied(name)
+
+        try:
+            await self._board.until(is_gone, deadline.end)
+        except TimeoutError:
+            what = "is deleted but may still be reached"
+            raise deadline.late(name, what, self.missing_envoys(name)) from None
+
+    def _check_ours(self, name: str) -> None:
+        present = self._board.record(name)
+        if not present.deleting or present.owner != self._board.owner:
+            reason = "another manager has ended the change, as if this one were dead"
+            raise errors.Aborted(f"pipeline {name!r} is not changed: {reason}; try again")
+
+    # ---- what managers have reported of the present record of a pipeline
+
+    def failure(self, name: str) -> errors.HydroError | None:
+        """Why a manager cannot do what the record says."""
+        return records.failure(self._board.reports(), name, self._board.index(name))
+
+    def behind(self, what: str, name: str) -> list[str]:
+        """The managers that have not `loaded` or `applied` it."""
+        reached = {m: getattr(report, what) for m, report in self._board.reports().items()}
+        return records.behind(reached, name, self._board.index(name))
+
+    def is_applied(self, name: str) -> bool:
+        """All Envoys have it, or have it no more; those of a manager that has gone, too."""
+        has_gateway = any(report.has_gateway for report in self._board.reports().values())
+        return not self.behind("applied", name) and has_gateway and not self._board.orphans()
+
+    def missing_envoys(self, name: str) -> str:
+        """Whose Envoys are waited for, for people."""
+        if late := self.behind("applied", name):
+            return "waits for the Envoys of " + ", ".join(f"manager {each!r}" for each in late)
+        if orphans := self._board.orphans():
+            return f"the manager of {', '.join(sorted(orphans))} is gone"
+        return "there is no gateway connected to any manager"
+
+
+def _is_of(record: Record, spec: Spec) -> bool:
+    return record.trial is not None and record.trial.asked and record.trial.spec == spec
+
+
+def _is_on_its_way(record: Record, spec: Spec) -> bool:
+    """The same is wanted already, and nothing is known against it."""
+    return _is_of(record, spec) and (record.trial is None or record.trial.error is None)
+
+
+def _is_stuck(record: Record) -> bool:
+    """What is wanted waits for a model, or has failed: it is not about to be done."""
+    return record.trial is not None and record.trial.error is not None

@@ -115,12 +115,17 @@ class Pipeline:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A pipeline that somebody asks for and that has not served yet."""
+    """A pipeline that is wanted and does not serve yet: to users it is pending, or has failed."""
 
     spec: Spec
-    stages: Stages
+    stages: Stages = ()
+    """(): its models cannot be had now; `error` says why."""
     published: bool = False
     """Its models are loaded, Envoy may have it."""
+    error: HydroError | None = None
+    """Why it does not go on. `Unavailable`: that passes by itself; else something has to change."""
+    asked: bool = True
+    """A user asked for it; else it is a newer version of a model, which takes over by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +189,8 @@ class State:
     """None: the manager was started without any."""
     access: Access | None = None
     """Who may call pipelines that do not say it; None: anyone."""
+    awaited: Mapping[str, str] = field(default_factory=dict)
+    """By pipeline that is pending: what others, Envoys and managers, have yet to do, for people."""
     lagging: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By pipeline: the ids of the Envoys that are late with it, sorted; changes go on without."""
     lagging_elsewhere: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -194,6 +201,18 @@ class State:
     """What is to be loaded has been asked for: what is published is not less than what there is."""
     applied: bool = False
     """Every Envoy that keeps up, one at least, has all that is published."""
+
+    @property
+    def names(self) -> list[str]:
+        """Of the pipelines that users see: those that are kept, and those that are pending."""
+        return sorted(self.pipelines.keys() | {n for n, t in self.trials.items() if t.asked})
+
+
+def newest_spec(pipeline: Pipeline | None, trial: Trial | None) -> Spec | None:
+    """What was asked for last of what is kept and what is pending."""
+    if trial and trial.asked:
+        return trial.spec
+    return pipeline.spec if pipeline else None
 
 
 Event: TypeAlias = Callable[[State], State]

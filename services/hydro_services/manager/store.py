@@ -21,7 +21,7 @@ from hydro.manager.v1 import manager_service_pb2, pipeline_pb2
 from hydro_services import private
 from hydro_services.errors import FailedPrecondition, HydroError, NewerVersion, Unavailable
 from hydro_services.manager import convert
-from hydro_services.manager.state import Endpoint, Pipeline, State
+from hydro_services.manager.state import Endpoint, Pipeline, Spec, State
 
 APPLICATION_ID = 0x68796472
 """Marks the file as ours in SQLite's header ("hydr")."""
@@ -35,6 +35,11 @@ CREATE TABLE endpoints (
   PRIMARY KEY (service, instance)
 ) STRICT, WITHOUT ROWID;
 """
+PENDING = """
+CREATE TABLE IF NOT EXISTS pending (name TEXT PRIMARY KEY, pipeline BLOB NOT NULL)
+STRICT, WITHOUT ROWID;
+"""
+"""Came later than the rest, without another version: who does not know it leaves it alone."""
 CONTENTS = ("manager.sqlite*", "ca", "envoy", "targets.*", "token")
 """Of the manager's data folder."""
 _WAY_OUT: dict[type[HydroError], str] = {
@@ -47,7 +52,7 @@ Contents: TypeAlias = tuple[list[Pipeline], list[tuple[Endpoint, frozenset[str]]
 
 def statements(before: State, after: State) -> list[Statement]:
     """The SQL that turns the stored image of one state into that of another."""
-    return [*_pipelines(before, after), *_endpoints(before, after)]
+    return [*_pipelines(before, after), *_pending(before, after), *_endpoints(before, after)]
 
 
 def _pipelines(before: State, after: State) -> Iterator[Statement]:
@@ -58,6 +63,17 @@ def _pipelines(before: State, after: State) -> Iterator[Statement]:
         if pipeline is not old and (not old or convert.record(old) != convert.record(pipeline)):
             row = (name, convert.record(pipeline).SerializeToString())
             yield "INSERT OR REPLACE INTO pipelines VALUES (?, ?)", row
+
+
+def _pending(before: State, after: State) -> Iterator[Statement]:
+    """What users asked for that does not serve yet."""
+    old, new = ({n: t.spec for n, t in s.trials.items() if t.asked} for s in (before, after))
+    for name in old.keys() - new.keys():
+        yield "DELETE FROM pending WHERE name = ?", (name,)
+    for name, spec in new.items():
+        if spec != old.get(name):
+            row = (name, convert.record(Pipeline(spec, ())).SerializeToString())
+            yield "INSERT OR REPLACE INTO pending VALUES (?, ?)", row
 
 
 def _endpoints(before: State, after: State) -> Iterator[Statement]:
@@ -104,6 +120,7 @@ class Store:
         if is_new:
             marks = f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION};"
             self._database.executescript(f"BEGIN; {SCHEMA} {marks} COMMIT;")
+        self._database.execute(PENDING)
         if self._pragma("quick_check") != "ok":
             raise sqlite3.DatabaseError("it is damaged")
 
@@ -136,12 +153,21 @@ class Store:
             known = [self._pipeline(*row) for row in pipelines]
             return known, [_endpoint(*row) for row in endpoints]
 
+    def pending(self) -> list[Spec]:
+        """What users asked for and what did not serve yet. Raises as `load`."""
+        with self._errors(FailedPrecondition):
+            rows = self._database.execute("SELECT pipeline FROM pending ORDER BY name")
+            return [convert.stored_spec(self._message(*row)) for row in rows]
+
     def _pipeline(self, record: bytes) -> Pipeline:
+        return convert.pipeline(self._message(record))
+
+    def _message(self, record: bytes) -> pipeline_pb2.Pipeline:
         found = pipeline_pb2.Pipeline.FromString(record)
         if convert.has_unknown_fields(found.policy):
             # To leave it out could let in whom it keeps out.
             raise self._newer(f"pipeline {found.name!r} has a policy that is not known here")
-        return convert.pipeline(found)
+        return found
 
     async def save(self, statements: list[Statement]) -> None:
         """Writes in one transaction; returns when it is on disk.

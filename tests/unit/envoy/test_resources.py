@@ -19,6 +19,7 @@ from hydro_envoy.mesh import (
     Endpoint,
     LbPolicy,
     Mesh,
+    Pending,
     Policy,
     RateLimit,
     Retry,
@@ -285,3 +286,21 @@ def test_a_front_is_shown_as_json(builder: Builder) -> None:
     text = to_json(snapshot.get(Ref(ROUTES, "pipeline/p")))
     assert '"max_tokens": 9' in text
     assert '"num_retries": 2' in text
+
+
+def test_a_pipeline_that_is_pending_has_a_route_that_changes_in_place(builder: Builder) -> None:
+    mesh = replace(mesh_of({"p": ("a",)}), pending=(Pending("q"),))
+    waiting = builder.build(mesh)
+    assert waiting.get(pipeline_ref("q"))
+    routes = Ref(ROUTES, "pipeline/q")
+    body = json.loads(to_json(waiting.get(routes)))
+    answer = body["virtual_hosts"][0]["routes"][0]["direct_response"]
+    assert answer["status"] == 503
+    assert answer["body"]["inline_string"].startswith("pipeline 'q' does not serve yet")
+    served = builder.build(mesh_of({"p": ("a",), "q": ("a",)}))
+    changes = {(c.action, c.type, c.name) for c in diff(waiting, served)}
+    assert changes == {("change", ROUTES, "pipeline/q")}, "never absent in between"
+    failed = builder.build(replace(mesh, pending=(Pending("q", has_failed=True),)))
+    assert [c.name for c in diff(waiting, failed)] == ["pipeline/q"]
+    gone = builder.build(mesh_of({"p": ("a",)}))
+    assert [c.action for c in diff(waiting, gone)] == ["remove", "remove"]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from hydro.runtime.v1.signature_pb2 import Signature
-from hydro_services.errors import InvalidArgument
+from hydro_services.errors import HydroError, InvalidArgument, ModelRefused, Unavailable
 from hydro_services.manager import chain
 from hydro_services.manager.state import Model
 
@@ -82,3 +82,22 @@ def test_long_lists_are_cut_in_messages() -> None:
 def test_services_that_have_not_registered_are_absent() -> None:
     references = chain.parse(["z/a", "serving-spark/b", "c/d", "z/e"])
     assert chain.absent(references, SERVICES) == ("c", "z")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "cls"),
+    [
+        pytest.param("serving-scikit/nothing", InvalidArgument, id="absent"),
+        pytest.param("serving-scikit/bad", ModelRefused, id="refused"),
+        pytest.param("serving-scikit/iris", Unavailable, id="nothing wrong"),
+    ],
+)
+def test_of_all_stages_that_cannot_be_had_the_one_is_told_that_will_not_come(
+    wrong: str, cls: type[HydroError]
+) -> None:
+    reading = Unavailable("it is being read", model="new")
+    unpublished = {("new", "1"): reading, ("bad", "1"): ModelRefused("it is cut")}
+    references = chain.parse(["serving-scikit/new", wrong, "serving-scikit/new"])
+    with pytest.raises(cls) as caught:
+        chain.resolve(references, SERVICES, CATALOGUE, unpublished)
+    assert caught.value.metadata.get("stage", wrong) in (wrong, "serving-scikit/new")

@@ -21,6 +21,7 @@ from hydro_services.manager.state import (
     Spec,
     Stage,
     State,
+    Trial,
 )
 from hydro_services.manager.store import Store
 
@@ -142,3 +143,28 @@ async def test_a_policy_of_a_newer_version_is_not_left_out(tmp_path: Path) -> No
         database.commit()
     with pytest.raises(errors.NewerVersion, match="pipeline 'p' has a policy that is not known"):
         load(tmp_path / "db")
+
+
+async def test_what_is_pending_is_loaded_as_it_was_asked_for(tmp_path: Path) -> None:
+    stages = PIPELINE.stages
+    unasked = Trial(replace(PIPELINE.spec, name="r"), stages, asked=False)
+    wanted = {"q": Trial(replace(PIPELINE.spec, name="q"), stages, published=True), "r": unasked}
+    pending = replace(FULL, trials=wanted)
+    await save(tmp_path / "db", State(), pending)
+    with closing(Store(tmp_path / "db")) as opened:
+        assert opened.pending() == [wanted["q"].spec]
+        assert opened.load()[0] == [PIPELINE]
+    ready = replace(pending, trials={"q": replace(wanted["q"], error=errors.Unavailable("x"))})
+    assert store.statements(pending, ready) == [], "how far it is can be found out again"
+    await save(tmp_path / "db", pending, FULL)
+    with closing(Store(tmp_path / "db")) as opened:
+        assert opened.pending() == []
+
+
+async def test_a_store_from_before_pipelines_could_be_pending_is_taken(tmp_path: Path) -> None:
+    await save(tmp_path / "db", State(), FULL)
+    with closing(sqlite3.connect(tmp_path / "db")) as database:
+        database.execute("DROP TABLE pending")
+        database.commit()
+    with closing(Store(tmp_path / "db")) as opened:
+        assert (opened.load()[0], opened.pending()) == ([PIPELINE], [])

@@ -28,7 +28,7 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from hydro.manager.v1 import pipeline_pb2 as hydro_dot_manager_dot_v1_dot_pipeline__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&hydro/manager/v1/manager_service.proto\x12\x10hydro.manager.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fhydro/manager/v1/pipeline.proto\"i\n\x15\x43reatePipelineRequest\x12,\n\x08pipeline\x18\x01 \x01(\x0b\x32\x1a.hydro.manager.v1.Pipeline\x12\"\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBody\"w\n\x15UpdatePipelineRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\x08pipeline\x18\x02 \x01(\x0b\x32\x1a.hydro.manager.v1.Pipeline\x12\"\n\x04\x62ody\x18\x03 \x01(\x0b\x32\x14.google.api.HttpBody\"\"\n\x12GetPipelineRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x16\n\x14ListPipelinesRequest\"F\n\x15ListPipelinesResponse\x12-\n\tpipelines\x18\x01 \x03(\x0b\x32\x1a.hydro.manager.v1.Pipeline\"%\n\x15\x44\x65letePipelineRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"g\n\x13PlanPipelineRequest\x12,\n\x08pipeline\x18\x01 \x01(\x0b\x32\x1a.hydro.manager.v1.Pipeline\x12\"\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBody\"I\n\x14PlanPipelineResponse\x12\x31\n\x07\x63hanges\x18\x01 \x03(\x0b\x32 .hydro.manager.v1.ResourceChange\"_\n\x0eResourceChange\x12\x10\n\x08type_url\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x04 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x05 \x01(\t\"\x17\n\x15WatchPipelinesRequest\"G\n\x16WatchPipelinesResponse\x12-\n\tpipelines\x18\x01 \x03(\x0b\x32\x1a.hydro.manager.v1.Pipeline\"\x15\n\x13ListServicesRequest\"C\n\x14ListServicesResponse\x12+\n\x08services\x18\x01 \x03(\x0b\x32\x19.hydro.manager.v1.Service\"F\n\x07Service\x12\x0c\n\x04name\x18\x01 \x01(\t\x12-\n\tendpoints\x18\x02 \x03(\x0b\x32\x1a.hydro.manager.v1.Endpoint\"\xbe\x01\n\x08\x45ndpoint\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x0f\n\x07\x66ormats\x18\x04 \x03(\t\x12\x13\n\x0bincarnation\x18\x05 \x01(\t\x12\r\n\x05ready\x18\x06 \x01(\x08\x12\x17\n\x0ftraffic_address\x18\x07 \x01(\t\x12\x17\n\x0fsidecar_address\x18\x08 \x01(\t\x12\x17\n\x0fmetrics_address\x18\t \x01(\t\"\x12\n\x10GetStatusRequest\"l\n\x11GetStatusResponse\x12%\n\x05nodes\x18\x01 \x03(\x0b\x32\x16.hydro.manager.v1.Node\x12\x30\n\x07targets\x18\x02 \x03(\x0b\x32\x1f.hydro.manager.v1.MetricsTarget\"n\n\x04Node\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0f\n\x07lacking\x18\x03 \x01(\r\x12*\n\x07refused\x18\x04 \x03(\x0b\x32\x19.hydro.manager.v1.Refusal\x12\x0f\n\x07lagging\x18\x05 \x01(\x08\"6\n\x07Refusal\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"Q\n\rMetricsTarget\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0c\n\x04part\x18\x02 \x01(\t\x12\x0f\n\x07service\x18\x03 \x01(\t\x12\x10\n\x08instance\x18\x04 \x01(\t2\xc0\x08\n\x0eManagerService\x12v\n\x0e\x43reatePipeline\x12\'.hydro.manager.v1.CreatePipelineRequest\x1a\x1a.hydro.manager.v1.Pipeline\"\x1f\x82\xd3\xe4\x93\x02\x19\"\x11/api/v1/pipelines:\x04\x62ody\x12}\n\x0eUpdatePipeline\x12\'.hydro.manager.v1.UpdatePipelineRequest\x1a\x1a.hydro.manager.v1.Pipeline\"&\x82\xd3\xe4\x93\x02 \x1a\x18/api/v1/pipelines/{name}:\x04\x62ody\x12q\n\x0bGetPipeline\x12$.hydro.manager.v1.GetPipelineRequest\x1a\x1a.hydro.manager.v1.Pipeline\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/pipelines/{name}\x12{\n\rListPipelines\x12&.hydro.manager.v1.ListPipelinesRequest\x1a\'.hydro.manager.v1.ListPipelinesResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/pipelines\x12s\n\x0e\x44\x65letePipeline\x12\'.hydro.manager.v1.DeletePipelineRequest\x1a\x16.google.protobuf.Empty\" \x82\xd3\xe4\x93\x02\x1a*\x18/api/v1/pipelines/{name}\x12\x83\x01\n\x0cPlanPipeline\x12%.hydro.manager.v1.PlanPipelineRequest\x1a&.hydro.manager.v1.PlanPipelineResponse\"$\x82\xd3\xe4\x93\x02\x1e\"\x16/api/v1/pipelines:plan:\x04\x62ody\x12\x65\n\x0eWatchPipelines\x12\'.hydro.manager.v1.WatchPipelinesRequest\x1a(.hydro.manager.v1.WatchPipelinesResponse0\x01\x12l\n\tGetStatus\x12\".hydro.manager.v1.GetStatusRequest\x1a#.hydro.manager.v1.GetStatusResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/status\x12w\n\x0cListServices\x12%.hydro.manager.v1.ListServicesRequest\x1a&.hydro.manager.v1.ListServicesResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/servicesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&hydro/manager/v1/manager_service.proto\x12\x10hydro.manager.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fhydro/manager/v1/pipeline.proto\"i\n\x15\x43reatePipelineRequest\x12,\n\x08pipeline\x18\x01 \x01(\x0b\x32\x1a.hydro.manager.v1.Pipeline\x12\"\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBody\"w\n\x15UpdatePipelineRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\x08pipeline\x18\x02 \x01(\x0b\x32\x1a.hydro.manager.v1.Pipeline\x12\"\n\x04\x62ody\x18\x03 \x01(\x0b\x32\x14.google.api.HttpBody\"\"\n\x12GetPipelineRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x16\n\x14ListPipelinesRequest\"F\n\x15ListPipelinesResponse\x12-\n\tpipelines\x18\x01 \x03(\x0b\x32\x1a.hydro.manager.v1.Pipeline\"%\n\x15\x44\x65letePipelineRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"g\n\x13PlanPipelineRequest\x12,\n\x08pipeline\x18\x01 \x01(\x0b\x32\x1a.hydro.manager.v1.Pipeline\x12\"\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBody\"I\n\x14PlanPipelineResponse\x12\x31\n\x07\x63hanges\x18\x01 \x03(\x0b\x32 .hydro.manager.v1.ResourceChange\"_\n\x0eResourceChange\x12\x10\n\x08type_url\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x04 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x05 \x01(\t\"%\n\x15WatchPipelinesRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"G\n\x16WatchPipelinesResponse\x12-\n\tpipelines\x18\x01 \x03(\x0b\x32\x1a.hydro.manager.v1.Pipeline\"\x15\n\x13ListServicesRequest\"C\n\x14ListServicesResponse\x12+\n\x08services\x18\x01 \x03(\x0b\x32\x19.hydro.manager.v1.Service\"F\n\x07Service\x12\x0c\n\x04name\x18\x01 \x01(\t\x12-\n\tendpoints\x18\x02 \x03(\x0b\x32\x1a.hydro.manager.v1.Endpoint\"\xbe\x01\n\x08\x45ndpoint\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x0f\n\x07\x66ormats\x18\x04 \x03(\t\x12\x13\n\x0bincarnation\x18\x05 \x01(\t\x12\r\n\x05ready\x18\x06 \x01(\x08\x12\x17\n\x0ftraffic_address\x18\x07 \x01(\t\x12\x17\n\x0fsidecar_address\x18\x08 \x01(\t\x12\x17\n\x0fmetrics_address\x18\t \x01(\t\"\x12\n\x10GetStatusRequest\"l\n\x11GetStatusResponse\x12%\n\x05nodes\x18\x01 \x03(\x0b\x32\x16.hydro.manager.v1.Node\x12\x30\n\x07targets\x18\x02 \x03(\x0b\x32\x1f.hydro.manager.v1.MetricsTarget\"n\n\x04Node\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0f\n\x07lacking\x18\x03 \x01(\r\x12*\n\x07refused\x18\x04 \x03(\x0b\x32\x19.hydro.manager.v1.Refusal\x12\x0f\n\x07lagging\x18\x05 \x01(\x08\"6\n\x07Refusal\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"Q\n\rMetricsTarget\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0c\n\x04part\x18\x02 \x01(\t\x12\x0f\n\x07service\x18\x03 \x01(\t\x12\x10\n\x08instance\x18\x04 \x01(\t2\xc0\x08\n\x0eManagerService\x12v\n\x0e\x43reatePipeline\x12\'.hydro.manager.v1.CreatePipelineRequest\x1a\x1a.hydro.manager.v1.Pipeline\"\x1f\x82\xd3\xe4\x93\x02\x19\"\x11/api/v1/pipelines:\x04\x62ody\x12}\n\x0eUpdatePipeline\x12\'.hydro.manager.v1.UpdatePipelineRequest\x1a\x1a.hydro.manager.v1.Pipeline\"&\x82\xd3\xe4\x93\x02 \x1a\x18/api/v1/pipelines/{name}:\x04\x62ody\x12q\n\x0bGetPipeline\x12$.hydro.manager.v1.GetPipelineRequest\x1a\x1a.hydro.manager.v1.Pipeline\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/pipelines/{name}\x12{\n\rListPipelines\x12&.hydro.manager.v1.ListPipelinesRequest\x1a\'.hydro.manager.v1.ListPipelinesResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/pipelines\x12s\n\x0e\x44\x65letePipeline\x12\'.hydro.manager.v1.DeletePipelineRequest\x1a\x16.google.protobuf.Empty\" \x82\xd3\xe4\x93\x02\x1a*\x18/api/v1/pipelines/{name}\x12\x83\x01\n\x0cPlanPipeline\x12%.hydro.manager.v1.PlanPipelineRequest\x1a&.hydro.manager.v1.PlanPipelineResponse\"$\x82\xd3\xe4\x93\x02\x1e\"\x16/api/v1/pipelines:plan:\x04\x62ody\x12\x65\n\x0eWatchPipelines\x12\'.hydro.manager.v1.WatchPipelinesRequest\x1a(.hydro.manager.v1.WatchPipelinesResponse0\x01\x12l\n\tGetStatus\x12\".hydro.manager.v1.GetStatusRequest\x1a#.hydro.manager.v1.GetStatusResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/status\x12w\n\x0cListServices\x12%.hydro.manager.v1.ListServicesRequest\x1a&.hydro.manager.v1.ListServicesResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/servicesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -70,27 +70,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESOURCECHANGE']._serialized_start=758
   _globals['_RESOURCECHANGE']._serialized_end=853
   _globals['_WATCHPIPELINESREQUEST']._serialized_start=855
-  _globals['_WATCHPIPELINESREQUEST']._serialized_end=878
-  _globals['_WATCHPIPELINESRESPONSE']._serialized_start=880
-  _globals['_WATCHPIPELINESRESPONSE']._serialized_end=951
-  _globals['_LISTSERVICESREQUEST']._serialized_start=953
-  _globals['_LISTSERVICESREQUEST']._serialized_end=974
-  _globals['_LISTSERVICESRESPONSE']._serialized_start=976
-  _globals['_LISTSERVICESRESPONSE']._serialized_end=1043
-  _globals['_SERVICE']._serialized_start=1045
-  _globals['_SERVICE']._serialized_end=1115
-  _globals['_ENDPOINT']._serialized_start=1118
-  _globals['_ENDPOINT']._serialized_end=1308
-  _globals['_GETSTATUSREQUEST']._serialized_start=1310
-  _globals['_GETSTATUSREQUEST']._serialized_end=1328
-  _globals['_GETSTATUSRESPONSE']._serialized_start=1330
-  _globals['_GETSTATUSRESPONSE']._serialized_end=1438
-  _globals['_NODE']._serialized_start=1440
-  _globals['_NODE']._serialized_end=1550
-  _globals['_REFUSAL']._serialized_start=1552
-  _globals['_REFUSAL']._serialized_end=1606
-  _globals['_METRICSTARGET']._serialized_start=1608
-  _globals['_METRICSTARGET']._serialized_end=1689
-  _globals['_MANAGERSERVICE']._serialized_start=1692
-  _globals['_MANAGERSERVICE']._serialized_end=2780
+  _globals['_WATCHPIPELINESREQUEST']._serialized_end=892
+  _globals['_WATCHPIPELINESRESPONSE']._serialized_start=894
+  _globals['_WATCHPIPELINESRESPONSE']._serialized_end=965
+  _globals['_LISTSERVICESREQUEST']._serialized_start=967
+  _globals['_LISTSERVICESREQUEST']._serialized_end=988
+  _globals['_LISTSERVICESRESPONSE']._serialized_start=990
+  _globals['_LISTSERVICESRESPONSE']._serialized_end=1057
+  _globals['_SERVICE']._serialized_start=1059
+  _globals['_SERVICE']._serialized_end=1129
+  _globals['_ENDPOINT']._serialized_start=1132
+  _globals['_ENDPOINT']._serialized_end=1322
+  _globals['_GETSTATUSREQUEST']._serialized_start=1324
+  _globals['_GETSTATUSREQUEST']._serialized_end=1342
+  _globals['_GETSTATUSRESPONSE']._serialized_start=1344
+  _globals['_GETSTATUSRESPONSE']._serialized_end=1452
+  _globals['_NODE']._serialized_start=1454
+  _globals['_NODE']._serialized_end=1564
+  _globals['_REFUSAL']._serialized_start=1566
+  _globals['_REFUSAL']._serialized_end=1620
+  _globals['_METRICSTARGET']._serialized_start=1622
+  _globals['_METRICSTARGET']._serialized_end=1703
+  _globals['_MANAGERSERVICE']._serialized_start=1706
+  _globals['_MANAGERSERVICE']._serialized_end=2794
 # @@protoc_insertion_point(module_scope)

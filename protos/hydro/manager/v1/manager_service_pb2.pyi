@@ -79,8 +79,10 @@ class ResourceChange(_message.Message):
     def __init__(self, type_url: _Optional[str] = ..., name: _Optional[str] = ..., action: _Optional[str] = ..., before: _Optional[str] = ..., after: _Optional[str] = ...) -> None: ...
 
 class WatchPipelinesRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class WatchPipelinesResponse(_message.Message):
     __slots__ = ("pipelines",)

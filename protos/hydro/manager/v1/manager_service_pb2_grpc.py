@@ -93,15 +93,19 @@ class ManagerServiceServicer:
     """
 
     def CreatePipeline(self, request, context):
-        """Creates a pipeline, or replaces the one of that name, and answers when it serves. Waits for
-        models that the repository is reading, as long as the call's deadline, or else 20 s.
+        """Creates a pipeline, or replaces the one of that name, and answers when it serves.
+
+        As soon as its models are there, or are being read, it is stored and PENDING. Then it becomes
+        READY by itself, also if the caller leaves, a manager dies, or the time is up: the call's
+        deadline, or else 20 s. What it replaces serves until then.
 
         INVALID_ARGUMENT: the name or the chain is malformed, a service or a model does not exist, or
-        the columns of one stage do not cover the inputs of the next; the message names both. ABORTED: the etag is not
-        the present one. DEADLINE_EXCEEDED: it did not serve within the time limit; it is not kept.
-        FAILED_PRECONDITION: the repository, a runtime or Envoy refused it, or it wants API keys and the
-        mesh has none; it is not kept. UNAVAILABLE: no repository or no runtime has been heard of yet, or
-        a model is still being read.
+        the columns of one stage do not cover the inputs of the next; the message names both. ABORTED:
+        the etag is not the present one, or somebody else has replaced or deleted it meanwhile.
+        DEADLINE_EXCEEDED: it does not serve yet; it stays PENDING. FAILED_PRECONDITION: the repository,
+        a runtime or Envoy refused it while the caller waited, or it wants API keys and the mesh has
+        none; it is not kept. UNAVAILABLE: no repository or no runtime has been heard of yet, or it
+        cannot be stored.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -129,7 +133,8 @@ class ManagerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeletePipeline(self, request, context):
-        """Deletes a pipeline and answers when no new request reaches it; streams under way finish.
+        """Deletes a pipeline, with what is pending of it, and answers when no new request reaches it;
+        streams under way finish.
         NOT_FOUND: there is none of that name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -144,7 +149,7 @@ class ManagerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchPipelines(self, request, context):
-        """Streams all pipelines: at once, and again, whole, after each change.
+        """Streams all pipelines, or the one that is named: at once, and again, whole, after each change.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

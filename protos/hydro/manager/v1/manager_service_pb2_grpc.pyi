@@ -39,15 +39,19 @@ class ManagerServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ManagerServiceAsyncStub: ...
     CreatePipeline: _grpc.UnaryUnaryMultiCallable[_manager_service_pb2.CreatePipelineRequest, _pipeline_pb2.Pipeline]
-    """Creates a pipeline, or replaces the one of that name, and answers when it serves. Waits for
-    models that the repository is reading, as long as the call's deadline, or else 20 s.
+    """Creates a pipeline, or replaces the one of that name, and answers when it serves.
+
+    As soon as its models are there, or are being read, it is stored and PENDING. Then it becomes
+    READY by itself, also if the caller leaves, a manager dies, or the time is up: the call's
+    deadline, or else 20 s. What it replaces serves until then.
 
     INVALID_ARGUMENT: the name or the chain is malformed, a service or a model does not exist, or
-    the columns of one stage do not cover the inputs of the next; the message names both. ABORTED: the etag is not
-    the present one. DEADLINE_EXCEEDED: it did not serve within the time limit; it is not kept.
-    FAILED_PRECONDITION: the repository, a runtime or Envoy refused it, or it wants API keys and the
-    mesh has none; it is not kept. UNAVAILABLE: no repository or no runtime has been heard of yet, or
-    a model is still being read.
+    the columns of one stage do not cover the inputs of the next; the message names both. ABORTED:
+    the etag is not the present one, or somebody else has replaced or deleted it meanwhile.
+    DEADLINE_EXCEEDED: it does not serve yet; it stays PENDING. FAILED_PRECONDITION: the repository,
+    a runtime or Envoy refused it while the caller waited, or it wants API keys and the mesh has
+    none; it is not kept. UNAVAILABLE: no repository or no runtime has been heard of yet, or it
+    cannot be stored.
     """
     UpdatePipeline: _grpc.UnaryUnaryMultiCallable[_manager_service_pb2.UpdatePipelineRequest, _pipeline_pb2.Pipeline]
     """Creates or replaces the pipeline that the URL names. As CreatePipeline."""
@@ -56,13 +60,14 @@ class ManagerServiceStub:
     ListPipelines: _grpc.UnaryUnaryMultiCallable[_manager_service_pb2.ListPipelinesRequest, _manager_service_pb2.ListPipelinesResponse]
     """Lists all pipelines by name."""
     DeletePipeline: _grpc.UnaryUnaryMultiCallable[_manager_service_pb2.DeletePipelineRequest, _empty_pb2.Empty]
-    """Deletes a pipeline and answers when no new request reaches it; streams under way finish.
+    """Deletes a pipeline, with what is pending of it, and answers when no new request reaches it;
+    streams under way finish.
     NOT_FOUND: there is none of that name.
     """
     PlanPipeline: _grpc.UnaryUnaryMultiCallable[_manager_service_pb2.PlanPipelineRequest, _manager_service_pb2.PlanPipelineResponse]
     """Tells what CreatePipeline would change in Envoy, and changes nothing. Fails as CreatePipeline does."""
     WatchPipelines: _grpc.UnaryStreamMultiCallable[_manager_service_pb2.WatchPipelinesRequest, _manager_service_pb2.WatchPipelinesResponse]
-    """Streams all pipelines: at once, and again, whole, after each change."""
+    """Streams all pipelines, or the one that is named: at once, and again, whole, after each change."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_manager_service_pb2.GetStatusRequest, _manager_service_pb2.GetStatusResponse]
     """Tells how the mesh is: which Envoys are connected, and where each part tells its metrics."""
     ListServices: _grpc.UnaryUnaryMultiCallable[_manager_service_pb2.ListServicesRequest, _manager_service_pb2.ListServicesResponse]
@@ -77,15 +82,19 @@ class ManagerServiceAsyncStub(ManagerServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreatePipeline: _aio.UnaryUnaryMultiCallable[_manager_service_pb2.CreatePipelineRequest, _pipeline_pb2.Pipeline]  # type: ignore[assignment]
-    """Creates a pipeline, or replaces the one of that name, and answers when it serves. Waits for
-    models that the repository is reading, as long as the call's deadline, or else 20 s.
+    """Creates a pipeline, or replaces the one of that name, and answers when it serves.
+
+    As soon as its models are there, or are being read, it is stored and PENDING. Then it becomes
+    READY by itself, also if the caller leaves, a manager dies, or the time is up: the call's
+    deadline, or else 20 s. What it replaces serves until then.
 
     INVALID_ARGUMENT: the name or the chain is malformed, a service or a model does not exist, or
-    the columns of one stage do not cover the inputs of the next; the message names both. ABORTED: the etag is not
-    the present one. DEADLINE_EXCEEDED: it did not serve within the time limit; it is not kept.
-    FAILED_PRECONDITION: the repository, a runtime or Envoy refused it, or it wants API keys and the
-    mesh has none; it is not kept. UNAVAILABLE: no repository or no runtime has been heard of yet, or
-    a model is still being read.
+    the columns of one stage do not cover the inputs of the next; the message names both. ABORTED:
+    the etag is not the present one, or somebody else has replaced or deleted it meanwhile.
+    DEADLINE_EXCEEDED: it does not serve yet; it stays PENDING. FAILED_PRECONDITION: the repository,
+    a runtime or Envoy refused it while the caller waited, or it wants API keys and the mesh has
+    none; it is not kept. UNAVAILABLE: no repository or no runtime has been heard of yet, or it
+    cannot be stored.
     """
     UpdatePipeline: _aio.UnaryUnaryMultiCallable[_manager_service_pb2.UpdatePipelineRequest, _pipeline_pb2.Pipeline]  # type: ignore[assignment]
     """Creates or replaces the pipeline that the URL names. As CreatePipeline."""
@@ -94,13 +103,14 @@ class ManagerServiceAsyncStub(ManagerServiceStub):
     ListPipelines: _aio.UnaryUnaryMultiCallable[_manager_service_pb2.ListPipelinesRequest, _manager_service_pb2.ListPipelinesResponse]  # type: ignore[assignment]
     """Lists all pipelines by name."""
     DeletePipeline: _aio.UnaryUnaryMultiCallable[_manager_service_pb2.DeletePipelineRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Deletes a pipeline and answers when no new request reaches it; streams under way finish.
+    """Deletes a pipeline, with what is pending of it, and answers when no new request reaches it;
+    streams under way finish.
     NOT_FOUND: there is none of that name.
     """
     PlanPipeline: _aio.UnaryUnaryMultiCallable[_manager_service_pb2.PlanPipelineRequest, _manager_service_pb2.PlanPipelineResponse]  # type: ignore[assignment]
     """Tells what CreatePipeline would change in Envoy, and changes nothing. Fails as CreatePipeline does."""
     WatchPipelines: _aio.UnaryStreamMultiCallable[_manager_service_pb2.WatchPipelinesRequest, _manager_service_pb2.WatchPipelinesResponse]  # type: ignore[assignment]
-    """Streams all pipelines: at once, and again, whole, after each change."""
+    """Streams all pipelines, or the one that is named: at once, and again, whole, after each change."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_manager_service_pb2.GetStatusRequest, _manager_service_pb2.GetStatusResponse]  # type: ignore[assignment]
     """Tells how the mesh is: which Envoys are connected, and where each part tells its metrics."""
     ListServices: _aio.UnaryUnaryMultiCallable[_manager_service_pb2.ListServicesRequest, _manager_service_pb2.ListServicesResponse]  # type: ignore[assignment]
@@ -118,15 +128,19 @@ class ManagerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _manager_service_pb2.CreatePipelineRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_pipeline_pb2.Pipeline, _abc.Awaitable[_pipeline_pb2.Pipeline]]:
-        """Creates a pipeline, or replaces the one of that name, and answers when it serves. Waits for
-        models that the repository is reading, as long as the call's deadline, or else 20 s.
+        """Creates a pipeline, or replaces the one of that name, and answers when it serves.
+
+        As soon as its models are there, or are being read, it is stored and PENDING. Then it becomes
+        READY by itself, also if the caller leaves, a manager dies, or the time is up: the call's
+        deadline, or else 20 s. What it replaces serves until then.
 
         INVALID_ARGUMENT: the name or the chain is malformed, a service or a model does not exist, or
-        the columns of one stage do not cover the inputs of the next; the message names both. ABORTED: the etag is not
-        the present one. DEADLINE_EXCEEDED: it did not serve within the time limit; it is not kept.
-        FAILED_PRECONDITION: the repository, a runtime or Envoy refused it, or it wants API keys and the
-        mesh has none; it is not kept. UNAVAILABLE: no repository or no runtime has been heard of yet, or
-        a model is still being read.
+        the columns of one stage do not cover the inputs of the next; the message names both. ABORTED:
+        the etag is not the present one, or somebody else has replaced or deleted it meanwhile.
+        DEADLINE_EXCEEDED: it does not serve yet; it stays PENDING. FAILED_PRECONDITION: the repository,
+        a runtime or Envoy refused it while the caller waited, or it wants API keys and the mesh has
+        none; it is not kept. UNAVAILABLE: no repository or no runtime has been heard of yet, or it
+        cannot be stored.
         """
 
     @_abc_1.abstractmethod
@@ -159,7 +173,8 @@ class ManagerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _manager_service_pb2.DeletePipelineRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Deletes a pipeline and answers when no new request reaches it; streams under way finish.
+        """Deletes a pipeline, with what is pending of it, and answers when no new request reaches it;
+        streams under way finish.
         NOT_FOUND: there is none of that name.
         """
 
@@ -177,7 +192,7 @@ class ManagerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _manager_service_pb2.WatchPipelinesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_manager_service_pb2.WatchPipelinesResponse], _abc.AsyncIterator[_manager_service_pb2.WatchPipelinesResponse]]:
-        """Streams all pipelines: at once, and again, whole, after each change."""
+        """Streams all pipelines, or the one that is named: at once, and again, whole, after each change."""
 
     @_abc_1.abstractmethod
     def GetStatus(

@@ -27,7 +27,7 @@ from hydro.manager.v1 import policy_pb2 as hydro_dot_manager_dot_v1_dot_policy__
 from hydro.runtime.v1 import signature_pb2 as hydro_dot_runtime_dot_v1_dot_signature__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fhydro/manager/v1/pipeline.proto\x12\x10hydro.manager.v1\x1a\x17google/rpc/status.proto\x1a\x1dhydro/manager/v1/policy.proto\x1a hydro/runtime/v1/signature.proto\"\xb8\x02\n\x08Pipeline\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0etransport_type\x18\x02 \x01(\t\x12\r\n\x05\x63hain\x18\x03 \x03(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\x12.\n\x05state\x18\x05 \x01(\x0e\x32\x1f.hydro.manager.v1.PipelineState\x12/\n\x06stages\x18\x06 \x03(\x0b\x32\x1f.hydro.manager.v1.PipelineStage\x12!\n\x05\x65rror\x18\x07 \x01(\x0b\x32\x12.google.rpc.Status\x12(\n\x06policy\x18\x08 \x01(\x0b\x32\x18.hydro.manager.v1.Policy\x12*\n\x07traffic\x18\t \x01(\x0b\x32\x19.hydro.manager.v1.Traffic\x12\x0f\n\x07lagging\x18\n \x03(\t\"\x80\x01\n\rPipelineStage\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12.\n\tsignature\x18\x05 \x01(\x0b\x32\x1b.hydro.runtime.v1.Signature\"w\n\x07Traffic\x12+\n\x08variants\x18\x01 \x03(\x0b\x32\x19.hydro.manager.v1.Variant\x12(\n\x06shadow\x18\x02 \x01(\x0b\x32\x18.hydro.manager.v1.Shadow\x12\x15\n\rsticky_header\x18\x03 \x01(\t\"\xd0\x01\n\x07Variant\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x63hain\x18\x02 \x03(\t\x12\x0e\n\x06weight\x18\x03 \x01(\r\x12\x37\n\x07headers\x18\x04 \x03(\x0b\x32&.hydro.manager.v1.Variant.HeadersEntry\x12/\n\x06stages\x18\x05 \x03(\x0b\x32\x1f.hydro.manager.v1.PipelineStage\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"j\n\x06Shadow\x12\r\n\x05\x63hain\x18\x01 \x03(\t\x12\x14\n\x07percent\x18\x02 \x01(\rH\x00\x88\x01\x01\x12/\n\x06stages\x18\x03 \x03(\x0b\x32\x1f.hydro.manager.v1.PipelineStageB\n\n\x08_percent*\x80\x01\n\rPipelineState\x12\x1e\n\x1aPIPELINE_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16PIPELINE_STATE_PENDING\x10\x01\x12\x18\n\x14PIPELINE_STATE_READY\x10\x02\x12\x19\n\x15PIPELINE_STATE_FAILED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fhydro/manager/v1/pipeline.proto\x12\x10hydro.manager.v1\x1a\x17google/rpc/status.proto\x1a\x1dhydro/manager/v1/policy.proto\x1a hydro/runtime/v1/signature.proto\"\xe5\x02\n\x08Pipeline\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0etransport_type\x18\x02 \x01(\t\x12\r\n\x05\x63hain\x18\x03 \x03(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\x12.\n\x05state\x18\x05 \x01(\x0e\x32\x1f.hydro.manager.v1.PipelineState\x12/\n\x06stages\x18\x06 \x03(\x0b\x32\x1f.hydro.manager.v1.PipelineStage\x12!\n\x05\x65rror\x18\x07 \x01(\x0b\x32\x12.google.rpc.Status\x12(\n\x06policy\x18\x08 \x01(\x0b\x32\x18.hydro.manager.v1.Policy\x12*\n\x07traffic\x18\t \x01(\x0b\x32\x19.hydro.manager.v1.Traffic\x12\x0f\n\x07lagging\x18\n \x03(\t\x12+\n\x07pending\x18\x0b \x01(\x0b\x32\x1a.hydro.manager.v1.Pipeline\"\x80\x01\n\rPipelineStage\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12.\n\tsignature\x18\x05 \x01(\x0b\x32\x1b.hydro.runtime.v1.Signature\"w\n\x07Traffic\x12+\n\x08variants\x18\x01 \x03(\x0b\x32\x19.hydro.manager.v1.Variant\x12(\n\x06shadow\x18\x02 \x01(\x0b\x32\x18.hydro.manager.v1.Shadow\x12\x15\n\rsticky_header\x18\x03 \x01(\t\"\xd0\x01\n\x07Variant\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x63hain\x18\x02 \x03(\t\x12\x0e\n\x06weight\x18\x03 \x01(\r\x12\x37\n\x07headers\x18\x04 \x03(\x0b\x32&.hydro.manager.v1.Variant.HeadersEntry\x12/\n\x06stages\x18\x05 \x03(\x0b\x32\x1f.hydro.manager.v1.PipelineStage\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"j\n\x06Shadow\x12\r\n\x05\x63hain\x18\x01 \x03(\t\x12\x14\n\x07percent\x18\x02 \x01(\rH\x00\x88\x01\x01\x12/\n\x06stages\x18\x03 \x03(\x0b\x32\x1f.hydro.manager.v1.PipelineStageB\n\n\x08_percent*\x80\x01\n\rPipelineState\x12\x1e\n\x1aPIPELINE_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16PIPELINE_STATE_PENDING\x10\x01\x12\x18\n\x14PIPELINE_STATE_READY\x10\x02\x12\x19\n\x15PIPELINE_STATE_FAILED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,18 +36,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_VARIANT_HEADERSENTRY']._loaded_options = None
   _globals['_VARIANT_HEADERSENTRY']._serialized_options = b'8\001'
-  _globals['_PIPELINESTATE']._serialized_start=1030
-  _globals['_PIPELINESTATE']._serialized_end=1158
+  _globals['_PIPELINESTATE']._serialized_start=1075
+  _globals['_PIPELINESTATE']._serialized_end=1203
   _globals['_PIPELINE']._serialized_start=144
-  _globals['_PIPELINE']._serialized_end=456
-  _globals['_PIPELINESTAGE']._serialized_start=459
-  _globals['_PIPELINESTAGE']._serialized_end=587
-  _globals['_TRAFFIC']._serialized_start=589
-  _globals['_TRAFFIC']._serialized_end=708
-  _globals['_VARIANT']._serialized_start=711
-  _globals['_VARIANT']._serialized_end=919
-  _globals['_VARIANT_HEADERSENTRY']._serialized_start=873
-  _globals['_VARIANT_HEADERSENTRY']._serialized_end=919
-  _globals['_SHADOW']._serialized_start=921
-  _globals['_SHADOW']._serialized_end=1027
+  _globals['_PIPELINE']._serialized_end=501
+  _globals['_PIPELINESTAGE']._serialized_start=504
+  _globals['_PIPELINESTAGE']._serialized_end=632
+  _globals['_TRAFFIC']._serialized_start=634
+  _globals['_TRAFFIC']._serialized_end=753
+  _globals['_VARIANT']._serialized_start=756
+  _globals['_VARIANT']._serialized_end=964
+  _globals['_VARIANT_HEADERSENTRY']._serialized_start=918
+  _globals['_VARIANT_HEADERSENTRY']._serialized_end=964
+  _globals['_SHADOW']._serialized_start=966
+  _globals['_SHADOW']._serialized_end=1072
 # @@protoc_insertion_point(module_scope)

@@ -22,7 +22,7 @@ PIPELINE_STATE_READY: PipelineState
 PIPELINE_STATE_FAILED: PipelineState
 
 class Pipeline(_message.Message):
-    __slots__ = ("name", "transport_type", "chain", "etag", "state", "stages", "error", "policy", "traffic", "lagging")
+    __slots__ = ("name", "transport_type", "chain", "etag", "state", "stages", "error", "policy", "traffic", "lagging", "pending")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TRANSPORT_TYPE_FIELD_NUMBER: _ClassVar[int]
     CHAIN_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +33,7 @@ class Pipeline(_message.Message):
     POLICY_FIELD_NUMBER: _ClassVar[int]
     TRAFFIC_FIELD_NUMBER: _ClassVar[int]
     LAGGING_FIELD_NUMBER: _ClassVar[int]
+    PENDING_FIELD_NUMBER: _ClassVar[int]
     name: str
     transport_type: str
     chain: _containers.RepeatedScalarFieldContainer[str]
@@ -43,7 +44,8 @@ class Pipeline(_message.Message):
     policy: _policy_pb2.Policy
     traffic: Traffic
     lagging: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., transport_type: _Optional[str] = ..., chain: _Optional[_Iterable[str]] = ..., etag: _Optional[str] = ..., state: _Optional[_Union[PipelineState, str]] = ..., stages: _Optional[_Iterable[_Union[PipelineStage, _Mapping]]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., policy: _Optional[_Union[_policy_pb2.Policy, _Mapping]] = ..., traffic: _Optional[_Union[Traffic, _Mapping]] = ..., lagging: _Optional[_Iterable[str]] = ...) -> None: ...
+    pending: Pipeline
+    def __init__(self, name: _Optional[str] = ..., transport_type: _Optional[str] = ..., chain: _Optional[_Iterable[str]] = ..., etag: _Optional[str] = ..., state: _Optional[_Union[PipelineState, str]] = ..., stages: _Optional[_Iterable[_Union[PipelineStage, _Mapping]]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., policy: _Optional[_Union[_policy_pb2.Policy, _Mapping]] = ..., traffic: _Optional[_Union[Traffic, _Mapping]] = ..., lagging: _Optional[_Iterable[str]] = ..., pending: _Optional[_Union[Pipeline, _Mapping]] = ...) -> None: ...
 
 class PipelineStage(_message.Message):
     __slots__ = ("service", "model", "version", "digest", "signature")

@@ -1,0 +1,145 @@
+"""Applies a pipeline, and tells what it waits for until it serves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shlex
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hydro.manager.v1 import pipeline_pb2 as pb
+from hydro_services import client, errors
+from hydro_services.cli import render
+from hydro_services.cli.output import Output
+
+FIRST_S = 0.5
+"""Nothing is told of what is ready sooner."""
+AGAIN_S = 0.5
+"""Between tries to reach a manager that has gone while the pipeline was pending."""
+TICK_S = 1.0
+"""How often a terminal shows the time."""
+CLEAR_LINE = "\r\x1b[2K"
+"""ECMA-48: to the first column, and erase the line."""
+
+
+@dataclass
+class Progress:
+    """What is told of a pipeline that is not ready: a line that changes, lines, or JSON lines."""
+
+    name: str
+    output: Output
+    clock: Callable[[], float] = time.monotonic
+    etag: str = ""
+    """Of what is pending, once that is known."""
+    _told: str = ""
+    _start: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._start = self.clock()
+
+    @property
+    def is_line(self) -> bool:
+        """It is one line of a terminal."""
+        return self.output.err.isatty() and not self.output.json
+
+    def tell(self, pending: pb.Pipeline) -> None:
+        """This is how what is pending is now; told where it is news."""
+        self.etag = pending.etag
+        state, reason = render.state(pb.PipelineState.Name(pending.state)), pending.error.message
+        text = f"{self.name}  {state}  {reason}"
+        if text == self._told:
+            return
+        self._told = text
+        if self.output.json:
+            self.output.line(self._event(pending, state))
+        elif self.is_line:
+            self.tick()
+        else:
+            self.output.note(text)
+
+    def _event(self, pending: pb.Pipeline, state: str) -> dict[str, object]:
+        error = errors.from_status(pending.error)
+        return {
+            "event": state,
+            "name": self.name,
+            "elapsed_s": round(self.clock() - self._start, 1),
+            "etag": pending.etag,
+            "reason": error.message,
+            **error.metadata,
+        }
+
+    def tick(self) -> None:
+        """Shows the line with the time as it is now."""
+        if not self._told or not self.is_line:
+            return
+        waited = f"{self.clock() - self._start:.0f} s"
+        line = self._told.replace("  ", f"  {waited}  ", 1)
+        with contextlib.suppress(OSError):  # a terminal that does not tell its width
+            line = line[: os.get_terminal_size(self.output.err.fileno()).columns - 1]
+        self._write(f"{CLEAR_LINE}{line}")
+
+    def end(self) -> None:
+        """Takes the line away."""
+        if self._told and self.is_line:
+            self._write(CLEAR_LINE)
+
+    def _write(self, text: str) -> None:
+        self.output.err.write(text)
+        self.output.err.flush()
+
+    def interrupted(self) -> None:
+        """Whoever waited leaves: what becomes of the pipeline."""
+        name = shlex.quote(self.name)
+        becomes = "stays pending and becomes ready by itself" if self.etag else "may be pending"
+        way_out = f"`hydro pipelines get {name}`; give it up with `hydro pipelines delete {name}`"
+        self.output.note(f"pipeline {self.name!r} {becomes}; look with {way_out}")
+
+
+async def apply(
+    manager: client.Manager, wanted: pb.Pipeline, timeout_s: float, progress: Progress
+) -> pb.Pipeline:
+    """The pipeline, once it serves.
+
+    A manager that goes away meanwhile is waited for: what it has stored is brought to its end.
+
+    Raises:
+        errors.HydroError: as `client.Manager.apply_pipeline`.
+    """
+    end = progress.clock() + timeout_s
+    watching = asyncio.create_task(_watch(manager, progress))
+    try:
+        while True:
+            left_s = end - progress.clock()
+            try:
+                return await manager.apply_pipeline(wanted, left_s)
+            except errors.Unavailable:
+                if not progress.etag or progress.clock() + AGAIN_S >= end:
+                    raise
+            wanted.etag = progress.etag  # that of the same; somebody else's is left alone
+            await asyncio.sleep(AGAIN_S)
+    finally:
+        watching.cancel()
+        await asyncio.wait([watching])
+        progress.end()
+
+
+async def _watch(manager: client.Manager, progress: Progress) -> None:
+    await asyncio.sleep(FIRST_S)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_tick(progress))
+        while True:
+            with contextlib.suppress(errors.HydroError):  # the call that is waited for tells it
+                async for pipeline in manager.watch_pipeline(progress.name):
+                    pending = pipeline.pending if pipeline.HasField("pending") else pipeline
+                    if pending.state != pb.PIPELINE_STATE_READY:
+                        progress.tell(pending)
+            await asyncio.sleep(AGAIN_S)
+
+
+async def _tick(progress: Progress) -> None:
+    while True:
+        await asyncio.sleep(TICK_S)
+        progress.tick()
