@@ -6,6 +6,7 @@ Whatever a record says, it is one line, and nothing in it moves a terminal's cur
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
