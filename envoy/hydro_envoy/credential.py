@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Iterable
 
@@ -12,6 +13,11 @@ WANTED = (
     "folder, which only the owner can read: start this part as the same user, and name the file by "
     "--token-file or HYDRO_TOKEN_FILE"
 )
+
+
+def of_traffic(token: str) -> str:
+    """What Envoys show with rows and models' calls: who has it cannot make the token of it."""
+    return hmac.digest(token.encode(), b"traffic", hashlib.sha256).hex() if token else ""
 
 
 def is_shown(metadata: Iterable[tuple[str, str | bytes]], token: str) -> bool:

@@ -211,14 +211,17 @@ end
 local TRANSCODED = '^{"code":(%d+),"message":(".-"),"details":(%[.*%])}%s*$'
 
 local function on_http(handle, status)
-  local body = handle:body()
+  local grpc = handle:headers():get("grpc-status")
+  local body = handle:body(grpc ~= nil) -- one to be filled where the transcoder gave none
   local headers = handle:headers() -- those from before the body are gone
-  local grpc = headers:get("grpc-status")
   local text = body and body:getBytes(0, body:length()) or ""
+  -- The transcoder writes no JSON where a text of the status is not UTF-8.
+  if text == "" then text = unquoted(headers:get("grpc-message") or "") end
   local code, message, details = text:match(TRANSCODED)
   code = tonumber(code or grpc or CODES[status] or UNKNOWN)
   local error = known(headers, code, text, status)
   headers:remove("grpc-status")
+  headers:remove("grpc-message")
   if message == nil then
     message = json(utf8(text:gsub("^: ", ""):sub(1, MAX_TEXT)))
   end

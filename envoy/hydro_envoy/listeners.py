@@ -77,7 +77,7 @@ from hydro_envoy import (
 )
 from hydro_envoy.ads import ads
 from hydro_envoy.retries import NOT_BEGUN, UNAVAILABLE, run_again
-from hydro_envoy.routes import CHAIN_FILTER, DONE
+from hydro_envoy.routes import CHAIN_FILTER, DONE, header
 from hydro_envoy.snapshot import MANAGER_CLUSTER, Ref, Resource, ResourceType, resource
 
 GATEWAY = "gateway"
@@ -216,7 +216,7 @@ def edge(wanted: mesh.Edge, cluster: str, access_log: str) -> Resource:
         ],
         [
             *(
-                _timed(_service_route(prefix, cluster, is_guarded=bool(key)), timed)
+                _timed(_service_route(prefix, cluster, wanted), timed)
                 for prefix in _service_prefixes(wanted.services)
                 for timed in (False, True)
             ),
@@ -354,20 +354,21 @@ def _service_prefixes(services: Sequence[str]) -> list[str]:
     return [f"/{name}/" for name in (*sorted(services), HEALTH, *reflection)]
 
 
-def _service_route(prefix: str, cluster: str, *, is_guarded: bool) -> Route:
+def _service_route(prefix: str, cluster: str, wanted: mesh.Edge) -> Route:
     # Only what was not begun is tried again: an API's call may not be one to be made twice.
     action = RouteAction(
         cluster=cluster,
         timeout=_NEVER,
         retry_policy=run_again(NOT_BEGUN),
     )
-    is_open = is_guarded and prefix == f"/{HEALTH}/"
+    is_open = bool(wanted.admin_key_sha256) and prefix == f"/{HEALTH}/"
     return Route(
         name=prefix,
         match=RouteMatch(prefix=prefix, grpc=_GRPC),
         route=action,
         # The manager looks at the key again, because its own port has no Envoy before it.
         request_headers_to_remove=[] if cluster == MANAGER_CLUSTER else ["authorization"],
+        request_headers_to_add=[header(headers.MESH_TOKEN, wanted.token)] if wanted.token else [],
         typed_per_filter_config=access.no_admin() if is_open else {},
     )
 

@@ -262,6 +262,8 @@ class Edge:
     """Of the key that all calls but those of grpc.health.v1 need; empty: none."""
     is_local: bool = False
     """For programs of this machine alone: web pages are kept away."""
+    token: str = field(default="", repr=False)
+    """What the backend wants to see; empty: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +346,8 @@ class Mesh:
     pipelines: tuple[Pipeline, ...] = ()
     api_keys: tuple[ApiKey, ...] = ()
     """Sorted."""
+    token: str = field(default="", repr=False)
+    """What processes want to see with rows; empty: nothing."""
     sidecars: tuple[Sidecar, ...] = ()
     """One a process, the manager's own among them; (): one Envoy plays all roles."""
     pending: tuple[Pending, ...] = ()

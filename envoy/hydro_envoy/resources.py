@@ -100,7 +100,7 @@ class Builder:
             yield get(("edge", edge, upstream, file), partial(_edge, edge, upstream, file))
         for pipeline in mesh.pipelines:
             for chain in pipeline.chains:
-                yield from self._chain(chain, _upstreams(chain.stages, clusters))
+                yield from self._chain(chain, _upstreams(chain.stages, clusters), mesh.token)
             if pipeline.has_front:
                 yield from self._front(pipeline, mesh.gateway.max_message_bytes)
         for waiting in mesh.pending:
@@ -121,10 +121,12 @@ class Builder:
         found = tuple(sorted(set(backend.endpoints)))
         return self._cache.get(("endpoints", cluster, found), partial(_endpoints, cluster, found))
 
-    def _chain(self, chain: Chain, clusters: tuple[Upstream, ...]) -> Iterator[Resource]:
+    def _chain(
+        self, chain: Chain, clusters: tuple[Upstream, ...], token: str
+    ) -> Iterator[Resource]:
         get, name = self._cache.get, chain.scope
         yield get(("scope", name, clusters), partial(_scope, name, clusters))
-        yield get(("routes", chain, clusters), partial(_routes, chain, clusters))
+        yield get(("routes", chain, clusters, token), partial(_routes, chain, clusters, token))
 
     def _sidecars(
         self, mesh: Mesh, clusters: Mapping[tuple[str, StagePolicy], Upstream]
@@ -282,10 +284,10 @@ def _scope(name: str, clusters: tuple[Upstream, ...]) -> Resource:
     return routes.scope(name, clusters)
 
 
-def _routes(chain: Chain, clusters: tuple[Upstream, ...]) -> Resource:
+def _routes(chain: Chain, clusters: tuple[Upstream, ...], token: str) -> Resource:
     from hydro_envoy import routes
 
-    return routes.routes(chain, clusters)
+    return routes.routes(chain, clusters, token)
 
 
 def _front(pipeline: Pipeline, max_message_bytes: int) -> Resource:

@@ -84,9 +84,10 @@ def scope(name: str, clusters: Sequence[Upstream]) -> Resource:
     return resource(ResourceType.SCOPE, name, bytes(built), refs)
 
 
-def routes(chain: Chain, clusters: Sequence[Upstream]) -> Resource:
+def routes(chain: Chain, clusters: Sequence[Upstream], token: str = "") -> Resource:
     """The chain's one route; `clusters` has the cluster of each stage, in order."""
-    host = VirtualHost(name=chain.scope, domains=["*"], routes=[_route(chain, tuple(clusters))])
+    route = _route(chain, tuple(clusters), token)
+    host = VirtualHost(name=chain.scope, domains=["*"], routes=[route])
     built = RouteConfiguration(name=routes_name(chain.scope), virtual_hosts=[host])
     return resource(ResourceType.ROUTES, built.name, bytes(built), _upstreams(clusters))
 
@@ -141,7 +142,7 @@ def _upstreams(clusters: Sequence[Upstream]) -> list[Ref]:
     ]
 
 
-def _route(chain: Chain, clusters: tuple[Upstream, ...]) -> Route:
+def _route(chain: Chain, clusters: tuple[Upstream, ...], token: str) -> Route:
     last = len(clusters) - 1
     action = RouteAction(
         cluster=clusters[last].cluster,
@@ -149,7 +150,7 @@ def _route(chain: Chain, clusters: tuple[Upstream, ...]) -> Route:
         idle_timeout=SHADOW_LIMIT if chain.variant == SHADOW else None,
         # No retries: a router that may try again keeps the body. The gateway's run the whole chain.
     )
-    filters = [_stage_filter(chain, i, clusters[i]) for i in range(last)]
+    filters = [_stage_filter(chain, i, clusters[i], token) for i in range(last)]
     found = FilterChainConfigPerRoute(filter_chain=FilterChain(filters=filters))
     return Route(
         name=chain.scope,
@@ -157,7 +158,7 @@ def _route(chain: Chain, clusters: tuple[Upstream, ...]) -> Route:
         route=action,
         stat_prefix=chain.scope,
         request_headers_to_add=[
-            header(k, _literal(v)) for k, v in _sent_headers(chain, last, clusters[last])
+            header(k, _literal(v)) for k, v in _sent_headers(chain, last, clusters[last], token)
         ],
         response_headers_to_add=[header(headers.PIPELINE, chain.pipeline)],
         metadata=metadata(chain.pipeline, chain.stages),
@@ -187,16 +188,17 @@ def _match(chain: Chain) -> RouteMatch:
     return RouteMatch(prefix="/", headers=[by_front])
 
 
-def _sent_headers(chain: Chain, index: int, to: Upstream) -> list[tuple[str, str]]:
-    """With what the internal listener behind a circuit breaker needs."""
+def _sent_headers(chain: Chain, index: int, to: Upstream, token: str) -> list[tuple[str, str]]:
+    """With what the listener behind a circuit breaker needs, and the process wants to see."""
     behind = [(headers.CLUSTER_BEHIND, to.behind)] if to.behind else []
-    return [*behind, *stage_headers(chain, index)]
+    shown = [(headers.MESH_TOKEN, token)] if token else []
+    return [*behind, *shown, *stage_headers(chain, index)]
 
 
-def _stage_filter(chain: Chain, index: int, to: Upstream) -> TypedExtensionConfig:
+def _stage_filter(chain: Chain, index: int, to: Upstream, token: str) -> TypedExtensionConfig:
     send, skip = ProcessingModeHeaderSendMode.SEND, ProcessingModeHeaderSendMode.SKIP
     config = ExternalProcessor(
-        grpc_service=_stage_service(chain, index, to),
+        grpc_service=_stage_service(chain, index, to, token),
         processing_mode=ProcessingMode(
             request_header_mode=send,
             response_header_mode=skip,
@@ -224,11 +226,11 @@ def _stat_name(stage: Stage) -> str:
     return stage.name.replace(":", "-").replace(".", "_")
 
 
-def _stage_service(chain: Chain, index: int, to: Upstream) -> GrpcService:
+def _stage_service(chain: Chain, index: int, to: Upstream, token: str) -> GrpcService:
     return GrpcService(
         envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=to.cluster),
         initial_metadata=[
-            HeaderValue(key=k, value=_literal(v)) for k, v in _sent_headers(chain, index, to)
+            HeaderValue(key=k, value=_literal(v)) for k, v in _sent_headers(chain, index, to, token)
         ],
         retry_policy=_begin_again() if chain.retried else None,
     )

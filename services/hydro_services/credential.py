@@ -13,11 +13,11 @@ import logging
 import os
 import secrets
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-from hydro_envoy.credential import WANTED, is_shown
+from hydro_envoy.credential import WANTED, is_shown, of_traffic
 from hydro_envoy.headers import MESH_TOKEN
 from hydro_services import private, rpc
 from hydro_services.errors import FailedPrecondition, Unauthenticated
@@ -29,6 +29,7 @@ NAME = "token"
 POLL_S = 0.2
 
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
+Look: TypeAlias = Callable[[Iterable[tuple[str, str | bytes]], str], None]
 
 
 def make(path: Path) -> str:
@@ -55,24 +56,29 @@ def make(path: Path) -> str:
     return read(path)
 
 
-def checker(path: Path | None, service: str) -> rpc.Check | None:
+def checker(path: Path | None, service: str, look: Look | None = None) -> rpc.Check | None:
     """A look at all calls of a service; none where nothing has to be shown.
 
     Args:
         path: of the token's file; who comes before it is there is refused.
         service: the full name.
+        look: `check`, unless it is `check_traffic`.
     """
     if path is None:
         return None
 
-    def look(method: str, metadata: rpc.Metadata) -> None:
+    def check_call(method: str, metadata: rpc.Metadata) -> None:
         if method.startswith(f"/{service}/"):
-            try:
-                check(metadata, read(path))
-            except FileNotFoundError:
-                raise Unauthenticated(f"there is no {path} yet; {WANTED}") from None
+            (look or check)(metadata, _read_now(path))
 
-    return look
+    return check_call
+
+
+def _read_now(path: Path) -> str:
+    try:
+        return read(path)
+    except FileNotFoundError:
+        raise Unauthenticated(f"there is no {path} yet; {WANTED}") from None
 
 
 def read(path: Path) -> str:
@@ -122,6 +128,35 @@ def metadata(path: Path | None) -> Metadata:
     with contextlib.suppress(FileNotFoundError):
         return ((MESH_TOKEN, read(path)),)
     return ()
+
+
+class TrafficChecker:
+    """A look at all calls with rows; the token is read once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._token = ""
+
+    def check(self, shown: Mapping[str, str]) -> None:
+        """Refuses a call that shows neither the token nor what Envoys show.
+
+        Raises:
+            Unauthenticated: so; the message says where the token is.
+        """
+        if not self._token:
+            self._token = _read_now(self._path)
+        check_traffic(shown.items(), self._token)
+
+
+def check_traffic(shown: Iterable[tuple[str, str | bytes]], token: str) -> None:
+    """Refuses a call that shows neither the token nor what Envoys show.
+
+    Raises:
+        Unauthenticated: so.
+    """
+    shown = tuple(shown)
+    if not (is_shown(shown, of_traffic(token)) or is_shown(shown, token)):
+        raise Unauthenticated(WANTED)
 
 
 def check(shown: Iterable[tuple[str, str | bytes]], token: str) -> None:

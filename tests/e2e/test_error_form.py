@@ -271,6 +271,8 @@ async def test_a_streams_refusal_has_the_form_too(gateway: Gateway) -> None:
         ("POST", "/api/v1/predict/well", b'{"id":', {400}),
         ("POST", "/api/v1/predict/well", b'{"id":"' + b"x" * (9 << 20) + b'"}', {413}),
         ("POST", "/api/v1/serve/a%2fb", b"", {400}),
+        ("POST", "/api/v1/serve/%ff", b"[]", {404}),
+        ("POST", "/api/v1/predict/a%fe%ff", b"{}", {404}),
     ],
 )
 async def test_what_is_no_request_has_the_form(

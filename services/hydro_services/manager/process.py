@@ -25,6 +25,7 @@ from hydro.repository.v1 import repository_service_pb2
 from hydro.serving.v1 import prediction_service_pb2
 from hydro_envoy import load_reports
 from hydro_envoy import server as ads
+from hydro_envoy.credential import of_traffic
 from hydro_envoy.descriptors import descriptor_set
 from hydro_envoy.hub import Hub
 from hydro_envoy.mesh import (
@@ -315,14 +316,17 @@ def mesh(config: Config, token: str = "") -> Mesh:
         rpc.listening, (config.gateway, config.edge, config.repository_edge)
     )
     key = keys.digest(keys.check_admin(config.admin_key)) if config.admin_key else ""
+    shown = "" if config.sidecar else of_traffic(token)
     # Who has to show a key is no web page; where others come in, they come by other names.
     is_open = gateway.is_loopback and not (key or config.keys)
+    manager = Edge("manager", *edge, MANAGER_CLUSTER, (MANAGER,), managing, key, not key)
+    models = Edge(
+        "repository", *repository, state.REPOSITORY, (REPOSITORY,), storing, key, not key, shown
+    )
     return Mesh(
         gateway=Gateway(*gateway, serving, config.max_message_bytes, is_open),
-        edges=(
-            Edge("manager", *edge, MANAGER_CLUSTER, (MANAGER,), managing, key, not key),
-            Edge("repository", *repository, state.REPOSITORY, (REPOSITORY,), storing, key, not key),
-        ),
+        edges=(manager, models),
+        token=shown,
         telemetry=Telemetry(_tracing(config), _STDOUT.get(config.access_log, config.access_log)),
         sidecars=(_own_sidecar(config, config.sidecar, token),) if config.sidecar else (),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hydro.manager.v1 import manager_service_pb2 as manager_pb
 from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
-from hydro_services import metrics, registration, rpc
+from hydro_services import credential, metrics, registration, rpc
 from hydro_services.repository.memory import Memory
 from hydro_services.repository.servicer import SERVICE, RepositoryServicer
 from hydro_services.repository.watcher import Board, Watcher
@@ -48,6 +48,7 @@ async def run(config: Config) -> None:
         errors.FailedPrecondition: the models folder cannot be read.
         errors.Unavailable: the address cannot be bound.
     """
+    token_file = None if config.sidecar else config.token_file
     board = Board()
     memory = Memory(config.data / "published.json" if config.data else None)
     watcher = Watcher(config.models, board, memory)
@@ -61,6 +62,7 @@ async def run(config: Config) -> None:
                 RepositoryServicer(board), server
             ),
             (SERVICE,),
+            check=credential.checker(token_file, SERVICE, credential.check_traffic),
         ) as served,
     ):
         endpoint = manager_pb.Endpoint(
@@ -71,7 +73,6 @@ async def run(config: Config) -> None:
             incarnation=uuid.uuid4().hex,
             sidecar_address=config.sidecar,
         )
-        token_file = None if config.sidecar else config.token_file
         registry = config.registry or config.manager
         try:
             async with registration.keep(registry, endpoint, token_file):

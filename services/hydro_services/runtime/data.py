@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from grpc_health.v1 import health_pb2
 
-from hydro_services import http2
+from hydro_services import credential, http2
 from hydro_services.codecs.frames import framed
 from hydro_services.runtime.host import Host
 from hydro_services.runtime.offload import Codecs
@@ -33,9 +34,21 @@ class Health:
 
 
 def handlers(
-    host: Host, max_bytes: int, health: Health, exporter: Exporter | None = None
+    host: Host,
+    max_bytes: int,
+    health: Health,
+    exporter: Exporter | None = None,
+    token_file: Path | None = None,
 ) -> Mapping[str, http2.Handler]:
-    """What the data port answers, by path; the exporter takes spans, where they are wanted."""
+    """What the data port answers, by path.
+
+    Args:
+        host: has the models.
+        max_bytes: of a message or a body.
+        health: told to everybody.
+        exporter: takes spans, where they are wanted.
+        token_file: has the token that stands for what Envoys show; None: everybody is answered.
+    """
 
     async def check(call: http2.Call) -> None:
         while not call.ended:
@@ -45,5 +58,25 @@ def handlers(
     codecs = Codecs()
     prediction = Prediction(host, max_bytes, codecs, exporter).predict
     processor = Processor(host, max_bytes, codecs, exporter)
-    stages = {PROCESS: processor.process, **dict.fromkeys(PREDICT, prediction)}
+    stages: Mapping[str, http2.Handler] = {
+        PROCESS: processor.process,
+        **dict.fromkeys(PREDICT, prediction),
+    }
+    if token_file:
+        stages = _guarded(stages, credential.TrafficChecker(token_file))
     return {CHECK: check, **stages}
+
+
+def _guarded(
+    stages: Mapping[str, http2.Handler], checker: credential.TrafficChecker
+) -> dict[str, http2.Handler]:
+    """Stages that Envoys alone may call: they know whom a pipeline lets in."""
+
+    def guarded(handler: http2.Handler) -> http2.Handler:
+        async def answer(call: http2.Call) -> None:
+            checker.check(call.metadata)
+            await handler(call)
+
+        return answer
+
+    return {path: guarded(handler) for path, handler in stages.items()}

@@ -14,7 +14,7 @@ from hydro.repository.v1 import repository_service_pb2 as pb
 from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
 from hydro_runtimes import files
 from hydro_runtimes.errors import ModelError
-from hydro_services import errors, private, rpc
+from hydro_services import credential, errors, private, rpc
 from hydro_services.runtime.folders import Folders
 from hydro_services.runtime.host import ModelId
 
@@ -31,15 +31,23 @@ CACHE_BYTES = 2 << 30
 class Cache:
     """Folders of models by digest."""
 
-    def __init__(self, root: Path, egress: str = "", max_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self,
+        root: Path,
+        egress: str = "",
+        max_bytes: int = CACHE_BYTES,
+        token_file: Path | None = None,
+    ) -> None:
         """Starts with what is there.
 
         Args:
             root: of the folders.
             egress: where a sidecar takes calls to the repository, wherever that is.
             max_bytes: of all models, but for those that are loaded.
+            token_file: has the token that a repository of this machine wants to see.
         """
         self.root = root
+        self._token_file = token_file
         self._egress = egress
         self._folders = Folders(root, max_bytes)
 
@@ -84,7 +92,8 @@ class Cache:
 
     async def _download(self, stub: pb_grpc.RepositoryServiceAsyncStub, id: ModelId) -> Path:
         request = pb.GetModelRequest(model=id.model, version=id.version)
-        found = (await stub.GetModel(request, timeout=CALL_S)).model
+        shown = credential.metadata(self._token_file)
+        found = (await stub.GetModel(request, timeout=CALL_S, metadata=shown)).model
         check(found, id)
         await asyncio.to_thread(private.folder, self.root)
         await asyncio.to_thread(self._folders.evict, sum(file.size_bytes for file in found.files))
@@ -92,7 +101,7 @@ class Cache:
         try:
             with self._folders.filled(id.digest) as partial:
                 for file in found.files:
-                    await _file(stub, id, file, partial)
+                    await _file(stub, id, file, partial, shown)
                 await asyncio.to_thread(_make_room, folder, id.digest)
         except OSError:
             # Another process may have been quicker, and be loading what it put there: that stays.
@@ -122,7 +131,11 @@ def check(found: pb.ModelVersion, id: ModelId) -> None:
 
 
 async def _file(
-    stub: pb_grpc.RepositoryServiceAsyncStub, id: ModelId, file: pb.File, folder: Path
+    stub: pb_grpc.RepositoryServiceAsyncStub,
+    id: ModelId,
+    file: pb.File,
+    folder: Path,
+    shown: credential.Metadata,
 ) -> None:
     target = folder / file.path
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -133,7 +146,7 @@ async def _file(
     clock = asyncio.get_running_loop().time
     async with asyncio.timeout(CALL_S) as limit:
         with target.open("wb") as out:
-            async for piece in stub.Download(request):
+            async for piece in stub.Download(request, metadata=shown):
                 limit.reschedule(clock() + CALL_S)
                 size += len(piece.chunk)
                 if size > file.size_bytes:

@@ -118,7 +118,9 @@ async def run(config: Config, ready: Callable[[str], None] = lambda _: None) -> 
         want = f"want one of {', '.join(FORMATS)}, or --formats"
         raise errors.InvalidArgument(f"service {config.service} has no formats, {want}")
     private.folder(config.cache)
-    cache = Cache(config.cache, config.manager if config.sidecar else "", config.cache_bytes)
+    token_file = None if config.sidecar else config.token_file
+    egress = config.manager if config.sidecar else ""
+    cache = Cache(config.cache, egress, config.cache_bytes, token_file)
     crashes, health = _crashes(config.cache), data.Health()
 
     def register(target: grpc.aio.Server) -> None:
@@ -133,8 +135,7 @@ async def run(config: Config, ready: Callable[[str], None] = lambda _: None) -> 
         listen = rpc.listening(config.listen)
         spans = tracing.exporting(config.zipkin, config.otlp, config.service)
         exporter = await stack.enter_async_context(spans)
-        answers = data.handlers(host, config.max_message_bytes, health, exporter)
-        token_file = None if config.sidecar else config.token_file
+        answers = data.handlers(host, config.max_message_bytes, health, exporter, token_file)
         check = credential.checker(token_file, CONTROL)
         serving = rpc.serve(config.control, register, (CONTROL,), check=check)
         served = await stack.enter_async_context(serving)
