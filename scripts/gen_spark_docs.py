@@ -36,6 +36,11 @@ column whole numbers, and a FeatureHasher hashes 5 and 5.0 apart. State such typ
 
     {"inputs": [{"name": "tenure", "type": "int32"}]}         # models/spark/my_model/metadata.json
 
+Names that Spark keeps in the metadata of columns are derived through the stages. Those of an input are not
+saved; where a stage needs them, loading says so with the line to write: `"elements": ["age", "income"]` are
+the names of a vector's elements (VectorSlicer by names), `"nominal": ["no", "yes"]` those of the values of a
+column (IndexToString without labels, OneHotEncoder of Spark 2).
+
 The same file takes what a session would have set: `"ansi": false` (by default as in the Spark that saved
 the model: false before 4.0) and `"timeZone": "Europe/Berlin"` (by default UTC).
 

@@ -26,6 +26,8 @@ class Field:
     brings one where this is not declared fails."""
     nominal: tuple[str, ...] = ()
     """The names of the values 0, 1, ... of a nominal column; () when not nominal or not known."""
+    elements: tuple[str, ...] = ()
+    """The names of the elements of a vector; () when not known."""
 
     def fits(self, shape: tuple[int, ...]) -> bool:
         """Whether values of this shape are as declared."""

@@ -4,7 +4,7 @@
      "outputs": [{"name": "prediction", "type": "string"}]}
 
 A column has `name` and `type` (a value of `DataType`), and may have `shape` (numbers, -1 for a size
-that varies), `nullable`, `optional`, `replaces` and `nominal`, as in `evaluator.Field`.
+that varies), `nullable`, `optional`, `replaces`, `nominal` and `elements`, as in `evaluator.Field`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_BYTES = 4 << 20
 _MAX_COLUMNS = 10_000
 _MAX_DIMENSIONS = 8
 _FLAGS = ("nullable", "optional", "replaces")
-_KEYS = {"name", "type", "shape", "nominal", *_FLAGS}
+_KEYS = {"name", "type", "shape", "nominal", "elements", *_FLAGS}
 
 
 def parse(text: str | bytes) -> Signature:
@@ -112,11 +112,19 @@ def _field(where: str, entry: Any) -> Field:
     name = entry.get("name")
     if not isinstance(name, str) or not name:
         raise ValueError(f"{where}.name is {_kind(name)}, want a text that is not empty")
+    shape = _shape(where, entry.get("shape", []))
+    elements = _names(f"{where}.elements", entry.get("elements", []))
+    if elements:
+        if len(set(elements)) < len(elements) or shape not in ((), (-1,), (len(elements),)):
+            want = f"different names, and the shape [{len(elements)}]"
+            raise ValueError(f"{where}.elements has {len(elements)} names, want {want}")
+        shape = (len(elements),)
     return Field(
         name,
         _type(where, entry.get("type")),
-        _shape(where, entry.get("shape", [])),
-        nominal=_nominal(where, entry.get("nominal", [])),
+        shape,
+        nominal=_names(f"{where}.nominal", entry.get("nominal", [])),
+        elements=elements,
         **{flag: _flag(f"{where}.{flag}", entry.get(flag, False)) for flag in _FLAGS},
     )
 
@@ -141,9 +149,9 @@ def _shape(where: str, value: Any) -> tuple[int, ...]:
     return tuple(value)
 
 
-def _nominal(where: str, value: Any) -> tuple[str, ...]:
+def _names(where: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise ValueError(f"{where}.nominal is {_text(value)}, want an array of texts")
+        raise ValueError(f"{where} is {_text(value)}, want an array of texts")
     return tuple(value)
 
 
@@ -159,6 +167,8 @@ def _entry(field: Field) -> dict[str, Any]:
         entry["shape"] = list(field.shape)
     if field.nominal:
         entry["nominal"] = list(field.nominal)
+    if field.elements:
+        entry["elements"] = list(field.elements)
     return entry | {flag: True for flag in _FLAGS if getattr(field, flag)}
 
 

@@ -10,7 +10,7 @@ from hydro_runtimes.columns import Array, Dense, Sparse
 from hydro_runtimes.spark import java
 from hydro_runtimes.spark.batch import Batch, Where
 from hydro_runtimes.spark.saved import Saved
-from hydro_runtimes.spark.schema import MAX_SLOTS, NUMBER, Known, Schema, Slot, vector
+from hydro_runtimes.spark.schema import MAX_SLOTS, NUMBER, Known, Schema, Slot, stating, vector
 from hydro_runtimes.spark.vectors import Vectors, each_size, row_ids, scalar, vectors
 
 
@@ -78,7 +78,11 @@ class OneHotEncoder(OneHotEncoderModel):
         for column in saved.columns("inputCol", "inputCols"):
             count = schema.want(saved, column, NUMBER).values
             if count is None:
-                raise saved.invalid(f"column '{column}' does not tell its number of categories")
+                message = f"column '{column}' does not tell its number of categories"
+                if column in schema.inputs:
+                    line = stating(column, type="float64", nominal=["<name of 0>", "..."])
+                    message = f"{message}: {line}"
+                raise saved.invalid(message)
             sizes.append(count)
         return cls(*_one_hot(saved, schema, tuple(sizes), False), False)
 

@@ -14,7 +14,7 @@ from hydro_runtimes.columns import Array, Column, Dense, Strings
 from hydro_runtimes.spark import java
 from hydro_runtimes.spark.batch import Batch, Where
 from hydro_runtimes.spark.saved import Saved
-from hydro_runtimes.spark.schema import LABEL, NUMBER, TEXT, Known, Schema
+from hydro_runtimes.spark.schema import LABEL, NUMBER, TEXT, Known, Schema, stating
 from hydro_runtimes.spark.vectors import numbers
 from hydro_runtimes.spark.vocabulary import Vocabulary
 
@@ -102,7 +102,11 @@ class IndexToString:
         known = schema.want(saved, where.column, NUMBER)
         labels = saved.texts("labels", ()) or known.nominal
         if not labels:
-            raise saved.invalid(f"has no labels, and column '{where.column}' brings none")
+            message = f"has no labels, and column '{where.column}' brings none"
+            if where.column in schema.inputs:
+                line = stating(where.column, type="float64", nominal=["<label of 0>", "..."])
+                message = f"{message}: {line}"
+            raise saved.invalid(message)
         schema.add(output, TEXT)
         by_index = {float(index): label for index, label in enumerate(labels)}
         return cls(where, output, labels, by_index)

@@ -16,7 +16,7 @@ from hydro_runtimes.spark.inputs import Group
 from hydro_runtimes.spark.merging import merged
 from hydro_runtimes.spark.registry import Stage, load_stage
 from hydro_runtimes.spark.saved import open_stage
-from hydro_runtimes.spark.schema import Known, Reading, Schema
+from hydro_runtimes.spark.schema import Reading, Schema, known_of
 from hydro_runtimes.spark.session import Session
 
 
@@ -77,8 +77,7 @@ def load(
         UnsupportedStage: a stage is of a class that is not supported.
     """
     typed = [field for field in stated if field.type is not DataType.JSON]
-    known = {field.name: Known(field.type, field.shape) for field in typed}
-    schema = Schema(known, session or Session())
+    schema = Schema({field.name: known_of(field) for field in typed}, session or Session())
     with np.errstate(all="ignore"):
         stage = load_stage(open_stage(folder), schema, "the model")
     readings = {name: known.reading for name, known in schema.inputs.items()}

@@ -9,8 +9,10 @@ Source: org.apache.spark.ml.attribute.{Attribute, AttributeGroup}, 4.3.0.
 from __future__ import annotations
 
 import enum
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from hydro_runtimes.columns import DataType
 from hydro_runtimes.evaluator import Field, Part, Signature
@@ -279,6 +281,19 @@ class Schema:
         source = self._sources.get(name, name)
         self._optional.discard(source)
         self._sources = {made: root for made, root in self._sources.items() if root != source}
+
+
+def known_of(field: Field) -> Known:
+    """What is known of a column as it is stated beside a model."""
+    if field.elements:
+        return vector(len(field.elements), tuple(map(Slot, field.elements)))
+    return Known(field.type, field.shape, field.nominal, values=len(field.nominal) or None)
+
+
+def stating(name: str, **entry: Any) -> str:
+    """How to state what the save does not tell of an input, for a message."""
+    line = json.dumps({"inputs": [{"name": name, **entry}]}, ensure_ascii=False)
+    return f"state it beside the model in metadata.json: {line}"
 
 
 def slots_of(name: str, known: Known) -> tuple[Slot, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -10,7 +11,7 @@ import numpy as np
 from hydro_runtimes.columns import Array, Dense, Sparse
 from hydro_runtimes.spark.batch import Batch, Where
 from hydro_runtimes.spark.saved import Saved
-from hydro_runtimes.spark.schema import Schema, vector
+from hydro_runtimes.spark.schema import Known, Schema, stating, vector
 from hydro_runtimes.spark.vectors import Vectors, each_size, present, row_ids, sizes
 
 
@@ -32,10 +33,10 @@ class VectorSlicer:
         wanted, indices = saved.texts("names", ()), saved.integers("indices", ())
         if wanted:
             known = schema.settle(saved, where.column)
-        names = {slot.name: i for i, slot in enumerate(known.slots or ())}
+        names = {slot.name: i for i, slot in enumerate(known.slots or ()) if slot.name}
         for name in wanted:
             if name not in names:
-                raise saved.invalid(f"column '{where.column}' has no element named '{name}'")
+                raise saved.invalid(_without(schema, where.column, known, names, name))
             indices.append(names[name])
         chosen = np.array(indices, dtype=np.int64)
         _declare(saved, schema, where, output, chosen)
@@ -43,6 +44,18 @@ class VectorSlicer:
 
     def transform(self, batch: Batch) -> Batch:
         return _slice(batch, self.input, self.output, self.indices)
+
+
+def _without(
+    schema: Schema, column: str, known: Known, names: Mapping[str, int], wanted: str
+) -> str:
+    """Names of an input's elements are not saved; those of others have been derived."""
+    if names or column not in schema.inputs:
+        have = ", ".join(names)[:200] or "elements without names"
+        return f"column '{column}' has no element named '{wanted}', but {have}"
+    told = {"shape": [known.size or -1], "elements": [wanted, "..."]}
+    line = stating(column, type="float64", **told)
+    return f"column '{column}' does not tell which element is named '{wanted}': {line}"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,103 @@
+"""What a save does not tell of its inputs is asked for with the line that states it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.parity.saves import save
+
+from hydro_runtimes.columns import Columns, Dense
+from hydro_runtimes.errors import InvalidModel
+from hydro_runtimes.load import load
+
+SLICER = {"inputCol": "f", "outputCol": "g", "indices": [0], "names": ["age", "income"]}
+
+
+def stated(folder: Path, **entry: Any) -> Path:
+    (folder / "metadata.json").write_text(json.dumps({"inputs": [entry]}))
+    return folder
+
+
+def line(error: InvalidModel) -> dict[str, Any]:
+    found = re.search(r"metadata\.json: (\{.*\})$", error.message)
+    assert found, error.message
+    document: dict[str, Any] = json.loads(found[1])
+    return document
+
+
+def test_names_of_a_vector_are_asked_for(tmp_path: Path) -> None:
+    folder = save(tmp_path / "m", "feature.VectorSlicer", SLICER)
+    with pytest.raises(InvalidModel) as refused:
+        load(folder)
+    entry = line(refused.value)["inputs"][0]
+    assert entry["name"] == "f"
+    entry["elements"] = ["income", "sex", "age"]
+    stated(folder, **entry)
+    given = Columns({"f": Dense(np.array([[1.0, 2.0, 3.0]]))}, 1)
+    answer = load(folder).evaluate(given).outputs["g"]
+    assert isinstance(answer, Dense)
+    assert answer.values.tolist() == [[1.0, 3.0, 1.0]]
+
+
+@pytest.mark.parametrize("shape", [{}, {"shape": [3]}, {"shape": [-1]}])
+def test_names_go_through_stages_as_in_spark(shape: Any, tmp_path: Path) -> None:
+    folder = save(tmp_path / "m", "PipelineModel", {"stageUids": ["a", "b", "c"]})
+    assembler = {"inputCols": ["f", "x"], "outputCol": "all"}
+    save(folder / "stages" / "0_a", "feature.VectorAssembler", assembler, uid="a")
+    first = {"inputCol": "all", "outputCol": "few", "names": ["x", "f_age"], "indices": []}
+    save(folder / "stages" / "1_b", "feature.VectorSlicer", first, uid="b")
+    second = {"inputCol": "few", "outputCol": "one", "names": ["f_age"], "indices": []}
+    save(folder / "stages" / "2_c", "feature.VectorSlicer", second, uid="c")
+    stated(folder, name="f", type="float64", elements=["income", "sex", "age"], **shape)
+    given = Columns({"f": Dense(np.array([[1.0, 2.0, 3.0]])), "x": Dense(np.array([4.0]))}, 1)
+    outputs = load(folder).evaluate(given).outputs
+    few, one = outputs["few"], outputs["one"]
+    assert isinstance(few, Dense)
+    assert isinstance(one, Dense)
+    assert (few.values.tolist(), one.values.tolist()) == ([[4.0, 3.0]], [[3.0]])
+
+
+def test_a_name_that_is_not_stated_is_told_with_those_that_are(tmp_path: Path) -> None:
+    folder = save(tmp_path / "m", "feature.VectorSlicer", SLICER)
+    stated(folder, name="f", type="float64", elements=["age", "sex"])
+    with pytest.raises(InvalidModel, match="has no element named 'income', but age, sex"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [{"elements": ["a", "a"]}, {"elements": ["a"], "shape": [2]}, {"elements": "a"}],
+)
+def test_names_that_do_not_fit_are_refused(entry: Any, tmp_path: Path) -> None:
+    folder = save(tmp_path / "m", "feature.VectorSlicer", SLICER)
+    stated(folder, name="f", type="float64", **entry)
+    with pytest.raises(InvalidModel, match="elements"):
+        load(folder)
+
+
+def test_labels_of_an_input_are_asked_for(tmp_path: Path) -> None:
+    folder = save(
+        tmp_path / "m", "feature.IndexToString", {"inputCol": "i", "outputCol": "s", "labels": []}
+    )
+    with pytest.raises(InvalidModel) as refused:
+        load(folder)
+    entry = line(refused.value)["inputs"][0]
+    stated(folder, **{**entry, "nominal": ["no", "yes"]})
+    answer = load(folder).evaluate(Columns({"i": Dense(np.array([1.0]))}, 1))
+    assert list(answer.outputs["s"].values) == ["yes"]  # type: ignore[union-attr]
+
+
+def test_categories_of_an_input_are_asked_for(tmp_path: Path) -> None:
+    params = {"inputCol": "i", "outputCol": "v", "dropLast": True}
+    folder = save(tmp_path / "m", "feature.OneHotEncoder", params, version="2.4.8")
+    with pytest.raises(InvalidModel) as refused:
+        load(folder)
+    entry = line(refused.value)["inputs"][0]
+    stated(folder, **{**entry, "nominal": ["a", "b", "c"]})
+    signature = load(folder).signature
+    assert signature.outputs[0].shape == (2,)
