@@ -8,11 +8,23 @@ Source: java.util.regex.Pattern, JDK 17.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import regex
 
+from hydro_runtimes.spark.sql.errors import RowError
+
+MATCH_S = 2.0
+CHARACTER_S = 2e-6
+"""How long the matches of a text may take, of CPU time: so long, and for each character."""
+_QUICK_S = 0.01
+_TOO_LONG = (
+    f"a regular expression takes more than {MATCH_S:g} s and {CHARACTER_S * 1e6:g} us a character, "
+    "the limit here"
+)
 _LINE_ENDS = r"\n\r\x85\u2028\u2029"
 _SETS = {
     "w": "a-zA-Z0-9_",
@@ -78,31 +90,79 @@ _ESCAPES = {
 }
 
 
-def compile_java(pattern: str) -> Any:
-    """A pattern of Java, compiled for `finditer`.
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A compiled pattern of Java, whose work on a text is bounded.
+
+    All methods raise RowError where a match takes too long: patterns can take time that doubles
+    with every character.
+    """
+
+    _compiled: Any
+    groups: int
+
+    def search(self, text: str, at: int = 0) -> Any:
+        """The first match from a place, or None."""
+        return _soon(text, lambda **told: self._compiled.search(text, at, **told))
+
+    def fullmatch(self, text: str) -> Any:
+        """The match of the whole text, or None."""
+        return _soon(text, lambda **told: self._compiled.fullmatch(text, **told))
+
+    def finditer(self, text: str) -> Iterator[Any]:
+        """As `regex` finds them, up to the first one of nothing."""
+        at = 0
+        for told in _settings(text):
+            with contextlib.suppress(TimeoutError):
+                for match in self._compiled.finditer(text, at, **told):
+                    yield match
+                    at = match.end()
+                return
+        raise RowError(_TOO_LONG)
+
+
+def _soon(text: str, find: Callable[..., Any]) -> Any:
+    for told in _settings(text):
+        with contextlib.suppress(TimeoutError):
+            return find(**told)
+    raise RowError(_TOO_LONG)
+
+
+def _settings(text: str) -> Sequence[dict[str, Any]]:
+    """What `regex` is told: first to be quick, then to let others run while it is at it."""
+    limit = MATCH_S + CHARACTER_S * len(text)
+    return ({"timeout": _QUICK_S}, {"timeout": limit, "concurrent": True})
+
+
+def compile_java(pattern: str) -> Pattern:
+    """A pattern of Java.
 
     Raises:
         ValueError: it is no valid pattern, or uses what has no counterpart.
     """
     try:
-        return regex.compile(_translate(pattern), regex.VERSION1)
+        compiled = regex.compile(_translate(pattern), regex.VERSION1)
     except (regex.error, RecursionError, KeyError) as error:
         raise ValueError(f"'{pattern[:100]}' cannot be used: {error}") from error
+    return Pattern(compiled, compiled.groups)
 
 
-def matches(pattern: Any, text: str) -> Sequence[Any]:
+def matches(pattern: Pattern, text: str) -> Iterator[Any]:
     """As Matcher.find of Java: after a match of nothing, the next one starts a character later."""
-    found = list(pattern.finditer(text))
-    if all(match.end() > match.start() for match in found):
-        return found
-    found, at = [], 0
+    at = 0
+    for match in pattern.finditer(text):
+        if match.end() == match.start():
+            break
+        yield match
+        at = match.end()
+    else:
+        return
     while at <= len(text) and (match := pattern.search(text, at)) is not None:
-        found.append(match)
+        yield match
         at = match.end() + (match.end() == match.start())
-    return found
 
 
-def split(pattern: Any, text: str) -> list[str]:
+def split(pattern: Pattern, text: str) -> list[str]:
     """As Pattern.split: empty texts stay but for those at the end."""
     parts: list[str] = []
     start = 0

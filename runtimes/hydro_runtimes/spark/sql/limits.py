@@ -12,8 +12,8 @@ from hydro_runtimes.spark.sql.errors import RowError
 from hydro_runtimes.spark.sql.values import Rows
 
 MAX_MADE = 1 << 26
-"""Characters and bytes, an element of an array being 16 of them."""
-_ELEMENT = 16
+"""Characters and bytes, an element of an array being 32 of them."""
+_ELEMENT = 32
 _FREE = 64
 """Of an answer that is not counted."""
 

@@ -65,13 +65,14 @@ class SQLTransformer:
             raise WrongColumn(self.where.invalid(str(error))) from error
         rows = Rows.of(ColumnValues(batch.columns, self.vectors), batch.rows)
         kept, values = plan.run(rows)
+        bad = np.isin(kept.index, list(rows.errors))
         columns: dict[str, BatchColumn] = {}
         for item in plan.items:
             if item.source is not None:
                 column = batch.columns[item.source]
                 columns[item.name] = column if kept is rows else column.take(kept.index)
             else:
-                columns[item.name] = to_column(values[item.name], self.mode)
+                columns[item.name] = to_column(values[item.name].without(bad), self.mode)
         return self._answered(batch, kept, columns, rows.errors)
 
     def _plan(self, columns: Mapping[str, BatchColumn]) -> Plan:

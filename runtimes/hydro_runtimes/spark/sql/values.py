@@ -35,6 +35,10 @@ class Value:
             return list(values)
         return [None if gone else value for value, gone in zip(values, self.null, strict=True)]
 
+    def without(self, bad: Array) -> Value:
+        """Null where a mask says so."""
+        return Value(self.type, self.data, self.null | bad) if bad.any() else self
+
     def retyped(self, kind: SqlType) -> Value:
         """The same data under a type that holds it the same way."""
         return Value(kind, self.data, self.null)
@@ -59,10 +63,12 @@ class Rows:
     """int64: the place of each row in the batch."""
     errors: dict[int, str]
     """By place in the batch; shared by all parts of the batch."""
+    made: dict[int, int]
+    """How much functions have made of each row, as `limits.size` counts; shared as well."""
 
     @classmethod
     def of(cls, columns: Mapping[str, Value], count: int) -> Rows:
-        return cls((_Layer(columns, None),), np.arange(count), {})
+        return cls((_Layer(columns, None),), np.arange(count), {}, {})
 
     @property
     def count(self) -> int:
@@ -82,15 +88,15 @@ class Rows:
             _Layer(layer.columns, rows if layer.at is None else layer.at[rows])
             for layer in self.layers
         )
-        return Rows(layers, self.index[rows], self.errors)
+        return Rows(layers, self.index[rows], self.errors, self.made)
 
     def with_columns(self, columns: Mapping[str, Value]) -> Rows:
         """The same rows with more columns."""
-        return Rows((_Layer(columns, None), *self.layers), self.index, self.errors)
+        return Rows((_Layer(columns, None), *self.layers), self.index, self.errors, self.made)
 
     def apart(self) -> Rows:
         """The same rows, whose errors are not those of the batch."""
-        return Rows(self.layers, self.index, {})
+        return Rows(self.layers, self.index, {}, self.made)
 
     def fail(self, bad: Array, message: str) -> None:
         """Notes an error for the rows of a mask."""

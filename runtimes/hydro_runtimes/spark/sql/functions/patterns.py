@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from itertools import groupby
 
-from hydro_runtimes.spark.regexes import compile_java, matches
+from hydro_runtimes.spark.regexes import Pattern, compile_java, matches
+from hydro_runtimes.spark.sql import limits
 from hydro_runtimes.spark.sql.binding import Function, argument, constant_of, strict
 from hydro_runtimes.spark.sql.casts import Mode
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
@@ -37,7 +38,7 @@ def like(operator: str, sides: Sequence[Typed], escape: str, mode: Mode) -> Type
 
 
 @lru_cache(maxsize=512)
-def _like(pattern: str, escape: str) -> Any:
+def _like(pattern: str, escape: str) -> Pattern:
     parts, at = ["(?s)"], 0
     while at < len(pattern):
         char = pattern[at]
@@ -60,14 +61,14 @@ def _quoted(char: str) -> str:
     return "\\\\" if char == "\\" else f"\\Q{char}\\E"
 
 
-def _pattern(pattern: str) -> Any:
+def _pattern(pattern: str) -> Pattern:
     try:
         return _compiled(pattern)
     except ValueError as error:
         raise RowError(f"INVALID_PARAMETER_VALUE.PATTERN: {error}") from None
 
 
-def _group(pattern: Any, place: int) -> None:
+def _group(pattern: Pattern, place: int) -> None:
     if not 0 <= place <= pattern.groups:
         raise RowError(
             f"INVALID_PARAMETER_VALUE.REGEX_GROUP_INDEX: got group {place}, "
@@ -87,14 +88,15 @@ def _extract(text: str, pattern: str, place: int = 1) -> str:
 
 def _extract_all(text: str, pattern: str, place: int = 1) -> list[str]:
     compiled = _pattern(pattern)
-    found = matches(compiled, text)
-    if found:
+    found: list[str] = []
+    for match in matches(compiled, text):
         _group(compiled, place)
-    return [match[place] or "" for match in found]
+        found.append(match[place] or "")
+    return found
 
 
 def _count(text: str, pattern: str) -> int:
-    return len(matches(_pattern(pattern), text))
+    return sum(1 for _ in matches(_pattern(pattern), text))
 
 
 def _substr(text: str, pattern: str) -> str | None:
@@ -115,12 +117,15 @@ def _replace(text: str, pattern: str, replacement: str, position: int = 1) -> st
     parts = _replacement(replacement, compiled.groups)
     if position > len(text) + 1:
         return text
-    made, at = [], 0
+    made, at, size = [], 0, 0
     for match in matches(compiled, text):
         if match.start() < position - 1:
             continue
         made.append(text[at : match.start()])
-        made += [part if isinstance(part, str) else match[part] or "" for part in parts]
+        put = "".join([part if isinstance(part, str) else match[part] or "" for part in parts])
+        made.append(put)
+        size += len(put)
+        limits.check(size - len(text))
         at = match.end()
     return "".join(made) + text[at:]
 
@@ -158,7 +163,10 @@ def _replacement(text: str, groups: int) -> tuple[str | int, ...]:
             parts.append(number)
         else:
             parts.append(char)
-    return tuple(parts)
+    runs = [(is_text, list(run)) for is_text, run in groupby(parts, lambda one: type(one) is str)]
+    return tuple(
+        one for is_text, run in runs for one in (["".join(map(str, run))] if is_text else run)
+    )
 
 
 def split(text: str, pattern: str, limit: int = -1) -> list[str]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
+from hydro_runtimes.spark.sql import limits
 from hydro_runtimes.spark.sql.binding import (
     Bind,
     Function,
@@ -44,7 +45,9 @@ from hydro_runtimes.spark.sql.types import (
 from hydro_runtimes.spark.sql.values import Rows, Typed, Value, constant, evaluated_where, value_of
 
 MAX_TEXT = 1 << 20
-"""Characters that a repetition or a padding may make."""
+"""Characters that a repetition, a padding or a width may make."""
+MAX_PAIRS = 1 << 24
+"""Of characters that a distance of texts compares, each in 0.2 us."""
 
 
 def _text_or_binary(
@@ -99,7 +102,9 @@ def _concat_with(arguments: Sequence[Typed], mode: Mode) -> Typed:
                 value = column[row]
                 found = value if isinstance(value, list) else [value]
                 parts += [text for text in found if text is not None]
-            made.append(None if joint is None else joint.join(parts))
+            size = 0 if joint is None else len(joint) * len(parts)
+            is_well = joint is not None and not limits.spend(rows, row, size)
+            made.append(joint.join(parts) if is_well else None)
         return value_of(STRING, made)
 
     return Typed(STRING, evaluate, separator.foldable and all(one.foldable for one in others))
@@ -209,6 +214,14 @@ def _repeat(text: str, times: int) -> str:
     return text * times
 
 
+def _replaced(text: str, old: str, new: str = "") -> str:
+    if not old:
+        return text
+    if len(new) > len(old):
+        limits.check(text.count(old) * (len(new) - len(old)))
+    return text.replace(old, new)
+
+
 def _translate(text: str, old: str, new: str) -> str:
     table = {ord(c): new[i] if i < len(new) else None for i, c in reversed([*enumerate(old)])}
     return text.translate(table)
@@ -243,6 +256,9 @@ def _trim(left: bool, right: bool) -> Callable[..., str]:
 def _levenshtein(one: str, other: str, limit: int | None = None) -> int:
     if limit is not None and limit < 0:
         return -1
+    if len(one) * len(other) > MAX_PAIRS:
+        got = f"levenshtein of texts of {len(one)} and {len(other)} characters"
+        raise RowError(f"{got} compares more than {MAX_PAIRS} pairs of them, the limit here")
     row = list(range(len(other) + 1))
     for i, a in enumerate(one, 1):
         before, row[0] = row[0], i
@@ -338,6 +354,8 @@ def _format_number(arguments: Sequence[Typed], mode: Mode) -> Typed:
     def formatted(value: Any, digits: int) -> str | None:
         if digits < 0:
             return None
+        if digits > MAX_TEXT:
+            raise RowError(f"{digits} places are more than {MAX_TEXT}, the limit here")
         number = as_number(kind, value)
         if number is None:
             return {"nan": "NaN", "inf": "∞", "-inf": "-∞"}[str(float(value))]
@@ -397,6 +415,9 @@ def _formatted(form: str, kinds: Sequence[SqlType], values: Sequence[Any], mode:
         at += not place
         if not 0 <= index < len(values):
             raise RowError(f"the format '{form[:60]}' has no value for {match[0]}")
+        if max(int(width or 0), int(precision or 0)) > MAX_TEXT:
+            got = f"{match[0][:60]} asks for more than {MAX_TEXT} characters"
+            raise RowError(f"{got}, the limit here")
         text = _format_one(letter, flags, precision, kinds[index], values[index], mode)
         if text is None:
             raise RowError(f"{match[0]} does not take {kinds[index]}")
@@ -567,7 +588,7 @@ TEXTS: Mapping[str, Function] = {
     "overlay": _bind(_overlaid, 3, 4),
     "repeat": strict(_repeat, [STRING, INT], STRING),
     "replace": strict(
-        lambda text, old, new="": text.replace(old, new) if old else text,
+        _replaced,
         [STRING, STRING, STRING],
         STRING,
         least=2,
