@@ -31,6 +31,8 @@ METADATA = (
     b'{"inputs": [{"name": "x", "type": "string"}], "outputs": [{"name": "y", "type": "string"}]}'
 )
 LIMIT_S = 30.0
+MAX_FOLDERS, MAX_BYTES = 1000, 1 << 20
+"""Of what these trees are made of, far fewer."""
 SECRET = b"outside of the root"
 
 PLACES = st.builds(
@@ -166,7 +168,13 @@ class Trees(RuleBasedStateMachine):
             if not version.is_published and not version.refused:
                 return f"{version.path} is neither published nor refused"
         listed = {version.folder for version in found.versions}
-        missed = [str(folder) for folder in looks_like_models(self.root) if folder not in listed]
+        missed = [
+            str(folder)
+            for folder in looks_like_models(self.root)
+            if folder not in listed
+            # A single folder that is no version belongs to the model around it.
+            and (is_version_of(folder) or folder.parent not in listed)
+        ]
         return f"not listed: {missed}" if missed else ""
 
     @invariant()
@@ -197,18 +205,32 @@ def watching(root: Path, board: Board) -> Iterator[threading.Thread]:
 
 
 def content(folder: Path) -> str:
-    """The digest of a folder's files, made in another way than the repository makes it."""
+    """The digest of a folder's files, made in another way than the repository makes it.
+
+    Or what is odd in it, which is not published, or not for long.
+    """
+    try:
+        return _content(folder)
+    except OSError as error:
+        return f"cannot be read: {error}"
+
+
+def _content(folder: Path) -> str:
     lines: list[tuple[str, bytes]] = []
+    walked = 0
     is_flat = any((folder / name).exists() for name in ("model.py", "metadata.json"))
     for parent, folders, names in os.walk(folder, followlinks=True):
+        if (walked := walked + 1) > MAX_FOLDERS:
+            return "links in a circle"
         folders[:] = [name for name in folders if not name.startswith(".")]
         if is_flat and Path(parent) == folder:
             folders[:] = [name for name in folders if not is_version_of(folder / name)]
         for name in names:
             if not name.startswith("."):
                 path = Path(parent, name)
-                if not stat.S_ISREG(path.stat().st_mode):
-                    return f"no file: {path}"
+                status = path.stat()
+                if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
+                    return f"no file, or none to be read: {path}"
                 if SECRET in (data := path.read_bytes()):
                     return f"leaks: {path}"
                 lines.append((path.relative_to(folder).as_posix(), data))
