@@ -100,6 +100,8 @@ class FeatureHasher:
     def _hashed(self, where: Where, column: Column) -> tuple[Array, Array]:
         """The index (-1 for null) and the value of each row."""
         name = where.column
+        if column.shape:
+            raise where.wrong(column, "a text, a number or a boolean")
         number = isinstance(column, Dense) and column.values.dtype != np.bool_
         if number and isinstance(column, Dense) and name not in self.categorical:
             index = np.full(column.rows, murmur3(name) % self.size, dtype=np.int64)

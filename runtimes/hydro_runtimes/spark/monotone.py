@@ -71,6 +71,8 @@ class IsotonicRegressionModel:
             column = column.dense()
         if not isinstance(column, Dense) or column.values.ndim != 2:
             raise self.features.wrong(column, "a number or a vector")
+        if not batch.rows:
+            return batch, np.zeros(0), None
         return batch, column.values[:, self.element].astype(np.float64), None
 
     def _long_enough(self, batch: Batch) -> Batch:

@@ -58,7 +58,10 @@ class SparkEvaluator:
     @np.errstate(all="ignore")  # a third of what the with statement costs
     def _transform(self, group: Group) -> Batch:
         fields = self.signature.inputs
-        return self.stage.transform(inputs.accept(group, fields, self.readings, self.nested))
+        batch = inputs.accept(group, fields, self.readings, self.nested)
+        if batch.failures and not batch.rows:  # columns of no value have no shape that stages know
+            return batch.only(())
+        return self.stage.transform(batch)
 
 
 def load(
