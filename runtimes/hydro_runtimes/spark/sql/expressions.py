@@ -13,12 +13,13 @@ from typing import Any
 
 from hydro_runtimes.spark.sql import logic, ordering, zones
 from hydro_runtimes.spark.sql.binding import Function, converted, strict
-from hydro_runtimes.spark.sql.casts import Mode
+from hydro_runtimes.spark.sql.casts import Mode, text_of
 from hydro_runtimes.spark.sql.errors import StatementError
-from hydro_runtimes.spark.sql.functions import FUNCTIONS, function_named
+from hydro_runtimes.spark.sql.functions import ALIASES, FUNCTIONS, function_named
 from hydro_runtimes.spark.sql.functions.arrays import arrays_zip, element_of
 from hydro_runtimes.spark.sql.functions.higher_order import HIGHER_ORDER, Body, bind_higher_order
 from hydro_runtimes.spark.sql.functions.intervals import dated, shown
+from hydro_runtimes.spark.sql.functions.number_formats import shown_format
 from hydro_runtimes.spark.sql.functions.patterns import like
 from hydro_runtimes.spark.sql.names import output_name
 from hydro_runtimes.spark.sql.syntax import (
@@ -55,6 +56,11 @@ from hydro_runtimes.spark.sql.types import (
 )
 from hydro_runtimes.spark.sql.values import Rows, Typed, Value, constant, value_of
 
+_NAMED_FUNCTIONS = frozenset(
+    ("current_date", "current_time", "current_timestamp", "current_user", "localtime")
+    + ("session_user", "user")
+)
+"""Functions that stand without brackets where no column has the name."""
 _COMPARISONS = ("=", "<", "<=", ">", ">=")
 _ARITHMETIC = ("+", "-", "*", "/", "%", "div")
 
@@ -78,8 +84,8 @@ class Scope:
     columns: Sequence[Column]
     variables: Sequence[Column] = ()
     """Of the functions around, the inner ones first."""
-    aliases: Mapping[str, Typed] | None = None
-    """Names given earlier in the same SELECT, in lower case."""
+    aliases: Mapping[str, Typed | None] | None = None
+    """Names given earlier in the same SELECT, in lower case; None where one is given twice."""
     missing: Callable[[tuple[str, ...]], Column | None] | None = None
     """Gives a column for a name that stands for nothing else."""
 
@@ -107,6 +113,9 @@ class Compiler:
             case Literal():
                 return self._literal(node)
             case Name():
+                if scope.aliases and isinstance(resolve(node.parts, scope)[0], Typed):
+                    first = f"lateralAliasReference({node.parts[0]})"
+                    self.shown[id(node)] = Name((first, *node.parts[1:]))
                 return self._name(node.parts, scope)
             case Alias():
                 return self.compile(node.child, scope)
@@ -127,6 +136,9 @@ class Compiler:
                 return self.compile(_joined(node), scope)
             case Element():
                 sides = [self.compile(one, scope) for one in (node.child, node.key)]
+                if sides[0].type.name == "struct" and isinstance(node.key, Literal):
+                    self.shown[id(node)] = FieldOf(node.child, str(node.key.value))
+                    return self._field(sides[0], str(node.key.value))
                 return element_of(sides, self.mode)
             case FieldOf():
                 return self._field(self.compile(node.child, scope), node.name)
@@ -145,6 +157,8 @@ class Compiler:
             if read is None:
                 raise StatementError(f"{node.text} is not a {kind}")
             value = read
+            text = text_of(kind, value, self.mode)
+            self.shown[id(node)] = replace(node, text=f"{str(kind).upper()} '{text}'")
         return Typed(kind, lambda rows: constant(kind, value, rows.count), True, literal=True)
 
     def _name(self, parts: tuple[str, ...], scope: Scope) -> Typed:
@@ -172,6 +186,35 @@ class Compiler:
             raise StatementError(f"'{name}' is asked of {kind}, which has no fields")
         place = _place(kind, name)
         return _mapped(child, kind.parts[place], lambda value: value[place])
+
+    def without(self, child: Typed, paths: Sequence[tuple[str, ...]]) -> Typed:
+        """A struct without some of its fields.
+
+        Raises:
+            StatementError: it has none of these names.
+        """
+        kept: list[tuple[str, Typed]] = []
+        named = {path[0].lower() for path in paths if len(path) == 1}
+        for name in named:
+            self._field(child, name)
+        for name in child.type.names:
+            deeper = [
+                path[1:] for path in paths if len(path) > 1 and path[0].lower() == name.lower()
+            ]
+            if deeper:
+                kept.append((name, self.without(self._field(child, name), deeper)))
+            elif name.lower() not in named:
+                kept.append((name, self._field(child, name)))
+        kind = struct_of([(name, part.type) for name, part in kept])
+
+        def evaluate(rows: Rows) -> Value:
+            # Of null it is a struct of nulls, as in Spark.
+            columns = [part.evaluate(rows).listed() for _, part in kept]
+            return value_of(
+                kind, list(zip(*columns, strict=True)) if columns else [()] * rows.count
+            )
+
+        return Typed(kind, evaluate)
 
     def _cast(self, child: Typed, kind: SqlType, safe: bool = False) -> Typed:
         return converted(child, kind, self.mode, safe)
@@ -241,6 +284,8 @@ class Compiler:
             if name == "arrays_zip":
                 names = [_field_name(one, place, "") for place, one in enumerate(node.arguments)]
                 return arrays_zip(given, names)
+            if ALIASES.get(name, name) == "to_char":
+                self.shown[id(node)] = shown_format(node, given[0].type)
             if name in ("lpad", "rpad") and len(given) == 2 and given[0].type == BINARY:
                 zero = Literal(BINARY, b"\0", "X'00'")
                 self.shown[id(node)] = Call(name, (*node.arguments, zero))
@@ -336,7 +381,12 @@ def resolve(parts: tuple[str, ...], scope: Scope) -> tuple[Column | Typed, tuple
     if plain:
         return _only(plain, parts), parts[1:]
     if scope.aliases and names[0] in scope.aliases:
-        return scope.aliases[names[0]], parts[1:]
+        aliased = scope.aliases[names[0]]
+        if aliased is None:
+            raise StatementError(f"'{parts[0]}' is ambiguous: two columns have the name")
+        return aliased, parts[1:]
+    if len(parts) == 1 and names[0] in _NAMED_FUNCTIONS:
+        function_named(names[0], parts[0])
     if scope.missing is not None and (column := scope.missing(parts)) is not None:
         is_qualified = len(parts) > 1 and column.name == parts[1] and column.name != parts[0]
         return column, parts[2 if is_qualified else 1 :]

@@ -69,6 +69,9 @@ _UPPER = frozenset(
 _DEFAULTS: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "bround": (1, ("0",)),
     "from_unixtime": (1, ("yyyy-MM-dd HH:mm:ss",)),
+    "aes_decrypt": (2, ("GCM", "DEFAULT", "")),
+    "aes_encrypt": (2, ("GCM", "DEFAULT", "", "")),
+    "hmac": (2, ("SHA-256",)),
     "locate": (2, ("1",)),
     "lpad": (2, (" ",)),
     "mask": (1, ("X", "x", "n", "NULL")),
@@ -91,7 +94,10 @@ _DEFAULTS: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "substr": (2, ("2147483647",)),
     "substring": (2, ("2147483647",)),
     "to_unix_timestamp": (1, ("yyyy-MM-dd HH:mm:ss",)),
+    "try_aes_decrypt": (2, ("GCM", "DEFAULT", "")),
     "try_make_interval": (0, ("0", "0", "0", "0", "0", "0", "0.000000")),
+    "vector_norm": (1, ("2.0",)),
+    "vector_normalize": (1, ("2.0",)),
     "unix_timestamp": (1, ("yyyy-MM-dd HH:mm:ss",)),
 }
 """Arguments that Spark shows though they are left out: from how many, and their texts."""
@@ -101,7 +107,7 @@ _ASCENDING = (
     f"(IF(({_V} IS NULL), -1, (IF(({_V} < {_V}), -1, (IF(({_V} > {_V}), 1, 0)))))))))), {_V}, {_V})"
 )
 """How Spark shows the order of array_sort without a function."""
-_RENAMED: Mapping[str, str] = {"dateadd": "date_add", "random": "rand"}
+_RENAMED: Mapping[str, str] = {"dateadd": "date_add", "random": "rand", "to_varchar": "to_char"}
 
 
 def output_name(node: Expression, shown: Mapping[int, Expression] | None = None) -> str:
@@ -111,8 +117,6 @@ def output_name(node: Expression, shown: Mapping[int, Expression] | None = None)
         node: the item.
         shown: by id of a node in it, what Spark names in its place.
     """
-    if shown:
-        node = _replaced(node, shown)
     match node:
         case Alias():
             return node.name
@@ -122,7 +126,7 @@ def output_name(node: Expression, shown: Mapping[int, Expression] | None = None)
             return node.child.parts[-1]
         case Call() if _is_cast(node) and isinstance(node.arguments[0], Name):
             return node.arguments[0].parts[-1]
-    return _text(node)
+    return _text(_replaced(node, shown) if shown else node)
 
 
 def _is_cast(node: Call) -> bool:
@@ -260,7 +264,7 @@ def _rebuilt(node: Expression, child: Callable[[Expression], Expression]) -> Exp
 def _call(node: Call) -> str:
     name, given = node.name, [_text(one) for one in node.arguments]
     if _is_cast(node):
-        return f"CAST({given[0]} AS {name.upper()})"
+        return given[0]
     match name:
         case "when":
             otherwise = given[-1] if len(given) % 2 else None
@@ -285,6 +289,8 @@ def _call(node: Call) -> str:
             return f"LOG({', '.join(given if len(given) == 2 else ['E()', *given])})"
         case "floor" | "ceil" if len(given) == 1:
             return f"{name.upper()}({given[0]})"
+        case "to_json":
+            return f"{name}({given[0]})"
         case "from_json":
             return "entries" if given[1].lower().startswith("map<") else f"{name}({given[0]})"
         case "array_sort" if len(given) == 1:

@@ -313,7 +313,7 @@ class Parser:
         if self.accept(")"):
             return first
         self.expect(",")
-        return Call("struct", (first, *self._list(self.named)), "struct")
+        return _tuple([first, *self._list(self.named)])
 
     def _star(self, qualifier: tuple[str, ...]) -> Star:
         without: tuple[tuple[str, ...], ...] = ()
@@ -363,7 +363,10 @@ class Parser:
         token = self.next
         if token.upper in _RESERVED:
             raise self.error("want an expression")
-        if token.kind == "word" and self.peek().upper == "(":
+        for builtin in (("SYSTEM", ".", "BUILTIN", "."), ("BUILTIN", ".")):
+            if self.peek(len(builtin) + 1).upper == "(":
+                self.accept(*builtin)
+        if self.peek().upper == "(":
             return self._call()
         parts = self._path(self.identifier())
         if self.next.upper == "." and self.peek().upper == "*":
@@ -402,6 +405,20 @@ class Parser:
             written.lower(), "timestampdiff" if "diff" in written.lower() else "timestampadd"
         )
         return Call(name, (unit, *self._list(self.expression)), written)
+
+
+def _tuple(parts: Sequence[Expression]) -> Call:
+    """(a, b + 1 AS c): a struct of named fields."""
+    pairs: list[Expression] = []
+    for place, part in enumerate(parts, 1):
+        match part:
+            case Name():
+                pairs += [literals.text(part.parts[-1]), part]
+            case Alias():
+                pairs += [literals.text(part.name), part.child]
+            case _:
+                pairs += [literals.text(f"col{place}"), part]
+    return Call("named_struct", tuple(pairs), "named_struct")
 
 
 def _case(parser: Parser) -> Expression:

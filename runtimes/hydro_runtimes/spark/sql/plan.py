@@ -6,14 +6,15 @@ Source: org.apache.spark.sql.catalyst.plans.logical.{Project, Filter}, 4.3.0.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hydro_runtimes.spark.sql.casts import Mode
+from hydro_runtimes.spark.sql.errors import StatementError
 from hydro_runtimes.spark.sql.expressions import Column, Compiler, Scope, resolve
 from hydro_runtimes.spark.sql.logic import truth
 from hydro_runtimes.spark.sql.statement import THIS
 from hydro_runtimes.spark.sql.syntax import Alias, Expression, Name, Select, Star
-from hydro_runtimes.spark.sql.types import SqlType
+from hydro_runtimes.spark.sql.types import VOID, SqlType
 from hydro_runtimes.spark.sql.values import Rows, Typed, Value
 
 Missing = Callable[[tuple[str, ...]], Column | None]
@@ -57,8 +58,14 @@ class Plan:
         if self.inner is not None:
             rows = self.inner.rows(rows)
         rows = self._kept(rows)
-        values = {f"{id(self)} {item.name}": item.typed.evaluate(rows) for item in self.items}
+        values = {
+            self.key(place): item.typed.evaluate(rows) for place, item in enumerate(self.items)
+        }
         return rows.with_columns(values)
+
+    def key(self, place: int) -> str:
+        """Under which rows hold an item for a SELECT around this one."""
+        return f"{id(self)} {place}"
 
     def _kept(self, rows: Rows) -> Rows:
         if self.where is None:
@@ -87,24 +94,35 @@ def plan_of(
         given = [Column(name, name, kind, table) for name, kind in columns.items()]
     else:
         given = [
-            Column(item.name, f"{id(inner)} {item.name}", item.typed.type, table)
-            for item in inner.items
+            Column(item.name, inner.key(place), item.typed.type, table)
+            for place, item in enumerate(inner.items)
         ]
+    if select.names:
+        given = _renamed(given, select.names)
     scope = Scope(given, missing=missing if inner is None else None)
     compiler = Compiler(mode)
     where = None
     if select.where is not None:
-        where = truth(compiler.compile(select.where, scope), mode)
+        where = compiler.compile(select.where, scope)
+        if where.type == VOID:
+            raise StatementError("WHERE NULL is not a condition, want a boolean")
+        where = truth(where, mode)
     items = _items(select.items, scope, compiler, inner)
     is_open = any(isinstance(node, Star) and not _is_struct(node, scope) for node in select.items)
     return Plan(inner, items, where, is_open and (inner is None or inner.takes_all))
+
+
+def _renamed(columns: Sequence[Column], names: Sequence[str]) -> list[Column]:
+    if len(columns) != len(names):
+        raise StatementError(f"got {len(names)} names for {len(columns)} columns, want as many")
+    return [replace(column, name=name) for column, name in zip(columns, names, strict=True)]
 
 
 def _items(
     nodes: Sequence[Expression], scope: Scope, compiler: Compiler, inner: Plan | None
 ) -> tuple[Item, ...]:
     made: list[Item] = []
-    aliases: dict[str, Typed] = {}
+    aliases: dict[str, Typed | None] = {}
     for node in nodes:
         here = Scope(scope.columns, aliases=aliases, missing=scope.missing)
         if isinstance(node, Star):
@@ -114,12 +132,15 @@ def _items(
         name = compiler.name(node)
         made.append(Item(name, typed, _source(node, here, inner)))
         if isinstance(node, Alias):
-            aliases[name.lower()] = typed
+            # A name that is given twice stands for nothing.
+            aliases[name.lower()] = None if name.lower() in aliases else typed
     return tuple(made)
 
 
 def _star(node: Star, scope: Scope, compiler: Compiler, inner: Plan | None) -> list[Item]:
-    left_out = {parts[-1].lower() for parts in node.without}
+    left_out = {parts[0].lower() for parts in node.without if len(parts) == 1}
+    fields = [parts for parts in node.without if len(parts) > 1]
+    replaced = {name.lower(): part for name, part in node.replaced}
     if _is_struct(node, scope):
         child = compiler.compile(Name(node.qualifier), scope)
         names = [name for name in child.type.names if name.lower() not in left_out]
@@ -127,10 +148,24 @@ def _star(node: Star, scope: Scope, compiler: Compiler, inner: Plan | None) -> l
             Item(name, compiler.compile(Name((*node.qualifier, name)), scope), None)
             for name in names
         ]
-    columns = [one for one in scope.columns if one.name.lower() not in left_out]
-    return [
-        Item(one.name, Typed(one.type, _reader(one.key)), _origin(one, inner)) for one in columns
-    ]
+    if scope.missing is None:
+        for name in (*left_out, *replaced):
+            resolve((name,), scope)
+    made: list[Item] = []
+    for one in scope.columns:
+        name = one.name.lower()
+        dropped = [parts[1:] for parts in fields if parts[0].lower() == name]
+        if name in replaced:
+            made.append(Item(one.name, compiler.compile(replaced[name], scope), None))
+        elif dropped:
+            made.append(Item(one.name, compiler.without(_column(one), dropped), None))
+        elif name not in left_out:
+            made.append(Item(one.name, _column(one), _origin(one, inner)))
+    return made
+
+
+def _column(column: Column) -> Typed:
+    return Typed(column.type, _reader(column.key))
 
 
 def _reader(key: str) -> Callable[[Rows], Value]:
@@ -161,5 +196,5 @@ def _source(node: Expression, scope: Scope, inner: Plan | None) -> str | None:
 def _origin(column: Column, inner: Plan | None) -> str | None:
     if inner is None:
         return column.key
-    item = next((item for item in inner.items if item.name == column.name), None)
-    return None if item is None else item.source
+    places = range(len(inner.items))
+    return next(inner.items[i].source for i in places if inner.key(i) == column.key)

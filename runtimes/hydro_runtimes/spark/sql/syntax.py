@@ -5,7 +5,7 @@ Source: SqlBaseParser.g4 of Spark 4.3.0.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
@@ -36,6 +36,8 @@ class Star:
     qualifier: tuple[str, ...] = ()
     without: tuple[tuple[str, ...], ...] = ()
     """EXCEPT of these names."""
+    replaced: tuple[tuple[str, Expression], ...] = ()
+    """Columns that have another value in their place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,8 @@ class Select:
     alias: str | None
     """The name of the source; __THIS__ where it has no other."""
     where: Expression | None
-    with_names: Mapping[str, Select] | None = None
+    names: tuple[str, ...] = ()
+    """Of the columns of the source, where it has others than its own: FROM (...) AS t(a, b)."""
 
 
 def children(node: Expression) -> Iterator[Expression]:

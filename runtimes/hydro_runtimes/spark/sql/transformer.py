@@ -128,11 +128,22 @@ def _first_plan(select: Select, mode: Mode, saved: Saved, schema: Schema) -> Pla
 
     types = {name: _sql_type(known, name in schema.made) for name, known in schema.columns.items()}
     plan = plan_of(select, types, mode, missing)
+    _refuse_two_of_a_name(plan)
     read = {name.lower() for name in names_in(select)}
     for name in list(schema.columns):
         if name.lower() in read:
             schema.want(saved, name, SQL_NUMBER if name.lower() in numbers else SQL)
     return plan
+
+
+def _refuse_two_of_a_name(plan: Plan) -> None:
+    """Spark would give both columns, and refuse whoever reads one of them by its name."""
+    seen: dict[str, str | None] = {}
+    for item in plan.items:
+        name = item.name.lower()
+        if name in seen and (item.source is None or item.source != seen[name]):
+            raise StatementError(f"two columns have the name '{item.name}'")
+        seen[name] = item.source
 
 
 def _sql_type(known: Known, is_made: bool) -> SqlType:

@@ -341,26 +341,54 @@ def _make_date(arguments: Sequence[Typed], mode: Mode) -> Typed:
     return strict(made, [INT, INT, INT], DATE).bind(arguments, mode)
 
 
-def _make_timestamp(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    def made(
-        year: int, month: int, day: int, hour: int, minute: int, second: Decimal
-    ) -> int | None:
-        micros = int(second * 1_000_000)
-        if (
-            calendar.is_date(year, month, day)
-            and 0 <= hour < 24
-            and 0 <= minute < 60
-            and 0 <= micros <= 60_000_000
-        ):
-            local = calendar.days_of(year, month, day) * DAY
-            local += (hour * 60 + minute) * 60_000_000 + micros
-            return zones.instant_of(local, mode.zone)
-        if mode.ansi:
-            raise RowError("DATETIME_FIELD_OUT_OF_BOUNDS: there is no such date or time")
-        return None
+def _make_timestamp(kind: SqlType, safe: bool = False) -> Function:
+    """make_timestamp(year, month, day, hour, minute, seconds, zone)."""
+    takes = [INT, INT, INT, INT, INT, decimal(16, 6), STRING]
+    takes = takes if kind == TIMESTAMP else takes[:-1]
 
-    takes = [INT, INT, INT, INT, INT, decimal(16, 6)]
-    return strict(made, takes, TIMESTAMP).bind(arguments, mode)
+    def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
+        quiet = safe or not mode.ansi
+        zone = mode.zone if kind == TIMESTAMP else UTC
+
+        def made(*parts: Any) -> int | None:
+            where = _zone(parts[6]) if len(parts) > 6 else zone
+            return _moment_of(parts, where, quiet)
+
+        return strict(made, takes, kind, least=6).bind(arguments, mode)
+
+    return Function(bind, 6, len(takes), kind)
+
+
+def _zone(name: str) -> tzinfo:
+    try:
+        return zones.zone_of(name)
+    except StatementError as error:
+        raise RowError(f"INVALID_TIMEZONE: {error}") from None
+
+
+def _moment_of(parts: Sequence[Any], zone: tzinfo, quiet: bool) -> int | None:
+    year, month, day, hour, minute, second = parts[:6]
+    micros = int(second * 1_000_000)
+    is_clock = 0 <= hour < 24 and 0 <= minute < 60 and 0 <= micros <= 60_000_000
+    if is_clock and abs(year) < 300_000 and calendar.is_date(year, month, day):
+        local = calendar.days_of(year, month, day) * DAY
+        return zones.instant_of(local + (hour * 60 + minute) * 60_000_000 + micros, zone)
+    if quiet:
+        return None
+    raise RowError("DATETIME_FIELD_OUT_OF_BOUNDS: there is no such date or time")
+
+
+def _convert_timezone(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    """convert_timezone(from, to, timestamp); from the session's zone without the first."""
+    given = [argument(one, STRING, mode) for one in arguments[:-1]]
+    given.append(argument(arguments[-1], TIMESTAMP_NTZ, mode))
+
+    def moved(*parts: Any) -> int:
+        *names, local = parts
+        source = _zone(names[0]) if len(names) > 1 else mode.zone
+        return zones.local_of(zones.instant_of(local, source), _zone(names[-1]))
+
+    return row_by_row(moved, given, TIMESTAMP_NTZ)
 
 
 def _from_seconds(arguments: Sequence[Typed], mode: Mode) -> Typed:
@@ -408,10 +436,7 @@ def _of_instant(compute: Callable[[int], int]) -> Function:
 def _zone_shift(to_utc: bool) -> Function:
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         def shifted(at: int, name: str) -> int:
-            try:
-                zone = zones.zone_of(name)
-            except StatementError as error:
-                raise RowError(str(error)) from None
+            zone = _zone(name)
             return zones.instant_of(at, zone) if to_utc else zones.local_of(at, zone)
 
         return strict(shifted, [TIMESTAMP, STRING], TIMESTAMP).bind(arguments, mode)
@@ -426,6 +451,7 @@ def _last_day(days: int) -> int:
 
 DATETIMES: Mapping[str, Function] = {
     "add_months": strict(calendar.add_months, [DATE, INT], DATE),
+    "convert_timezone": Function(_convert_timezone, 2, 3, TIMESTAMP_NTZ),
     "date_format": Function(_date_format, 2, 2, STRING),
     "date_from_unix_date": strict(lambda days: days, [INT], DATE),
     "date_part": Function(_extract, 2, 2),
@@ -442,7 +468,9 @@ DATETIMES: Mapping[str, Function] = {
     "hour": _of_clock(lambda micros: micros // 3_600_000_000),
     "last_day": _of_day(_last_day, DATE),
     "make_date": Function(_make_date, 3, 3, DATE),
-    "make_timestamp": Function(_make_timestamp, 6, 6, TIMESTAMP),
+    "make_timestamp": _make_timestamp(TIMESTAMP),
+    "make_timestamp_ltz": _make_timestamp(TIMESTAMP),
+    "make_timestamp_ntz": _make_timestamp(TIMESTAMP_NTZ),
     "minute": _of_clock(lambda micros: micros // 60_000_000 % 60),
     "month": _of_day(lambda days: calendar.date_of(days)[1]),
     "monthname": _of_day(lambda days: MONTHS[calendar.date_of(days)[1] - 1][:3], STRING),
@@ -462,6 +490,9 @@ DATETIMES: Mapping[str, Function] = {
     "to_unix_timestamp": Function(_unix_timestamp, 1, 2, LONG),
     "to_utc_timestamp": _zone_shift(to_utc=True),
     "trunc": Function(_trunc, 2, 2, DATE),
+    "try_make_timestamp": _make_timestamp(TIMESTAMP, safe=True),
+    "try_make_timestamp_ltz": _make_timestamp(TIMESTAMP, safe=True),
+    "try_make_timestamp_ntz": _make_timestamp(TIMESTAMP_NTZ, safe=True),
     "try_to_date": _to_moment(DATE, safe=True),
     "try_to_timestamp": _to_moment(TIMESTAMP, safe=True),
     "unix_date": strict(lambda days: days, [DATE], INT, exact=True),

@@ -18,8 +18,9 @@ import numpy as np
 
 from hydro_runtimes.spark.sql.binding import converted
 from hydro_runtimes.spark.sql.casts import Mode
+from hydro_runtimes.spark.sql.coercion import wider, wider_without_texts
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
-from hydro_runtimes.spark.sql.functions.arrays import array_argument
+from hydro_runtimes.spark.sql.functions.arrays import array_argument, same_key
 from hydro_runtimes.spark.sql.functions.maps import map_argument, unique_keys
 from hydro_runtimes.spark.sql.logic import truth
 from hydro_runtimes.spark.sql.ordering import sort_key
@@ -147,6 +148,11 @@ def _filter(given: Given, mode: Mode) -> Typed:
     if isinstance(given[0], Typed) and given[0].type.name == "map":
         return _map_filter(given, mode)
     child, _, answers = _per_element(given, mode, is_test=True)
+    return _kept(child, answers)
+
+
+def _kept(child: Typed, answers: Callable[[Rows], tuple[_Elements, list[Any]]]) -> Typed:
+    """The elements, or pairs, for which the answer is true."""
 
     def evaluate(rows: Rows) -> Value:
         elements, kept = answers(rows)
@@ -327,16 +333,54 @@ def _per_pair(
 
 def _map_filter(given: Given, mode: Mode) -> Typed:
     child, _, answers = _per_pair(given, mode, is_test=True)
+    return _kept(child, answers)
+
+
+def _map_zip_with(given: Given, mode: Mode) -> Typed:
+    """Of each key of either map: the key and both values, null where a map lacks it."""
+    left, right, function = given[0], given[1], given[2]
+    if (
+        not isinstance(left, Typed)
+        or not isinstance(right, Typed)
+        or not isinstance(function, Body)
+    ):
+        raise StatementError("wants two maps and a function (key, x, y) -> ...")
+    left, right = map_argument(left), map_argument(right)
+    (key, a), (other, b) = left.type.parts, right.type.parts
+    both = (wider_without_texts if mode.ansi else wider)(key, other, mode.ansi)
+    if both is None:
+        raise StatementError(f"{left.type} and {right.type} have keys of different types")
+    left, right = converted(left, map_of(both, a), mode), converted(right, map_of(both, b), mode)
+    body, keys = function.typed(both, a, b)
+    kind, frozen = map_of(both, body.type), same_key(both)
 
     def evaluate(rows: Rows) -> Value:
-        elements, kept = answers(rows)
-        made = [
-            None if pairs is None else [x for x, keep in zip(pairs, tests, strict=True) if keep]
-            for pairs, tests in zip(elements.lists, elements.cut(kept), strict=True)
+        pairs = zip(left.evaluate(rows).listed(), right.evaluate(rows).listed(), strict=True)
+        joined = [None if x is None or y is None else _joined(x, y, frozen) for x, y in pairs]
+        elements = _Elements.of(joined, rows)
+        columns = [
+            value_of(part, [triple[i] for triple in elements.flat])
+            for i, part in enumerate((both, a, b))
         ]
-        return value_of(child.type, made)
+        made = _evaluated(body, keys, elements, columns)
+        named = [(triple[0], one) for triple, one in zip(elements.flat, made, strict=True)]
+        return value_of(kind, elements.cut(named))
 
-    return Typed(child.type, evaluate)
+    return Typed(kind, evaluate)
+
+
+def _joined(x: list[Any], y: list[Any], frozen: Callable[[Any], Any]) -> list[tuple[Any, Any, Any]]:
+    first = {frozen(key): (key, value) for key, value in x}
+    second = {frozen(key): (key, value) for key, value in y}
+    nothing = (None, None)
+    return [
+        (
+            (first.get(place) or second[place])[0],
+            first.get(place, nothing)[1],
+            second.get(place, nothing)[1],
+        )
+        for place in {**first, **second}
+    ]
 
 
 def _transformed_map(of_keys: bool) -> _Bind:
@@ -376,6 +420,7 @@ HIGHER_ORDER: Mapping[str, tuple[_Bind, int, int]] = {
     "filter": (_filter, 2, 2),
     "forall": (_exists(wanted=False), 2, 2),
     "map_filter": (_map_filter, 2, 2),
+    "map_zip_with": (_map_zip_with, 3, 3),
     "transform": (_transform, 2, 2),
     "transform_keys": (_transformed_map(of_keys=True), 2, 2),
     "transform_values": (_transformed_map(of_keys=False), 2, 2),

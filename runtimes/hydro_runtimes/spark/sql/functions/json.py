@@ -27,9 +27,21 @@ from hydro_runtimes.spark.sql.binding import (
 )
 from hydro_runtimes.spark.sql.casts import Mode, fit_decimal, text_of
 from hydro_runtimes.spark.sql.datetime_patterns import datetime_pattern
-from hydro_runtimes.spark.sql.errors import StatementError
+from hydro_runtimes.spark.sql.errors import RowError, StatementError
 from hydro_runtimes.spark.sql.typenames import parse_ddl
-from hydro_runtimes.spark.sql.types import INT, STRING, VOID, SqlType, array_of, bits
+from hydro_runtimes.spark.sql.types import (
+    BOOLEAN,
+    DOUBLE,
+    INT,
+    LONG,
+    STRING,
+    VOID,
+    SqlType,
+    array_of,
+    bits,
+    struct_of,
+)
+from hydro_runtimes.spark.sql.types import decimal as decimal_type
 from hydro_runtimes.spark.sql.values import Typed
 
 _STEP = re.compile(r"\.([^.\[\]']+)|\['([^']*)'\]|\[(\d+)\]|(\[\*\]|\.\*)")
@@ -37,31 +49,36 @@ _NAMED = {"NaN": math.nan, "Infinity": math.inf, "+INF": math.inf, "INF": math.i
 _NAMED |= {"-Infinity": -math.inf, "-INF": -math.inf}
 
 
-def written(kind: SqlType, value: Any, mode: Mode) -> str:
-    """A value as to_json writes it: null fields of structs are left out.
+def written(kind: SqlType, value: Any, mode: Mode, with_nulls: bool = False) -> str:
+    """A value as to_json writes it.
 
     Args:
         kind: of the value.
         value: as `Value` holds it, None for null.
         mode: whose zone timestamps are written in.
+        with_nulls: null fields of structs are written, not left out.
     """
+
+    def inner(part: SqlType, one: Any) -> str:
+        return written(part, one, mode, with_nulls)
+
     if value is None:
         return "null"
     match kind.name:
         case "struct":
             fields = zip(kind.names, kind.parts, value, strict=True)
             parts = (
-                f"{_text(name)}:{written(part, one, mode)}"
+                f"{_text(name)}:{inner(part, one)}"
                 for name, part, one in fields
-                if one is not None
+                if with_nulls or one is not None
             )
             return f"{{{','.join(parts)}}}"
         case "map":
             key, item = kind.parts
-            pairs = (f"{_text(text_of(key, a, mode))}:{written(item, b, mode)}" for a, b in value)
+            pairs = (f"{_text(text_of(key, a, mode))}:{inner(item, b)}" for a, b in value)
             return f"{{{','.join(pairs)}}}"
         case "array":
-            return f"[{','.join(written(kind.parts[0], one, mode) for one in value)}]"
+            return f"[{','.join(inner(kind.parts[0], one) for one in value)}]"
         case "vector":
             return _vector(value)
         case "float" | "double":
@@ -109,7 +126,9 @@ def _to_json(arguments: Sequence[Typed], mode: Mode) -> Typed:
     if not child.type.is_nested:
         raise StatementError(f"got {child.type}, want a struct, map or array")
     kind = child.type
-    return row_by_row(lambda value: written(kind, value, mode), [child], STRING)
+    options = _options(arguments[1:], ("ignoreNullFields",))
+    with_nulls = options.get("ignorenullfields", "true").lower() == "false"
+    return row_by_row(lambda value: written(kind, value, mode, with_nulls), [child], STRING)
 
 
 def _parsed(text: str) -> Any:
@@ -144,12 +163,14 @@ def _from_json(arguments: Sequence[Typed], mode: Mode) -> Typed:
     schema = constant_of(arguments[1], "the schema")
     if not isinstance(schema, str):
         raise StatementError("the schema is null, want a text such as 'a INT, b STRING'")
-    if len(arguments) > 2:
-        raise StatementError("options of from_json are not supported")
+    options = _options(arguments[2:], ("mode",))
+    is_strict = options.get("mode", "").upper() == "FAILFAST"
     kind = parse_ddl(schema)
 
     def read(text: str) -> Any:
         value = _parsed(text)
+        if is_strict and value is _BAD and text.strip():
+            raise RowError("MALFORMED_RECORD_IN_PARSING: the text is not JSON, mode FAILFAST")
         nothing = (None,) * len(kind.parts) if kind.name == "struct" else None
         if value is _BAD or not text.strip():
             return nothing if text.strip() else None
@@ -158,19 +179,41 @@ def _from_json(arguments: Sequence[Typed], mode: Mode) -> Typed:
         if kind.name == "array" and isinstance(value, dict):
             value = [value]
         try:
-            return _converted(kind, value, mode)
+            return _converted(kind, value, mode, is_strict)
         except _Mismatch:
+            if is_strict:
+                raise RowError(
+                    f"MALFORMED_RECORD_IN_PARSING: the JSON is no {kind}, mode FAILFAST"
+                ) from None
             return nothing
 
     return row_by_row(read, [exactly(arguments[0], STRING, mode)], kind)
+
+
+def _options(arguments: Sequence[Typed], known: Sequence[str]) -> Mapping[str, str]:
+    """The options of a function, by lower-case names.
+
+    Raises:
+        StatementError: they are no map of constants, or one is not known here.
+    """
+    if not arguments:
+        return {}
+    pairs = constant_of(arguments[0], "the map of options")
+    if arguments[0].type.name != "map" or pairs is None:
+        raise StatementError("the options are no map")
+    options = {str(name).lower(): str(value) for name, value in pairs}
+    unknown = sorted(set(options) - {name.lower() for name in known})
+    if unknown:
+        raise StatementError(f"the option '{unknown[0]}' is not supported, want {', '.join(known)}")
+    return options
 
 
 class _Mismatch(Exception):
     """A value is of another kind than its type."""
 
 
-def _converted(kind: SqlType, value: Any, mode: Mode) -> Any:
-    """A JSON value of a type; a field that does not fit is null by itself."""
+def _converted(kind: SqlType, value: Any, mode: Mode, is_strict: bool) -> Any:
+    """A JSON value of a type; a field that does not fit is null by itself, unless strict."""
     if value is None:
         return None
     match kind.name:
@@ -178,24 +221,28 @@ def _converted(kind: SqlType, value: Any, mode: Mode) -> Any:
             if not isinstance(value, dict):
                 raise _Mismatch
             return tuple(
-                _field(part, value.get(name), mode)
+                _field(part, value.get(name), mode, is_strict)
                 for name, part in zip(kind.names, kind.parts, strict=True)
             )
         case "array":
             if not isinstance(value, list):
                 raise _Mismatch
-            return [_converted(kind.parts[0], one, mode) for one in value]
+            return [_converted(kind.parts[0], one, mode, is_strict) for one in value]
         case "map":
             if not isinstance(value, dict):
                 raise _Mismatch
-            return [(key, _converted(kind.parts[1], one, mode)) for key, one in value.items()]
+            return [
+                (key, _converted(kind.parts[1], one, mode, is_strict)) for key, one in value.items()
+            ]
     return _scalar(kind, value, mode)
 
 
-def _field(kind: SqlType, value: Any, mode: Mode) -> Any:
+def _field(kind: SqlType, value: Any, mode: Mode, is_strict: bool) -> Any:
     try:
-        return _converted(kind, value, mode)
+        return _converted(kind, value, mode, is_strict)
     except _Mismatch:
+        if is_strict:
+            raise
         return None
 
 
@@ -311,11 +358,68 @@ def _object_keys(text: str) -> list[str] | None:
     return list(value) if isinstance(value, dict) else None
 
 
+def _schema_of_json(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    """Of a constant; numbers are BIGINT or DOUBLE, and fields stand in the order of their names."""
+    text = constant_of(arguments[0], "the JSON")
+    value = _parsed(text) if isinstance(text, str) else _BAD
+    if value is _BAD:
+        raise StatementError("wants a constant that is JSON")
+    return strict(lambda _: _ddl(_schema(value)), [STRING], STRING).bind(arguments, mode)
+
+
+def _schema(value: Any) -> SqlType:
+    match value:
+        case bool():
+            return BOOLEAN
+        case int():
+            return LONG if -(2**63) <= value < 2**63 else decimal_type(len(str(abs(value))), 0)
+        case float():
+            return DOUBLE
+        case list():
+            parts = [_schema(one) for one in value if one is not None]
+            found = parts[0] if parts else STRING
+            for part in parts[1:]:
+                found = _both(found, part)
+            return array_of(found)
+        case dict():
+            return struct_of({name: _schema(value[name]) for name in sorted(value)})
+    return STRING
+
+
+def _both(one: SqlType, other: SqlType) -> SqlType:
+    if one == other:
+        return one
+    if {one, other} == {LONG, DOUBLE}:
+        return DOUBLE
+    if one.name == other.name == "array":
+        return array_of(_both(one.parts[0], other.parts[0]))
+    if one.name == other.name == "struct":
+        fields = dict(zip(one.names, one.parts, strict=True))
+        for name, part in zip(other.names, other.parts, strict=True):
+            fields[name] = _both(fields[name], part) if name in fields else part
+        return struct_of({name: fields[name] for name in sorted(fields)})
+    return STRING
+
+
+def _ddl(kind: SqlType) -> str:
+    if kind.name == "array":
+        return f"ARRAY<{_ddl(kind.parts[0])}>"
+    if kind.name == "struct":
+        fields = zip(kind.names, kind.parts, strict=True)
+        return f"STRUCT<{', '.join(f'{_named(name)}: {_ddl(part)}' for name, part in fields)}>"
+    return str(kind).upper()
+
+
+def _named(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z_]\w*", name) else f"`{name}`"
+
+
 JSON: Mapping[str, Function] = {
     "from_json": Function(_from_json, 2, 3),
     "get_json_object": strict(_get_json_object, [STRING, STRING], STRING, exact=True),
     "json_array_length": strict(_array_length, [STRING], INT, exact=True),
     "json_object_keys": strict(_object_keys, [STRING], array_of(STRING), exact=True),
-    "to_json": Function(_to_json, 1, 1, STRING),
+    "schema_of_json": Function(_schema_of_json, 1, 1, STRING),
+    "to_json": Function(_to_json, 1, 2, STRING),
 }
 """By Spark's name."""

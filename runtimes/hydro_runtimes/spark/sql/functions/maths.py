@@ -353,7 +353,8 @@ def _hex(arguments: Sequence[Typed], mode: Mode) -> Typed:
     return strict(lambda x: f"{x & (2**64 - 1):X}", [LONG], STRING).bind(arguments, mode)
 
 
-def _unhex(text: str) -> bytes | None:
+def unhex(text: str) -> bytes | None:
+    """The bytes of hexadecimal digits; None where they are none."""
     try:
         return (
             bytes.fromhex(text.rjust(len(text) + len(text) % 2, "0"))
@@ -491,7 +492,7 @@ MATHS: Mapping[str, Function] = {
     "try_mod": _operator("%", safe=True),
     "try_multiply": _operator("*", safe=True),
     "try_subtract": _operator("-", safe=True),
-    "unhex": strict(_unhex, [STRING], BINARY),
+    "unhex": strict(unhex, [STRING], BINARY),
     "width_bucket": strict(_bucket, [DOUBLE, DOUBLE, DOUBLE, LONG], LONG),
     "zeroifnull": Function(_zero_if_null, 1, 1),
     "|": Function(_bitwise(np.bitwise_or), 2, 2),
