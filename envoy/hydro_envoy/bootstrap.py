@@ -60,6 +60,8 @@ class Bootstrap:
     """What it shows to the manager where that is on the same machine; empty: nothing."""
     managers: Path | None = None
     """A file that says where managers are, instead; see `managers`. Absolute; may change."""
+    drain_key: str = field(default="", repr=False)
+    """Of who may have Envoy drain; empty: nobody."""
     max_connections: int = connections.MOST
     """Of clients, at all ports together; the admin's and the metrics' port do not count."""
 
@@ -79,7 +81,11 @@ def bootstrap(wanted: Bootstrap) -> str:
 def _config(wanted: Bootstrap) -> dict[str, Any]:
     manager = {"envoy_grpc": _MANAGER} | _shown(wanted.token)
     return _loads(wanted, manager) | {
-        "admin": {"address": _address(wanted.admin), "allow_paths": _admin_paths(), **_ALWAYS},
+        "admin": {
+            "address": _address(wanted.admin),
+            "allow_paths": _admin_paths(wanted.drain_key),
+            **_ALWAYS,
+        },
         "node": {"id": wanted.node_id, "cluster": "hydro", "metadata": _metadata(wanted)},
         "dynamic_resources": {
             "ads_config": {
@@ -118,19 +124,20 @@ _ADMIN_PATHS = (
     "/clusters",
     "/listeners",
     "/reopen_logs",
-    "/healthcheck/fail",
-    "/drain_listeners",
 )
+DRAINING = ("/healthcheck/fail", "/drain_listeners")
 _NAMES_OF_SCOPES = r"/config_dump\?resource=dynamic_scoped_route_configs"
 
 
-def _admin_paths() -> list[dict[str, Any]]:
-    """Every user of the machine reaches the port: it tells no secrets and ends nothing at once.
+def _admin_paths(drain_key: str) -> list[dict[str, Any]]:
+    """Every user of the machine reaches the port: it tells no secrets and ends nothing.
 
-    A whole configuration has what pipelines check tokens by, and the hashes of keys.
+    A whole configuration has what pipelines check tokens by, and the hashes of keys. What drains
+    Envoy is found by who has the key, which is its query.
     """
     regexes = [*(rf"{path}(\?.*)?" for path in _ADMIN_PATHS), _NAMES_OF_SCOPES]
-    return [{"safe_regex": {"regex": regex}} for regex in regexes]
+    draining = [{"exact": f"{path}?{drain_key}"} for path in DRAINING if drain_key]
+    return [*({"safe_regex": {"regex": regex}} for regex in regexes), *draining]
 
 
 def _static(wanted: Bootstrap) -> dict[str, Any]:

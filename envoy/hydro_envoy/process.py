@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import re
+import secrets
 import shutil
 import signal
 import sys
@@ -17,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 
 from hydro_envoy import connections
-from hydro_envoy.bootstrap import METRICS, Bootstrap, bootstrap
+from hydro_envoy.bootstrap import DRAINING, METRICS, Bootstrap, bootstrap
 from hydro_envoy.errors import EnvoyFailed, EnvoyNotFound, EnvoyTooOld
 from hydro_envoy.mesh import Endpoint
 
@@ -124,6 +125,7 @@ class Envoy:
         self._folder = folder
         self._concurrency = concurrency
         self._drain_s = drain_s
+        self._drain_key = secrets.token_hex(16)
         self._last_words: deque[str] = deque(maxlen=20)
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
@@ -162,7 +164,9 @@ class Envoy:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._admin_file.unlink(missing_ok=True)
         config = self._folder / "bootstrap.json"
-        wanted = replace(self._wanted, max_connections=connections.most())
+        wanted = replace(
+            self._wanted, drain_key=self._drain_key, max_connections=connections.most()
+        )
         _write_private(config, bootstrap(wanted))
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid())),
@@ -209,8 +213,8 @@ class Envoy:
         if self._process is None or self._process.returncode is not None:
             return
         self._stopping = True
-        await self._ask("POST", "/healthcheck/fail")
-        await self._ask("POST", "/drain_listeners")
+        for path in DRAINING:
+            await self._ask("POST", f"{path}?{self._drain_key}")
         try:
             async with asyncio.timeout(self._drain_s):
                 await self._quiet()

@@ -148,9 +148,13 @@ async def web_pages_are_kept_away(edges: Edges) -> None:
         ("POST", "/quitquitquit", 403),
         ("POST", "/logging?level=trace", 403),
         ("POST", "/runtime_modify?a=b", 403),
+        ("POST", "/drain_listeners", 403),
+        ("POST", "/drain_listeners?graceful&skip_exit", 403),
+        ("POST", "/drain_listeners?", 403),
+        ("POST", "/healthcheck/fail", 403),
     ],
 )
-async def test_the_port_of_envoys_own_api_tells_no_secrets(
+async def test_the_port_of_envoys_own_api_tells_no_secrets_and_ends_nothing(
     edges: Edges, method: str, path: str, status: int
 ) -> None:
     answer = await request(f"http://{edges.envoy.admin}{path}", b"", method, {})

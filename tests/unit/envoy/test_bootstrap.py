@@ -33,6 +33,15 @@ def test_admin_is_for_this_machine_alone_unless_told() -> None:
     assert Bootstrap("n", "gateway", Endpoint("h", 1)).admin == Endpoint("127.0.0.1", 0)
 
 
+def test_envoy_drains_for_who_has_the_key_alone() -> None:
+    def paths(wanted: Bootstrap) -> str:
+        return json.dumps(json.loads(bootstrap(wanted))["admin"]["allow_paths"])
+
+    assert "drain" not in paths(WANTED)
+    assert '{"exact": "/drain_listeners?k"}' in paths(replace(WANTED, drain_key="k"))
+    assert "'k'" not in repr(replace(WANTED, drain_key="k"))
+
+
 def test_metrics_are_one_path_of_the_admin_api() -> None:
     where = Endpoint("10.0.0.2", 9902)
     wanted = Bootstrap("n", "gateway", Endpoint("h", 1), Endpoint("127.0.0.1", 9901), where)
