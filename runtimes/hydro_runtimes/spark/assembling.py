@@ -11,7 +11,7 @@ from hydro_runtimes.columns import Array, Column, Dense, Ragged, Sparse, Strings
 from hydro_runtimes.evaluator import Failure
 from hydro_runtimes.spark.batch import Batch, Where
 from hydro_runtimes.spark.saved import Saved
-from hydro_runtimes.spark.schema import NUMBERS, NUMERIC, Known, Schema, slots_of, vector
+from hydro_runtimes.spark.schema import NUMBERS, NUMERIC, Known, Schema, joined, slots_of, vector
 from hydro_runtimes.spark.sql.columns import ValueColumn
 from hydro_runtimes.spark.vectors import Vectors, each_size, ragged, row_ids
 
@@ -42,7 +42,7 @@ class VectorAssembler:
             made = replace(vector(None), parts=tuple(where.column for where in inputs))
         else:
             names = [where.column for where in inputs]
-            slots = tuple(chain(*map(slots_of, names, known)))
+            slots = joined([*map(slots_of, names, known)])
             total = sum(size or 0 for size in sizes)
             made = vector(total, slots if len(slots) == total else None)
         schema.add(output, replace(made, form=output))

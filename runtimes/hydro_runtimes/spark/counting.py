@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hydro_runtimes.columns import Array, Dense, Sparse
-from hydro_runtimes.spark import lists
+from hydro_runtimes.spark import chunks, lists
 from hydro_runtimes.spark.batch import Batch, Where
 from hydro_runtimes.spark.hashing import summed
 from hydro_runtimes.spark.saved import Saved
@@ -112,24 +112,37 @@ class Word2VecModel:
         found = self.words.places(words.flat)
         known = found >= 0
         before = np.concatenate(([0], np.cumsum(known)))
-        vectors = self.vectors[found[known]].astype(np.float64)
-        sums = row_sums(vectors, before[words.offsets])
-        share = 1.0 / np.maximum(words.lengths, 1)
-        return batch.plus({self.output: Dense(sums * share[:, None])})
+        sums = self._sums(found[known], before[words.offsets])
+        sums *= (1.0 / np.maximum(words.lengths, 1))[:, None]
+        return batch.plus({self.output: Dense(sums)})
+
+    def _sums(self, found: Array, offsets: Array) -> Array:
+        """The sum of the vectors of the words of each row, in the order of the words."""
+        width = self.vectors.shape[1]
+        sums = np.empty((len(offsets) - 1, width))
+        for start, end in chunks.bounds(offsets * width):
+            ends = offsets[start : end + 1]
+            vectors = self.vectors[found[ends[0] : ends[-1]]].astype(np.float64)
+            sums[start:end] = row_sums(vectors, ends - ends[0])
+        return sums
 
 
 def _word_vectors(saved: Saved, size: int) -> tuple[Vocabulary, Array]:
-    table = saved.table(key=("word",))
-    if table.has("wordIndex"):
-        pairs = sorted(table.value("wordIndex") or (), key=lambda pair: pair[1])
-        words, flat = [word for word, _ in pairs], table.lists("wordVectors", np.float32)[1]
-        if [index for _, index in pairs] != [*range(len(pairs))]:
-            raise table.invalid("words are not numbered from 0")
-    else:
-        offsets, flat = table.lists("vector", np.float32)
-        words = table.texts("word")
-        if (np.diff(offsets) != size).any():
-            raise table.invalid(f"has vectors of another size than {size}")
-    if size < 1 or len(flat) != len(words) * size:
+    if size < 1:
+        raise saved.invalid(f"has vectors of {size}, want 1 or more")
+    if saved.has("wordIndex"):
+        return _map_of_vectors(saved, size)
+    words = saved.table(key=("word",), columns=["word"]).texts("word")
+    return Vocabulary(words), saved.matrix("vector", size, np.arange(len(words)))
+
+
+def _map_of_vectors(saved: Saved, size: int) -> tuple[Vocabulary, Array]:
+    """Before 2.2."""
+    table = saved.table()
+    pairs = sorted(table.value("wordIndex") or (), key=lambda pair: pair[1])
+    words, flat = [word for word, _ in pairs], table.lists("wordVectors", np.float32)[1]
+    if [index for _, index in pairs] != [*range(len(pairs))]:
+        raise table.invalid("words are not numbered from 0")
+    if len(flat) != len(words) * size:
         raise table.invalid(f"has {len(flat)} numbers for {len(words)} words of {size}")
     return Vocabulary(words), flat.reshape(-1, size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +11,16 @@ from hydro_runtimes.columns import Array, Dense, Sparse
 from hydro_runtimes.spark import java
 from hydro_runtimes.spark.batch import Batch, Where
 from hydro_runtimes.spark.saved import Saved
-from hydro_runtimes.spark.schema import MAX_SLOTS, NUMBER, Known, Schema, Slot, stating, vector
+from hydro_runtimes.spark.schema import (
+    MAX_SLOTS,
+    NUMBER,
+    Known,
+    MadeSlots,
+    Schema,
+    Slot,
+    stating,
+    vector,
+)
 from hydro_runtimes.spark.vectors import Vectors, each_size, row_ids, scalar, vectors
 
 
@@ -250,12 +260,18 @@ def _one_hot(
     return inputs, outputs, categories, sizes
 
 
-def _category_slots(known: Known, categories: int, size: int) -> tuple[Slot, ...] | None:
+def _category_slots(known: Known, categories: int, size: int) -> Sequence[Slot] | None:
     """The names of the values, else their numbers; what is in no category comes last, if kept."""
     if size > MAX_SLOTS:
         return None
-    names = [*known.nominal[:categories], *map(str, range(len(known.nominal), categories))]
-    return tuple(Slot(name) for name in (*names, "invalidValues")[:size])
+    names = known.nominal
+
+    def slot(i: int) -> Slot:
+        if i >= categories:
+            return Slot("invalidValues")
+        return Slot(names[i] if i < len(names) else str(i))
+
+    return MadeSlots(min(size, categories + 1), slot)
 
 
 def _target_tables(saved: Saved, columns: int) -> tuple[dict[float, float], ...]:

@@ -148,13 +148,11 @@ def _squared(column: Vectors) -> Vectors:
 
 def _factors(saved: Saved, folder: str, rank: int) -> tuple[Array, Array]:
     """Ids, ascending, and their factors: int64 (n,), float32 (n, rank)."""
-    table = saved.table(folder, key=("id",))
-    ids = table.numbers("id")
-    offsets, values = table.lists("features", np.float32)
-    if (np.diff(offsets) != rank).any():
-        raise table.invalid(f"has factors of another length than {rank}")
+    ids = saved.table(folder, key=("id",), columns=["id"]).numbers("id")
     order = np.argsort(ids)
-    return ids[order], values.reshape(len(ids), rank)[order]
+    place = np.empty_like(order)
+    place[order] = np.arange(len(ids))
+    return ids[order], saved.matrix("features", rank, place, folder)
 
 
 def _bad_ids(batch: Batch, where: Where) -> dict[int, Failure]:
@@ -171,6 +169,6 @@ def _bad_ids(batch: Batch, where: Where) -> dict[int, Failure]:
 
 def _places(batch: Batch, where: Where, ids: Array) -> tuple[Array, Array]:
     """Where the id of each row is among the ids, and whether it is."""
-    wanted = scalar(batch, where).values
+    wanted = scalar(batch, where).values.astype(np.int64)  # or all ids would become doubles
     at = np.minimum(np.searchsorted(ids, wanted), max(len(ids) - 1, 0))
     return at, (ids[at] == wanted) if len(ids) else np.zeros(len(wanted), dtype=bool)

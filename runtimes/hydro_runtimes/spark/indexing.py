@@ -136,14 +136,9 @@ class IndexToString:
 def _labels(saved: Saved) -> list[tuple[str, ...]]:
     """One list for each column; before 3.0, the list of the only column."""
     table = saved.table()
-    many = table.has("labelsArray")
-    lists = table.value("labelsArray") if many else [table.value("labels")]
-    if not isinstance(lists, list) or not all(
-        isinstance(labels, list) and all(isinstance(label, str) for label in labels)
-        for labels in lists
-    ):
-        raise table.invalid("labels are no lists of texts")
-    return [tuple(labels) for labels in lists]
+    if table.has("labelsArray"):
+        return [tuple(labels) for labels in table.text_lists("labelsArray")]
+    return [tuple(table.strings("labels"))]
 
 
 def _label_type(labels: tuple[str, ...]) -> Known:
@@ -153,11 +148,14 @@ def _label_type(labels: tuple[str, ...]) -> Known:
 
 def _form(labels: tuple[str, ...]) -> Form:
     """The type of the numbers that the labels are texts of; None where they tell none."""
-    if labels and all(_is_double(label) for label in labels):
+    if labels and all(map(_is_double, labels)):
         return "double"
-    scales = {len(match[1]) for label in labels if (match := _DECIMAL.fullmatch(label))}
-    are_decimals = len(scales) == 1 and all(map(_DECIMAL.fullmatch, labels))
-    return scales.pop() if are_decimals else None
+    match = _DECIMAL.fullmatch(labels[0]) if labels else None
+    if match is None:
+        return None
+    scale = len(match[1])
+    decimal = re.compile(rf"-?\d+\.\d{{{scale}}}")
+    return scale if all(map(decimal.fullmatch, labels)) else None
 
 
 def _is_double(label: str) -> bool:

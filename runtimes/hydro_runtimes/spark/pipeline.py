@@ -15,7 +15,7 @@ from hydro_runtimes.spark.batch import Batch, WrongColumn
 from hydro_runtimes.spark.inputs import Group
 from hydro_runtimes.spark.merging import merged
 from hydro_runtimes.spark.registry import Stage, load_stage
-from hydro_runtimes.spark.saved import open_stage
+from hydro_runtimes.spark.saved import open_stage, release_memory
 from hydro_runtimes.spark.schema import Reading, Schema, known_of
 from hydro_runtimes.spark.session import Session
 
@@ -83,6 +83,7 @@ def load(
     schema = Schema({field.name: known_of(field) for field in typed}, session or Session())
     with np.errstate(all="ignore"):
         stage = load_stage(open_stage(folder), schema, "the model")
+    release_memory()
     readings = {name: known.reading for name, known in schema.inputs.items()}
     return SparkEvaluator(
         schema.signature(), stage, readings, dict(schema.nested), tuple(schema.parts)

@@ -33,8 +33,12 @@ MAX_METADATA_BYTES = 32 << 20
 MAX_DEPTH = 40
 """Folders of stages within stages."""
 MAX_PARTS = 100_000
-_PIECE_ROWS = 1 << 16
+PIECE_ROWS = 1 << 16
 """Rows that are read at a time where a table is read in pieces."""
+_READ_BYTES = 1 << 20
+"""Of a column of a file, at a time, lest compressed columns are in memory as a whole."""
+_PIECE_VALUES = 1 << 20
+"""The same for lists, in numbers."""
 
 _NON_FINITE = {
     **dict.fromkeys(("Inf", "Infinity"), float("inf")),
@@ -174,9 +178,42 @@ class Saved:
         """
         return read_table(self, self.path / folder, key, columns)
 
-    def pieces(self, columns: Sequence[str], folder: str = "data") -> Iterator[Table]:
-        """The rows of `table` again, with these columns, a bounded number at a time."""
-        return read_pieces(self, self.path / folder, columns)
+    def has(self, column: str, folder: str = "data") -> bool:
+        """Whether a table has a column."""
+        with _parts(self, self.path / folder) as (_, files):
+            return column in files[0].schema_arrow.names
+
+    def pieces(
+        self, columns: Sequence[str], folder: str = "data", rows: int = PIECE_ROWS
+    ) -> Iterator[Table]:
+        """The rows of `table` again, with these columns, so many at a time."""
+        return read_pieces(self, self.path / folder, columns, rows)
+
+    def matrix(self, name: str, size: int, place: Array, folder: str = "data") -> Array:
+        """A column of lists of so many numbers: float32, (rows, size).
+
+        Args:
+            name: of the column.
+            size: of each list.
+            place: where each row of `table` is put, each place once: int64, (rows,).
+            folder: of the table.
+
+        Raises:
+            InvalidModel: a list has another size.
+        """
+        made = np.zeros((0, size), dtype=np.float32)
+        first = 0
+        for piece in self.pieces([name], folder, max(1, _PIECE_VALUES // max(size, 1))):
+            offsets, values = piece.lists(name, np.float32)
+            if (np.diff(offsets) != size).any():
+                raise piece.invalid(f"has vectors of another size than {size}")
+            if not first:
+                made = np.empty((len(place), size), dtype=np.float32)
+            made[place[first : first + piece.rows]] = values.reshape(-1, size)
+            first += piece.rows
+        if first != len(place):
+            raise self.invalid(f"'{folder}' has {first} rows of '{name}', want {len(place)}")
+        return made
 
     def child(self, folder: str) -> Saved:
         """The stage saved in a folder of this one."""
@@ -292,7 +329,7 @@ def read_table(
     return Table(stage.invalid, folder.name, table)
 
 
-def read_pieces(stage: Saved, folder: Path, columns: Sequence[str]) -> Iterator[Table]:
+def read_pieces(stage: Saved, folder: Path, columns: Sequence[str], most: int) -> Iterator[Table]:
     """The rows of a table that `read_table` has checked, of which so many are in memory.
 
     Raises:
@@ -300,7 +337,7 @@ def read_pieces(stage: Saved, folder: Path, columns: Sequence[str]) -> Iterator[
     """
     with _parts(stage, folder) as (_, files):
         for file in files:
-            for rows in file.iter_batches(_PIECE_ROWS, columns=list(columns), use_threads=False):
+            for rows in file.iter_batches(most, columns=list(columns), use_threads=False):
                 yield Table(stage.invalid, folder.name, pa.Table.from_batches([rows]))
 
 
@@ -321,11 +358,18 @@ def _parts(stage: Saved, folder: Path) -> Iterator[tuple[list[Path], list[pq.Par
             files = [
                 stack.enter_context(pa.OSFile(f"/dev/fd/{stream.fileno()}")) for stream in streams
             ]
-            opened = [pq.ParquetFile(file) for file in files]
+            opened = [
+                pq.ParquetFile(file, buffer_size=_READ_BYTES, pre_buffer=False) for file in files
+            ]
             _check_sizes(stage, folder, opened)
             yield paths, opened
     except (pa.ArrowException, OSError, ValueError, TypeError, MemoryError, OverflowError) as error:
         raise stage.invalid(f"'{folder.name}' cannot be read as parquet: {error}") from error
+
+
+def release_memory() -> None:
+    """Gives back to the system what Arrow keeps for tables to come."""
+    pa.default_memory_pool().release_unused()
 
 
 def _check_sizes(stage: Saved, folder: Path, opened: Sequence[pq.ParquetFile]) -> None:

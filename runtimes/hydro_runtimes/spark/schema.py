@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from itertools import accumulate
+from typing import Any, overload
 
 from hydro_runtimes.columns import DataType
 from hydro_runtimes.evaluator import Field, Part, Signature
@@ -67,7 +69,7 @@ class Known:
     shape: tuple[int, ...] = ()
     nominal: tuple[str, ...] = ()
     """The names of the values of a nominal scalar."""
-    slots: tuple[Slot, ...] | None = None
+    slots: Sequence[Slot] | None = None
     """The elements of a vector, where they have attributes."""
     values: int | None = None
     """The number of values of a nominal scalar."""
@@ -100,7 +102,7 @@ SQL = Known(ANY, reading=Reading.SQL)
 SQL_NUMBER = Known(ANY, reading=Reading.SQL_NUMBERS)
 
 
-def vector(size: int | None, slots: tuple[Slot, ...] | None = None) -> Known:
+def vector(size: int | None, slots: Sequence[Slot] | None = None) -> Known:
     """A vector of this size; None where it is not known."""
     return Known(DataType.FLOAT64, (-1 if size is None else size,), slots=slots)
 
@@ -194,13 +196,12 @@ class Schema:
         An element that is asked for by the name of a column can only be a number.
         """
         known = self.columns[name]
-        slots: list[Slot] = []
         for part in known.parts:
             if self.columns[part].type is ANY:
                 self.want(stage, part, NUMBER)
-            slots += slots_of(part, self.columns[part])
         if known.parts:
-            self.columns[name] = replace(vector(len(slots), tuple(slots)), form=known.form)
+            slots = joined([slots_of(part, self.columns[part]) for part in known.parts])
+            self.columns[name] = replace(vector(len(slots), slots), form=known.form)
         return self.columns[name]
 
     def hint(self, name: str, size: int) -> None:
@@ -296,7 +297,7 @@ def stating(name: str, **entry: Any) -> str:
     return f"state it beside the model in metadata.json: {line}"
 
 
-def slots_of(name: str, known: Known) -> tuple[Slot, ...]:
+def slots_of(name: str, known: Known) -> Sequence[Slot]:
     """The elements that a column of known size has in an assembled vector.
 
     Source: org.apache.spark.ml.feature.VectorAssembler.transform, 4.3.0.
@@ -305,11 +306,49 @@ def slots_of(name: str, known: Known) -> tuple[Slot, ...]:
         return (Slot(name, known.values, known.nominal),)
     if (known.size or 0) > MAX_SLOTS:
         return ()
-    slots = known.slots or (Slot(),) * (known.size or 0)
-    return tuple(
-        replace(slot, name=f"{name}_{i if slot.name is None else slot.name}")
-        for i, slot in enumerate(slots)
-    )
+    slots = known.slots
+    if not slots:
+        return MadeSlots(known.size or 0, lambda i: Slot(f"{name}_{i}"))
+
+    def slot(i: int) -> Slot:
+        own = slots[i]
+        return replace(own, name=f"{name}_{i if own.name is None else own.name}")
+
+    return MadeSlots(len(slots), slot)
+
+
+def joined(parts: Sequence[Sequence[Slot]]) -> Sequence[Slot]:
+    """The elements of vectors, one after the other."""
+    ends = list(accumulate(map(len, parts)))
+
+    def slot(i: int) -> Slot:
+        part = bisect_right(ends, i)
+        return parts[part][i - ends[part]]  # counted from the part's end
+
+    return MadeSlots(ends[-1] if ends else 0, slot)
+
+
+class MadeSlots(Sequence[Slot]):
+    """Elements that are made when they are asked for: few pipelines ask, and some have millions."""
+
+    def __init__(self, size: int, slot: Callable[[int], Slot]) -> None:
+        """`slot` makes one from its index, 0 to below the size."""
+        self._size, self._slot = size, slot
+
+    def __len__(self) -> int:
+        return self._size
+
+    @overload
+    def __getitem__(self, index: int) -> Slot: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Slot]: ...
+    def __getitem__(self, index: int | slice) -> Slot | Sequence[Slot]:
+        if isinstance(index, slice):
+            return [self._slot(i) for i in range(*index.indices(self._size))]
+        at = index + self._size if index < 0 else index
+        if not 0 <= at < self._size:
+            raise IndexError(index)
+        return self._slot(at)
 
 
 def _merge(known: Known, wanted: Known) -> Known | None:

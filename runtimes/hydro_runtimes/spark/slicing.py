@@ -11,7 +11,7 @@ import numpy as np
 from hydro_runtimes.columns import Array, Dense, Sparse
 from hydro_runtimes.spark.batch import Batch, Where
 from hydro_runtimes.spark.saved import Saved
-from hydro_runtimes.spark.schema import Known, Schema, stating, vector
+from hydro_runtimes.spark.schema import Known, MadeSlots, Schema, stating, vector
 from hydro_runtimes.spark.vectors import Vectors, each_size, present, row_ids, sizes
 
 
@@ -137,8 +137,9 @@ def _declare(saved: Saved, schema: Schema, where: Where, output: str, indices: A
     most = known.size or 2**31 - 1
     if len(indices) and (indices.min() < 0 or indices.max() >= most):
         raise saved.invalid(f"selects elements outside 0 to {most - 1}")
-    slots = None if known.slots is None else tuple(known.slots[i] for i in indices.tolist())
-    schema.add(output, vector(len(indices), slots))
+    slots, places = known.slots, indices.tolist()
+    made = None if slots is None else MadeSlots(len(places), lambda i: slots[places[i]])
+    schema.add(output, vector(len(indices), made))
 
 
 def _slice(batch: Batch, where: Where, output: str, indices: Array) -> Batch:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,20 @@ class Table:
         column = self._get(name)
         if not pa.types.is_string(column.type) or column.null_count:
             raise self._wrong(name, column.type, "texts")
-        return list(column.to_pylist())
+        return _texts(column)
+
+    def text_lists(self, name: str) -> list[list[str]]:
+        """The lists of texts in the only row."""
+        column = self._get(name)
+        self._only()
+        if not (pa.types.is_list(column.type) and pa.types.is_list(column.type.value_type)):
+            raise self._wrong(name, column.type, "lists of texts")
+        lists = column.flatten()
+        texts = lists.flatten()
+        if column.null_count or lists.null_count or not _are_texts(texts):
+            raise self._wrong(name, column.type, "lists of texts")
+        ends = np.cumsum(lists.value_lengths().to_numpy(zero_copy_only=False)).tolist()
+        return [_texts(texts[start:end]) for start, end in pairwise([0, *ends])]
 
     def values(self, name: str) -> list[Any]:
         """A column as Python values. For columns of few rows."""
@@ -81,12 +95,16 @@ class Table:
             raise self._wrong(name, self._get(name).type, "a boolean")
         return value
 
-    def strings(self, name: str) -> tuple[str, ...]:
+    def strings(self, name: str) -> list[str]:
         """The list of texts in the only row."""
-        value = self.value(name)
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise self._wrong(name, self._get(name).type, "a list of texts")
-        return tuple(value)
+        column = self._get(name)
+        self._only()
+        if not pa.types.is_list(column.type) or column.null_count:
+            raise self._wrong(name, column.type, "a list of texts")
+        texts = column.flatten()
+        if not _are_texts(texts):
+            raise self._wrong(name, column.type, "a list of texts")
+        return _texts(texts)
 
     def vector(self, name: str) -> Array:
         """The vector in the only row: float64, (size,)."""
@@ -195,6 +213,16 @@ class Table:
 
     def _wrong(self, name: str, kind: Any, want: str) -> InvalidModel:
         return self.invalid(f"column '{name}' is {shortened(str(kind))}, want {want} without nulls")
+
+
+def _are_texts(column: Any) -> bool:
+    return not len(column) or bool(pa.types.is_string(column.type) and not column.null_count)
+
+
+def _texts(column: Any) -> list[str]:
+    """By numpy, which makes texts four times faster than Arrow does."""
+    texts: list[str] = column.to_numpy(zero_copy_only=False).tolist()
+    return texts
 
 
 def _are_ints(values: Array) -> bool:
