@@ -6,6 +6,18 @@ local function has_come(handle)
   handle:metadata()  -- of the route, for which Envoy looks now
 end
 
+-- Refuses a body that is compressed: the transcoder would take it for JSON that is malformed.
+local function is_refused(handle)
+  local coding = handle:headers():get("content-encoding") or ""
+  if coding == "" or coding:lower() == "identity" then return false end
+  handle:respond({
+    [":status"] = "415", ["grpc-status"] = "12", ["accept-encoding"] = "identity",
+    ["x-hydro-error-reason"] = "COMPRESSED",
+  }, "got a body in the content-encoding '" .. coding:sub(1, 60) .. "', want it plain; "
+    .. "switch compression off")
+  return true
+end
+
 local function wait_for_body(handle)
   for _ in handle:bodyChunks() do end
   has_come(handle)

@@ -18,6 +18,7 @@ local function is_stream(path, kind)
 end
 
 function envoy_on_request(handle)
+  if is_refused(handle) then return end
   local headers = handle:headers()
   local path, kind = headers:get(":path") or "", headers:get("content-type") or ""
   local query = path:find("?", 1, true)

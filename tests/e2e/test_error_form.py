@@ -283,6 +283,20 @@ async def test_what_is_no_request_has_the_form(
     assert seen.http_status in statuses
 
 
+@pytest.mark.parametrize("http2", [False, True])
+@pytest.mark.parametrize("coding", ["gzip", "br, identity", "Deflate"])
+async def test_a_compressed_body_is_refused_with_what_can_be_read(
+    gateway: Gateway, http2: bool, coding: str
+) -> None:
+    sent = {"content-encoding": coding}
+    seen = await over_http(gateway.mesh.port, "POST", "/api/v1/serve/well", http2=http2, **sent)
+    assert type(check(seen)) is errors.Compressed
+    assert seen.http_status == 415
+    assert seen.headers is not None
+    assert seen.headers["accept-encoding"] == "identity"
+    assert f"'{coding}'" in seen.form["message"]
+
+
 RAW = {
     "garbage": b"garbage\r\n\r\n",
     "no such version": b"GET / FOO/1.1\r\nhost: x\r\n\r\n",
