@@ -68,6 +68,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command `hydro`."""
+    _open_standard_streams()
     words = sys.argv[1:] if argv is None else argv
     output = Output("--json" in words)
     try:
@@ -80,6 +81,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
     except Exception as error:
         return _failed(error, output)
+
+
+def _open_standard_streams() -> None:
+    """Those that the caller has closed: else the next file or connection would be one of them."""
+    for fd, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != fd:
+                os.dup2(opened, fd)
+                os.close(opened)
+            os.set_inheritable(fd, True)
+            setattr(sys, name, os.fdopen(fd, "w" if fd else "r", closefd=False))
 
 
 def parse(words: Sequence[str]) -> tuple[Command, Any]:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -177,3 +179,16 @@ def test_what_a_model_prints_is_not_among_the_answers(
     assert well["y"] == 10.0
     assert failed["error"]["reason"] == "MODEL_FAILED"
     assert "noise" in err
+
+
+def test_streams_that_the_caller_has_closed_cost_nothing(folder: Path) -> None:
+    file = folder.parent / "rows"
+    file.write_text('{"x": 1}\n')
+    hydro = f"{sys.executable} -m hydro_services.cli.main"
+    done = subprocess.run(
+        ["sh", "-c", f"exec {hydro} score {folder} {file} --trust <&- 2>&-"],
+        stdout=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"x": 1.0, "y": 10.0})
