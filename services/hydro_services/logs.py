@@ -101,9 +101,14 @@ class Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         extra = "".join(f" {key}={value}" for key, value in fields(record).items())
-        told = _CONTROL.sub(_escaped, f"{record.getMessage()}{extra}")
+        told = one_line(f"{record.getMessage()}{extra}")
         line = f"{clock} {record.levelname:<7} {self.part:<24} {told}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def one_line(text: str) -> str:
+    """The text with escapes for what ends a line or moves a terminal's cursor."""
+    return _CONTROL.sub(_escaped, text)
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
 
+from hydro_services import logs
+
 
 @dataclass(frozen=True, slots=True)
 class Output:
@@ -38,7 +40,7 @@ class Output:
 
     def table(self, headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Writes rows in aligned columns; the heading only where a person reads."""
-        texts = [[str(cell) for cell in row] for row in rows]
+        texts = [[logs.one_line(str(cell)) for cell in row] for row in rows]
         heading = [[header.upper() for header in headers]] if self.is_terminal else []
         self.data(align([*heading, *texts]))
 

@@ -22,6 +22,18 @@ def test_a_table_has_a_heading_for_a_person_only() -> None:
         assert out.getvalue() == heading + rows
 
 
+@pytest.mark.parametrize("odd", ["a\x1b[2Jb", "a\nb\rb", "a\x9bb", "a\u2028b", "a\x00b"])
+def test_what_others_named_moves_no_cursor(odd: str) -> None:
+    out, err = Terminal(), io.StringIO()
+    Output(out=out).table(("name",), [(odd,)])
+    table = RowTable(Output(out=out, err=err))
+    table.write([{odd: odd, "list": [odd], "object": {odd: odd}}, {"error": {"message": odd}}])
+    shown = out.getvalue() + err.getvalue()
+    assert shown.isascii()
+    assert all(each.isprintable() or each == "\n" for each in shown)
+    assert shown.count("\n") == 5
+
+
 def test_json_is_a_line_for_a_program_and_indented_for_a_person() -> None:
     for out, lines in ((Terminal(), 3), (io.StringIO(), 1)):
         Output(out=out).value({"é": 1})
