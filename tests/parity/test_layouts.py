@@ -292,3 +292,29 @@ def test_a_name_is_never_empty_in_a_message(tmp_path: Path) -> None:
     with pytest.raises(ModelError) as refused:
         load(tmp_path / "m")
     assert "''" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        ("my_udf(x)", "my_udf"),
+        ("db.my_udf(x) + 1", "db.my_udf"),
+        ("upper(main.ml.Score(x, 2))", "main.ml.Score"),
+        ("`my udf`(x)", "my udf"),
+    ],
+)
+def test_a_function_of_ones_own_is_named_as_it_is_written(
+    call: str, named: str, tmp_path: Path
+) -> None:
+    statement = {"statement": f"SELECT {call} AS y FROM __THIS__"}
+    save(tmp_path / "m", "feature.SQLTransformer", statement)
+    with pytest.raises(InvalidModel, match=rf"the function '{named}' is not supported") as refused:
+        load(tmp_path / "m")
+    assert "is not saved: put it into a model.py between two pipelines" in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["upper", "`upper`", "builtin.upper", "system.builtin.UPPER"])
+def test_a_function_of_spark_may_have_its_whole_name(name: str, tmp_path: Path) -> None:
+    statement = {"statement": f"SELECT {name}(x) AS y FROM __THIS__"}
+    save(tmp_path / "m", "feature.SQLTransformer", statement)
+    assert answers(tmp_path / "m", [{"x": "a"}])[0]["y"] == "A"

@@ -13,3 +13,11 @@ class NeedsOtherRows(StatementError):
 
 class RowError(Exception):
     """An expression has no value for a row: Spark would fail the query."""
+
+
+def unknown_function(written: str, hint: str = "") -> StatementError:
+    """The error for a function that is none of those known here, as the statement has it."""
+    own = "what a function of your own (a UDF) does is not saved: put it into a model.py"
+    return StatementError(
+        f"the function '{written}' is not supported{hint}; {own} between two pipelines"
+    )

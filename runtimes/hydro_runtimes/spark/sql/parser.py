@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from hydro_runtimes.spark.sql import literals
-from hydro_runtimes.spark.sql.errors import NeedsOtherRows, StatementError
+from hydro_runtimes.spark.sql.errors import NeedsOtherRows, StatementError, unknown_function
 from hydro_runtimes.spark.sql.syntax import (
     Alias,
     Call,
@@ -53,6 +53,8 @@ _UNITS = frozenset(
 )
 _WITH_UNIT = ("timestampadd", "dateadd", "date_add", "timestampdiff", "datediff", "date_diff")
 _QUANTIFIERS = {"ANY": "OR", "SOME": "OR", "ALL": "AND"}
+_BUILT_IN = ((), ("builtin",), ("system", "builtin"))
+"""What may stand before the name of a function of Spark."""
 _RESERVED = frozenset(
     (
         *("FROM", "WHERE", "GROUP", "ORDER", "HAVING", "LIMIT", "UNION", "THEN", "ELSE", "WHEN"),
@@ -369,6 +371,10 @@ class Parser:
         if self.peek().upper == "(":
             return self._call()
         parts = self._path(self.identifier())
+        if self.next.upper == "(":
+            if tuple(map(str.lower, parts[:-1])) not in _BUILT_IN:
+                raise unknown_function(".".join(parts))
+            return self._call_of(parts[-1])
         if self.next.upper == "." and self.peek().upper == "*":
             self.take()
             self.take()
@@ -376,7 +382,9 @@ class Parser:
         return Name(parts)
 
     def _call(self) -> Expression:
-        written = self.take().text
+        return self._call_of(self.take().text)
+
+    def _call_of(self, written: str) -> Expression:
         name = written.lower()
         self.expect("(")
         if self.accept("DISTINCT"):

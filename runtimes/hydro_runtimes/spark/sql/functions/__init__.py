@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 
 from hydro_runtimes.spark.sql.binding import Function
-from hydro_runtimes.spark.sql.errors import NeedsOtherRows, StatementError
+from hydro_runtimes.spark.sql.errors import NeedsOtherRows, unknown_function
 from hydro_runtimes.spark.sql.functions.arrays import ARRAYS
 from hydro_runtimes.spark.sql.functions.datetimes import DATETIMES
 from hydro_runtimes.spark.sql.functions.encodings import ENCODINGS
@@ -89,5 +89,4 @@ def function_named(name: str, written: str) -> Function:
         kind = NeedsOtherRows if reason in NEEDS_MORE else StatementError
         raise kind(f"{written}(...) {reason}")
     near = get_close_matches(name, [*FUNCTIONS, *ALIASES], 1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise StatementError(f"the function '{written}' is not supported{hint}")
+    raise unknown_function(written, f"; did you mean {near[0]}?" if near else "")
