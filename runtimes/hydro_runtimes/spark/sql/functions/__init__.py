@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 
 from hydro_runtimes.spark.sql.binding import Function
-from hydro_runtimes.spark.sql.errors import NeedsOtherRows, unknown_function
+from hydro_runtimes.spark.sql.errors import NeedsOtherRows, StatementError, unknown_function
 from hydro_runtimes.spark.sql.functions.arrays import ARRAYS
 from hydro_runtimes.spark.sql.functions.datetimes import DATETIMES
 from hydro_runtimes.spark.sql.functions.encodings import ENCODINGS
