@@ -289,7 +289,8 @@ async def test_a_compressed_body_is_refused_with_what_can_be_read(
     gateway: Gateway, http2: bool, coding: str
 ) -> None:
     sent = {"content-encoding": coding}
-    seen = await over_http(gateway.mesh.port, "POST", "/api/v1/serve/well", http2=http2, **sent)
+    path = "/api/v1/serve/well"
+    seen = await over_http(gateway.mesh.port, "POST", path, b"[]", http2=http2, **sent)
     assert type(check(seen)) is errors.Compressed
     assert seen.http_status == 415
     assert seen.headers is not None

@@ -316,7 +316,8 @@ class Mesh:
     @property
     def token(self) -> Metadata:
         """What Envoys and parts show the manager."""
-        return credential.metadata(self.config.data / credential.NAME)
+        own = self.config.data / credential.NAME
+        return credential.metadata(self.config.token_file or own)
 
     async def create(
         self, name: str = "match", chain: tuple[str, ...] = CHAIN, etag: str = ""

@@ -12,7 +12,7 @@ from manager_mesh import Mesh, Repository, Runtime
 from whole_mesh import until_true
 
 from hydro.manager.v1 import manager_service_pb2 as pb
-from hydro_services import registration, rpc
+from hydro_services import credential, registration, rpc
 
 LIMIT_S = 30.0
 
@@ -23,7 +23,13 @@ class Manager(Mesh):
     def __init__(self, folder: Path, name: str, registry: str) -> None:
         super().__init__(folder / name)
         self.envoy.id = f"gateway-{name}"
-        self.config = replace(self.config, registry=registry, instance=name, limit_s=LIMIT_S)
+        self.config = replace(
+            self.config,
+            registry=registry,
+            instance=name,
+            limit_s=LIMIT_S,
+            token_file=folder / credential.NAME,
+        )
 
     async def begin(self) -> None:
         """Starts, again too, with an Envoy that knows nothing."""
