@@ -29,6 +29,8 @@ from envoy_data_plane.envoy.extensions.wasm.v3 import FailurePolicy, PluginConfi
 from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
 from envoy_data_plane.google.protobuf import Any
 
+from hydro_envoy.routes import WHOLE_ANSWER
+
 
 def transcoder(services: Sequence[str], descriptor_set: bytes, max_bytes: int) -> HttpFilter:
     """HTTP/JSON to gRPC and back by google.api.http annotations; `max_bytes` bounds its buffers."""
@@ -82,18 +84,33 @@ def pipeline_name() -> HttpFilter:
     See pipeline_name.wat. Envoy's grpc_field_extraction would do the same, but keeps the start of
     a message that comes in one piece with the end of the first (Envoy 1.40).
     """
-    code = files(__package__).joinpath("pipeline_name.wasm").read_bytes()
+    return _wasm("pipeline_name")
+
+
+def whole_answer() -> HttpFilter:
+    """Holds answers to requests with `headers.ANSWER` until they are whole; see whole_answer.wat.
+
+    Out of work but on the routes of chains.
+    """
+    held = _wasm(WHOLE_ANSWER)
+    held.disabled = True
+    return held
+
+
+def _wasm(name: str) -> HttpFilter:
+    code = files(__package__).joinpath(f"{name}.wasm").read_bytes()
     machine = VmConfig(
+        vm_id=name,
         runtime="envoy.wasm.runtime.v8",
         code=AsyncDataSource(local=DataSource(inline_bytes=code)),
     )
     config = PluginConfig(
-        name="pipeline_name",
+        name=name,
         vm_config=machine,
         failure_policy=FailurePolicy.FAIL_RELOAD,
         allow_on_headers_stop_iteration=True,
     )
-    return HttpFilter(name="pipeline_name", typed_config=Any.pack(Wasm(config=config)))
+    return HttpFilter(name=name, typed_config=Any.pack(Wasm(config=config)))
 
 
 def grpc_stats() -> HttpFilter:

@@ -49,7 +49,7 @@ def front(pipeline: Pipeline, max_message_bytes: int) -> Resource:
     host = VirtualHost(
         name=pipeline.name,
         domains=["*"],
-        routes=list(_routes(pipeline, max_message_bytes + limits.ENVELOPE_BYTES)),
+        routes=list(_routes(pipeline, limits.kept_bytes(max_message_bytes))),
         typed_per_filter_config=access.checks(pipeline) | limits.rate_limits(pipeline),
         include_request_attempt_count=True,  # runs of the chain, from here on
     )

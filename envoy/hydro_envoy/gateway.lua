@@ -29,14 +29,12 @@ function envoy_on_request(handle)
   if is_stream(path, kind:lower()) then
     has_come(handle)
   else
+    headers:replace("x-hydro-answer", "whole")  -- see whole_answer.wat
     wait_for_body(handle)
   end
 end
 
--- In HTTP/1.0 lines that are cut look like all that there are: they are held until all have come.
+-- In HTTP/1.0 an answer that is cut looks like all that there is: it is held until all has come.
 function envoy_on_response(handle)
-  local kind = handle:headers():get("content-type") or ""
-  if is_ndjson(kind) and handle:streamInfo():protocol() == "HTTP/1.0" then
-    handle:body()
-  end
+  if handle:streamInfo():protocol() == "HTTP/1.0" then handle:body() end
 end

@@ -37,10 +37,16 @@ API_KEY = "x-api-key"
 MAX_KEYS = 10_000
 """So many keys are counted; beyond, the one that was not seen for longest starts anew."""
 
-ENVELOPE_BYTES = 64 * 1024
-"""What a message of the greatest size may have around it."""
-
 _NO_LIMIT = mesh.RateLimit(2**32 - 1, 0.05)
+
+
+def kept_bytes(max_message_bytes: int) -> int:
+    """Of a request, so that it can be sent again: the greatest message with what is around it.
+
+    A body of JSON goes on in pieces as they come, each with some 40 bytes around it. An eighth is
+    enough for pieces of 350 bytes.
+    """
+    return max_message_bytes + max_message_bytes // 8 + 64 * 1024
 
 
 def rate_limit_filters() -> list[HttpFilter]:

@@ -103,7 +103,7 @@ _GRPC = RouteMatchGrpcRouteMatchOptions()
 
 def gateway(wanted: mesh.Gateway, told: mesh.Telemetry) -> Resource:
     """Takes gRPC and JSON, reads the pipeline's name from the first message, leads to `pipes`."""
-    limit = wanted.max_message_bytes + limits.ENVELOPE_BYTES
+    limit = limits.kept_bytes(wanted.max_message_bytes)
     manager = _edge_manager(
         GATEWAY,
         "pipeline",
@@ -145,6 +145,7 @@ def pipes(told: mesh.Telemetry) -> Resource:
         http_filters=[
             *access.caller_filters(),
             *limits.rate_limit_filters(),
+            filters.whole_answer(),
             HttpFilter(name=CHAIN_FILTER, typed_config=Any.pack(FilterChainConfig())),
             filters.router(),
         ],
@@ -259,7 +260,7 @@ def _edge_manager(
         name=name,
         virtual_hosts=[host],
         response_headers_to_add=[requestid.ON_ANSWERS],
-        response_headers_to_remove=[DONE],
+        response_headers_to_remove=[DONE, headers.ANSWER],
     )
     return HttpConnectionManager(
         stat_prefix=name,

@@ -30,7 +30,7 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
     ResponseMapper,
 )
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
-from envoy_data_plane.google.protobuf import Any
+from envoy_data_plane.google.protobuf import Any, Struct
 
 from hydro_envoy.headers import ERROR_FACT, PIPELINE, STAGE
 from hydro_envoy.requestid import ON_ANSWERS
@@ -55,6 +55,10 @@ REASONS: Mapping[str, tuple[int, int]] = MappingProxyType(
 
 PENDING_WAIT_S = 2
 """After so long a client is to ask again for a pipeline that does not serve yet."""
+
+STATUSES: Mapping[int, str] = MappingProxyType({8: "RESOURCE_EXHAUSTED", 14: "UNAVAILABLE"})
+"""gRPC's names of codes."""
+_TYPES = "type.googleapis.com/google.rpc."
 
 MAX_STAGES = 16
 """Of a chain, as the manager allows."""
@@ -228,6 +232,18 @@ def edge_replies(behind: str, max_bytes: int) -> LocalReplyConfig:
                 "NOT_FOUND",
                 "no such pipeline: its name has characters that no name has",
             ),
+            # Where the answer's header is with the filters, what follows passes all of them by.
+            _written(
+                cel("response.code_details.startsWith('upstream_reset_after_response_started')"),
+                "UNAVAILABLE",
+                f"the {behind} broke off its answer before any of it had left; send it again",
+            ),
+            _written(
+                cel("response.code_details == 'response_payload_too_large'"),
+                "TOO_LARGE",
+                f"the answer is over {max_bytes} bytes, the most that HTTP/1.0 can be given; "
+                "use HTTP/1.1 or send fewer rows",
+            ),
             # What was sent is too much to keep for a retry, which a stage's failure made necessary.
             _reply(cel("response.code == 507"), "UNAVAILABLE", _NOT_AGAIN, _NAMED),
             _reply(
@@ -286,6 +302,33 @@ def _reply(
         status_code=status or usual_status,
         body_format_override=_text(text),
         headers_to_add=[header("grpc-status", str(code)), ON_ANSWERS, *told, *headers],
+    )
+
+
+def _written(when: AccessLogFilter, reason: str, text: str) -> ResponseMapper:
+    """A reply that errors.lua does not get to see; it has the form of errors.lua already."""
+    code, status = REASONS[reason]
+    request_id = "%REQ(x-request-id)%"
+    info = {
+        "@type": f"{_TYPES}ErrorInfo",
+        "reason": reason,
+        "domain": "hydro",
+        "metadata": {"pipeline": _NAME},
+    }
+    request = {"@type": f"{_TYPES}RequestInfo", "requestId": request_id, "servingData": ""}
+    body = {
+        "code": code,
+        "status": STATUSES[code],
+        "reason": reason,
+        "message": text,
+        "details": [info, request],
+        "request_id": request_id,
+    }
+    return ResponseMapper(
+        filter=when,
+        status_code=status,
+        body_format_override=SubstitutionFormatString(json_format=Struct.from_dict(body)),
+        headers_to_add=[ON_ANSWERS],
     )
 
 

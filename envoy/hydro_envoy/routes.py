@@ -23,6 +23,7 @@ from envoy_data_plane.envoy.config.core.v3 import (
 )
 from envoy_data_plane.envoy.config.route.v3 import (
     DirectResponseAction,
+    FilterConfig,
     HeaderMatcher,
     Route,
     RouteAction,
@@ -49,7 +50,7 @@ from envoy_data_plane.google.protobuf import Any, ListValue, Struct, Value
 
 from hydro_envoy import headers
 from hydro_envoy.headers import Position
-from hydro_envoy.mesh import SHADOW, Chain, Pending, Stage, Upstream
+from hydro_envoy.mesh import MAX_MESSAGE_BYTES, SHADOW, Chain, Pending, Stage, Upstream
 from hydro_envoy.retries import NOT_BEGUN
 from hydro_envoy.snapshot import Ref, Resource, ResourceType, resource
 
@@ -58,6 +59,15 @@ CHAIN_FILTER = "chain"
 
 DONE = "x-envoy-ratelimited"
 """On an answer: the gateway is not to try again. Envoy's own mark; what is due has been done."""
+
+WHOLE_ANSWER = "whole_answer"
+"""The name of the filter of `pipes` that holds answers, which the routes of chains put to work."""
+
+HELD_BYTES = 4 * MAX_MESSAGE_BYTES
+"""Of an answer that is to be whole: as many as the filter holds. What comes in has the same size as
+a message at most, and models add to that."""
+_PIECE_BYTES = 2 << 20
+"""More than what comes at once, on top of what the filter has counted."""
 
 METADATA = "hydro"
 """Of routes: what they are of, for logs, counters and spans."""
@@ -152,6 +162,9 @@ def _route(chain: Chain, clusters: tuple[Upstream, ...], token: str) -> Route:
     )
     filters = [_stage_filter(chain, i, clusters[i], token) for i in range(last)]
     found = FilterChainConfigPerRoute(filter_chain=FilterChain(filters=filters))
+    in_filters = {CHAIN_FILTER: Any.pack(found)} if filters else {}
+    if chain.variant != SHADOW:
+        in_filters[WHOLE_ANSWER] = Any.pack(FilterConfig(config=Any()))
     return Route(
         name=chain.scope,
         match=_match(chain),
@@ -160,9 +173,13 @@ def _route(chain: Chain, clusters: tuple[Upstream, ...], token: str) -> Route:
         request_headers_to_add=[
             header(k, _literal(v)) for k, v in _sent_headers(chain, last, clusters[last], token)
         ],
-        response_headers_to_add=[header(headers.PIPELINE, chain.pipeline)],
+        response_headers_to_add=[
+            header(headers.PIPELINE, chain.pipeline),
+            header(headers.ANSWER, f"%REQ({headers.ANSWER})%"),
+        ],
         metadata=metadata(chain.pipeline, chain.stages),
-        typed_per_filter_config={CHAIN_FILTER: Any.pack(found)} if filters else {},
+        typed_per_filter_config=in_filters,
+        request_body_buffer_limit=HELD_BYTES + _PIECE_BYTES,  # of answers as well
     )
 
 

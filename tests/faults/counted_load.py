@@ -26,6 +26,8 @@ from hydro_services import client, errors
 STAGES = ("here", "there")
 ROWS = 2
 """A request, so that answers could be mixed."""
+GIVEN_BACK = 64
+"""Characters of a text at most."""
 END_S = 20.0
 """After the last request was sent; what has no answer by then is lost."""
 STARTED_S = 30.0
@@ -80,6 +82,8 @@ class Rates:
     stream: float = 5.0
     """Of each stream."""
     streams: int = 3
+    request_bytes: int = 0
+    """About; 0: as few as it takes."""
 
 
 class Load:
@@ -136,6 +140,11 @@ class Load:
         """Answers so far that were errors."""
         return sum(tally.errors.total() for tally in self.tallies.values())
 
+    @property
+    def under_way(self) -> int:
+        """Messages without an answer so far."""
+        return sum(len(tally.waiting) for tally in self.tallies.values())
+
     def waits_s(self) -> float:
         """How long the oldest of the messages under way waits."""
         due = [due for tally in self.tallies.values() for due in tally.waiting.values()]
@@ -165,7 +174,7 @@ class Load:
     ) -> None:
         tally = self.tallies[kind]
         try:
-            columns = await ask(_texts(name))
+            columns = await ask(self._texts(name))
         except grpc.aio.AioRpcError as error:
             tally.failed(name, error.code().name, error.details() or "")
         except httpx.HTTPStatusError as error:
@@ -176,22 +185,25 @@ class Load:
             self._check(kind, name, columns)
 
     def _check(self, kind: str, name: str, columns: Columns) -> None:
-        tally, now, texts = self.tallies[kind], self._clock(), _texts(name)
+        tally, now, texts = self.tallies[kind], self._clock(), self._texts(name)
         due = tally.waiting.pop(name)
         if all(self._is_right(columns[stage], texts) for stage in STAGES):
             tally.right += 1
             tally.latencies_s.append(now - due)
             if kind != "stream":  # which keeps the version that it began with
-                self.latest.append(columns[STAGES[0]][0].removesuffix(texts[0]))
+                self.latest.append(columns[STAGES[0]][0].removesuffix(texts[0][:GIVEN_BACK]))
             for stage in STAGES:
                 self.seen[pid := int(columns[f"{stage}_process"][0])] = now
                 self.counts[pid] += kind != "stream"
         else:
-            tally.wrong.append(f"{texts}: {columns}")
+            tally.wrong.append(f"{texts}: {columns}"[:1000])
 
     def _is_right(self, found: Sequence[Any], texts: list[str]) -> bool:
         """All rows by one version of the model."""
-        return any(list(found) == [prefix + text for text in texts] for prefix in self.prefixes)
+        return any(
+            list(found) == [prefix + text[:GIVEN_BACK] for text in texts]
+            for prefix in self.prefixes
+        )
 
     async def _over_http(self, texts: list[str]) -> Columns:
         response = await self._clients.serve(self._pipeline, [{"text": text} for text in texts])
@@ -211,7 +223,7 @@ class Load:
         async def messages() -> AsyncIterator[pb.Frame]:
             async for due in self._due(self._rates.stream):
                 under_way.append(tally.send(due))
-                yield frame(self._pipeline, *_texts(under_way[-1]))
+                yield frame(self._pipeline, *self._texts(under_way[-1]))
 
         async with grpc.aio.insecure_channel(
             self._clients.mesh.address("gateway"), [("grpc.use_local_subchannel_pool", 1)]
@@ -224,9 +236,9 @@ class Load:
                 else:
                     self._check("stream", name, _columns(answer))
 
-
-def _texts(name: str) -> list[str]:
-    return [f"{name} {row}" for row in range(ROWS)]
+    def _texts(self, name: str) -> list[str]:
+        rest = " " * (self._rates.request_bytes // ROWS)
+        return [f"{name} {row}{rest}" for row in range(ROWS)]
 
 
 def _columns(answer: pb.Frame) -> Columns:

@@ -95,10 +95,13 @@ class Scene:
     rates: Rates = field(default_factory=Rates)
 
     @contextlib.asynccontextmanager
-    async def under_load(self, fault: str, within_s: float = HEALED_S) -> AsyncIterator[Stage]:
+    async def under_load(
+        self, fault: str, within_s: float = HEALED_S, answers: int = 20
+    ) -> AsyncIterator[Stage]:
         """Full service, load, whatever the context does, load again; then the report.
 
-        What the context tells to be healed has to be so in time.
+        What the context tells to be healed has to be so in time. Before and after there are so
+        many answers of each kind.
         """
         await self.whole()
         load = Load(self.clients, PIPELINE, self.rates)
@@ -107,9 +110,9 @@ class Scene:
         try:
             async with load.running():
                 await asyncio.sleep(0)
-                await load.more(20)
+                await load.more(answers)
                 yield Stage(self, load, report)
-                await load.more(20)
+                await load.more(answers)
         finally:
             ran, waited = cpu()[0] - ran, cpu()[1] - waited
             report.slowdown = 1 + waited / ran

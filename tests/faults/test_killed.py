@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 from functools import partial
 
 import pytest
 from consul_agent import Cluster
-from scenes import CHAIN, HEALED_S, SERVICE, Scene, now, until_true
+from counted_load import Rates
+from scenes import CHAIN, HEALED_S, PATIENCE_S, SERVICE, Scene, now, until_true
 from shared_mesh import Part
+from whole_mesh import until
 
 pytestmark = pytest.mark.e2e
 
 
 ELECTED_S = 10.0
 """Until changes are taken again: Consul's own election takes 3 to 6 s. Rows flow all the time."""
+KILLS = 3
+LARGE_S = 2.0
+"""What a large request takes, about, so that kills hit it at any time."""
+LARGE_HEALED_S = 30.0
+"""Until each instance has answered a large request."""
 EVERYWHERE = ("embedded", "consul", "sidecars")
 
 
@@ -98,3 +106,22 @@ async def test_the_only_envoy_is_killed(scene: Scene) -> None:
         await stage.load.more(10)
         assert stage.load.failed == failed
     assert all(tally.lost == 0 and not tally.wrong for tally in stage.report.tallies.values())
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("megabytes", [12, 30])
+async def test_one_of_two_instances_is_killed_under_large_bodies(
+    scene: Scene, megabytes: int
+) -> None:
+    """Up to the size limit no request fails, whenever in its answer the process dies."""
+    rate = 4 / megabytes
+    scene.rates = Rates(http=rate, grpc=rate, streams=0, request_bytes=megabytes * 1_000_000)
+    fault = f"kill -9 of one of two runtimes, {KILLS} times, bodies of {megabytes} MB"
+    async with scene.under_load(fault, LARGE_HEALED_S, answers=1) as stage:
+        for _ in range(KILLS):
+            await until(lambda: stage.load.under_way, PATIENCE_S, "a request is under way")
+            await asyncio.sleep(random.uniform(0, LARGE_S))
+            start = now()
+            scene.mesh.kill_part(SERVICE)
+            await stage.healed(start)
+    assert stage.report.failures() == {}

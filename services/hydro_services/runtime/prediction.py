@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from time import perf_counter
 
+from hydro_envoy import headers
 from hydro_services import http2
 from hydro_services.codecs.frames import framed
 from hydro_services.runtime.body import PIECE_BYTES
@@ -36,7 +37,8 @@ class Prediction:
     async def predict(self, call: http2.Call) -> None:
         """One call's way through the stage that the metadata names."""
         told = called(call.metadata, call.metadata[":path"])
-        call.errors_reset = told.method == SERVE  # An HTTP client sees no gRPC status at the end.
+        # An HTTP client sees no gRPC status at the end; Envoy does where it holds the answer.
+        call.errors_reset = told.method == SERVE and headers.ANSWER not in call.metadata
         batcher = self.host.get(told.model)
         session = Session(told, batcher.evaluator.signature, self.max_bytes)
         ended = False

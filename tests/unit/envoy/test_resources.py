@@ -91,10 +91,10 @@ def test_a_route_has_its_stages_as_filters_and_the_last_as_upstream(builder: Bui
     assert names == [cluster_of(snapshot, "a"), cluster_of(snapshot, "b")]
 
 
-def test_a_pipeline_of_one_stage_has_no_filters(builder: Builder) -> None:
+def test_a_pipeline_of_one_stage_has_no_filters_of_stages(builder: Builder) -> None:
     snapshot = builder.build(mesh_of({"p": ("a",)}))
     (host,) = shown(snapshot.get(Ref(ROUTES, "pipeline/p")))["virtual_hosts"]
-    assert "typed_per_filter_config" not in host["routes"][0]
+    assert host["routes"][0]["typed_per_filter_config"].keys() == {"whole_answer"}
 
 
 def test_what_reads_like_a_command_is_passed_on_as_it_is(builder: Builder) -> None:

@@ -1,4 +1,4 @@
-"""Gives the text back, says who does so, and is slow where it is told to be."""
+"""Gives the start of the text back, says whose model it is, and is slow where it is told to be."""
 
 import os
 import time
@@ -8,13 +8,15 @@ from pathlib import Path
 class Model:
     def __init__(self, folder):
         self.prefix = (folder / "prefix.txt").read_text().strip()
-        self.slow = Path(os.environ["HYDRO_TEST_FOLDER"]) / f"slow-{os.getpid()}"
+        # Of the runtime, also where a fork of it evaluates.
+        self.process = os.getpid()
+        self.slow = Path(os.environ["HYDRO_TEST_FOLDER"]) / f"slow-{self.process}"
 
     def evaluate(self, columns):
         if self.slow.exists():
             time.sleep(float(self.slow.read_text()))
         texts = columns["text"]
         return {
-            "here": [self.prefix + text for text in texts],
-            "here_process": [os.getpid()] * len(texts),
+            "here": [self.prefix + text[:64] for text in texts],
+            "here_process": [self.process] * len(texts),
         }
