@@ -12,8 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ import pyarrow.parquet as pq
 from hydro_runtimes.columns import Array
 from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.files import open_regular
-from hydro_runtimes.spark import limits, parts
+from hydro_runtimes.spark import hadoop_codecs, limits, parts
 from hydro_runtimes.spark.parts import Part
 from hydro_runtimes.spark.table import Table, shortened
 
@@ -406,64 +405,10 @@ def _read(path: Path) -> bytes:
     """
     with open_regular(path) as stream:
         data = stream.read(MAX_METADATA_BYTES)
-    expand = _COMPRESSIONS.get(path.suffix)
-    if expand is None:
-        return data
     try:
-        return expand(data)
-    except (OSError, EOFError, ValueError, zlib.error, pa.ArrowException) as error:
-        raise OSError(f"{path.name} is not {path.suffix[1:]}: {error}") from error
-
-
-def _inflated(data: bytes) -> bytes:
-    """Zlib or gzip, bounded."""
-    return zlib.decompressobj(wbits=47).decompress(data, MAX_METADATA_BYTES)
-
-
-def _unpacked(codec: str) -> Callable[[bytes], bytes]:
-    def expand(data: bytes) -> bytes:
-        with pa.CompressedInputStream(pa.BufferReader(data), codec) as stream:
-            return bytes(stream.read(MAX_METADATA_BYTES))
-
-    return expand
-
-
-def _hadoop_snappy(data: bytes) -> bytes:
-    """Blocks, each with its size, of chunks with theirs.
-
-    Source: org.apache.hadoop.io.compress.BlockCompressorStream.
-    """
-    made, at = b"", 0
-    while at + 4 <= len(data) and len(made) < MAX_METADATA_BYTES:
-        size, done = int.from_bytes(data[at : at + 4], "big"), 0
-        at += 4
-        while done < size:
-            length = int.from_bytes(data[at : at + 4], "big")
-            chunk = data[at + 4 : at + 4 + length]
-            at += 4 + length
-            # The size of a raw snappy chunk stands at its start, as a varint.
-            expected, shift = 0, 0
-            for byte in chunk[:5]:
-                expected |= (byte & 127) << shift
-                shift += 7
-                if byte < 128:
-                    break
-            if not 0 < expected <= MAX_METADATA_BYTES:
-                raise ValueError(f"a chunk claims {expected} bytes")
-            made += pa.decompress(chunk, expected, "snappy", asbytes=True)
-            done += expected
-    return made
-
-
-_COMPRESSIONS: Mapping[str, Callable[[bytes], bytes]] = {
-    ".bz2": _unpacked("bz2"),
-    ".deflate": _inflated,
-    ".gz": _inflated,
-    ".lz4": _unpacked("lz4"),
-    ".snappy": _hadoop_snappy,
-    ".zst": _unpacked("zstd"),
-}
-"""By the suffix that Hadoop's codecs give."""
+        return hadoop_codecs.expand(path.suffix, data, MAX_METADATA_BYTES)
+    except ValueError as error:
+        raise OSError(f"{path.name} {error}") from error
 
 
 def _kind(kind: type | tuple[type, ...]) -> str:
