@@ -22,6 +22,8 @@ from hydro_runtimes.spark import foreign
 from hydro_runtimes.spark.registry import STAGES
 from hydro_services.cli.score import score
 from hydro_services.codecs.rows import lines, parse_array
+from hydro_services.repository.inspection import inspect
+from hydro_services.repository.survey import survey
 
 FIXTURES = Path(__file__).parent / "fixtures"
 LAYOUTS = FIXTURES / "layouts"
@@ -255,6 +257,23 @@ def test_any_other_class_is_told_to_be_none_of_sparks(name: str) -> None:
     reason = foreign.reason(name, (3, 5), STAGES.keys())
     assert "not Spark's" in reason
     assert "model.py" in reason
+
+
+def test_the_repository_lists_folders_as_they_are(tmp_path: Path) -> None:
+    mlmodel(tmp_path / "spark" / "logged" / "3", TEXT, spark=SPARK)
+    shutil.copytree(LAYOUTS / "sparkr_glm", tmp_path / "spark" / "glm")
+    shutil.copytree(TEXT, tmp_path / "spark" / "copied" / "saved")
+    shutil.copytree(LAYOUTS / "unfitted_pipeline", tmp_path / "spark" / "unfitted")
+    versions = {}
+    for key, sighting in survey(tmp_path).sightings.items():
+        inspected = inspect(tmp_path, key, sighting)
+        assert inspected
+        versions[key] = inspected.version
+    unfitted = versions.pop(("spark", "unfitted"))
+    assert set(versions) == {("spark", "logged", "3"), ("spark", "glm"), ("spark", "copied")}
+    assert all((v.format, v.refused) == ("spark", "") for v in versions.values())
+    assert "pipeline.fit(df).write().overwrite().save(path)" in unfitted.refused
+    assert str(tmp_path) not in unfitted.refused
 
 
 def test_no_supported_class_is_taken_for_an_estimator() -> None:
