@@ -131,21 +131,22 @@ def metadata(path: Path | None) -> Metadata:
 
 
 class TrafficChecker:
-    """A look at all calls with rows; the token is read once."""
+    """A look at all calls with rows, which come from Envoys alone; the token is read once."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._token = ""
+        self._wanted = ""
 
     def check(self, shown: Mapping[str, str]) -> None:
-        """Refuses a call that shows neither the token nor what Envoys show.
+        """Refuses a call that does not show what Envoys do.
 
         Raises:
             Unauthenticated: so; the message says where the token is.
         """
-        if not self._token:
-            self._token = _read_now(self._path)
-        check_traffic(shown.items(), self._token)
+        if not self._wanted:
+            self._wanted = of_traffic(_read_now(self._path))
+        if not is_shown(shown.items(), self._wanted):
+            raise Unauthenticated(WANTED)
 
 
 def check_traffic(shown: Iterable[tuple[str, str | bytes]], token: str) -> None:
