@@ -16,6 +16,7 @@ from hydro_runtimes.columns import Array
 from hydro_runtimes.spark import chunks, lonewalk, nodes
 from hydro_runtimes.spark.lonewalk import LoneWalk
 from hydro_runtimes.spark.parts import COPY_WHOLE
+from hydro_runtimes.spark.recordwalk import RecordWalk
 from hydro_runtimes.spark.saved import Saved
 from hydro_runtimes.spark.splits import Reader, Splits
 from hydro_runtimes.spark.table import Table
@@ -27,7 +28,7 @@ _FULL = 5
 """The first levels, on which hardly any row has reached its leaf."""
 _LOOK = 3
 """After those, every so many levels, rows that have reached their leaf are taken out."""
-_FEW_TREES = 128
+_FEW_TREES = 80
 """With more, a row alone goes down all trees together too."""
 
 
@@ -53,26 +54,42 @@ class Forest:
     """float64, (nodes,), if asked for."""
     number: Array
     """int32, (nodes,): for a leaf, how many leaves of its tree are left of it, if asked for."""
-    lone: LoneWalk | None
-    """For a row alone; not where there are many trees."""
+    lone: LoneWalk | RecordWalk
+    """For a row alone."""
 
     def leaves(self, column: Vectors) -> list[Array]:
         """The leaf that each row reaches in each tree: int64, (trees, rows of a chunk) each."""
-        if column.rows == 1 and self.lone:
-            found = self.lone.leaves(
-                lonewalk.alone(self.splits.numbers(column)[0].tolist(), self.splits)
-            )
-            return [np.array(found, np.intp)[:, None]]
+        if column.rows == 1:
+            return [self._leaves_of_row(self.splits.numbers(column)[0])[:, None]]
         return chunks.of(self._walk, column, max(1, _CHUNK // self.trees))
+
+    def _leaves_of_row(self, numbers: Array) -> Array:
+        if isinstance(self.lone, LoneWalk):
+            alone = lonewalk.alone(numbers.tolist(), self.splits)
+            return np.array(self.lone.leaves(alone), dtype=np.intp)
+        node = self.lone.nodes(numbers)
+        if self.lone.levels == self.depth:
+            return node
+        return self._walk_on(numbers, np.zeros_like(node), node, self.lone.levels)
 
     def _walk(self, column: Vectors) -> Array:
         numbers = self.splits.numbers(column)
         rows, width = numbers.shape
-        numbers = numbers.ravel()
-        live = node = np.repeat(np.arange(self.trees), rows)
         start = np.tile(np.arange(rows) * width, self.trees)
-        still = np.arange(len(node))
-        for level in range(self.depth):
+        roots = np.repeat(np.arange(self.trees), rows)
+        return self._walk_on(numbers.ravel(), start, roots, 0).reshape(self.trees, rows)
+
+    def _walk_on(self, numbers: Array, start: Array, node: Array, first: int) -> Array:
+        """The leaves that rows come to from nodes on a level.
+
+        Args:
+            numbers: of all rows, one after the other.
+            start: for each node, where the numbers of its row start.
+            node: int64, which the leaves are written to.
+            first: the level.
+        """
+        live, still = node, np.arange(len(node))
+        for level in range(first, self.depth):
             if level >= _FULL and (level - _FULL) % _LOOK == 0:
                 node[still] = live
                 going = np.flatnonzero(self.child.take(live) != live)
@@ -81,7 +98,7 @@ class Forest:
             live = self.child.take(live).astype(np.intp)
             live += goes_left
         node[still] = live
-        return node.reshape(self.trees, rows)
+        return node
 
     def _goes_left(self, numbers: Array, start: Array, node: Array) -> Array:
         """From all rows' numbers, and where those of the row at each node start: bool."""
@@ -145,7 +162,12 @@ def _forest(saved: Saved, prefix: str, trees: int, wanted: Sequence[str]) -> For
             stats[node] = rows
     number = nodes.leaf_numbers(layout, trees) if saved.text("leafCol", "") else np.zeros(0, int)
     splits, place, most = reader.splits()
-    few = trees <= _FEW_TREES
+    nodes_of = (layout.child, place, most)
+    lone: LoneWalk | RecordWalk
+    if trees <= _FEW_TREES:
+        lone = lonewalk.load(*nodes_of, splits, trees)
+    else:
+        lone = RecordWalk(*nodes_of, () if len(splits.place) else layout.ends, trees)
     return Forest(
         trees,
         layout.child,
@@ -156,7 +178,7 @@ def _forest(saved: Saved, prefix: str, trees: int, wanted: Sequence[str]) -> For
         np.zeros((0, 0)) if stats is None else stats,
         prediction,
         number,
-        lonewalk.load(layout.child, place, most, splits, trees) if few else None,
+        lone,
     )
 
 

@@ -211,6 +211,9 @@ def _only(leaves: list[Array]) -> Array:
 
 def _weighted(trees: Forest, leaves: list[Array], weights: Array) -> Array:
     """The sum over the trees, added in their order: float64, (rows,)."""
+    if len(leaves[0][0]) == 1:
+        added = np.add.accumulate(trees.prediction.take(leaves[0][:, 0]) * weights)
+        return np.asarray(added[-1:])
     parts = [
         np.cumsum(trees.prediction.take(part) * weights[:, None], axis=0)[-1] for part in leaves
     ]

@@ -20,7 +20,7 @@ from hydro_runtimes.columns import Array, Columns, Dense
 from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.evaluator import Evaluator
 from hydro_runtimes.load import load
-from hydro_runtimes.spark import forest, lonewalk
+from hydro_runtimes.spark import forest, lonewalk, recordwalk
 
 FEATURES = 4
 CATEGORIES = 9
@@ -169,14 +169,19 @@ def answers(model: Evaluator, rows: Array) -> tuple[Array, Array]:
     return prediction.values, leaf.values
 
 
-@pytest.fixture(scope="module", params=["as it is", "upper levels", "all trees together"])
+@pytest.fixture(
+    scope="module",
+    params=["as it is", "upper levels", "all trees together", "their upper levels together"],
+)
 def limits(request: pytest.FixtureRequest) -> Iterator[None]:
     """What large forests are walked by is tried on small ones."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "upper levels":
             patch.setattr(lonewalk, "_NODES", 7)
-        if request.param == "all trees together":
+        if "together" in request.param:
             patch.setattr(forest, "_FEW_TREES", 0)
+        if request.param == "their upper levels together":
+            patch.setattr(recordwalk, "_NODES", 12)
         yield
 
 
