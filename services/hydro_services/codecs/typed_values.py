@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,10 +69,12 @@ def numbers(column: pb.Column, kind: DataType, count: int) -> Array:
     Raises:
         ValueError: as `listed`.
     """
-    wide = _wide(column, kind, count)
-    if wide.dtype == kind.dtype:
-        return wide
-    return np.where(_fits(wide, kind), wide, 0).astype(kind.dtype)
+    found = listed(column, kind, count)
+    made: Array = np.empty(count, kind.dtype)
+    for at, wide in _wide(found, kind):
+        is_same = wide.dtype == kind.dtype
+        made[at : at + _STEP] = wide if is_same else np.where(_fits(wide, kind), wide, 0)
+    return made
 
 
 def misfits(column: pb.Column, kind: DataType, count: int) -> Array:
@@ -85,17 +87,15 @@ def misfits(column: pb.Column, kind: DataType, count: int) -> Array:
     """
     if kind not in (DataType.INT32, DataType.FLOAT32):
         return np.zeros(0, np.int64)
-    return np.flatnonzero(~_fits(_wide(column, kind, count), kind))
+    parts = _wide(listed(column, kind, count), kind)
+    found = [at + np.flatnonzero(~_fits(wide, kind)) for at, wide in parts]
+    return np.concatenate([np.zeros(0, np.int64), *found])
 
 
-def _wide(column: pb.Column, kind: DataType, count: int) -> Array:
-    found, dtype = listed(column, kind, count), _WIDE[LISTS[kind]]
-    if count <= _STEP:
-        return np.array(found, dtype)
-    wide: Array = np.empty(count, dtype)
-    for at in range(0, count, _STEP):
-        wide[at : at + _STEP] = found[at : at + _STEP]
-    return wide
+def _wide(found: Sequence[Any], kind: DataType) -> Iterator[tuple[int, Array]]:
+    """The elements as they came, some at a time, and where these begin."""
+    for at in range(0, len(found), _STEP):
+        yield at, np.array(found[at : at + _STEP], _WIDE[LISTS[kind]])
 
 
 def _fits(wide: Array, kind: DataType) -> Array:
