@@ -203,6 +203,13 @@ def test_the_centres_of_spark_1_are_read(tmp_path: Path) -> None:
     assert answers(tmp_path / "m", [{"features": [8.0]}])[0]["prediction"] == 1
 
 
+def test_the_hashes_of_spark_1_are_not_mistaken_for_later_ones(tmp_path: Path) -> None:
+    params = {"inputCol": "w", "outputCol": "v", "numFeatures": 8}
+    save(tmp_path / "m", "feature.HashingTF", params, version="1.6.3")
+    with pytest.raises(InvalidModel, match="fit it again with a later Spark"):
+        load(tmp_path / "m")
+
+
 @pytest.mark.parametrize(
     ("name", "fitted"),
     [

@@ -43,6 +43,9 @@ class HashingTF:
     def load(cls, saved: Saved, schema: Schema) -> HashingTF:
         where, output = Where(saved.uid, saved.text("inputCol")), saved.text("outputCol")
         size = _size(saved)
+        if saved.version and saved.version[0] < 2:
+            reason = "Spark 1 hashed words otherwise, so what was trained on them is of no use"
+            raise saved.invalid(f"{reason}: fit it again with a later Spark")
         schema.want(saved, where.column, TEXTS)
         schema.add(output, vector(size))
         hash_of = murmur3 if not saved.version or saved.version[0] >= 3 else murmur3_of_2

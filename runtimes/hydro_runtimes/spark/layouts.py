@@ -138,7 +138,7 @@ def _mlflow(folder: Path) -> Layout | None:
         raise InvalidModel(folder, f"MLmodel has model_data {name!r}, want a folder in this one")
     stage = folder / name
     if not is_stage(stage) or stage.is_symlink():
-        raise InvalidModel(folder, f"MLmodel names {name}, where Spark saved nothing; copy all")
+        raise InvalidModel(folder, f"MLmodel names {name}, where nothing is saved: copy all of it")
     return Layout(stage, _inputs(_mapping(document.get("signature")).get("inputs")))
 
 

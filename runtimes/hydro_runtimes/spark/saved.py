@@ -232,7 +232,8 @@ class Saved:
         for index, uid in enumerate(uids):
             folder = folders.get((index, uid))
             if folder is None:
-                raise self.invalid(f"has no folder for stage {index}, '{uid}'")
+                reason = f"has no folder for stage {index}, '{uid}'"
+                raise self.invalid(f"{reason}; {parts.COPY_WHOLE}")
             stage = open_stage(folder, self.depth + 1)
             if stage.uid != uid:
                 raise self.invalid(f"stage {index} is '{stage.uid}', want '{uid}'")
@@ -293,7 +294,8 @@ def _metadata(path: Path) -> dict[str, Any]:
         raise InvalidModel(path, f"metadata cannot be read: {error.strerror or error}") from error
     lines = [(name, line) for name, line in lines if line.strip()]
     if not lines:
-        raise InvalidModel(path, "metadata is empty: want one line of JSON in metadata/part-*")
+        reason = "metadata is empty: want one line of JSON in metadata/part-*"
+        raise InvalidModel(path, f"{reason}; {parts.COPY_WHOLE}")
     if len(lines) > 1:
         raise InvalidModel(path, f"metadata has a line {parts.twice(lines[0][0], lines[1][0])}")
     _, line = lines[0]
