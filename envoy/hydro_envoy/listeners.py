@@ -7,6 +7,7 @@ With both in one connection manager Envoy would silently skip the stages.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -20,6 +21,7 @@ from envoy_data_plane.envoy.config.core.v3 import (
     Http2ProtocolOptions,
     HttpProtocolOptions,
     KeepaliveSettings,
+    SocketOption,
     TypedExtensionConfig,
 )
 from envoy_data_plane.envoy.config.listener.v3 import (
@@ -93,15 +95,13 @@ WINDOW_UPDATES = 10_000
 """For each frame of data that was sent. gRPC's clients send two for each message that they read,
 and a frame of 16 KiB has thousands of small ones; Envoy's default of 10 cuts their connections."""
 
-HEADERS_LIMIT, BODY_LIMIT = timedelta(seconds=10), timedelta(seconds=30)
-"""For a request's header from its first byte, and for the next piece of its body."""
-IDLE_LIMIT = timedelta(seconds=300)
-"""For a request, on a connection that has none under way."""
+_TCP_USER_TIMEOUT = 18
+"""Of Linux, which Envoy runs on; what builds its configuration need not."""
 _NEVER = timedelta(0)
 _GRPC = RouteMatchGrpcRouteMatchOptions()
 
 
-def gateway(wanted: mesh.Gateway, told: mesh.Telemetry) -> Resource:
+def gateway(wanted: mesh.Gateway, told: mesh.Telemetry, times: mesh.TimeLimits) -> Resource:
     """Takes gRPC and JSON, reads the pipeline's name from the first message, leads to `pipes`."""
     limit = limits.kept_bytes(wanted.max_message_bytes)
     manager = _edge_manager(
@@ -133,7 +133,7 @@ def gateway(wanted: mesh.Gateway, told: mesh.Telemetry) -> Resource:
     )
     manager.tracing = telemetry.of_gateway(told)
     manager.access_log = accesslog.gateway(told.access_log)
-    built = _listener(GATEWAY, wanted.host, wanted.port, manager)
+    built = _listener(GATEWAY, wanted.host, wanted.port, manager, times)
     refs = [Ref(ResourceType.CLUSTER, clusters.PIPES), *telemetry.refs(told)]
     return resource(ResourceType.LISTENER, GATEWAY, bytes(built), refs)
 
@@ -200,7 +200,7 @@ def limited() -> Resource:
     return resource(ResourceType.LISTENER, clusters.LIMITED, bytes(built))
 
 
-def edge(wanted: mesh.Edge, cluster: str, access_log: str) -> Resource:
+def edge(wanted: mesh.Edge, cluster: str, access_log: str, times: mesh.TimeLimits) -> Resource:
     """A service's port: its gRPC services, and the HTTP paths that their annotations give."""
     key = wanted.admin_key_sha256
     manager = _edge_manager(
@@ -225,19 +225,44 @@ def edge(wanted: mesh.Edge, cluster: str, access_log: str) -> Resource:
         ],
     )
     manager.access_log = accesslog.edge(wanted.name, access_log)
-    built = _listener(wanted.name, wanted.host, wanted.port, manager)
+    built = _listener(wanted.name, wanted.host, wanted.port, manager, times)
     static = cluster == MANAGER_CLUSTER
     types = () if static else (ResourceType.CLUSTER, ResourceType.ENDPOINTS)
     refs = [Ref(type_, cluster) for type_ in types]
     return resource(ResourceType.LISTENER, wanted.name, bytes(built), refs)
 
 
-def _listener(name: str, host: str, port: int, manager: HttpConnectionManager) -> Listener:
+def _listener(
+    name: str, host: str, port: int, manager: HttpConnectionManager, times: mesh.TimeLimits
+) -> Listener:
+    """With the time limits of clients, whom it faces."""
+    manager.request_headers_timeout = timedelta(seconds=times.header_s)
+    manager.stream_idle_timeout = timedelta(seconds=times.body_s)
+    manager.stream_flush_timeout = timedelta(seconds=times.body_s)
+    manager.common_http_protocol_options = HttpProtocolOptions(
+        idle_timeout=timedelta(seconds=times.idle_s)
+    )
+    chain = _filter_chain(manager)
+    chain.transport_socket_connect_timeout = timedelta(seconds=times.header_s)
     return Listener(
         name=name,
         address=clusters.address(host, port),
-        filter_chains=[_filter_chain(manager)],
+        filter_chains=[chain],
+        socket_options=[_unread(times.body_s)],
         per_connection_buffer_limit_bytes=1024 * 1024,
+    )
+
+
+def _unread(limit_s: float) -> SocketOption:
+    """Ends a connection whose client has read nothing of what is there for it for so long.
+
+    Of HTTP/1.1 Envoy has no such limit where the answer has yet to end. See tcp(7).
+    """
+    return SocketOption(
+        description="TCP_USER_TIMEOUT",
+        level=socket.IPPROTO_TCP,
+        name=_TCP_USER_TIMEOUT,
+        int_value=round(limit_s * 1000),
     )
 
 
@@ -266,9 +291,6 @@ def _edge_manager(
         stat_prefix=name,
         route_config=found,
         http_filters=list(http_filters),
-        stream_idle_timeout=BODY_LIMIT,
-        request_headers_timeout=HEADERS_LIMIT,
-        common_http_protocol_options=HttpProtocolOptions(idle_timeout=IDLE_LIMIT),
         http_protocol_options=_edge_http1(),
         http2_protocol_options=_edge_http2(),
         early_header_mutation_extensions=[_strip_headers()],

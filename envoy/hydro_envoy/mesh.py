@@ -247,6 +247,18 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeLimits:
+    """How long Envoy waits for clients, at all ports; in seconds."""
+
+    header_s: float = 10.0
+    """For the handshake of TLS, and for a request's header from its first byte."""
+    body_s: float = 30.0
+    """For the next piece of a request's body, and for a client to read the next of its answer."""
+    idle_s: float = 300.0
+    """For a request, on a connection that has none under way."""
+
+
+@dataclass(frozen=True, slots=True)
 class Edge:
     """A port at which Envoy offers a backend's gRPC services, transcoded from HTTP/JSON."""
 
@@ -341,6 +353,7 @@ class Mesh:
 
     gateway: Gateway
     telemetry: Telemetry = Telemetry()
+    time_limits: TimeLimits = TimeLimits()
     edges: tuple[Edge, ...] = ()
     backends: tuple[Backend, ...] = ()
     pipelines: tuple[Pipeline, ...] = ()

@@ -27,6 +27,7 @@ from hydro_envoy.mesh import (
     Stage,
     StagePolicy,
     Telemetry,
+    TimeLimits,
     Tracing,
     Upstream,
 )
@@ -79,7 +80,8 @@ class Builder:
         for name in ("pipes", "chains", "shadows"):
             yield get(("inner cluster", name), partial(_inner_cluster, name))
         yield get(("callers", mesh.api_keys), partial(_callers, mesh.api_keys))
-        yield from self._listeners(mesh.gateway, mesh.telemetry)
+        times = mesh.time_limits
+        yield from self._listeners(mesh.gateway, mesh.telemetry, times)
         clusters: dict[tuple[str, StagePolicy], Upstream] = {}
         for role, policy, backend in _clusters(mesh):
             secured = bool(mesh.sidecars)
@@ -97,7 +99,9 @@ class Builder:
             to = clusters.get((edge.backend, StagePolicy()))
             upstream = to.cluster if to else MANAGER_CLUSTER
             file = mesh.telemetry.access_log
-            yield get(("edge", edge, upstream, file), partial(_edge, edge, upstream, file))
+            yield get(
+                ("edge", edge, upstream, file, times), partial(_edge, edge, upstream, file, times)
+            )
         for pipeline in mesh.pipelines:
             for chain in pipeline.chains:
                 yield from self._chain(chain, _upstreams(chain.stages, clusters), mesh.token)
@@ -109,13 +113,15 @@ class Builder:
         if mesh.sidecars:
             yield from self._sidecars(mesh, clusters)
 
-    def _listeners(self, gateway: Gateway, told: Telemetry) -> Iterator[Resource]:
+    def _listeners(
+        self, gateway: Gateway, told: Telemetry, times: TimeLimits
+    ) -> Iterator[Resource]:
         get = self._cache.get
         if told.tracing:
             yield get(("collector", told.tracing), partial(_collector, told.tracing))
         yield get(("pipes listener", told), partial(_pipes, told))
         yield get(("limited listener",), _limited)
-        yield get(("gateway", gateway, told), partial(_gateway, gateway, told))
+        yield get(("gateway", gateway, told, times), partial(_gateway, gateway, told, times))
 
     def _endpoints(self, cluster: str, backend: Backend) -> Resource:
         found = tuple(sorted(set(backend.endpoints)))
@@ -266,16 +272,16 @@ def _callers(api_keys: tuple[ApiKey, ...]) -> Resource:
     return access.callers(api_keys)
 
 
-def _gateway(wanted: Gateway, told: Telemetry) -> Resource:
+def _gateway(wanted: Gateway, told: Telemetry, times: TimeLimits) -> Resource:
     from hydro_envoy import listeners
 
-    return listeners.gateway(wanted, told)
+    return listeners.gateway(wanted, told, times)
 
 
-def _edge(wanted: Edge, cluster: str, access_log: str) -> Resource:
+def _edge(wanted: Edge, cluster: str, access_log: str, times: TimeLimits) -> Resource:
     from hydro_envoy import listeners
 
-    return listeners.edge(wanted, cluster, access_log)
+    return listeners.edge(wanted, cluster, access_log, times)
 
 
 def _scope(name: str, clusters: tuple[Upstream, ...]) -> Resource:

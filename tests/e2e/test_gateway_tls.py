@@ -23,7 +23,7 @@ from whole_mesh import ROOT, WholeMesh, until
 
 from hydro_envoy.bootstrap import Bootstrap
 from hydro_envoy.hub import Hub
-from hydro_envoy.mesh import Endpoint, Mesh
+from hydro_envoy.mesh import Endpoint, Mesh, TimeLimits
 from hydro_envoy.process import Envoy, find_envoy
 from hydro_envoy.resources import Builder
 from hydro_envoy.server import add_ads
@@ -37,13 +37,15 @@ pytestmark = pytest.mark.e2e
 
 
 @contextlib.asynccontextmanager
-async def serving(folder: Path, certificate: Path, key: Path) -> AsyncIterator[int]:
+async def serving(
+    folder: Path, certificate: Path, key: Path, times: TimeLimits = TimeLimits()
+) -> AsyncIterator[int]:
     """The port of a gateway with no pipelines."""
     port, ads, hub, server = free_port(), free_port(), Hub(), aio.server()
     add_ads(server, hub)
     server.add_insecure_port(f"{HOST}:{ads}")
     await server.start()
-    hub.publish(await asyncio.to_thread(Builder().build, Mesh(gateway(port))))
+    hub.publish(await asyncio.to_thread(Builder().build, Mesh(gateway(port), time_limits=times)))
     async with serving_tls.secret(certificate, key, folder) as secret:
         wanted = Bootstrap("tls", "gateway", Endpoint(HOST, ads), tls=secret)
         async with Envoy(await find_envoy(), wanted, folder, concurrency=1, drain_s=0.1) as envoy:
@@ -165,3 +167,16 @@ async def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match=r"cannot use .*tls.crt and .*tls.key"):
         async with serving_tls.secret(*files, tmp_path / "envoy"):
             pass
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01\x02\x00\x01"])
+async def test_a_handshake_that_stops_is_cut_off(tmp_path: Path, sent: bytes) -> None:
+    authority, who = Authority.open(tmp_path / "ca"), Identity("gateway", "test")
+    certificate, key = tmp_path / "tls.crt", tmp_path / "tls.key"
+    write(authority.issue(who, timedelta(hours=1)), certificate, key)
+    async with serving(tmp_path, certificate, key, TimeLimits(header_s=1.0)) as port:
+        reader, writer = await asyncio.open_connection(HOST, port)
+        with contextlib.closing(writer):
+            writer.write(sent)
+            async with asyncio.timeout(20):
+                assert await reader.read() == b""

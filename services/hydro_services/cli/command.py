@@ -297,6 +297,25 @@ def trace_percent(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def time_limits(parser: argparse.ArgumentParser) -> None:
+    """Adds --header-limit, --body-limit and --idle-limit, of clients at all ports of Envoy."""
+    for name, default, text in (
+        ("header", "10", "for the handshake of TLS, and for a request's header"),
+        ("body", "30", "for the next piece of a body, or for reading the next of an answer"),
+        ("idle", "300", "for a request, on a connection without one"),
+    ):
+        variable = f"HYDRO_{name.upper()}_LIMIT"
+        parser.add_argument(
+            f"--{name}-limit",
+            dest=f"{name}_limit_s",
+            metavar="SECONDS",
+            type=seconds,
+            default=os.environ.get(variable, default),
+            help=f"how long clients are waited for: {text}\n"
+            f"(default: %(default)s; environment: {variable})",
+        )
+
+
 def access_log(parser: argparse.ArgumentParser) -> None:
     """Adds --access-log."""
     parser.add_argument(

@@ -20,6 +20,7 @@ from hydro_services.cli.command import (
     metrics,
     registry,
     sidecar,
+    time_limits,
     token_file,
     trace_percent,
 )
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     metrics(parser)
     collector(parser)
     trace_percent(parser)
+    time_limits(parser)
     access_log(parser)
     access(parser)
     token_file(parser, None)

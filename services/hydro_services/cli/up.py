@@ -25,6 +25,7 @@ from hydro_services.cli.command import (
     host,
     port,
     registry,
+    time_limits,
     tls,
     token_file,
     trace_percent,
@@ -79,6 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     cache_bytes(parser)
     collector(parser)
     trace_percent(parser)
+    time_limits(parser)
     access_log(parser)
     access(parser)
     token_file(parser, None)

@@ -36,6 +36,7 @@ from hydro_envoy.mesh import (
     Mesh,
     Sidecar,
     Telemetry,
+    TimeLimits,
     Tracing,
 )
 from hydro_envoy.mesh import Endpoint as Place
@@ -109,6 +110,10 @@ class Config:
     """The OpenTelemetry collector that takes Envoy's spans, by gRPC; empty: none."""
     trace_percent: float = 100.0
     """Of the requests."""
+    header_limit_s: float = 10.0
+    """How long Envoy waits for clients: see `TimeLimits`."""
+    body_limit_s: float = 30.0
+    idle_limit_s: float = 300.0
     access_log: str = ""
     """The file, on Envoy's machine, that gets a line a request; "-": its stdout; empty: none."""
     keys: str = ""
@@ -326,6 +331,7 @@ def mesh(config: Config, token: str = "") -> Mesh:
     return Mesh(
         gateway=Gateway(*gateway, serving, config.max_message_bytes, is_open),
         edges=(manager, models),
+        time_limits=TimeLimits(config.header_limit_s, config.body_limit_s, config.idle_limit_s),
         token=shown,
         telemetry=Telemetry(_tracing(config), _STDOUT.get(config.access_log, config.access_log)),
         sidecars=(_own_sidecar(config, config.sidecar, token),) if config.sidecar else (),

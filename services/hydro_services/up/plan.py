@@ -79,6 +79,9 @@ class Options:
     zipkin: str = ""
     otlp: str = ""
     trace_percent: float = 100.0
+    header_limit_s: float = 10.0
+    body_limit_s: float = 30.0
+    idle_limit_s: float = 300.0
     access_log: str = ""
     keys: str = ""
     """Where API keys are: a file, or `consul://…`."""
@@ -205,6 +208,9 @@ def manager(options: Options, beside: Beside | None) -> Program:
         "zipkin": options.zipkin,
         "otlp": options.otlp,
         "trace_percent": options.trace_percent,
+        "header_limit_s": options.header_limit_s,
+        "body_limit_s": options.body_limit_s,
+        "idle_limit_s": options.idle_limit_s,
         "access_log": options.access_log,
         "keys": options.keys,
         "access": options.access,
