@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import struct
 import sys
 import threading
@@ -34,7 +35,7 @@ from hydro_services.codecs.frames import framed
 from hydro_services.runtime.batch import Batcher
 from hydro_services.runtime.offload import Codecs
 from hydro_services.runtime.prediction import Prediction
-from hydro_services.runtime.process import SWITCH_S
+from hydro_services.runtime.process import SWITCH_S, YOUNG
 from hydro_services.runtime.processor import PROCESS, Processor
 from hydro_services.runtime.session import SERVE
 from hydro_services.runtime.worker import Worker
@@ -43,9 +44,9 @@ M = 1 << 20
 LIMIT = 32 * M
 HELD_S = 0.1
 """What nobody waits longer than."""
-BASE_BYTES, TIMES = 128 * M, 10
-"""Memory that a request may take: so much, for the million values that a row may hold in two bytes
-each, and so many times what came and went."""
+BASE_BYTES, TIMES = 192 * M, 10
+"""Memory that a request may take: so many times what came and went, and so much for what takes two
+bytes or one: the million values of a row, and the 4,000,000 numbers in lists of protobuf."""
 STREAM = SERVE.replace("Serve", "PredictStream")
 OPTIONAL: dict[str, Any] = {"optional": True, "nullable": True}
 
@@ -141,10 +142,18 @@ def reset() -> None:
 
 @contextlib.contextmanager
 def as_in_a_runtime() -> Iterator[None]:
-    before = sys.getswitchinterval()
+    """Without the tests' own objects in what Python looks through for cycles."""
+    interval, threshold = sys.getswitchinterval(), gc.get_threshold()
     sys.setswitchinterval(SWITCH_S)
-    yield
-    sys.setswitchinterval(before)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG)
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*threshold)
+        sys.setswitchinterval(interval)
 
 
 async def longest_turn(found: list[float]) -> None:
