@@ -11,7 +11,7 @@ import socket
 import sys
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -100,6 +100,15 @@ class Config:
     otlp: str = ""
     """host:port of the OpenTelemetry collector that takes spans, by gRPC; empty: none."""
 
+    def absolute(self) -> Config:
+        """With paths that stay right where a model changes the folder of the process."""
+        return replace(
+            self,
+            cache=self.cache.absolute(),
+            token_file=self.token_file and self.token_file.absolute(),
+            trusted=self.trusted and self.trusted.absolute(),
+        )
+
 
 async def run(config: Config, ready: Callable[[str], None] = lambda _: None) -> None:
     """Serves until cancelled; tells `ready` the address once it listens.
@@ -117,6 +126,7 @@ async def run(config: Config, ready: Callable[[str], None] = lambda _: None) -> 
     if not formats:
         want = f"want one of {', '.join(FORMATS)}, or --formats"
         raise errors.InvalidArgument(f"service {config.service} has no formats, {want}")
+    config = config.absolute()
     private.folder(config.cache)
     token_file = None if config.sidecar else config.token_file
     egress = config.manager if config.sidecar else ""
