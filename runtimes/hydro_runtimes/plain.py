@@ -57,11 +57,15 @@ def column(field: Field, values: Any, rows: int) -> Column:
     """The values that a model gave for a declared output, checked and converted.
 
     Numbers may be widened (an integer to a float, never the other way). A list or an object array
-    may hold None where the field is nullable.
+    may hold None where the field is nullable; what a masked array masks is null.
 
     Raises:
         ValueError: the number of rows, the shape or the type is not as declared.
     """
+    if isinstance(values, np.ma.MaskedArray):
+        masked = np.ma.getmaskarray(values)
+        values = values.data.astype(object)
+        values[masked] = None
     if not hasattr(values, "__len__"):
         raise ValueError(f"output '{field.name}' is {_name(values)}, want an array or a list")
     if len(values) != rows:

@@ -163,3 +163,20 @@ def test_a_sparse_vector_of_any_size_is_not_written_out_for_a_model() -> None:
 def test_what_a_model_gives_as_json_is_json() -> None:
     with pytest.raises(ValueError, match="'y' holds text that is not JSON"):
         plain.column(Field("y", DataType.JSON), ["{}", "x"], 2)
+
+
+@pytest.mark.parametrize("kind", [DataType.INT64, DataType.FLOAT64, DataType.BOOL])
+@pytest.mark.parametrize("shape", [(), (2,), (-1,)])
+def test_what_a_masked_array_masks_is_null(kind: DataType, shape: tuple[int, ...]) -> None:
+    values = np.ma.masked_array(np.ones((2, 2) if shape else 2, kind.dtype))
+    values[1] = np.ma.masked
+    field = Field("y", kind, shape, nullable=True)
+    column = plain.column(field, values, 2)
+    alone = [plain.column(field, values[i : i + 1], 1) for i in range(2)]
+    for found in (column, concat(alone)):
+        listed = plain.plain(found, shape)
+        first, second = (np.array(each, object).tolist() for each in listed)
+        assert first == ([1, 1] if shape else 1)
+        assert all(v is None or v != v for v in (second if shape else [second]))
+    with pytest.raises(ValueError, match="null"):
+        plain.column(Field("y", kind, shape), values, 2)
