@@ -38,6 +38,8 @@ def detect(folder: Path) -> Format:
     Raises:
         InvalidModel: it is no folder or holds no model; the message names what was found.
     """
+    if folder.is_file():
+        raise InvalidModel(folder, "is a file, want the folder of a model; unpack an archive first")
     try:
         names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:

@@ -107,7 +107,7 @@ def test_the_signature_of_mlflow_states_types(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "a: [", "- 1", "flavors: 7", "flavors: {sklearn: {}}", "\0"])
 def test_mlflow_without_spark_is_not_spark(text: str, tmp_path: Path) -> None:
     (tmp_path / "MLmodel").write_text(text)
-    with pytest.raises(InvalidModel):
+    with pytest.raises(InvalidModel, match=r"MLmodel cannot be read|flavors (none|sklearn): want"):
         detect(tmp_path)
     if text.startswith("flavors: {"):
         (tmp_path / "model.pkl").touch()
@@ -171,6 +171,12 @@ def test_what_lacks_a_part_is_told_so(tmp_path: Path) -> None:
     shutil.copytree(FOREST / "stages", inner)
     with pytest.raises(InvalidModel, match=r"want the folder above"):
         load(inner)
+
+
+def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "model.zip").write_bytes(b"PK")
+    with pytest.raises(InvalidModel, match="is a file, want the folder of a model; unpack"):
+        load(tmp_path / "model.zip")
 
 
 def test_a_pipeline_of_nothing_adds_nothing(tmp_path: Path) -> None:

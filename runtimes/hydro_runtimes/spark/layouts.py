@@ -84,6 +84,9 @@ def is_stage(folder: Path) -> bool:
 def _problem(folder: Path) -> str | None:
     if (folder / "metadata").is_dir():
         return "metadata has no part file: copy the whole folder that Spark saved"
+    if (folder / "MLmodel").is_file():
+        flavors = ", ".join(map(str, _flavors(folder))) or "none"
+        return f"MLflow saved the flavors {flavors[:200]}: want spark, saved by mlflow.spark"
     if (folder / "stages").is_dir():
         return (
             "has stages of a PipelineModel without its metadata, which names them: copy the whole "
@@ -125,8 +128,7 @@ def _only_below(folder: Path, whose: str) -> Path:
 
 def _mlflow(folder: Path) -> Layout | None:
     """None where MLflow has another flavor alone."""
-    document = _mapping(_yaml(folder))
-    flavors = _mapping(document.get("flavors"))
+    flavors = _flavors(folder)
     function = _mapping(flavors.get("python_function"))
     if "spark" in flavors:
         name = _mapping(flavors["spark"]).get("model_data", "sparkml")
@@ -139,15 +141,19 @@ def _mlflow(folder: Path) -> Layout | None:
     stage = folder / name
     if not is_stage(stage) or stage.is_symlink():
         raise InvalidModel(folder, f"MLmodel names {name}, where nothing is saved: copy all of it")
-    return Layout(stage, _inputs(_mapping(document.get("signature")).get("inputs")))
+    return Layout(stage, _inputs(_mapping(_mlmodel(folder).get("signature")).get("inputs")))
 
 
-def _yaml(folder: Path) -> Any:
+def _flavors(folder: Path) -> Mapping[str, Any]:
+    return _mapping(_mlmodel(folder).get("flavors"))
+
+
+def _mlmodel(folder: Path) -> Mapping[str, Any]:
     import yaml
 
     try:
         with open_regular(folder / "MLmodel") as stream:
-            return yaml.safe_load(stream.read(_MAX_MLMODEL_BYTES))
+            return _mapping(yaml.safe_load(stream.read(_MAX_MLMODEL_BYTES)))
     except (OSError, RecursionError, ValueError, yaml.YAMLError) as error:
         raise InvalidModel(folder, f"MLmodel cannot be read: {error}") from error
 
