@@ -6,6 +6,7 @@ record holds all that a step needs of a node, which leaves four calls for a leve
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,27 +34,76 @@ class RecordWalk:
         self.levels = sum(end <= _NODES for end in ends[:-1])
         count = ends[self.levels - 1] if self.levels else 0
         records = np.zeros(count, dtype=_RECORD)
-        records["most"], records["place"], records["child"] = (
-            most[:count],
-            place[:count],
-            child[:count],
-        )
+        records["most"], records["place"] = most[:count], place[:count]
+        records["child"] = child[:count]
         self._records = records.view("V32")
         self._trees = trees
+        self._local = threading.local()
+        self._top = _Top(child, place, most, trees) if self.levels >= _TOP else None
 
     def nodes(self, numbers: Array) -> Array:
         """Where the row of these numbers is in each tree after `levels`: int64, (trees,)."""
-        trees = self._trees
-        here = np.empty(trees, dtype=_RECORD)
-        raw, most, place, child = here.view("V32"), here["most"], here["place"], here["child"]
-        values = np.empty(trees)
-        left = np.zeros(trees, dtype=np.int64)
-        goes_left = left.view(np.bool_)[:: left.itemsize]  # the lowest byte of each
-        node = np.arange(trees)
-        for _ in range(self.levels):
+        node, first = np.arange(self._trees), 0
+        if self._top:
+            node, first = self._top.nodes(numbers), _TOP
+        buffers: _Buffers | None = getattr(self._local, "buffers", None)
+        if buffers is None:
+            buffers = self._local.buffers = _Buffers(self._trees)
+        for _ in range(first, self.levels):
             # Indices are right, and only "raise" would have numpy copy what it gives out.
-            self._records.take(node, None, raw, "wrap")
-            numbers.take(place, None, values, "wrap")
-            np.less_equal(values, most, goes_left)
-            np.add(child, left, node)
+            self._records.take(node, None, buffers.records, "wrap")
+            numbers.take(buffers.place, None, buffers.values, "wrap")
+            np.less_equal(buffers.values, buffers.most, buffers.goes_left)
+            np.add(buffers.child, buffers.left, node)
         return node
+
+
+class _Buffers:
+    """What a step writes to, of a thread: to make them anew takes as long as a level."""
+
+    def __init__(self, trees: int) -> None:
+        here = np.empty(trees, dtype=_RECORD)
+        self.records = here.view("V32")
+        self.most, self.place, self.child = here["most"], here["place"], here["child"]
+        self.values = np.empty(trees)
+        self.left = np.zeros(trees, dtype=np.int64)
+        self.goes_left = self.left.view(np.bool_)[:: self.left.itemsize]  # the lowest bytes
+
+
+_TOP = 3
+_BITS = np.uint64(0x0102040810204080)
+"""Brings the lowest bits of 8 bytes together in the highest byte: that of the byte i to bit i."""
+_SHIFT = np.uint64(56)
+
+
+class _Top:
+    """The first three levels, of which all 7 splits are asked at once."""
+
+    def __init__(self, child: Array, place: Array, most: Array, trees: int) -> None:
+        # The nodes of a tree as a heap: right and left of the node i are 2 i + 1 and 2 i + 2.
+        heap = np.zeros((trees, 8), dtype=np.int64)
+        heap[:, 0] = np.arange(trees)
+        for slot in range(3):
+            right = child[heap[:, slot]].astype(np.int64)
+            heap[:, 2 * slot + 1] = right
+            heap[:, 2 * slot + 2] = right + (right != heap[:, slot])
+        self._place = place[heap].astype(np.int64).ravel()
+        self._most = most[heap].ravel()
+        self._most[7::8] = np.nan  # of no node
+        codes = np.arange(128)
+        at = np.zeros(128, dtype=np.int64)
+        for _ in range(_TOP - 1):
+            at = 2 * at + 1 + (codes >> at & 1)
+        last = heap[:, at]
+        goes_left = (codes >> at & 1) * (child[last] != last)
+        self._below = (child[last] + goes_left).astype(np.int64).ravel()
+        self._first = np.arange(trees) * 128
+
+    def nodes(self, numbers: Array) -> Array:
+        """Where the row is after three levels: int64, (trees,)."""
+        goes_left = numbers.take(self._place) <= self._most
+        code = goes_left.view(np.uint64) * _BITS
+        code >>= _SHIFT
+        at = code.view(np.int64)
+        at += self._first
+        return np.asarray(self._below.take(at))

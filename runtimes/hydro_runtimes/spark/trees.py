@@ -76,10 +76,8 @@ class GBTClassificationModel:
     def transform(self, batch: Batch) -> Batch:
         batch, column = vectors(batch, self.features, self.size)
         leaves = self.forest.leaves(column)
-        margin = _weighted(self.forest, leaves, self.weights)
-        likely = 1.0 / (1.0 + np.exp(-2.0 * margin))
-        raw = two(-margin, margin)
-        columns = self.classes.columns(raw, two(1.0 - likely, likely))
+        raw, probability = _logistic(_weighted(self.forest, leaves, self.weights))
+        columns = self.classes.columns(raw, probability)
         return batch.plus(columns | _leaf_columns(self.leaf, self.forest, leaves))
 
 
@@ -197,6 +195,16 @@ class RandomForestRegressionModel(_Regression):
     @staticmethod
     def weighing(weights: Array) -> tuple[Array, float]:
         return np.ones_like(weights), float(len(weights))
+
+
+def _logistic(margin: Array) -> tuple[Array, Array]:
+    """The raw scores and the probabilities of both classes: float64, (rows, 2)."""
+    if len(margin) == 1:  # Python computes with single numbers in less time than numpy
+        one = margin.item()
+        likely = 1.0 / (1.0 + np.exp(-2.0 * one).item())
+        return np.array(((-one, one),)), np.array(((1.0 - likely, likely),))
+    shares = 1.0 / (1.0 + np.exp(-2.0 * margin))
+    return two(-margin, margin), two(1.0 - shares, shares)
 
 
 def _features(saved: Saved, schema: Schema) -> tuple[Where, int]:
