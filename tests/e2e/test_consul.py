@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import signal
+import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from chains import CHAINS
 from clients import Load, steady_load
 from consul_agent import Cluster, cluster, running
-from shared_mesh import SharedMesh, shared
-from whole_mesh import until, until_true
+from shared_mesh import SERVICE, SharedMesh, shared
+from slow_models import SlowModel
+from whole_mesh import WholeMesh, until, until_true
+
+from hydro.manager.v1.pipeline_pb2 import Pipeline
+from hydro_services.client import Manager, connect
 
 pytestmark = pytest.mark.e2e
 
@@ -118,3 +128,92 @@ async def consul_is_away(mesh: SharedMesh, consul: Cluster, load: Load) -> None:
     await until_true(partial(is_created, mesh, "four"), LIMIT_S, "changes are possible again")
     assert await names(mesh) == ["four", "one", "three", "two"]
     await load.more(20)
+
+
+async def get(mesh: SharedMesh, name: str) -> dict[str, Any]:
+    async with httpx.AsyncClient(timeout=30) as client:
+        response = await client.get(f"{mesh.urls['manager']}/api/v1/pipelines/{name}")
+    found: dict[str, Any] = response.json()
+    return found
+
+
+async def is_in(mesh: SharedMesh, name: str, state: str) -> bool:
+    with contextlib.suppress(httpx.HTTPError):
+        return (await get(mesh, name)).get("state") == f"PIPELINE_STATE_{state}"
+    return False
+
+
+async def delete(mesh: SharedMesh, name: str) -> None:
+    async with httpx.AsyncClient(timeout=60) as client:
+        await client.delete(f"{mesh.urls['manager']}/api/v1/pipelines/{name}")
+
+
+async def test_another_manager_goes_on_when_the_one_that_was_asked_is_killed(
+    mesh: SharedMesh, consul: Cluster
+) -> None:
+    model = SlowModel.create(mesh.folder / "models", "slow", mesh.folder)
+    WholeMesh(mesh.folder, mesh.folder / "models").trust(model.folder)
+    chain = (f"{SERVICE}/slow",)
+    asked = asyncio.create_task(apply(mesh, "slow", chain))
+    await until_true(partial(is_in, mesh, "slow", "PENDING"), LIMIT_S, "it is pending")
+    record = consul.servers[0].value("hydro/pipelines/slow")
+    owner, _, _ = record["owner"].partition(" ")
+    mesh.parts[owner].end()
+    assert (await asked).status_code in (503, 504), "whoever asked it hears no more of it"
+    for gateway in GATEWAYS:
+        await until(partial(mesh.connected, gateway), LIMIT_S, f"{gateway} has a manager")
+    await until_true(partial(is_in, mesh, "slow", "PENDING"), LIMIT_S, "it is pending still")
+    async with httpx.AsyncClient(timeout=30) as client:
+        url = f"{mesh.urls['gateway']}/api/v1/serve/slow"
+        response = await client.post(url, content=b'[{"text":"a"}]', headers=JSON)
+    assert (response.status_code, response.headers["retry-after"]) == (503, "2"), response.text
+    model.open()
+    await until_true(partial(is_in, mesh, "slow", "READY"), LIMIT_S, "another made it ready")
+    async with httpx.AsyncClient(timeout=30) as client:
+        response = await client.post(url, content=b'[{"text":"a"}]', headers=JSON)
+    assert response.json() == [{"text": "a", "echo": "a!"}]
+    mesh.parts[owner].start()
+    await until(lambda: len(consul.servers[0].passing("manager")) == 2, LIMIT_S, "it is back")
+    await delete(mesh, "slow")
+
+
+async def test_an_envoy_that_is_frozen_holds_up_no_change_and_is_named_until_it_is_back(
+    mesh: SharedMesh,
+) -> None:
+    """Managers are asked at their own ports: the one of the gateways may lead to who is frozen."""
+    for name in GATEWAYS:
+        await until(partial(mesh.connected, name), LIMIT_S, f"{name} has a manager")
+    (frozen,) = children(mesh.parts["gateway-b"].pid, "envoy")
+    async with (
+        connect("manager", mesh.address("manager-a")) as to_a,
+        connect("manager", mesh.address("manager-b")) as to_b,
+    ):
+        managers = [Manager(to_a), Manager(to_b)]
+        os.kill(frozen, signal.SIGSTOP)
+        try:
+            wanted = Pipeline(name="frozen", chain=CHAINS["one"])
+            assert list((await managers[0].apply_pipeline(wanted)).lagging) == ["gateway-b"]
+            assert has(mesh, "gateway-a", "frozen")
+            start = time.monotonic()
+            for i in range(6):
+                wanted = Pipeline(name="frozen", chain=CHAINS["two" if i % 2 else "one"])
+                applied = await managers[i % 2].apply_pipeline(wanted)
+                assert list(applied.lagging) == ["gateway-b"]
+            assert time.monotonic() - start < LIMIT_S, "it is waited for once, not each time"
+        finally:
+            os.kill(frozen, signal.SIGCONT)
+        await until(partial(has, mesh, "gateway-b", "frozen"), LIMIT_S, "it catches up")
+
+        async def is_forgotten() -> bool:
+            shown = [await manager.get_pipeline("frozen") for manager in managers]
+            return not any(pipeline.lagging for pipeline in shown)
+
+        await until_true(is_forgotten, LIMIT_S, "it is not late any more")
+        await managers[1].delete_pipeline("frozen")
+        assert [has(mesh, name, "frozen") for name in GATEWAYS] == [False, False]
+
+
+def children(pid: int, name: str) -> list[int]:
+    """The processes of a name that a process started."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(each) for each in found if Path(f"/proc/{each}/comm").read_text().strip() == name]

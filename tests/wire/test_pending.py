@@ -31,7 +31,7 @@ from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro.manager.v1 import pipeline_pb2
 from hydro_envoy.snapshot import ResourceType
 from hydro_services import errors
-from hydro_services.manager import deploy
+from hydro_services.manager import deploy, ledger, runtimes
 
 PENDING, READY, FAILED = (
     pipeline_pb2.PIPELINE_STATE_PENDING,
@@ -190,6 +190,29 @@ async def test_what_an_envoy_refuses_has_failed_until_it_is_applied_again(mesh: 
     mesh.envoy.refusals.clear()
     assert (await asked(mesh)).state == READY
     assert mesh.envoy.serves("match", PREPARE, PREDICT)
+
+
+async def test_what_an_envoy_refuses_is_given_to_it_again(
+    mesh: Mesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "REFUSED_S", 0.5)
+    await left(mesh)
+    mesh.envoy.refusals["pipeline/match"] = "cannot bind"
+    mesh.spark.gate.set()
+    await mesh.shown(has_failed)
+    mesh.envoy.refusals.clear()
+    await mesh.shown(is_ready)
+
+
+async def test_a_load_that_takes_longer_than_a_call_may_is_joined_again(
+    mesh: Mesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtimes, "LOAD_S", 0.3)
+    await left(mesh)
+    text = "is not loaded on serving-spark/one yet, process 1 of 1 (it is being loaded for more"
+    await mesh.shown(lambda p: p.state == PENDING and text in p.error.message)
+    mesh.spark.gate.set()
+    await mesh.shown(is_ready)
 
 
 async def test_a_killed_manager_goes_on_with_what_is_pending(

@@ -19,7 +19,7 @@ from whole_mesh import until, until_true
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro.manager.v1 import pipeline_pb2
 from hydro_services import errors
-from hydro_services.manager import deploy, shared
+from hydro_services.manager import changes, deploy, shared
 
 LIMIT_S = 30.0
 KEY = "hydro/pipelines/match"
@@ -179,6 +179,18 @@ async def test_what_an_envoy_of_another_manager_refuses_has_failed_until_it_is_a
     pair.b.envoy.refusals.clear()
     assert (await asked(pair.b)).state == READY
     assert both_serve(pair, PREPARE, PREDICT)
+
+
+async def test_what_an_envoy_refuses_is_given_to_it_again(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "REFUSED_S", 1.0)
+    pair.b.envoy.refusals["pipeline/match"] = "cannot bind"
+    await leave(pair, pair.a)
+    pair.spark.gate.set()
+    await reach(FAILED, pair.a, pair.b, words="cannot bind")
+    pair.b.envoy.refusals.clear()
+    await reach(READY, pair.a, pair.b)
 
 
 async def test_what_serves_does_so_until_its_successor_is_ready(pair: Pair) -> None:

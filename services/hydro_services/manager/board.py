@@ -181,6 +181,10 @@ class Board:
         found = {name: self._report(name, life) for name, life in lives.items()}
         return found | {self.name: self.own}
 
+    def others(self) -> list[Report]:
+        """Those of the other managers."""
+        return [each for name, each in self.reports().items() if name != self.name]
+
     def _report(self, name: str, incarnation: str) -> Report:
         found = self._others.get(name)
         return found if found and found.incarnation == incarnation else Report(incarnation)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 from hydro_envoy.resources import pipeline_ref
@@ -13,7 +14,7 @@ from hydro_services import errors
 from hydro_services.errors import EnvoyRefused, HydroError
 from hydro_services.manager import events, plan, records
 from hydro_services.manager.board import RETRY_S, Board
-from hydro_services.manager.ledger import NOTE_S, lacking
+from hydro_services.manager.ledger import NOTE_S, REFUSED_S, lacking
 from hydro_services.manager.records import Record
 from hydro_services.manager.shared import Shared
 from hydro_services.manager.state import State
@@ -105,6 +106,8 @@ class Changes:
         """The record that is to be there; None: none."""
         record = self._board.record(name)
         assert record.trial
+        if isinstance(record.trial.error, EnvoyRefused) and self._age_s(name) >= REFUSED_S:
+            return replace(record, trial=replace(record.trial, error=None))
         failure = self._shared.failure(name)
         is_late = not record.trial.asked and self._board.reconciler.clock() >= end
         if not record.trial.asked and (failure or is_late):
@@ -119,6 +122,12 @@ class Changes:
             is_applied=self._shared.is_applied(name),
         )
         return found or record
+
+    def _age_s(self, name: str) -> float:
+        """For how long the record is as it is."""
+        index, start = self._since.get(name, (0, 0.0))
+        is_known = index == self._board.index(name)
+        return self._board.reconciler.clock() - start if is_known else 0.0
 
     # ---- what is told of it
 

@@ -219,6 +219,13 @@ def denied(state: State, trial: Trial, error: HydroError) -> State:
     return replace(state, trials={**state.trials, trial.spec.name: failed}, awaited=awaited)
 
 
+def retried(state: State, trial: Trial) -> State:
+    """What Envoy refused of a trial is to be published once more, unless something has changed."""
+    if state.trials.get(trial.spec.name) is not trial:
+        return state
+    return replace(state, trials={**state.trials, trial.spec.name: replace(trial, error=None)})
+
+
 def awaited(state: State, found: Mapping[str, str]) -> State:
     """This is what pending pipelines wait for beside what the state tells."""
     known = {name: text for name, text in found.items() if name in state.trials}

@@ -33,6 +33,8 @@ ENTRANCE = (edge_ref("gateway"), edge_ref("pipes"), edge_ref("limited"))
 """Without its listeners an Envoy that has the pipeline is not reached."""
 TURN_S = 10.0
 """How long a change of a pipeline waits for another one that is under way, before it takes over."""
+REFUSED_S = 30.0
+"""Until what an Envoy refused is given to it again, if nothing else has changed."""
 NOTE_S = 0.3
 """How long Envoys may take before it is told that they are waited for."""
 
@@ -166,14 +168,20 @@ class Alone:
                 if self._reconciler.clock() >= since + NOTE_S:
                     await self._note(name, hub.awaited(refs))
             except Nacked as error:
-                event = partial(events.denied, trial=trial, error=nacked(name, error))
-                self._reconciler.post(event)
-                return
+                return await self._try_again(trial, nacked(name, error))
             except errors.Unavailable as error:  # it could not be stored
                 await self._note(name, error.message)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(NOTE_S):  # time alone may change who is waited for
                     await hub.changed()
+
+    async def _try_again(self, trial: Trial, error: errors.EnvoyRefused) -> None:
+        """An Envoy has refused a trial: another time it may take it, as when a port is free."""
+        denied = partial(events.denied, trial=trial, error=error)
+        failed = (await self._reconciler.apply(denied)).trials.get(trial.spec.name)
+        await asyncio.sleep(REFUSED_S)
+        if failed:
+            self._reconciler.post(partial(events.retried, trial=failed))
 
     async def _note(self, name: str, text: str) -> None:
         known = self._reconciler.state.awaited

@@ -50,8 +50,7 @@ class Reporter:
         agree = board.is_current and records.is_agreed(board.reports().values())
         if agree != self._reconciler.state.agreed:
             self._reconciler.post(partial(events.agreed, agree=agree))
-        others = [each for name, each in board.reports().items() if name != board.name]
-        if (late := records.lagging(others)) != self._reconciler.state.lagging_elsewhere:
+        if (late := records.lagging(board.others())) != self._reconciler.state.lagging_elsewhere:
             self._reconciler.post(partial(events.lagging_elsewhere, found=late))
         if body != board.told and board.is_current:
             try:

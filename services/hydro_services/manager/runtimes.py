@@ -26,7 +26,11 @@ async def tell(call: Call, reach: Reach) -> None:
             runtime = pb_grpc.RuntimeServiceStub(channel)
             await _tell(runtime, call, reach.metadata(call.endpoint))
     except grpc.aio.AioRpcError as error:
-        raise errors.from_rpc(error) from error
+        told = errors.from_rpc(error)
+        if isinstance(call, Load) and isinstance(told, errors.NotInTime):
+            # The runtime goes on; who asks it again joins that.
+            raise errors.Unavailable(f"it is being loaded for more than {LOAD_S:g} s") from None
+        raise told from error
 
 
 async def _tell(runtime: pb_grpc.RuntimeServiceAsyncStub, call: Call, metadata: Metadata) -> None:

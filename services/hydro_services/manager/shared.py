@@ -76,9 +76,9 @@ class Shared:
                 return
 
     async def shown(self) -> State:
-        found = records.lagging(self._board.reports().values())
-        event = partial(events.lagging_elsewhere, found=found)
-        await self._board.reconciler.apply(event)
+        await self._board.reconciler.note_lagging()
+        found = records.lagging(self._board.others())
+        await self._board.reconciler.apply(partial(events.lagging_elsewhere, found=found))
         await self._seen()
         return self._board.reconciler.state
 
