@@ -236,6 +236,7 @@ class Pending(RuleBasedStateMachine):
     def envoy_gets_only_what_is_loaded(self) -> None:
         takers, loaded = readiness.ready(self.state).get("s", ()), self.state.loaded
         for trial in self.state.trials.values():
+            assert not (trial.published and trial.error), "what is refused is taken back"
             if trial.published and takers:
                 keys = {stage.model.key for stage in trial.stages}
                 assert trial.stages
