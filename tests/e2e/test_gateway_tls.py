@@ -38,14 +38,18 @@ pytestmark = pytest.mark.e2e
 
 @contextlib.asynccontextmanager
 async def serving(
-    folder: Path, certificate: Path, key: Path, times: TimeLimits = TimeLimits()
+    folder: Path, certificate: Path, key: Path, times: TimeLimits | None = None
 ) -> AsyncIterator[int]:
     """The port of a gateway with no pipelines."""
     port, ads, hub, server = free_port(), free_port(), Hub(), aio.server()
     add_ads(server, hub)
     server.add_insecure_port(f"{HOST}:{ads}")
     await server.start()
-    hub.publish(await asyncio.to_thread(Builder().build, Mesh(gateway(port), time_limits=times)))
+    hub.publish(
+        await asyncio.to_thread(
+            Builder().build, Mesh(gateway(port), time_limits=times or TimeLimits())
+        )
+    )
     async with serving_tls.secret(certificate, key, folder) as secret:
         wanted = Bootstrap("tls", "gateway", Endpoint(HOST, ads), tls=secret)
         async with Envoy(await find_envoy(), wanted, folder, concurrency=1, drain_s=0.1) as envoy:
