@@ -114,6 +114,10 @@ TAIL = """
   the session or chance (aggregates, windows, joins, LIMIT, explode, rand, current_date) is refused when
   the model is loaded, with that reason; so is a function that is not known here. Not known: collations,
   variants, XML, CSV, format_number with a pattern, and patterns `zzzz` of dates.
+- What SQL makes of one row has limits, and a row beyond them is in error: 67,108,864 characters beyond
+  what functions are given, an element of an array being 32 of them; 1,048,576 characters or elements of
+  one repetition, padding, width or sequence; 16,777,216 pairs of characters for levenshtein; for a
+  regular expression 2 s of CPU time, and 2 us more for each character of the text.
 - Texts of doubles are those of JDK 19 and later (the shortest that reads back); JDK 17 writes 2.0E-3 as
   2.0E-3 too, but some numbers with one digit more.
 - ImputerModel: where the type of a column is stated nowhere and rows come as JSON, a batch of nothing

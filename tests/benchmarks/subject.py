@@ -170,6 +170,7 @@ _FILES = {"models": "models", "trusted": "trusted.txt", "data": "data"}
 @contextlib.contextmanager
 def _last_stage(folder: Path, xds: str) -> Iterator[subprocess.Popen[str]]:
     files = [f"--cache={folder / 'cache'}", f"--trusted={folder / 'trusted.txt'}"]
+    files.append(f"--token-file={folder / 'data' / 'manager' / 'token'}")
     words = ("--formats=python", f"--xds={xds}", "--log-level=WARNING")
     with _process(folder, "runtime", LAST, *words, *files) as process:
         yield process
