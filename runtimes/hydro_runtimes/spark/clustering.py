@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hydro_runtimes.columns import Array, Column, DataType, Dense
+from hydro_runtimes.spark import chunks
 from hydro_runtimes.spark.batch import Batch, Where
 from hydro_runtimes.spark.parts import COPY_WHOLE
 from hydro_runtimes.spark.saved import Saved
@@ -166,18 +167,26 @@ class GaussianMixtureModel:
 
     def transform(self, batch: Batch) -> Batch:
         batch, values = matrix(batch, self.features, self.means.shape[1])
-        parts = np.empty((len(values), len(self.weights)))
-        for index, root in enumerate(self.roots):
-            turned = (values - self.means[index]) @ root.T
-            density = np.exp(self.constants[index] - 0.5 * np.square(turned).sum(axis=1))
-            parts[:, index] = np.finfo(np.float64).eps + self.weights[index] * density
-        shares = parts / parts.sum(axis=1, keepdims=True)
+        shares = np.empty((len(values), len(self.weights)))
+        # Few enough that BLAS does not share them among threads, which then wait by spinning.
+        step = max(1, chunks.NUMBERS // 8 // max(values.shape[1], 1))
+        for start in range(0, len(values), step):
+            shares[start : start + step] = self._shares(values[start : start + step])
         columns: dict[str, Column] = {}
         if self.probability:
             columns[self.probability] = Dense(shares)
         if self.prediction:
             columns[self.prediction] = Dense(shares.argmax(axis=1).astype(np.int32))
         return batch.plus(columns)
+
+    def _shares(self, values: Array) -> Array:
+        """Of each Gaussian in each row: float64, (rows, Gaussians)."""
+        parts = np.empty((len(values), len(self.weights)))
+        for index, root in enumerate(self.roots):
+            turned = (values - self.means[index]) @ root.T
+            density = np.exp(self.constants[index] - 0.5 * np.square(turned).sum(axis=1))
+            parts[:, index] = np.finfo(np.float64).eps + self.weights[index] * density
+        return np.asarray(parts / parts.sum(axis=1, keepdims=True))
 
 
 def _clusters(table: Table) -> Array:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hydro_runtimes.columns import Array, Column, DataType, Dense, Ragged, Sparse
+from hydro_runtimes.spark import chunks
 from hydro_runtimes.spark.batch import Batch, Where
 from hydro_runtimes.spark.saved import Saved
 from hydro_runtimes.spark.schema import Known, Schema, vector
@@ -71,10 +72,12 @@ class MinHashLSHModel:
         failure = self.input.invalid("got a vector of zeros, want one element that is not 0")
         batch = batch.without(dict.fromkeys(empty, failure))
         offsets, indices = _nonzero(batch.columns[self.input.column])
-        hashed = ((1 + indices)[:, None] * self.first + self.second) % _HASH_PRIME
         least = np.zeros((batch.rows, len(self.first)))
-        if batch.rows:
-            least = np.minimum.reduceat(hashed, offsets[:-1], axis=0).astype(np.float64)
+        for start, end in chunks.bounds(offsets * len(self.first)):
+            ends = offsets[start : end + 1]
+            index = indices[ends[0] : ends[-1]]
+            hashed = ((1 + index)[:, None] * self.first + self.second) % _HASH_PRIME
+            least[start:end] = np.minimum.reduceat(hashed, ends[:-1] - ends[0], axis=0)
         return batch.plus({self.output: Dense(least[:, :, None])})
 
 
