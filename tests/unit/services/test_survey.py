@@ -6,7 +6,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -197,14 +198,22 @@ def test_what_cannot_be_a_part_of_a_model_is_its_problem(
     assert not sightings["a", "other"].problem
 
 
+@pytest.fixture
+def everyones() -> Iterator[Path]:
+    """Open to all users; those of pytest are closed again whenever another pytest starts."""
+    with tempfile.TemporaryDirectory() as made:
+        Path(made).chmod(0o755)
+        yield Path(made)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_what_cannot_be_read_is_listed_and_keeps_none_of_the_others_out(tmp_path: Path) -> None:
-    touch(tmp_path, "a/m/model.py", "a/closed/model.py", "a/part/model.py", "a/part/x/y")
-    touch(tmp_path, "b/m/model.py")
+def test_what_cannot_be_read_is_listed_and_keeps_none_of_the_others_out(
+    everyones: Path,
+) -> None:
+    touch(everyones, "a/m/model.py", "a/closed/model.py", "a/part/model.py", "a/part/x/y")
+    touch(everyones, "b/m/model.py")
     for closed in ("a/closed", "a/part/x", "b"):
-        (tmp_path / closed).chmod(0)
-    for folder in [tmp_path, *tmp_path.parents[:2]]:
-        folder.chmod(0o755)
+        (everyones / closed).chmod(0)
     script = (
         "import os, sys, pathlib\n"
         "from hydro_services.repository.survey import survey\n"
@@ -214,7 +223,7 @@ def test_what_cannot_be_read_is_listed_and_keeps_none_of_the_others_out(tmp_path
     )
     # A process of its own: threads of this one would become the other user, too.
     done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)],
+        [sys.executable, "-c", script, str(everyones)],
         env={"PYTHONPATH": ":".join(sys.path)},
         capture_output=True,
         text=True,
