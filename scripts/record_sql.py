@@ -1,4 +1,4 @@
-"""Records what Spark answers to the expressions of tests/parity: fixtures/sql.json.
+"""Records what Spark answers to the expressions of tests/parity: fixtures/sql.json, sql_edges.json.
 
 PYTHONPATH=runtimes:. python scripts/record_sql.py
 """
@@ -8,17 +8,19 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.parity.sql_cases import MODES, RECORDED, expressions, spark_answers
+from tests.parity.sql_cases import MODES, RECORDED, TABLES, expressions, spark_answers
 from tests.parity.test_fresh import session
 
 
 def main() -> None:
-    spark, given = session(), expressions()
-    recorded: dict[str, dict[str, Any]] = {}
-    for ansi, zone in MODES:
-        answers = spark_answers(spark, given, ansi, zone)
-        recorded[f"{ansi} {zone}"] = dict(zip(given, answers, strict=True))
-        RECORDED.write_text(written(recorded))
+    spark = session()
+    for table in TABLES:
+        given = expressions(table)
+        recorded: dict[str, dict[str, Any]] = {}
+        for ansi, zone in MODES:
+            answers = spark_answers(spark, given, ansi, zone, table)
+            recorded[f"{ansi} {zone}"] = dict(zip(given, answers, strict=True))
+            RECORDED[table].write_text(written(recorded))
     spark.stop()
 
 
@@ -26,7 +28,7 @@ def written(recorded: dict[str, dict[str, Any]]) -> str:
     """JSON with a line for each expression."""
     modes = []
     for mode, answers in recorded.items():
-        lines = (f"  {json.dumps(one)}: {_text(answer)}" for one, answer in answers.items())
+        lines = (f"  {_text(one)}: {_text(answer)}" for one, answer in answers.items())
         modes.append(f" {json.dumps(mode)}: {{\n" + ",\n".join(lines) + "\n }")
     return "{\n" + ",\n".join(modes) + "\n}\n"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tests.parity.sql_generator import EDGES
 
 from hydro_runtimes.spark.sql import zones
 from hydro_runtimes.spark.sql.casts import Mode
@@ -19,8 +20,9 @@ from hydro_runtimes.spark.sql.parser import Parser
 from hydro_runtimes.spark.sql.typenames import parse_ddl
 from hydro_runtimes.spark.sql.values import Rows, Value, value_of
 
+_FILES = {"plain": "sql", "edges": "sql_edges"}
 HERE = Path(__file__).resolve().parent
-RECORDED = HERE / "fixtures" / "sql.json"
+RECORDED = {name: HERE / "fixtures" / f"{file}.json" for name, file in _FILES.items()}
 MODES = ((True, "UTC"), (False, "UTC"), (True, "Europe/Berlin"))
 """ANSI or not, and the session's time zone."""
 ERROR = "error"
@@ -297,30 +299,36 @@ COLUMNS: Mapping[str, tuple[str, Sequence[str]]] = {
     ),
 }
 """By name: the type, and the expression of each row's value."""
-ROWS = 10
+TABLES = {"plain": COLUMNS, "edges": EDGES}
 
 
-def expressions() -> list[str]:
-    """Those that are compared, one a line of sql_expressions.txt."""
-    lines = (HERE / "sql_expressions.txt").read_text().splitlines()
+def expressions(table: str = "plain") -> list[str]:
+    """Those that are compared over a table, one a line of a file."""
+    name = "sql_expressions.txt" if table == "plain" else f"sql_{table}.txt"
+    lines = (HERE / name).read_text().splitlines()
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def view() -> str:
-    """The query of the rows."""
+def row_count(table: str) -> int:
+    return len(next(iter(TABLES[table].values()))[1])
+
+
+def view(table: str) -> str:
+    """The query of the rows of a table."""
     selects = []
-    for row in range(ROWS):
-        values = [f"cast({given[row]} as {kind}) {name}" for name, (kind, given) in COLUMNS.items()]
+    for row in range(row_count(table)):
+        cells = TABLES[table].items()
+        values = [f"cast({given[row]} as {kind}) {name}" for name, (kind, given) in cells]
         selects.append(f"select {row} rid, {', '.join(values)}")
     return " union all ".join(selects)
 
 
 @cache
-def columns(zone: str) -> Mapping[str, Value]:
+def columns(zone: str, table: str) -> Mapping[str, Value]:
     """The rows as values, made from the same expressions."""
     compiler = Compiler(Mode(True, zones.zone_of(zone)))
     made: dict[str, Value] = {}
-    for name, (kind, given) in COLUMNS.items():
+    for name, (kind, given) in TABLES[table].items():
         found: list[Any] = []
         for text in given:
             node = Parser(f"cast({text} as {kind})").expression()
@@ -331,18 +339,18 @@ def columns(zone: str) -> Mapping[str, Value]:
     return made
 
 
-def answered(expression: str, ansi: bool, zone: str) -> dict[str, Any] | None:
+def answered(expression: str, ansi: bool, zone: str, table: str = "plain") -> dict[str, Any] | None:
     """Name, type and rows (JSON, "error", or null) of an expression; None where it is refused."""
-    given, mode = columns(zone), Mode(ansi, zones.zone_of(zone))
+    given, mode = columns(zone, table), Mode(ansi, zones.zone_of(zone))
     scope = Scope([Column(name, name, value.type, "__THIS__") for name, value in given.items()])
     try:
         parser = Parser(expression)
-        node = parser.expression()
+        node = parser.named()
         compiler = Compiler(mode)
         typed = compiler.compile(node, scope)
     except StatementError:
         return None
-    rows = Rows.of(given, ROWS)
+    rows = Rows.of(given, row_count(table))
     with np.errstate(all="ignore"):
         values = typed.evaluate(rows).listed()
     texts = [
@@ -353,19 +361,19 @@ def answered(expression: str, ansi: bool, zone: str) -> dict[str, Any] | None:
 
 
 def spark_answers(
-    spark: Any, given: Sequence[str], ansi: bool, zone: str
+    spark: Any, given: Sequence[str], ansi: bool, zone: str, table: str = "plain"
 ) -> Iterator[dict[str, Any] | None]:
     """As `answered`, by Spark itself."""
     spark.conf.set("spark.sql.ansi.enabled", str(ansi).lower())
     spark.conf.set("spark.sql.session.timeZone", zone)
-    rows = spark.sql(view()).cache()
+    rows = spark.sql(view(table)).cache()
     rows.createOrReplaceTempView("__THIS__")
     for expression in given:
-        yield _of_spark(spark, expression)
+        yield _of_spark(spark, expression, row_count(table))
     rows.unpersist()
 
 
-def _of_spark(spark: Any, expression: str) -> dict[str, Any] | None:
+def _of_spark(spark: Any, expression: str, count: int) -> dict[str, Any] | None:
     try:
         ((name, kind),) = spark.sql(f"select {expression} from __THIS__ limit 0").dtypes
     except Exception:
@@ -373,7 +381,7 @@ def _of_spark(spark: Any, expression: str) -> dict[str, Any] | None:
     try:
         rows = _spark_rows(spark, expression, "true")
     except Exception:
-        rows = [_spark_row(spark, expression, row) for row in range(ROWS)]
+        rows = [_spark_row(spark, expression, row) for row in range(count)]
     return {"name": name, "type": kind, "rows": rows}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from functools import cache
@@ -19,15 +20,21 @@ from tests.parity.sql_cases import (
     answered,
     expressions,
 )
+from tests.parity.sql_generator import Generator
+
+from hydro_runtimes.spark.sql.functions import ALIASES, FUNCTIONS
+from hydro_runtimes.spark.sql.functions.higher_order import HIGHER_ORDER
+from hydro_runtimes.spark.sql.functions.refused import REFUSED
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = int(os.environ.get("HYDRO_SEED", "1"))
 FRESH = 40
+GENERATED = 150
 
 
 @cache
-def recorded() -> dict[str, dict[str, Any]]:
-    document: dict[str, dict[str, Any]] = json.loads(RECORDED.read_text())
+def recorded(table: str) -> dict[str, dict[str, Any]]:
+    document: dict[str, dict[str, Any]] = json.loads(RECORDED[table].read_text())
     return document
 
 
@@ -52,8 +59,18 @@ def difference(mine: dict[str, Any] | None, of_spark: dict[str, Any] | None) -> 
 @pytest.mark.parametrize(("ansi", "zone"), MODES)
 @pytest.mark.parametrize("expression", expressions())
 def test_an_expression_answers_as_spark_did(expression: str, ansi: bool, zone: str) -> None:
-    wanted = recorded()[f"{ansi} {zone}"][expression]
+    wanted = recorded("plain")[f"{ansi} {zone}"][expression]
     assert difference(answered(expression, ansi, zone), wanted) is None
+
+
+@pytest.mark.parametrize(("ansi", "zone"), MODES)
+def test_edge_values_answer_as_spark_did(ansi: bool, zone: str) -> None:
+    wanted = recorded("edges")[f"{ansi} {zone}"]
+    found = {
+        one: difference(answered(one, ansi, zone, "edges"), wanted[one])
+        for one in expressions("edges")
+    }
+    assert {one: text for one, text in found.items() if text is not None} == {}
 
 
 def nested(chooser: random.Random, given: list[str]) -> str:
@@ -70,18 +87,26 @@ def test_expressions_within_others_answer_as_spark() -> None:
     if os.environ.get("CI") != "true":
         pytest.importorskip("pyspark")
     chooser, given = random.Random(SEED), expressions()
-    chosen = [nested(chooser, given) for _ in range(FRESH)]
-    for (ansi, _), answers in zip(MODES, of_spark(chosen), strict=False):
-        for expression, wanted in zip(chosen, answers, strict=True):
-            mine = answered(expression, ansi, "UTC")
-            if mine is not None and wanted is not None:
-                mine["name"] = wanted["name"]  # compared for the recorded ones
-            found = difference(mine, wanted)
-            assert found is None, f"{expression} (ANSI {ansi}): {found}"
+    fresh = Generator(SEED)
+    chosen = {
+        "plain": [nested(chooser, given) for _ in range(FRESH)],
+        "edges": [fresh.expression() for _ in range(GENERATED)],
+    }
+    failed: list[str] = []
+    for table, modes in of_spark(chosen).items():
+        for (ansi, _), answers in zip(MODES, modes, strict=False):
+            for expression, wanted in zip(chosen[table], answers, strict=True):
+                mine = answered(expression, ansi, "UTC", table)
+                if table == "plain" and mine is not None and wanted is not None:
+                    mine["name"] = wanted["name"]  # compared for the recorded ones
+                found = difference(mine, wanted)
+                if found is not None:
+                    failed.append(f"{expression} (ANSI {ansi}): {found}")
+    assert failed == []
 
 
-def of_spark(given: list[str]) -> list[list[dict[str, Any] | None]]:
-    """Spark's answers in the first two modes."""
+def of_spark(given: dict[str, list[str]]) -> dict[str, list[list[dict[str, Any] | None]]]:
+    """Spark's answers in the first two modes, by table."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "runtimes")])
     done = subprocess.run(
         [sys.executable, "-m", "tests.parity.sql_of_spark"],
@@ -94,5 +119,13 @@ def of_spark(given: list[str]) -> list[list[dict[str, Any] | None]]:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    answers: list[list[dict[str, Any] | None]] = json.loads(done.stdout.splitlines()[-1])
+    answers: dict[str, list[list[dict[str, Any] | None]]]
+    answers = json.loads(done.stdout.splitlines()[-1])
     return answers
+
+
+def test_the_docs_list_the_functions() -> None:
+    text = " ".join((ROOT / "docs" / "spark.md").read_text().split())
+    known = {name for name in (*FUNCTIONS, *ALIASES, *HIGHER_ORDER) if name.isidentifier()}
+    assert [name for name in known if not re.search(rf"\b{name}\b", text)] == []
+    assert [name for name, why in REFUSED.items() if name not in text or why not in text] == []

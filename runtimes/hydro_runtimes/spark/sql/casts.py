@@ -86,7 +86,7 @@ def cast(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool = False
         mode = replace(mode, ansi=True)  # TRY_CAST has the rules of ANSI, without its errors
     try_cast, safe = safe, safe or not mode.ansi
     if kind.is_nested:
-        return _nested(value, kind, rows, mode, safe)
+        return _nested(value, kind, rows, mode, try_cast)
     if kind == STRING:
         return _text(value, mode)
     if kind == BINARY:

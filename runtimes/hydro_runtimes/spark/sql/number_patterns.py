@@ -191,14 +191,13 @@ def _scientific(part: _Part, number: Decimal) -> str:
     power = number.adjusted() if number else 0
     if part.most_whole > part.least_whole and part.most_whole > 1:
         shift = power // part.most_whole * part.most_whole
-        digits = max(part.least_whole + part.most_fraction, 1)
         least_whole = 1
     else:
         shift = power - (part.least_whole - 1 if part.least_whole or part.least_fraction else 0)
         if not part.least_whole:
             shift = power + 1
-        digits = part.least_whole + part.most_fraction
         least_whole = part.least_whole
+    digits = max(part.most_whole + part.most_fraction, 1)
     scaled = DECIMALS.scaleb(number, -shift)
     if number:
         places = max(digits - 1 - scaled.adjusted(), 0)

@@ -363,7 +363,7 @@ class Parser:
         if self.peek().upper == "->":
             return self._lambda()
         token = self.next
-        if token.upper in _RESERVED:
+        if token.upper in _RESERVED and (token.upper != "WHEN" or self.peek().upper != "("):
             raise self.error("want an expression")
         for builtin in (("SYSTEM", ".", "BUILTIN", "."), ("BUILTIN", ".")):
             if self.peek(len(builtin) + 1).upper == "(":

@@ -102,7 +102,10 @@ def parse_date(text: str) -> int | None:
     if match is None:
         return None
     year, month, day = int(match[1]), int(match[2] or 1), int(match[3] or 1)
-    return calendar.days_of(year, month, day) if calendar.is_date(year, month, day) else None
+    if not calendar.is_date(year, month, day):
+        return None
+    days = calendar.days_of(year, month, day)
+    return days if calendar.MIN_DAY <= days <= calendar.MAX_DAY else None
 
 
 def parse_clock(text: str, zone: tzinfo) -> int | None:
@@ -143,7 +146,8 @@ def parse_timestamp(text: str, zone: tzinfo) -> int | None:
             return None
     seconds = hour * 3600 + minute * 60 + second
     local = calendar.days_of(year, month, day) * DAY + seconds * 1_000_000 + fraction
-    return instant_of(local, zone)
+    found = instant_of(local, zone)
+    return found if -(2**63) <= found < 2**63 else None
 
 
 def trimmed(text: str) -> str:

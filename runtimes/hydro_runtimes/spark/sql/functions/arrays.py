@@ -30,6 +30,7 @@ from hydro_runtimes.spark.sql.errors import RowError, StatementError
 from hydro_runtimes.spark.sql.functions.intervals import later, parts_of
 from hydro_runtimes.spark.sql.ordering import orderable, sort_key
 from hydro_runtimes.spark.sql.types import (
+    BINARY,
     BOOLEAN,
     DATE,
     DOUBLE,
@@ -547,7 +548,8 @@ def _reversed(arguments: Sequence[Typed], mode: Mode) -> Typed:
     child = arguments[0]
     if child.type.name == "array":
         return row_by_row(lambda values: values[::-1], [child], child.type)
-    return strict(lambda text: text[::-1], [STRING], STRING).bind(arguments, mode)
+    kind = BINARY if child.type == BINARY else STRING
+    return strict(lambda text: text[::-1], [kind], kind).bind(arguments, mode)
 
 
 def _vector_to_array(arguments: Sequence[Typed], mode: Mode) -> Typed:

@@ -7,7 +7,6 @@ bitmapExpressions, misc} and ExpressionImplUtils, 4.3.0; java.net.URI.
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -156,11 +155,20 @@ def _strict_base64(text: str) -> bytes | None:
     return base64.b64decode(body + "=" * (-len(body) % 4))
 
 
+_BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+
+
 def _from_base32(text: str) -> bytes:
-    try:
-        return base64.b32decode(text)
-    except binascii.Error:
-        raise RowError(f"CONVERSION_INVALID_INPUT: {text[:60]!r} is not base 32") from None
+    """What is not of base 32 is passed over, and bits that make no byte are dropped."""
+    body = text.partition("=")[0].upper()
+    digits = [_BASE32.index(char) for char in body if char in _BASE32]
+    if len(digits) == 1:
+        return bytes([digits[0] >> 2])
+    number = 0
+    for digit in digits:
+        number = number << 5 | digit
+    size = len(digits) * 5 // 8
+    return (number >> (len(digits) * 5 - size * 8)).to_bytes(size)
 
 
 _HMAC = {"SHA-1": "sha1", "SHA1": "sha1", "MD5": "md5", "SHA-224": "sha224", "SHA-256": "sha256"}
@@ -172,6 +180,8 @@ def _hmac(key: bytes, data: bytes, name: str = "SHA-256") -> bytes:
     digest = _HMAC.get(name.upper())
     if digest is None:
         raise RowError(f"INVALID_PARAMETER_VALUE: there is no hash '{name[:40]}'")
+    if not key:
+        raise RowError("INVALID_PARAMETER_VALUE: the key of the hash is empty")
     return hmac.new(key, data, digest).digest()
 
 
@@ -212,8 +222,8 @@ def _luhn(digits: str) -> bool:
     return sum(x - 9 if x > 9 else x for x in doubled) % 10 == 0
 
 
-def _similarity(one: str, other: str) -> float:
-    """Jaro and Winkler's, with at most four characters of a common start counted."""
+def _similarity(one: bytes, other: bytes) -> float:
+    """Jaro and Winkler's of the bytes, with at most four characters of a common start counted."""
     if one == other:
         return 1.0
     if not one or not other:
@@ -346,7 +356,9 @@ ENCODINGS: Mapping[str, Function] = {
     "from_base32": strict(_from_base32, [STRING], BINARY),
     "hmac": strict(_hmac, [BINARY, BINARY, STRING], BINARY, least=2),
     "is_valid_utf8": _utf8(_is_utf8, BOOLEAN),
-    "jaro_winkler_similarity": strict(_similarity, [STRING, STRING], DOUBLE),
+    "jaro_winkler_similarity": strict(
+        lambda one, other: _similarity(one.encode(), other.encode()), [STRING, STRING], DOUBLE
+    ),
     "luhn_check": strict(_luhn, [STRING], BOOLEAN),
     "make_valid_utf8": _utf8(lambda data: data.decode(errors="replace"), STRING),
     "parse_url": _parse_url(safe=False),

@@ -72,6 +72,11 @@ def shown(node: Operation, left: SqlType, right: SqlType) -> Expression:
     """The operation as Spark names it: d + 1 is date_add(d, 1)."""
     one, other = node.sides
     plus = node.operator == "+"
+    if INTERVAL in (left, right) and node.operator in ("*", "/"):
+        name = "multiply_interval" if node.operator == "*" else "divide_interval"
+        return Call(name, (other, one) if right.is_interval else (one, other))
+    if VOID in (left, right) and (left.is_interval or right.is_interval or not plus):
+        return node
     if node.operator in ("*", "/"):
         return Operation(node.operator, (other, one)) if right.is_interval else node
     if plus and (left.is_interval or right == DATE) and not (right.is_interval):
@@ -91,6 +96,10 @@ def _moved(operator: str, left: Typed, right: Typed, mode: Mode) -> Typed | None
     if sign == 1 and (left.type.is_interval or right.type == DATE) and not right.type.is_interval:
         left, right = right, left
     one, other = left.type, right.type
+    if VOID in (one, other) and (one.is_interval or other.is_interval):
+        return _interval_sum(left, right, mode, sign)
+    if sign == -1 and one == DATE and other == VOID:
+        return _difference(left, right, mode)
     if one.is_interval:
         return _interval_sum(left, right, mode, sign)
     if other.is_interval:
@@ -105,7 +114,7 @@ def _moved(operator: str, left: Typed, right: Typed, mode: Mode) -> Typed | None
 
 
 def _interval_sum(left: Typed, right: Typed, mode: Mode, sign: int) -> Typed | None:
-    if not (right.type.is_interval or right.type == VOID):
+    if not all(one.type.is_interval or one.type == VOID for one in (left, right)):
         return None
     given = in_common([left, right], mode)
     kind = given[0].type
@@ -125,8 +134,6 @@ def _fits(value: tuple[int, ...]) -> tuple[int, ...]:
 
 def _plus_interval(left: Typed, right: Typed, mode: Mode, sign: int) -> Typed | None:
     kind = right.type
-    if left.type == VOID:
-        left = converted(left, DATE if kind == DAYS else TIMESTAMP, mode)
     if left.type == STRING:
         moved = _plus_interval(converted(left, TIMESTAMP, mode), right, mode, sign)
         return None if moved is None or kind.is_months else converted(moved, STRING, mode)

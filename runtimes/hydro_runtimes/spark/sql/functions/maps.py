@@ -36,6 +36,8 @@ def unique_keys(pairs: Pairs, kind: SqlType) -> Pairs:
     Raises:
         RowError: they are not so.
     """
+    if kind.is_fraction:
+        pairs = [(one if one is None else one + 0.0, value) for one, value in pairs]  # no -0.0
     key = same_key(kind)
     seen: set[Any] = set()
     for one, _ in pairs:

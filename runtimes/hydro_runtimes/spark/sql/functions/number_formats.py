@@ -66,24 +66,24 @@ class NumberFormat:
         digits, after = digits.lstrip("0"), after.rstrip("0")
         room = len(self.whole.replace(",", ""))
         if len(digits) > room or len(after) > len(self.fraction or ""):
-            return self._too_small()
+            return self._too_small(number < 0)
         text = self._whole(digits.rjust(room))
         if self.fraction is not None:
-            text = f"{text[:-1]}0" if text.endswith(" ") else text
+            # Where a sign comes right before the point, there is no room for a 0.
+            room_for_zero = text.endswith(" ") and not (self.sign_first and self.sign)
+            text = f"{text[:-1]}0" if room_for_zero else text
             text += f".{after.ljust(len(self.fraction), '0')}"
         if self.dollar:
             text = f"${text}"
         return self._signed(text, number < 0)
 
     def _whole(self, digits: str) -> str:
-        made, at = "", 0
-        for char in self.whole:
-            if char == ",":
+        made = ""
+        for place, run in enumerate(self.whole.split(",")):
+            if place:
                 made += "," if made[-1:].isdigit() else " "
-                continue
-            digit = digits[at]
-            at += 1
-            made += "0" if digit == " " and char == "0" else digit
+            part, digits = digits[: len(run)], digits[len(run) :]
+            made += part.replace(" ", "0") if run.startswith("0") else part
         return made
 
     def _signed(self, text: str, negative: bool) -> str:
@@ -100,11 +100,14 @@ class NumberFormat:
                 return f"{text[:blanks]}{sign}{text[blanks:]}"
         return text
 
-    def _too_small(self) -> str:
-        return "".join(
-            "#" if char in "09" else "." if char == "D" else " " if char in ",G" else char
-            for char in self.text
-        )
+    def _too_small(self, negative: bool) -> str:
+        sign = "-" if negative else "+" if self.sign == "S" else " "
+        shown = self.text.replace("MI", "S").replace("PR", "")
+        changes = {"0": "#", "9": "#", "D": ".", ",": " ", "G": " ", "S": sign}
+        text = "".join(changes.get(char, char) for char in shown)
+        if self.sign == "PR":
+            return f"<{text}>" if negative else f"{text}  "
+        return text
 
     def read(self, text: str) -> Decimal | None:
         """The number of a text; None where it does not follow the format."""
@@ -140,18 +143,18 @@ class NumberFormat:
         if len(groups) > len(wanted) or not all(g.isdigit() or not g for g in groups):
             return False
         kept = wanted[len(wanted) - len(groups) :]
-        if any("0" in group for group in wanted[: len(wanted) - len(groups)]):
+        if any(group.startswith("0") for group in wanted[: len(wanted) - len(groups)]):
             return False
         first, *others = zip(groups, kept, strict=True)
         if any(len(group) != len(want) for group, want in others):
             return False
         group, want = first
-        least = len(want) - want.index("0") if "0" in want else 0
+        least = len(want) if want.startswith("0") else 0
         return least <= len(group) <= len(want)
 
     def _fits_fraction(self, after: str) -> bool:
         want = self.fraction or ""
-        least = want.rfind("0") + 1
+        least = len(want) if want.startswith("0") else 0
         return (after.isdigit() or not after) and least <= len(after) <= len(want)
 
 
@@ -164,7 +167,14 @@ def number_format(text: str) -> NumberFormat:
     upper = text.upper()
     match = _FORMAT.fullmatch(upper)
     digits = "" if match is None else match["whole"] + (match["fraction"] or "")
-    if match is None or not re.search("[09]", digits) or (match["first"] and match["last"]):
+    runs = [] if match is None else re.split("[,G]", match["whole"])
+    is_odd = len(runs) > 1 and not all(runs)
+    if (
+        match is None
+        or is_odd
+        or not re.search("[09]", digits)
+        or (match["first"] and match["last"])
+    ):
         raise StatementError(f"'{text[:60]}' is not a format of numbers, such as '99,999.99S'")
     return NumberFormat(
         upper,

@@ -115,12 +115,12 @@ def _replace(text: str, pattern: str, replacement: str, position: int = 1) -> st
         raise RowError(f"INVALID_PARAMETER_VALUE: the position is {position}, want 1 or more")
     compiled = _pattern(pattern)
     parts = _replacement(replacement, compiled.groups)
-    if position > len(text) + 1:
+    if position > max(len(text), 1):
         return text
-    made, at, size = [], 0, 0
+    # For the pattern the text begins at the position: ^ matches there.
+    before, text = text[: position - 1], text[position - 1 :]
+    made, at, size = [before], 0, 0
     for match in matches(compiled, text):
-        if match.start() < position - 1:
-            continue
         made.append(text[at : match.start()])
         put = "".join([part if isinstance(part, str) else match[part] or "" for part in parts])
         made.append(put)
