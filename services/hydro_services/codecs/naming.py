@@ -42,6 +42,8 @@ def of_columns(columns: Columns, signature: Signature) -> Named:
     wanted = {name.lower() for name in signature.reads}
     read = [name for name in columns if name.lower() in wanted]
     partial = [name for name in read if name in columns.present]
+    if not partial:  # as where no row has the label that a model was fitted with
+        return _all(columns.rows, signature.for_names(read))
     has = np.zeros((len(partial), columns.rows), np.bool_)
     for mask, name in zip(has, partial, strict=True):
         mask[columns.present[name]] = True
