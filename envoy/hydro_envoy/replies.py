@@ -126,8 +126,8 @@ def pipes_replies() -> LocalReplyConfig:
                 f"it could not be told who calls {_PIPELINE}",
                 _NAMED,
             ),
-            _reply(
-                cel("response.code == 413"),
+            _reply(  # But for a stage's own refusal, which tells more.
+                cel("response.code == 413 && !response.code_details.startsWith('failed_in')"),
                 "TOO_LARGE",
                 f"the message is too large for {_PIPELINE}",
                 _NAMED,

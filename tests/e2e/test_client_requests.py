@@ -273,6 +273,21 @@ async def test_lines_that_cannot_be_answered_never_look_whole(
         assert await cut_lines(http, url) in (0, 600)
 
 
+@pytest.mark.parametrize("name", ["two", "three"])
+@pytest.mark.parametrize("before", [0, 600])
+async def test_what_outgrows_the_limit_between_stages_is_refused_with_it(
+    clients: Clients, name: str, before: int
+) -> None:
+    """Also after the first answers were made: the first stage gives the text back beside itself."""
+    response = await clients.serve(name, [{"text": "a"}] * before + [{"text": "x" * (20 << 20)}])
+    error = response.json()
+    assert (response.status_code, error["reason"]) == (413, "TOO_LARGE")
+    assert str(32 << 20) in error["message"]
+    refusal = await refused(clients.predictions.Predict(frame(name, "x" * (20 << 20))))
+    assert refusal.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert str(32 << 20) in (refusal.details() or "")
+
+
 async def test_http_1_0_gets_lines_when_all_have_come(clients: Clients) -> None:
     sent = posted("/api/v1/serve/two", LINES, version="1.0").replace(b"/json", b"/x-ndjson")
     answer = await raw(clients.mesh.address("gateway"), sent)
