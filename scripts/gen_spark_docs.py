@@ -98,7 +98,7 @@ parts that read the model.
 Large models load without a Python object for each node, word or factor, in pieces: a forest of 500 trees
 of depth 15 in under 1 s of CPU and at most its own size in memory (its parquet, expanded), ALS of 2.8
 million users of rank 50 in 2.5 s and 1.1 times its size. Large batches are computed in pieces that stay in
-the processor's cache. Figures beside onnxruntime and PySpark are in [benchmarks.md](benchmarks.md).
+the processor's cache. Figures beside onnxruntime are in [benchmarks.md](benchmarks.md).
 
 A saved class that is not in the table below is refused when the model is loaded, by name, uid and
 position.

@@ -1,11 +1,10 @@
 """Measures large saved Spark models: what they take to load, and GBT and Word2Vec to answer.
 
     python tests/benchmarks/spark_large.py                # ours, and onnxruntime if installed
-    python tests/benchmarks/spark_large.py --spark        # PySpark, local[2], too: minutes more
 
 The models are written beforehand, in Spark's layout, into a temporary folder. Each is loaded by a
-process of its own, after a small one. Figures are CPU time, but those of PySpark: its JVM's is not
-ours to tell. Needs `onnx` and `onnxruntime` from PyPI for the ratio to onnxruntime.
+process of its own, after a small one. Figures are CPU time. Needs `onnx` and `onnxruntime` from PyPI
+for the ratio to onnxruntime.
 """
 
 from __future__ import annotations
@@ -39,7 +38,6 @@ ROUNDS = 15
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--spark", action="store_true", help="measure PySpark, local[2], too")
     parser.add_argument("--load", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.load is not None:
@@ -48,14 +46,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, write in MODELS.items():
             model = write(Path(folder) / re.sub(r"\W+", "_", name))
-            show_load(name, model, options.spark)
+            show_load(name, model)
             if name.startswith("GBT"):
-                boosted(model, options.spark)
+                boosted(model)
             if name.startswith("Word2Vec"):
                 word_vectors(model)
 
 
-def show_load(name: str, model: Path, with_spark: bool) -> None:
+def show_load(name: str, model: Path) -> None:
     command = [sys.executable, __file__, "--load", str(model)]
     environment = {**os.environ, "HYDRO_MAX_MODEL_VALUES": str(1 << 30)}
     found = json.loads(subprocess.check_output(command, env=environment))
@@ -64,11 +62,6 @@ def show_load(name: str, model: Path, with_spark: bool) -> None:
     print(
         f"peak {found['peak_mb'] / size:.2f} and kept {found['kept_mb'] / size:.2f} of it", end=""
     )
-    if with_spark:
-        spark_session()
-        start = time.perf_counter()
-        spark_model(model)
-        print(f"; PySpark loads in {time.perf_counter() - start:.1f} s", end="")
     print(flush=True)
 
 
@@ -93,7 +86,7 @@ def status_mb(name: str) -> float:
     return int(found[1]) * 1024 / 1e6
 
 
-def boosted(folder: Path, with_spark: bool) -> None:
+def boosted(folder: Path) -> None:
     """GBT; onnxruntime computes in single precision, in one thread."""
     model, rng = load(folder), np.random.default_rng(1)
     name = model.signature.inputs[0].name
@@ -105,10 +98,7 @@ def boosted(folder: Path, with_spark: bool) -> None:
         }
         if session is not None:
             calls["onnxruntime"] = partial(onnx_run, session, x)
-        seconds = measured(calls)
-        if with_spark:
-            seconds["PySpark"] = spark_seconds(folder, x)
-        show(f"GBT, {rows} rows", seconds)
+        show(f"GBT, {rows} rows", measured(calls))
 
 
 def word_vectors(folder: Path) -> None:
@@ -204,39 +194,6 @@ def onnx_session(model: Any) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # others would spin, which counts as CPU time
     return onnxruntime.InferenceSession(made.SerializeToString(), options)
-
-
-def spark_session() -> Any:
-    from pyspark.sql import SparkSession
-
-    builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
-    session = builder.config("spark.driver.host", "127.0.0.1").getOrCreate()
-    session.sparkContext.setLogLevel("OFF")
-    return session
-
-
-def spark_model(folder: Path) -> Any:
-    from pyspark.ml.util import DefaultParamsReader
-
-    metadata = DefaultParamsReader.loadMetadata(str(folder), spark_session().sparkContext)
-    module, _, name = metadata["class"].removeprefix("org.apache.spark.ml.").rpartition(".")
-    package = __import__(f"pyspark.ml.{module}", fromlist=[name])
-    return getattr(package, name).load(str(folder))
-
-
-def spark_seconds(folder: Path, x: Array) -> float:
-    """createDataFrame, transform, collect: wall-clock seconds, the least of 5."""
-    from pyspark.ml.linalg import Vectors
-
-    session, model = spark_session(), spark_model(folder)
-    data = [(Vectors.dense(row),) for row in x.tolist()]
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        frame = session.createDataFrame(data, ["features"])
-        model.transform(frame).select("probability", "prediction").collect()
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 if __name__ == "__main__":
