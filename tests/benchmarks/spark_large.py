@@ -3,7 +3,7 @@
     python tests/benchmarks/spark_large.py                # ours, and onnxruntime if installed
 
 The models are written beforehand, in Spark's layout, into a temporary folder. Each is loaded by a
-process of its own, after a small one. Figures are CPU time. Needs `onnx` and `onnxruntime` from PyPI
+process of its own, after a small one. Figures are CPU time. Needs `onnx` and `onnxruntime` of PyPI
 for the ratio to onnxruntime.
 """
 
