@@ -155,7 +155,14 @@ class BodySink:
         comma = b"," if answers and not self._empty else b""
         self._open, self._empty = not frame.final, self._empty and not answers
         pieces = [memoryview(rows.dumps(some))[1:-1] for some in _parts(answers, size)]
-        return _messages("application/json", b"".join((start, comma, b",".join(pieces), end)))
+        kind = "application/json"
+        if size <= PIECE_BYTES:
+            return _messages(kind, b"".join((start, comma, b",".join(pieces), end)))
+        written = _messages(kind, start + comma) if start + comma else []
+        for number, piece in enumerate(pieces):  # without a copy of all of a large row
+            written += _messages(kind, b",") if number else []
+            written += _messages(kind, piece)
+        return written + (_messages(kind, end) if end else [])
 
     def end(self) -> list[bytes]:
         return _messages("application/json", b"]") if self._open else []
@@ -167,11 +174,9 @@ def _parts(answers: Sequence[Any], size: int) -> list[Sequence[Any]]:
     return [answers[at : at + step] for at in range(0, len(answers), step)]
 
 
-def _messages(content_type: str, data: bytes) -> list[bytes]:
-    if len(data) <= PIECE_BYTES:
-        return [_message(content_type, data)]
-    pieces = range(0, len(data), PIECE_BYTES)
-    return [_message(content_type, data[at : at + PIECE_BYTES]) for at in pieces]
+def _messages(content_type: str, data: bytes | memoryview) -> list[bytes]:
+    pieces = range(0, len(data) or 1, PIECE_BYTES)
+    return [_message(content_type, bytes(data[at : at + PIECE_BYTES])) for at in pieces]
 
 
 def _message(content_type: str, data: bytes) -> bytes:
