@@ -15,9 +15,6 @@ from tests.parity.test_fresh import session
 def main() -> None:
     given = json.load(sys.stdin)
     spark = session()
-    # Without code for each query, which is what takes most of the time of so small ones.
-    spark.conf.set("spark.sql.codegen.wholeStage", "false")
-    spark.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
     answers = {
         table: [list(spark_answers(spark, some, *mode, table)) for mode in MODES[:2]]
         for table, some in given.items()
