@@ -12,11 +12,12 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
-from control_mesh import HttpAnswer, free_port, request
+from control_mesh import HttpAnswer, request
 from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2_grpc
+from ports import free_port
 
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro.manager.v1 import manager_service_pb2_grpc as pb_grpc

@@ -16,12 +16,13 @@ from urllib.parse import quote
 import grpc
 import piecewise
 import pytest
-from control_mesh import ControlMesh, HttpAnswer, free_port
+from control_mesh import ControlMesh, HttpAnswer
 from echo_runtime import EchoRuntime
 from google.api.httpbody_pb2 import HttpBody
 from grpc import aio
 from grpc_health.v1 import health, health_pb2_grpc
 from meshes import HOST, MAX_MESSAGE_BYTES, backend, pipeline, repository_edge
+from ports import free_port
 from whole_mesh import until
 
 from hydro.repository.v1 import repository_service_pb2

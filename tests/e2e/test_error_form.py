@@ -17,10 +17,11 @@ import grpc.aio
 import httpx
 import pytest
 import pytest_asyncio
-from control_mesh import ControlMesh, free_port
+from control_mesh import ControlMesh
 from echo_runtime import EchoRuntime
 from google.rpc import status_pb2
 from meshes import HOST, backend, pipeline, repository_edge
+from ports import free_port
 from whole_mesh import WholeMesh, until
 
 from hydro.serving.v1.frame_pb2 import Frame
@@ -414,18 +415,15 @@ PORTS = {
 }
 
 
-@pytest.mark.parametrize("part", PORTS)
-@pytest.mark.parametrize("protocol", ["grpc", "http1", "http2"])
+CALLS = [(part, kind) for part in PORTS for kind in ("grpc", "http1", "http2") if part != "xds"]
+
+
+@pytest.mark.parametrize(("part", "protocol"), [*CALLS, ("xds", "grpc")])  # that is all it speaks
 async def test_every_port_of_a_whole_mesh_tells_errors_alike(
     mesh: WholeMesh, part: str, protocol: str
 ) -> None:
     path, method = PORTS[part]
-    if part == "xds":
-        if protocol != "grpc":
-            pytest.xfail("it speaks gRPC alone: what is none gets no answer of HTTP")
-        address = xds_address(mesh)
-    else:
-        address = mesh.address(part)
+    address = xds_address(mesh) if part == "xds" else mesh.address(part)
     port = int(address.rpartition(":")[2])
     if protocol == "grpc":
         service = method.rpartition("/")[0]

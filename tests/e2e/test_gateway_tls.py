@@ -13,12 +13,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from control_mesh import free_port
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from grpc import aio
 from meshes import HOST, gateway
+from ports import free_port
 from whole_mesh import ROOT, WholeMesh, until
 
 from hydro_envoy.bootstrap import Bootstrap

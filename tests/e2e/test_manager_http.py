@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import http.client
 import json
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 from manager_mesh import Mesh
+from ports import free_port
 
 from hydro_envoy.bootstrap import Bootstrap
 from hydro_envoy.mesh import Endpoint
@@ -27,12 +27,6 @@ PIPELINE = {
     "transportType": "http",
     "chain": ["serving-scikit/prepare", "serving-spark/predict"],
 }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 class Web:

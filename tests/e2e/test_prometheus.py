@@ -18,9 +18,10 @@ import grpc
 import pytest
 from chains import CHAINS
 from clients import Clients, connect, frame, refused
+from ports import free_ports
 from scrape import targets, targets_file
-from whole_mesh import HOST, ROOT, free_ports, wait_until
-from zipkin import PORTS, Traced
+from whole_mesh import HOST, ROOT, wait_until
+from zipkin import Traced
 
 pytestmark = pytest.mark.e2e
 
@@ -81,7 +82,7 @@ def prometheus(
         assert before in config
         config = config.replace(before, after)
     (folder / "prometheus.yml").write_text(config)
-    (port,) = free_ports(1, PORTS)
+    (port,) = free_ports(1)
     words = (f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data")
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(

@@ -7,13 +7,13 @@ import contextlib
 import http.client
 import json
 import os
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import free_port
 
 from hydro.repository.v1 import repository_service_pb2 as pb
 from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
@@ -94,12 +94,6 @@ class Web:
             response = connection.getresponse()
             kind = response.headers.get("content-type", "")
             return Answer(response.status, kind, response.read())
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def save_models(root: Path) -> None:

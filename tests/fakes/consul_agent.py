@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -17,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import free_ports
 from whole_mesh import HOST, environment, wait_until
 
-PORTS = range(21000, 21400)
-"""Below those that the kernel gives away, so that nobody takes one in passing."""
 START_S = 40.0
 
 
@@ -201,24 +198,3 @@ def program() -> str:
     if not found:
         pytest.skip("no consul on PATH; run scripts/consul")
     return found
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody has, neither for TCP nor for UDP, in no order."""
-    found: list[int] = []
-    for port in random.sample(PORTS, len(PORTS)):
-        if _is_free(port):
-            found.append(port)
-        if len(found) == count:
-            return found
-    raise AssertionError(f"no {count} free ports in {PORTS}")
-
-
-def _is_free(port: int) -> bool:
-    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-        with socket.socket(type=kind) as probe:
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                return False
-    return True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from typing import Any
 
 from grpc import aio
 from meshes import HOST, gateway
+from ports import free_port
 
 from hydro.serving.v1 import prediction_service_pb2_grpc
 from hydro_envoy.bootstrap import Bootstrap
@@ -23,12 +23,6 @@ from hydro_envoy.mesh import Endpoint, Mesh
 from hydro_envoy.process import Envoy, find_envoy
 from hydro_envoy.resources import Builder, pipeline_ref
 from hydro_envoy.server import KEEPALIVE, add_ads
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from chains import OWN, copy_models
-from whole_mesh import HOST, WholeMesh, environment, free_ports, wait_until
+from ports import free_ports
+from whole_mesh import HOST, WholeMesh, environment, wait_until
 
 START_S = 90.0
 SERVICE = "serving-customscikit"

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,9 +14,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-HOST = "127.0.0.1"
+from ports import HOST as HOST
+from ports import free_ports
+
 ROOT = Path(__file__).resolve().parents[2]
-PORTS = range(23000, 23200)
 """Below those that the kernel gives away, so that no part takes one in passing."""
 START_S = 90.0
 STOP_S = 40.0
@@ -166,20 +165,6 @@ def environment() -> dict[str, str]:
     programs = [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
     kept = {k: v for k, v in os.environ.items() if not k.startswith("HYDRO_")}
     return kept | {"PYTHONPATH": os.pathsep.join(roots), "PATH": os.pathsep.join(programs)}
-
-
-def free_ports(count: int, among: Sequence[int] = PORTS) -> list[int]:
-    """Ports on which nothing listens, in no order, so that two test runs hardly meet."""
-    found: list[int] = []
-    for port in random.sample(among, len(among)):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if probe.connect_ex((HOST, port)) == 0:
-                continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise AssertionError(f"no {count} free ports in {among}")
 
 
 def wait_until(condition: Callable[[], Any], limit_s: float, what: str) -> None:

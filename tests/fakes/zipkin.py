@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from whole_mesh import HOST, ROOT, WholeMesh, free_ports, wait_until
+from ports import free_ports
+from whole_mesh import HOST, ROOT, WholeMesh, wait_until
 
-PORTS = range(23200, 23300)
 """None of a mesh's, which would be taken while Java still starts."""
 START_S = 90.0
 SEEN_S = 20.0
@@ -70,7 +70,7 @@ class Traced:
 @contextlib.contextmanager
 def zipkin(folder: Path) -> Iterator[Zipkin]:
     """A server that starts while others do; wait for `runs`."""
-    (port,) = free_ports(1, PORTS)
+    (port,) = free_ports(1)
     fetched = subprocess.run(
         [ROOT / "scripts" / "zipkin"], capture_output=True, text=True, check=False
     )
