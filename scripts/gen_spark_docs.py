@@ -107,18 +107,85 @@ position.
 
 """
 TAIL = """
+## SQL
+
+A SQLTransformer takes SELECT, FROM, WHERE, subqueries in FROM, WITH, `* EXCEPT`, and the steps SELECT,
+WHERE, EXTEND, SET, DROP and AS after `|>`, over `__THIS__`, with the operators, literals and casts that
+Spark has for rows. Types, names of columns without AS, ANSI or not, and which rows fail are Spark's,
+compared with PySpark by recorded and by random expressions over edge values.
+
+What needs other rows, the session or chance is refused when the model is loaded, and so is what is not
+supported, with the reason. A function that makes much of little (`repeat`, `sequence`, `lpad` ...) fails
+the row beyond a limit that the error names, which Spark does not have. Patterns `zzzz` of dates are
+refused, and two columns of one name: Spark refuses whoever reads one of them.
+
+Known functions:
+
+abs, acos, acosh, add_months, aes_decrypt, aes_encrypt, aggregate, array, array_append,
+array_compact, array_contains, array_distinct, array_except, array_insert, array_intersect,
+array_join, array_max, array_min, array_position, array_prepend, array_remove, array_repeat,
+array_size, array_sort, array_union, arrays_overlap, arrays_zip, ascii, asin, asinh, assert_true,
+atan, atan2, atanh, base64, between, bin, bit_count, bit_get, bit_length, bitmap_bit_position,
+bitmap_bucket_number, bitmap_count, bround, btrim, cardinality, cbrt, ceil, ceiling, char,
+char_length, character_length, chr, coalesce, concat, concat_ws, contains, conv, convert_timezone,
+cos, cosh, cot, crc32, csc, date_add, date_diff, date_format, date_from_unix_date, date_part,
+date_sub, date_trunc, dateadd, datediff, datepart, day, dayname, dayofmonth, dayofweek,
+dayofweek_iso, dayofyear, decode, degrees, div, e, element_at, elt, encode, endswith, equal_null,
+exists, exp, expm1, extract, factorial, filter, find_in_set, flatten, floor, forall, format_number,
+format_string, from_base32, from_json, from_unixtime, from_utc_timestamp, get, get_json_object,
+getbit, greatest, hash, hex, hmac, hour, hypot, if, ifnull, ilike, initcap, instr, is_valid_utf8,
+isnan, isnotnull, isnull, jaro_winkler_similarity, json_array_length, json_object_keys, last_day,
+lcase, least, left, len, length, levenshtein, like, ln, locate, log, log10, log1p, log2, lower,
+lpad, ltrim, luhn_check, make_date, make_dt_interval, make_interval, make_timestamp,
+make_timestamp_ltz, make_timestamp_ntz, make_valid_utf8, make_ym_interval, map, map_concat,
+map_contains_key, map_entries, map_filter, map_from_arrays, map_from_entries, map_keys, map_values,
+map_zip_with, mask, md5, minute, mod, month, monthname, months_between, named_struct, nanvl, negate,
+negative, next_day, nullif, nullifzero, nvl, nvl2, octet_length, overlay, parse_url, pi, pmod,
+position, positive, pow, power, printf, quarter, quote, radians, raise_error, reduce, regexp,
+regexp_count, regexp_extract, regexp_extract_all, regexp_instr, regexp_like, regexp_replace,
+regexp_substr, repeat, replace, reverse, right, rint, rlike, round, rpad, rtrim, schema_of_json,
+sec, second, sequence, sha, sha1, sha2, shiftleft, shiftright, shiftrightunsigned, sign, signum,
+sin, sinh, size, slice, sort_array, soundex, space, split, split_part, sqrt, startswith, str_to_map,
+struct, substr, substring, substring_index, tan, tanh, timestamp_micros, timestamp_millis,
+timestamp_seconds, timestampadd, timestampdiff, to_base32, to_binary, to_char, to_date, to_json,
+to_number, to_timestamp, to_timestamp_ltz, to_timestamp_ntz, to_unix_timestamp, to_utc_timestamp,
+to_varchar, transform, transform_keys, transform_values, translate, trim, trunc, try_add,
+try_aes_decrypt, try_divide, try_element_at, try_make_interval, try_make_timestamp,
+try_make_timestamp_ltz, try_make_timestamp_ntz, try_mod, try_multiply, try_parse_url, try_subtract,
+try_to_binary, try_to_date, try_to_number, try_to_timestamp, try_url_decode, try_validate_utf8,
+typeof, ucase, unbase64, unhex, unix_date, unix_micros, unix_millis, unix_seconds, unix_timestamp,
+upper, url_decode, url_encode, validate_utf8, vector_cosine_similarity, vector_inner_product,
+vector_l2_distance, vector_norm, vector_normalize, vector_to_array, weekday, weekofyear, when,
+width_bucket, xxhash64, year, yearofweek, zeroifnull, zip_with
+
+Refused:
+
+| functions | why: the function ... |
+| --- | --- |
+| any, any_value, approx_count_distinct, approx_percentile, approx_top_k, approx_top_k_accumulate, approx_top_k_combine, array_agg, avg, bit_and, bit_or, bit_xor, bitmap_and_agg, bitmap_construct_agg, bitmap_or_agg, bool_and, bool_or, collect_list, collect_set, collect_union, corr, count, count_if, count_min_sketch, counter_diff, covar_pop, covar_samp, cume_dist, dense_rank, every, first, first_value, grouping, grouping_id, histogram_numeric, hll_sketch_agg, hll_union_agg, kll_merge_agg_bigint, kll_merge_agg_double, kll_merge_agg_float, kll_sketch_agg_bigint, kll_sketch_agg_double, kll_sketch_agg_float, kurtosis, lag, last, last_value, lead, listagg, max, max_by, mean, measure, median, min, min_by, mode, nth_value, ntile, percent_rank, percentile, percentile_approx, percentile_cont, percentile_disc, product, rank, regr_avgx, regr_avgy, regr_count, regr_intercept, regr_r2, regr_slope, regr_sxx, regr_sxy, regr_syy, row_number, schema_of_variant_agg, session_window, skewness, some, std, stddev, stddev_pop, stddev_samp, string_agg, sum, theta_intersection_agg, theta_sketch_agg, theta_union_agg, try_avg, try_sum, tuple_intersection_agg_double, tuple_intersection_agg_integer, tuple_sketch_agg_double, tuple_sketch_agg_integer, tuple_union_agg_double, tuple_union_agg_integer, var_pop, var_samp, variance, vector_avg, vector_sum, window, window_time | needs other rows, and here a row is answered alone |
+| collations, explode, explode_outer, inline, inline_outer, json_tuple, posexplode, posexplode_outer, python_worker_logs, range, sql_keywords, stack, variant_explode, variant_explode_outer | makes several rows of one |
+| rand, randn, random, randstr, shuffle, uniform, uuid | answers by chance |
+| curdate, current_catalog, current_database, current_date, current_path, current_schema, current_time, current_timestamp, current_timezone, current_user, input_file_block_length, input_file_block_start, input_file_name, localtime, localtimestamp, monotonically_increasing_id, now, session_user, spark_partition_id, user, version | depends on the session and its time, not on the row |
+| approx_top_k_estimate, hll_sketch_estimate, hll_union, kll_sketch_get_n_bigint, kll_sketch_get_n_double, kll_sketch_get_n_float, kll_sketch_get_quantile_bigint, kll_sketch_get_quantile_double, kll_sketch_get_quantile_float, kll_sketch_get_rank_bigint, kll_sketch_get_rank_double, kll_sketch_get_rank_float, kll_sketch_merge_bigint, kll_sketch_merge_double, kll_sketch_merge_float, kll_sketch_to_string_bigint, kll_sketch_to_string_double, kll_sketch_to_string_float, theta_difference, theta_intersection, theta_sketch_estimate, theta_union, tuple_difference_double, tuple_difference_integer, tuple_difference_theta_double, tuple_difference_theta_integer, tuple_intersection_double, tuple_intersection_integer, tuple_intersection_theta_double, tuple_intersection_theta_integer, tuple_sketch_estimate_double, tuple_sketch_estimate_integer, tuple_sketch_summary_double, tuple_sketch_summary_integer, tuple_sketch_theta_double, tuple_sketch_theta_integer, tuple_union_double, tuple_union_integer, tuple_union_theta_double, tuple_union_theta_integer | reads sketches of Apache DataSketches, which are made from many rows |
+| is_valid_variant, is_variant_null, parse_json, schema_of_variant, to_variant_object, try_parse_json, try_variant_array_append, try_variant_get, try_variant_insert, try_variant_set, variant_array_append, variant_delete, variant_get, variant_insert, variant_set, variant_strip_nulls | is of the type VARIANT, which is not supported; get_json_object and from_json read JSON |
+| from_xml, schema_of_xml, to_xml, xpath, xpath_boolean, xpath_double, xpath_float, xpath_int, xpath_long, xpath_number, xpath_short, xpath_string | reads XML, which is not supported; read it before the pipeline |
+| from_csv, schema_of_csv, to_csv | reads or writes CSV, which is not supported; use split and concat_ws |
+| make_time, time, time_diff, time_from_micros, time_from_millis, time_from_seconds, time_to_micros, time_to_millis, time_to_seconds, time_trunc, to_time, try_to_time | is of the type TIME, which Spark 4.3 has switched off |
+| collate, collation | is of collations, which are not supported: texts are compared byte by byte |
+| java_method, reflect, try_reflect | calls a method of Java, and there is no Java here |
+| from_avro, from_protobuf, schema_of_avro, to_avro, to_protobuf | reads or writes Avro or Protobuf, which Spark has in modules of their own |
+| st_asbinary, st_geogfromwkb, st_geomfromwkb, st_setsrid, st_srid | is of places on Earth, which are not supported |
+| sentences | finds words by rules of Java for each language; use split or a RegexTokenizer |
+| timestamp_nanos, unix_nanos | is of timestamps in nanoseconds, which are not supported |
+| time_bucket | is not supported; use date_trunc, or floor of unix_seconds |
+
 ## Known differences
 
 - DistributedLDAModel: Spark starts the inference of documents from random numbers, others each time
   that it loads the model; here it starts from ones. Shares of topics differ by up to 2e-3, and more
   where a document has more than one solution. LocalLDAModel starts from Spark's own numbers.
 - FPGrowthModel: Spark does not define the order of the predicted items; here it is that of the rules.
-- SQLTransformer: SELECT, FROM, WHERE, subqueries in FROM and WITH, over __THIS__, with what Spark has for
-  rows: arithmetic, decimals, dates, timestamps and intervals, arrays, maps and structs, functions that
-  take functions, JSON, regular expressions and hashes, some 280 functions in all. What needs other rows,
-  the session or chance (aggregates, windows, joins, LIMIT, explode, rand, current_date) is refused when
-  the model is loaded, with that reason; so is a function that is not known here. Not known: collations,
-  variants, XML, CSV, format_number with a pattern, and patterns `zzzz` of dates.
+- SQLTransformer: what [SQL](#sql) tells.
 - What SQL makes of one row has limits, and a row beyond them is in error: 67,108,864 characters beyond
   what functions are given, an element of an array being 32 of them; 1,048,576 characters or elements of
   one repetition, padding, width or sequence; 16,777,216 pairs of characters for levenshtein; for a
