@@ -20,9 +20,12 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from hydro_runtimes.columns import Columns
+import numpy as np
+
+from hydro_runtimes.columns import Array, Columns
 from hydro_runtimes.evaluator import Evaluation, Evaluator, Failure
 from hydro_services import logs
+from hydro_services.codecs.merging import merged
 from hydro_services.runtime import fork
 from hydro_services.runtime.counts import Counts
 from hydro_services.runtime.evaluation import evaluate
@@ -30,7 +33,7 @@ from hydro_services.runtime.reruns import Reruns
 from hydro_services.runtime.running import Slot
 
 MAX_ROWS = 4096
-"""Rows evaluated together at most, but for a single frame that has more."""
+"""Rows evaluated together at most; but for frames in a fork, which nobody else waits for."""
 INLINE_S = 0.001
 """Seconds that an evaluation may hold the event loop; a hop to a thread and back costs 0.1 ms and
 a switch of the interpreter lock up to 5 ms."""
@@ -114,6 +117,22 @@ class Batcher:
         Raises:
             Exception: the thread is no more. What the model raises is told in the answers.
         """
+        if not apart and any([columns.rows > MAX_ROWS for columns in inputs]):
+            return [await self._in_pieces(columns, size) for columns in inputs]
+        return await self._turn(inputs, size, apart)
+
+    async def _in_pieces(self, inputs: Columns, size: int) -> Evaluation:
+        """The answer to a large frame; rows of other calls have their turn between its pieces."""
+        loop = asyncio.get_running_loop()
+        parts: list[tuple[Array, Evaluation]] = []
+        for first in range(0, inputs.rows, MAX_ROWS):
+            rows = slice(first, min(first + MAX_ROWS, inputs.rows))
+            piece = await loop.run_in_executor(self._executor, inputs.take, rows)
+            (answer,) = await self._turn([piece], size, apart=False)
+            parts.append((np.arange(rows.start, rows.stop), answer))
+        return await loop.run_in_executor(self._executor, merged, parts, inputs.rows)
+
+    async def _turn(self, inputs: Sequence[Columns], size: int, apart: bool) -> list[Evaluation]:
         loop = asyncio.get_running_loop()
         job = Job(inputs, loop.create_future(), size, logs.REQUEST_ID.get(), apart)
         self._queue.append(job)

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hydro_runtimes.columns import Columns, DataType, Dense
 from hydro_runtimes.evaluator import Evaluation, Failure, Field, Signature
@@ -143,18 +145,57 @@ async def test_several_inputs_of_a_call_are_answered_in_order() -> None:
     assert [answers(each) for each in found] == [[1, 4], [], [9]]
 
 
-async def test_no_more_than_the_limit_is_evaluated_together_unless_one_call_has_more() -> None:
+async def test_no_more_than_the_limit_is_evaluated_together() -> None:
     model = Square()
     model.gate.clear()
     target = batcher(model)
-    sizes = [1, MAX_ROWS - 1, 1, 1, MAX_ROWS + 5, 2]
+    sizes = [1, MAX_ROWS - 1, 1, 1, MAX_ROWS, 2]
     tasks = [asyncio.create_task(target.evaluate([xs(*range(n))])) for n in sizes[:1]]
     await until(lambda: model.calls)
     tasks += [asyncio.create_task(target.evaluate([xs(*range(n))])) for n in sizes[1:]]
     await turns()
     model.gate.set()
     await asyncio.gather(*tasks)
-    assert model.rows == [1, MAX_ROWS, 1, MAX_ROWS + 5, 2]
+    assert model.rows == [1, MAX_ROWS, 1, MAX_ROWS, 2]
+
+
+async def test_rows_of_others_have_their_turn_between_the_pieces_of_a_large_frame() -> None:
+    model = Square()
+    model.gate.clear()
+    target = batcher(model)
+    large = asyncio.create_task(target.evaluate([xs(*range(3 * MAX_ROWS + 5))]))
+    await until(lambda: model.calls)
+    small = asyncio.create_task(target.evaluate([xs(7)]))
+    await turns()
+    model.gate.set()
+    (answer,) = await small
+    assert answers(answer) == [49]
+    assert not large.done()
+    (answer,) = await large
+    assert answers(answer) == [float(x) * x for x in range(3 * MAX_ROWS + 5)]
+    assert model.rows == [MAX_ROWS, 1, MAX_ROWS, MAX_ROWS, 5]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 3 * MAX_ROWS), max_size=6), st.booleans())
+def test_a_large_frame_is_answered_as_its_rows_are(bad: list[int], raises: bool) -> None:
+    rows = 3 * MAX_ROWS + 1
+
+    def fails(columns: Columns) -> Evaluation | None:
+        given = values(columns)
+        found = [place for place, x in enumerate(given) if x in bad]
+        if raises and found:
+            raise RuntimeError("cannot do it")
+        well = np.array([x * x for x in given if x not in bad])
+        return Evaluation({"y": Dense(well)}, {place: Failure("BAD", "is bad") for place in found})
+
+    async def asked() -> Evaluation:
+        (answer,) = await batcher(Square(on=fails)).evaluate([xs(*range(rows))])
+        return answer
+
+    answer = asyncio.run(asked())
+    assert sorted(answer.failures) == sorted({*bad})
+    assert answers(answer) == [float(x) * x for x in range(rows) if x not in bad]
 
 
 def test_inputs_of_other_forms_are_evaluated_apart() -> None:
