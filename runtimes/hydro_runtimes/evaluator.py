@@ -65,7 +65,7 @@ class Signature:
 
     def for_names(self, names: Collection[str]) -> Signature:
         """The signature whose inputs are named as these columns, where case alone differs."""
-        if not self.ignores_case or self.reads.issubset(names):
+        if not self.ignores_case:
             return self
         return self.named(named_as(tuple(each.name for each in self.inputs), names))
 
@@ -79,10 +79,13 @@ class Signature:
 
 def named_as(wanted: Iterable[str], names: Collection[str]) -> dict[str, str]:
     """From names that are not there to the only one that differs from each in case alone."""
+    lacking = [name for name in wanted if name not in names]
+    if not lacking:
+        return {}
     lower: dict[str, list[str]] = {}
     for name in names:
         lower.setdefault(name.lower(), []).append(name)
-    found = {name: lower.get(name.lower(), []) for name in wanted if name not in names}
+    found = {name: lower.get(name.lower(), []) for name in lacking}
     return {name: others[0] for name, others in found.items() if len(others) == 1}
 
 

@@ -37,8 +37,10 @@ def of_rows(rows: Sequence[Mapping[str, Any]], signature: Signature) -> Named:
 
 def of_columns(columns: Columns, signature: Signature) -> Named:
     """As `of_rows`, of rows in columns."""
-    if not signature.ignores_case or (signature.reads <= columns.keys() and not columns.present):
+    if not signature.ignores_case:
         return _all(columns.rows, signature)
+    if not columns.present:
+        return _all(columns.rows, signature.for_names(columns))
     wanted = {name.lower() for name in signature.reads}
     read = [name for name in columns if name.lower() in wanted]
     partial = [name for name in read if name in columns.present]

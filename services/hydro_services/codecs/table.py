@@ -308,8 +308,11 @@ def typed(column: pb.Column, rows: int) -> None:
 
 def _listed(column: pb.Column, rows: int) -> tuple[str, Sequence[str] | Array]:
     """The elements of a column of bytes, and the list of Values for them."""
-    if column.type == _STRING and not column.offsets:
+    kind = _KINDS[column.type]
+    if not column.offsets and kind in _TEXTS:
         return "strings", unpack(column.data, len(column.present) // 4 or rows)
+    if not column.offsets:
+        return typed_values.LISTS[kind], np.frombuffer(column.data, kind.dtype)
     decoded = decode(column, rows)
     flat = decoded.elements if isinstance(decoded, Ragged) else decoded
     assert not isinstance(flat, Ragged), "lists of lists have elements of their own"

@@ -58,9 +58,11 @@ def texts(column: pb.Column, kind: DataType, count: int) -> list[str]:
 
 def fill(target: Any, elements: Sequence[str] | Array) -> None:
     """Adds elements, texts or an array of them, to a list of `Values`."""
-    for at in range(0, len(elements), _STEP):
-        some = elements[at : at + _STEP]
-        target.extend(some.tolist() if isinstance(some, np.ndarray) else some)
+    if len(elements) > _STEP:
+        for at in range(0, len(elements), _STEP):
+            fill(target, elements[at : at + _STEP])
+    else:
+        target.extend(elements.tolist() if isinstance(elements, np.ndarray) else elements)
 
 
 def numbers(column: pb.Column, kind: DataType, count: int) -> Array:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
+import itertools
+import operator
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -82,30 +83,41 @@ def _carried(column: pb.Column) -> int:
 
 def _columns(sent: pb.Table) -> Columns:
     """The columns, all of whose bytes are right."""
-    for column in sent.columns:
-        with _named(column):
-            _check_parts(column)
+    _check_each(sent.columns, _check_parts)
     columns = table.columns(sent)
-    if sum(map(_carried, sent.columns)) < sent.rows:
+    if all(lack > 0 for lack in _lacking(sent)):
         got = f"got a frame that claims {sent.rows} rows"
         raise errors.InvalidArgument(f"{got}, want bytes for each of them in a column")
-    for column in sent.columns:
-        if not table.is_typed(column):
-            with _named(column):
-                _check_text(columns[column.name])
+    packed = (column for column in sent.columns if not table.is_typed(column))
+    _check_each(packed, lambda column: _check_text(columns[column.name]))
     return columns
 
 
-@contextlib.contextmanager
-def _named(column: pb.Column) -> Iterator[None]:
+def _lacking(sent: pb.Table) -> Iterator[int]:
+    """How many rows have no byte yet, after none of the columns, the first, the second ..."""
+    carried = map(_carried, sent.columns)
+    return itertools.accumulate(carried, operator.sub, initial=sent.rows)
+
+
+def _check_each(columns: Iterable[pb.Column], check: Callable[[pb.Column], None]) -> None:
+    column = pb.Column()
     try:
-        yield
+        for column in columns:
+            check(column)
     except ValueError as error:
         message = f"column '{column.name}': {error}"
         raise errors.InvalidArgument(message, column=column.name) from None
 
 
+_PLAIN = frozenset({"name", "type", "shape", "data", "values", "present"})
+"""The parts of most columns, none of which is at odds with another."""
+
+
 def _check_parts(column: pb.Column) -> None:
+    if column.type != pb.DATA_TYPE_BOOL and _PLAIN.issuperset(
+        [part.name for part, _ in column.ListFields()]
+    ):
+        return
     parts = ("indices", "sizes", "element_validity")
     if not column.offsets and (stray := [part for part in parts if getattr(column, part)]):
         raise ValueError(f"got {' and '.join(stray)} without offsets")

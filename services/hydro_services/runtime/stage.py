@@ -138,6 +138,8 @@ def _without_inputs(columns: Columns, signature: Signature) -> set[int] | None:
     """The rows that have no input at all, where others may lack some; None where none may."""
     if not signature.absent_is_null:
         return None
+    if not columns.present:
+        return set(range(columns.rows)) if signature.reads.isdisjoint(columns) else set()
     lacking = np.ones(columns.rows, np.bool_)
     for name in signature.reads:
         if name in columns:
