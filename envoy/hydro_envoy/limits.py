@@ -40,13 +40,18 @@ MAX_KEYS = 10_000
 _NO_LIMIT = mesh.RateLimit(2**32 - 1, 0.05)
 
 
+def body_bytes(max_message_bytes: int) -> int:
+    """Of a body of JSON that becomes one message, with what the message has around it."""
+    return max_message_bytes + 64 * 1024
+
+
 def kept_bytes(max_message_bytes: int) -> int:
     """Of a request, so that it can be sent again: the greatest message with what is around it.
 
     A body of JSON goes on in pieces as they come, each with some 40 bytes around it. An eighth is
     enough for pieces of 350 bytes.
     """
-    return max_message_bytes + max_message_bytes // 8 + 64 * 1024
+    return body_bytes(max_message_bytes) + max_message_bytes // 8
 
 
 def rate_limit_filters() -> list[HttpFilter]:

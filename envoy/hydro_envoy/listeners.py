@@ -104,6 +104,7 @@ _GRPC = RouteMatchGrpcRouteMatchOptions()
 def gateway(wanted: mesh.Gateway, told: mesh.Telemetry, times: mesh.TimeLimits) -> Resource:
     """Takes gRPC and JSON, reads the pipeline's name from the first message, leads to `pipes`."""
     limit = limits.kept_bytes(wanted.max_message_bytes)
+    most = limits.body_bytes(wanted.max_message_bytes)
     manager = _edge_manager(
         GATEWAY,
         "pipeline",
@@ -112,7 +113,7 @@ def gateway(wanted: mesh.Gateway, told: mesh.Telemetry, times: mesh.TimeLimits) 
             filters.errors(),
             *([web_pages.refusal()] if wanted.is_local else []),
             filters.requests("gateway"),
-            filters.transcoder([SERVICE], wanted.descriptor_set, limit),
+            filters.transcoder([SERVICE], wanted.descriptor_set, most),
             filters.pipeline_name(),
             filters.no_trailers(),
             filters.grpc_stats(),

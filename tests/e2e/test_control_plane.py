@@ -165,7 +165,8 @@ async def test_each_stage_is_told_what_it_is(
 
 
 def _told(name: str, service: str, position: str) -> dict[str, str]:
-    return {
+    whole = {"x-hydro-answer": "whole"} if position in ("last", "only") else {}
+    return whole | {
         "x-hydro-model": f"m-{service}:1@digest",
         "x-hydro-pipeline": name,
         "x-hydro-position": position,
