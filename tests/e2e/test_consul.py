@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -181,6 +182,8 @@ async def test_an_envoy_that_is_frozen_holds_up_no_change_and_is_named_until_it_
     mesh: SharedMesh,
 ) -> None:
     """Managers are asked at their own ports: the one of the gateways may lead to who is frozen."""
+    for name in ("manager-a", "manager-b"):  # Consul may list one that was killed a moment ago
+        await until(partial(listens, mesh, name), LIMIT_S, f"{name} is back")
     for name in GATEWAYS:
         await until(partial(mesh.connected, name), LIMIT_S, f"{name} has a manager")
     (frozen,) = children(mesh.parts["gateway-b"].pid, "envoy")
@@ -211,6 +214,13 @@ async def test_an_envoy_that_is_frozen_holds_up_no_change_and_is_named_until_it_
         await until_true(is_forgotten, LIMIT_S, "it is not late any more")
         await managers[1].delete_pipeline("frozen")
         assert [has(mesh, name, "frozen") for name in GATEWAYS] == [False, False]
+
+
+def listens(mesh: SharedMesh, part: str) -> bool:
+    host, _, port = mesh.address(part).rpartition(":")
+    with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=5):
+        return True
+    return False
 
 
 def children(pid: int, name: str) -> list[int]:
