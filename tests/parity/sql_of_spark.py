@@ -15,6 +15,9 @@ from tests.parity.test_fresh import session
 def main() -> None:
     given = json.load(sys.stdin)
     spark = session()
+    # To compile an expression takes longer than to interpret it for a few rows.
+    spark.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
+    spark.conf.set("spark.sql.codegen.wholeStage", "false")
     answers = {
         table: [list(spark_answers(spark, some, *mode, table)) for mode in MODES[:2]]
         for table, some in given.items()

@@ -160,7 +160,7 @@ _BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 def _from_base32(text: str) -> bytes:
     """What is not of base 32 is passed over, and bits that make no byte are dropped."""
-    body = text.partition("=")[0].upper()
+    body = (char.upper() for char in text.partition("=")[0] if char.isascii())
     digits = [_BASE32.index(char) for char in body if char in _BASE32]
     if len(digits) == 1:
         return bytes([digits[0] >> 2])
@@ -222,8 +222,9 @@ def _luhn(digits: str) -> bool:
     return sum(x - 9 if x > 9 else x for x in doubled) % 10 == 0
 
 
-def _similarity(one: bytes, other: bytes) -> float:
-    """Jaro and Winkler's of the bytes, with at most four characters of a common start counted."""
+def _similarity(first: str, second: str) -> float:
+    """Jaro and Winkler's of Java's characters, four of a common start counted at most."""
+    one, other = (memoryview(text.encode("utf-16-le")).cast("H") for text in (first, second))
     if one == other:
         return 1.0
     if not one or not other:
@@ -356,9 +357,7 @@ ENCODINGS: Mapping[str, Function] = {
     "from_base32": strict(_from_base32, [STRING], BINARY),
     "hmac": strict(_hmac, [BINARY, BINARY, STRING], BINARY, least=2),
     "is_valid_utf8": _utf8(_is_utf8, BOOLEAN),
-    "jaro_winkler_similarity": strict(
-        lambda one, other: _similarity(one.encode(), other.encode()), [STRING, STRING], DOUBLE
-    ),
+    "jaro_winkler_similarity": strict(_similarity, [STRING, STRING], DOUBLE),
     "luhn_check": strict(_luhn, [STRING], BOOLEAN),
     "make_valid_utf8": _utf8(lambda data: data.decode(errors="replace"), STRING),
     "parse_url": _parse_url(safe=False),

@@ -84,7 +84,7 @@ def _operator(operator: str, safe: bool = False) -> Function:
                 return tried(found)
         if all(side.type.is_number for side in arguments):
             return bind(arguments, mode)
-        return tried(arithmetic(typed_as(Operator, operator), arguments, ansi))
+        return tried(arithmetic(typed_as(Operator, operator), arguments, mode))
 
     return Function(bind_safe if safe else bind, 2, 2)
 
