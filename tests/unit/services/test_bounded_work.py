@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -186,10 +187,20 @@ async def answered(path: str, data: bytes, position: str) -> tuple[Call, float, 
     return call, max(held, default=0.0), memory("VmHWM") - before
 
 
+@cache
+def uncut_s() -> float:
+    """What the parser takes for one text of the greatest size, a call that nobody can cut."""
+    text = b'"' + b"\\" * (30 * M) + b'"'
+    start = time.process_time()
+    orjson.loads(text)
+    return time.process_time() - start
+
+
 def check(path: str, data: bytes, position: str) -> None:
+    limit = max(HELD_S, 2 * uncut_s())  # the latter where the machine is slow, or slowed down
     with as_in_a_runtime():
         call, held, taken = asyncio.run(answered(path, data, position))
-    assert held < HELD_S
+    assert held < limit
     assert taken < BASE_BYTES + TIMES * (len(data) + call.out)
 
 
