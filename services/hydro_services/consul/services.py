@@ -69,15 +69,19 @@ class Instance:
     endpoint: pb.Endpoint
     passing: bool
     """All checks of the service and of its machine pass."""
+    index: int = 0
+    """Of the change by which Consul has it: the later the higher."""
 
 
 def instances(entries: list[Any]) -> dict[str, Instance]:
     """What a health query brought, by the endpoints' ids.
 
-    An endpoint that has changed its agent is there twice for a while: what passes counts.
+    An endpoint that has changed its agent is there twice: what passes counts, then what came last.
+    An agent that was away still has what it had, and where the process has begun anew at the same
+    address, the check of its earlier life passes as well.
     """
     known = (each for entry in entries if (each := _readable(entry)))
-    found = sorted(known, key=lambda instance: instance.passing)
+    found = sorted(known, key=lambda instance: (instance.passing, instance.index))
     return {service_id(each.endpoint): each for each in found}
 
 
@@ -101,7 +105,8 @@ def _instance(entry: Mapping[str, Any]) -> Instance:
             _set(endpoint, name, value)
     if endpoint.address != where:
         endpoint.traffic_address = where
-    return Instance(endpoint, all(check["Status"] == "passing" for check in entry["Checks"]))
+    passing = all(check["Status"] == "passing" for check in entry["Checks"])
+    return Instance(endpoint, passing, int(service.get("ModifyIndex", 0)))
 
 
 def _set(endpoint: pb.Endpoint, name: str, value: str) -> None:

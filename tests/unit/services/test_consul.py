@@ -3,6 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro_services.consul.address import addresses
@@ -77,3 +79,23 @@ def test_of_an_endpoint_that_is_there_twice_the_one_that_passes_counts(order: in
     moved.service = ENDPOINT.service
     entries = [entry(ENDPOINT, "critical"), entry(moved, "passing")][::order]
     assert [each.endpoint for each in instances(entries).values()] == [moved]
+
+
+LIFE = st.tuples(st.booleans(), st.integers(1, 99))
+"""Whether it passes, and the index of the change by which Consul has it."""
+
+
+@given(st.lists(LIFE, min_size=1, max_size=6, unique_by=lambda life: life[1]))
+def test_of_the_lives_of_an_endpoint_the_last_that_passes_counts(
+    lives: list[tuple[bool, int]],
+) -> None:
+    entries = []
+    for passes, index in lives:
+        endpoint = pb.Endpoint(incarnation=str(index))
+        endpoint.MergeFrom(ENDPOINT)
+        endpoint.incarnation = str(index)
+        found = entry(endpoint, "passing" if passes else "critical")
+        found["Service"]["ModifyIndex"] = index
+        entries.append(found)
+    (chosen,) = instances(entries).values()
+    assert (chosen.passing, int(chosen.endpoint.incarnation)) == max(lives)
