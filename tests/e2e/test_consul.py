@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
+import socket
+import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,6 +21,9 @@ from consul_agent import Cluster, cluster, running
 from shared_mesh import SERVICE, SharedMesh, shared
 from slow_models import SlowModel
 from whole_mesh import WholeMesh, until, until_true
+
+from hydro.manager.v1.pipeline_pb2 import Pipeline
+from hydro_services.client import Manager, connect
 
 pytestmark = pytest.mark.e2e
 
@@ -168,3 +176,54 @@ async def test_another_manager_goes_on_when_the_one_that_was_asked_is_killed(
     mesh.parts[owner].start()
     await until(lambda: len(consul.servers[0].passing("manager")) == 2, LIMIT_S, "it is back")
     await delete(mesh, "slow")
+
+
+async def test_an_envoy_that_is_frozen_holds_up_no_change_and_is_named_until_it_is_back(
+    mesh: SharedMesh,
+) -> None:
+    """Managers are asked at their own ports: the one of the gateways may lead to who is frozen."""
+    for name in ("manager-a", "manager-b"):  # Consul may list one that was killed a moment ago
+        await until(partial(listens, mesh, name), LIMIT_S, f"{name} is back")
+    for name in GATEWAYS:
+        await until(partial(mesh.connected, name), LIMIT_S, f"{name} has a manager")
+    (frozen,) = children(mesh.parts["gateway-b"].pid, "envoy")
+    async with (
+        connect("manager", mesh.address("manager-a")) as to_a,
+        connect("manager", mesh.address("manager-b")) as to_b,
+    ):
+        managers = [Manager(to_a), Manager(to_b)]
+        os.kill(frozen, signal.SIGSTOP)
+        try:
+            wanted = Pipeline(name="frozen", chain=CHAINS["one"])
+            assert list((await managers[0].apply_pipeline(wanted)).lagging) == ["gateway-b"]
+            assert has(mesh, "gateway-a", "frozen")
+            start = time.monotonic()
+            for i in range(6):
+                wanted = Pipeline(name="frozen", chain=CHAINS["two" if i % 2 else "one"])
+                applied = await managers[i % 2].apply_pipeline(wanted)
+                assert list(applied.lagging) == ["gateway-b"]
+            assert time.monotonic() - start < LIMIT_S, "it is waited for once, not each time"
+        finally:
+            os.kill(frozen, signal.SIGCONT)
+        await until(partial(has, mesh, "gateway-b", "frozen"), LIMIT_S, "it catches up")
+
+        async def is_forgotten() -> bool:
+            shown = [await manager.get_pipeline("frozen") for manager in managers]
+            return not any(pipeline.lagging for pipeline in shown)
+
+        await until_true(is_forgotten, LIMIT_S, "it is not late any more")
+        await managers[1].delete_pipeline("frozen")
+        assert [has(mesh, name, "frozen") for name in GATEWAYS] == [False, False]
+
+
+def listens(mesh: SharedMesh, part: str) -> bool:
+    host, _, port = mesh.address(part).rpartition(":")
+    with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=5):
+        return True
+    return False
+
+
+def children(pid: int, name: str) -> list[int]:
+    """The processes of a name that a process started."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(each) for each in found if Path(f"/proc/{each}/comm").read_text().strip() == name]
