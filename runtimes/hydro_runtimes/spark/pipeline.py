@@ -39,9 +39,8 @@ class SparkEvaluator:
         groups = inputs.groups(columns, self.signature.inputs, self.readings)
         if len(groups) == 1:
             return self._evaluate(groups[0])
-        return merged(
-            [(group.rows, self._evaluate(group)) for group in groups if group.rows is not None]
-        )
+        parts = [(each.rows, self._evaluate(each)) for each in groups if each.rows is not None]
+        return merged(parts, columns.rows)
 
     def _evaluate(self, group: Group) -> Evaluation:
         try:
