@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
-from consul_agent import Agent, running
+from consul_agent import Agent
 from whole_mesh import until
 
 from hydro.manager.v1 import manager_service_pb2 as pb
@@ -18,14 +17,6 @@ from hydro_services import errors, registration, rpc
 from hydro_services.consul.agents import Agents, Answer, connect, ready
 
 LIMIT_S = 20.0
-
-
-@pytest.fixture
-def agent(tmp_path: Path) -> Iterator[Agent]:
-    """One that keeps nothing on disk."""
-    started = Agent(tmp_path / "consul", dev=True)
-    with running(started):
-        yield started
 
 
 @pytest.fixture

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from consul_agent import Agent, running
+from consul_agent import Agent
 from manager_mesh import CHAIN, PREDICT, PREDICT_2, PREPARE, key
 from manager_pair import Manager, Pair
 from whole_mesh import until, until_true
@@ -26,13 +26,6 @@ from hydro_services.manager.state import Trial
 LIMIT_S = 30.0
 SHORT = CHAIN[:1]
 KEY = "hydro/pipelines/match"
-
-
-@pytest.fixture
-def agent(tmp_path: Path) -> Iterator[Agent]:
-    started = Agent(tmp_path / "consul", dev=True)
-    with running(started):
-        yield started
 
 
 @pytest.fixture

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grpc.aio
 import pytest
-from consul_agent import Agent, running
+from consul_agent import Agent
 from manager_mesh import CHAIN, PREDICT, PREDICT_2, PREPARE, key, reading
 from manager_pair import Manager, Pair
 from whole_mesh import until, until_true
@@ -28,13 +28,6 @@ PENDING, READY, FAILED = (
     pipeline_pb2.PIPELINE_STATE_READY,
     pipeline_pb2.PIPELINE_STATE_FAILED,
 )
-
-
-@pytest.fixture
-def agent(tmp_path: Path) -> Iterator[Agent]:
-    started = Agent(tmp_path / "consul", dev=True)
-    with running(started):
-        yield started
 
 
 @pytest.fixture
