@@ -18,7 +18,7 @@ from hydro_runtimes import metadata
 from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.evaluator import Evaluator, Part, Signature
 from hydro_runtimes.files import digest_of, files, open_regular
-from hydro_runtimes.spark import layouts
+from hydro_runtimes.spark.format import layouts
 
 if TYPE_CHECKING:
     from hydro_runtimes.spark.pipeline import SparkEvaluator
@@ -100,7 +100,7 @@ def _read(folder: Path, parse: Callable[[bytes], T]) -> T:
 
 def _spark(folder: Path, trusted: Container[str]) -> SparkEvaluator:
     from hydro_runtimes.spark import pipeline
-    from hydro_runtimes.spark.session import Session
+    from hydro_runtimes.spark.data.session import Session
 
     layout = layouts.read(folder) or layouts.search(folder)
     if layout is None:

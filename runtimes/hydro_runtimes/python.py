@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydro_runtimes import plain
+from hydro_runtimes import python_values
 from hydro_runtimes.columns import Columns
 from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.evaluator import Evaluation, Signature
@@ -39,9 +39,9 @@ class PythonEvaluator:
             ValueError: the model's answer is not as declared in metadata.json.
             Exception: what the model raised.
         """
-        given, failures, _ = plain.without_nulls(columns, self.signature.inputs)
+        given, failures, _ = python_values.without_nulls(columns, self.signature.inputs)
         inputs = {
-            field.name: plain.plain(given[field.name], field.shape)
+            field.name: python_values.plain(given[field.name], field.shape)
             for field in self.signature.inputs
             if field.name in given
         }
@@ -49,7 +49,7 @@ class PythonEvaluator:
         if not isinstance(answer, Mapping):
             raise ValueError(f"evaluate gave a {type(answer).__name__}, want a dict of columns")
         outputs = {
-            field.name: plain.column(field, answer[field.name], given.rows)
+            field.name: python_values.column(field, answer[field.name], given.rows)
             for field in self.signature.outputs
             if field.name in answer or not field.optional
         }

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from hydro_runtimes import files, metadata, plain
+from hydro_runtimes import files, metadata, python_values
 from hydro_runtimes.columns import Array, Columns, DataType
 from hydro_runtimes.errors import InvalidModel, UntrustedModel
 from hydro_runtimes.evaluator import Evaluation, Failure, Field, Signature
@@ -39,14 +39,14 @@ class ScikitEvaluator:
 
     def evaluate(self, columns: Columns) -> Evaluation:
         """As `Evaluator.evaluate`; a row with NaN fails where the estimator takes none."""
-        given, failures, kept = plain.without_nulls(columns, self.signature.inputs)
+        given, failures, kept = python_values.without_nulls(columns, self.signature.inputs)
         if not self.takes_nan:
             given, failures = self._without_nan(given, failures, kept)
         if not given.rows:
             return Evaluation({}, failures)
         features = _features(given, self.signature.inputs, self.estimator)
         outputs = {
-            field.name: plain.column(field, self._call(field, features), given.rows)
+            field.name: python_values.column(field, self._call(field, features), given.rows)
             for field in self.signature.outputs
         }
         return Evaluation(outputs, failures)
@@ -261,21 +261,21 @@ def _features(columns: Columns, fields: Sequence[Field], estimator: Any) -> Any:
     return matrix
 
 
-def _values(columns: Columns, field: Field) -> plain.Plain:
+def _values(columns: Columns, field: Field) -> python_values.Plain:
     """Of a column; a null vector, where the field lets one through, is NaN in all places."""
-    values = plain.plain(columns[field.name], field.shape)
+    values = python_values.plain(columns[field.name], field.shape)
     if isinstance(values, np.ndarray) or -1 in field.shape or field.type.dtype.kind != "f":
         return values
     nothing = np.full(field.shape, np.nan, field.type.dtype)
     return np.stack([nothing if value is None else value for value in values])
 
 
-def _vector(values: plain.Plain) -> Array:
+def _vector(values: python_values.Plain) -> Array:
     array = np.asarray(values)
     return array.astype(object if array.dtype.kind in "OU" else np.float64)
 
 
-def _frame(matrix: Array, values: list[plain.Plain], fields: Sequence[Field]) -> Any:
+def _frame(matrix: Array, values: list[python_values.Plain], fields: Sequence[Field]) -> Any:
     """A data frame for an estimator that was fitted on one, which may pick columns by name."""
     try:
         import pandas

@@ -287,10 +287,10 @@ def _lost_frame(frame: frame_pb.Frame, places: int, error: errors.HydroError) ->
 def _lost_lines(
     request: prediction_pb.ServeRequest, places: int, error: errors.HydroError
 ) -> httpbody_pb2.HttpBody:
-    from hydro_services.codecs import rows  # numpy, which nobody needs until something breaks
+    from hydro_services.codecs import json_rows  # numpy, which nobody needs until something breaks
 
     row = errors.row_json(errors.to_status(error))
-    return httpbody_pb2.HttpBody(content_type=NDJSON, data=rows.lines([row] * places))
+    return httpbody_pb2.HttpBody(content_type=NDJSON, data=json_rows.lines([row] * places))
 
 
 _FRAMES = resuming.Kind(lambda _: 1, lambda _: 1, _lost_frame, in_flight=256)

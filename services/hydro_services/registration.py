@@ -15,9 +15,10 @@ import grpc.aio
 from hydro.manager.v1 import manager_service_pb2 as manager_pb
 from hydro.manager.v1 import registry_service_pb2 as registry_pb
 from hydro.manager.v1 import registry_service_pb2_grpc as registry_grpc
-from hydro_services import credential, errors, rpc
+from hydro_services import errors, rpc
 from hydro_services.address import Address
 from hydro_services.consul.address import is_consul, needs_consul
+from hydro_services.security import credential
 
 logger = logging.getLogger(__name__)
 

@@ -225,7 +225,7 @@ def _unknown(method: str) -> Any:
 
 
 _REQUEST_ID = re.compile("[A-Za-z0-9._-]{1,128}", re.ASCII)
-"""hydro_envoy.requestid has the same rule."""
+"""hydro_envoy.resources.request_id has the same rule."""
 
 
 def request_id(metadata: Metadata) -> str:

@@ -21,7 +21,7 @@ import grpc
 import grpc.aio
 
 from hydro_services import http2
-from hydro_services.codecs.frames import Messages, framed
+from hydro_services.codecs.grpc_messages import Messages, framed
 from hydro_services.http2 import fields, frames
 
 CALLS, AT_ONCE = 4_000, 32

@@ -9,7 +9,7 @@ from pathlib import Path
 from hydro_runtimes.columns import Columns
 from hydro_runtimes.evaluator import Evaluator
 from hydro_runtimes.load import load
-from hydro_services.codecs import rows
+from hydro_services.codecs import json_rows
 
 
 class Chain:
@@ -26,11 +26,11 @@ class Chain:
 
     def answer(self, body: bytes) -> bytes:
         """The same from JSON to JSON."""
-        return rows.dumps(rows.encode(self.evaluate(self.columns(body))))
+        return json_rows.dumps(json_rows.encode(self.evaluate(self.columns(body))))
 
     def columns(self, body: bytes) -> Columns:
-        parsed = [row for row in rows.parse_array(body) if isinstance(row, dict)]
-        return rows.decode(parsed, self.models[0].signature)[0]
+        parsed = [row for row in json_rows.parse_array(body) if isinstance(row, dict)]
+        return json_rows.decode(parsed, self.models[0].signature)[0]
 
 
 def measure(chain: Chain, body: bytes, count: int, seconds: float) -> dict[str, float]:

@@ -10,7 +10,7 @@ import pytest
 from google.protobuf.json_format import ParseDict
 
 from hydro.manager.v1 import pipeline_pb2
-from hydro_services.manager import convert
+from hydro_services.manager.domain import conversion
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCKS = re.findall(r"```json\n(.*?)```", (ROOT / "docs" / "policies.md").read_text(), re.DOTALL)
@@ -18,4 +18,6 @@ BLOCKS = re.findall(r"```json\n(.*?)```", (ROOT / "docs" / "policies.md").read_t
 
 @pytest.mark.parametrize("block", BLOCKS, ids=["limits", "access", "failures", "traffic"])
 def test_example_is_a_pipeline(block: str) -> None:
-    assert convert.spec(ParseDict(json.loads(block), pipeline_pb2.Pipeline())).name == "endpointML"
+    assert (
+        conversion.spec(ParseDict(json.loads(block), pipeline_pb2.Pipeline())).name == "endpointML"
+    )

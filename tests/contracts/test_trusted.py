@@ -6,7 +6,7 @@ import pytest
 
 from hydro_runtimes.files import digest
 from hydro_runtimes.load import detect
-from hydro_services.trust import trusted
+from hydro_services.security.trusted_models import trusted
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 FOLDERS = [

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 import wasmtime
 
-from hydro_envoy import routes
+from hydro_envoy.resources import routes
 
-SOURCES = sorted((Path(__file__).parents[2] / "envoy" / "hydro_envoy").glob("*.wat"))
+SOURCES = sorted((Path(__file__).parents[2] / "envoy" / "hydro_envoy" / "resources").glob("*.wat"))
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)

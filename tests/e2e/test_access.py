@@ -23,8 +23,8 @@ from meshes import MAX_MESSAGE_BYTES, pipeline
 from policy_mesh import LIMIT_S, Policies, refused, until
 
 from hydro.serving.v1.frame_pb2 import Frame
-from hydro_envoy import access
 from hydro_envoy.mesh import Access, ApiKey, Jwt, Policy, RateLimit, Shadow, Traffic, Variant
+from hydro_envoy.resources import access
 from hydro_envoy.snapshot import Ref, ResourceType, Snapshot, diff
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]

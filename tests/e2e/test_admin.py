@@ -25,12 +25,13 @@ from hydro.manager.v1 import registry_service_pb2 as registry_pb
 from hydro.manager.v1 import registry_service_pb2_grpc as registry_grpc
 from hydro.repository.v1 import repository_service_pb2 as repository_pb
 from hydro.repository.v1 import repository_service_pb2_grpc as repository_grpc
-from hydro_envoy.bootstrap import Bootstrap
 from hydro_envoy.mesh import Endpoint
-from hydro_envoy.process import Envoy, find_envoy
-from hydro_services import client, credential, keys
+from hydro_envoy.proxy.bootstrap import Bootstrap
+from hydro_envoy.proxy.process import Envoy, find_envoy
+from hydro_services import client
 from hydro_services.cli import main as cli
 from hydro_services.manager import process
+from hydro_services.security import credential, keys
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 

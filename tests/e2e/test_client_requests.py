@@ -17,7 +17,7 @@ from clients import NDJSON, Clients, frame, refused, values
 from h2_client import Answer, H2Client
 
 from hydro.serving.v1 import frame_pb2 as pb
-from hydro_services.codecs.frames import framed
+from hydro_services.codecs.grpc_messages import framed
 
 pytestmark = pytest.mark.e2e
 

@@ -12,7 +12,7 @@ import pytest
 from control_mesh import ControlMesh
 from whole_mesh import until
 
-from hydro_envoy import connections, process
+from hydro_envoy.proxy import connections, process
 
 pytestmark = pytest.mark.e2e
 

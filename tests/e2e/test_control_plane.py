@@ -27,11 +27,11 @@ from whole_mesh import until
 
 from hydro.repository.v1 import repository_service_pb2
 from hydro.serving.v1.frame_pb2 import Frame
-from hydro_envoy.bootstrap import Bootstrap
 from hydro_envoy.mesh import Endpoint
-from hydro_envoy.process import Envoy, find_envoy
-from hydro_envoy.resources import edge_ref, pipeline_ref
-from hydro_services.codecs.frames import Messages, framed
+from hydro_envoy.proxy.bootstrap import Bootstrap
+from hydro_envoy.proxy.process import Envoy, find_envoy
+from hydro_envoy.resources.builder import edge_ref, pipeline_ref
+from hydro_services.codecs.grpc_messages import Messages, framed
 
 pytestmark = pytest.mark.e2e
 

@@ -35,7 +35,7 @@ from hydro_envoy.mesh import (
     StagePolicy,
     Telemetry,
 )
-from hydro_envoy.resources import edge_ref
+from hydro_envoy.resources.builder import edge_ref
 from hydro_services import errors
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]

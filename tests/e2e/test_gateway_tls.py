@@ -21,17 +21,17 @@ from meshes import HOST, gateway
 from ports import free_port
 from whole_mesh import ROOT, WholeMesh, until
 
-from hydro_envoy.bootstrap import Bootstrap
-from hydro_envoy.hub import Hub
 from hydro_envoy.mesh import Endpoint, Mesh, TimeLimits
-from hydro_envoy.process import Envoy, find_envoy
-from hydro_envoy.resources import Builder
-from hydro_envoy.server import add_ads
-from hydro_services import certificates
-from hydro_services.certificates import Authority, Held, Identity
+from hydro_envoy.proxy.bootstrap import Bootstrap
+from hydro_envoy.proxy.process import Envoy, find_envoy
+from hydro_envoy.resources.builder import Builder
+from hydro_envoy.xds.hub import Hub
+from hydro_envoy.xds.server import add_ads
 from hydro_services.cli import main as cli
 from hydro_services.errors import InvalidArgument
-from hydro_services.up import serving_tls
+from hydro_services.proxy import serving_tls
+from hydro_services.security import certificates
+from hydro_services.security.certificates import Authority, Held, Identity
 
 pytestmark = pytest.mark.e2e
 

@@ -21,9 +21,10 @@ from hydro.repository.v1 import repository_service_pb2_grpc as repository
 from hydro.runtime.v1 import runtime_service_pb2 as runtime_pb
 from hydro.runtime.v1 import runtime_service_pb2_grpc as runtime
 from hydro.serving.v1 import frame_pb2, prediction_service_pb2_grpc
-from hydro_envoy.credential import of_traffic
 from hydro_envoy.headers import MESH_TOKEN
-from hydro_services import credential, rpc
+from hydro_envoy.xds.credential import of_traffic
+from hydro_services import rpc
+from hydro_services.security import credential
 
 pytestmark = pytest.mark.e2e
 

@@ -15,9 +15,9 @@ import pytest
 from manager_mesh import Mesh
 from ports import free_port
 
-from hydro_envoy.bootstrap import Bootstrap
 from hydro_envoy.mesh import Endpoint
-from hydro_envoy.process import Envoy, find_envoy
+from hydro_envoy.proxy.bootstrap import Bootstrap
+from hydro_envoy.proxy.process import Envoy, find_envoy
 
 pytestmark = pytest.mark.e2e
 

@@ -17,7 +17,6 @@ from meshes import MAX_MESSAGE_BYTES, pipeline
 from policy_mesh import LIMIT_S, Policies, refused, until
 
 from hydro.serving.v1.frame_pb2 import Frame
-from hydro_envoy import hub, routes
 from hydro_envoy.mesh import (
     Pipeline,
     Policy,
@@ -28,7 +27,9 @@ from hydro_envoy.mesh import (
     Traffic,
     Variant,
 )
+from hydro_envoy.resources import routes
 from hydro_envoy.snapshot import Ref, ResourceType
+from hydro_envoy.xds import hub
 
 pytestmark = pytest.mark.e2e
 

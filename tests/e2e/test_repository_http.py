@@ -18,14 +18,14 @@ from ports import free_port
 from hydro.repository.v1 import repository_service_pb2 as pb
 from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
 from hydro.serving.v1 import prediction_service_pb2
-from hydro_envoy import load_reports
-from hydro_envoy import server as ads
-from hydro_envoy.bootstrap import Bootstrap
-from hydro_envoy.descriptors import descriptor_set
-from hydro_envoy.hub import Hub
 from hydro_envoy.mesh import Backend, Edge, Endpoint, Gateway, Mesh
-from hydro_envoy.process import Envoy, find_envoy
-from hydro_envoy.resources import Builder
+from hydro_envoy.proxy.bootstrap import Bootstrap
+from hydro_envoy.proxy.process import Envoy, find_envoy
+from hydro_envoy.resources.builder import Builder
+from hydro_envoy.resources.descriptors import descriptor_set
+from hydro_envoy.xds import load_reports
+from hydro_envoy.xds import server as ads
+from hydro_envoy.xds.hub import Hub
 from hydro_services import rpc
 from hydro_services.repository.servicer import SERVICE, RepositoryServicer
 from hydro_services.repository.settling import SETTLE_S

@@ -18,10 +18,10 @@ from clients import Clients, connect
 from whole_mesh import WholeMesh, until
 
 from hydro.manager.v1 import manager_service_pb2 as pb
-from hydro_services.certificates import Authority, Identity
 from hydro_services.errors import PermissionDenied
-from hydro_services.up.inviting import invite
-from hydro_services.up.joining import joined
+from hydro_services.proxy.enrol import joined
+from hydro_services.security.certificates import Authority, Identity
+from hydro_services.up.invitations import invite
 
 OK, PERMISSION_DENIED = "0", "7"
 EMPTY = bytes(5)

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from plain_http import Lines, Load
 
-from hydro_services.manager.store import Store
+from hydro_services.manager.engine.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAIN = ("serving-customscikit/pm_scikit", "serving-localml-spark/pm_spark")

@@ -12,9 +12,7 @@ from envoy_client import EnvoyClient
 from google.rpc import status_pb2
 from grpc import aio
 
-from hydro_envoy.display import to_json
-from hydro_envoy.server import SERVICE
-from hydro_envoy.session import Request, Response
+from hydro_envoy.resources.display import to_json
 from hydro_envoy.snapshot import (
     MANAGER_CLUSTER,
     TYPE_BY_URL,
@@ -23,6 +21,8 @@ from hydro_envoy.snapshot import (
     ResourceType,
     resource,
 )
+from hydro_envoy.xds.server import SERVICE
+from hydro_envoy.xds.session import Request, Response
 
 
 class AdsStream:

@@ -17,12 +17,12 @@ from meshes import HOST, gateway
 from ports import free_port
 
 from hydro.serving.v1 import prediction_service_pb2_grpc
-from hydro_envoy.bootstrap import Bootstrap
-from hydro_envoy.hub import Hub
 from hydro_envoy.mesh import Endpoint, Mesh
-from hydro_envoy.process import Envoy, find_envoy
-from hydro_envoy.resources import Builder, pipeline_ref
-from hydro_envoy.server import KEEPALIVE, add_ads
+from hydro_envoy.proxy.bootstrap import Bootstrap
+from hydro_envoy.proxy.process import Envoy, find_envoy
+from hydro_envoy.resources.builder import Builder, pipeline_ref
+from hydro_envoy.xds.hub import Hub
+from hydro_envoy.xds.server import KEEPALIVE, add_ads
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from hydro_envoy.session import Request, Response
 from hydro_envoy.snapshot import Ref, Resource, ResourceType, Snapshot, resource
+from hydro_envoy.xds.session import Request, Response
 
 BY_NAME = {
     ResourceType.ENDPOINTS: ResourceType.CLUSTER,

@@ -19,7 +19,7 @@ from h2.events import (
     TrailersReceived,
 )
 
-from hydro_services.codecs.frames import Messages
+from hydro_services.codecs.grpc_messages import Messages
 
 WAIT_S = 30.0
 _PIECE = 16_384

@@ -31,12 +31,14 @@ from hydro.runtime.v1 import runtime_service_pb2 as runtime_pb
 from hydro.runtime.v1 import runtime_service_pb2_grpc as runtime_grpc
 from hydro.runtime.v1.signature_pb2 import Field, Signature
 from hydro.serving.v1.frame_pb2 import DATA_TYPE_FLOAT64, DATA_TYPE_INT64, DATA_TYPE_STRING
-from hydro_envoy.resources import Builder
+from hydro_envoy.resources.builder import Builder
 from hydro_envoy.snapshot import ResourceType
-from hydro_services import credential, errors, rpc
-from hydro_services.credential import Metadata
-from hydro_services.manager import plan, process
-from hydro_services.manager.state import State
+from hydro_services import errors, rpc
+from hydro_services.manager import process
+from hydro_services.manager.domain import plan
+from hydro_services.manager.domain.state import State
+from hydro_services.security import credential
+from hydro_services.security.credential import Metadata
 
 TITLE = Field(name="Title1", type=DATA_TYPE_STRING)
 FEATURES = Field(name="features", type=DATA_TYPE_FLOAT64, shape=[3])

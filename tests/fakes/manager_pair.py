@@ -12,7 +12,8 @@ from manager_mesh import Mesh, Repository, Runtime
 from whole_mesh import until_true
 
 from hydro.manager.v1 import manager_service_pb2 as pb
-from hydro_services import credential, registration, rpc
+from hydro_services import registration, rpc
+from hydro_services.security import credential
 
 LIMIT_S = 30.0
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from hydro.manager.v1 import manager_service_pb2
 from hydro.repository.v1 import repository_service_pb2
 from hydro.serving.v1 import prediction_service_pb2
-from hydro_envoy.descriptors import descriptor_set
 from hydro_envoy.mesh import Backend, Edge, Endpoint, Gateway, Mesh, Pipeline, Stage
+from hydro_envoy.resources.descriptors import descriptor_set
 
 HOST = "127.0.0.1"
 MAX_MESSAGE_BYTES = 8 << 20

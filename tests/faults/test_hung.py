@@ -9,7 +9,7 @@ import signal
 import pytest
 from scenes import SERVICE, Scene, now
 
-from hydro_services.up.hung import HUNG_S, LATE_S
+from hydro_services.up.watchdog import HUNG_S, LATE_S
 
 pytestmark = pytest.mark.e2e
 

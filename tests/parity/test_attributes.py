@@ -11,9 +11,9 @@ from tests.parity.test_fresh import pytestmark as of_fresh
 from tests.parity.test_fresh import spark
 
 from hydro_runtimes.columns import DataType
+from hydro_runtimes.spark.data.schema import NUMBER, TEXT, Known, Schema, vector
+from hydro_runtimes.spark.format.saved import open_stage
 from hydro_runtimes.spark.registry import load_stage
-from hydro_runtimes.spark.saved import open_stage
-from hydro_runtimes.spark.schema import NUMBER, TEXT, Known, Schema, vector
 
 pytestmark = of_fresh
 __all__ = ["spark"]
@@ -142,7 +142,7 @@ def test_names_are_derived_as_spark_does(data: Any, name: str, tmp_path: Path) -
 
     model = Pipeline(stages=stages()[name]).fit(data)
     model.write().save(str(tmp_path / "m"))
-    schema = Schema({**INPUTS, "v": vector(3)})
+    schema = Schema(load_stage, {**INPUTS, "v": vector(3)})
     load_stage(open_stage(tmp_path / "m"), schema, "the model")
     for field in model.transform(data).schema.fields:
         if field.name not in data.columns and field.dataType.simpleString() == "vector":

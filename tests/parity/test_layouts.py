@@ -18,10 +18,10 @@ from tests.parity.test_spark import check
 from hydro_runtimes.columns import DataType
 from hydro_runtimes.errors import InvalidModel, ModelError, UnsupportedStage
 from hydro_runtimes.load import described, detect, load
-from hydro_runtimes.spark import foreign
+from hydro_runtimes.spark import unsupported_classes
 from hydro_runtimes.spark.registry import STAGES
 from hydro_services.cli.score import score
-from hydro_services.codecs.rows import lines, parse_array
+from hydro_services.codecs.json_rows import lines, parse_array
 from hydro_services.repository.inspection import inspect
 from hydro_services.repository.survey import survey
 
@@ -260,14 +260,14 @@ def test_a_transformer_of_ones_own_is_named_with_the_way_out() -> None:
     ],
 )
 def test_a_class_of_a_library_is_told_with_it(name: str, library: str) -> None:
-    reason = foreign.reason(name, (3, 5), STAGES.keys())
+    reason = unsupported_classes.reason(name, (3, 5), STAGES.keys())
     assert reason.startswith(f"a class of {library}, not of Spark")
     assert "hydro pipelines apply" in reason
 
 
 @pytest.mark.parametrize("name", ["com.acme.ml.Lower", "acme.transformers.Lower", "Lower"])
 def test_any_other_class_is_told_to_be_none_of_sparks(name: str) -> None:
-    reason = foreign.reason(name, (3, 5), STAGES.keys())
+    reason = unsupported_classes.reason(name, (3, 5), STAGES.keys())
     assert "not Spark's" in reason
     assert "model.py" in reason
 
@@ -290,8 +290,8 @@ def test_the_repository_lists_folders_as_they_are(tmp_path: Path) -> None:
 
 
 def test_no_supported_class_is_taken_for_an_estimator() -> None:
-    assert not [n for n in STAGES if foreign.is_estimator(n, (2, 4), STAGES.keys())]
-    new = [name for name in STAGES if foreign.is_estimator(name, (4, 3), STAGES.keys())]
+    assert not [n for n in STAGES if unsupported_classes.is_estimator(n, (2, 4), STAGES.keys())]
+    new = [name for name in STAGES if unsupported_classes.is_estimator(name, (4, 3), STAGES.keys())]
     assert new == ["org.apache.spark.ml.feature.OneHotEncoder"]
 
 
@@ -316,7 +316,7 @@ def test_every_estimator_of_pyspark_is_told_to_be_one() -> None:
             if not isinstance(made, type) or not issubclass(made, Estimator):
                 continue
             saved = f"org.apache.spark.ml.{module.__name__.removeprefix('pyspark.ml.')}.{name}"
-            assert foreign.is_estimator(saved, (4, 3), STAGES.keys()), saved
+            assert unsupported_classes.is_estimator(saved, (4, 3), STAGES.keys()), saved
 
 
 def test_a_name_is_never_empty_in_a_message(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from tests.parity.test_spark import CASES
 
 from hydro_runtimes.load import load
 from hydro_services.cli.score import score
-from hydro_services.codecs.rows import lines, parse_array
+from hydro_services.codecs.json_rows import lines, parse_array
 
 VALUES: list[Any] = [
     *("35", "abc", "", "NaN", 5, 5.5, 2**70, True, None, {"a": 1}),

@@ -20,7 +20,7 @@ from tests.parity.test_spark import CASES, SHARED, check
 
 from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.load import load
-from hydro_runtimes.spark.parts import Part, problem_of_rows
+from hydro_runtimes.spark.format.part_files import Part, problem_of_rows
 
 UNREAD = {"estimator", "evaluator", "classifier", "tokenCounts"}
 """Folders that answers do not depend on."""

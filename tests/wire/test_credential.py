@@ -27,7 +27,8 @@ from hydro.runtime.v1 import runtime_service_pb2 as runtime_pb
 from hydro.runtime.v1 import runtime_service_pb2_grpc as runtime_grpc
 from hydro_envoy.headers import MESH_TOKEN
 from hydro_envoy.snapshot import ResourceType
-from hydro_services import credential, errors, registration, rpc
+from hydro_services import errors, registration, rpc
+from hydro_services.security import credential
 
 SERVICE = "hydro.runtime.v1.RuntimeService"
 NOBODY = 65534

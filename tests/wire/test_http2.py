@@ -14,7 +14,7 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 
 from hydro_services import errors, http2
-from hydro_services.codecs.frames import Messages, framed
+from hydro_services.codecs.grpc_messages import Messages, framed
 from hydro_services.http2 import fields, frames
 
 ECHO = "/test.Echo/Call"

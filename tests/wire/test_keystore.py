@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from consul_agent import Agent, running
 
-from hydro_services import keys, keystore
 from hydro_services.cli import main as cli
-from hydro_services.keys import Key
+from hydro_services.security import keys, keystore
+from hydro_services.security.keys import Key
 
 LIMIT_S = 60.0
 

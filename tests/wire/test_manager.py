@@ -36,8 +36,8 @@ from hydro.manager.v1 import pipeline_pb2
 from hydro.manager.v1 import registry_service_pb2 as registry_pb
 from hydro_envoy.snapshot import ResourceType
 from hydro_services import errors
-from hydro_services.manager import plan
-from hydro_services.manager.store import Statement, Store
+from hydro_services.manager.domain import plan
+from hydro_services.manager.engine.store import Statement, Store
 
 
 @pytest.fixture

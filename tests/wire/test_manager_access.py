@@ -13,8 +13,9 @@ from manager_mesh import CHAIN, Mesh
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro.manager.v1 import pipeline_pb2
 from hydro_envoy.snapshot import ResourceType
-from hydro_services import client, errors, keyfile, keys, rpc
-from hydro_services.keys import Key
+from hydro_services import client, errors, rpc
+from hydro_services.security import keyfile, keys
+from hydro_services.security.keys import Key
 
 ADMIN = keys.make_admin()
 

@@ -31,7 +31,8 @@ from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro.manager.v1 import pipeline_pb2
 from hydro_envoy.snapshot import ResourceType
 from hydro_services import errors
-from hydro_services.manager import deploy, ledger, runtimes
+from hydro_services.manager.engine import runtimes
+from hydro_services.manager.rollout import backend, deployer
 
 PENDING, READY, FAILED = (
     pipeline_pb2.PIPELINE_STATE_PENDING,
@@ -195,7 +196,7 @@ async def test_what_an_envoy_refuses_has_failed_until_it_is_applied_again(mesh: 
 async def test_what_an_envoy_refuses_is_given_to_it_again(
     mesh: Mesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger, "REFUSED_S", 0.5)
+    monkeypatch.setattr(backend, "REFUSED_S", 0.5)
     await left(mesh)
     mesh.envoy.refusals["pipeline/match"] = "cannot bind"
     mesh.spark.gate.set()
@@ -276,7 +277,7 @@ async def test_a_successor_that_fails_leaves_what_serves_and_says_why(mesh: Mesh
 
 
 async def test_what_is_pending_can_be_deleted(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deploy, "TURN_S", 0.1)
+    monkeypatch.setattr(deployer, "TURN_S", 0.1)
     waiting = asked(mesh)
     await mesh.shown(lambda p: p.state == PENDING)
     await mesh.manager.DeletePipeline(pb.DeletePipelineRequest(name="match"))
@@ -293,7 +294,7 @@ async def test_what_is_pending_can_be_deleted(mesh: Mesh, monkeypatch: pytest.Mo
 async def test_what_is_pending_can_be_replaced_and_who_waited_hears_that(
     mesh: Mesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deploy, "TURN_S", 0.1)
+    monkeypatch.setattr(deployer, "TURN_S", 0.1)
     waiting = asked(mesh)
     await mesh.shown(lambda p: p.state == PENDING)
     second = await asked(mesh, CHAIN[:1])
@@ -310,7 +311,7 @@ async def test_what_is_pending_can_be_replaced_and_who_waited_hears_that(
 async def test_all_who_want_the_same_wait_for_one_and_hear_the_same(
     mesh: Mesh, monkeypatch: pytest.MonkeyPatch, is_good: bool
 ) -> None:
-    monkeypatch.setattr(deploy, "TURN_S", 0.1)
+    monkeypatch.setattr(deployer, "TURN_S", 0.1)
     calls = [asked(mesh), asked(mesh)]
     await mesh.world.seen("asked", "one", key(PREDICT))
     with pytest.raises(TimeoutError):

@@ -33,9 +33,9 @@ from hydro_runtimes import files
 from hydro_runtimes.columns import Columns, DataType, Dense
 from hydro_runtimes.evaluator import Evaluation, Evaluator, Field, Signature
 from hydro_services import errors, http2, rpc
-from hydro_services.codecs import table
-from hydro_services.codecs.frames import Messages, framed
-from hydro_services.manager import convert
+from hydro_services.codecs import proto_columns
+from hydro_services.codecs.grpc_messages import Messages, framed
+from hydro_services.manager.domain import conversion
 from hydro_services.runtime import data, process, processor
 from hydro_services.runtime.control import RuntimeServicer
 from hydro_services.runtime.fetch import Cache
@@ -122,7 +122,7 @@ async def serving(**models: Evaluator) -> AsyncIterator[Port]:
 def frame(*values: float, id: str = "") -> bytes:
     message = frame_pb2.Frame(id=id)
     message.table.rows = len(values)
-    table.encode("x", Dense(np.array(values)), message.table.columns.add())
+    proto_columns.encode("x", Dense(np.array(values)), message.table.columns.add())
     made: bytes = message.SerializeToString()
     return made
 
@@ -130,7 +130,7 @@ def frame(*values: float, id: str = "") -> bytes:
 def column(message: bytes, name: str = "y") -> list[float]:
     found = frame_pb2.Frame.FromString(message)
     (wanted,) = [c for c in found.table.columns if c.name == name]
-    decoded = table.decode(wanted, found.table.rows)
+    decoded = proto_columns.decode(wanted, found.table.rows)
     assert isinstance(decoded, Dense)
     return [float(value) for value in decoded.values]
 
@@ -809,7 +809,7 @@ async def test_a_runtime_registers_where_it_is_reached_by_no_proxy(
         )
         running = asyncio.create_task(process.run(config))
         await until(lambda: registry.endpoint)
-        found = convert.endpoint(registry.endpoint)
+        found = conversion.endpoint(registry.endpoint)
         assert str(found.traffic).startswith(f"{host}:")
         assert found.metrics.startswith(f"{host}:")
         async with rpc.channel(str(found.traffic)) as channel:

@@ -20,8 +20,10 @@ from whole_mesh import until, until_true
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro_services import errors, registration
 from hydro_services.consul.agents import Agents, Answer, Value
-from hydro_services.manager import board, plan, process, records
-from hydro_services.manager.state import Trial
+from hydro_services.manager import process
+from hydro_services.manager.cluster import coordination, records
+from hydro_services.manager.domain import plan
+from hydro_services.manager.domain.state import Trial
 
 LIMIT_S = 30.0
 SHORT = CHAIN[:1]
@@ -183,10 +185,17 @@ def forgotten(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
 
     async def late(self: Agents, prefix: str) -> AsyncIterator[Answer[dict[str, Value]] | None]:
         async for answer in values(self, prefix):
-            if prefix == board.PIPELINES and answer and forgotten.is_set() and not held.is_set():
+            if (
+                prefix == coordination.PIPELINES
+                and answer
+                and forgotten.is_set()
+                and not held.is_set()
+            ):
                 held.set()
                 answer = replace(answer, value={})  # the other may have been quicker than this test
-                await until(lambda: agent.value(board.MARK) is not None, LIMIT_S, "it is there")
+                await until(
+                    lambda: agent.value(coordination.MARK) is not None, LIMIT_S, "it is there"
+                )
             yield answer
 
     monkeypatch.setattr(Agents, "values", late)
@@ -216,12 +225,12 @@ async def is_created(manager: Manager, name: str) -> bool:
 async def test_a_mesh_of_a_newer_version_is_left_alone(pair: Pair) -> None:
     await pair.a.create()
     await pair.a.end()
-    pair.agent.put(f"/v1/kv/{board.MARK}", b'{"form": 2}')
+    pair.agent.put(f"/v1/kv/{coordination.MARK}", b'{"form": 2}')
     with pytest.raises(errors.NewerVersion, match="form 2, want 1"):
         await asyncio.wait_for(process.run(pair.a.config), LIMIT_S)
     assert pair.b.envoy.serves("match", PREDICT), "who began before goes on"
     await pair.b.end()
-    pair.agent.put(f"/v1/kv/{board.MARK}", b"{}")
+    pair.agent.put(f"/v1/kv/{coordination.MARK}", b"{}")
     running = asyncio.create_task(process.run(pair.a.config))
     await asyncio.sleep(0)
     pair.agent.put(f"/v1/kv/{KEY}", b'{"form": 2}')

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import pytest
 from grpc import aio
 
-from hydro_envoy.hub import Hub
-from hydro_envoy.resources import Builder
-from hydro_envoy.server import KEEPALIVE, add_ads
+from hydro_envoy.resources.builder import Builder
+from hydro_envoy.xds.hub import Hub
+from hydro_envoy.xds.server import KEEPALIVE, add_ads
 
 
 @dataclass

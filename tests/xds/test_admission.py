@@ -10,10 +10,10 @@ import pytest
 from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 from grpc import aio
 
-from hydro_envoy.hub import Hub
-from hydro_envoy.server import add_ads
 from hydro_envoy.snapshot import ResourceType, Snapshot
-from hydro_services.manager.peers import admit
+from hydro_envoy.xds.hub import Hub
+from hydro_envoy.xds.server import add_ads
+from hydro_services.manager.api.peers import admit
 
 
 @pytest.mark.parametrize(

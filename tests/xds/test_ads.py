@@ -11,10 +11,10 @@ from envoy_client import EnvoyClient, assert_holds
 from meshes import manager_edge, mesh_of
 
 from hydro_envoy.errors import Nacked, NotApplied
-from hydro_envoy.hub import Hub
 from hydro_envoy.mesh import Endpoint
-from hydro_envoy.resources import edge_ref, pipeline_ref
+from hydro_envoy.resources.builder import edge_ref, pipeline_ref
 from hydro_envoy.snapshot import ResourceType
+from hydro_envoy.xds.hub import Hub
 
 BOTH = pytest.mark.parametrize("incremental", [True, False], ids=["delta", "sotw"])
 

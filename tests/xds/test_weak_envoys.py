@@ -15,11 +15,11 @@ from meshes import mesh_of
 from weak_envoys import SilentClient, SlowStream, relay
 from whole_mesh import until
 
-from hydro_envoy import hub as hubs
-from hydro_envoy import server
 from hydro_envoy.errors import Nacked, NotApplied
-from hydro_envoy.resources import pipeline_ref
+from hydro_envoy.resources.builder import pipeline_ref
 from hydro_envoy.snapshot import ResourceType
+from hydro_envoy.xds import hub as hubs
+from hydro_envoy.xds import server
 
 P, Q = pipeline_ref("p"), pipeline_ref("q")
 LAG_S, LONG_S = 0.3, 30.0

@@ -10,14 +10,14 @@ import numpy as np
 
 from hydro_runtimes.columns import Columns, DataType
 from hydro_runtimes.evaluator import Evaluation, Field, Part, Signature
-from hydro_runtimes.spark import inputs
-from hydro_runtimes.spark.batch import Batch, WrongColumn
-from hydro_runtimes.spark.inputs import Group
-from hydro_runtimes.spark.merging import merged
-from hydro_runtimes.spark.registry import Stage, load_stage
-from hydro_runtimes.spark.saved import open_stage, release_memory
-from hydro_runtimes.spark.schema import Reading, Schema, known_of
-from hydro_runtimes.spark.session import Session
+from hydro_runtimes.spark.data import inputs
+from hydro_runtimes.spark.data.batch import Batch, Transformer, WrongColumn
+from hydro_runtimes.spark.data.inputs import Group
+from hydro_runtimes.spark.data.merging import merged
+from hydro_runtimes.spark.data.schema import Reading, Schema, known_of
+from hydro_runtimes.spark.data.session import Session
+from hydro_runtimes.spark.format.saved import open_stage, release_memory
+from hydro_runtimes.spark.registry import load_stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class SparkEvaluator:
     """A loaded pipeline, model or transformer."""
 
     signature: Signature
-    stage: Stage
+    stage: Transformer
     readings: Mapping[str, Reading]
     """By name, how inputs of any type are read."""
     nested: Mapping[str, tuple[str, ...]]
@@ -79,7 +79,8 @@ def load(
         UnsupportedStage: a stage is of a class that is not supported.
     """
     typed = [field for field in stated if field.type is not DataType.JSON]
-    schema = Schema({field.name: known_of(field) for field in typed}, session or Session())
+    known = {field.name: known_of(field) for field in typed}
+    schema = Schema(load_stage, known, session or Session())
     with np.errstate(all="ignore"):
         stage = load_stage(open_stage(folder), schema, "the model")
     release_memory()

@@ -8,14 +8,14 @@ from typing import Protocol
 
 from hydro_runtimes.errors import UnsupportedStage
 from hydro_runtimes.evaluator import Part
-from hydro_runtimes.spark import foreign
-from hydro_runtimes.spark.batch import Batch
-from hydro_runtimes.spark.saved import Saved
-from hydro_runtimes.spark.schema import Schema
+from hydro_runtimes.spark import unsupported_classes
+from hydro_runtimes.spark.data.batch import Transformer
+from hydro_runtimes.spark.data.schema import Schema
+from hydro_runtimes.spark.format.saved import Saved
 
 
-class Stage(Protocol):
-    """A loaded stage: pure, without state of a batch."""
+class Stage(Transformer, Protocol):
+    """A loaded stage."""
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> Stage:
@@ -26,40 +26,36 @@ class Stage(Protocol):
         """
         ...
 
-    def transform(self, batch: Batch) -> Batch:
-        """Adds its columns; takes out the rows that fail."""
-        ...
-
 
 _CLASSES: Mapping[str, tuple[str, ...]] = {
-    "assembling": ("feature.VectorAssembler",),
-    "bayes": ("classification.NaiveBayesModel",),
+    "assembler": ("feature.VectorAssembler",),
+    "naive_bayes": ("classification.NaiveBayesModel",),
     "clustering": (
         "clustering.BisectingKMeansModel",
         "clustering.GaussianMixtureModel",
         "clustering.KMeansModel",
     ),
-    "counting": ("feature.CountVectorizerModel", "feature.IDFModel", "feature.Word2VecModel"),
-    "encoding": (
+    "vocabularies": ("feature.CountVectorizerModel", "feature.IDFModel", "feature.Word2VecModel"),
+    "encoders": (
         "feature.OneHotEncoder",
         "feature.OneHotEncoderModel",
         "feature.TargetEncoderModel",
         "feature.VectorIndexerModel",
     ),
     "expansion": ("feature.DCT", "feature.PCAModel", "feature.PolynomialExpansion"),
-    "factors": (
+    "factorization": (
         "classification.FMClassificationModel",
         "recommendation.ALSModel",
         "regression.FMRegressionModel",
     ),
-    "formula": (
+    "rformula": (
         "feature.ColumnPruner",
         "feature.RFormulaModel",
         "feature.VectorAttributeRewriter",
     ),
     "glm": ("regression.GeneralizedLinearRegressionModel",),
     "hashing": ("feature.FeatureHasher", "feature.HashingTF"),
-    "indexing": ("feature.IndexToString", "feature.StringIndexerModel"),
+    "string_indexer": ("feature.IndexToString", "feature.StringIndexerModel"),
     "interaction": ("feature.Interaction",),
     "linear": (
         "classification.LinearSVCModel",
@@ -68,17 +64,17 @@ _CLASSES: Mapping[str, tuple[str, ...]] = {
         "regression.LinearRegressionModel",
     ),
     "lsh": ("feature.BucketedRandomProjectionLSHModel", "feature.MinHashLSHModel"),
-    "meta": (
+    "pipeline_model": (
         "PipelineModel",
         "classification.OneVsRestModel",
         "tuning.CrossValidatorModel",
         "tuning.TrainValidationSplitModel",
     ),
-    "monotone": ("regression.IsotonicRegressionModel",),
-    "neural": ("classification.MultilayerPerceptronClassificationModel",),
+    "isotonic": ("regression.IsotonicRegressionModel",),
+    "perceptron": ("classification.MultilayerPerceptronClassificationModel",),
     "numeric": ("feature.Binarizer", "feature.Bucketizer", "feature.ImputerModel"),
-    "patterns": ("fpm.FPGrowthModel",),
-    "scaling": (
+    "fpm": ("fpm.FPGrowthModel",),
+    "scalers": (
         "feature.ElementwiseProduct",
         "feature.MaxAbsScalerModel",
         "feature.MinMaxScalerModel",
@@ -86,21 +82,21 @@ _CLASSES: Mapping[str, tuple[str, ...]] = {
         "feature.RobustScalerModel",
         "feature.StandardScalerModel",
     ),
-    "slicing": (
+    "selectors": (
         "feature.ChiSqSelectorModel",
         "feature.UnivariateFeatureSelectorModel",
         "feature.VarianceThresholdSelectorModel",
         "feature.VectorSizeHint",
         "feature.VectorSlicer",
     ),
-    "sql.transformer": ("feature.SQLTransformer",),
-    "text": (
+    "sql_transformer": ("feature.SQLTransformer",),
+    "tokenizers": (
         "feature.NGram",
         "feature.RegexTokenizer",
         "feature.StopWordsRemover",
         "feature.Tokenizer",
     ),
-    "topics": ("clustering.DistributedLDAModel", "clustering.LocalLDAModel"),
+    "lda": ("clustering.DistributedLDAModel", "clustering.LocalLDAModel"),
     "trees": (
         "classification.DecisionTreeClassificationModel",
         "classification.GBTClassificationModel",
@@ -111,7 +107,9 @@ _CLASSES: Mapping[str, tuple[str, ...]] = {
     ),
 }
 STAGES: Mapping[str, str] = {
-    foreign.PREFIX + name: module for module, names in _CLASSES.items() for name in names
+    unsupported_classes.PREFIX + name: module
+    for module, names in _CLASSES.items()
+    for name in names
 }
 """Saved class to module."""
 
@@ -121,10 +119,10 @@ def find(name: str) -> type[Stage] | None:
 
     Python's writer names classes by Python's modules, such as pyspark.ml.pipeline.PipelineModel.
     """
-    name = foreign.java_name(name)
+    name = unsupported_classes.java_name(name)
     if name not in STAGES:
         return None
-    module = import_module(f"hydro_runtimes.spark.{STAGES[name]}")
+    module = import_module(f"hydro_runtimes.spark.stages.{STAGES[name]}")
     stage: type[Stage] = getattr(module, name.rpartition(".")[2])
     return stage
 
@@ -137,9 +135,9 @@ def load_stage(saved: Saved, schema: Schema, position: str) -> Stage:
         UnsupportedStage: no stage mirrors the class.
     """
     stage = find(saved.name)
-    if stage is None or foreign.is_estimator(saved.name, saved.version, STAGES.keys()):
+    if stage is None or unsupported_classes.is_estimator(saved.name, saved.version, STAGES.keys()):
         uid = f", '{saved.uid}'," if saved.uid else ""
-        reason = foreign.reason(saved.name, saved.version, STAGES.keys())
+        reason = unsupported_classes.reason(saved.name, saved.version, STAGES.keys())
         message = f"{position}{uid} is of the class {saved.name}, {reason}"
         raise UnsupportedStage(saved.path, saved.name, saved.uid, message)
     schema.parts.append(Part(saved.name.rpartition(".")[2], saved.uid, saved.depth))

@@ -81,7 +81,7 @@ class _ReadKey(argparse.Action):
         values: str | Sequence[Any] | None,
         option_string: str | None = None,
     ) -> None:
-        from hydro_services.private import warn_if_readable  # errors know gRPC
+        from hydro_services.security.private_files import warn_if_readable  # errors know gRPC
 
         path = Path(str(values))
         try:

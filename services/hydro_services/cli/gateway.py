@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 COMMANDS = (
     part.command(
         "gateway",
-        "hydro_services.up.gateway",
+        "hydro_services.proxy.gateway",
         "run an Envoy alone",
         (
             "hydro gateway --xds 10.0.0.5:8082 --id gateway-2",

@@ -46,9 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: Options, output: Output) -> int:
     """Writes the file."""
-    from hydro_services.certificates import Authority
     from hydro_services.errors import NotFound
-    from hydro_services.up.inviting import invite
+    from hydro_services.security.certificates import Authority
+    from hydro_services.up.invitations import invite
 
     if not (options.ca / "ca.pem").exists():
         way_out = "run this beside the manager, or name its folder with --ca"

@@ -9,11 +9,11 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from hydro_services import keys, keystore
 from hydro_services.cli.command import Command
 from hydro_services.cli.output import Output
 from hydro_services.errors import NotFound
-from hydro_services.keys import Key
+from hydro_services.security import keys, keystore
+from hydro_services.security.keys import Key
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _DURATION = re.compile(r"([1-9]\d{0,5})([mhd])")

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from hydro_services import guard, logs, private
+from hydro_services import guard, logs
 from hydro_services.cli.command import Command
 from hydro_services.cli.output import Output
+from hydro_services.security import private_files
 from hydro_services.up.signals import on_stop
 
 
@@ -66,7 +67,7 @@ def run(options: Options, output: Output) -> int:
     if output.json:
         output.value({"part": options.part, "pid": os.getpid()})
     quiet = contextlib.suppress(asyncio.CancelledError)
-    with _guarded(module, config), private.new_files(), quiet:
+    with _guarded(module, config), private_files.new_files(), quiet:
         asyncio.run(_until_signal(module, config))
     return 0
 

@@ -26,11 +26,11 @@ from hydro_services import errors, logs
 from hydro_services.cli import source
 from hydro_services.cli.command import Command
 from hydro_services.cli.output import Output
-from hydro_services.codecs import naming, rows
-from hydro_services.codecs.rows import Row
+from hydro_services.codecs import json_rows, naming
+from hydro_services.codecs.json_rows import Row
 from hydro_services.runtime import stage
 from hydro_services.runtime.evaluation import evaluate
-from hydro_services.trust import trusted
+from hydro_services.security.trusted_models import trusted
 
 T = TypeVar("T")
 
@@ -64,7 +64,7 @@ def _run(options: Options, output: Output) -> int:
             with contextlib.redirect_stdout(sys.stderr):
                 answers, count = score(evaluator, parsed)
             failed += count
-            output.data(rows.lines(answers).decode())
+            output.data(json_rows.lines(answers).decode())
     if failed:
         output.note(f"{failed} {'row' if failed == 1 else 'rows'} failed")
     return 0
@@ -113,11 +113,11 @@ def batches(pieces: Iterator[bytes]) -> Iterator[Sequence[Row | Failure]]:
         if start.strip():
             break
     if source.is_array(start):
-        yield from _slices(rows.parse_array(start + b"".join(pieces)))
+        yield from _slices(json_rows.parse_array(start + b"".join(pieces)))
         return
     for lines in source.whole_lines(itertools.chain([start], pieces)):
         for some in _slices(lines):
-            yield [rows.parse_line(line) for line in some]
+            yield [json_rows.parse_line(line) for line in some]
 
 
 def _slices(items: Sequence[T]) -> Iterator[Sequence[T]]:
@@ -150,7 +150,7 @@ def _together(
     failures = {i: row for i, row in enumerate(parsed) if isinstance(row, Failure)}
     good = [row for row in parsed if not isinstance(row, Failure)]
     signature = evaluator.signature
-    columns, bad = rows.decode(good, signature)
+    columns, bad = json_rows.decode(good, signature)
     failures |= _placed(bad, failures, len(parsed))
     (answer,) = evaluate(evaluator, [naming.inputs(columns, signature)])
     kept = columns.take(_live(columns.rows, answer.failures)) if answer.failures else columns
@@ -158,7 +158,7 @@ def _together(
     told = {i: _answer(failure) for i, failure in failures.items()}
     brought = kept.only(kept.keys() - signature.writes)
     outputs = Columns(answer.outputs, kept.rows, answer.present)
-    answers = rows.merge(rows.encode(brought.plus(outputs)), told)
+    answers = json_rows.merge(json_rows.encode(brought.plus(outputs)), told)
     return answers, sum(row is not None for row in told.values())
 
 

@@ -43,7 +43,7 @@ def process(text: str) -> str:
 COMMANDS = (
     part.command(
         "sidecar",
-        "hydro_services.up.sidecar",
+        "hydro_services.proxy.sidecar",
         "run the Envoy beside a process",
         (
             "hydro sidecar manager/manager --xds 127.0.0.1:8072 --egress 127.0.0.1:8073",

@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from hydro_envoy import connections
-from hydro_services import logs, private
+from hydro_envoy.proxy import connections
+from hydro_services import logs
 from hydro_services.cli.command import (
     GATEWAY,
     MANAGER,
@@ -31,6 +31,7 @@ from hydro_services.cli.command import (
     trace_percent,
 )
 from hydro_services.cli.output import Output
+from hydro_services.security import private_files
 from hydro_services.up import mesh
 from hydro_services.up.plan import SERVICES, Options
 
@@ -122,7 +123,7 @@ def run(options: Options, output: Output) -> int:
     logs.set_up(options.log_level, "up")
     connections.raise_limit()
     os.environ.pop("HYDRO_ADMIN_KEY", None)  # else the code of models could read it
-    with private.new_files():
+    with private_files.new_files():
         return asyncio.run(_serve(options, output))
 
 

@@ -16,7 +16,7 @@ import orjson
 
 from hydro_runtimes.columns import Array, Column, DataType, Dense, Ragged, Sparse, Strings
 from hydro_runtimes.evaluator import Failure, Field
-from hydro_services.codecs import cells
+from hydro_services.codecs import json_columns
 from hydro_services.errors import InvalidArgument
 
 _NUMBERS = (DataType.INT32, DataType.INT64, DataType.FLOAT32, DataType.FLOAT64)
@@ -46,7 +46,7 @@ def fitted(column: Column, field: Field) -> tuple[Column, Mapping[int, Failure]]
         failures = _misfits(column, field)
         column = _cast(column, field.type)
     for row, reason, got in _faults(column, field):
-        failures.setdefault(row, cells.wrong(reason, got, field))
+        failures.setdefault(row, json_columns.wrong(reason, got, field))
     return column, failures
 
 
@@ -65,8 +65,8 @@ def _misfits(column: Dense | Ragged, field: Field) -> dict[int, Failure]:
     found, _ = rows_of(column, np.flatnonzero(~_fits(flat.values.ravel(), field.type)))
     rows = np.unique(found)
     few = rows if len(rows) <= MAX_ALIKE else rows[:1]
-    listed = zip(few.tolist(), cells.values(column.take(few)), strict=True)
-    failures = {row: fault for row, value in listed if (fault := cells.fault(value, field))}
+    listed = zip(few.tolist(), json_columns.values(column.take(few)), strict=True)
+    failures = {row: fault for row, value in listed if (fault := json_columns.fault(value, field))}
     if len(few) < len(rows):
         where = f"{len(rows)} of {column.rows}"
         raise failed_all(next(iter(failures.values())), where)
@@ -120,12 +120,15 @@ def _reread(column: Column, field: Field) -> tuple[Column, Mapping[int, Failure]
     """By its values, as if they had come as JSON."""
     listed, unreadable = _json(column, field)
     try:
-        return cells.column(listed, field), unreadable
-    except cells.ODD:
-        failures = dict(itertools.islice(cells.faults(listed, field), MAX_ALIKE + 1))
+        return json_columns.column(listed, field), unreadable
+    except json_columns.ODD:
+        failures = dict(itertools.islice(json_columns.faults(listed, field), MAX_ALIKE + 1))
     if len(failures) > MAX_ALIKE:  # Looking for 100,000 takes a second.
         raise failed_all(next(iter(failures.values())), f"over {MAX_ALIKE} of {column.rows}")
-    return cells.column(cells.without(listed, failures, field), field), {**failures, **unreadable}
+    return json_columns.column(json_columns.without(listed, failures, field), field), {
+        **failures,
+        **unreadable,
+    }
 
 
 def _json(column: Column, field: Field) -> tuple[Sequence[Any], dict[int, Failure]]:
@@ -134,7 +137,7 @@ def _json(column: Column, field: Field) -> tuple[Sequence[Any], dict[int, Failur
         pairs = zip(column.values.tolist(), valid, strict=True)
         return [value if is_valid else None for value, is_valid in pairs], {}
     if column.type is not DataType.JSON or not isinstance(column, Strings):
-        return cells.values(column), {}
+        return json_columns.values(column), {}
     values: list[Any] = []
     failures: dict[int, Failure] = {}
     for row, text in enumerate(column.values):
@@ -142,7 +145,7 @@ def _json(column: Column, field: Field) -> tuple[Sequence[Any], dict[int, Failur
             values.append(orjson.loads(text) if valid[row] else None)
         except orjson.JSONDecodeError:
             values.append(None)
-            failures[row] = cells.wrong("WRONG_TYPE", "text that is not JSON", field)
+            failures[row] = json_columns.wrong("WRONG_TYPE", "text that is not JSON", field)
     return values, failures
 
 
@@ -161,7 +164,7 @@ def _faults(column: Column, field: Field) -> Iterator[tuple[int, str, str]]:
         lengths = _lengths(column)
         want = field.shape[depth - 1]
         for at in np.flatnonzero((lengths != want) & (want >= 0)).tolist():
-            yield int(rows[at]), "WRONG_SHAPE", cells.sized(int(lengths[at]), depth)
+            yield int(rows[at]), "WRONG_SHAPE", json_columns.sized(int(lengths[at]), depth)
         if isinstance(column, Sparse):
             if column.element_validity is not None:
                 of = np.repeat(rows, np.diff(column.offsets))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hydro_runtimes import merging
 from hydro_runtimes.columns import Array, Column, Columns, DataType
 from hydro_runtimes.evaluator import Evaluation, Field
-from hydro_services.codecs import cells
+from hydro_services.codecs import json_columns
 
 
 def merged(parts: Sequence[tuple[Array, Evaluation]], rows: int) -> Evaluation:
@@ -16,8 +16,8 @@ def merged(parts: Sequence[tuple[Array, Evaluation]], rows: int) -> Evaluation:
 
 
 def _json(parts: Sequence[Column]) -> Column:
-    listed = [value for part in parts for value in cells.values(part)]
-    return cells.column(listed, Field("", DataType.JSON, nullable=True))
+    listed = [value for part in parts for value in json_columns.values(part)]
+    return json_columns.column(listed, Field("", DataType.JSON, nullable=True))
 
 
 def columns(parts: Sequence[tuple[Array, Columns]], rows: int) -> Columns:

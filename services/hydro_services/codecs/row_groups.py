@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hydro_runtimes.evaluator import Failure
-from hydro_services.codecs.rows import Row, are_alike
+from hydro_services.codecs.json_rows import Row, are_alike
 
 MAX_ROWS = 500
 """In a group, so that the next stage works on one while this one makes the next."""

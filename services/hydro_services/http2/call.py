@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias
 from urllib.parse import quote
 
 from hydro_services import errors, logs
-from hydro_services.codecs import frames
+from hydro_services.codecs import grpc_messages
 from hydro_services.http2 import fields
 from hydro_services.http2.connection import Connection
 from hydro_services.http2.frames import Code
@@ -169,7 +169,7 @@ def timeout(metadata: Mapping[str, str]) -> float | None:
 def trailers(error: errors.HydroError, request_id: str) -> list[fields.Field]:
     """An error as gRPC tells it: code, message, and google.rpc.Status."""
     status = errors.call_status(error, request_id)
-    accepted = [frames.ACCEPTED] if isinstance(error, errors.Compressed) else []
+    accepted = [grpc_messages.ACCEPTED] if isinstance(error, errors.Compressed) else []
     return [
         *accepted,
         ("grpc-status", str(status.code)),

@@ -23,11 +23,6 @@ from hydro.manager.v1 import manager_service_pb2_grpc as manager_grpc
 from hydro.manager.v1 import registry_service_pb2_grpc as registry_grpc
 from hydro.repository.v1 import repository_service_pb2
 from hydro.serving.v1 import prediction_service_pb2
-from hydro_envoy import load_reports
-from hydro_envoy import server as ads
-from hydro_envoy.credential import of_traffic
-from hydro_envoy.descriptors import descriptor_set
-from hydro_envoy.hub import Hub
 from hydro_envoy.mesh import (
     MAX_MESSAGE_BYTES,
     Access,
@@ -40,26 +35,35 @@ from hydro_envoy.mesh import (
     Tracing,
 )
 from hydro_envoy.mesh import Endpoint as Place
-from hydro_envoy.resources import Builder
+from hydro_envoy.nodes import MANAGER as MANAGER_SERVICE
+from hydro_envoy.resources.builder import Builder
+from hydro_envoy.resources.descriptors import descriptor_set
 from hydro_envoy.snapshot import MANAGER_CLUSTER
-from hydro_envoy.views import MANAGER as MANAGER_SERVICE
-from hydro_services import admin, credential, keys, keystore, metrics, rpc
+from hydro_envoy.xds import load_reports
+from hydro_envoy.xds import server as ads
+from hydro_envoy.xds.credential import of_traffic
+from hydro_envoy.xds.hub import Hub
+from hydro_services import metrics, rpc
 from hydro_services.address import Address
 from hydro_services.consul.address import is_consul, needs_consul
 from hydro_services.errors import FailedPrecondition, InvalidArgument, NewerVersion
-from hydro_services.manager import apikeys, catalogue, events, peers, state, targets
-from hydro_services.manager.deploy import Deployer
-from hydro_services.manager.ledger import Keeping, Ledger, alone
-from hydro_services.manager.metrics import taker
-from hydro_services.manager.reconcile import Reconciler
-from hydro_services.manager.servicer import ManagerServicer, RegistryServicer
-from hydro_services.manager.sidecars import Reach, of_manager
-from hydro_services.manager.state import Endpoint, Pipeline, Spec, State
-from hydro_services.manager.store import Store
-from hydro_services.wallclock import Jumps
+from hydro_services.manager.api import peers
+from hydro_services.manager.api.servicer import ManagerServicer, RegistryServicer
+from hydro_services.manager.domain import state, transitions
+from hydro_services.manager.domain.sidecars import Reach, of_manager
+from hydro_services.manager.domain.state import Endpoint, Pipeline, Spec, State
+from hydro_services.manager.engine import api_key_watcher, models
+from hydro_services.manager.engine.reconciler import Reconciler
+from hydro_services.manager.engine.store import Store
+from hydro_services.manager.rollout.backend import Keeping, Ledger, alone
+from hydro_services.manager.rollout.deployer import Deployer
+from hydro_services.manager.telemetry import scrape_targets
+from hydro_services.manager.telemetry.metrics import taker
+from hydro_services.security import admin, credential, keys, keystore
+from hydro_services.security.wall_clock import Jumps
 
 if TYPE_CHECKING:
-    from hydro_services.manager.certificates import Certificates
+    from hydro_services.manager.api.certificates import Certificates
 
 logger = logging.getLogger(__name__)
 
@@ -166,7 +170,7 @@ async def serve(config: Config) -> AsyncIterator[rpc.Served]:
     admin.check_addresses(filter(None, entrances), config.admin_key)
     certificates = _certificates(config)
     key_changes = keystore.changes(config.keys) if config.keys else None
-    api_keys = apikeys.published(await anext(key_changes)) if key_changes else None
+    api_keys = api_key_watcher.published(await anext(key_changes)) if key_changes else None
     access = _default_access(config)
     with (
         contextlib.closing(Store(config.data / "manager.sqlite")) as store,
@@ -193,17 +197,17 @@ async def serve(config: Config) -> AsyncIterator[rpc.Served]:
             _serve(config, token, reconciler, ledger, certificates, scraped) as served,
             asyncio.TaskGroup() as tasks,
         ):
-            file = targets.File(config.data / "targets.json")
+            file = scrape_targets.File(config.data / "targets.json")
             loops = [
                 tasks.create_task(reconciler.run()),
-                tasks.create_task(catalogue.follow(reconciler, reach)),
+                tasks.create_task(models.follow(reconciler, reach)),
                 tasks.create_task(_joined(going_on)),
-                tasks.create_task(file.keep(lambda: targets.found(reconciler, scraped))),
+                tasks.create_task(file.keep(lambda: scrape_targets.found(reconciler, scraped))),
             ]
             if certificates:
                 loops.append(tasks.create_task(_renewed(hub)))
             if key_changes:
-                loops.append(tasks.create_task(apikeys.follow(key_changes, reconciler)))
+                loops.append(tasks.create_task(api_key_watcher.follow(key_changes, reconciler)))
             async with registered(served):
                 logger.info("manager serves", extra={"address": served.address})
                 yield served
@@ -235,9 +239,9 @@ def _keeping(
     if not is_consul(config.registry):
         return alone(make, pipelines, endpoints, config.lease_s, pending)
     needs_consul()
-    from hydro_services.manager.joining import joined
+    from hydro_services.manager.cluster.join import joined
 
-    initial = events.cold(events.restored(pipelines, endpoints, None, pending))
+    initial = transitions.cold(transitions.restored(pipelines, endpoints, None, pending))
     me = manager_service_pb2.Endpoint(
         service=MANAGER_SERVICE,
         instance=_instance(config),
@@ -351,7 +355,7 @@ def _certificates(config: Config) -> Certificates | None:
             be read.
     """
     if config.sidecar:
-        from hydro_services.manager.certificates import Certificates
+        from hydro_services.manager.api.certificates import Certificates
 
         ttl = timedelta(seconds=config.certificate_ttl_s)
         return Certificates.of(config.ca or config.data / "ca", ttl)

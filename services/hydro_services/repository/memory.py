@@ -6,7 +6,7 @@ import json
 import logging
 from pathlib import Path
 
-from hydro_services.private import write_private
+from hydro_services.security.private_files import write_private
 
 logger = logging.getLogger(__name__)
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from hydro.manager.v1 import manager_service_pb2 as manager_pb
 from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
-from hydro_services import credential, metrics, registration, rpc
+from hydro_services import metrics, registration, rpc
 from hydro_services.repository.memory import Memory
 from hydro_services.repository.servicer import SERVICE, RepositoryServicer
 from hydro_services.repository.watcher import Board, Watcher
+from hydro_services.security import credential
 
 START_S = 5.0
 """How long what is there may take to be read before the rest is offered."""

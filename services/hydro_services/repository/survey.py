@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hydro_runtimes import files
 from hydro_runtimes.errors import InvalidModel, ModelError
-from hydro_runtimes.spark import layouts
+from hydro_runtimes.spark.format import layouts
 from hydro_services.repository import catalogue
 from hydro_services.repository.catalogue import Key, Stamp
 

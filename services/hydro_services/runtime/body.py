@@ -16,7 +16,7 @@ from hydro.serving.v1 import frame_pb2 as pb
 from hydro.serving.v1 import prediction_service_pb2
 from hydro_runtimes.evaluator import Failure, Signature
 from hydro_services import errors
-from hydro_services.codecs import json_array, naming, row_groups, rows, table
+from hydro_services.codecs import json_array, json_rows, naming, proto_columns, row_groups
 from hydro_services.runtime import stage
 from hydro_services.runtime.offload import Arrival
 from hydro_services.runtime.stage import Work
@@ -74,7 +74,7 @@ class BodySource:
             lines = _lines(text[at:end])
             for first in range(0, len(lines), row_groups.MAX_ROWS):
                 part = lines[first : first + row_groups.MAX_ROWS]
-                yield from self._frames(list(map(rows.parse_line, part)), pb.ENCODING_NDJSON)
+                yield from self._frames(list(map(json_rows.parse_line, part)), pb.ENCODING_NDJSON)
             yield None
             at = end
 
@@ -86,7 +86,7 @@ class BodySource:
     def _from_array(self, body: bytes | bytearray) -> Iterator[Work | None]:
         """The frames of an array, the last of which says so; it is read whole before the first."""
         last: Work | None = None
-        for parsed in rows.read_array(body):
+        for parsed in json_rows.read_array(body):
             if parsed is None:
                 yield None
                 continue
@@ -99,21 +99,21 @@ class BodySource:
         yield last
 
     def _frames(
-        self, parsed: Sequence[rows.Row | Failure], encoding: pb.Encoding
+        self, parsed: Sequence[json_rows.Row | Failure], encoding: pb.Encoding
     ) -> Iterator[Work]:
         for group in row_groups.groups(parsed):
             yield self._work(group, encoding)
 
-    def _work(self, parsed: Sequence[rows.Row | Failure], encoding: pb.Encoding) -> Work:
+    def _work(self, parsed: Sequence[json_rows.Row | Failure], encoding: pb.Encoding) -> Work:
         unread = {i: row for i, row in enumerate(parsed) if isinstance(row, Failure)}
         good = [row for row in parsed if not isinstance(row, Failure)]
-        columns, failed = rows.decode(good, self.signature)
+        columns, failed = json_rows.decode(good, self.signature)
         failures = _places(unread, failed, len(parsed))
         frame = pb.Frame(encoding=encoding)
         if failures:
             frame.errors.extend(stage.row_errors(failures, self.stage))
         frame.table.rows = columns.rows
-        table.write(columns, columns.present, frame.table)
+        proto_columns.write(columns, columns.present, frame.table)
         return Work(frame, naming.inputs(columns, self.signature))
 
 
@@ -149,12 +149,12 @@ class BodySink:
             return [
                 message
                 for some in _parts(answers, size)
-                for message in _messages(NDJSON[0], rows.lines(some))
+                for message in _messages(NDJSON[0], json_rows.lines(some))
             ]
         start, end = b"" if self._open else b"[", b"]" if frame.final else b""
         comma = b"," if answers and not self._empty else b""
         self._open, self._empty = not frame.final, self._empty and not answers
-        pieces = [memoryview(rows.dumps(some))[1:-1] for some in _parts(answers, size)]
+        pieces = [memoryview(json_rows.dumps(some))[1:-1] for some in _parts(answers, size)]
         kind = "application/json"
         if size <= PIECE_BYTES:
             return _messages(kind, b"".join((start, comma, b",".join(pieces), end)))
@@ -185,25 +185,25 @@ def _message(content_type: str, data: bytes) -> bytes:
     return message
 
 
-def _answers(frame: pb.Frame) -> list[rows.Row]:
+def _answers(frame: pb.Frame) -> list[json_rows.Row]:
     """A JSON-ready object for each row, errors in their places."""
     count = frame.table.rows
-    columns = {column.name: table.values(column, count) for column in frame.table.columns}
+    columns = {column.name: proto_columns.values(column, count) for column in frame.table.columns}
     places = {
         c.name: at
         for c in frame.table.columns
-        if c.present and (at := table.present(c, count)) is not None
+        if c.present and (at := proto_columns.present(c, count)) is not None
     }
-    answers = rows.zipped(columns, count, places)
+    answers = json_rows.zipped(columns, count, places)
     if not frame.errors:
         return answers
-    return rows.merge(answers, _errors(frame.errors))
+    return json_rows.merge(answers, _errors(frame.errors))
 
 
 def _errors(failed: Sequence[pb.RowError]) -> dict[int, Any]:
     """The objects in the places of rows that failed; most often many fail alike."""
-    made: dict[bytes, rows.Row] = {}
-    found: dict[int, rows.Row] = {}
+    made: dict[bytes, json_rows.Row] = {}
+    found: dict[int, json_rows.Row] = {}
     for error in failed:
         key = error.status.SerializeToString(deterministic=True)
         if key not in made:

@@ -13,7 +13,7 @@ from hydro.serving.v1 import frame_pb2 as pb
 from hydro_runtimes.columns import Column, Columns, Dense, Ragged, Strings
 from hydro_runtimes.evaluator import Failure, Field
 from hydro_services import errors
-from hydro_services.codecs import cells, fitting, table, typed_values
+from hydro_services.codecs import fitting, json_columns, proto_columns, typed_values
 from hydro_services.codecs.row_groups import MAX_COLUMNS
 from hydro_services.codecs.wire import WAY_OUT
 from hydro_services.runtime import stage
@@ -46,12 +46,12 @@ def received(frame: pb.Frame, name: str) -> Columns | None:
     is_typed = False
     failures: dict[int, Failure] = {}
     for column in frame.table.columns:
-        if table.is_typed(column):
+        if proto_columns.is_typed(column):
             is_typed = True
             decoded, places = columns[column.name], columns.present.get(column.name)
             for row, failure in _misfits(column, decoded).items():
                 failures.setdefault(row if places is None else int(places[row]), failure)
-            table.raw(column, decoded)
+            proto_columns.raw(column, decoded)
     if frame.encoding == pb.ENCODING_UNSPECIFIED:
         frame.encoding = pb.ENCODING_TYPED if is_typed else pb.ENCODING_RAW
     if not failures:
@@ -84,11 +84,11 @@ def _carried(column: pb.Column) -> int:
 def _columns(sent: pb.Table) -> Columns:
     """The columns, all of whose bytes are right."""
     _check_each(sent.columns, _check_parts)
-    columns = table.columns(sent)
+    columns = proto_columns.columns(sent)
     if all(lack > 0 for lack in _lacking(sent)):
         got = f"got a frame that claims {sent.rows} rows"
         raise errors.InvalidArgument(f"{got}, want bytes for each of them in a column")
-    packed = (column for column in sent.columns if not table.is_typed(column))
+    packed = (column for column in sent.columns if not proto_columns.is_typed(column))
     _check_each(packed, lambda column: _check_text(columns[column.name]))
     return columns
 
@@ -166,7 +166,7 @@ def _misfits(column: pb.Column, decoded: Column) -> dict[int, Failure]:
         return {}
     found = typed_values.misfits(inner, flat.type, flat.values.size)
     listed = typed_values.listed(inner, flat.type, flat.values.size)
-    wanted = cells.wanted(Field(column.name, flat.type))
+    wanted = json_columns.wanted(Field(column.name, flat.type))
     failures: dict[int, Failure] = {}
     for row, element in zip(
         *(each.tolist() for each in fitting.rows_of(decoded, found)), strict=True

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from grpc_health.v1 import health_pb2
 
-from hydro_services import credential, http2
-from hydro_services.codecs.frames import framed
+from hydro_services import http2
+from hydro_services.codecs.grpc_messages import framed
 from hydro_services.runtime.host import Host
 from hydro_services.runtime.offload import Codecs
 from hydro_services.runtime.prediction import PREDICT, Prediction
 from hydro_services.runtime.processor import PROCESS, Processor
+from hydro_services.security import credential
 from hydro_services.tracing import Exporter
 
 CHECK = "/grpc.health.v1.Health/Check"

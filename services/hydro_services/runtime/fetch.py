@@ -14,9 +14,10 @@ from hydro.repository.v1 import repository_service_pb2 as pb
 from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
 from hydro_runtimes import files
 from hydro_runtimes.errors import ModelError
-from hydro_services import credential, errors, private, rpc
+from hydro_services import errors, rpc
 from hydro_services.runtime.folders import Folders
 from hydro_services.runtime.host import ModelId
+from hydro_services.security import credential, private_files
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ class Cache:
         shown = credential.metadata(self._token_file)
         found = (await stub.GetModel(request, timeout=CALL_S, metadata=shown)).model
         check(found, id)
-        await asyncio.to_thread(private.folder, self.root)
+        await asyncio.to_thread(private_files.folder, self.root)
         await asyncio.to_thread(self._folders.evict, sum(file.size_bytes for file in found.files))
         folder = self.root / id.digest
         try:

@@ -18,7 +18,7 @@ from hydro_envoy.headers import model_key
 from hydro_runtimes.errors import ModelError
 from hydro_runtimes.evaluator import Evaluator
 from hydro_services import errors
-from hydro_services.codecs import table
+from hydro_services.codecs import proto_columns
 from hydro_services.runtime.batch import Batcher
 from hydro_services.runtime.crashes import Crashes
 from hydro_services.runtime.evaluation import told
@@ -69,7 +69,7 @@ class Entry:
             version=self.id.version,
             digest=self.id.digest,
             state=self.state,
-            signature=table.signature_message(evaluator.signature) if evaluator else None,
+            signature=proto_columns.signature_message(evaluator.signature) if evaluator else None,
             error=self.error,
         )
 

@@ -10,7 +10,7 @@ from time import perf_counter
 
 from hydro_envoy import headers
 from hydro_services import http2
-from hydro_services.codecs.frames import framed
+from hydro_services.codecs.grpc_messages import framed
 from hydro_services.runtime.body import PIECE_BYTES
 from hydro_services.runtime.host import Host
 from hydro_services.runtime.observe import Observed

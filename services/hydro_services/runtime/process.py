@@ -23,23 +23,15 @@ from hydro_envoy.mesh import MAX_MESSAGE_BYTES
 from hydro_runtimes.errors import UntrustedModel
 from hydro_runtimes.evaluator import Evaluator
 from hydro_runtimes.load import detect, load
-from hydro_services import (
-    credential,
-    errors,
-    http2,
-    metrics,
-    private,
-    registration,
-    rpc,
-    tracing,
-)
+from hydro_services import errors, http2, metrics, registration, rpc, tracing
 from hydro_services.runtime import data, reruns, running
 from hydro_services.runtime.control import RuntimeServicer
 from hydro_services.runtime.crashes import Crashes
 from hydro_services.runtime.fetch import CACHE_BYTES, Cache
 from hydro_services.runtime.host import Host
 from hydro_services.runtime.metrics import taker
-from hydro_services.trust import trusted
+from hydro_services.security import credential, private_files
+from hydro_services.security.trusted_models import trusted
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +119,7 @@ async def run(config: Config, ready: Callable[[str], None] = lambda _: None) -> 
         want = f"want one of {', '.join(FORMATS)}, or --formats"
         raise errors.InvalidArgument(f"service {config.service} has no formats, {want}")
     config = config.absolute()
-    private.folder(config.cache)
+    private_files.folder(config.cache)
     token_file = None if config.sidecar else config.token_file
     egress = config.manager if config.sidecar else ""
     cache = Cache(config.cache, egress, config.cache_bytes, token_file)

@@ -22,7 +22,7 @@ from google.protobuf.message import DecodeError
 from hydro_envoy import headers
 from hydro_envoy.headers import Position
 from hydro_services import errors, http2, logs
-from hydro_services.codecs.frames import ACCEPTED, Messages, framed
+from hydro_services.codecs.grpc_messages import ACCEPTED, Messages, framed
 from hydro_services.runtime import offload
 from hydro_services.runtime.batch import Batcher
 from hydro_services.runtime.host import Host

@@ -19,8 +19,8 @@ from hydro_envoy.headers import Position
 from hydro_runtimes.columns import Columns
 from hydro_runtimes.evaluator import Evaluation, Signature
 from hydro_services import errors
-from hydro_services.codecs import table, wire
-from hydro_services.codecs.frames import Messages
+from hydro_services.codecs import proto_columns, wire
+from hydro_services.codecs.grpc_messages import Messages
 from hydro_services.runtime import stage
 from hydro_services.runtime.body import BodySink, BodySource
 from hydro_services.runtime.client_frames import received
@@ -182,7 +182,7 @@ class FrameSink:
     def write(self, frame: pb.Frame) -> list[bytes]:
         if self.to_client and frame.encoding == pb.ENCODING_TYPED:
             for column in frame.table.columns:
-                table.typed(column, frame.table.rows)
+                proto_columns.typed(column, frame.table.rows)
         return [frame.SerializeToString()]
 
     def end(self) -> list[bytes]:

@@ -17,8 +17,8 @@ from hydro.serving.v1 import frame_pb2 as pb
 from hydro_runtimes.columns import Array, Column, Columns
 from hydro_runtimes.evaluator import Evaluation, Failure, Field, Signature
 from hydro_services import errors
-from hydro_services.codecs import fitting, merging, naming, table
-from hydro_services.codecs import rows as codec
+from hydro_services.codecs import fitting, merging, naming, proto_columns
+from hydro_services.codecs import json_rows as codec
 
 _STEP = 4096
 """Errors that are copied while nobody else has the interpreter."""
@@ -69,7 +69,7 @@ def inputs(
     """
     columns = read
     if columns is None:
-        columns = table.columns(frame.table, _looked_at(frame.table, signature))
+        columns = proto_columns.columns(frame.table, _looked_at(frame.table, signature))
     failures = _standing(columns, signature)
     parts = []
     for rows, own in naming.of_columns(columns, signature):
@@ -162,7 +162,7 @@ def _missing(sent: pb.Table, columns: Columns, at: Array, field: Field) -> Mappi
     whole = [column.name for column in sent.columns if not column.present]
     if len(whole) == len(sent.columns):
         return dict.fromkeys(rows, codec.missing(field, whole))
-    places = {c.name: table.present(c, sent.rows) for c in sent.columns}
+    places = {c.name: proto_columns.present(c, sent.rows) for c in sent.columns}
     has = {name: None if of is None else set(of.tolist()) for name, of in places.items()}
     return {
         row: codec.missing(field, [name for name, of in has.items() if of is None or at[row] in of])
@@ -179,7 +179,7 @@ def outputs(frame: pb.Frame, signature: Signature, evaluation: Evaluation, stage
         kept = [column for column in columns if column.name not in signature.writes]
         del columns[:]
         columns.extend(kept)
-    table.write(evaluation.outputs, evaluation.present, frame.table)
+    proto_columns.write(evaluation.outputs, evaluation.present, frame.table)
 
 
 def drop(frame: pb.Frame, failures: Mapping[int, Failure], stage: str) -> None:
@@ -208,10 +208,10 @@ def drop(frame: pb.Frame, failures: Mapping[int, Failure], stage: str) -> None:
     for at in range(0, len(ordered), _STEP):
         frame.errors.extend(ordered[at : at + _STEP])
     kept = _kept(rows, failures)
-    columns = table.columns(frame.table).take(kept)
+    columns = proto_columns.columns(frame.table).take(kept)
     frame.table.Clear()
     frame.table.rows = columns.rows
-    table.write(columns, columns.present, frame.table)
+    proto_columns.write(columns, columns.present, frame.table)
 
 
 def _kept(rows: int, failures: Iterable[int]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -14,17 +14,20 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from hydro_envoy.views import GATEWAY, MANAGER
-from hydro_services import admin, credential, keys, keystore, linux, registration
+from hydro_envoy.nodes import GATEWAY, MANAGER
+from hydro_services import linux, registration
 from hydro_services.address import Address
 from hydro_services.errors import InvalidArgument
-from hydro_services.trust import trusted
-from hydro_services.up import claim, gateway, plan, process, ready, sidecar
-from hydro_services.up.hung import Watch
+from hydro_services.free_ports import free_ports
+from hydro_services.proxy import gateway, sidecar
+from hydro_services.security import admin, credential, keys, keystore
+from hydro_services.security.trusted_models import trusted
+from hydro_services.up import data_folder, plan, process, ready
 from hydro_services.up.plan import Beside, Options
 from hydro_services.up.process import Program
 from hydro_services.up.signals import on_stop
 from hydro_services.up.supervisor import Part, supervise
+from hydro_services.up.watchdog import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +65,7 @@ async def serve(options: Options, tell: Callable[[str], None]) -> AsyncIterator[
     services, notes = plan.runtimes(options.runtimes, _is_installed)
     for note in notes:
         tell(f"left out: {note}")
-    with claim.folder(options.data):
+    with data_folder.locked(options.data):
         options = _claimed(options)
         credential.make(options.token)
         processes = [
@@ -161,8 +164,8 @@ def _envoy(options: Options) -> Part:
 
 
 def _invitation(options: Options, service: str, folder: Path) -> Path:
-    from hydro_services.certificates import Authority
-    from hydro_services.up.inviting import invite
+    from hydro_services.security.certificates import Authority
+    from hydro_services.up.invitations import invite
 
     authority = Authority.open(options.data / "manager" / "ca")
     return invite(authority, service, INVITED, folder / "invitation.json")
@@ -177,12 +180,12 @@ def _sidecar(options: Options, beside: Beside) -> Part:
 
 
 def _free(names: Sequence[str]) -> Mapping[str, int]:
-    return claim.ports(plan.INSIDE, dict.fromkeys(names, 0))
+    return free_ports(plan.INSIDE, dict.fromkeys(names, 0))
 
 
 def _claimed(options: Options) -> Options:
     """With the ports that are ours."""
-    ports = claim.ports(options.host, options.ports)
+    ports = free_ports(options.host, options.ports)
     return dataclasses.replace(
         options,
         manager_port=ports["manager"],

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hydro_services import credential
 from hydro_services.address import Address
 from hydro_services.errors import InvalidArgument
+from hydro_services.security import credential
 from hydro_services.up.process import Program
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hydro_runtimes import plain
+from hydro_runtimes import python_values
 from hydro_runtimes.columns import (
     Column,
     Columns,
@@ -75,7 +75,7 @@ def listed(column: Column) -> list[Any]:
 def test_what_a_model_gives_is_kept_whatever_is_done_with_the_rows(data: st.DataObject) -> None:
     field = data.draw(fields)
     given_ = data.draw(st.lists(values(field), max_size=6))
-    column = plain.column(field, given_, len(given_))
+    column = python_values.column(field, given_, len(given_))
     assert listed(column) == given_
     places = data.draw(st.lists(st.integers(0, max(len(given_) - 1, 0)), max_size=5))
     if given_:
@@ -83,7 +83,7 @@ def test_what_a_model_gives_is_kept_whatever_is_done_with_the_rows(data: st.Data
         assert listed(taken) == [given_[i] for i in places]
     cut = data.draw(st.integers(0, len(given_)))
     parts = [given_[:cut], given_[cut:]]
-    joined = concat([plain.column(field, part, len(part)) for part in parts])
+    joined = concat([python_values.column(field, part, len(part)) for part in parts])
     assert listed(joined) == given_
     assert listed(concat([column.take(slice(cut)), column.take(slice(cut, None))])) == given_
     if not isinstance(joined, Sparse):
@@ -94,10 +94,10 @@ def test_what_a_model_gives_is_kept_whatever_is_done_with_the_rows(data: st.Data
 def test_what_a_model_gets_of_a_row_is_the_same_in_any_batch(data: st.DataObject) -> None:
     field = data.draw(fields)
     given_ = data.draw(st.lists(values(field), min_size=1, max_size=6))
-    column = plain.column(field, given_, len(given_))
-    among = plain.plain(column, field.shape)
+    column = python_values.column(field, given_, len(given_))
+    among = python_values.plain(column, field.shape)
     for row, value in enumerate(given_):
-        (alone,) = plain.plain(plain.column(field, [value], 1), field.shape)
+        (alone,) = python_values.plain(python_values.column(field, [value], 1), field.shape)
         assert type(among[row]) is type(alone)
         assert repr(among[row]) == repr(alone)
 
@@ -157,12 +157,12 @@ def test_rows_that_have_the_same_columns_are_together(rows: int, data: st.DataOb
 def test_a_sparse_vector_of_any_size_is_not_written_out_for_a_model() -> None:
     column = Sparse(2**31 - 1, np.array([0, 0]), np.zeros(0, np.int32), np.zeros(0))
     with pytest.raises(DenseTooLarge, match="1 sparse vectors of size 2147483647"):
-        plain.plain(column, (-1,))
+        python_values.plain(column, (-1,))
 
 
 def test_what_a_model_gives_as_json_is_json() -> None:
     with pytest.raises(ValueError, match="'y' holds text that is not JSON"):
-        plain.column(Field("y", DataType.JSON), ["{}", "x"], 2)
+        python_values.column(Field("y", DataType.JSON), ["{}", "x"], 2)
 
 
 @pytest.mark.parametrize("kind", [DataType.INT64, DataType.FLOAT64, DataType.BOOL])
@@ -171,12 +171,12 @@ def test_what_a_masked_array_masks_is_null(kind: DataType, shape: tuple[int, ...
     values = np.ma.masked_array(np.ones((2, 2) if shape else 2, kind.dtype))
     values[1] = np.ma.masked
     field = Field("y", kind, shape, nullable=True)
-    column = plain.column(field, values, 2)
-    alone = [plain.column(field, values[i : i + 1], 1) for i in range(2)]
+    column = python_values.column(field, values, 2)
+    alone = [python_values.column(field, values[i : i + 1], 1) for i in range(2)]
     for found in (column, concat(alone)):
-        listed = plain.plain(found, shape)
+        listed = python_values.plain(found, shape)
         first, second = (np.array(each, object).tolist() for each in listed)
         assert first == ([1, 1] if shape else 1)
         assert all(v is None or v != v for v in (second if shape else [second]))
     with pytest.raises(ValueError, match="null"):
-        plain.column(Field("y", kind, shape), values, 2)
+        python_values.column(Field("y", kind, shape), values, 2)

@@ -15,7 +15,7 @@ from hydro.serving.v1 import frame_pb2 as pb
 from hydro_envoy.snapshot import Resource, ResourceType
 from hydro_runtimes.columns import Columns
 from hydro_services import errors, metrics
-from hydro_services.manager.metrics import version
+from hydro_services.manager.telemetry.metrics import version
 from hydro_services.metrics import Buckets, Family
 from hydro_services.runtime import counts, stage
 from hydro_services.runtime.counts import Counts, Histogram

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from hydro_runtimes.columns import Array
-from hydro_runtimes.spark import java
-from hydro_runtimes.spark.sql import zones
+from hydro_runtimes.spark.sql import java_text, zones
 from hydro_runtimes.spark.sql.calendar import DAY
 from hydro_runtimes.spark.sql.errors import StatementError
 from hydro_runtimes.spark.sql.intervals import (
@@ -169,9 +168,9 @@ def text_of(kind: SqlType, value: Any, mode: Mode) -> str:
         case "boolean":
             return "true" if value else "false"
         case "float":
-            return java.numbers(np.array([value], np.float32))[0]
+            return java_text.numbers(np.array([value], np.float32))[0]
         case "double":
-            return java.numbers(np.array([value], np.float64))[0]
+            return java_text.numbers(np.array([value], np.float64))[0]
         case "decimal":
             return f"{value:f}" if mode.ansi else _scientific(value)
         case "date":
@@ -254,7 +253,7 @@ def _to_bytes(value: Any, kind: SqlType) -> bytes:
 def _text(value: Value, mode: Mode) -> Value:
     kind = value.type
     if kind.is_whole or kind.is_fraction or kind == BOOLEAN:
-        texts: list[Any] = list(java.numbers(value.data))
+        texts: list[Any] = list(java_text.numbers(value.data))
     else:
         texts = [
             "" if gone else text_of(kind, x, mode)

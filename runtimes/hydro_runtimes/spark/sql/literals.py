@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from hydro_runtimes.spark import java
+from hydro_runtimes.spark.sql import java_text
 from hydro_runtimes.spark.sql.errors import StatementError
 from hydro_runtimes.spark.sql.intervals import (
     interval_constant,
@@ -57,7 +57,7 @@ def number(written: str) -> Literal:
     if upper[-1] in "DF" and not upper.startswith("0X"):
         value = float(upper[:-1])
         kind = DOUBLE if upper[-1] == "D" else FLOAT
-        return Literal(kind, value, java.decimal(repr(value)))
+        return Literal(kind, value, java_text.decimal(repr(value)))
     if upper[-1] in _WHOLE:
         return _whole(upper[:-1], _WHOLE[upper[-1]])
     if "E" in upper:
@@ -138,7 +138,7 @@ def _double(digits: str) -> Literal:
     value = float(digits)
     if value in (float("inf"), float("-inf")):
         raise StatementError(f"{digits} does not fit into double")
-    return Literal(DOUBLE, value, java.decimal(repr(value)))
+    return Literal(DOUBLE, value, java_text.decimal(repr(value)))
 
 
 def _decimal(digits: str) -> Literal:

@@ -15,8 +15,7 @@ from datetime import UTC
 from decimal import Decimal
 from typing import Any
 
-from hydro_runtimes.spark import java
-from hydro_runtimes.spark.sql import zones
+from hydro_runtimes.spark.sql import java_text, zones
 from hydro_runtimes.spark.sql.binding import (
     Function,
     constant_of,
@@ -112,7 +111,7 @@ def _timestamp(micros: int, mode: Mode) -> str:
 
 def _vector(value: tuple[int, Sequence[int] | None, Sequence[float]]) -> str:
     size, indices, values = value
-    numbers = f"[{','.join(java.decimal(repr(float(x))) for x in values)}]"
+    numbers = f"[{','.join(java_text.decimal(repr(float(x))) for x in values)}]"
     if indices is None:
         return numbers
     places = f"[{','.join(map(str, indices))}]"
@@ -294,7 +293,7 @@ def _as_decimal(value: Any, kind: SqlType) -> Decimal:
 def _as_text(value: Any) -> str:
     """A value that is no text, as it stands in the JSON, without blanks."""
     if isinstance(value, _Real):
-        return java.decimal(repr(float(value)))
+        return java_text.decimal(repr(float(value)))
     if isinstance(value, dict):
         return f"{{{','.join(f'{_text(k)}:{_inner(v)}' for k, v in value.items())}}}"
     if isinstance(value, list):

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
 
-from hydro_runtimes.spark.regexes import Pattern, compile_java, matches
 from hydro_runtimes.spark.sql import limits
 from hydro_runtimes.spark.sql.binding import Function, argument, constant_of, strict
 from hydro_runtimes.spark.sql.casts import Mode
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
+from hydro_runtimes.spark.sql.java_regex import Pattern, compile_java, matches
 from hydro_runtimes.spark.sql.types import BOOLEAN, INT, STRING, array_of
 from hydro_runtimes.spark.sql.values import Typed
 

@@ -1,0 +1,1 @@
+"""The process of an Envoy, and its static configuration."""

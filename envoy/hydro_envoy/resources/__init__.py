@@ -1,0 +1,1 @@
+"""A mesh as the resources of Envoy. Pure."""

@@ -1,0 +1,176 @@
+"""Who may call: API keys and tokens at the fronts of pipelines, the admin key at edges. Pure.
+
+Two filters in a row. A script in Lua names the caller in a header that clients cannot send, and
+`guard` refuses all that comes without it: Envoy goes on with the request when a script fails.
+The keys of all callers are one resource of their own, `CALLERS`, so that a new key, or one that is
+revoked, changes no route and no stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+
+from envoy_data_plane.envoy.config.core.v3 import (
+    DataSource,
+    ExtensionConfigSource,
+    TypedExtensionConfig,
+)
+from envoy_data_plane.envoy.config.rbac.v3 import Permission, Principal, RbacAction
+from envoy_data_plane.envoy.config.rbac.v3 import Policy as RbacPolicy
+from envoy_data_plane.envoy.config.rbac.v3 import Rbac as Rules
+from envoy_data_plane.envoy.config.route.v3 import FilterConfig, HeaderMatcher, RouteMatch
+from envoy_data_plane.envoy.extensions.filters.http.filter_chain.v3 import (
+    FilterChain,
+    FilterChainConfig,
+    FilterChainConfigPerRoute,
+)
+from envoy_data_plane.envoy.extensions.filters.http.jwt_authn.v3 import (
+    JwtAuthentication,
+    JwtCacheConfig,
+    JwtHeader,
+    JwtProvider,
+    JwtRequirement,
+    JwtRequirementOrList,
+    RequirementRule,
+)
+from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua, LuaPerRoute
+from envoy_data_plane.envoy.extensions.filters.http.rbac.v3 import Rbac, RbacPerRoute
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
+from envoy_data_plane.google.protobuf import Any, Empty, Struct, Value
+
+from hydro_envoy import headers
+from hydro_envoy.mesh import Access, ApiKey, Jwt, Pipeline
+from hydro_envoy.resources.config_source import ads
+from hydro_envoy.snapshot import Resource, ResourceType, resource
+
+CALLERS = "callers"
+"""The filter that names who calls; it comes by the extension discovery service."""
+
+MAX_TOKENS = 1_000
+"""So many verified tokens are remembered until they end; verifying takes longest of all."""
+
+_TOKEN, _ADMIN, _GUARD = "token", "admin", "guard"
+_LUA = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua"
+
+
+def caller_filters() -> list[HttpFilter]:
+    """Of `pipes`: out of work but where the virtual host of a front brings what is wanted."""
+    source = ExtensionConfigSource(config_source=ads(), type_urls=[_LUA])
+    return [
+        HttpFilter(name=_TOKEN, typed_config=Any.pack(FilterChainConfig()), disabled=True),
+        HttpFilter(name=CALLERS, config_discovery=source, disabled=True),
+        HttpFilter(name=_GUARD, typed_config=Any.pack(Rbac()), disabled=True),
+    ]
+
+
+def checks(pipeline: Pipeline) -> dict[str, Any]:
+    """The content of `caller_filters` for the virtual host of a front."""
+    access = pipeline.policy.access
+    if not access:
+        return {}
+    wanted = LuaPerRoute(filter_context=Struct(fields=dict(_wanted(pipeline.name, access))))
+    guard = RbacPerRoute(rbac=Rbac(rules=_only_named_callers()))
+    found = {CALLERS: Any.pack(wanted), _GUARD: Any.pack(guard)}
+    if access.jwt:
+        chain = FilterChain(filters=[_token(), _verification(access.jwt)])
+        found[_TOKEN] = Any.pack(FilterChainConfigPerRoute(filter_chain=chain))
+    return found
+
+
+def _wanted(pipeline: str, access: Access) -> Mapping[str, Value]:
+    """What callers.lua asks for."""
+    found = {"pipeline": pipeline, "wants": _wants(pipeline, access)}
+    if access.callers is not None:
+        found["callers"] = _listed(access.callers)
+    texts = {name: Value(string_value=text) for name, text in found.items()}
+    if access.jwt:
+        claims = {name: Value(string_value=value) for name, value in access.jwt.claims}
+        texts["claims"] = Value(struct_value=Struct(fields=claims))
+    return texts
+
+
+def _wants(pipeline: str, access: Access) -> str:
+    ways = ["an API key in the header x-api-key"] if access.callers is not None else []
+    if access.jwt:
+        ways.append(f"a token of {access.jwt.issuer} in the header authorization: Bearer")
+    return f"pipeline {pipeline!r} wants {' or '.join(ways)}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    """No name has a comma; none at all stands for any."""
+    return f",{','.join(names)}," if names else "*"
+
+
+def _token() -> TypedExtensionConfig:
+    return TypedExtensionConfig(name="bearer", typed_config=Any.pack(_script("token")))
+
+
+def _verification(jwt: Jwt) -> TypedExtensionConfig:
+    """Lets everything through: what became of a token is for callers.lua, which also hears of keys.
+
+    Only the header is looked at: what stands in a URL is logged in many places.
+    """
+    provider = JwtProvider(
+        issuer=jwt.issuer,
+        audiences=list(jwt.audiences),
+        local_jwks=DataSource(inline_string=jwt.jwks),
+        from_headers=[JwtHeader(name=headers.BEARER)],
+        payload_in_metadata="payload",
+        header_in_metadata="header",
+        failed_status_in_metadata="failed",
+        require_expiration=True,
+        jwt_cache_config=JwtCacheConfig(jwt_cache_size=MAX_TOKENS),
+        forward=True,
+    )
+    either = [
+        JwtRequirement(provider_name=_TOKEN),
+        JwtRequirement(allow_missing_or_failed=Empty()),
+    ]
+    rule = RequirementRule(
+        match=RouteMatch(prefix="/"),
+        requires=JwtRequirement(requires_any=JwtRequirementOrList(requirements=either)),
+    )
+    config = JwtAuthentication(providers={_TOKEN: provider}, rules=[rule])
+    return TypedExtensionConfig(name=_TOKEN, typed_config=Any.pack(config))
+
+
+def callers(api_keys: Iterable[ApiKey]) -> Resource:
+    """All keys, with the script that looks for them."""
+    script = Any.pack(_script("callers", _lines(api_keys)))
+    built = TypedExtensionConfig(name=CALLERS, typed_config=script)
+    return resource(ResourceType.FILTER, CALLERS, bytes(built))
+
+
+def _lines(api_keys: Iterable[ApiKey]) -> str:
+    fields = ((k.sha256, k.caller, str(k.expires_s), _listed(k.pipelines)) for k in api_keys)
+    lines = "".join(" ".join(each) + "\n" for each in fields)
+    return f"keys([[\n{lines}]])"
+
+
+def admin_filters(key_sha256: str) -> list[HttpFilter]:
+    """Of edges: only who has the admin key comes in."""
+    script = _script("admin", f'ADMIN = "{key_sha256}"')
+    guard = Rbac(rules=_only_named_callers())
+    return [
+        HttpFilter(name=_ADMIN, typed_config=Any.pack(script)),
+        HttpFilter(name=_GUARD, typed_config=Any.pack(guard)),
+    ]
+
+
+def no_admin() -> dict[str, Any]:
+    """For a route that needs no admin key."""
+    off = Any.pack(FilterConfig(disabled=True))
+    return {_ADMIN: off, _GUARD: off}
+
+
+def _script(name: str, data: str = "") -> Lua:
+    parts = ("sha256", "bearer", name) if data else ("bearer", name)
+    found = [files(__package__).joinpath(f"{each}.lua").read_text() for each in parts]
+    return Lua(default_source_code=DataSource(inline_string="\n".join([*found, data, ""])))
+
+
+def _only_named_callers() -> Rules:
+    named = HeaderMatcher(name=headers.CALLER, present_match=True)
+    policy = RbacPolicy(permissions=[Permission(any=True)], principals=[Principal(header=named)])
+    return Rules(action=RbacAction.ALLOW, policies={"named": policy})

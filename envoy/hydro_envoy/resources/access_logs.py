@@ -1,0 +1,148 @@
+"""What Envoy writes and counts when a request has ended. Pure; builds with envoy-data-plane.
+
+Two connection managers see a request: the gateway's, once; and the one of `pipes`, once for each
+run of a chain, and for a pipeline's front. What is counted has labels from our own configuration
+alone: a client that asks for what does not exist makes no series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from envoy_data_plane.envoy.config.accesslog.v3 import AccessLog
+from envoy_data_plane.envoy.config.core.v3 import SubstitutionFormatString
+from envoy_data_plane.envoy.extensions.access_loggers.file.v3 import FileAccessLog
+from envoy_data_plane.envoy.extensions.access_loggers.stats.v3 import (
+    Config,
+    ConfigCounter,
+    ConfigHistogram,
+    ConfigHistogramUnit,
+    ConfigStat,
+    ConfigTag,
+)
+from envoy_data_plane.envoy.type.v3 import Scope
+from envoy_data_plane.google.protobuf import Any, Struct, Value
+
+from hydro_envoy import headers
+from hydro_envoy.resources import request_id
+from hydro_envoy.resources.local_replies import MAX_STAGES, cel
+from hydro_envoy.resources.routes import METADATA, stage_filter_name
+
+_ANSWERED = f"'{headers.PIPELINE}' in response.headers"
+"""By a pipeline: its routes mark what they answer, also with an error."""
+_LEFT = (
+    f"xds.route_metadata.filter_metadata['{METADATA}']['pipeline'] != ''"
+    f" && !({_ANSWERED}) && !request.headers['x-pipeline'].contains('@')"
+)
+_HTTP = "'x-envoy-original-method' in request.headers"
+"""The transcoder made a call of it, and an HTTP answer of the call's; its gRPC status is lost."""
+_EACH = {
+    "time": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
+    "http_status": "%RESPONSE_CODE%",
+    "duration_ms": "%DURATION%",
+    "first_byte_ms": "%RESPONSE_DURATION%",
+    "bytes_received": "%BYTES_RECEIVED%",
+    "bytes_sent": "%BYTES_SENT%",
+    "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+    "response_flags": "%RESPONSE_FLAGS%",
+    "details": "%RESPONSE_CODE_DETAILS%",
+    "trace_id": "%TRACE_ID%",
+    "request_id": request_id.LOGGED,
+}
+_SCOPE = Scope(prefix="hydro")
+_GRPC_STATUS = {"grpc_status": "%GRPC_STATUS(SNAKE_STRING)%"}
+_ASKED = {
+    "path": "%PATH(NQ:ORIG_OR_PATH)%",
+    "http_version": "%PROTOCOL%",
+    "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+    "user_agent": "%REQ(user-agent)%",
+}
+_REQUEST = {
+    "log": "request",
+    **_EACH,
+    "pipeline": "%REQ(x-pipeline)%",
+    "variant": f"%RESP({headers.VARIANT})%",
+    "method": "%ROUTE_NAME%",
+    **_ASKED,
+}
+_API = {"log": "api", **_EACH, **_ASKED}
+_CHAIN = {
+    "log": "chain",
+    **_EACH,
+    **_GRPC_STATUS,
+    "pipeline": f"%METADATA(ROUTE:{METADATA}:pipeline)%",
+    "chain": "%REQ(x-pipeline)%",
+    "stages": f"%METADATA(ROUTE:{METADATA}:stages)%",
+    "upstream": "%UPSTREAM_HOST%",
+}
+
+
+def gateway(file: str) -> list[AccessLog]:
+    """Of the listener that clients reach; `file` is where to write, or nothing."""
+    http, grpc = {"protocol": "http"}, {"protocol": "grpc"}
+    return [
+        _requests(f"{_ANSWERED} && {_HTTP}", "http", "%RESPONSE_CODE%"),
+        _requests(f"{_ANSWERED} && !({_HTTP})", "grpc", _GRPC_STATUS["grpc_status"]),
+        *_file(file, _REQUEST | http, _HTTP),
+        *_file(file, _REQUEST | grpc | _GRPC_STATUS, f"!({_HTTP})"),
+    ]
+
+
+def edge(name: str, file: str) -> list[AccessLog]:
+    """Of the listener of a service's API; `file` is where to write, or nothing."""
+    fields = _API | {"part": name}
+    return [
+        *_file(file, fields | {"protocol": "http"}, _HTTP),
+        *_file(file, fields | {"protocol": "grpc"} | _GRPC_STATUS, f"!({_HTTP})"),
+    ]
+
+
+def pipes(file: str) -> list[AccessLog]:
+    """Of the listener with the chains; `file` is where to write, or nothing."""
+    tags = {"hydro_pipeline": f"%METADATA(ROUTE:{METADATA}:pipeline)%"}
+    counted = Config(stats_scope=_SCOPE, counters=[_counter("unanswered_requests", tags)])
+    fields = _CHAIN | dict(_stage_fields())
+    return [_stats(counted, _LEFT), *_file(file, fields, "true")]
+
+
+def _requests(when: str, protocol: str, code: str) -> AccessLog:
+    tags = {"hydro_pipeline": f"%RESP({headers.PIPELINE})%", "hydro_method": "%ROUTE_NAME%"}
+    duration = ConfigHistogram(
+        stat=_stat("request_ms", tags),
+        unit=ConfigHistogramUnit.Milliseconds,
+        value_format="%DURATION%",
+    )
+    counted = _counter("requests", tags | {"hydro_protocol": protocol, "hydro_code": code})
+    config = Config(stats_scope=_SCOPE, counters=[counted], histograms=[duration])
+    return _stats(config, when)
+
+
+def _stage_fields() -> Iterator[tuple[str, str]]:
+    """How long the answers of each stage took in all; the last stage is the upstream."""
+    for i in range(MAX_STAGES - 1):
+        name = stage_filter_name(i)
+        yield f"{name}_us", f"%FILTER_STATE({name}:FIELD:request_body_total_latency_us)%"
+    yield "last_stage_us", "%COMMON_DURATION(US_TX_BEG:US_RX_END:us)%"
+
+
+def _file(path: str, fields: Mapping[str, str], when: str) -> list[AccessLog]:
+    if not path:
+        return []
+    texts = {name: Value(string_value=text) for name, text in fields.items()}
+    format = SubstitutionFormatString(json_format=Struct(fields=texts), omit_empty_values=True)
+    config = Any.pack(FileAccessLog(path=path, log_format=format))
+    return [AccessLog(name="envoy.access_loggers.file", filter=cel(when), typed_config=config)]
+
+
+def _counter(name: str, tags: Mapping[str, str]) -> ConfigCounter:
+    return ConfigCounter(stat=_stat(name, tags), value_fixed=1)
+
+
+def _stat(name: str, tags: Mapping[str, str]) -> ConfigStat:
+    return ConfigStat(name=name, tags=[ConfigTag(name=k, value_format=v) for k, v in tags.items()])
+
+
+def _stats(config: Config, when: str) -> AccessLog:
+    return AccessLog(
+        name="envoy.access_loggers.stats", filter=cel(when), typed_config=Any.pack(config)
+    )

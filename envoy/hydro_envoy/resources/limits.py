@@ -1,0 +1,140 @@
+"""Limits of what a pipeline takes: requests in a time, bytes in a request. Pure."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+
+from envoy_data_plane.envoy.config.core.v3 import (
+    HeaderValueOption,
+    RuntimeFractionalPercent,
+    TypedExtensionConfig,
+)
+from envoy_data_plane.envoy.config.route.v3 import (
+    HeaderMatcher,
+    RateLimit,
+    RateLimitAction,
+    RateLimitActionHeaderValueMatch,
+    RateLimitActionRequestHeaders,
+)
+from envoy_data_plane.envoy.extensions.common.ratelimit.v3 import (
+    LocalRateLimitDescriptor,
+    RateLimitDescriptorEntry,
+)
+from envoy_data_plane.envoy.extensions.filters.http.local_ratelimit.v3 import LocalRateLimit
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
+from envoy_data_plane.envoy.type.v3 import FractionalPercent, TokenBucket
+from envoy_data_plane.google.protobuf import Any
+
+from hydro_envoy import headers, mesh
+from hydro_envoy.resources.body_size_limit import BodySizeLimit
+from hydro_envoy.resources.routes import header
+
+RATE_LIMIT, KEY_RATE_LIMIT = "rate_limit", "rate_limit_per_api_key"
+"""Names of filters of `pipes`, whose content the virtual hosts of fronts bring."""
+
+API_KEY = "x-api-key"
+MAX_KEYS = 10_000
+"""So many keys are counted; beyond, the one that was not seen for longest starts anew."""
+
+_NO_LIMIT = mesh.RateLimit(2**32 - 1, 0.05)
+
+
+def body_bytes(max_message_bytes: int) -> int:
+    """Of a body of JSON that becomes one message, with what the message has around it."""
+    return max_message_bytes + 64 * 1024
+
+
+def kept_bytes(max_message_bytes: int) -> int:
+    """Of a request, so that it can be sent again: the greatest message with what is around it.
+
+    A body of JSON goes on in pieces as they come, each with some 40 bytes around it. An eighth is
+    enough for pieces of 350 bytes.
+    """
+    return body_bytes(max_message_bytes) + max_message_bytes // 8
+
+
+def rate_limit_filters() -> list[HttpFilter]:
+    """Out of work but where a virtual host brings their content. By key first.
+
+    Who is beyond the limit of a key takes nothing of what the pipeline takes as a whole.
+    """
+    idle = Any.pack(LocalRateLimit(stat_prefix="idle"))
+    return [
+        HttpFilter(name=name, typed_config=idle, disabled=True)
+        for name in (KEY_RATE_LIMIT, RATE_LIMIT)
+    ]
+
+
+def rate_limits(pipeline: mesh.Pipeline) -> dict[str, Any]:
+    """The filters' content, for the virtual host of the front: its routes share the buckets."""
+    found, policy = {}, pipeline.policy
+    if policy.rate_limit:
+        limited = f"pipeline {pipeline.name!r}"
+        found[RATE_LIMIT] = Any.pack(_limit(pipeline, policy.rate_limit, limited))
+    if policy.rate_limit_per_api_key:
+        key = headers.CALLER if policy.access else API_KEY
+        limited = f"pipeline {pipeline.name!r}, of one {'caller' if policy.access else API_KEY},"
+        by_key = _limit(pipeline, policy.rate_limit_per_api_key, limited)
+        by_key.descriptors = [
+            LocalRateLimitDescriptor(
+                entries=[RateLimitDescriptorEntry(key="api_key")], token_bucket=by_key.token_bucket
+            )
+        ]
+        by_key.rate_limits = [RateLimit(actions=[_key(key)]), RateLimit(actions=[_no_key(key)])]
+        by_key.max_dynamic_descriptors = MAX_KEYS
+        by_key.token_bucket = _bucket(_NO_LIMIT)
+        found[KEY_RATE_LIMIT] = Any.pack(by_key)
+    return found
+
+
+def _limit(pipeline: mesh.Pipeline, limit: mesh.RateLimit, limited: str) -> LocalRateLimit:
+    always = RuntimeFractionalPercent(default_value=FractionalPercent(numerator=100))
+    return LocalRateLimit(
+        stat_prefix=pipeline.name,
+        token_bucket=_bucket(limit),
+        filter_enabled=always,
+        filter_enforced=always,
+        rate_limited_as_resource_exhausted=True,
+        response_headers_to_add=_refusal(limit, limited),
+    )
+
+
+def _bucket(limit: mesh.RateLimit) -> TokenBucket:
+    return TokenBucket(
+        max_tokens=limit.requests,
+        tokens_per_fill=limit.requests,
+        fill_interval=timedelta(seconds=limit.per_s),
+    )
+
+
+def _key(header_name: str) -> RateLimitAction:
+    found = RateLimitActionRequestHeaders(header_name=header_name, descriptor_key="api_key")
+    return RateLimitAction(request_headers=found)
+
+
+def _no_key(header_name: str) -> RateLimitAction:
+    absent = HeaderMatcher(name=header_name, present_match=False)
+    found = RateLimitActionHeaderValueMatch(
+        descriptor_key="api_key", descriptor_value="none", headers=[absent]
+    )
+    return RateLimitAction(header_value_match=found)
+
+
+def _refusal(limit: mesh.RateLimit, limited: str) -> list[HeaderValueOption]:
+    """How long to wait, in HTTP's way (whole seconds) and for errors.lua."""
+    takes = f"{limited} takes {limit.requests} requests in {limit.per_s:g} s"
+    facts = {
+        "text": f"{takes}; try again in {float(f'{limit.wait_s:.3g}'):g} s",
+        "limit": f"{limit.requests} requests in {limit.per_s:g} s",
+        "wait_s": f"{limit.wait_s:.9f}",
+    }
+    waits = header("retry-after", str(math.ceil(limit.wait_s)))
+    return [waits, *(header(headers.ERROR_FACT + name, text) for name, text in facts.items())]
+
+
+def message_limit(max_message_bytes: int) -> TypedExtensionConfig:
+    """Refuses what is longer, with what the message may have around it, as soon as it is."""
+    limit = max_message_bytes + max_message_bytes // 16 + 1024
+    config = Any.pack(BodySizeLimit(max_request_bytes=limit))
+    return TypedExtensionConfig(name="max_message_bytes", typed_config=config)

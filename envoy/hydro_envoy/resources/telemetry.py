@@ -1,0 +1,136 @@
+"""What Envoy tells of requests: spans. Pure; builds with envoy-data-plane, so import it late.
+
+Both connection managers take part: with one alone, the stages would learn of no trace. A stage's
+process finds its parent span in the metadata of its call, as `x-b3-*` and `traceparent`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterDiscoveryType
+from envoy_data_plane.envoy.config.core.v3 import GrpcService, GrpcServiceEnvoyGrpc
+from envoy_data_plane.envoy.config.endpoint.v3 import (
+    ClusterLoadAssignment,
+    Endpoint,
+    LbEndpoint,
+    LocalityLbEndpoints,
+)
+from envoy_data_plane.envoy.config.trace.v3 import (
+    OpenTelemetryConfig,
+    TracingHttp,
+    ZipkinConfig,
+    ZipkinConfigCollectorEndpointVersion,
+    ZipkinConfigTraceContextOption,
+)
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
+    HttpConnectionManagerTracing,
+)
+from envoy_data_plane.envoy.type.metadata.v3 import (
+    MetadataKey,
+    MetadataKeyPathSegment,
+    MetadataKind,
+    MetadataKindRoute,
+)
+from envoy_data_plane.envoy.type.tracing.v3 import CustomTag, CustomTagHeader, CustomTagMetadata
+from envoy_data_plane.envoy.type.v3 import Percent
+from envoy_data_plane.google.protobuf import Any
+
+from hydro_envoy import headers, mesh
+from hydro_envoy.resources import clusters
+from hydro_envoy.resources.routes import METADATA
+from hydro_envoy.snapshot import Ref, Resource, ResourceType, content_hash, resource
+
+SERVICE = "hydro"
+"""What OpenTelemetry calls the Envoys of the mesh; Zipkin takes the cluster of their nodes."""
+
+_TAG = "pipeline"
+SPANS_PATH = "/api/v2/spans"
+
+
+def collector(wanted: mesh.Tracing) -> Resource:
+    """The cluster to which spans go."""
+    name = _collector_name(wanted)
+    address = clusters.address(wanted.collector.host, wanted.collector.port)
+    found = LbEndpoint(endpoint=Endpoint(address=address))
+    grpc = wanted.provider == "otlp"
+    built = Cluster(
+        name=name,
+        type=ClusterDiscoveryType.STRICT_DNS,
+        connect_timeout=timedelta(seconds=1),
+        load_assignment=ClusterLoadAssignment(
+            cluster_name=name, endpoints=[LocalityLbEndpoints(lb_endpoints=[found])]
+        ),
+        typed_extension_protocol_options=clusters.http2_upstream(keepalive=True) if grpc else {},
+    )
+    return resource(ResourceType.CLUSTER, name, bytes(built))
+
+
+def refs(told: mesh.Telemetry) -> list[Ref]:
+    """What a connection manager with `tracing` needs."""
+    return [Ref(ResourceType.CLUSTER, _collector_name(told.tracing))] if told.tracing else []
+
+
+def of_gateway(told: mesh.Telemetry) -> HttpConnectionManagerTracing | None:
+    """Spans of the listener that clients reach."""
+    found = CustomTagHeader(name="x-pipeline")
+    return _tracing(told, "gateway", CustomTag(tag=_TAG, request_header=found))
+
+
+def of_pipes(told: mesh.Telemetry) -> HttpConnectionManagerTracing | None:
+    """Spans of the listener with the chains."""
+    path = [MetadataKeyPathSegment(key="pipeline")]
+    found = CustomTagMetadata(
+        kind=MetadataKind(route=MetadataKindRoute()),
+        metadata_key=MetadataKey(key=METADATA, path=path),
+    )
+    return _tracing(told, "pipeline %REQ(x-pipeline)%", CustomTag(tag=_TAG, metadata=found))
+
+
+def of_sidecar(told: mesh.Telemetry) -> HttpConnectionManagerTracing | None:
+    """Spans of what comes in to a process; health checks and the like begin no trace."""
+    found = CustomTagHeader(name=headers.PIPELINE)
+    pipeline = CustomTag(tag=_TAG, request_header=found)
+    return _tracing(told, f"sidecar %REQ({headers.STAGE})%", pipeline, percent=0.0)
+
+
+def _tracing(
+    told: mesh.Telemetry, operation: str, pipeline: CustomTag, percent: float | None = None
+) -> HttpConnectionManagerTracing | None:
+    """Spans of a connection manager and of its calls to what is behind it."""
+    if not told.tracing:
+        return None
+    return HttpConnectionManagerTracing(
+        provider=_provider(told.tracing),
+        operation=operation,
+        random_sampling=Percent(value=told.tracing.percent if percent is None else percent),
+        spawn_upstream_span=True,
+        custom_tags=[pipeline],
+        max_path_tag_length=256,
+    )
+
+
+def _provider(wanted: mesh.Tracing) -> TracingHttp:
+    name = _collector_name(wanted)
+    if wanted.provider == "otlp":
+        service = GrpcService(
+            envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=name), timeout=timedelta(seconds=1)
+        )
+        config = Any.pack(OpenTelemetryConfig(grpc_service=service, service_name=SERVICE))
+        return TracingHttp(name="envoy.tracers.opentelemetry", typed_config=config)
+    config = Any.pack(
+        ZipkinConfig(
+            collector_cluster=name,
+            collector_endpoint=SPANS_PATH,
+            collector_endpoint_version=ZipkinConfigCollectorEndpointVersion.HTTP_JSON,
+            collector_hostname=str(wanted.collector),
+            trace_id_128bit=True,
+            shared_span_context=False,  # each side of a call has a span of its own
+            trace_context_option=ZipkinConfigTraceContextOption.USE_B3_WITH_W3C_PROPAGATION,
+        )
+    )
+    return TracingHttp(name="envoy.tracers.zipkin", typed_config=config)
+
+
+def _collector_name(wanted: mesh.Tracing) -> str:
+    return f"{wanted.provider}-{content_hash(str(wanted.collector).encode())[:8]}"

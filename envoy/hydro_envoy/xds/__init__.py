@@ -1,0 +1,1 @@
+"""Brings resources to Envoys: the aggregated discovery service."""

@@ -1,0 +1,91 @@
+"""The rows of a batch on their way through the stages, and those that fell out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from hydro_runtimes.columns import Array, Column
+from hydro_runtimes.evaluator import Failure
+
+INVALID = "INVALID_VALUE"
+DROPPED = "ROW_DROPPED"
+
+
+class Batch(NamedTuple):
+    """The columns of the rows that have not failed. A tuple: one is made for every stage."""
+
+    columns: Mapping[str, Column]
+    rows: int
+    kept: Array | None = None
+    """int64, (rows,): the index of each row in the batch that came in; None where all are here."""
+    failures: Mapping[int, Failure] | None = None
+    """By index in the batch that came in."""
+
+    def plus(self, columns: Mapping[str, Column]) -> Batch:
+        """With these columns, which replace those of the same name."""
+        return Batch({**self.columns, **columns}, self.rows, self.kept, self.failures)
+
+    def only(self, names: Iterable[str]) -> Batch:
+        """With no other columns than these."""
+        columns = {name: self.columns[name] for name in names}
+        return Batch(columns, self.rows, self.kept, self.failures)
+
+    def without(self, failures: Mapping[int, Failure]) -> Batch:
+        """Without the rows (indices in this batch) that failed here."""
+        if not failures:
+            return self
+        kept = np.arange(self.rows) if self.kept is None else self.kept
+        known = dict(self.failures or {})
+        known.update((int(kept[row]), failure) for row, failure in failures.items())
+        rest = np.delete(np.arange(self.rows), list(failures))
+        columns = {name: column.take(rest) for name, column in self.columns.items()}
+        return Batch(columns, len(rest), kept[rest], known)
+
+
+class Transformer(Protocol):
+    """What brings a batch through a stage: pure, without state of a batch."""
+
+    def transform(self, batch: Batch) -> Batch:
+        """Adds its columns; takes out the rows that fail."""
+        ...
+
+
+class WrongColumn(Exception):
+    """A column has a form that a stage cannot read: all its rows fail."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The stage and the column of a failure."""
+
+    stage: str
+    """The uid; "" for the pipeline as a whole."""
+    column: str
+
+    def invalid(self, message: str) -> Failure:
+        """The failure of a row that Spark refuses."""
+        stage = f"stage '{self.stage}', " if self.stage else ""
+        text = f"{stage}column '{self.column}': {message}"
+        return Failure(INVALID, text, self.column, self.stage or None)
+
+    def dropped(self, message: str) -> Failure:
+        """The failure of a row that Spark leaves out."""
+        text = f"stage '{self.stage}', column '{self.column}': row dropped, {message}"
+        return Failure(DROPPED, text, self.column, self.stage)
+
+    def wrong(self, column: Column, want: str) -> WrongColumn:
+        """The error for a column of another form than wanted."""
+        shape = f" of shape {column.shape}" if column.shape else ""
+        return WrongColumn(self.invalid(f"got {column.type.value}{shape}, want {want}"))
+
+    def refuse(self, message: str, drop: bool) -> Failure:
+        """As `dropped` or `invalid`."""
+        return self.dropped(message) if drop else self.invalid(message)

@@ -1,0 +1,118 @@
+"""What every classifier adds: raw scores, probabilities, and the class they point to.
+
+Source: org.apache.spark.ml.classification.ProbabilisticClassificationModel, 4.3.0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hydro_runtimes.columns import Array, Column, Dense
+from hydro_runtimes.spark.data.schema import NUMBER, Schema, vector
+from hydro_runtimes.spark.format.saved import Saved
+
+_BOTH = np.ones((2, 2))
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """The output columns of a classifier; a name may be "" for a column that is not wanted."""
+
+    raw: str
+    probability: str
+    prediction: str
+    thresholds: Array | None
+    """float64, (classes,)."""
+
+    @classmethod
+    def load(
+        cls, saved: Saved, schema: Schema, classes: int, has_probability: bool = True
+    ) -> Classes:
+        """Reads the params of a classifier and adds its columns to the schema.
+
+        Raises:
+            InvalidModel: the thresholds are not one for each class.
+        """
+        raw = saved.text("rawPredictionCol", "rawPrediction")
+        probability = saved.text("probabilityCol", "probability") if has_probability else ""
+        prediction = saved.text("predictionCol", "prediction")
+        thresholds = None
+        if has_probability and "thresholds" in saved.params:
+            thresholds = saved.numbers("thresholds")
+            if len(thresholds) != classes:
+                raise saved.invalid(f"has {len(thresholds)} thresholds, want {classes}")
+        for name in filter(None, (raw, probability)):
+            schema.add(name, vector(classes))
+        if prediction:
+            schema.add(prediction, NUMBER)
+        return cls(raw, probability, prediction, thresholds)
+
+    def columns(self, raw: Array, probability: Array | None) -> dict[str, Column]:
+        """The columns for raw scores and probabilities, each float64, (rows, classes)."""
+        if self.thresholds is not None and probability is not None:
+            return self.predicted(raw, probability, argmax(scaled(probability, self.thresholds)))
+        return self.predicted(raw, probability, argmax(raw))
+
+    def predicted(self, raw: Array, probability: Array | None, classes: Array) -> dict[str, Column]:
+        """The columns where the class is already known."""
+        columns: dict[str, Column] = {}
+        if self.raw:
+            columns[self.raw] = Dense(raw)
+        if self.probability and probability is not None:
+            columns[self.probability] = Dense(probability)
+        if self.prediction:
+            columns[self.prediction] = Dense(classes.astype(np.float64))
+        return columns
+
+
+def scaled(probability: Array, thresholds: Array) -> Array:
+    """Probability over threshold; a NaN (0 over 0) can never win."""
+    ratio = probability / thresholds
+    return np.where(np.isnan(ratio), -np.inf, ratio)
+
+
+def argmax(values: Array) -> Array:
+    """The first largest of each row, as DenseVector.argmax: NaN wins only in the first place."""
+    if values.shape[1] == 2:
+        return np.asarray(values[:, 1] > values[:, 0])
+    found = values.argmax(axis=1)
+    if values.size and (most := np.maximum.reduce(values, axis=None)) != most:
+        found = np.where(np.isnan(values), -np.inf, values).argmax(axis=1)
+        found[np.isnan(values[:, 0])] = 0
+    return np.asarray(found)
+
+
+def normalized(raw: Array) -> Array:
+    """Each row over its sum; a row of sum 0 stays."""
+    # For two classes a product costs less than a reduction, and its shape spares a broadcast.
+    two_classes = raw.shape[1] == 2
+    total = raw.dot(_BOTH) if two_classes else np.add.reduce(raw, axis=1, keepdims=True)
+    shares = raw / total
+    if np.count_nonzero(total) < total.size:
+        shares = np.where(total == 0, raw, shares)
+    return np.asarray(shares)
+
+
+def two(other: Array, one: Array) -> Array:
+    """Values for the classes 0 and 1 beside each other: float64, (rows, 2)."""
+    pair = np.empty((len(one), 2))
+    pair[:, 0], pair[:, 1] = other, one
+    return pair
+
+
+def softmax(margins: Array) -> Array:
+    """Exp of each row, over its sum; an infinite margin takes all, and 0 times others is left.
+
+    Source: org.apache.spark.ml.impl.Utils.softmax, 4.3.0.
+    """
+    most = np.maximum.reduce(margins, axis=1, keepdims=True)
+    shares = np.exp(margins - most)
+    shares /= np.add.reduce(shares, axis=1, keepdims=True)
+    if not np.isfinite(most).all():
+        infinite = np.isposinf(margins)
+        alone = np.arange(margins.shape[1]) == infinite.argmax(axis=1)[:, None]
+        taken = np.where(alone, 1.0, 0.0 * margins)
+        return np.asarray(np.where(infinite.any(axis=1, keepdims=True), taken, shares))
+    return np.asarray(shares)

@@ -1,0 +1,26 @@
+"""Columns of numbers and booleans as the texts that Spark casts them to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hydro_runtimes.columns import Column, Dense, Strings
+from hydro_runtimes.spark.data.batch import Where
+from hydro_runtimes.spark.sql import java_text
+
+
+def texts_of(where: Where, column: Column) -> Sequence[str | None]:
+    """Spark's CAST of a scalar column to STRING; None for null.
+
+    Raises:
+        WrongColumn: the column has no scalars.
+    """
+    if isinstance(column, Strings):
+        values: Sequence[str | None] = column.values
+    elif isinstance(column, Dense) and column.values.ndim == 1:
+        values = java_text.numbers(column.values)
+    else:
+        raise where.wrong(column, "a text, a number or a boolean")
+    if column.validity is None:
+        return values
+    return [v if ok else None for v, ok in zip(values, column.validity.tolist(), strict=True)]

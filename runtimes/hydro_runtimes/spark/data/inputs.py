@@ -1,0 +1,284 @@
+"""The columns that come in, as the stages read them.
+
+Where a saved pipeline does not tell the type of a column (an input of a VectorAssembler may be a
+number, a boolean or a vector), its field is declared as JSON and any column is taken. A value that
+comes from JSON has its own type: rows of different types are evaluated apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import orjson
+
+from hydro_runtimes.columns import Array, Column, Columns, DataType, Dense, Ragged, Sparse, Strings
+from hydro_runtimes.evaluator import Failure, Field, named_as
+from hydro_runtimes.spark.data import word_lists
+from hydro_runtimes.spark.data.batch import Batch, Where
+from hydro_runtimes.spark.data.json_types import json_column, type_of_json
+from hydro_runtimes.spark.data.schema import Reading
+from hydro_runtimes.spark.data.sql_columns import field_column
+from hydro_runtimes.spark.sql.types import BOOLEAN, DOUBLE, LONG, STRING, VOID, SqlType
+
+_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_MAX_VECTOR = 1 << 31
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rows whose undeclared values have the same types."""
+
+    rows: Array | None
+    """int64: their places in what came in; None where these are all rows."""
+    columns: Columns
+    kinds: Mapping[str, SqlType]
+    """The types of the columns that come as JSON."""
+    values: Mapping[str, list[Any]]
+    """Their values."""
+
+
+def groups(
+    columns: Columns, fields: Sequence[Field], readings: Mapping[str, Reading]
+) -> list[Group]:
+    """What came in, grouped so that no row's types depend on another row.
+
+    Raises:
+        ValueError: a column does not hold as many JSON values as there are rows.
+    """
+    parsed = {
+        field.name: _parsed(column, readings.get(field.name, Reading.ANY))
+        for field in fields
+        if (column := columns.get(field.name)) is not None
+        and isinstance(column, Strings)
+        and column.type is DataType.JSON
+    }
+    if not parsed:
+        return [Group(None, columns, {}, {})]
+    kinds = {name: [type_of_json(value) for value in values] for name, values in parsed.items()}
+    places: dict[tuple[SqlType, ...], list[int]] = {}
+    for row, key in enumerate(zip(*kinds.values(), strict=True)):
+        places.setdefault(key, []).append(row)
+    if len(places) <= 1:
+        key = next(iter(places), (VOID,) * len(kinds))
+        return [Group(None, columns, dict(zip(kinds, key, strict=True)), parsed)]
+    made = []
+    for key, rows in places.items():
+        values = {name: [column[row] for row in rows] for name, column in parsed.items()}
+        at = np.array(rows, dtype=np.int64)
+        made.append(Group(at, columns.take(at), dict(zip(kinds, key, strict=True)), values))
+    return made
+
+
+def completed(columns: Columns, fields: Sequence[Field]) -> Columns:
+    """What came in under the names of the fields, with null for a field that is not there.
+
+    Names may differ in case, as in Spark; a field that may be missing stays so.
+    """
+    names = [field.name for field in fields]
+    if all(name in columns for name in names):
+        return columns
+    given = named_as(names, columns)
+    found = {
+        name: columns[given.get(name, name)] for name in names if given.get(name, name) in columns
+    }
+    for field in fields:
+        if field.name not in found and not field.optional:
+            found[field.name] = _nulls(field, columns.rows)
+    return Columns(found, columns.rows)
+
+
+def _nulls(field: Field, rows: int) -> Column:
+    missing = np.zeros(rows, dtype=bool)
+    if field.shape:
+        empty = Strings([]) if field.type is DataType.STRING else Dense(np.zeros(0))
+        return Ragged(np.zeros(rows + 1, dtype=np.int64), empty, missing)
+    if field.type in (DataType.STRING, DataType.JSON):
+        return Strings([""] * rows, missing, field.type)
+    return Dense(np.zeros(rows, dtype=field.type.dtype), missing)
+
+
+def accept(
+    group: Group,
+    fields: Sequence[Field],
+    readings: Mapping[str, Reading],
+    nested: Mapping[str, tuple[str, ...]],
+) -> Batch:
+    """The inputs of the pipeline, those that are there; rows with no such value fail.
+
+    Args:
+        group: of rows that came in.
+        fields: the inputs of the signature.
+        readings: by name, how the stages read the columns that may be of any type.
+        nested: the columns that are fields of others: their column and the names of the fields.
+    """
+    taken: dict[str, Column] = {}
+    failures: dict[int, Failure] = {}
+    for field in fields:
+        if field.name not in group.columns:
+            continue
+        column = group.columns[field.name]
+        if field.name in group.kinds:
+            where = Where("", field.name)
+            kind, values = group.kinds[field.name], group.values[field.name]
+            column, bad = _typed(values, kind, readings.get(field.name, Reading.ANY))
+            failures |= {row: where.invalid(text) for row, text in bad.items()}
+        taken[field.name] = column
+    for name, (root, *path) in nested.items():
+        if name not in taken and root in taken:
+            taken[name] = field_column(taken[root], path)
+    return Batch(taken, group.columns.rows).without(failures)
+
+
+def _parsed(column: Strings, reading: Reading) -> list[Any]:
+    texts: Sequence[str] = column.values
+    if column.validity is not None:
+        pairs = zip(texts, column.validity.tolist(), strict=True)
+        texts = [text if valid else "null" for text, valid in pairs]
+    values: list[Any] = orjson.loads(f"[{','.join(texts)}]")
+    if len(values) != column.rows:
+        raise ValueError(f"got {len(values)} JSON values, want {column.rows}")
+    if reading in (Reading.NUMBERS, Reading.SQL_NUMBERS):
+        values = [_NUMBERS.get(v, v) if isinstance(v, str) else v for v in values]
+    return values
+
+
+def _typed(values: list[Any], kind: SqlType, reading: Reading) -> tuple[Column, dict[int, str]]:
+    """The column of JSON values of one type, and the rows that have no place in it."""
+    if reading in (Reading.SQL, Reading.SQL_NUMBERS):
+        return json_column(kind, values), {}
+    if reading is Reading.LABEL:
+        return _labels(values, kind)
+    return _by_kind(values, reading)
+
+
+def _labels(values: list[Any], kind: SqlType) -> tuple[Column, dict[int, str]]:
+    """Scalars, whose texts are looked up."""
+    if kind in (BOOLEAN, LONG, DOUBLE):
+        return _by_kind(values, Reading.ANY)
+    is_text = kind in (STRING, VOID)
+    want = "want a text, a number or a boolean"
+    bad = {} if is_text else {row: f"got {_name(v)}, {want}" for row, v in enumerate(values)}
+    texts = [value if isinstance(value, str) else None for value in values]
+    return Strings([text or "" for text in texts], _validity(texts)), bad
+
+
+def _by_kind(values: list[Any], reading: Reading) -> tuple[Column, dict[int, str]]:
+    kinds = {type(value) for value in values if value is not None}
+    validity = _validity(values)
+    if not kinds or kinds <= {bool, int, float}:
+        return _numbers(values, kinds, validity), {}
+    if kinds <= {list, dict}:
+        return _vectors(values, validity)
+    if reading is Reading.NUMBERS:
+        bad = {
+            row: f"got {_name(value)}, want a number, a boolean or a vector"
+            for row, value in enumerate(values)
+            if isinstance(value, str)
+        }
+        rest = [None if row in bad else value for row, value in enumerate(values)]
+        column, worse = _by_kind(rest, Reading.ANY)
+        return column, bad | worse
+    if kinds == {str}:
+        return Strings([value or "" for value in values], validity), {}
+    raise ValueError(f"rows differ in type: {', '.join(sorted(kind.__name__ for kind in kinds))}")
+
+
+def _numbers(values: list[Any], kinds: set[type], validity: Array | None) -> Dense:
+    filled = [0 if value is None else value for value in values]
+    if kinds == {bool}:
+        return Dense(np.array(filled, dtype=np.bool_), validity)
+    if kinds == {int} and all(-(2**63) <= value < 2**63 for value in filled):
+        return Dense(np.array(filled, dtype=np.int64), validity)
+    return Dense(np.array(filled, dtype=np.float64), validity)
+
+
+def _vectors(values: list[Any], validity: Array | None) -> tuple[Column, dict[int, str]]:
+    """Lists of texts, or vectors: sparse where one is, of any sizes where they differ."""
+    given = [value for value in values if isinstance(value, list)]
+    if any(
+        isinstance(element, str) and element not in _NUMBERS for one in given for element in one
+    ):
+        return _texts(values, validity)
+    bad: dict[int, str] = {}
+    rows: list[tuple[int, Sequence[int], list[float]]] = []
+    for row, value in enumerate(values):
+        try:
+            rows.append(_vector(value))
+        except (ValueError, TypeError, KeyError, OverflowError):
+            bad[row] = f"got {orjson.dumps(value)[:80].decode(errors='replace')}, want a vector"
+            rows.append((0, (), []))
+    sizes = {size for row, (size, _, _) in enumerate(rows) if values[row] is not None} or {0}
+    offsets = np.cumsum([0, *(len(stored) for _, _, stored in rows)], dtype=np.int64)
+    flat = np.array([x for _, _, stored in rows for x in stored], dtype=np.float64)
+    if len(sizes) == 1 and any(isinstance(value, dict) for value in values):
+        indices = np.array([i for _, places, _ in rows for i in places], dtype=np.int32)
+        return Sparse(sizes.pop(), offsets, indices, flat, validity), bad
+    dense = [_dense(*row) for row in rows]
+    if len(sizes) == 1:
+        size = sizes.pop()
+        matrix = np.array([one or [0.0] * size for one in dense], dtype=np.float64)
+        return Dense(matrix.reshape(len(dense), size), validity), bad
+    ends = np.cumsum([0, *map(len, dense)], dtype=np.int64)
+    return Ragged(ends, Dense(np.array([x for one in dense for x in one])), validity), bad
+
+
+def _vector(value: Any) -> tuple[int, Sequence[int], list[float]]:
+    """Size, indices and elements of a vector as the parity set writes it, or of a plain list."""
+    if value is None:
+        return 0, (), []
+    if isinstance(value, list) or value["type"] in ("dense", 1):
+        elements = [_real(x) for x in (value if isinstance(value, list) else value["values"])]
+        return len(elements), range(len(elements)), elements
+    size, indices = value["size"], value["indices"]
+    elements = [_real(element) for element in value["values"]]
+    ascending = all(a < b for a, b in pairwise(indices))
+    if not (type(size) is int and 0 <= size < _MAX_VECTOR and ascending) or (
+        indices and not (indices[0] >= 0 and indices[-1] < size)
+    ):
+        raise ValueError("no sparse vector")
+    if len(indices) != len(elements) or value["type"] not in ("sparse", 0):
+        raise ValueError("no sparse vector")
+    return size, indices, elements
+
+
+def _dense(size: int, indices: Sequence[int], elements: list[float]) -> list[float]:
+    if len(elements) == size:
+        return elements
+    dense = [0.0] * size
+    for index, element in zip(indices, elements, strict=True):
+        dense[index] = element
+    return dense
+
+
+def _texts(values: list[Any], validity: Array | None) -> tuple[Column, dict[int, str]]:
+    bad = {
+        row: f"got {_name(value)}, want a list of texts"
+        for row, value in enumerate(values)
+        if value is not None
+        and not (isinstance(value, list) and all(x is None or isinstance(x, str) for x in value))
+    }
+    column = word_lists.column([[] if v is None or r in bad else v for r, v in enumerate(values)])
+    return Ragged(column.offsets, column.elements, validity), bad
+
+
+def _real(value: Any) -> float:
+    if isinstance(value, str):
+        return _NUMBERS[value]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError("no number")
+    return float(value)
+
+
+def _validity(values: Sequence[Any]) -> Array | None:
+    present = [value is not None for value in values]
+    return None if all(present) else np.array(present, dtype=bool)
+
+
+def _name(value: Any) -> str:
+    names: dict[type, str] = {str: "a text", list: "a list", dict: "an object", bool: "a boolean"}
+    return names.get(type(value), "a number")

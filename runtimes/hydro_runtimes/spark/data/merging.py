@@ -1,0 +1,28 @@
+"""The answers of several groups of rows as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hydro_runtimes import merging
+from hydro_runtimes.columns import Array, Column, DataType, Strings
+from hydro_runtimes.evaluator import Evaluation
+from hydro_runtimes.spark.data.sql_columns import column_json
+
+
+def merged(parts: Sequence[tuple[Array, Evaluation]], rows: int) -> Evaluation:
+    """One answer: the columns that all groups answered, as JSON where their types differ."""
+    # A group whose rows all fail has no columns, or empty ones, of whatever type.
+    well = [(at, each if len(each.failures) < len(at) else _failed(each)) for at, each in parts]
+    found = merging.merged(well, rows, _json)
+    outputs = {name: column for name, column in found.outputs.items() if name not in found.present}
+    return Evaluation(outputs, found.failures)
+
+
+def _failed(answer: Evaluation) -> Evaluation:
+    return Evaluation({}, answer.failures)
+
+
+def _json(parts: Sequence[Column]) -> Column:
+    texts = [text for part in parts for text in column_json(part)]
+    return Strings(texts, None, DataType.JSON)

@@ -1,0 +1,241 @@
+"""From columns of a batch to values of SQL and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from hydro_runtimes.columns import Column, DataType, Dense, Ragged, Rows, Sparse, Strings
+from hydro_runtimes.spark.data import word_lists
+from hydro_runtimes.spark.sql.casts import Mode, text_of
+from hydro_runtimes.spark.sql.errors import StatementError
+from hydro_runtimes.spark.sql.functions.json import written
+from hydro_runtimes.spark.sql.types import (
+    BOOLEAN,
+    DOUBLE,
+    FLOAT,
+    INT,
+    LONG,
+    STRING,
+    VECTOR,
+    VOID,
+    SqlType,
+    array_of,
+)
+from hydro_runtimes.spark.sql.values import Value, constant, value_of
+
+_TYPES: Mapping[DataType, SqlType] = {
+    DataType.BOOL: BOOLEAN,
+    DataType.INT32: INT,
+    DataType.INT64: LONG,
+    DataType.FLOAT32: FLOAT,
+    DataType.FLOAT64: DOUBLE,
+    DataType.STRING: STRING,
+}
+_MODE = Mode(ansi=True, zone=UTC)
+_DATA_TYPES = {kind: name for name, kind in _TYPES.items()}
+_AS_TEXT = ("date", "timestamp", "timestamp_ntz", "binary")
+
+
+class ValueColumn(Strings):
+    """Values that no other column holds: decimals, dates, maps, structs, arrays of them.
+
+    For all others it is a column of their texts, or of their JSON.
+    """
+
+    __slots__ = ("mode", "value")
+
+    def __init__(self, value: Value, mode: Mode) -> None:
+        validity = ~value.null if value.null.any() else None
+        texts = [_text(value.type, one, mode) for one in value.listed()]
+        is_text = value.type.name in _AS_TEXT or value.type.is_interval
+        super().__init__(texts, validity, DataType.STRING if is_text else DataType.JSON)
+        self.value = value
+        self.mode = mode
+
+    def take(self, rows: Rows) -> ValueColumn:
+        """Some of the rows."""
+        index = np.arange(self.rows)[rows]
+        return ValueColumn(self.value.take(index), self.mode)
+
+
+def _text(kind: SqlType, value: Any, mode: Mode) -> str:
+    if value is None:
+        return ""
+    is_text = kind.name in _AS_TEXT or kind.is_interval
+    return text_of(kind, value, mode) if is_text else written(kind, value, mode)
+
+
+class VoidColumn(Dense):
+    """Null in every row, of no type: as numbers for whoever reads numbers."""
+
+    __slots__ = ()
+
+    def __init__(self, rows: int) -> None:
+        super().__init__(np.zeros(rows), np.zeros(rows, dtype=bool))
+
+    def take(self, rows: Rows) -> VoidColumn:
+        """Some of the rows."""
+        return VoidColumn(len(self.values[rows]))
+
+
+class ColumnValues(Mapping[str, Value]):
+    """Columns as values, each made when it is first asked for."""
+
+    def __init__(self, columns: Mapping[str, Column], vectors: frozenset[str]) -> None:
+        """`vectors` names the columns whose lists of numbers are vectors of Spark ML."""
+        self._columns = columns
+        self._vectors = vectors
+        self._values: dict[str, Value] = {}
+
+    def __getitem__(self, name: str) -> Value:
+        if name not in self._values:
+            kind = type_of_column(self._columns[name], name in self._vectors)
+            self._values[name] = _value(self._columns[name], kind)
+        return self._values[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+
+def type_of_column(column: Column, is_vector: bool) -> SqlType:
+    """The type of a column's values.
+
+    Raises:
+        StatementError: SQL has none such.
+    """
+    match column:
+        case ValueColumn():
+            return column.value.type
+        case VoidColumn():
+            return VOID
+        case Strings():
+            return STRING
+        case Sparse():
+            return VECTOR
+        case Dense() if column.values.ndim == 1:
+            return _TYPES[column.type]
+        case Dense() if column.values.ndim == 2:
+            return VECTOR if is_vector else array_of(_TYPES[column.type])
+        case Ragged():
+            return VECTOR if is_vector else array_of(type_of_column(column.elements, False))
+    raise StatementError(f"a column of shape {column.shape} is not supported")
+
+
+def data_type(kind: SqlType) -> tuple[DataType, tuple[int, ...]]:
+    """The type and shape of the column that holds values of a type: int32 for what is shorter."""
+    if kind.name in ("tinyint", "smallint"):
+        return DataType.INT32, ()
+    if kind.name == "array" and kind.parts[0] in _DATA_TYPES:
+        return _DATA_TYPES[kind.parts[0]], (-1,)
+    if kind.name in _AS_TEXT or kind.name in ("string", "void"):
+        return DataType.STRING, ()
+    return _DATA_TYPES.get(kind, DataType.JSON), ()
+
+
+def to_column(value: Value, mode: Mode) -> Column:
+    """The column of these values."""
+    kind = value.type
+    validity = ~value.null if value.null.any() else None
+    if kind == VOID:
+        return VoidColumn(len(value.null))
+    if kind == STRING:
+        texts = value.listed()
+        return Strings([text or "" for text in texts], validity)
+    if kind in _DATA_TYPES or kind.is_whole:
+        name, _ = data_type(kind)
+        return Dense(value.data.astype(name.dtype, copy=False), validity)
+    if kind.name == "array" and kind.parts[0] in _DATA_TYPES:
+        return _array_column(value, kind.parts[0], mode)
+    if kind.name == "vector":
+        return _vector_column(value)
+    return ValueColumn(value, mode)
+
+
+def field_column(column: Column, path: Sequence[str]) -> Column:
+    """A field of each struct of a column; null where there is none of the name."""
+    value = _value(column, type_of_column(column, is_vector=False))
+    for name in path:
+        places = [i for i, one in enumerate(value.type.names) if one.lower() == name.lower()]
+        if len(places) != 1:
+            return VoidColumn(column.rows)
+        place = places[0]
+        rows = [None if one is None else one[place] for one in value.listed()]
+        value = value_of(value.type.parts[place], rows)
+    return to_column(value, _MODE)
+
+
+def column_json(column: Column) -> list[str]:
+    """Each value of a column as a text of JSON."""
+    if isinstance(column, Strings) and column.type is DataType.JSON:
+        valid = [True] * column.rows if column.validity is None else column.validity.tolist()
+        return [text if ok else "null" for text, ok in zip(column.values, valid, strict=True)]
+    value = _value(column, type_of_column(column, is_vector=False))
+    return [written(value.type, one, _MODE) for one in value.listed()]
+
+
+def _array_column(value: Value, element: SqlType, mode: Mode) -> Column:
+    validity = ~value.null if value.null.any() else None
+    rows = [[] if one is None else one for one in value.listed()]
+    if element == STRING:
+        made = word_lists.column(rows)
+        return Ragged(made.offsets, made.elements, validity)
+    flat = value_of(element, [x for one in rows for x in one])
+    offsets = np.cumsum([0, *map(len, rows)], dtype=np.int64)
+    elements = to_column(flat, mode)
+    if not isinstance(elements, Dense | Strings):
+        raise StatementError(f"an array of {element} is not supported as a column")
+    return Ragged(offsets, elements, validity)
+
+
+def _vector_column(value: Value) -> Column:
+    validity = ~value.null if value.null.any() else None
+    given = [(0, None, []) if one is None else one for one in value.listed()]
+    sizes = {size for (size, _, _), gone in zip(given, value.null, strict=True) if not gone} or {0}
+    stored = [range(size) if places is None else places for size, places, _ in given]
+    offsets = np.cumsum([0, *map(len, stored)], dtype=np.int64)
+    flat = np.array([x for _, _, numbers in given for x in numbers], dtype=np.float64)
+    if len(sizes) > 1:
+        raise StatementError("vectors of different sizes in one column are not supported")
+    indices = np.array([i for places in stored for i in places], dtype=np.int32)
+    return Sparse(sizes.pop(), offsets, indices, flat, validity)
+
+
+def _value(column: Column, kind: SqlType) -> Value:
+    if isinstance(column, ValueColumn):
+        return column.value
+    if isinstance(column, VoidColumn):
+        return constant(VOID, None, column.rows)
+    null = np.zeros(column.rows, bool) if column.validity is None else ~column.validity
+    if isinstance(column, Dense) and column.values.ndim == 1:
+        return Value(kind, column.values, null)
+    rows = _listed(column)
+    if kind == VECTOR and not isinstance(column, Sparse):
+        rows = [(len(one), None, one) for one in rows]
+    made = value_of(kind, rows)
+    return Value(kind, made.data, null)
+
+
+def _listed(column: Column) -> Sequence[Any]:
+    match column:
+        case Strings():
+            return list(column.values)
+        case Dense():
+            return list(column.values.tolist())
+        case Ragged():
+            elements = _value(column.elements, type_of_column(column.elements, False)).listed()
+            return [elements[a:b] for a, b in pairwise(column.offsets.tolist())]
+        case Sparse():
+            indices, numbers = column.indices.tolist(), column.values.tolist()
+            spans = pairwise(column.offsets.tolist())
+            return [(column.size, indices[a:b], numbers[a:b]) for a, b in spans]

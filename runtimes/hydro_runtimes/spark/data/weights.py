@@ -1,0 +1,63 @@
+"""The coefficients of linear models, of which a sparse matrix stores only some."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hydro_runtimes.columns import Array, Dense, Sparse
+from hydro_runtimes.spark.data.vectors import Vectors, dot, row_ids
+from hydro_runtimes.spark.format.parquet import Table
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What vectors are multiplied by; an element without a weight counts for nothing, NaN too."""
+
+    size: int
+    """Of the vectors."""
+    used: Array | None
+    """int64: the elements that have a weight, ascending; None where all have."""
+    values: Array
+    """float64, (size or used, n), or without n for a single weight an element."""
+
+    @classmethod
+    def load(cls, table: Table, name: str, is_matrix: bool) -> Weights:
+        """From a vector (size,), or a matrix (n, size), in the only row of a table."""
+        whole = table.matrix(name).T if is_matrix else table.vector(name)
+        used = table.stored(name)
+        if used is None:
+            return cls(len(whole), None, np.ascontiguousarray(whole))
+        return cls(len(whole), used, whole[used])
+
+    def dot(self, column: Vectors) -> Array:
+        """Each vector times the weights: float64, (rows, n) or (rows,)."""
+        if self.used is None:
+            return dot(column, self.values)
+        if isinstance(column, Sparse):
+            return dot(_chosen(column, self.used), self.values)
+        taken = column.values.take(self.used, axis=1)
+        products = np.asarray(taken @ self.values)
+        if products.ndim == 2 and not np.isfinite(products).all():
+            self._without_unstored(taken, products)
+        return products
+
+    def _without_unstored(self, taken: Array, products: Array) -> None:
+        """NaN times a weight that only others of the n have."""
+        odd = np.flatnonzero(~np.isfinite(products).all(axis=1))
+        for place, weights in enumerate(self.values.T):
+            own = np.flatnonzero(weights)
+            products[odd, place] = taken[odd][:, own] @ weights[own]
+
+
+def _chosen(column: Sparse, used: Array) -> Vectors:
+    """The elements that are used, numbered from 0."""
+    if not len(used):
+        return Dense(np.zeros((column.rows, 0)))
+    at = np.searchsorted(used, column.indices)
+    at[at == len(used)] = 0
+    hits = used[at] == column.indices
+    ends = np.searchsorted(row_ids(column.offsets)[hits], np.arange(column.rows + 1))
+    indices = at[hits].astype(np.int32)
+    return Sparse(len(used), ends.astype(np.int64), indices, column.values[hits])

@@ -1,0 +1,1 @@
+"""Spark's format on disk."""

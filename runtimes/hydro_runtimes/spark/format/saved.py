@@ -1,0 +1,423 @@
+"""Spark ML's format on disk, every layout since 2.0. The only module here that opens files.
+
+A stage is a folder: `metadata/part-*` holds one line of JSON, `data/part-*.parquet` (or another
+folder) its numbers. What is read is untrusted: sizes, depths and types are checked, and whatever
+does not fit is `InvalidModel`.
+
+Source: org.apache.spark.ml.util.{DefaultParamsReader, DefaultParamsWriter}, 4.3.0.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hydro_runtimes.columns import Array
+from hydro_runtimes.errors import InvalidModel
+from hydro_runtimes.files import open_regular
+from hydro_runtimes.spark.format import hadoop_codecs, limits, part_files
+from hydro_runtimes.spark.format.parquet import Table, shortened
+from hydro_runtimes.spark.format.part_files import Part
+
+MAX_METADATA_BYTES = 32 << 20
+MAX_DEPTH = 40
+"""Folders of stages within stages."""
+MAX_PARTS = 100_000
+PIECE_ROWS = 1 << 16
+"""Rows that are read at a time where a table is read in pieces."""
+_READ_BYTES = 1 << 20
+"""Of a column of a file, at a time, lest compressed columns are in memory as a whole."""
+_PIECE_VALUES = 1 << 20
+"""The same for lists, in numbers."""
+
+_NON_FINITE = {
+    **dict.fromkeys(("Inf", "Infinity"), float("inf")),
+    **dict.fromkeys(("-Inf", "-Infinity"), float("-inf")),
+    "NaN": float("nan"),
+}
+"""Numbers by their name in params; in vectors the names are those of Java."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The folder of one saved stage, with its metadata read."""
+
+    path: Path
+    name: str
+    """The class, such as org.apache.spark.ml.feature.StandardScalerModel."""
+    uid: str
+    version: tuple[int, ...]
+    """Of the Spark that saved it."""
+    params: Mapping[str, Any]
+    """Set values over saved defaults."""
+    metadata: Mapping[str, Any]
+    """The whole line of JSON: some classes keep more than params in it."""
+    depth: int
+
+    def invalid(self, message: str) -> InvalidModel:
+        """An error about this stage."""
+        return InvalidModel(self.path, f"{self.name.rpartition('.')[2]} '{self.uid}': {message}")
+
+    def param(self, name: str, kind: type | tuple[type, ...], default: Any = None) -> Any:
+        """A param of this type; `default` where the file does not have it (a newer param).
+
+        Raises:
+            InvalidModel: it is of another type, or missing and without a default.
+        """
+        value = self.params.get(name, default)
+        if value is None and default is None and name not in self.params:
+            raise self.invalid(f"has no param '{name}'")
+        if kind is float:
+            return self._number(name, value)
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise self.invalid(f"param '{name}' is {shortened(value)}, want {_kind(kind)}")
+        return value
+
+    def text(self, name: str, default: str | None = None) -> str:
+        return str(self.param(name, str, default))
+
+    def flag(self, name: str, default: bool | None = None) -> bool:
+        return bool(self.param(name, bool, default))
+
+    def integer(self, name: str, default: int | None = None) -> int:
+        return int(self.param(name, int, default))
+
+    def number(self, name: str, default: float | None = None) -> float:
+        return float(self.param(name, float, default))
+
+    def texts(self, name: str, default: Sequence[str] | None = None) -> tuple[str, ...]:
+        values = self.param(name, list, default if default is None else list(default))
+        if not all(isinstance(value, str) for value in values):
+            raise self.invalid(f"param '{name}' is {shortened(values)}, want texts")
+        return tuple(values)
+
+    def numbers(self, name: str, default: Sequence[float] | None = None) -> Array:
+        """A param that is a list of numbers: float64, (n,)."""
+        return self.floats(name, self.param(name, list, default if default is None else [*default]))
+
+    def integers(self, name: str, default: Sequence[int] | None = None) -> list[int]:
+        """A param that is a list of whole numbers within an int."""
+        values = self.param(name, list, default if default is None else [*default])
+        if not all(type(value) is int and abs(value) < 2**31 for value in values):
+            raise self.invalid(f"param '{name}' is {shortened(values)}, want ints")
+        return list(values)
+
+    def floats(self, name: str, values: Any) -> Array:
+        """A value of the param `name` that should be a list of numbers: float64, (n,)."""
+        if not isinstance(values, list):
+            raise self.invalid(f"param '{name}' is {shortened(values)}, want a list")
+        return np.array([self._number(name, value) for value in values], dtype=np.float64)
+
+    def vector(self, name: str) -> Array:
+        """A param that is a vector, as JsonVectorConverter writes it: float64, (size,)."""
+        value = self.param(name, dict)
+        values = value.get("values")
+        if not isinstance(values, list):
+            raise self.invalid(f"param '{name}' is {shortened(value)}, want a vector")
+        numbers = np.array([self._number(name, one) for one in values], dtype=np.float64)
+        if value.get("type") == 1:
+            return numbers
+        indices, size = value.get("indices"), value.get("size")
+        if (
+            not isinstance(indices, list)
+            or not isinstance(size, int)
+            or not all(type(index) is int and 0 <= index < size for index in indices)
+            or len(indices) != len(values)
+            or size < 0
+        ):
+            raise self.invalid(f"param '{name}' is {shortened(value)}, want a vector")
+        if (reason := limits.excess(size)) is not None:
+            raise self.invalid(f"param '{name}' {reason}")
+        dense = np.zeros(size)
+        dense[indices] = numbers
+        return dense
+
+    def columns(self, single: str, many: str) -> tuple[str, ...]:
+        """The names in the param `single` or the list `many`, whichever is set.
+
+        Set beats default; the list beats the single one where both are set.
+        """
+        mine = self.metadata.get("paramMap", {})
+        if many in mine or (single not in mine and many in self.params):
+            return self.texts(many)
+        return (self.text(single),)
+
+    def extra(self, name: str, kind: type) -> Any:
+        """A value beside the params in the metadata, such as numClasses."""
+        value = self.metadata.get(name)
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise self.invalid(f"metadata '{name}' is {shortened(value)}, want {_kind(kind)}")
+        return value
+
+    def table(
+        self,
+        folder: str = "data",
+        key: Sequence[str] = (),
+        columns: Sequence[str] | None = None,
+    ) -> Table:
+        """All rows of the parquet files in a folder of this stage.
+
+        Args:
+            folder: that holds them.
+            key: the columns that tell one row from another; if none of them is there, as in the
+                tables that have none, there is a single row.
+            columns: those to read, all by default; a dot leads into a struct.
+
+        Raises:
+            InvalidModel: they cannot be read, or are not those of one save.
+        """
+        return read_table(self, self.path / folder, key, columns)
+
+    def has(self, column: str, folder: str = "data") -> bool:
+        """Whether a table has a column."""
+        with _parts(self, self.path / folder) as (_, files):
+            return column in files[0].schema_arrow.names
+
+    def pieces(
+        self, columns: Sequence[str], folder: str = "data", rows: int = PIECE_ROWS
+    ) -> Iterator[Table]:
+        """The rows of `table` again, with these columns, so many at a time."""
+        return read_pieces(self, self.path / folder, columns, rows)
+
+    def matrix(self, name: str, size: int, place: Array, folder: str = "data") -> Array:
+        """A column of lists of so many numbers: float32, (rows, size).
+
+        Args:
+            name: of the column.
+            size: of each list.
+            place: where each row of `table` is put, each place once: int64, (rows,).
+            folder: of the table.
+
+        Raises:
+            InvalidModel: a list has another size.
+        """
+        made = np.zeros((0, size), dtype=np.float32)
+        first = 0
+        for piece in self.pieces([name], folder, max(1, _PIECE_VALUES // max(size, 1))):
+            offsets, values = piece.lists(name, np.float32)
+            if (np.diff(offsets) != size).any():
+                raise piece.invalid(f"has vectors of another size than {size}")
+            if not first:
+                made = np.empty((len(place), size), dtype=np.float32)
+            made[place[first : first + piece.rows]] = values.reshape(-1, size)
+            first += piece.rows
+        if first != len(place):
+            raise self.invalid(f"'{folder}' has {first} rows of '{name}', want {len(place)}")
+        return made
+
+    def child(self, folder: str) -> Saved:
+        """The stage saved in a folder of this one."""
+        return open_stage(self.path / folder, self.depth + 1)
+
+    def stages(self) -> list[Saved]:
+        """The stages of a pipeline, in order.
+
+        Raises:
+            InvalidModel: a stage's folder is missing, or it holds another stage than named.
+        """
+        uids = self.texts("stageUids")
+        if len(uids) > MAX_PARTS:
+            raise self.invalid(f"has {len(uids)} stages, want at most {MAX_PARTS}")
+        folders = self._stage_folders() if uids else {}
+        found = []
+        for index, uid in enumerate(uids):
+            folder = folders.get((index, uid))
+            if folder is None:
+                reason = f"has no folder for stage {index}, '{uid}'"
+                raise self.invalid(f"{reason}; {part_files.COPY_WHOLE}")
+            stage = open_stage(folder, self.depth + 1)
+            if stage.uid != uid:
+                raise self.invalid(f"stage {index} is '{stage.uid}', want '{uid}'")
+            found.append(stage)
+        return found
+
+    def _stage_folders(self) -> dict[tuple[int, str], Path]:
+        """By place and uid: saving twice into a folder can leave several for a place."""
+        folders: dict[tuple[int, str], Path] = {}
+        for path in _entries(self.path / "stages"):
+            if match := re.match(r"(\d{1,9})_(.*)", path.name):
+                folders[int(match[1]), match[2]] = path
+        return folders
+
+    def _number(self, name: str, value: Any) -> float:
+        if isinstance(value, str) and value in _NON_FINITE:
+            return _NON_FINITE[value]
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.invalid(f"param '{name}' is {shortened(value)}, want a number")
+        try:
+            return float(value)
+        except OverflowError:
+            raise self.invalid(f"param '{name}' is no double") from None
+
+
+def open_stage(path: Path, depth: int = 0) -> Saved:
+    """Reads the metadata of a saved stage.
+
+    Raises:
+        InvalidModel: there is none, it is not as Spark writes it, or stages nest too deeply.
+    """
+    if depth > MAX_DEPTH:
+        raise InvalidModel(path, f"stages nest deeper than {MAX_DEPTH}")
+    if depth and path.is_symlink():
+        raise InvalidModel(path, "is a link: want the folder of a stage")
+    metadata = _metadata(path)
+    name, uid = metadata.get("class"), metadata.get("uid", "")
+    if not isinstance(name, str) or not isinstance(uid, str):
+        raise InvalidModel(path, f"metadata has the class {shortened(name)}, want a text")
+    params: dict[str, Any] = {}
+    for key in ("defaultParamMap", "paramMap"):
+        values = metadata.get(key, {})
+        if not isinstance(values, dict):
+            raise InvalidModel(path, f"metadata '{key}' is {shortened(values)}, want an object")
+        params |= values
+    version = str(metadata.get("sparkVersion", metadata.get("version", "")))
+    numbers = tuple(int(part) for part in re.findall(r"\d{1,9}", version)[:3])
+    return Saved(path, name, uid, numbers, params, metadata, depth)
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    listed = [part for part in _entries(path / "metadata") if part.name.startswith("part-")]
+    try:
+        if sum(part.stat().st_size for part in listed) > MAX_METADATA_BYTES:
+            raise InvalidModel(path, f"metadata has more than {MAX_METADATA_BYTES} bytes")
+        lines = [(part.name, line) for part in listed for line in _read(part).splitlines()]
+    except OSError as error:
+        raise InvalidModel(path, f"metadata cannot be read: {error.strerror or error}") from error
+    lines = [(name, line) for name, line in lines if line.strip()]
+    if not lines:
+        reason = "metadata is empty: want one line of JSON in metadata/part-*"
+        raise InvalidModel(path, f"{reason}; {part_files.COPY_WHOLE}")
+    if len(lines) > 1:
+        raise InvalidModel(
+            path, f"metadata has a line {part_files.twice(lines[0][0], lines[1][0])}"
+        )
+    _, line = lines[0]
+    try:
+        metadata = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InvalidModel(path, f"metadata is not JSON: {error}") from error
+    if not isinstance(metadata, dict):
+        raise InvalidModel(path, f"metadata is {shortened(metadata)}, want an object")
+    return metadata
+
+
+def read_table(
+    stage: Saved, folder: Path, key: Sequence[str], columns: Sequence[str] | None
+) -> Table:
+    """All rows of the parquet files in a folder, in the order of their names.
+
+    Raises:
+        InvalidModel: no file, not parquet, absurdly large, files of different columns, or of two
+            saves.
+    """
+    listed = None if columns is None else list(columns)
+    with _parts(stage, folder) as (paths, files):
+        tables = [file.read(columns=listed, use_threads=False) for file in files]
+        table = pa.concat_tables(tables)
+        names = [path.name for path in paths]
+        rows = [Part(name, each.num_rows) for name, each in zip(names, tables, strict=True)]
+        problem = part_files.problem_of_rows(table, rows, key) or part_files.problem_of_files(
+            folder, names
+        )
+        problem = problem or next(filter(None, map(part_files.problem_of_checksums, paths)), None)
+    if problem:
+        raise stage.invalid(f"'{folder.name}' {problem}")
+    return Table(stage.invalid, folder.name, table)
+
+
+def read_pieces(stage: Saved, folder: Path, columns: Sequence[str], most: int) -> Iterator[Table]:
+    """The rows of a table that `read_table` has checked, of which so many are in memory.
+
+    Raises:
+        InvalidModel: the files cannot be read.
+    """
+    with _parts(stage, folder) as (_, files):
+        for file in files:
+            for rows in file.iter_batches(most, columns=list(columns), use_threads=False):
+                yield Table(stage.invalid, folder.name, pa.Table.from_batches([rows]))
+
+
+@contextlib.contextmanager
+def _parts(stage: Saved, folder: Path) -> Iterator[tuple[list[Path], list[pq.ParquetFile]]]:
+    """The parquet files of a folder, open; what Arrow raises meanwhile is `InvalidModel`."""
+    listed = _entries(folder)
+    paths = [path for path in listed if path.suffix == ".parquet"]
+    if not paths:
+        found = ", ".join(path.name for path in listed[:10]) or "nothing"
+        raise stage.invalid(f"has no parquet file in '{folder.name}': found {found}")
+    try:
+        with contextlib.ExitStack() as stack:
+            streams = [stack.enter_context(open_regular(path)) for path in paths]
+            # The same open files by their numbers: Arrow's threads would come back into Python to
+            # read or to let go of a file of Python's, and Python 3.11 ends a thread that does so
+            # while the process ends, through C++ frames, which aborts it (1 run in 100).
+            files = [
+                stack.enter_context(pa.OSFile(f"/dev/fd/{stream.fileno()}")) for stream in streams
+            ]
+            opened = [
+                pq.ParquetFile(file, buffer_size=_READ_BYTES, pre_buffer=False) for file in files
+            ]
+            _check_sizes(stage, folder, opened)
+            yield paths, opened
+    except (pa.ArrowException, OSError, ValueError, TypeError, MemoryError, OverflowError) as error:
+        raise stage.invalid(f"'{folder.name}' cannot be read as parquet: {error}") from error
+
+
+def release_memory() -> None:
+    """Gives back to the system what Arrow keeps for tables to come."""
+    pa.default_memory_pool().release_unused()
+
+
+def _check_sizes(stage: Saved, folder: Path, opened: Sequence[pq.ParquetFile]) -> None:
+    values = size = 0
+    for file in opened:
+        for index in range(file.metadata.num_row_groups):
+            group = file.metadata.row_group(index)
+            size += group.total_byte_size
+            values += sum(group.column(i).num_values for i in range(group.num_columns))
+    if (reason := limits.excess(values, size)) is not None:
+        raise stage.invalid(f"'{folder.name}' {reason}")
+
+
+def _entries(folder: Path) -> list[Path]:
+    """The entries of a folder by name, but for Hadoop's own (`_*`, `.*`).
+
+    Raises:
+        InvalidModel: it is no folder, or holds absurdly many entries.
+    """
+    try:
+        names = sorted(path for path in folder.iterdir() if path.name[0] not in "_.")
+    except OSError as error:
+        raise InvalidModel(folder, f"cannot be read: {error.strerror}") from error
+    if len(names) > MAX_PARTS:
+        raise InvalidModel(folder, f"has {len(names)} entries, want at most {MAX_PARTS}")
+    return names
+
+
+def _read(path: Path) -> bytes:
+    """The bytes of a part of the metadata, which Hadoop may have compressed.
+
+    Raises:
+        OSError: it cannot be read, or is not what its name says.
+    """
+    with open_regular(path) as stream:
+        data = stream.read(MAX_METADATA_BYTES)
+    try:
+        return hadoop_codecs.expand(path.suffix, data, MAX_METADATA_BYTES)
+    except ValueError as error:
+        raise OSError(f"{path.name} {error}") from error
+
+
+def _kind(kind: type | tuple[type, ...]) -> str:
+    names = {str: "a text", bool: "a boolean", int: "an integer", list: "a list", dict: "an object"}
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    return " or ".join(names.get(one, one.__name__) for one in kinds)

@@ -1,0 +1,192 @@
+"""Columns put together into vectors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import chain, pairwise
+
+import numpy as np
+
+from hydro_runtimes.columns import Array, Column, Dense, Ragged, Sparse, Strings
+from hydro_runtimes.evaluator import Failure
+from hydro_runtimes.spark.data.batch import Batch, Where
+from hydro_runtimes.spark.data.schema import (
+    NUMBERS,
+    NUMERIC,
+    Known,
+    Schema,
+    joined,
+    slots_of,
+    vector,
+)
+from hydro_runtimes.spark.data.sql_columns import ValueColumn
+from hydro_runtimes.spark.data.vectors import Vectors, each_size, ragged, row_ids
+from hydro_runtimes.spark.format.saved import Saved
+
+
+@dataclass(frozen=True)
+class VectorAssembler:
+    """Numbers, booleans and vectors side by side in one vector.
+
+    error and skip: null or a NaN number is refused or dropped (NaN inside a vector passes). keep:
+    null becomes NaN, for a vector as often as it has elements.
+
+    Source: org.apache.spark.ml.feature.VectorAssembler, 4.3.0.
+    """
+
+    inputs: tuple[Where, ...]
+    sizes: tuple[int | None, ...]
+    """Of vectors, where known; 1 for a number."""
+    output: str
+    invalid: str
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> VectorAssembler:
+        inputs = tuple(Where(saved.uid, name) for name in saved.texts("inputCols"))
+        output = saved.text("outputCol")
+        known = [_wanted(saved, schema, where.column) for where in inputs]
+        sizes = tuple(_size(one) for one in known)
+        if None in sizes:
+            made = replace(vector(None), parts=tuple(where.column for where in inputs))
+        else:
+            names = [where.column for where in inputs]
+            slots = joined([*map(slots_of, names, known)])
+            total = sum(size or 0 for size in sizes)
+            made = vector(total, slots if len(slots) == total else None)
+        schema.add(output, replace(made, form=output))
+        return cls(inputs, sizes, output, saved.text("handleInvalid", "error"))
+
+    def transform(self, batch: Batch) -> Batch:
+        if self.invalid != "keep":
+            batch = batch.without(self._refused(batch))
+        parts = [
+            self._part(batch, where, size)
+            for where, size in zip(self.inputs, self.sizes, strict=True)
+        ]
+        return batch.plus({self.output: _joined(parts, batch.rows)})
+
+    def _refused(self, batch: Batch) -> dict[int, Failure]:
+        failures: dict[int, Failure] = {}
+        for where in self.inputs:
+            column = batch.columns[where.column]
+            bad = _nulls(column)
+            scalar = isinstance(column, Dense) and column.values.ndim == 1
+            if scalar and isinstance(column, Dense) and column.values.dtype.kind == "f":
+                nan = np.isnan(column.values)
+                bad = nan if bad is None else nan | bad
+            if bad is None or not bad.any():
+                continue
+            nulls = _nulls(column)
+            for row in np.flatnonzero(bad).tolist():
+                got = "null" if nulls is not None and nulls[row] else "NaN"
+                failures.setdefault(row, where.refuse(f"got {got}", self.invalid == "skip"))
+        return failures
+
+    def _part(self, batch: Batch, where: Where, size: int | None) -> Column:
+        column, nulls = batch.columns[where.column], _nulls(batch.columns[where.column])
+        if isinstance(column, Dense) and column.values.ndim == 1:
+            values = column.values.astype(np.float64)
+            column = Dense(values[:, None])
+            size = 1
+        elif isinstance(column, ValueColumn) and column.value.type.name == "decimal":
+            numbers = [0.0 if x is None else float(x) for x in column.value.listed()]
+            column, size = Dense(np.array(numbers)[:, None]), 1
+        elif isinstance(column, Strings):
+            raise where.wrong(column, "a number, a boolean or a vector")
+        elif isinstance(column, Ragged):
+            column = each_size(where, column, lambda part: part)
+        if nulls is None or not nulls.any():
+            return column
+        size = size if size is not None else _common_size(column, nulls)
+        if size is None:
+            raise where.wrong(column, "a vector of known size where one is null")
+        return _filled(column, nulls, size)
+
+
+def _wanted(saved: Saved, schema: Schema, name: str) -> Known:
+    known = schema.want(saved, name, NUMERIC)
+    is_number = known.type in NUMBERS and len(known.shape) <= 1
+    if known.type is not NUMERIC.type and not is_number:
+        raise saved.invalid(f"column '{name}' is {known.type.value}, want a number or a vector")
+    return known
+
+
+def _size(known: Known) -> int | None:
+    if known.type is NUMERIC.type:
+        return None
+    return known.size if known.shape else 1
+
+
+def _nulls(column: Column) -> Array | None:
+    return None if column.validity is None else ~column.validity
+
+
+def _common_size(column: Column, nulls: Array) -> int | None:
+    if isinstance(column, Ragged):
+        found = set(np.diff(column.offsets)[~nulls].tolist())
+        return found.pop() if len(found) == 1 else None
+    return column.shape[0]
+
+
+def _filled(column: Column, nulls: Array, size: int) -> Column:
+    """NaN for all elements of the rows that are null."""
+    if isinstance(column, Ragged):
+        assert isinstance(column.elements, Dense)
+        values, ends = column.elements.values, column.offsets
+        rows = [values[a:b].tolist() for a, b in pairwise(ends)]
+        return ragged(
+            [[np.nan] * size if null else row for row, null in zip(rows, nulls, strict=True)]
+        )
+    dense = column.dense() if isinstance(column, Sparse) else column
+    assert isinstance(dense, Dense)
+    values = np.array(dense.values, dtype=np.float64)
+    if values.shape[1] != size:
+        values = np.zeros((len(values), size))
+    values[nulls] = np.nan
+    return Dense(values)
+
+
+def _joined(parts: list[Column], rows: int) -> Column:
+    if any(isinstance(part, Ragged) for part in parts):
+        return ragged([list(chain(*lists)) for lists in zip(*map(_lists, parts), strict=True)])
+    fixed = [part for part in parts if isinstance(part, Dense | Sparse)]
+    if any(isinstance(part, Sparse) for part in fixed):
+        return _joined_sparse(fixed, rows)
+    if not fixed:
+        return Dense(np.zeros((rows, 0)))
+    return Dense(
+        np.concatenate(
+            [part.values for part in fixed if isinstance(part, Dense)], axis=1, dtype=np.float64
+        )
+    )
+
+
+def _joined_sparse(parts: list[Vectors], rows: int) -> Sparse:
+    """Stored elements of all parts, by row, then by element."""
+    shift, ids, indices, values = 0, [], [], []
+    for part in parts:
+        if isinstance(part, Sparse):
+            ids.append(row_ids(part.offsets))
+            indices.append(part.indices.astype(np.int64) + shift)
+            values.append(part.values)
+        else:
+            at = np.nonzero(part.values)
+            ids.append(at[0])
+            indices.append(at[1] + shift)
+            values.append(part.values[at].astype(np.float64))
+        shift += part.shape[0]
+    row, index = np.concatenate(ids), np.concatenate(indices)
+    order = np.argsort(row * max(shift, 1) + index, kind="stable")
+    offsets = np.concatenate(([0], np.cumsum(np.bincount(row, minlength=rows)))).astype(np.int64)
+    return Sparse(shift, offsets, index[order].astype(np.int32), np.concatenate(values)[order])
+
+
+def _lists(column: Column) -> list[list[float]]:
+    if isinstance(column, Ragged):
+        assert isinstance(column.elements, Dense)
+        values, ends = column.elements.values.tolist(), column.offsets.tolist()
+        return [values[a:b] for a, b in pairwise(ends)]
+    dense = column.dense() if isinstance(column, Sparse) else column
+    assert isinstance(dense, Dense)
+    rows: list[list[float]] = dense.values.tolist()
+    return rows

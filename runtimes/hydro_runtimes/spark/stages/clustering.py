@@ -1,0 +1,257 @@
+"""Clusters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hydro_runtimes.columns import Array, Column, DataType, Dense
+from hydro_runtimes.spark.data.batch import Batch, Where
+from hydro_runtimes.spark.data.schema import Known, Schema, vector
+from hydro_runtimes.spark.data.vectors import matrix
+from hydro_runtimes.spark.format.parquet import Table
+from hydro_runtimes.spark.format.part_files import COPY_WHOLE
+from hydro_runtimes.spark.format.saved import Saved
+from hydro_runtimes.spark.trees import chunks
+
+_CLUSTER = Known(DataType.INT32)
+_CHUNK = 1 << 22
+"""Numbers held at a time while distances are computed."""
+
+
+@dataclass(frozen=True)
+class KMeansModel:
+    """The nearest centre; features may be vectors or lists of numbers.
+
+    Source: org.apache.spark.ml.clustering.KMeansModel, 4.3.0. A loaded model measures by Euclid
+    whatever its distanceMeasure (centres of a cosine model have norm 1: the answer is the same).
+    """
+
+    features: Where
+    centres: Array
+    """float64, (clusters, size)."""
+    prediction: str
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> KMeansModel:
+        table = saved.table(key=("clusterIdx",))
+        centres = _clusters(table)
+        features = schema.features(saved, centres.shape[1])
+        return cls(features, centres, schema.predicted(saved, _CLUSTER))
+
+    def transform(self, batch: Batch) -> Batch:
+        batch, values = matrix(batch, self.features, self.centres.shape[1])
+        found = np.zeros(len(values), dtype=np.int32)
+        step = max(1, _CHUNK // max(self.centres.size, 1))
+        for start in range(0, len(values), step):
+            part = values[start : start + step, None, :] - self.centres
+            found[start : start + step] = np.square(part).sum(axis=2).argmin(axis=1)
+        return batch.plus({self.prediction: Dense(found)})
+
+
+@dataclass(frozen=True)
+class BisectingKMeansModel:
+    """A walk down a tree of centres, to the nearer child at each step; no search of all leaves.
+
+    Source: org.apache.spark.ml.clustering.BisectingKMeansModel, 4.3.0.
+    """
+
+    features: Where
+    centres: Array
+    """float64, (nodes, size)."""
+    children: Array
+    """int64, (nodes, most children): -1 where there are fewer; a leaf has none."""
+    clusters: Array
+    """int32, (nodes,)."""
+    root: int
+    depth: int
+    cosine: bool
+    prediction: str
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> BisectingKMeansModel:
+        tree = saved.child("data")
+        table = tree.table(key=("index",))
+        ids = table.numbers("index")
+        places = {int(index): place for place, index in enumerate(ids)}
+        if len(places) != len(ids) or (root := places.get(tree.extra("rootId", int))) is None:
+            raise table.invalid("nodes are numbered twice, or the root is missing")
+        children = _children(table, places)
+        centres = _centres(table, table.vectors("center"))
+        measure = tree.metadata.get("distanceMeasure", "euclidean")
+        features = schema.features(saved, centres.shape[1])
+        prediction = schema.predicted(saved, _CLUSTER)
+        depth = _depth(table, children, root)
+        clusters = ids.astype(np.int32)
+        return cls(
+            features, centres, children, clusters, root, depth, measure == "cosine", prediction
+        )
+
+    def transform(self, batch: Batch) -> Batch:
+        batch, values = matrix(batch, self.features, self.centres.shape[1])
+        if self.cosine:
+            norms = np.sqrt(np.square(values).sum(axis=1))
+            failure = self.features.invalid(
+                "got a vector of zeros or with NaN, which has no cosine"
+            )
+            bad = np.flatnonzero(~(norms > 0))
+            batch = batch.without(dict.fromkeys(bad.tolist(), failure))
+            values = values[norms > 0] / norms[norms > 0][:, None]
+        node = np.full(len(values), self.root)
+        for _ in range(self.depth):
+            below = self.children[node]
+            nearest = self._costs(values, below).argmin(axis=1)
+            chosen = np.take_along_axis(below, nearest[:, None], axis=1)[:, 0]
+            node = np.where(chosen < 0, node, chosen)
+        return batch.plus({self.prediction: Dense(self.clusters[node])})
+
+    def _costs(self, values: Array, below: Array) -> Array:
+        """The distance of each row to each child of its node; infinite where there is none."""
+        costs = np.full(below.shape, np.inf)
+        for place in range(below.shape[1]):
+            centres = self.centres[below[:, place]]
+            if self.cosine:
+                norms = np.sqrt(np.square(centres).sum(axis=1))
+                cost = 1.0 - (values * centres).sum(axis=1) / norms
+            else:
+                cost = np.square(values - centres).sum(axis=1)
+            costs[:, place] = np.where(below[:, place] < 0, np.inf, cost)
+        return costs
+
+
+@dataclass(frozen=True)
+class GaussianMixtureModel:
+    """The share of each weighted Gaussian, 2^-52 added to each; the largest is predicted.
+
+    Source: org.apache.spark.ml.clustering.GaussianMixtureModel,
+    org.apache.spark.ml.stat.distribution.MultivariateGaussian, 4.3.0.
+    """
+
+    features: Where
+    weights: Array
+    means: Array
+    roots: Array
+    """float64, (clusters, size, size): the root of the pseudo-inverse of each covariance."""
+    constants: Array
+    """float64, (clusters,): the log of each density at its mean."""
+    probability: str
+    prediction: str
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> GaussianMixtureModel:
+        table = saved.table(key=("mu", "sigma", "weight"))
+        means, covariances, weights = _gaussians(table)
+        count = saved.integer("k", len(weights))
+        if count != len(weights):
+            raise table.invalid(f"has {len(weights)} Gaussians where k is {count}; {COPY_WHOLE}")
+        if (
+            not len(means)
+            or len(weights) != len(means)
+            or covariances.shape[1:]
+            != (
+                means.shape[1],
+                means.shape[1],
+            )
+        ):
+            raise table.invalid(f"has {len(weights)} weights for {len(means)} Gaussians")
+        inverted = [_inverted(covariance) for covariance in covariances]
+        features = schema.features(saved, means.shape[1])
+        probability = saved.text("probabilityCol", "probability")
+        if probability:
+            schema.add(probability, vector(len(means)))
+        prediction = schema.predicted(saved, _CLUSTER)
+        roots = np.stack([root for root, _ in inverted])
+        constants = np.array([constant for _, constant in inverted])
+        return cls(features, weights, means, roots, constants, probability, prediction)
+
+    def transform(self, batch: Batch) -> Batch:
+        batch, values = matrix(batch, self.features, self.means.shape[1])
+        shares = np.empty((len(values), len(self.weights)))
+        # Few enough that BLAS does not share them among threads, which then wait by spinning.
+        step = max(1, chunks.NUMBERS // 8 // max(values.shape[1], 1))
+        for start in range(0, len(values), step):
+            shares[start : start + step] = self._shares(values[start : start + step])
+        columns: dict[str, Column] = {}
+        if self.probability:
+            columns[self.probability] = Dense(shares)
+        if self.prediction:
+            columns[self.prediction] = Dense(shares.argmax(axis=1).astype(np.int32))
+        return batch.plus(columns)
+
+    def _shares(self, values: Array) -> Array:
+        """Of each Gaussian in each row: float64, (rows, Gaussians)."""
+        parts = np.empty((len(values), len(self.weights)))
+        for index, root in enumerate(self.roots):
+            turned = (values - self.means[index]) @ root.T
+            density = np.exp(self.constants[index] - 0.5 * np.square(turned).sum(axis=1))
+            parts[:, index] = np.finfo(np.float64).eps + self.weights[index] * density
+        return np.asarray(parts / parts.sum(axis=1, keepdims=True))
+
+
+def _clusters(table: Table) -> Array:
+    """In the order of their numbers; before 2.0, a list."""
+    if table.has("clusterCenters"):
+        return _centres(table, table.vector_list("clusterCenters"))
+    places = table.numbers("clusterIdx")
+    order = np.argsort(places)
+    if not np.array_equal(places[order], np.arange(len(places))):
+        raise table.invalid(f"clusters are missing or not numbered from 0; {COPY_WHOLE}")
+    return _centres(table, table.vectors("clusterCenter"))[order]
+
+
+def _centres(table: Table, vectors: list[Array]) -> Array:
+    if not vectors or len({len(one) for one in vectors}) != 1:
+        raise table.invalid("has no centres, or centres of different sizes")
+    return np.stack(vectors)
+
+
+def _children(table: Table, places: dict[int, int]) -> Array:
+    offsets, values = table.lists("children")
+    most = int(np.diff(offsets).max(initial=1))
+    if most > 100:
+        raise table.invalid(f"a node has {most} children")
+    children = np.full((table.rows, max(most, 1)), -1, dtype=np.int64)
+    for row in range(table.rows):
+        for place, index in enumerate(values[offsets[row] : offsets[row + 1]].tolist()):
+            if index not in places:
+                raise table.invalid(f"node {index} is missing; {COPY_WHOLE}")
+            children[row, place] = places[index]
+    return children
+
+
+def _depth(table: Table, children: Array, root: int) -> int:
+    level, seen, depth = [root], {root}, 0
+    while below := [child for node in level for child in children[node].tolist() if child >= 0]:
+        if len(set(below)) != len(below) or seen & set(below):
+            raise table.invalid("nodes do not form a tree")
+        seen |= set(below)
+        level, depth = below, depth + 1
+    return depth
+
+
+def _gaussians(table: Table) -> tuple[Array, Array, Array]:
+    """Means (clusters, size), covariances (clusters, size, size), weights; before 4, a row each."""
+    if table.has("weights"):
+        weights, mus = table.lists("weights")[1], table.vector_list("mus")
+        sigmas = table.matrix_list("sigmas")
+    else:
+        weights, mus = table.numbers("weight"), table.vectors("mu")
+        sigmas = table.matrices("sigma")
+    if not mus or len({len(mu) for mu in mus}) != 1 or len({s.shape for s in sigmas}) != 1:
+        raise table.invalid("has no Gaussians, or Gaussians of different sizes")
+    return np.stack(mus), np.stack(sigmas), weights.astype(np.float64)
+
+
+def _inverted(covariance: Array) -> tuple[Array, float]:
+    """The root of the pseudo-inverse and the log of the density at the mean.
+
+    Eigenvalues up to 2^-52 times the largest times the size count as 0.
+    """
+    values, turns = np.linalg.eigh(covariance)
+    least = np.finfo(np.float64).eps * values.max() * len(values)
+    kept = values > least
+    scale = np.sqrt(np.where(kept, 1.0 / np.where(kept, values, 1.0), 0.0))
+    logs = np.log(values[kept]).sum()
+    constant = -0.5 * (len(values) * np.log(2.0 * np.pi) + logs)
+    return scale[:, None] * turns.T, float(constant)

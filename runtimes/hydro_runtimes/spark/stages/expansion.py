@@ -1,0 +1,157 @@
+"""Vectors to vectors of products and sums of their elements."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from math import comb
+
+import numpy as np
+
+from hydro_runtimes.columns import Array, Dense, Sparse
+from hydro_runtimes.spark.data.batch import Batch, Where
+from hydro_runtimes.spark.data.schema import Schema, vector
+from hydro_runtimes.spark.data.vectors import Vectors, each_size, matrix, present, sizes, stored
+from hydro_runtimes.spark.format import limits
+from hydro_runtimes.spark.format.saved import Saved
+
+
+@dataclass(frozen=True)
+class PolynomialExpansion:
+    """All products of up to `degree` elements, without the constant: x, xx, y, xy, yy.
+
+    Source: org.apache.spark.ml.feature.PolynomialExpansion, 4.3.0.
+    """
+
+    input: Where
+    output: str
+    degree: int
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> PolynomialExpansion:
+        where, output = Where(saved.uid, saved.text("inputCol")), saved.text("outputCol")
+        size = schema.want(saved, where.column, vector(None)).size
+        degree = saved.integer("degree", 2)
+        if not 1 <= degree <= 100:
+            raise saved.invalid(f"param 'degree' is {degree}, want 1 to 100")
+        made = None if size is None else comb(size + degree, degree) - 1
+        if made is not None and (reason := limits.excess(made)) is not None:
+            raise saved.invalid(f"column '{output}' {reason}")
+        schema.add(output, vector(made))
+        return cls(where, output, degree)
+
+    def transform(self, batch: Batch) -> Batch:
+        batch = present(batch, self.input)
+        return batch.plus(
+            {self.output: each_size(self.input, batch.columns[self.input.column], self._expanded)}
+        )
+
+    def _expanded(self, column: Vectors) -> Vectors:
+        values = stored(column)
+        terms: list[Array] = []
+        expand = partial(_expand, values.T, _absent(column).T, terms)
+        expand(values.shape[1] - 1, self.degree, np.ones(len(values)))
+        if len(terms) == 1:
+            return Dense(np.zeros((len(values), 0)))
+        return Dense(np.stack(terms[1:], axis=1))
+
+
+@dataclass(frozen=True)
+class DCT:
+    """The orthonormal discrete cosine transform II of each vector, or its inverse.
+
+    Source: org.apache.spark.ml.feature.DCT, 4.3.0.
+    """
+
+    input: Where
+    output: str
+    inverse: bool
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> DCT:
+        where, output = Where(saved.uid, saved.text("inputCol")), saved.text("outputCol")
+        schema.add(output, vector(schema.want(saved, where.column, vector(None)).size))
+        return cls(where, output, saved.flag("inverse", False))
+
+    def transform(self, batch: Batch) -> Batch:
+        batch = present(batch, self.input)
+        empty = np.flatnonzero(sizes(batch.columns[self.input.column]) == 0).tolist()
+        batch = batch.without(dict.fromkeys(empty, self.input.invalid("got an empty vector")))
+        column = each_size(self.input, batch.columns[self.input.column], self._transformed)
+        return batch.plus({self.output: column})
+
+    def _transformed(self, column: Vectors) -> Vectors:
+        values = stored(column)
+        if not values.size:
+            return Dense(values)
+        return Dense(_inverse_dct(values) if self.inverse else _dct(values))
+
+
+@dataclass(frozen=True)
+class PCAModel:
+    """Each vector times the principal components; nothing is subtracted.
+
+    Source: org.apache.spark.ml.feature.PCAModel, 4.3.0.
+    """
+
+    input: Where
+    output: str
+    components: Array
+    """float64, (size, k)."""
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> PCAModel:
+        where, output = Where(saved.uid, saved.text("inputCol")), saved.text("outputCol")
+        components = saved.table().matrix("pc")
+        schema.want(saved, where.column, vector(len(components)))
+        schema.add(output, vector(components.shape[1]))
+        return cls(where, output, components)
+
+    def transform(self, batch: Batch) -> Batch:
+        batch, values = matrix(batch, self.input, len(self.components))
+        return batch.plus({self.output: Dense(values @ self.components)})
+
+
+def _absent(column: Vectors) -> Array:
+    """bool, (rows, size): the elements that a sparse vector does not store."""
+    if isinstance(column, Dense):
+        return np.zeros(column.values.shape, dtype=bool)
+    ones = np.ones_like(column.values)
+    stored_at = Sparse(column.size, column.offsets, column.indices, ones).dense().values
+    return np.asarray(stored_at == 0)
+
+
+def _expand(
+    values: Array, absent: Array, terms: list[Array], last: int, degree: int, product: Array
+) -> None:
+    """Spark's order. What has become 0, or is not stored, gives 0 whatever follows."""
+    if degree == 0 or last < 0:
+        terms.append(product)
+        return
+    for power in range(degree + 1):
+        _expand(values, absent, terms, last - 1, degree - power, product)
+        product = np.where((product == 0) | absent[last], 0.0, product * values[last])
+
+
+def _dct(values: Array) -> Array:
+    """By way of one Fourier transform of the elements, even ones first, odd ones backwards."""
+    size = values.shape[1]
+    mixed = np.concatenate((values[:, ::2], values[:, 1::2][:, ::-1]), axis=1)
+    turn = np.exp(-0.5j * np.pi * np.arange(size) / size)
+    made = (np.fft.fft(mixed, axis=1) * turn).real * np.sqrt(2.0 / size)
+    made[:, 0] /= np.sqrt(2.0)
+    return np.asarray(made)
+
+
+def _inverse_dct(values: Array) -> Array:
+    size = values.shape[1]
+    scaled = values * np.sqrt(size / 2.0)
+    scaled[:, 0] *= np.sqrt(2.0)
+    back = np.concatenate((np.zeros((len(values), 1)), scaled[:, :0:-1]), axis=1)
+    turn = np.exp(0.5j * np.pi * np.arange(size) / size)
+    mixed = np.fft.ifft((scaled - 1j * back) * turn, axis=1).real
+    made = np.empty_like(values)
+    half = (size + 1) // 2
+    made[:, ::2] = mixed[:, :half]
+    made[:, 1::2] = mixed[:, half:][:, ::-1]
+    return made

@@ -1,0 +1,115 @@
+"""Frequent patterns."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import chain, pairwise
+
+import numpy as np
+
+from hydro_runtimes.columns import Array, Ragged
+from hydro_runtimes.spark.data import word_lists
+from hydro_runtimes.spark.data.batch import Batch, Where
+from hydro_runtimes.spark.data.schema import TEXTS, Schema
+from hydro_runtimes.spark.data.vocabulary import Vocabulary
+from hydro_runtimes.spark.format.part_files import COPY_WHOLE
+from hydro_runtimes.spark.format.saved import Saved
+
+
+@dataclass(frozen=True)
+class FPGrowthModel:
+    """What the rules say belongs to a basket and is not in it; null gives an empty list.
+
+    Rules are made again from the frequent sets, with the confidence of the param. Their order, and
+    so that of the answer, is not defined in Spark; here it is that of the files.
+
+    Source: org.apache.spark.ml.fpm.FPGrowthModel, org.apache.spark.mllib.fpm.AssociationRules,
+    4.3.0.
+    """
+
+    baskets: Where
+    items: tuple[str, ...]
+    places: Vocabulary
+    rules: Rules
+    prediction: str
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> FPGrowthModel:
+        table = saved.table(key=("items",))
+        items, counts = table.values("items"), table.numbers("freq").tolist()
+        if not all(isinstance(one, list) and all(isinstance(i, str) for i in one) for one in items):
+            raise table.invalid("items are no lists of texts")
+        names = tuple(dict.fromkeys(chain.from_iterable(items)))
+        known = {frozenset(one): number for one, number in zip(items, counts, strict=True)}
+        if (missing := _missing(known)) is not None:
+            raise table.invalid(f"the items {', '.join(missing)[:100]} are missing; {COPY_WHOLE}")
+        rules = _rules(items, names, known, saved.number("minConfidence", 0.8))
+        where = Where(saved.uid, saved.text("itemsCol", "items"))
+        schema.want(saved, where.column, TEXTS)
+        return cls(where, names, Vocabulary(names), rules, schema.predicted(saved, TEXTS))
+
+    def transform(self, batch: Batch) -> Batch:
+        column = batch.columns[self.baskets.column]
+        baskets = {self.baskets.column: column}
+        if isinstance(column, Ragged) and column.validity is not None:
+            baskets = {self.baskets.column: Ragged(column.offsets, column.elements)}
+        _, words = word_lists.words(Batch(baskets, batch.rows), self.baskets)
+        places = self.places.places(words.flat)
+        rows = [self._more(places[a:b]) for a, b in pairwise(words.offsets.tolist())]
+        if column.validity is not None:
+            valid = column.validity.tolist()
+            rows = [row if ok else [] for row, ok in zip(rows, valid, strict=True)]
+        return batch.plus({self.prediction: word_lists.column(rows)})
+
+    def _more(self, basket: Array) -> list[str]:
+        there = np.zeros(len(self.items) + 1, dtype=bool)
+        there[basket] = True
+        there[-1] = False
+        found = self.rules.consequents[self.rules.met(there)]
+        return [self.items[item] for item in dict.fromkeys(found[~there[found]].tolist())]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Sets of items (int32: places in the list of all), and the item that each leads to."""
+
+    starts: Array
+    """int32, (rules,): where the items of each rule start in `antecedents`."""
+    antecedents: Array
+    consequents: Array
+
+    def met(self, there: Array) -> Array:
+        """bool, (rules,): whether all items of a rule are there (bool, one for each item)."""
+        if not len(self.starts):
+            return np.zeros(0, dtype=bool)
+        return np.logical_and.reduceat(there[self.antecedents], self.starts)
+
+
+def _missing(count: Mapping[frozenset[str], int]) -> list[str] | None:
+    """What is not there though it is a part of a frequent set, and so frequent itself."""
+    for whole in count:
+        for item in whole if len(whole) > 1 else ():
+            if not count.get(whole - {item}):
+                return sorted(whole - {item})
+    return None
+
+
+def _rules(
+    items: list[list[str]],
+    names: tuple[str, ...],
+    count: Mapping[frozenset[str], int],
+    confidence: float,
+) -> Rules:
+    place = {name: i for i, name in enumerate(names)}
+    starts, antecedents, consequents = array("i"), array("i"), array("i")
+    for one in items:
+        whole = frozenset(one)
+        for item in one if len(one) > 1 else ():
+            before = whole - {item}
+            if count[whole] / np.float64(count[before]) >= confidence:
+                starts.append(len(antecedents))
+                antecedents.extend(place[name] for name in before)
+                consequents.append(place[item])
+    return Rules(*(np.array(part, dtype=np.int32) for part in (starts, antecedents, consequents)))

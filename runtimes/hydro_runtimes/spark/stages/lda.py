@@ -1,0 +1,176 @@
+"""Topics of a document, by variational inference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from hydro_runtimes.columns import Array, Dense
+from hydro_runtimes.spark.data.batch import Batch, Where
+from hydro_runtimes.spark.data.schema import Schema, vector
+from hydro_runtimes.spark.data.vectors import matrix
+from hydro_runtimes.spark.format.part_files import COPY_WHOLE
+from hydro_runtimes.spark.format.saved import Saved
+
+_MOST_STEPS = 1000
+_SEED = 1421925485
+"""The hash of the name of Spark's class: it forgets the model's own seed when it loads one."""
+
+
+@dataclass(frozen=True)
+class _Topics:
+    features: Where
+    words: Array
+    """float64, (vocabulary, topics): exp of the expected log of each word's share."""
+    prior: Array
+    """float64, (topics,)."""
+    output: str
+    start: Array
+    """float64, (topics,): from where the inference of each document starts."""
+
+    def transform(self, batch: Batch) -> Batch:
+        batch, counts = matrix(batch, self.features, len(self.words))
+        topics = np.zeros((batch.rows, len(self.prior)))
+        for row in range(batch.rows):
+            used = np.flatnonzero(counts[row])
+            if len(used):
+                topics[row] = self._topics(self.words[used], counts[row, used])
+        return batch.plus({self.output: Dense(topics)})
+
+    def _topics(self, words: Array, counts: Array) -> Array:
+        gamma = self.start
+        weights = np.exp(_expected_log(gamma))
+        for _ in range(_MOST_STEPS):
+            last = gamma
+            gamma = weights * (words.T @ (counts / (words @ weights + 1e-100))) + self.prior
+            weights = np.exp(_expected_log(gamma))
+            if np.abs(gamma - last).sum() / len(gamma) <= 1e-3:
+                break
+        return np.asarray(gamma / gamma.sum())
+
+
+class LocalLDAModel(_Topics):
+    """The topics of each document, from the random numbers with which Spark starts each.
+
+    Source: org.apache.spark.ml.clustering.LocalLDAModel,
+    org.apache.spark.mllib.clustering.OnlineLDAOptimizer.variationalTopicInference, 4.3.0.
+    """
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> LocalLDAModel:
+        table = saved.table()
+        prior, topics = table.vector("docConcentration"), table.matrix("topicsMatrix")
+        shape = table.number("gammaShape")
+        if not 1 < shape < 1e6:
+            raise table.invalid(f"gammaShape is {shape}, want over 1")
+        return cls(*_declare(saved, schema, topics, prior), _drawn(len(prior), shape))
+
+
+class DistributedLDAModel(_Topics):
+    """The topics of each document, as the local model that this one turns into.
+
+    Spark starts that from other random numbers each time that it is loaded; here it starts from
+    ones.
+
+    Source: org.apache.spark.ml.clustering.DistributedLDAModel,
+    org.apache.spark.mllib.clustering.DistributedLDAModel.toLocal, 4.3.0.
+    """
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> DistributedLDAModel:
+        old = saved.child("oldModel")
+        table = old.table("data/topicCounts", key=("id",))
+        size, count = old.extra("vocabSize", int), old.extra("k", int)
+        ids, weights = table.numbers("id"), table.vectors("topicWeights")
+        prior = old.floats("docConcentration", old.metadata.get("docConcentration"))
+        if not 0 < size <= 1 << 24 or any(len(one) != count for one in weights):
+            raise table.invalid(f"has other numbers than {count} topics of {size} words")
+        topics = np.zeros((size, count))
+        terms = np.flatnonzero(ids < 0)
+        rows = -ids[terms] - 1
+        if len(rows) and rows.max() >= size:
+            raise table.invalid(f"has terms outside 0 to {size - 1}")
+        topics[rows] = np.stack(weights)[terms] if len(terms) else 0.0
+        total = old.table("data/globalTopicTotals").vector("globalTopicTotals")
+        if not np.allclose(topics.sum(axis=0), total, rtol=1e-6):
+            raise table.invalid(f"does not add up to globalTopicTotals; {COPY_WHOLE}")
+        return cls(*_declare(saved, schema, topics, prior), np.ones(len(prior)))
+
+
+def _declare(
+    saved: Saved, schema: Schema, topics: Array, prior: Array
+) -> tuple[Where, Array, Array, str]:
+    if topics.shape[1] != len(prior):
+        raise saved.invalid(f"has {topics.shape[1]} topics for {len(prior)} priors")
+    features = schema.features(saved, len(topics))
+    output = saved.text("topicDistributionCol", "topicDistribution")
+    schema.add(output, vector(len(prior)))
+    return features, np.exp(_expected_log(topics.T)).T, prior, output
+
+
+def _expected_log(weights: Array) -> Array:
+    """The expected log of what a Dirichlet distribution of these weights (last axis) draws."""
+    return np.asarray(_digamma(weights) - _digamma(weights.sum(axis=-1, keepdims=True)))
+
+
+def _drawn(count: int, shape: float) -> Array:
+    """The first numbers of a Gamma distribution of this shape and the mean 1.
+
+    Source: breeze.stats.distributions.Gamma, 2.1, by Marsaglia and Tsang's method, on normal and
+    uniform numbers of org.apache.commons.math3.random.MersenneTwister, 3.6.
+    """
+    doubles, d = _doubles(), shape - 1.0 / 3.0
+    normals, c, drawn = _normals(doubles), 1.0 / math.sqrt(9.0 * d), list[float]()
+    while len(drawn) < count:
+        x = next(x for x in normals if 1.0 + c * x > 0)
+        v, u = (1.0 + c * x) ** 3, next(doubles)
+        if u < 1.0 - 0.0331 * x**4 or math.log(u) < 0.5 * x * x + d * (1.0 - v + math.log(v)):
+            drawn.append(d * v / shape)
+    return np.array(drawn)
+
+
+def _doubles() -> Iterator[float]:
+    """From 0 to 1, of two times 26 bits."""
+    twister = np.random.RandomState(np.array([0, _SEED], dtype=np.uint32))
+    while True:
+        high, low = (twister.randint(1 << 32, size=2, dtype=np.uint32) >> 6).tolist()
+        yield (high << 26 | low) * 2.0**-52
+
+
+def _normals(doubles: Iterator[float]) -> Iterator[float]:
+    """In pairs, by the method of Box and Muller."""
+    while True:
+        angle, radius = 2.0 * math.pi * next(doubles), math.sqrt(-2.0 * math.log(next(doubles)))
+        yield radius * math.cos(angle)
+        yield radius * math.sin(angle)
+
+
+def _digamma(values: Array) -> Array:
+    """As Spark's, which is off by up to 3e-9: its series has a term of the wrong sign.
+
+    Source: org.apache.commons.math3.special.Gamma.digamma, 3.6, which takes the series from 49 on.
+    """
+    at = np.where(values < 49, values + np.ceil(49 - values), values)
+    inverse = 1.0 / (at * at)
+    return _true_digamma(values) - inverse * inverse * (1 / 60 - inverse / 126)
+
+
+def _true_digamma(values: Array) -> Array:
+    """By recurrence to 6 or more, then the asymptotic series."""
+    x = np.array(values, dtype=np.float64)
+    shift = np.zeros_like(x)
+    for _ in range(6):
+        small = x < 6
+        shift = np.where(small, shift - 1.0 / np.where(small, x, 1.0), shift)
+        x = np.where(small, x + 1, x)
+    inverse, series = 1.0 / (x * x), np.zeros_like(x)
+    for term in _SERIES:
+        series = inverse * (term - series)
+    return np.asarray(shift + np.log(x) - 0.5 / x - series)
+
+
+_SERIES = (1 / 12, 691 / 32760, 1 / 132, 1 / 240, 1 / 252, 1 / 120, 1 / 12)
+"""Of the digamma function, from the last term to the first."""

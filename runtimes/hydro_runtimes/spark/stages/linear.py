@@ -1,0 +1,167 @@
+"""Linear models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hydro_runtimes.columns import Array, Column, Dense
+from hydro_runtimes.spark.data.batch import Batch, Where
+from hydro_runtimes.spark.data.classes import Classes, softmax, two
+from hydro_runtimes.spark.data.schema import Schema, vector
+from hydro_runtimes.spark.data.vectors import vectors
+from hydro_runtimes.spark.data.weights import Weights
+from hydro_runtimes.spark.format.saved import Saved
+
+
+@dataclass(frozen=True)
+class LogisticRegressionModel:
+    """Binary: the margin against a threshold. Multinomial: a softmax over the classes.
+
+    Source: org.apache.spark.ml.classification.LogisticRegressionModel, 4.3.0.
+    """
+
+    features: Where
+    weights: Weights
+    """One for each element and, if not binary, class; (size, 1) when binary."""
+    intercepts: Array
+    classes: Classes
+    threshold: float | None
+    """Of the margin, when binary."""
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> LogisticRegressionModel:
+        weights, intercepts, multinomial = _coefficients(saved)
+        rows = weights.values.shape[1]
+        if rows != len(intercepts) or (not multinomial and rows != 1):
+            raise saved.invalid(f"has {rows} rows for {len(intercepts)} intercepts")
+        features = schema.features(saved, weights.size)
+        classes = Classes.load(saved, schema, rows if multinomial else 2)
+        threshold = None if multinomial else _margin(saved, classes)
+        return cls(features, weights, intercepts, classes, threshold)
+
+    def transform(self, batch: Batch) -> Batch:
+        batch, column = vectors(batch, self.features, self.weights.size)
+        margins = self.weights.dot(column) + self.intercepts
+        if self.threshold is None:
+            return batch.plus(self.classes.columns(margins, softmax(margins)))
+        margin = margins[:, 0]
+        unlikely = 1.0 / (1.0 + np.exp(margin))
+        raw = two(-margin, margin)
+        probability = two(unlikely, 1.0 - unlikely)
+        return batch.plus(self.classes.predicted(raw, probability, margin > self.threshold))
+
+
+@dataclass(frozen=True)
+class LinearSVCModel:
+    """The margin against a threshold; there is no probability.
+
+    Source: org.apache.spark.ml.classification.LinearSVCModel, 4.3.0.
+    """
+
+    features: Where
+    weights: Weights
+    intercept: float
+    classes: Classes
+    threshold: float
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> LinearSVCModel:
+        table = saved.table()
+        weights = Weights.load(table, "coefficients", is_matrix=False)
+        features = schema.features(saved, weights.size)
+        classes = Classes.load(saved, schema, 2, has_probability=False)
+        threshold = saved.number("threshold", 0.0)
+        return cls(features, weights, table.number("intercept"), classes, threshold)
+
+    def transform(self, batch: Batch) -> Batch:
+        batch, column = vectors(batch, self.features, self.weights.size)
+        margin = self.weights.dot(column) + self.intercept
+        raw = two(-margin, margin)
+        return batch.plus(self.classes.predicted(raw, None, margin > self.threshold))
+
+
+@dataclass(frozen=True)
+class LinearRegressionModel:
+    """The weighted sum of the features.
+
+    Source: org.apache.spark.ml.regression.LinearRegressionModel, 4.3.0.
+    """
+
+    features: Where
+    weights: Weights
+    intercept: float
+    prediction: str
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> LinearRegressionModel:
+        table = saved.table()
+        weights = Weights.load(table, "coefficients", is_matrix=False)
+        features = schema.features(saved, weights.size)
+        return cls(features, weights, table.number("intercept"), schema.predicted(saved))
+
+    def transform(self, batch: Batch) -> Batch:
+        batch, column = vectors(batch, self.features, self.weights.size)
+        return batch.plus({self.prediction: Dense(self.weights.dot(column) + self.intercept)})
+
+
+@dataclass(frozen=True)
+class AFTSurvivalRegressionModel:
+    """exp of the weighted sum; quantiles of the Weibull distribution around it.
+
+    Source: org.apache.spark.ml.regression.AFTSurvivalRegressionModel, 4.3.0.
+    """
+
+    features: Where
+    weights: Weights
+    intercept: float
+    prediction: str
+    quantiles: str
+    factors: Array
+    """float64, (quantiles,): what the prediction is multiplied by."""
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> AFTSurvivalRegressionModel:
+        table = saved.table()
+        weights = Weights.load(table, "coefficients", is_matrix=False)
+        shares = saved.numbers("quantileProbabilities", _QUANTILES)
+        factors = np.exp(np.log(-np.log1p(-shares)) * table.number("scale"))
+        features, prediction = schema.features(saved, weights.size), schema.predicted(saved)
+        quantiles = saved.text("quantilesCol", "")
+        if quantiles:
+            schema.add(quantiles, vector(len(factors)))
+        return cls(features, weights, table.number("intercept"), prediction, quantiles, factors)
+
+    def transform(self, batch: Batch) -> Batch:
+        batch, column = vectors(batch, self.features, self.weights.size)
+        predicted = np.exp(self.weights.dot(column) + self.intercept)
+        columns: dict[str, Column] = {self.prediction: Dense(predicted)}
+        if self.quantiles:
+            columns[self.quantiles] = Dense(predicted[:, None] * self.factors)
+        return batch.plus(columns)
+
+
+_QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
+
+
+def _coefficients(saved: Saved) -> tuple[Weights, Array, bool]:
+    """Weights (size, rows), intercepts (rows,), and whether rows are classes.
+
+    Spark 2.0 saved the vector of a binary model; 2.1 and later a matrix.
+    """
+    table = saved.table()
+    if table.has("coefficientMatrix"):
+        weights = Weights.load(table, "coefficientMatrix", is_matrix=True)
+        return weights, table.vector("interceptVector"), table.flag("isMultinomial")
+    weights = Weights.load(table, "coefficients", is_matrix=False)
+    single = Weights(weights.size, weights.used, weights.values[:, None])
+    return single, np.array([table.number("intercept")]), False
+
+
+def _margin(saved: Saved, classes: Classes) -> float:
+    """The margin above which the class is 1."""
+    threshold = saved.number("threshold", 0.5)
+    if classes.thresholds is not None:
+        threshold = float(1.0 / (1.0 + classes.thresholds[0] / classes.thresholds[1]))
+    return float(np.log(threshold / (1.0 - np.float64(threshold))))

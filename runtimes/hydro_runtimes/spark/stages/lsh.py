@@ -1,0 +1,102 @@
+"""Locality-sensitive hashes of vectors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hydro_runtimes.columns import Array, Column, DataType, Dense, Ragged, Sparse
+from hydro_runtimes.spark.data.batch import Batch, Where
+from hydro_runtimes.spark.data.schema import Known, Schema, vector
+from hydro_runtimes.spark.data.vectors import matrix, present
+from hydro_runtimes.spark.format.saved import Saved
+from hydro_runtimes.spark.trees import chunks
+
+_HASH_PRIME = 2038074743
+
+
+@dataclass(frozen=True)
+class BucketedRandomProjectionLSHModel:
+    """The bucket of each random projection: floor(R x / bucketLength), as vectors of one element.
+
+    Source: org.apache.spark.ml.feature.BucketedRandomProjectionLSHModel, 4.3.0.
+    """
+
+    input: Where
+    output: str
+    directions: Array
+    """float64, (tables, size)."""
+    length: float
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> BucketedRandomProjectionLSHModel:
+        where, output = Where(saved.uid, saved.text("inputCol")), saved.text("outputCol")
+        directions = saved.table().matrix("randUnitVectors")
+        schema.want(saved, where.column, vector(directions.shape[1]))
+        schema.add(output, _hashes(len(directions)))
+        return cls(where, output, directions, saved.number("bucketLength"))
+
+    def transform(self, batch: Batch) -> Batch:
+        batch, values = matrix(batch, self.input, self.directions.shape[1])
+        found = np.floor(values @ self.directions.T / self.length)
+        return batch.plus({self.output: Dense(found[:, :, None])})
+
+
+@dataclass(frozen=True)
+class MinHashLSHModel:
+    """The least hash of the indices that are not zero, for each pair of coefficients.
+
+    Source: org.apache.spark.ml.feature.MinHashLSHModel, 4.3.0.
+    """
+
+    input: Where
+    output: str
+    first: Array
+    second: Array
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> MinHashLSHModel:
+        where, output = Where(saved.uid, saved.text("inputCol")), saved.text("outputCol")
+        _, coefficients = saved.table().lists("randCoefficients")
+        if len(coefficients) % 2 or not len(coefficients):
+            raise saved.invalid("randCoefficients are no pairs")
+        schema.want(saved, where.column, vector(None))
+        schema.add(output, _hashes(len(coefficients) // 2))
+        return cls(where, output, coefficients[::2], coefficients[1::2])
+
+    def transform(self, batch: Batch) -> Batch:
+        batch = present(batch, self.input)
+        offsets, _ = _nonzero(batch.columns[self.input.column])
+        empty = np.flatnonzero(np.diff(offsets) == 0).tolist()
+        failure = self.input.invalid("got a vector of zeros, want one element that is not 0")
+        batch = batch.without(dict.fromkeys(empty, failure))
+        offsets, indices = _nonzero(batch.columns[self.input.column])
+        least = np.zeros((batch.rows, len(self.first)))
+        for start, end in chunks.bounds(offsets * len(self.first)):
+            ends = offsets[start : end + 1]
+            index = indices[ends[0] : ends[-1]]
+            hashed = ((1 + index)[:, None] * self.first + self.second) % _HASH_PRIME
+            least[start:end] = np.minimum.reduceat(hashed, ends[:-1] - ends[0], axis=0)
+        return batch.plus({self.output: Dense(least[:, :, None])})
+
+
+def _hashes(tables: int) -> Known:
+    """A list of vectors of one element."""
+    return Known(DataType.FLOAT64, (tables, 1))
+
+
+def _nonzero(column: Column) -> tuple[Array, Array]:
+    """Offsets and indices (int64) of the elements that are not 0."""
+    if isinstance(column, Ragged):
+        assert isinstance(column.elements, Dense)
+        kept = column.elements.values != 0
+        place = np.arange(len(kept)) - np.repeat(column.offsets[:-1], np.diff(column.offsets))
+        return np.concatenate(([0], np.cumsum(kept)))[column.offsets], place[kept]
+    if isinstance(column, Dense):
+        rows, indices = np.nonzero(column.values)
+        return np.searchsorted(rows, np.arange(column.rows + 1)), indices
+    assert isinstance(column, Sparse)
+    kept = column.values != 0
+    ends = np.concatenate(([0], np.cumsum(kept)))[column.offsets]
+    return ends, column.indices[kept].astype(np.int64)

@@ -1,0 +1,106 @@
+"""Naive Bayes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hydro_runtimes.columns import Array, Dense, Sparse
+from hydro_runtimes.evaluator import Failure
+from hydro_runtimes.spark.data.batch import Batch, Where
+from hydro_runtimes.spark.data.classes import Classes
+from hydro_runtimes.spark.data.schema import Schema
+from hydro_runtimes.spark.data.vectors import Vectors, dot, row_ids, show, stored, vectors
+from hydro_runtimes.spark.format.saved import Saved
+
+
+@dataclass(frozen=True)
+class NaiveBayesModel:
+    """The log of the prior and of the likelihood of the features, for each class.
+
+    multinomial and complement refuse negative features, bernoulli all but 0 and 1.
+
+    Source: org.apache.spark.ml.classification.NaiveBayesModel, 4.3.0.
+    """
+
+    features: Where
+    size: int
+    kind: str
+    weights: Array
+    """float64, (size, classes)."""
+    constant: Array
+    """float64, (classes,)."""
+    variances: Array
+    """float64, (classes, size): of the Gaussian kind."""
+    classes: Classes
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> NaiveBayesModel:
+        table, kind = saved.table(), saved.text("modelType", "multinomial")
+        prior, theta = table.vector("pi"), table.matrix("theta")
+        sigma = table.matrix("sigma") if kind == "gaussian" else np.zeros((0, 0))
+        if theta.shape[0] != len(prior) or (kind == "gaussian" and sigma.shape != theta.shape):
+            raise table.invalid(f"theta is {theta.shape} for {len(prior)} classes")
+        if kind not in _KINDS:
+            raise saved.invalid(f"param 'modelType' is '{kind}', want one of {', '.join(_KINDS)}")
+        constant = prior
+        if kind == "bernoulli":
+            absent = np.log(1.0 - np.exp(theta))
+            theta, constant = theta - absent, prior + absent.sum(axis=1)
+        features = schema.features(saved, theta.shape[1])
+        classes = Classes.load(saved, schema, len(prior))
+        weights = np.ascontiguousarray(theta.T)
+        return cls(features, len(weights), kind, weights, constant, sigma, classes)
+
+    def transform(self, batch: Batch) -> Batch:
+        batch, column = vectors(batch, self.features, self.size)
+        if failures := self._refused(column):
+            batch, column = vectors(batch.without(failures), self.features, self.size)
+        raw = self._raw(column)
+        shares = np.exp(raw - raw.max(axis=1, keepdims=True))
+        return batch.plus(self.classes.columns(raw, shares / shares.sum(axis=1, keepdims=True)))
+
+    def _raw(self, column: Vectors) -> Array:
+        if self.kind == "gaussian":
+            return self._gaussian(stored(column))
+        if self.kind == "complement":
+            score = dot(column, self.weights)
+            most = score.max(axis=1, keepdims=True)
+            total = most + np.log(np.exp(score - most).sum(axis=1, keepdims=True))
+            return np.asarray(score - total)
+        return dot(column, self.weights) + self.constant
+
+    def _gaussian(self, values: Array) -> Array:
+        """Class by class, so that memory stays that of the rows."""
+        raw = np.empty((len(values), len(self.constant)))
+        for index, variance in enumerate(self.variances):
+            distance = values - self.weights[:, index]
+            spread = (distance * distance / variance).sum(axis=1) + np.log(variance).sum()
+            raw[:, index] = self.constant[index] - spread / 2.0
+        return raw
+
+    def _refused(self, column: Vectors) -> dict[int, Failure]:
+        if self.kind == "gaussian":
+            return {}
+        if self.kind == "bernoulli":
+            good, wanted = (column.values == 0) | (column.values == 1), "only 0 and 1"
+        else:
+            good, wanted = column.values >= 0, "no negative element"
+        if good.all():
+            return {}
+        bad = (
+            row_ids(column.offsets)[~good]
+            if isinstance(column, Sparse)
+            else (np.flatnonzero(~good.all(axis=1)))
+        )
+        dense = column.take(np.unique(bad))
+        dense = dense.dense() if isinstance(dense, Sparse) else dense
+        assert isinstance(dense, Dense)
+        return {
+            row: self.features.invalid(f"got {show(values)}, want {wanted}")
+            for row, values in zip(np.unique(bad).tolist(), dense.values, strict=True)
+        }
+
+
+_KINDS = ("multinomial", "bernoulli", "gaussian", "complement")

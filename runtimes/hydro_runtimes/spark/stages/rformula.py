@@ -1,0 +1,89 @@
+"""RFormula: a pipeline of its own, and the label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from hydro_runtimes.spark.data.batch import Batch, Transformer, Where
+from hydro_runtimes.spark.data.schema import NUMBER, Schema, Slot
+from hydro_runtimes.spark.data.vectors import scalar
+from hydro_runtimes.spark.format.saved import Saved
+
+
+@dataclass(frozen=True)
+class RFormulaModel:
+    """Runs the pipeline that the formula was resolved to; a numeric label is copied if it is there.
+
+    Source: org.apache.spark.ml.feature.RFormulaModel, 4.3.0.
+    """
+
+    pipeline: Transformer
+    label: Where
+    output: str
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> RFormulaModel:
+        pipeline = schema.load_nested(saved.child("pipelineModel"), f"the model of '{saved.uid}'")
+        name, output = saved.table().value("label"), saved.text("labelCol", "label")
+        if not isinstance(name, str):
+            raise saved.invalid("has no label")
+        if name and output not in schema.columns:
+            schema.maybe(name, NUMBER)
+            schema.add(output, NUMBER, source=name)
+        return cls(pipeline, Where(saved.uid, name), output)
+
+    def transform(self, batch: Batch) -> Batch:
+        batch = self.pipeline.transform(batch)
+        if self.output in batch.columns or self.label.column not in batch.columns:
+            return batch
+        return batch.plus({self.output: scalar(batch, self.label)})
+
+
+@dataclass(frozen=True)
+class VectorAttributeRewriter:
+    """Renames elements of a vector; the values stay.
+
+    Source: org.apache.spark.ml.feature.VectorAttributeRewriter, 4.3.0.
+    """
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> VectorAttributeRewriter:
+        table = saved.table()
+        column, prefixes = table.value("vectorCol"), table.value("prefixesToRewrite")
+        if not isinstance(column, str) or not isinstance(prefixes, list):
+            raise table.invalid("has no column or no prefixes")
+        known = schema.columns.get(column)
+        if known is not None and known.slots is not None:
+            slots = tuple(_renamed(slot, dict(prefixes)) for slot in known.slots)
+            schema.columns[column] = replace(known, slots=slots)
+        return cls()
+
+    def transform(self, batch: Batch) -> Batch:
+        return batch
+
+
+@dataclass(frozen=True)
+class ColumnPruner:
+    """Takes columns away.
+
+    Source: org.apache.spark.ml.feature.ColumnPruner, 4.3.0.
+    """
+
+    pruned: frozenset[str]
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> ColumnPruner:
+        pruned = saved.table().strings("columnsToPrune")
+        schema.drop(pruned)
+        return cls(frozenset(pruned))
+
+    def transform(self, batch: Batch) -> Batch:
+        return batch.only([name for name in batch.columns if name not in self.pruned])
+
+
+def _renamed(slot: Slot, prefixes: dict[str, str]) -> Slot:
+    """In products the prefixes stand inside of names too."""
+    name = slot.name
+    for prefix, new in prefixes.items():
+        name = name if name is None else name.replace(prefix, new)
+    return replace(slot, name=name)

@@ -1,0 +1,184 @@
+"""SQLTransformer: a statement over the rows of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hydro_runtimes.columns import Column as BatchColumn
+from hydro_runtimes.spark.data.batch import Batch, Where, WrongColumn
+from hydro_runtimes.spark.data.schema import SQL, SQL_NUMBER, Known, Schema
+from hydro_runtimes.spark.data.sql_columns import ColumnValues, data_type, to_column, type_of_column
+from hydro_runtimes.spark.format.saved import Saved
+from hydro_runtimes.spark.sql.casts import Mode
+from hydro_runtimes.spark.sql.errors import StatementError
+from hydro_runtimes.spark.sql.expressions import Column
+from hydro_runtimes.spark.sql.plan import Plan, plan_of
+from hydro_runtimes.spark.sql.reads import names_in, names_of_numbers
+from hydro_runtimes.spark.sql.statement import THIS, parse_statement
+from hydro_runtimes.spark.sql.syntax import Select
+from hydro_runtimes.spark.sql.types import UNKNOWN, VECTOR, SqlType, array_of
+from hydro_runtimes.spark.sql.values import Rows
+
+_MAX_PLANS = 256
+
+
+@dataclass(frozen=True)
+class SQLTransformer:
+    """SELECT ... FROM __THIS__ WHERE ...; rows that WHERE leaves out drop.
+
+    Typed anew for each combination of types of the columns, for a saved statement does not tell
+    them.
+
+    Source: org.apache.spark.ml.feature.SQLTransformer, 4.3.0.
+    """
+
+    where: Where
+    select: Select
+    mode: Mode
+    vectors: frozenset[str]
+    _plans: dict[tuple[tuple[str, SqlType], ...], Plan] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> SQLTransformer:
+        try:
+            mode = schema.session.mode(saved)
+            select = parse_statement(saved.text("statement"))
+            plan = _first_plan(select, mode, saved, schema)
+        except (StatementError, RecursionError) as error:
+            message = str(error) if isinstance(error, StatementError) else "is nested too deeply"
+            raise saved.invalid(f"param 'statement': {message}") from error
+        vectors = frozenset(
+            name
+            for name, known in schema.columns.items()
+            if known.is_vector and name in schema.made
+        )
+        _declare(schema, plan)
+        return cls(Where(saved.uid, "statement"), select, mode, vectors)
+
+    def transform(self, batch: Batch) -> Batch:
+        try:
+            plan = self._plan(batch.columns)
+        except StatementError as error:
+            raise WrongColumn(self.where.invalid(str(error))) from error
+        rows = Rows.of(ColumnValues(batch.columns, self.vectors), batch.rows)
+        kept, values = plan.run(rows)
+        bad = np.isin(kept.index, list(rows.errors))
+        columns: dict[str, BatchColumn] = {}
+        for item in plan.items:
+            if item.source is not None:
+                column = batch.columns[item.source]
+                columns[item.name] = column if kept is rows else column.take(kept.index)
+            else:
+                columns[item.name] = to_column(values[item.name].without(bad), self.mode)
+        return self._answered(batch, kept, columns, rows.errors)
+
+    def _plan(self, columns: Mapping[str, BatchColumn]) -> Plan:
+        types = {
+            name: type_of_column(column, name in self.vectors) for name, column in columns.items()
+        }
+        key = tuple(types.items())
+        plan = self._plans.get(key)
+        if plan is None:
+            if len(self._plans) >= _MAX_PLANS:
+                self._plans.clear()
+            plan = self._plans[key] = plan_of(self.select, types, self.mode)
+        return plan
+
+    def _answered(
+        self,
+        batch: Batch,
+        kept: Rows,
+        columns: Mapping[str, BatchColumn],
+        errors: Mapping[int, str],
+    ) -> Batch:
+        """The batch with these columns of the rows that were kept, without those in error."""
+        failures = {row: self.where.invalid(text) for row, text in errors.items()}
+        here = set(kept.index.tolist())
+        for row in range(batch.rows):
+            if row not in here:
+                failures.setdefault(row, self.where.dropped("WHERE is not true"))
+        if not failures:
+            return Batch(columns, batch.rows, batch.kept, batch.failures)
+        well = np.array([row not in failures for row in kept.index.tolist()], dtype=bool)
+        rest = batch.only([]).without(failures)
+        chosen = {name: column.take(np.flatnonzero(well)) for name, column in columns.items()}
+        return Batch(chosen, rest.rows, rest.kept, rest.failures)
+
+
+def _first_plan(select: Select, mode: Mode, saved: Saved, schema: Schema) -> Plan:
+    """The plan for the types that are known while a pipeline is loaded; the schema gets inputs."""
+    tables = {THIS.lower()}
+    source: Select | None = select
+    while source is not None:
+        if source.source is None and source.alias:
+            tables.add(source.alias.lower())
+        source = source.source
+
+    numbers = {name.lower() for name in names_of_numbers(select)}
+
+    def missing(parts: tuple[str, ...]) -> Column | None:
+        name = parts[1] if len(parts) > 1 and parts[0].lower() in tables else parts[0]
+        if not schema.is_open:
+            return None
+        schema.want(saved, name, SQL_NUMBER if name.lower() in numbers else SQL)
+        return Column(name, name, UNKNOWN, None)
+
+    types = {name: _sql_type(known, name in schema.made) for name, known in schema.columns.items()}
+    plan = plan_of(select, types, mode, missing)
+    _refuse_two_of_a_name(plan)
+    read = {name.lower() for name in names_in(select)}
+    for name in list(schema.columns):
+        if name.lower() in read:
+            schema.want(saved, name, SQL_NUMBER if name.lower() in numbers else SQL)
+    return plan
+
+
+def _refuse_two_of_a_name(plan: Plan) -> None:
+    """Spark would give both columns, and refuse whoever reads one of them by its name."""
+    seen: dict[str, str | None] = {}
+    for item in plan.items:
+        name = item.name.lower()
+        if name in seen and (item.source is None or item.source != seen[name]):
+            raise StatementError(f"two columns have the name '{item.name}'")
+        seen[name] = item.source
+
+
+def _sql_type(known: Known, is_made: bool) -> SqlType:
+    if known.sql is not None:
+        return known.sql
+    if known.is_vector and is_made:
+        return VECTOR
+    kind = _TYPES.get(known.type.value, UNKNOWN)
+    if kind == UNKNOWN or len(known.shape) > 1:
+        return UNKNOWN
+    return array_of(kind) if known.shape else kind
+
+
+_TYPES: Mapping[str, SqlType] = {
+    "bool": SqlType("boolean"),
+    "int32": SqlType("int"),
+    "int64": SqlType("bigint"),
+    "float32": SqlType("float"),
+    "float64": SqlType("double"),
+    "string": SqlType("string"),
+}
+
+
+def _declare(schema: Schema, plan: Plan) -> None:
+    """Brings the schema to what it is after the statement."""
+    made: dict[str, Known] = {}
+    for item in plan.items:
+        if item.source is not None and item.source in schema.columns:
+            made[item.name] = schema.columns[item.source]
+        else:
+            name, shape = data_type(item.typed.type)
+            kind = None if item.typed.type == UNKNOWN else item.typed.type
+            made[item.name] = Known(name, shape, sql=kind)
+    if not plan.takes_all:
+        schema.close(item.name for item in plan.items)
+    for item in plan.items:
+        if item.source is None or item.name != item.source or item.name not in schema.columns:
+            schema.add(item.name, made[item.name])

@@ -1,0 +1,197 @@
+"""Labels to numbers and back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from hydro_runtimes.columns import Array, Column, Dense, Strings
+from hydro_runtimes.spark.data.batch import Batch, Where
+from hydro_runtimes.spark.data.column_texts import texts_of
+from hydro_runtimes.spark.data.schema import LABEL, NUMBER, TEXT, Known, Schema, stating
+from hydro_runtimes.spark.data.vectors import numbers
+from hydro_runtimes.spark.data.vocabulary import Vocabulary
+from hydro_runtimes.spark.format.saved import Saved
+from hydro_runtimes.spark.sql import java_text
+
+Form: TypeAlias = int | Literal["double"] | None
+"""What numbers labels are texts of: decimals with so many digits after the point, or doubles."""
+_DECIMAL = re.compile(r"-?\d+\.(\d+)")
+
+
+@dataclass(frozen=True)
+class StringIndexerModel:
+    """The index of a label; a number is looked up by Java's text of it.
+
+    A column that is not there is left out, as a label at scoring.
+
+    Source: org.apache.spark.ml.feature.StringIndexerModel, 4.3.0.
+    """
+
+    inputs: tuple[Where, ...]
+    outputs: tuple[str, ...]
+    labels: tuple[Vocabulary, ...]
+    forms: tuple[Form, ...]
+    """Of the labels, where they are texts of numbers."""
+    invalid: str
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> StringIndexerModel:
+        inputs = saved.columns("inputCol", "inputCols")
+        outputs = saved.columns("outputCol", "outputCols")
+        labels = _labels(saved)
+        invalid = saved.text("handleInvalid", "error")
+        if not len(inputs) == len(outputs) == len(labels):
+            raise saved.invalid("differs in its numbers of input columns, output columns, labels")
+        for name, output, values in zip(inputs, outputs, labels, strict=True):
+            schema.maybe(name, _label_type(values))
+            known = (*values, "__unknown") if invalid == "keep" else values
+            schema.add(output, Known(NUMBER.type, nominal=known, values=len(known)), source=name)
+        wheres = tuple(Where(saved.uid, name) for name in inputs)
+        forms = tuple(map(_form, labels))
+        return cls(wheres, outputs, tuple(map(Vocabulary, labels)), forms, invalid)
+
+    def transform(self, batch: Batch) -> Batch:
+        each = zip(self.inputs, self.outputs, self.labels, self.forms, strict=True)
+        for where, output, known, form in each:
+            if where.column in batch.columns:
+                column = _as_labels(batch.columns[where.column], form)
+                batch = self._index(batch, where, output, known, texts_of(where, column))
+        return batch
+
+    def _index(
+        self,
+        batch: Batch,
+        where: Where,
+        output: str,
+        known: Vocabulary,
+        labels: Sequence[str | None],
+    ) -> Batch:
+        codes = known.places(labels).astype(np.float64)
+        if self.invalid == "keep":
+            codes[codes < 0] = len(known)
+        if not (codes < 0).any():
+            return batch.plus({output: Dense(codes)})
+        failures = {}
+        for row in np.flatnonzero(codes < 0).tolist():
+            got = "null" if labels[row] is None else f"the unseen label '{labels[row]}'"
+            failures[row] = where.refuse(f"got {got}", self.invalid == "skip")
+        return batch.plus({output: Dense(codes)}).without(failures)
+
+
+@dataclass(frozen=True)
+class IndexToString:
+    """The label of an index, truncated to a whole number; labels of the param, or the column's.
+
+    Source: org.apache.spark.ml.feature.IndexToString, 4.3.0.
+    """
+
+    input: Where
+    output: str
+    labels: tuple[str, ...]
+    known: dict[float, str]
+    """By index."""
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> IndexToString:
+        where, output = Where(saved.uid, saved.text("inputCol")), saved.text("outputCol")
+        known = schema.want(saved, where.column, NUMBER)
+        labels = saved.texts("labels", ()) or known.nominal
+        if not labels:
+            message = f"has no labels, and column '{where.column}' brings none"
+            if where.column in schema.inputs:
+                line = stating(where.column, type="float64", nominal=["<label of 0>", "..."])
+                message = f"{message}: {line}"
+            raise saved.invalid(message)
+        schema.add(output, TEXT)
+        by_index = {float(index): label for index, label in enumerate(labels)}
+        return cls(where, output, labels, by_index)
+
+    def transform(self, batch: Batch) -> Batch:
+        batch, values = numbers(batch, self.input)
+        try:
+            labels = [self.known[value] for value in values.tolist()]
+        except KeyError:
+            return self._truncated(batch, values)
+        return batch.plus({self.output: Strings(labels)})
+
+    def _truncated(self, batch: Batch, values: Array) -> Batch:
+        """As (int) of Java: towards 0, NaN to 0."""
+        whole = np.trunc(np.where(np.isnan(values), 0.0, values))
+        found = [self.known.get(value) for value in whole.tolist()]
+        wanted = f"want 0 to {len(self.labels) - 1}"
+        failures = {
+            row: self.input.invalid(f"got the unseen index {whole[row]:.0f}, {wanted}")
+            for row, label in enumerate(found)
+            if label is None
+        }
+        labels = [label for label in found if label is not None]
+        return batch.without(failures).plus({self.output: Strings(labels)})
+
+
+def _labels(saved: Saved) -> list[tuple[str, ...]]:
+    """One list for each column; before 3.0, the list of the only column."""
+    table = saved.table()
+    if table.has("labelsArray"):
+        return [tuple(labels) for labels in table.text_lists("labelsArray")]
+    return [tuple(table.strings("labels"))]
+
+
+def _label_type(labels: tuple[str, ...]) -> Known:
+    """Texts, unless all labels may be those of numbers or booleans: then either."""
+    return LABEL if labels and all(_is_value(label) for label in labels) else TEXT
+
+
+def _form(labels: tuple[str, ...]) -> Form:
+    """The type of the numbers that the labels are texts of; None where they tell none."""
+    if labels and all(map(_is_double, labels)):
+        return "double"
+    match = _DECIMAL.fullmatch(labels[0]) if labels else None
+    if match is None:
+        return None
+    scale = len(match[1])
+    decimal = re.compile(rf"-?\d+\.\d{{{scale}}}")
+    return scale if all(map(decimal.fullmatch, labels)) else None
+
+
+def _is_double(label: str) -> bool:
+    try:
+        return java_text.decimal(repr(float(label))) == label
+    except ValueError:
+        return False
+
+
+def _as_labels(column: Column, form: Form) -> Column:
+    """Numbers as the type of the labels has them: 5 is "5.0" of a double, "5.00" of a decimal."""
+    if form is None or not isinstance(column, Dense) or column.values.dtype.kind not in "if":
+        return column
+    if form == "double":
+        return Dense(column.values.astype(np.float64), column.validity)
+    texts = [_fixed(value, form) for value in column.values.tolist()]
+    return Strings(texts, column.validity)
+
+
+def _fixed(value: float, scale: int) -> str:
+    """With so many digits after the point, where it has no more."""
+    text = java_text.decimal(repr(value)) if isinstance(value, float) else str(value)
+    try:
+        exact = Decimal(text)
+    except InvalidOperation:
+        return text
+    fixed = f"{exact:.{scale}f}"
+    return fixed if Decimal(fixed) == exact else text
+
+
+def _is_value(label: str) -> bool:
+    if label in ("true", "false"):
+        return True
+    try:
+        float(label)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,185 @@
+"""Texts to words, and lists of words to other lists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydro_runtimes.columns import Strings
+from hydro_runtimes.spark.data import word_lists
+from hydro_runtimes.spark.data.batch import Batch, Where
+from hydro_runtimes.spark.data.schema import TEXT, TEXTS, Schema
+from hydro_runtimes.spark.data.vectors import present
+from hydro_runtimes.spark.format.saved import Saved
+from hydro_runtimes.spark.sql.java_regex import compile_java, matches, split
+
+_BLANKS = "\t\n\x0b\f\r"
+_TO_SPACE = str.maketrans(_BLANKS, " " * len(_BLANKS))
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    r"""Lower-cases, then splits at each `\s`: empty words stay but for those at the end.
+
+    Source: org.apache.spark.ml.feature.Tokenizer, 4.3.0.
+    """
+
+    input: Where
+    output: str
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> Tokenizer:
+        return cls(*_text_to_words(saved, schema))
+
+    def transform(self, batch: Batch) -> Batch:
+        batch, texts = _texts(batch, self.input)
+        if any(blank in text for blank in _BLANKS for text in texts):
+            texts = [text.translate(_TO_SPACE) for text in texts]
+        rows = [_tokens(text.lower()) for text in texts]
+        return batch.plus({self.output: word_lists.column(rows)})
+
+
+@dataclass(frozen=True)
+class RegexTokenizer:
+    """Splits at a regular expression of Java, or finds its matches.
+
+    Source: org.apache.spark.ml.feature.RegexTokenizer, 4.3.0.
+    """
+
+    input: Where
+    output: str
+    pattern: Any
+    gaps: bool
+    lower: bool
+    shortest: int
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> RegexTokenizer:
+        try:
+            pattern = compile_java(saved.text("pattern", r"\s+"))
+        except ValueError as error:
+            raise saved.invalid(f"param 'pattern': {error}") from error
+        return cls(
+            *_text_to_words(saved, schema),
+            pattern,
+            saved.flag("gaps", True),
+            saved.flag("toLowercase", True),
+            saved.integer("minTokenLength", 1),
+        )
+
+    def transform(self, batch: Batch) -> Batch:
+        batch, texts = _texts(batch, self.input)
+        rows = [self._tokens(text.lower() if self.lower else text) for text in texts]
+        return batch.plus({self.output: word_lists.column(rows)})
+
+    def _tokens(self, text: str) -> list[str]:
+        if self.gaps:
+            tokens = split(self.pattern, text)
+        else:
+            tokens = [match.group() for match in matches(self.pattern, text)]
+        return [token for token in tokens if _length(token) >= self.shortest]
+
+
+@dataclass(frozen=True)
+class NGram:
+    """All runs of n words, joined by a space.
+
+    Source: org.apache.spark.ml.feature.NGram, 4.3.0.
+    """
+
+    input: Where
+    output: str
+    n: int
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> NGram:
+        where, output, n = Where(saved.uid, saved.text("inputCol")), saved.text("outputCol"), 0
+        schema.want(saved, where.column, TEXTS)
+        schema.add(output, TEXTS)
+        if (n := saved.integer("n", 2)) < 1:
+            raise saved.invalid(f"param 'n' is {n}, want 1 or more")
+        return cls(where, output, n)
+
+    def transform(self, batch: Batch) -> Batch:
+        batch, words = word_lists.words(batch, self.input)
+        rows = [self._grams(row) for row in words.rows()]
+        return batch.plus({self.output: word_lists.column(rows)})
+
+    def _grams(self, row: Sequence[str | None]) -> list[str]:
+        words = ["null" if word is None else word for word in row]
+        return [" ".join(words[i : i + self.n]) for i in range(len(words) - self.n + 1)]
+
+
+@dataclass(frozen=True)
+class StopWordsRemover:
+    """Leaves out words of a list, compared in the lower case of a locale or as they are.
+
+    Source: org.apache.spark.ml.feature.StopWordsRemover, 4.3.0.
+    """
+
+    inputs: tuple[Where, ...]
+    outputs: tuple[str, ...]
+    stop: frozenset[str]
+    fold: Callable[[str], str]
+
+    @classmethod
+    def load(cls, saved: Saved, schema: Schema) -> StopWordsRemover:
+        inputs = tuple(Where(saved.uid, name) for name in saved.columns("inputCol", "inputCols"))
+        outputs = saved.columns("outputCol", "outputCols")
+        if len(inputs) != len(outputs):
+            raise saved.invalid(f"has {len(inputs)} input and {len(outputs)} output columns")
+        for where, output in zip(inputs, outputs, strict=True):
+            schema.want(saved, where.column, TEXTS)
+            schema.add(output, TEXTS)
+        sensitive = saved.flag("caseSensitive", False)
+        fold = str if sensitive else _lower_in(saved.text("locale", "en_US"))
+        return cls(inputs, outputs, frozenset(map(fold, saved.texts("stopWords"))), fold)
+
+    def transform(self, batch: Batch) -> Batch:
+        for where, output in zip(self.inputs, self.outputs, strict=True):
+            batch, words = word_lists.words(batch, where)
+            rows = [
+                [word for word in row if word is None or self.fold(word) not in self.stop]
+                for row in words.rows()
+            ]
+            batch = batch.plus({output: word_lists.column(rows)})
+        return batch
+
+
+def _text_to_words(saved: Saved, schema: Schema) -> tuple[Where, str]:
+    where, output = Where(saved.uid, saved.text("inputCol")), saved.text("outputCol")
+    schema.want(saved, where.column, TEXT)
+    schema.add(output, TEXTS)
+    return where, output
+
+
+def _texts(batch: Batch, where: Where) -> tuple[Batch, Sequence[str]]:
+    batch = present(batch, where)
+    column = batch.columns[where.column]
+    if not isinstance(column, Strings):
+        raise where.wrong(column, "a text")
+    return batch, column.values
+
+
+def _tokens(text: str) -> list[str]:
+    words = text.split(" ")
+    if len(words) > 1:
+        while words and not words[-1]:
+            words.pop()
+    return words
+
+
+def _length(text: str) -> int:
+    """As Java counts: a character outside the Basic Multilingual Plane is two."""
+    return len(text) if text.isascii() else len(text) + sum(char > "\uffff" for char in text)
+
+
+def _lower_in(locale: str) -> Callable[[str], str]:
+    if locale.partition("_")[0] in ("tr", "az"):
+        return _lower_turkish
+    return str.lower
+
+
+def _lower_turkish(text: str) -> str:
+    return text.replace("I\u0307", "i").replace("I", "\u0131").replace("\u0130", "i").lower()

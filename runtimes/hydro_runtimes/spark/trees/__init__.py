@@ -1,0 +1,1 @@
+"""The nodes of decision trees, and the walks of rows down them."""

@@ -1,0 +1,190 @@
+"""The nodes of one or many decision trees as flat arrays, and the walk of all rows down all trees.
+
+All rows go down all trees together, one level a step: no loop over rows or trees.
+
+Source: org.apache.spark.ml.tree.{Node, DecisionTreeModelReadWrite}, 4.3.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hydro_runtimes.columns import Array
+from hydro_runtimes.spark.data.vectors import Vectors
+from hydro_runtimes.spark.format.parquet import Table
+from hydro_runtimes.spark.format.part_files import COPY_WHOLE
+from hydro_runtimes.spark.format.saved import Saved
+from hydro_runtimes.spark.trees import chunks, nodes, single_row
+from hydro_runtimes.spark.trees.node_records import RecordWalk
+from hydro_runtimes.spark.trees.single_row import LoneWalk
+from hydro_runtimes.spark.trees.splits import Reader, Splits
+
+_CHUNK = 1 << 16
+"""Rows times trees that go down at a time, so that they stay in the processor's cache."""
+_FULL = 5
+"""The first levels, on which hardly any row has reached its leaf."""
+_LOOK = 3
+"""After those, every so many levels, rows that have reached their leaf are taken out."""
+_FEW_TREES = 80
+"""With more, a row alone goes down all trees together too."""
+
+
+@dataclass(frozen=True)
+class Forest:
+    """Trees, with the two children of a node beside each other."""
+
+    trees: int
+    """The first so many nodes are the roots."""
+    child: Array
+    """int32, (nodes,): the right child, which the left one follows; a leaf leads to itself."""
+    place: Array
+    """int32, (nodes,): of the row's number that is asked for; 0 for a leaf."""
+    most: Array
+    """float64, (nodes,): goes left where the number is at most this; NaN for a leaf: never.
+
+    Where the number is a category, the first byte of the set of those that go left."""
+    splits: Splits
+    depth: int
+    stats: Array
+    """float64, (nodes, values): impurityStats, such as the weight of each class, if asked for."""
+    prediction: Array
+    """float64, (nodes,), if asked for."""
+    number: Array
+    """int32, (nodes,): for a leaf, how many leaves of its tree are left of it, if asked for."""
+    lone: LoneWalk | RecordWalk
+    """For a row alone."""
+
+    def leaves(self, column: Vectors) -> list[Array]:
+        """The leaf that each row reaches in each tree: int64, (trees, rows of a chunk) each."""
+        if column.rows == 1:
+            return [self._leaves_of_row(self.splits.numbers(column)[0])[:, None]]
+        return chunks.of(self._walk, column, max(1, _CHUNK // self.trees))
+
+    def _leaves_of_row(self, numbers: Array) -> Array:
+        if isinstance(self.lone, LoneWalk):
+            alone = single_row.alone(numbers.tolist(), self.splits)
+            return np.array(self.lone.leaves(alone), dtype=np.intp)
+        node = self.lone.nodes(numbers)
+        if self.lone.levels == self.depth:
+            return node
+        return self._walk_on(numbers, np.zeros_like(node), node, self.lone.levels)
+
+    def _walk(self, column: Vectors) -> Array:
+        numbers = self.splits.numbers(column)
+        rows, width = numbers.shape
+        start = np.tile(np.arange(rows) * width, self.trees)
+        roots = np.repeat(np.arange(self.trees), rows)
+        return self._walk_on(numbers.ravel(), start, roots, 0).reshape(self.trees, rows)
+
+    def _walk_on(self, numbers: Array, start: Array, node: Array, first: int) -> Array:
+        """The leaves that rows come to from nodes on a level.
+
+        Args:
+            numbers: of all rows, one after the other.
+            start: for each node, where the numbers of its row start.
+            node: int64, which the leaves are written to.
+            first: the level.
+        """
+        live, still = node, np.arange(len(node))
+        for level in range(first, self.depth):
+            if level >= _FULL and (level - _FULL) % _LOOK == 0:
+                node[still] = live
+                going = np.flatnonzero(self.child.take(live) != live)
+                live, still, start = live.take(going), still.take(going), start.take(going)
+            goes_left = self._goes_left(numbers, start, live)
+            live = self.child.take(live).astype(np.intp)
+            live += goes_left
+        node[still] = live
+        return node
+
+    def _goes_left(self, numbers: Array, start: Array, node: Array) -> Array:
+        """From all rows' numbers, and where those of the row at each node start: bool."""
+        place, most = self.place.take(node), self.most.take(node)
+        number = numbers.take(start + place)
+        goes_left = number <= most
+        if len(self.splits.place):
+            sets = np.flatnonzero(place >= len(self.splits.used))
+            goes_left[sets] = self.splits.chosen(most[sets], number[sets])
+        return np.asarray(goes_left)
+
+
+def joined(parts: list[Array]) -> Array:
+    """What was made of the chunks, one after the other."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+STATS = "impurityStats"
+PREDICTION = "prediction"
+
+
+def single(saved: Saved, *wanted: str) -> Forest:
+    """The one tree of a decision tree model, with STATS or PREDICTION or both."""
+    return _forest(saved, "", 1, wanted)
+
+
+def ensemble(saved: Saved, *wanted: str) -> tuple[Forest, Array]:
+    """The trees of an ensemble in the order of their numbers, and their weights: float64."""
+    metadata = saved.table("treesMetadata", key=("_1", "treeID"))
+    if len(metadata.names) < 3:
+        raise metadata.invalid(f"has {len(metadata.names)} columns, want 3")
+    trees, weights = metadata.numbers(metadata.names[0]), metadata.numbers(metadata.names[2])
+    order = np.argsort(trees)
+    if not len(trees) or not np.array_equal(trees[order], np.arange(len(trees))):
+        raise metadata.invalid(f"trees are missing or not numbered from 0; {COPY_WHOLE}")
+    if saved.metadata.get("numTrees", len(trees)) != len(trees):
+        count = saved.extra("numTrees", int)
+        raise metadata.invalid(f"has {len(trees)} trees, want {count}; {COPY_WHOLE}")
+    forest = _forest(saved, "nodeData.", len(trees), wanted)
+    return forest, weights[order].astype(np.float64)
+
+
+def _forest(saved: Saved, prefix: str, trees: int, wanted: Sequence[str]) -> Forest:
+    layout = nodes.load(saved, prefix, trees)
+    count = len(layout.child)
+    reader = Reader(saved, prefix, layout.child)
+    stats: Array | None = None
+    prediction = np.zeros(count if PREDICTION in wanted else 0)
+    first = 0
+    for piece in saved.pieces([*reader.columns, *(f"{prefix}{name}" for name in wanted)]):
+        node = layout.placed[first : first + piece.rows]
+        first += piece.rows
+        reader.add(piece, node)
+        if PREDICTION in wanted:
+            prediction[node] = piece.numbers(f"{prefix}{PREDICTION}")
+        if STATS in wanted:
+            rows = _stats(piece, f"{prefix}{STATS}")
+            stats = np.empty((count, rows.shape[1])) if stats is None else stats
+            if rows.shape[1] != stats.shape[1]:
+                raise piece.invalid("nodes differ in their number of impurityStats")
+            stats[node] = rows
+    number = nodes.leaf_numbers(layout, trees) if saved.text("leafCol", "") else np.zeros(0, int)
+    splits, place, most = reader.splits()
+    nodes_of = (layout.child, place, most)
+    lone: LoneWalk | RecordWalk
+    if trees <= _FEW_TREES:
+        lone = single_row.load(*nodes_of, splits, trees)
+    else:
+        lone = RecordWalk(*nodes_of, () if len(splits.place) else layout.ends, trees)
+    return Forest(
+        trees,
+        layout.child,
+        place,
+        most,
+        splits,
+        len(layout.ends) - 1,
+        np.zeros((0, 0)) if stats is None else stats,
+        prediction,
+        number,
+        lone,
+    )
+
+
+def _stats(piece: Table, name: str) -> Array:
+    offsets, values = piece.lists(name)
+    width = int(offsets[1]) if piece.rows else 0
+    if not np.array_equal(np.diff(offsets), np.full(piece.rows, width)):
+        raise piece.invalid("nodes differ in their number of impurityStats")
+    return np.asarray(values, dtype=np.float64).reshape(-1, width)

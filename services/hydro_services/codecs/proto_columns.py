@@ -1,0 +1,361 @@
+"""Columns on the wire: hydro.serving.v1.Column to a column and back; the only place that does it.
+
+A dense column is a view of the message's bytes, not a copy. Text stays packed until it is read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hydro.runtime.v1 import signature_pb2
+from hydro.serving.v1 import frame_pb2 as pb
+from hydro_runtimes.columns import (
+    Array,
+    Column,
+    Columns,
+    DataType,
+    Dense,
+    Lists,
+    Ragged,
+    Sparse,
+    Strings,
+    Validity,
+    unpack,
+)
+from hydro_runtimes.evaluator import Field, Signature
+from hydro_services.codecs import json_columns, typed_values
+from hydro_services.errors import InvalidArgument
+
+TYPES: dict[DataType, Any] = {k: pb.DataType.Value(f"DATA_TYPE_{k.name}") for k in DataType}
+_KINDS: dict[int, DataType] = {number: kind for kind, number in TYPES.items()}
+_TEXTS = (DataType.STRING, DataType.JSON)
+_STRING, _FLOAT64 = TYPES[DataType.STRING], TYPES[DataType.FLOAT64]
+_UINT32, _INT32 = np.dtype("<u4"), np.dtype("<i4")
+MAX_DEPTH = 8
+"""Dimensions of a value, as in a metadata.json."""
+MAX_EMPTY = 1_000_000
+"""Lists that take no bytes, in a column."""
+
+
+def columns(table: pb.Table, names: Container[str] | None = None) -> Columns:
+    """The columns of a table, all or those of some names.
+
+    Raises:
+        InvalidArgument: as `decode` and `present`.
+    """
+    rows = table.rows
+    found: dict[str, Column] = {}
+    places: dict[str, Array] = {}
+    for column in table.columns:
+        if names is None or column.name in names:
+            found[column.name] = decode(column, rows)
+            if column.present and (at := present(column, rows)) is not None:
+                places[column.name] = at
+    return Columns(found, rows, places)
+
+
+def present(column: pb.Column, rows: int) -> Array | None:
+    """The rows that have a column (int64, ascending), None where all have it.
+
+    Raises:
+        InvalidArgument: they do not ascend, or are not in the table.
+    """
+    if not column.present:
+        return None
+    name = column.name
+    if len(column.present) % 4:
+        got = f"got {len(column.present)} bytes of present rows"
+        raise InvalidArgument(f"column '{name}': {got}, want 4 for each", column=name)
+    at = np.frombuffer(column.present, _UINT32).astype(np.int64)
+    if at[-1] >= rows or (np.diff(at) <= 0).any():
+        want = f"want ascending numbers below {rows}"
+        raise InvalidArgument(f"column '{name}': present rows are others, {want}", column=name)
+    return at
+
+
+def decode(column: pb.Column, rows: int) -> Column:
+    """The column, whose bytes hold what they say they hold, but for text that is not yet read.
+
+    Args:
+        column: as it came.
+        rows: of its table; the column has those of them that it says are present.
+
+    Raises:
+        InvalidArgument: the sizes of the parts do not agree, or the type is not set.
+    """
+    try:
+        return _decode(column, len(column.present) // 4 or rows)
+    except ValueError as error:
+        raise InvalidArgument(f"column '{column.name}': {error}", column=column.name) from None
+
+
+def values(column: pb.Column, rows: int) -> list[Any]:
+    """JSON values of a column as it is inside a chain; what `decode` would give, sooner.
+
+    Raises:
+        InvalidArgument: as `decode`.
+    """
+    if column.offsets or column.validity or column.type not in (_STRING, _FLOAT64):
+        return json_columns.values(decode(column, rows))
+    rows = len(column.present) // 4 or rows
+    try:
+        if column.type == _STRING:
+            return unpack(column.data, rows)
+        return json_columns.finite(np.frombuffer(column.data).reshape(rows, *column.shape))
+    except ValueError as error:
+        raise InvalidArgument(f"column '{column.name}': {error}", column=column.name) from None
+
+
+def _decode(column: pb.Column, rows: int, depth: int = 1) -> Column:
+    kind = _KINDS.get(column.type)
+    if kind is None:
+        raise ValueError(f"data type {column.type} is not known, want one of DataType")
+    validity = _validity(column.validity, rows)
+    if not column.offsets:
+        return _elements(column, kind, rows, tuple(column.shape), validity)
+    offsets = _offsets(column.offsets, rows)
+    if column.shape:
+        return _sparse(column, kind, offsets, validity)
+    count = int(offsets[-1])
+    if not column.HasField("elements"):
+        inner = _elements(column, kind, count, (), _validity(column.element_validity, count))
+        return Ragged(offsets, inner, validity)
+    return Ragged(offsets, _inner(column, count, depth), validity)
+
+
+def _inner(column: pb.Column, count: int, depth: int) -> Lists:
+    """The elements of lists of lists or tensors."""
+    if depth == MAX_DEPTH:
+        raise ValueError(f"lists are nested too deeply, want {MAX_DEPTH} dimensions at most")
+    if column.elements.type != column.type:
+        raise ValueError(f"elements are of type {column.elements.type}, want {column.type}")
+    inner = _decode(column.elements, count, depth + 1)
+    if isinstance(inner, Sparse):
+        raise ValueError("elements are sparse vectors, want values or lists")
+    return inner
+
+
+def _elements(
+    column: pb.Column, kind: DataType, rows: int, shape: tuple[int, ...], validity: Validity
+) -> Dense | Strings:
+    if kind in _TEXTS:
+        if shape:
+            raise ValueError("text has no shape; send lists of text with offsets")
+        if column.HasField("values"):
+            return Strings(typed_values.texts(column, kind, rows), validity, kind)
+        return Strings(validity=validity, type=kind, packed=column.data, rows=rows)
+    if not shape:
+        return Dense(_numbers(column, kind, rows), validity)
+    if 0 in shape and math.prod(size or 1 for size in (rows, *shape)) > MAX_EMPTY:
+        raise ValueError(f"got over {MAX_EMPTY} empty lists, want them without a shape of 0")
+    return Dense(_numbers(column, kind, rows * math.prod(shape)).reshape(rows, *shape), validity)
+
+
+def _numbers(column: pb.Column, kind: DataType, count: int) -> Array:
+    dtype = kind.dtype
+    if column.HasField("values"):
+        return typed_values.numbers(column, kind, count)
+    data = column.data
+    if len(data) != count * dtype.itemsize:
+        want = f"{count * dtype.itemsize} for {count} of {kind.value}"
+        raise ValueError(f"got {len(data)} bytes of data, want {want}")
+    return _booleans(data) if kind is DataType.BOOL else np.frombuffer(data, dtype)
+
+
+def _validity(data: bytes, rows: int) -> Validity:
+    if not data:
+        return None
+    if len(data) != rows:
+        raise ValueError(f"got validity for {len(data)} rows, want {rows}")
+    validity = _booleans(data)
+    return None if validity.all() else validity
+
+
+def _booleans(data: bytes) -> npt.NDArray[np.bool_]:
+    return np.frombuffer(data, np.uint8).astype(np.bool_)
+
+
+def _offsets(data: bytes, rows: int) -> npt.NDArray[np.int64]:
+    if len(data) != (rows + 1) * 4:
+        raise ValueError(f"got {len(data)} bytes of offsets, want {(rows + 1) * 4}")
+    offsets = np.frombuffer(data, _UINT32).astype(np.int64)
+    if offsets[0] != 0 or (np.diff(offsets) < 0).any():
+        raise ValueError("offsets do not start at 0 and ascend")
+    return offsets
+
+
+def _sparse(column: pb.Column, kind: DataType, offsets: Array, validity: Validity) -> Sparse:
+    if kind is not DataType.FLOAT64 or len(column.shape) != 1:
+        raise ValueError("a sparse column is of float64 and has one size")
+    count, size = int(offsets[-1]), column.shape[0]
+    if len(column.indices) != count * 4:
+        raise ValueError(f"got {len(column.indices)} bytes of indices, want {count * 4}")
+    sizes = _sizes(column.sizes, len(offsets) - 1, size)
+    indices = np.frombuffer(column.indices, _INT32)
+    limits = size if sizes is None else np.repeat(sizes, np.diff(offsets))
+    inside = ((indices >= 0) & (indices < limits)).all()
+    starts = np.zeros(count, np.bool_)
+    starts[offsets[:-1][offsets[:-1] < count]] = True
+    ascending = (starts[1:] | (np.diff(indices) > 0)).all()
+    if not inside or not ascending:
+        raise ValueError(f"indices do not ascend within a row from 0 to below {size}")
+    values = _numbers(column, kind, count)
+    elements = _validity(column.element_validity, count)
+    _check_nulls(elements, offsets, size if sizes is None else sizes)
+    return Sparse(size, offsets, indices, values, validity, sizes, elements)
+
+
+def _check_nulls(elements: Validity, offsets: Array, sizes: Array | int) -> None:
+    if elements is not None:
+        lengths = np.diff(offsets)
+        rows = np.repeat(np.arange(len(lengths)), lengths)[~elements]
+        if (lengths != sizes)[rows].any():
+            raise ValueError("a sparse vector has null elements, want numbers")
+
+
+def _sizes(data: bytes, rows: int, size: int) -> npt.NDArray[np.int64] | None:
+    if not data:
+        return None
+    if len(data) != rows * 4:
+        raise ValueError(f"got {len(data)} bytes of sizes, want {rows * 4}")
+    sizes = np.frombuffer(data, _UINT32).astype(np.int64)
+    if (sizes > size).any():
+        raise ValueError(f"got a vector of size {sizes.max()}, want at most the shape, {size}")
+    return sizes
+
+
+def is_typed(column: pb.Column) -> bool:
+    """It has lists of protobuf, as a client sent it."""
+    while column.HasField("elements"):
+        column = column.elements
+    return column.HasField("values")
+
+
+def raw(column: pb.Column, decoded: Column) -> None:
+    """Rewrites a column of lists of protobuf as bytes: as it is inside a chain."""
+    if isinstance(decoded, Ragged):
+        target = column.elements if column.HasField("elements") else column
+        raw(target, decoded.elements)
+        return
+    column.data = decoded.packed if isinstance(decoded, Strings) else decoded.values.tobytes()
+    column.ClearField("values")
+
+
+def encode(name: str, column: Column, target: pb.Column, present: Array | None = None) -> None:
+    """Writes a column into an empty message, as bytes; `present` as in `Columns`."""
+    target.name = name
+    target.type = TYPES[column.type]
+    if column.validity is not None:
+        target.validity = _bytes(column.validity)
+    if present is not None:
+        target.present = present.astype(_UINT32).tobytes()
+    match column:
+        case Dense():
+            if column.shape:
+                target.shape.extend(column.shape)
+            target.data = column.values.tobytes()
+        case Strings():
+            target.data = column.packed
+        case Ragged():
+            target.offsets = column.offsets.astype(_UINT32).tobytes()
+            _encode_elements(column.elements, target)
+        case Sparse():
+            target.shape.append(column.size)
+            target.offsets = column.offsets.astype(_UINT32).tobytes()
+            target.indices = column.indices.astype(_INT32).tobytes()
+            target.data = column.values.tobytes()
+            target.element_validity = _bytes(column.element_validity)
+            if column.sizes is not None:
+                target.sizes = column.sizes.astype(_UINT32).tobytes()
+
+
+def _encode_elements(elements: Lists, target: pb.Column) -> None:
+    """Scalars stand in the column of the lists itself."""
+    if elements.shape or isinstance(elements, Ragged):
+        encode("", elements, target.elements)
+        return
+    target.element_validity = _bytes(elements.validity)
+    target.data = elements.packed if isinstance(elements, Strings) else elements.values.tobytes()
+
+
+def write(columns: Mapping[str, Column], present: Mapping[str, Array], target: pb.Table) -> None:
+    """Adds columns to a table of as many rows; `present` as in `Columns`."""
+    for name, column in columns.items():
+        encode(name, column, target.columns.add(), present.get(name))
+
+
+def _bytes(validity: Validity) -> bytes:
+    return b"" if validity is None or validity.all() else validity.tobytes()
+
+
+def typed(column: pb.Column, rows: int) -> None:
+    """Rewrites a column of bytes as lists of protobuf, for a client that asked so."""
+    if column.HasField("elements"):
+        count = int(_offsets(column.offsets, len(column.present) // 4 or rows)[-1])
+        typed(column.elements, count)
+        return
+    name, listed = _listed(column, rows)
+    values = column.values
+    values.SetInParent()
+    typed_values.fill(getattr(values, name), listed)
+    column.data = b""
+
+
+def _listed(column: pb.Column, rows: int) -> tuple[str, Sequence[str] | Array]:
+    """The elements of a column of bytes, and the list of Values for them."""
+    kind = _KINDS[column.type]
+    if not column.offsets and kind in _TEXTS:
+        return "strings", unpack(column.data, len(column.present) // 4 or rows)
+    if not column.offsets:
+        return typed_values.LISTS[kind], np.frombuffer(column.data, kind.dtype)
+    decoded = decode(column, rows)
+    flat = decoded.elements if isinstance(decoded, Ragged) else decoded
+    assert not isinstance(flat, Ragged), "lists of lists have elements of their own"
+    listed = flat.values if isinstance(flat, Strings) else flat.values.ravel()
+    return typed_values.LISTS[flat.type], listed
+
+
+def field_message(field: Field) -> signature_pb2.Field:
+    """A declared field as a message."""
+    return signature_pb2.Field(
+        name=field.name,
+        type=TYPES[field.type],
+        shape=field.shape,
+        nullable=field.nullable,
+        optional=field.optional,
+        replaces=field.replaces,
+        nominal=field.nominal,
+    )
+
+
+def signature_message(signature: Signature) -> signature_pb2.Signature:
+    """A signature as a message."""
+    return signature_pb2.Signature(
+        inputs=[field_message(field) for field in signature.inputs],
+        outputs=[field_message(field) for field in signature.outputs],
+    )
+
+
+def signature(message: signature_pb2.Signature) -> Signature:
+    """The inverse of `signature_message`."""
+    return Signature(
+        tuple(_field(field) for field in message.inputs),
+        tuple(_field(field) for field in message.outputs),
+    )
+
+
+def _field(message: signature_pb2.Field) -> Field:
+    return Field(
+        name=message.name,
+        type=_KINDS[message.type],
+        shape=tuple(message.shape),
+        nullable=message.nullable,
+        optional=message.optional,
+        replaces=message.replaces,
+        nominal=tuple(message.nominal),
+    )

@@ -1,0 +1,56 @@
+"""The mesh's certificates, as the manager gives them: to who joins, and to Envoys by SDS."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from hydro.manager.v1 import certificate_service_pb2 as pb
+from hydro.manager.v1 import certificate_service_pb2_grpc as pb_grpc
+from hydro_envoy.nodes import Node
+from hydro_envoy.snapshot import Resource
+from hydro_envoy.xds import secrets
+from hydro_services import errors
+from hydro_services.manager.api.peers import peer
+from hydro_services.security.certificates import Authority, Identity, requested
+
+
+class Certificates(pb_grpc.CertificateServiceServicer):
+    """Signs for who has an invitation or a certificate that is still good; issues Envoys' secrets.
+
+    Envoys get new ones at half the life of the old: see `hydro_envoy.xds.secrets.Issuer`.
+    """
+
+    def __init__(self, authority: Authority, life: timedelta) -> None:
+        self._authority = authority
+        self._life = life
+
+    @classmethod
+    def of(cls, folder: Path, life: timedelta) -> Certificates:
+        """With the authority in a folder; see `Authority.open`."""
+        return cls(Authority.open(folder), life)
+
+    async def SignCertificate(
+        self, request: pb.SignCertificateRequest, context: Any
+    ) -> pb.SignCertificateResponse:
+        identity = Identity.of(f"{request.service}/{request.instance}")
+        key = requested(request.csr)
+        if request.invitation:
+            self._authority.check(request.invitation, identity)
+        elif peer(context) != str(identity):
+            shown = peer(context) or "none"
+            message = f"the certificate shown is of {shown}, want {identity} or an invitation"
+            raise errors.PermissionDenied(message)
+        signed = self._authority.sign(identity, key, self._life)
+        return pb.SignCertificateResponse(certificate=signed)
+
+    @property
+    def period_s(self) -> float:
+        return self._life.total_seconds() / 2
+
+    def issue(self, node: Node) -> tuple[Resource, ...]:
+        """New secrets of an Envoy."""
+        held = self._authority.issue(Identity.of(node.identity), self._life)
+        trusted = secrets.mesh_ca(self._authority.certificate)
+        return secrets.identity(held.certificate, held.key), trusted

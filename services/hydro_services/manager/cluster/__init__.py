@@ -1,0 +1,1 @@
+"""What managers that share a mesh by Consul tell each other."""

@@ -1,0 +1,161 @@
+"""Brings the changes of managers that share a mesh to their end, whether somebody waits or not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+from hydro_envoy.resources.builder import pipeline_ref
+from hydro_services import errors
+from hydro_services.errors import EnvoyRefused, HydroError
+from hydro_services.manager.cluster import records
+from hydro_services.manager.cluster.consul_backend import Shared
+from hydro_services.manager.cluster.coordination import RETRY_S, Board
+from hydro_services.manager.cluster.records import Record
+from hydro_services.manager.domain import plan, transitions
+from hydro_services.manager.domain.state import State
+from hydro_services.manager.rollout.backend import NOTE_S, REFUSED_S, lacking
+
+logger = logging.getLogger(__name__)
+
+
+def next_record(
+    record: Record,
+    state: State,
+    *,
+    failure: HydroError | None,
+    is_loaded: bool,
+    is_applied: bool,
+) -> Record | None:
+    """What the owner of a change writes next; None: nothing yet. Pure.
+
+    Args:
+        record: the present one, with a trial.
+        state: what the owner knows.
+        failure: why a manager cannot do what the record says.
+        is_loaded: all managers have reported that its models are loaded.
+        is_applied: all managers have reported that their Envoys have it.
+    """
+    trial = record.trial
+    assert trial
+    if trial.asked and (now := plan.reconsidered(trial, state)) is not trial:
+        return Record(record.pipeline, now, owner=record.owner)
+    if trial.published:
+        if failure:
+            return records.failed(record, failure)
+        return records.kept(record) if is_applied else None
+    if not trial.stages or isinstance(trial.error, EnvoyRefused):
+        return None
+    if failure:
+        is_known = trial.error is not None and trial.error.message == failure.message
+        return None if is_known else records.failed(record, failure)
+    return records.shown(record) if is_loaded else None
+
+
+class Changes:
+    """Follows the changes that this manager owns; see `tending` for those that others left."""
+
+    def __init__(self, board: Board, shared: Shared, limit_s: float) -> None:
+        """`limit_s`: how long a new version of a model may take to take over."""
+        self._board = board
+        self._shared = shared
+        self._limit_s = limit_s
+        self._followed: set[str] = set()
+        self._since: dict[str, tuple[int, float]] = {}
+        """By pipeline: the index of the record that is under way, and since when it is."""
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                changed = self._board.changed
+                for name in self._owned() - self._followed:
+                    self._followed.add(name)
+                    tasks.create_task(self._follow(name))
+                self._tell_awaited()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(RETRY_S):
+                        await changed.wait()
+
+    def _owned(self) -> set[str]:
+        changing = ((n, kept.record) for n, kept in self._board.records.items())
+        return {n for n, record in changing if record.trial and record.owner == self._board.owner}
+
+    async def _follow(self, name: str) -> None:
+        """Takes step after step until the change is done, or is another manager's."""
+        end = self._board.reconciler.clock() + self._limit_s
+        try:
+            while name in self._owned():
+                changed, wanted = self._board.changed, self._next(name, end)
+                try:
+                    if wanted != self._board.record(name):
+                        await self._board.write(name, wanted)
+                        continue
+                except errors.HydroError as error:  # the next look may go better
+                    logger.warning("step", extra={"pipeline": name, "error": error.message})
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(RETRY_S):
+                        await changed.wait()
+        finally:
+            self._followed.discard(name)
+
+    def _next(self, name: str, end: float) -> Record | None:
+        """The record that is to be there; None: none."""
+        record = self._board.record(name)
+        assert record.trial
+        if isinstance(record.trial.error, EnvoyRefused) and self._age_s(name) >= REFUSED_S:
+            return replace(record, trial=replace(record.trial, error=None))
+        failure = self._shared.failure(name)
+        is_late = not record.trial.asked and self._board.reconciler.clock() >= end
+        if not record.trial.asked and (failure or is_late):
+            reason = failure.message if failure else "not in time"
+            logger.warning("new models do not take over", extra={"pipeline": name, "error": reason})
+            return records.ended(record)
+        found = next_record(
+            record,
+            self._board.reconciler.state,
+            failure=failure,
+            is_loaded=not self._shared.behind("loaded", name),
+            is_applied=self._shared.is_applied(name),
+        )
+        return found or record
+
+    def _age_s(self, name: str) -> float:
+        """For how long the record is as it is."""
+        index, start = self._since.get(name, (0, 0.0))
+        is_known = index == self._board.index(name)
+        return self._board.reconciler.clock() - start if is_known else 0.0
+
+    # ---- what is told of it
+
+    def _tell_awaited(self) -> None:
+        """Has the state tell what pending pipelines wait for beside what it knows itself."""
+        state, now = self._board.reconciler.state, self._board.reconciler.clock()
+        trials = {n: kept for n, kept in self._board.records.items() if kept.record.trial}
+        since = {n: self._since.get(n, (0, now)) for n in trials}
+        self._since = {
+            n: since[n] if since[n][0] == kept.index else (kept.index, now)
+            for n, kept in trials.items()
+        }
+        slow = {n for n, (_, start) in self._since.items() if now >= start + NOTE_S}
+        found = dict(self._awaited(slow, state))
+        if found != state.awaited:
+            self._board.reconciler.post(partial(transitions.awaited, found=found))
+
+    def _awaited(self, names: set[str], state: State) -> Iterator[tuple[str, str]]:
+        for name in sorted(names & state.trials.keys()):
+            trial = state.trials[name]
+            if trial.published:
+                yield name, self._envoys(name)
+            elif trial.stages and not lacking(trial.stages, state):
+                late = ", ".join(self._shared.behind("loaded", name)) or "their records"
+                yield name, f"waits for other managers to see its models loaded: {late}"
+
+    def _envoys(self, name: str) -> str:
+        if self._board.name in self._shared.behind("applied", name):
+            return self._board.reconciler.hub.awaited([pipeline_ref(name)])
+        return self._shared.missing_envoys(name)

@@ -1,0 +1,245 @@
+"""What the managers that share a mesh have written in Consul, and who of them is alive."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from hydro.manager.v1 import manager_service_pb2 as pb
+from hydro_services import errors
+from hydro_services.consul.agents import Agents, Answer, Value
+from hydro_services.manager.cluster import records
+from hydro_services.manager.cluster.discovery import Discovery
+from hydro_services.manager.cluster.records import Kept, Record, Report, Reports
+from hydro_services.manager.domain import transitions
+from hydro_services.manager.domain.state import State, Trial
+from hydro_services.manager.engine.reconciler import Reconciler
+
+logger = logging.getLogger(__name__)
+
+PIPELINES = "hydro/pipelines/"
+MANAGERS = "hydro/managers/"
+MARK = "hydro/mesh"
+"""There for as long as Consul remembers the mesh: without it the managers give back what it had."""
+ECHO_S = 3.0
+"""How long Consul may take to tell of a change that it has made."""
+RETRY_S = 0.3
+ORPHANED_S = 10.0
+"""How long an Envoy whose manager is gone, or hangs, may take to find another."""
+
+
+class Board:
+    """Records and reports as this manager sees them; what the records say is in its state.
+
+    To be used on the event loop; `follow_records` and `follow_reports` keep it as it should be.
+    """
+
+    def __init__(self, agents: Agents, reconciler: Reconciler, me: pb.Endpoint) -> None:
+        """For this manager, in this life of its process."""
+        self.reconciler = reconciler
+        self.discovery = Discovery(agents, reconciler)
+        self.name = me.instance
+        self.owner = f"{me.instance} {me.incarnation}"
+        """Of the changes that this manager makes."""
+        self.active: Counter[str] = Counter()
+        """How many here are about the deletion of each pipeline."""
+        self.records: Mapping[str, Kept] = {}
+        """What the state has."""
+        self.seen = 0
+        """Consul's index of the records."""
+        self.own = Report(me.incarnation)
+        """This manager's report, told yet or not."""
+        self.told = b""
+        """As Consul has it."""
+        self.is_current = False
+        """Consul answers."""
+        self.changed = asyncio.Event()
+        """Set, and another put in its place, when something here or in the state changes."""
+        self._others: dict[str, Report] = {}
+        self._envoys: dict[str, Sequence[str]] = {}
+        """Those of each manager, as last told: a Consul that loses its memory tells of none."""
+        self._agents = agents
+        self._has_begun = asyncio.Event()
+
+    async def begun(self) -> None:
+        """Waits until Consul has told all there is: the state is about to have it."""
+        await self._has_begun.wait()
+        await self.discovery.has_begun.wait()
+
+    # ---- the records
+
+    def record(self, name: str) -> Record:
+        """A pipeline's; an empty one if there is none."""
+        found = self.records.get(name)
+        return found.record if found else Record()
+
+    def index(self, name: str) -> int:
+        """Of a pipeline's record; 0 if there is none."""
+        found = self.records.get(name)
+        return found.index if found else 0
+
+    async def write(self, name: str, wanted: Record | None) -> bool:
+        """Writes a record if nobody has changed it; returns when the state has what is there.
+
+        Raises:
+            errors.Unavailable: Consul does not answer; it may have been written all the same.
+            errors.FailedPrecondition, errors.InvalidArgument: Consul refuses it.
+        """
+        index, body = self.index(name), records.to_json(wanted) if wanted else b""
+        try:
+            if wanted:
+                is_done = await self._agents.put(PIPELINES + name, body, index)
+            else:
+                is_done = await self._agents.delete(PIPELINES + name, index)
+            await self.until(lambda: self.index(name) != index, self.reconciler.clock() + ECHO_S)
+        except errors.Unavailable as error:
+            message = f"pipeline {name!r} cannot be changed now: {error.message}"
+            raise errors.Unavailable(message, pipeline=name) from error
+        except TimeoutError:
+            message = f"Consul has not told of the change of pipeline {name!r}; try again"
+            raise errors.Unavailable(message, pipeline=name) from None
+        # The answer to a write may be lost, and the write tried again: then it is there already.
+        return is_done or (bool(body) and records.to_json(self.record(name)) == body)
+
+    async def follow_records(self) -> None:
+        """Takes them into the state, until cancelled."""
+        async for answer in self._agents.values(PIPELINES):
+            self.is_current = answer is not None
+            if answer is None:
+                self.notify()
+            else:
+                await self._take(await self._remembered() if answer.is_fresh else answer)
+
+    async def _take(self, answer: Answer[dict[str, Value]]) -> None:
+        found = {name: self._read(name, value) for name, value in answer.value.items()}
+        there = {name: each for name, each in found.items() if each}
+        pipelines = {n: r.record.pipeline for n, r in there.items() if r.record.pipeline}
+        trials = {n: r.record.trial for n, r in there.items() if r.record.trial}
+        self._has_begun.set()
+        event = partial(transitions.recorded, pipelines=pipelines, trials=trials)
+        await self.reconciler.apply(event)
+        self.records, self.seen = there, answer.index
+        self.notify()
+
+    def _read(self, name: str, value: Value) -> Kept | None:
+        old = self.records.get(name)
+        if old and old.index == value.index:
+            return old
+        try:
+            record = records.from_json(value.body)
+            records.check_name(record, name)
+            return Kept(record, value.index)
+        except errors.NewerVersion:
+            raise
+        except errors.FailedPrecondition as error:
+            logger.error("record not taken", extra={"pipeline": name, "error": error.message})
+            return old  # what serves is not given up for what nobody can read
+
+    async def _remembered(self) -> Answer[dict[str, Value]]:
+        """What Consul has; if it has lost its memory, after it got back what we know."""
+        while True:
+            try:
+                if not await self._is_marked():
+                    await self._give_back()
+                # Read after the mark: what was read before may lack what another gave back.
+                return await self._agents.read(PIPELINES)
+            except errors.NewerVersion:
+                raise
+            except errors.HydroError:
+                await asyncio.sleep(RETRY_S)
+
+    async def _is_marked(self) -> bool:
+        """Consul remembers the mesh. Raises NewerVersion: as one of a form to come."""
+        found = (await self._agents.read(MARK)).value.get("")
+        if found:
+            with contextlib.suppress(ValueError, AttributeError):  # somebody else's: a mark as any
+                records.check_form(json.loads(found.body))
+        return found is not None
+
+    async def _give_back(self) -> None:
+        state = self.reconciler.state
+        given = [name for name in state.names if await self._give(name, state)]
+        await self._agents.put(MARK, b"{}", 0)
+        if given:
+            logger.warning("Consul had lost pipelines", extra={"given": given})
+
+    async def _give(self, name: str, state: State) -> bool:
+        pipeline, trial = state.pipelines.get(name), state.trials.get(name)
+        pending = Trial(trial.spec) if trial and trial.asked else None
+        record = Record(pipeline, pending, owner=self.owner if pending else "")
+        return await self._agents.put(PIPELINES + name, records.to_json(record), 0)
+
+    # ---- the reports
+
+    def reports(self) -> Reports:
+        """Of all managers that are alive; one that has not reported yet is at the beginning."""
+        lives = {n: m.endpoint.incarnation for n, m in self.discovery.managers.items()}
+        found = {name: self._report(name, life) for name, life in lives.items()}
+        return found | {self.name: self.own}
+
+    def others(self) -> list[Report]:
+        """Those of the other managers."""
+        return [each for name, each in self.reports().items() if name != self.name]
+
+    def _report(self, name: str, incarnation: str) -> Report:
+        found = self._others.get(name)
+        return found if found and found.incarnation == incarnation else Report(incarnation)
+
+    def orphans(self) -> set[str]:
+        """The Envoys of managers that went lately, which no other manager has yet."""
+        since = self.reconciler.clock() - ORPHANED_S
+        lately = {name for name, gone in self.discovery.gone.items() if gone > since}
+        left = {id for name in lately & self._envoys.keys() for id in self._envoys[name]}
+        return left.difference(*(report.envoys for report in self.reports().values()))
+
+    async def follow_reports(self) -> None:
+        """Keeps them as the managers write them, until cancelled."""
+        async for answer in self._agents.values(MANAGERS):
+            if answer is None:
+                continue
+            own = answer.value.get(self.name)
+            self._others, self.told = {}, own.body if own else b""
+            for name, value in answer.value.items():
+                with contextlib.suppress(errors.FailedPrecondition):
+                    self._others[name] = Report.from_json(value.body)
+            self._envoys |= {name: report.envoys for name, report in self._others.items()}
+            self.notify()
+
+    async def tell(self, body: bytes) -> None:
+        """Writes this manager's report.
+
+        Raises:
+            errors.HydroError: Consul does not answer or refuses it.
+        """
+        await self._agents.put(MANAGERS + self.name, body)
+        self.told = body
+
+    def is_alive(self, owner: str, name: str) -> bool:
+        """The manager that owns the change of a pipeline is there; this one: is at it."""
+        return self.active[name] > 0 if owner == self.owner else self.is_owner_alive(owner)
+
+    def is_owner_alive(self, owner: str) -> bool:
+        """The manager that owns a change is there, or is this one."""
+        managers = self.discovery.managers
+        lives = {f"{n} {each.endpoint.incarnation}" for n, each in managers.items()}
+        return owner == self.owner or owner in lives
+
+    # ---- waiting
+
+    def notify(self) -> None:
+        """Something has changed."""
+        changed, self.changed = self.changed, asyncio.Event()
+        changed.set()
+
+    async def until(self, condition: Callable[[], bool], end: float) -> None:
+        """Waits for a condition of what is known here; raises TimeoutError."""
+        async with asyncio.timeout_at(end):
+            while not condition():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(RETRY_S):  # time alone may change it, too
+                        await self.changed.wait()

@@ -1,0 +1,80 @@
+"""Follows Consul's catalogue: the endpoints that are well become state, the managers are known."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from functools import partial
+
+from hydro_services.consul import services
+from hydro_services.consul.agents import Agents
+from hydro_services.consul.services import Instance
+from hydro_services.errors import InvalidArgument
+from hydro_services.manager.domain import conversion, sidecars, transitions
+from hydro_services.manager.domain.state import Endpoint, EndpointId
+from hydro_services.manager.engine.reconciler import Reconciler
+
+logger = logging.getLogger(__name__)
+
+MANAGER = "manager"
+"""The name under which managers register."""
+SETTLE_S = 5.0
+"""How long parts may take to register again with a Consul that comes back without them, and how
+long one stays that Consul thinks ill. Machines that were cut off call all others dead when they are
+back, which those deny within a second or two; meanwhile Envoy sees for itself who answers."""
+
+
+class Discovery:
+    """Endpoints and managers as Consul's health checks see them."""
+
+    def __init__(self, agents: Agents, reconciler: Reconciler) -> None:
+        self.has_begun = asyncio.Event()
+        """Consul has told for the first time; the state is about to have it."""
+        self.managers: Mapping[str, Instance] = {}
+        """Those that are well, by instance."""
+        self.gone: dict[str, float] = {}
+        """Since when those are not that were."""
+        self._agents = agents
+        self._reconciler = reconciler
+        self._settled_at = 0.0
+        self._malformed: dict[str, str] = {}
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await services.watch(self._agents, self._tell)
+
+    async def _tell(self, found: Mapping[str, Instance], is_fresh: bool) -> None:
+        now = self._reconciler.clock()
+        if is_fresh:
+            self._settled_at = now + SETTLE_S
+        well = [instance for instance in found.values() if instance.passing]
+        before = self.managers
+        self.managers = {e.endpoint.instance: e for e in well if e.endpoint.service == MANAGER}
+        self.gone |= dict.fromkeys(before.keys() - self.managers.keys(), now)
+        for name in self.gone.keys() & self.managers.keys():
+            del self.gone[name]
+        parts = [self._endpoint(each) for each in well if each.endpoint.service != MANAGER]
+        endpoints = [each for each in parts if each]
+        ill = (each.endpoint for each in found.values() if not each.passing)
+        ill_until = {EndpointId(each.service, each.instance): now + SETTLE_S for each in ill}
+        gone_at = self._settled_at if now < self._settled_at else None
+        self.has_begun.set()
+        await self._reconciler.apply(
+            partial(
+                transitions.discovered, endpoints=endpoints, ill_until=ill_until, gone_at=gone_at
+            )
+        )
+
+    def _endpoint(self, instance: Instance) -> Endpoint | None:
+        """The endpoint; one that is malformed is left out, and told once."""
+        id = services.service_id(instance.endpoint)
+        try:
+            endpoint = conversion.endpoint(instance.endpoint)
+            sidecars.check(endpoint, has_sidecars=self._reconciler.has_sidecars)
+            return endpoint
+        except InvalidArgument as error:
+            if self._malformed.get(id) != error.message:
+                logger.warning("endpoint left out", extra={"service": id, "error": error.message})
+            self._malformed[id] = error.message
+            return None

@@ -1,0 +1,88 @@
+"""How a manager joins those that share its mesh by Consul."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from asyncio import FIRST_COMPLETED
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+
+from hydro.manager.v1 import manager_service_pb2 as pb
+from hydro_services import registration, rpc
+from hydro_services.consul.agents import connect
+from hydro_services.manager.cluster import maintenance
+from hydro_services.manager.cluster.changes import Changes
+from hydro_services.manager.cluster.consul_backend import Shared
+from hydro_services.manager.cluster.coordination import Board
+from hydro_services.manager.cluster.progress import Reporter
+from hydro_services.manager.domain import transitions
+from hydro_services.manager.domain.state import State
+from hydro_services.manager.engine.reconciler import Reconciler
+from hydro_services.manager.rollout.backend import Keeping
+
+START_S = 5.0
+"""How long to wait for Consul before what is known from the last time has to do."""
+WARM_S = 10.0
+"""How long a manager that starts may wait for runtimes to say what they have."""
+
+
+@contextlib.asynccontextmanager
+async def joined(
+    make: Callable[..., Reconciler],
+    initial: State,
+    registry: str,
+    me: pb.Endpoint,
+    limit_s: float,
+) -> AsyncIterator[Keeping]:
+    """By all managers together, in Consul.
+
+    Waits for Consul; when it does not answer in time, what is known has to do, if there is any.
+    """
+    reconciler = make(initial, decides=False)
+    async with connect(registry) as agents:
+        board = Board(agents, reconciler, me)
+        shared = Shared(board)
+        running = asyncio.create_task(_run(board, shared, limit_s))
+        begun = asyncio.create_task(board.begun())
+        try:
+            has_copy = bool(initial.endpoints or initial.pipelines)
+            while not begun.done() and not (has_copy and agents.is_away):
+                await asyncio.wait([running, begun], timeout=START_S, return_when=FIRST_COMPLETED)
+                if running.done():
+                    running.result()
+            registered = partial(_registered, reconciler, registry, me)
+            yield Keeping(reconciler, shared, registered, lambda: running)
+        finally:
+            for task in (running, begun):
+                task.cancel()
+            await asyncio.wait([running, begun])
+
+
+async def _run(board: Board, shared: Shared, limit_s: float) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        for task in (
+            board.discovery.run(),
+            board.follow_records(),
+            board.follow_reports(),
+            Reporter(board).run(),
+            maintenance.clear_away(board),
+            maintenance.Swaps(board).run(),
+            Changes(board, shared, limit_s).run(),
+        ):
+            tasks.create_task(task)
+
+
+@contextlib.asynccontextmanager
+async def _registered(
+    reconciler: Reconciler, registry: str, me: pb.Endpoint, served: rpc.Served
+) -> AsyncIterator[None]:
+    """Once it has something to publish: nobody is to wait for it, or to ask it, earlier."""
+    await served.set_serving(False)
+    warm = asyncio.get_running_loop().call_later(WARM_S, reconciler.post, transitions.warmed)
+    await reconciler.until(lambda state: state.is_warm, None)
+    warm.cancel()
+    await served.set_serving(True)
+    me.address = served.address
+    async with registration.keep(registry, me):
+        yield

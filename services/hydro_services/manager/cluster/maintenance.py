@@ -1,0 +1,108 @@
+"""What managers that share a mesh do unasked: new models take over, changes of the dead end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+from hydro_services import errors
+from hydro_services.manager.cluster import records
+from hydro_services.manager.cluster.coordination import RETRY_S, Board
+from hydro_services.manager.cluster.records import Record
+from hydro_services.manager.domain.state import Pipeline, Stages, State, Trial
+from hydro_services.manager.rollout.backend import lacking
+
+logger = logging.getLogger(__name__)
+
+ABANDONED_S = 3.0
+"""How long an owner may be out of sight before another goes on with its change."""
+AGAIN_S = 30.0
+"""Until a new version of a model that could not take over is tried again."""
+
+
+async def clear_away(board: Board) -> None:
+    """Ends the deletions that nobody brings to their end, and goes on with what others left."""
+    since: dict[str, tuple[str, float]] = {}
+    while True:
+        now = board.reconciler.clock()
+        for name, kept in list(board.records.items()):
+            record, owner = kept.record, kept.record.owner
+            if not record.is_changing or _is_followed(board, name, record):
+                since.pop(name, None)
+                continue
+            before, start = since.get(name, ("", now))
+            since[name] = (owner, start if before == owner else now)
+            if owner == board.owner or now - since[name][1] >= ABANDONED_S:
+                with contextlib.suppress(errors.HydroError):
+                    await board.write(name, _left(record, board.owner))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RETRY_S):
+                await board.changed.wait()
+
+
+def _is_followed(board: Board, name: str, record: Record) -> bool:
+    """Somebody brings the change to its end."""
+    if record.trial:
+        return board.is_owner_alive(record.owner)
+    return board.is_alive(record.owner, name)
+
+
+def _left(record: Record, heir: str) -> Record | None:
+    """What becomes of a change whose owner is gone."""
+    return replace(record, owner=heir) if record.trial else records.ended(record)
+
+
+class Swaps:
+    """New versions of models take over by the same steps as what users change."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._tried: dict[str, tuple[Stages, float]] = {}
+        """By pipeline: what was to take over, and until when that is not tried again."""
+
+    async def run(self) -> None:
+        """Until cancelled. Tells of all changes of the state, too."""
+        last: State | None = None
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                last = await self._board.reconciler.until(partial(_is_other, last), None)
+                self._board.notify()
+                for name, pipeline in self._due(last):
+                    tasks.create_task(self._begin(name, pipeline))
+
+    def _due(self, state: State) -> Iterator[tuple[str, Pipeline]]:
+        """The pipelines whose new models are loaded wherever traffic goes."""
+        now = self._board.reconciler.clock()
+        for name, pipeline in state.pipelines.items():
+            target = pipeline.target
+            if not target or name in state.trials or lacking(target, state):
+                continue
+            tried, again_at = self._tried.get(name, ((), 0.0))
+            if tried != target or again_at <= now:
+                self._tried[name] = (target, now + AGAIN_S)
+                yield name, pipeline
+
+    async def _begin(self, name: str, pipeline: Pipeline) -> None:
+        """Has the target take over, unless another manager is about to; `Changes` follows it."""
+        assert pipeline.target
+        trial = Trial(pipeline.spec, pipeline.target, asked=False)
+        present = self._board.record(name)
+        is_same = present.pipeline == Pipeline(pipeline.spec, pipeline.stages)
+        try:
+            if is_same and not present.is_changing:
+                record = Record(present.pipeline, trial, owner=self._board.owner)
+                if await self._board.write(name, record):
+                    return
+            self._tried.pop(name, None)
+        except errors.HydroError as error:
+            logger.warning(
+                "new models do not take over", extra={"pipeline": name, "error": error.message}
+            )
+
+
+def _is_other(last: State | None, current: State) -> bool:
+    return current is not last

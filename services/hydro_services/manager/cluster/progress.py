@@ -1,0 +1,130 @@
+"""Tells the other managers that share the mesh how far this one is."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+from functools import partial
+
+from hydro_envoy.errors import Nacked
+from hydro_envoy.resources.builder import pipeline_ref
+from hydro_services import errors
+from hydro_services.manager.cluster import records
+from hydro_services.manager.cluster.coordination import RETRY_S, Board
+from hydro_services.manager.cluster.records import Kept, Report
+from hydro_services.manager.domain import plan, transitions
+from hydro_services.manager.domain.state import State
+from hydro_services.manager.rollout.backend import lacking, nacked, needed, obstacle
+
+LOOK_S = 0.5
+MAX_LAGGING = 100
+"""So many pipelines that Envoys are late with are told of: a report has to fit into a value."""
+
+
+class Reporter:
+    """Keeps this manager's report what it is; `run` until cancelled."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._reconciler = board.reconciler
+        self._since: dict[str, tuple[int, float]] = {}
+        """By pipeline: the index of the record that its Envoys are to take, and since when."""
+
+    async def run(self) -> None:
+        board = self._board
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow_envoys())
+            while True:
+                changed = board.changed
+                await self._report()
+                await changed.wait()
+
+    async def _report(self) -> None:
+        """To the others where it has changed; and to the state what all reports say."""
+        board, report = self._board, self._composed()
+        body = report.to_json()
+        if body != board.own.to_json():
+            board.own = report
+            board.notify()
+        agree = board.is_current and records.is_agreed(board.reports().values())
+        if agree != self._reconciler.state.agreed:
+            self._reconciler.post(partial(transitions.agreed, agree=agree))
+        if (late := records.lagging(board.others())) != self._reconciler.state.lagging_elsewhere:
+            self._reconciler.post(partial(transitions.lagging_elsewhere, found=late))
+        if body != board.told and board.is_current:
+            try:
+                await board.tell(body)
+            except errors.HydroError:
+                await asyncio.sleep(RETRY_S)
+                board.notify()
+
+    def _composed(self) -> Report:
+        state, hub = self._reconciler.state, self._reconciler.hub
+        loaded: dict[str, int] = {}
+        applied: dict[str, int] = {}
+        failed: dict[str, tuple[int, errors.HydroError]] = {}
+        for name, kept in self._board.records.items():
+            reached = applied if _is_for_envoys(kept) else loaded
+            try:
+                if kept.record.is_changing and self._is_reached(name, kept):
+                    reached[name] = kept.index
+            except errors.HydroError as error:
+                failed[name] = (kept.index, error)
+        return Report(
+            self._board.own.incarnation,
+            loaded,
+            applied,
+            failed,
+            sorted({each.node.id for each in hub.nodes()} - {""}),
+            hub.has_gateway,
+            self._board.seen,
+            _digest(state) if state.applied else "",
+            self._lagging(),
+        )
+
+    def _lagging(self) -> dict[str, list[str]]:
+        late = self._reconciler.hub.lagging(list(map(pipeline_ref, self._board.records)))
+        few = sorted(late.items())[:MAX_LAGGING]
+        return {ref.name: list(ids) for ref, ids in few}
+
+    def _is_reached(self, name: str, kept: Kept) -> bool:
+        """What the record asks of this manager is done; raises why that cannot be."""
+        state, trial = self._reconciler.state, kept.record.trial
+        if _is_for_envoys(kept):
+            refs = needed(trial, state) if trial else (pipeline_ref(name),)
+            try:
+                return self._reconciler.hub.is_applied(refs, self._begun(name, kept.index))
+            except Nacked as error:
+                raise nacked(name, error) from error
+        assert trial
+        if not lacking(trial.stages, state):
+            return True
+        if found := obstacle(trial.stages, state):
+            raise found
+        return False
+
+    def _begun(self, name: str, index: int) -> float:
+        """Since when Envoys are to take what the record of this index says."""
+        if self._since.get(name, (0, 0.0))[0] != index:
+            self._since[name] = (index, self._reconciler.clock())
+        return self._since[name][1]
+
+    async def _follow_envoys(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):  # time alone may change who is waited for
+                    await self._reconciler.hub.changed()
+            self._since = {n: s for n, s in self._since.items() if n in self._board.records}
+            self._board.notify()
+
+
+def _is_for_envoys(kept: Kept) -> bool:
+    trial = kept.record.trial
+    return kept.record.deleting or (trial is not None and trial.published)
+
+
+def _digest(state: State) -> str:
+    demanded = sorted((service, sorted(models)) for service, models in plan.demand(state).items())
+    return hashlib.sha256(json.dumps(demanded).encode()).hexdigest()[:16]

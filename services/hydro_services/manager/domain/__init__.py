@@ -1,0 +1,1 @@
+"""What the manager knows and decides, as frozen values and pure functions."""

@@ -1,0 +1,299 @@
+"""Between protobuf messages and what the manager knows. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+from google.protobuf.message import Message
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from hydro.manager.v1 import manager_service_pb2 as manager_pb
+from hydro.manager.v1 import pipeline_pb2 as pipeline_pb
+from hydro.manager.v1 import policy_pb2 as policy_pb
+from hydro.repository.v1 import repository_service_pb2 as repository_pb
+from hydro_envoy.mesh import MAIN, SHADOW
+from hydro_services import errors
+from hydro_services.address import Address
+from hydro_services.errors import HydroError, InvalidArgument, Unavailable
+from hydro_services.manager.domain import chain, policies, readiness
+from hydro_services.manager.domain.state import (
+    REPOSITORY,
+    Endpoint,
+    Model,
+    Pipeline,
+    Spec,
+    Stage,
+    Stages,
+    State,
+    Trial,
+)
+
+_Holder: TypeAlias = pipeline_pb.Pipeline | pipeline_pb.Variant | pipeline_pb.Shadow
+
+TRANSPORTS = ("http", "grpc")
+MAX_FORMATS = 32
+RESERVED = ("gateway", "manager", "pipes")
+"""Names of Envoy clusters and listeners that are not a service's."""
+
+
+def spec(message: pipeline_pb.Pipeline) -> Spec:
+    """What the user wants, checked as far as that goes without knowing services and models.
+
+    Raises:
+        InvalidArgument: the name, the transport type, a chain, the policy or the traffic is
+            malformed.
+    """
+    chain.check_name(message.name, "name")
+    transport = message.transport_type or TRANSPORTS[0]
+    if transport not in TRANSPORTS:
+        raise InvalidArgument(f"transportType is {transport[:80]!r}, want 'http' or 'grpc'")
+    found = _spec(message, transport)
+    policies.check(found)
+    chain.references(found)
+    return found
+
+
+def _spec(message: pipeline_pb.Pipeline, transport: str) -> Spec:
+    policy, traffic = policy_pb.Policy(), pipeline_pb.Traffic()
+    policy.CopyFrom(message.policy)
+    traffic.CopyFrom(message.traffic)
+    for variant in traffic.variants:
+        variant.ClearField("stages")
+    if traffic.HasField("shadow"):
+        traffic.shadow.ClearField("stages")
+    return Spec(message.name, transport, tuple(message.chain), policy, traffic)
+
+
+def endpoint(message: manager_pb.Endpoint) -> Endpoint:
+    """What registers.
+
+    Raises:
+        InvalidArgument: a field is missing or malformed.
+    """
+    for name in ("service", "instance", "incarnation"):
+        if not chain.VERSION.fullmatch(getattr(message, name)):
+            got = getattr(message, name)[:80]
+            raise InvalidArgument(f"{name} is {got!r}, want at most 63 letters, digits, '-_.'")
+    if message.service in RESERVED:
+        raise InvalidArgument(f"service is {message.service!r}, want another: the mesh uses it")
+    if message.service != REPOSITORY and not 1 <= len(message.formats) <= MAX_FORMATS:
+        count = len(message.formats)
+        raise InvalidArgument(f"there are {count} formats, want 1 to {MAX_FORMATS} for a runtime")
+    for format in message.formats:
+        if not chain.VERSION.fullmatch(format):
+            raise InvalidArgument(f"a format is {format[:80]!r}, want at most 63 letters, digits")
+    found = Endpoint(
+        message.service,
+        message.instance,
+        _address(message.address),
+        _address(message.traffic_address or message.address),
+        tuple(sorted(message.formats)),
+        message.incarnation,
+        _address(message.sidecar_address) if message.sidecar_address else None,
+        str(_address(message.metrics_address)) if message.metrics_address else "",
+    )
+    for at in (found.address, found.traffic) if found.sidecar else ():
+        if not at.is_loopback:
+            raise InvalidArgument(f"address is {at}, want one on loopback: it has a sidecar")
+    return found
+
+
+def _address(address: str) -> Address:
+    try:
+        found = Address.parse(address)
+    except ValueError:
+        found = Address("", 0)
+    if not found.ip or found.ip.is_unspecified or not found.port:
+        raise InvalidArgument(
+            f"address is {address[:80]!r}, want the '<IP address>:<port>' at which others reach it"
+        )
+    return found
+
+
+def model(message: repository_pb.ModelVersion) -> Model:
+    """What the repository publishes."""
+    return Model(message.model, message.version, message.format, message.digest, message.signature)
+
+
+def unpublished(message: repository_pb.ModelVersion) -> tuple[tuple[str, str], HydroError]:
+    """A version that the repository does not publish, by model and version, and why."""
+    key = (message.model, message.version)
+    if message.HasField("error") and not message.reading:
+        return key, errors.from_status(message.error)
+    text = f"model {message.model!r} version {message.version!r} is being read by the repository"
+    facts = {"model": message.model, "version": message.version, "awaits": "read"}
+    return key, Unavailable(text, **facts)
+
+
+def endpoint_message(endpoint: Endpoint, *, ready: bool = False) -> manager_pb.Endpoint:
+    """An endpoint as users see it and as it is stored."""
+    return manager_pb.Endpoint(
+        service=endpoint.service,
+        instance=endpoint.instance,
+        address=str(endpoint.address),
+        traffic_address=str(endpoint.traffic) if endpoint.traffic != endpoint.address else "",
+        formats=endpoint.formats,
+        incarnation=endpoint.incarnation,
+        metrics_address=endpoint.metrics,
+        ready=ready,
+        sidecar_address=str(endpoint.sidecar) if endpoint.sidecar else "",
+    )
+
+
+def record(pipeline: Pipeline) -> pipeline_pb.Pipeline:
+    """A pipeline as it is stored."""
+    return _message(pipeline.spec, pipeline.stages)
+
+
+def has_unknown_fields(message: Message) -> bool:
+    """Whether a newer version has put something into it that this one does not know."""
+    if len(UnknownFieldSet(message)):
+        return True
+    return any(
+        has_unknown_fields(inner)
+        for field, value in message.ListFields()
+        if field.type == field.TYPE_MESSAGE
+        for inner in _messages(value)
+    )
+
+
+def _messages(value: Any) -> Iterator[Message]:
+    """Those of a field: its own, or those of a list; of a map the values."""
+    if isinstance(value, Message):
+        yield value
+    else:
+        values = value.values() if isinstance(value, Mapping) else value
+        yield from (each for each in values if isinstance(each, Message))
+
+
+def stored_spec(record: pipeline_pb.Pipeline) -> Spec:
+    """What the user wants of a pipeline that is stored."""
+    return _spec(record, record.transport_type)
+
+
+def pipeline(record: pipeline_pb.Pipeline) -> Pipeline:
+    """The inverse of `record`."""
+    found = _spec(record, record.transport_type)
+    names = (name for chain in found.chains.values() for name in chain)
+    stages = (stage for _, each in _holders(record) for stage in each.stages)
+    return Pipeline(found, tuple(_stage(n, s) for n, s in zip(names, stages, strict=True)))
+
+
+def _stage(name: str, stage: pipeline_pb.PipelineStage) -> Stage:
+    # The format decides which service may load a model; a stage has its service already.
+    found = Model(stage.model, stage.version, "", stage.digest, stage.signature)
+    return Stage(name, stage.service, found)
+
+
+def pipelines(state: State, names: Iterable[str]) -> list[pipeline_pb.Pipeline]:
+    """Pipelines that are kept or pending, as users see them."""
+    takers = readiness.ready(state)
+    return [_seen(name, state, takers) for name in names]
+
+
+def _seen(name: str, state: State, takers: readiness.Takers) -> pipeline_pb.Pipeline:
+    """What serves, with what is to take its place; or, where nothing does, that alone."""
+    kept, trial = state.pipelines.get(name), state.trials.get(name)
+    if kept is None:
+        return _pending(state.trials[name], state, takers)
+    message = _shown(kept, state, takers)
+    if trial and trial.asked:
+        message.pending.CopyFrom(_pending(trial, state, takers))
+        if message.state == pipeline_pb.PIPELINE_STATE_READY:
+            message.error.CopyFrom(message.pending.error)
+    return message
+
+
+def _pending(trial: Trial, state: State, takers: readiness.Takers) -> pipeline_pb.Pipeline:
+    message = _message(trial.spec, trial.stages)
+    error = readiness.hindrance(trial, state, takers)
+    is_passing = readiness.is_passing(error)
+    message.state = (
+        pipeline_pb.PIPELINE_STATE_PENDING if is_passing else pipeline_pb.PIPELINE_STATE_FAILED
+    )
+    message.error.CopyFrom(errors.to_status(error))
+    return message
+
+
+def _shown(pipeline: Pipeline, state: State, takers: readiness.Takers) -> pipeline_pb.Pipeline:
+    message = _message(pipeline.spec, pipeline.stages)
+    obstacle = readiness.obstacle(pipeline.stages, state, takers)
+    lacking = readiness.lacking(pipeline.stages, state, takers)
+    message.state = pipeline_pb.PIPELINE_STATE_READY
+    if lacking:
+        message.state = pipeline_pb.PIPELINE_STATE_PENDING
+    if obstacle:
+        message.state = pipeline_pb.PIPELINE_STATE_FAILED
+    error = obstacle or _unchanged(pipeline, state, takers)
+    if lacking:
+        error = error or Unavailable("; ".join(lacking))
+    if error:
+        message.error.CopyFrom(errors.to_status(error))
+    message.lagging.extend(_lagging(pipeline.spec.name, state))
+    return message
+
+
+def _lagging(name: str, state: State) -> list[str]:
+    return sorted({*state.lagging.get(name, ()), *state.lagging_elsewhere.get(name, ())})
+
+
+def _unchanged(pipeline: Pipeline, state: State, takers: readiness.Takers) -> HydroError | None:
+    """What keeps it from taking its newest change."""
+    target = pipeline.target or ()
+    return (
+        readiness.obstacle(target, state, takers)
+        or readiness.trouble(target, state, takers)
+        or state.refusals.get(pipeline.spec.name)
+        or pipeline.error
+    )
+
+
+def _message(spec: Spec, stages: Stages) -> pipeline_pb.Pipeline:
+    message = pipeline_pb.Pipeline(
+        name=spec.name, transport_type=spec.transport_type, chain=spec.chain, etag=spec.etag
+    )
+    if spec.policy.ByteSize():
+        message.policy.CopyFrom(spec.policy)
+    if spec.traffic.ByteSize():
+        message.traffic.CopyFrom(spec.traffic)
+    chains = spec.split(stages)
+    for name, holder in _holders(message):
+        holder.stages.extend(_stage_message(stage) for stage in chains[name])
+    return message
+
+
+def _holders(message: pipeline_pb.Pipeline) -> Iterator[tuple[str, _Holder]]:
+    """What has the stages of each chain, by variant, in the order of `Spec.chains`."""
+    yield MAIN, message
+    for variant in message.traffic.variants:
+        yield variant.name, variant
+    if message.traffic.HasField("shadow"):
+        yield SHADOW, message.traffic.shadow
+
+
+def _stage_message(stage: Stage) -> pipeline_pb.PipelineStage:
+    return pipeline_pb.PipelineStage(
+        service=stage.service,
+        model=stage.model.name,
+        version=stage.model.version,
+        digest=stage.model.digest,
+        signature=stage.model.signature,
+    )
+
+
+def services(state: State) -> list[manager_pb.Service]:
+    """All services that are known, with the endpoints that have a lease."""
+    ready = {endpoint.id for takers in readiness.ready(state).values() for endpoint in takers}
+    names = {*state.services, *(id.service for id in state.endpoints)}
+    return [
+        manager_pb.Service(
+            name=name,
+            endpoints=[
+                endpoint_message(endpoint, ready=id in ready)
+                for id, endpoint in sorted(state.endpoints.items())
+                if id.service == name
+            ],
+        )
+        for name in sorted(names)
+    ]

@@ -1,0 +1,28 @@
+"""How API keys become state."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from functools import partial
+
+from hydro_envoy.mesh import ApiKey
+from hydro_services.manager.domain import transitions
+from hydro_services.manager.engine.reconciler import Reconciler
+from hydro_services.security.keys import Key
+
+
+async def follow(changes: AsyncIterator[tuple[Key, ...]], reconciler: Reconciler) -> None:
+    """Publishes what changes, until cancelled."""
+    async for keys in changes:
+        await reconciler.apply(partial(transitions.keyed, api_keys=published(keys)))
+
+
+def published(keys: Iterable[Key]) -> tuple[ApiKey, ...]:
+    """As Envoy is to know them."""
+    return tuple(sorted(map(_published, keys)))
+
+
+def _published(key: Key) -> ApiKey:
+    # A part of a second more would let nobody see the end at the time that it shows.
+    expires_s = int(key.expires.timestamp()) if key.expires else 0
+    return ApiKey(key.sha256, key.name, key.pipelines, expires_s)

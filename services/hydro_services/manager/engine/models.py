@@ -1,0 +1,59 @@
+"""Follows the repository: what it publishes becomes state."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+
+import grpc.aio
+
+from hydro.repository.v1 import repository_service_pb2 as pb
+from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
+from hydro_services import errors, rpc
+from hydro_services.manager.domain import conversion, plan, transitions
+from hydro_services.manager.domain.sidecars import Reach
+from hydro_services.manager.domain.state import Endpoint, State
+from hydro_services.manager.engine.reconciler import Reconciler
+
+logger = logging.getLogger(__name__)
+
+RETRY_S = 0.3
+
+
+async def follow(reconciler: Reconciler, reach: Reach) -> None:
+    """Watches the repository that is registered, one after the other, until cancelled."""
+    while True:
+        present = await reconciler.until(lambda s: plan.repository(s) is not None, None)
+        repository = plan.repository(present)
+        assert repository
+        async with asyncio.TaskGroup() as tasks:
+            watch = tasks.create_task(_watch(repository, reconciler, reach))
+            await reconciler.until(partial(_has_moved, repository), None)
+            watch.cancel()
+
+
+def _has_moved(repository: Endpoint, current: State) -> bool:
+    return plan.repository(current) != repository
+
+
+async def _watch(repository: Endpoint, reconciler: Reconciler, reach: Reach) -> None:
+    told = False
+    metadata = reach.metadata(repository)
+    async with rpc.channel(reach.address(repository)) as channel:
+        stub = pb_grpc.RepositoryServiceStub(channel)
+        while True:
+            try:
+                async for response in stub.Watch(pb.WatchRequest(), metadata=metadata):
+                    models = tuple(conversion.model(model) for model in response.models)
+                    others = dict(map(conversion.unpublished, response.others))
+                    event = partial(transitions.catalogued, catalogue=models, unpublished=others)
+                    await reconciler.apply(event)
+                    told = False
+            except grpc.aio.AioRpcError as error:
+                if not told:
+                    message = errors.from_rpc(error).message
+                    extra = {"repository": str(repository.address), "error": message}
+                    logger.warning("repository does not answer, trying on", extra=extra)
+                told = True
+            await asyncio.sleep(RETRY_S)

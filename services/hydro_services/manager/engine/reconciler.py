@@ -1,0 +1,288 @@
+"""The one task that owns the state: takes events, decides by `plan`, and sees that it happens."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from hydro_envoy.errors import Nacked, NotApplied, Refusal
+from hydro_envoy.mesh import Mesh
+from hydro_envoy.resources.builder import Builder, pipeline_ref
+from hydro_envoy.snapshot import Snapshot
+from hydro_envoy.xds.hub import Hub
+from hydro_services import errors
+from hydro_services.manager.domain import plan, readiness, state, transitions
+from hydro_services.manager.domain.plan import Call, Load, Unload
+from hydro_services.manager.domain.sidecars import Reach
+from hydro_services.manager.domain.state import Event, LoadFailure, State
+from hydro_services.manager.engine import runtimes, store
+
+logger = logging.getLogger(__name__)
+
+CONFIRM_S = 5.0
+"""How long Envoy may take before what it lacks is looked at again."""
+LAGGING_S = 0.5
+"""How often it is looked which Envoys are late."""
+FIRST_RETRY_S = 0.2
+MAX_RETRY_S = 3.0
+"""So that what has been mended is noticed within 5 s."""
+FINAL = (errors.NotFound, errors.InvalidArgument, errors.FailedPrecondition)
+"""What a runtime answers to when trying again will hardly help."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    event: Event
+    durable: bool
+    done: asyncio.Future[State]
+
+
+class Reconciler:
+    """Turns events into state, and state into configuration, calls and records."""
+
+    def __init__(
+        self,
+        initial: State,
+        frame: Mesh,
+        hub: Hub,
+        builder: Builder,
+        records: store.Store,
+        clock: Callable[[], float],
+        reach: Reach,
+        *,
+        decides: bool = True,
+    ) -> None:
+        """Starts with what the store had.
+
+        Args:
+            initial: what was stored.
+            frame: the mesh without backends and pipelines.
+            hub: takes snapshots to Envoys.
+            builder: turns meshes into snapshots.
+            records: takes what is to survive.
+            clock: in seconds, never going back.
+            reach: by which processes are called.
+            decides: it switches what may be switched; else others have to be asked first.
+        """
+        self.state = initial
+        """The present state. Changed only here, by events."""
+        self.clock = clock
+        self.hub = hub
+        self._decides = decides
+        self._frame = frame
+        self._reach = reach
+        self._builder = builder
+        self._building = asyncio.Lock()
+        self._store = records
+        self._stored = initial
+        self._settled = State()
+        self._mesh: Mesh | None = None
+        self._events: asyncio.Queue[_Asked] = asyncio.Queue()
+        self._changed = asyncio.Condition()
+        self._confirming: asyncio.Task[None] | None = None
+
+    @property
+    def has_sidecars(self) -> bool:
+        """Whether processes are reached by sidecars, all or none."""
+        return bool(self._frame.sidecars)
+
+    async def run(self) -> None:
+        """Runs until cancelled. Nothing is published before what has been asked until now."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow_lagging())
+            await self._turn(self._waiting(), tasks)
+            while True:
+                await self._turn(await self._next(), tasks)
+
+    def post(self, event: Event) -> None:
+        """Has an event happen soon."""
+        self._ask(event, durable=False)
+
+    async def apply(self, event: Event, *, durable: bool = False) -> State:
+        """Has an event happen, and answers when it is published.
+
+        A durable event is on disk before it is published.
+
+        Raises:
+            errors.HydroError: the event refuses, or it is durable and could not be stored
+                (`errors.Unavailable`); nothing has changed.
+        """
+        return await self._ask(event, durable=durable).done
+
+    def _ask(self, event: Event, *, durable: bool) -> _Asked:
+        asked = _Asked(event, durable, asyncio.get_running_loop().create_future())
+        self._events.put_nowait(asked)
+        return asked
+
+    async def until(self, predicate: Callable[[State], bool], timeout_s: float | None) -> State:
+        """Waits for a state.
+
+        Raises:
+            TimeoutError: it did not come in time.
+        """
+        async with asyncio.timeout(timeout_s), self._changed:
+            await self._changed.wait_for(lambda: predicate(self.state))
+            return self.state
+
+    async def build(self, wanted: State) -> Snapshot:
+        """What would be published for a state."""
+        return await self._build(plan.mesh(wanted, self._frame))
+
+    async def _build(self, mesh: Mesh) -> Snapshot:
+        async with self._building:  # in a thread: a cold build takes a while
+            return await asyncio.to_thread(self._builder.build, mesh)
+
+    async def _next(self) -> list[_Asked]:
+        """The events that are there, or none when it is time to look again."""
+        due = plan.deadline(self.state)
+        delay = None if due is None else max(0.0, due - self.clock())
+        try:
+            async with asyncio.timeout(delay):
+                asked = [await self._events.get()]
+        except TimeoutError:
+            return []
+        return asked + self._waiting()
+
+    def _waiting(self) -> list[_Asked]:
+        asked: list[_Asked] = []
+        while not self._events.empty():
+            asked.append(self._events.get_nowait())
+        return asked
+
+    async def _turn(self, asked: list[_Asked], tasks: asyncio.TaskGroup) -> None:
+        current, refused = _happen(self.state, asked)
+        if failure := await self._save(current):
+            refused |= {each: failure for each in asked if each.durable}
+            current, _ = _happen(self.state, [each for each in asked if not each.durable])
+        is_first = self._mesh is None
+        if is_first or not asked or not state.is_renewal(self.state, current):
+            current = await self._settle(current, tasks)
+            await self._save(current)
+        self.state = current
+        async with self._changed:
+            self._changed.notify_all()
+        for each in asked:
+            _answer(each, refused.get(each), current)
+
+    async def _settle(self, current: State, tasks: asyncio.TaskGroup) -> State:
+        now = self.clock()
+        current = transitions.expired(current, now)
+        current = plan.retargeted(current, plan.stale(self._settled, current))
+        if self._decides:
+            stale = plan.stale_trials(self._settled, current)
+            current = plan.promoted(plan.trials_reconsidered(current, stale))
+        if not current.is_warm and plan.is_asked(current):
+            current = transitions.warmed(current)
+        current = await self._publish(current, tasks)
+        current = plan.aged(current, now)
+        for call in plan.calls(current, now):
+            current = transitions.started(current, call.slot, unload=isinstance(call, Unload))
+            tasks.create_task(self._tell(call))
+        self._settled = current
+        return current
+
+    async def _publish(self, current: State, tasks: asyncio.TaskGroup) -> State:
+        mesh = plan.mesh(current, self._frame)
+        if mesh == self._mesh or not current.is_warm:
+            return current
+        self.hub.publish(await self._build(mesh))
+        self._mesh = mesh
+        if self._confirming:
+            self._confirming.cancel()
+        self._confirming = tasks.create_task(self._confirm())
+        return transitions.published(current)
+
+    async def _save(self, current: State) -> errors.HydroError | None:
+        """Writes what is not on disk yet; what fails is tried again with the next change."""
+        statements = store.statements(self._stored, current)
+        try:
+            if statements:
+                await self._store.save(statements)
+        except errors.Unavailable as error:
+            logger.error("not stored", extra={"error": error.message})
+            return error
+        self._stored = current
+        return None
+
+    async def _confirm(self) -> None:
+        """Waits until what is published is in force; what Envoys refuse becomes state."""
+        while True:
+            try:
+                await self.hub.applied(timeout_s=CONFIRM_S)
+            except Nacked as error:
+                self.post(partial(transitions.refused, refusals=self._refusals(error.refusals)))
+                await asyncio.sleep(CONFIRM_S)
+            except NotApplied:
+                continue
+            else:
+                return self.post(transitions.confirmed)
+
+    async def _follow_lagging(self) -> None:
+        while True:
+            await asyncio.sleep(LAGGING_S)
+            await self.note_lagging()
+
+    async def note_lagging(self) -> None:
+        """Has the state tell which Envoys are late with which pipelines, as it is now."""
+        late = self.hub.lagging(list(map(pipeline_ref, readiness.serving(self.state))))
+        found = {ref.name: ids for ref, ids in late.items()}
+        if found != self.state.lagging:
+            await self.apply(partial(transitions.lagging, found=found))
+
+    def _refusals(self, refusals: tuple[Refusal, ...]) -> dict[str, errors.HydroError]:
+        """By the pipelines that need what was refused."""
+        refused = {(each.type, each.name): each for each in refusals}
+        found: dict[str, errors.HydroError] = {}
+        for name in readiness.serving(self.state):
+            for ref in self.hub.snapshot.closure([pipeline_ref(name)]):
+                if each := refused.get((ref.type.label, ref.name)):
+                    found[name] = errors.EnvoyRefused(each.message, node=each.node_id)
+        return found
+
+    async def _tell(self, call: Call) -> None:
+        error: errors.HydroError | None = None
+        try:
+            await runtimes.tell(call, self._reach)
+        except errors.HydroError as refusal:
+            error = refusal
+            extra = {"endpoint": "/".join(call.slot.endpoint), "model": call.slot.key}
+            logger.warning("runtime refused a call", extra={**extra, "error": error.message})
+        self.post(self._outcome(call, error))
+
+    def _outcome(self, call: Call, error: errors.HydroError | None) -> Event:
+        slot, incarnation = call.slot, call.endpoint.incarnation
+        if isinstance(call, Unload):
+            return partial(transitions.unload_ended, slot=slot, incarnation=incarnation)
+        if error is None:
+            return partial(transitions.load_succeeded, slot=slot, incarnation=incarnation)
+        failure = self._failure(call, error)
+        return partial(transitions.load_failed, slot=slot, incarnation=incarnation, failure=failure)
+
+    def _failure(self, call: Load, error: errors.HydroError) -> LoadFailure:
+        last = self.state.failures.get(call.slot)
+        times = last.times + 1 if last else 1
+        delay = min(MAX_RETRY_S, FIRST_RETRY_S * 2 ** min(times - 1, 10))
+        return LoadFailure(error, isinstance(error, FINAL), times, self.clock() + delay)
+
+
+def _happen(current: State, asked: list[_Asked]) -> tuple[State, dict[_Asked, errors.HydroError]]:
+    """The state after the events, and those that refused."""
+    refused: dict[_Asked, errors.HydroError] = {}
+    for each in asked:
+        try:
+            current = each.event(current)
+        except errors.HydroError as error:
+            refused[each] = error
+    return current, refused
+
+
+def _answer(asked: _Asked, error: errors.HydroError | None, current: State) -> None:
+    if asked.done.done():  # who asked is gone
+        return
+    if error:
+        asked.done.set_exception(error)
+    else:
+        asked.done.set_result(current)

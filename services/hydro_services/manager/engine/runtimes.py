@@ -1,0 +1,48 @@
+"""Calls to runtimes: load a model, unload a model."""
+
+from __future__ import annotations
+
+import grpc.aio
+
+from hydro.runtime.v1 import runtime_service_pb2 as pb
+from hydro.runtime.v1 import runtime_service_pb2_grpc as pb_grpc
+from hydro_services import errors, rpc
+from hydro_services.manager.domain.plan import Call, Load, Unload
+from hydro_services.manager.domain.sidecars import Metadata, Reach
+
+LOAD_S = 120.0
+UNLOAD_S = 120.0
+"""A runtime answers once the streams that use the model have ended."""
+
+
+async def tell(call: Call, reach: Reach) -> None:
+    """Makes a call and waits for its answer.
+
+    Raises:
+        errors.HydroError: the runtime refused it or does not answer.
+    """
+    try:
+        async with rpc.channel(reach.address(call.endpoint)) as channel:
+            runtime = pb_grpc.RuntimeServiceStub(channel)
+            await _tell(runtime, call, reach.metadata(call.endpoint))
+    except grpc.aio.AioRpcError as error:
+        told = errors.from_rpc(error)
+        if isinstance(call, Load) and isinstance(told, errors.NotInTime):
+            # The runtime goes on; who asks it again joins that.
+            raise errors.Unavailable(f"it is being loaded for more than {LOAD_S:g} s") from None
+        raise told from error
+
+
+async def _tell(runtime: pb_grpc.RuntimeServiceAsyncStub, call: Call, metadata: Metadata) -> None:
+    match call:
+        case Load(model=model, repository=repository):
+            request = pb.LoadModelRequest(
+                model=model.name,
+                version=model.version,
+                digest=model.digest,
+                repository=repository,
+            )
+            await runtime.LoadModel(request, timeout=LOAD_S, metadata=metadata)
+        case Unload(key=key):
+            unload = pb.UnloadModelRequest(key=key)
+            await runtime.UnloadModel(unload, timeout=UNLOAD_S, metadata=metadata)

@@ -1,0 +1,248 @@
+"""Where pipelines are kept, and how a change of one comes into force: alone, on this machine.
+
+`shared` does the same for managers that share a mesh.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple, Protocol
+
+from hydro_envoy.errors import Nacked, NotApplied
+from hydro_envoy.resources.builder import edge_ref, ingress_ref, pipeline_ref
+from hydro_envoy.snapshot import Ref
+from hydro_services import errors, rpc
+from hydro_services.manager.domain import plan, readiness, transitions
+from hydro_services.manager.domain.state import (
+    Endpoint,
+    Pipeline,
+    Spec,
+    Stages,
+    State,
+    Trial,
+    newest_spec,
+)
+from hydro_services.manager.engine.reconciler import Reconciler
+
+ENTRANCE = (edge_ref("gateway"), edge_ref("pipes"), edge_ref("limited"))
+"""Without its listeners an Envoy that has the pipeline is not reached."""
+TURN_S = 10.0
+"""How long a change of a pipeline waits for another one that is under way, before it takes over."""
+REFUSED_S = 30.0
+"""Until what an Envoy refused is given to it again, if nothing else has changed."""
+NOTE_S = 0.3
+"""How long Envoys may take before it is told that they are waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """Until when something has to happen."""
+
+    end: float
+    limit_s: float
+    clock: Callable[[], float]
+
+    @classmethod
+    def after(cls, limit_s: float, clock: Callable[[], float]) -> Deadline:
+        return cls(clock() + limit_s, limit_s, clock)
+
+    @property
+    def left_s(self) -> float:
+        return max(0.0, self.end - self.clock())
+
+    def late(self, name: str, what: str, why: str) -> errors.NotInTime:
+        """It did not."""
+        message = f"pipeline {name!r} {what} after {self.limit_s:g} s: {why}"
+        return errors.NotInTime(message, pipeline=name)
+
+
+class Ledger(Protocol):
+    """What users ask for is written down, and brought to its end, whether they wait or not."""
+
+    async def want(self, spec: Spec, etag: str, deadline: Deadline) -> None:
+        """Has a pipeline be pending, from now on also if this process is killed.
+
+        Raises:
+            errors.Aborted: the etag is not the present one, or somebody else changes it.
+            errors.Unavailable: it could not be stored.
+        """
+
+    async def give_up(self, spec: Spec, error: errors.HydroError) -> None:
+        """Has what was there before be all there is, unless something else is wanted by now."""
+
+    async def shown(self) -> State:
+        """Waits until all who are asked tell of what is done; the state then."""
+
+    async def delete(self, name: str, deadline: Deadline) -> None:
+        """Deletes a pipeline; answers when no new request reaches it.
+
+        Raises:
+            errors.NotFound: there is none of that name.
+            errors.NotInTime: it is deleted, but Envoy has not taken that in time.
+            errors.Unavailable: it could not be stored.
+        """
+
+
+class Keeping(NamedTuple):
+    """Where pipelines and endpoints are kept, and who acts on it."""
+
+    reconciler: Reconciler
+    ledger: Ledger
+    registered: Callable[[rpc.Served], AbstractAsyncContextManager[None]]
+    """For as long as others are to find this manager."""
+    going_on: Callable[[], Awaitable[None]]
+    """Ends only by an error."""
+
+
+@contextlib.asynccontextmanager
+async def alone(
+    make: Callable[[State], Reconciler],
+    pipelines: Iterable[Pipeline],
+    endpoints: Iterable[tuple[Endpoint, frozenset[str]]],
+    lease_s: float,
+    pending: Iterable[Spec] = (),
+) -> AsyncIterator[Keeping]:
+    """By this manager itself, which is the only one; with what survived the last time."""
+    expires = asyncio.get_running_loop().time() + 2 * lease_s
+    reconciler = make(transitions.restored(pipelines, endpoints, expires, pending))
+    ledger = Alone(reconciler)
+    yield Keeping(reconciler, ledger, lambda _: contextlib.nullcontext(), ledger.run)
+
+
+class Alone:
+    """The ledger of a manager that is the only one: its own state and store."""
+
+    def __init__(self, reconciler: Reconciler) -> None:
+        self._reconciler = reconciler
+
+    async def want(self, spec: Spec, etag: str, deadline: Deadline) -> None:
+        event = partial(_want, spec=spec, etag=etag)
+        await self._reconciler.apply(event, durable=True)
+
+    async def give_up(self, spec: Spec, error: errors.HydroError) -> None:
+        await self._reconciler.apply(partial(transitions.given_up, spec=spec))
+
+    async def shown(self) -> State:
+        await self._reconciler.note_lagging()
+        return self._reconciler.state
+
+    async def delete(self, name: str, deadline: Deadline) -> None:
+        await self._reconciler.apply(partial(_delete, name=name), durable=True)
+        try:
+            refs = (pipeline_ref(name),)
+            await self._reconciler.hub.applied(refs, timeout_s=deadline.left_s)
+        except Nacked as error:
+            raise nacked(name, error) from error
+        except NotApplied as error:
+            raise deadline.late(name, "is deleted but may still be reached", str(error)) from error
+
+    async def run(self) -> None:
+        """Has pipelines kept that Envoys have taken, until cancelled."""
+        followed: dict[str, Trial] = {}
+        last: State | None = None
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                last = await self._reconciler.until(partial(_is_other, last), None)
+                published = {name: t for name, t in last.trials.items() if t.published}
+                for name, trial in published.items():
+                    if followed.get(name) is not trial:
+                        tasks.create_task(self._follow(trial))
+                followed = published
+
+    async def _follow(self, trial: Trial) -> None:
+        """Waits until Envoys serve a trial, or refuse it, or another takes its place."""
+        name, since = trial.spec.name, self._reconciler.clock()
+        hub = self._reconciler.hub
+        while self._reconciler.state.trials.get(name) is trial:
+            refs = needed(trial, self._reconciler.state)
+            try:
+                if hub.is_applied(refs, since):
+                    await self._reconciler.note_lagging()
+                    await self._reconciler.apply(
+                        partial(transitions.served, trial=trial), durable=True
+                    )
+                    return
+                if self._reconciler.clock() >= since + NOTE_S:
+                    await self._note(name, hub.awaited(refs))
+            except Nacked as error:
+                return await self._try_again(trial, nacked(name, error))
+            except errors.Unavailable as error:  # it could not be stored
+                await self._note(name, error.message)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(NOTE_S):  # time alone may change who is waited for
+                    await hub.changed()
+
+    async def _try_again(self, trial: Trial, error: errors.EnvoyRefused) -> None:
+        """An Envoy has refused a trial: another time it may take it, as when a port is free."""
+        denied = partial(transitions.denied, trial=trial, error=error)
+        failed = (await self._reconciler.apply(denied)).trials.get(trial.spec.name)
+        await asyncio.sleep(REFUSED_S)
+        if failed:
+            self._reconciler.post(partial(transitions.retried, trial=failed))
+
+    async def _note(self, name: str, text: str) -> None:
+        known = self._reconciler.state.awaited
+        if known.get(name) != text:
+            await self._reconciler.apply(partial(transitions.awaited, found={**known, name: text}))
+
+
+def _is_other(last: State | None, current: State) -> bool:
+    return last is None or current.trials is not last.trials
+
+
+def _want(current: State, spec: Spec, etag: str) -> State:
+    pending = current.trials.get(spec.name)
+    check_etag(newest_spec(current.pipelines.get(spec.name), pending), spec.name, etag)
+    if pending and pending.published and pending.spec == spec:
+        return current
+    return transitions.tried(current, plan.reconsidered(Trial(spec), current))
+
+
+def _delete(current: State, name: str) -> State:
+    if name not in current.pipelines and name not in current.trials:
+        raise absent(name)
+    return transitions.deleted(current, name)
+
+
+def needed(trial: Trial, present: State) -> tuple[Ref, ...]:
+    """What Envoys need to serve a pipeline; the sidecars of its processes, to let rows in."""
+    services = {stage.service for stage in trial.stages}
+    ingresses = (
+        ingress_ref(f"{each.service}/{each.instance}")
+        for each in present.endpoints.values()
+        if each.sidecar and each.service in services
+    )
+    return (*ENTRANCE, pipeline_ref(trial.spec.name), *ingresses)
+
+
+def check_etag(newest: Spec | None, name: str, etag: str) -> None:
+    """Refuses with `errors.Aborted` when the etag is not that of what was asked for last."""
+    found = newest.etag if newest else ""
+    if etag and etag != found:
+        is_now = f"has the etag {found!r} now" if found else "is not there"
+        raise errors.Aborted(f"pipeline {name!r} {is_now}, want {etag[:80]!r}; read it again")
+
+
+def absent(name: str) -> errors.NotFound:
+    """There is no such pipeline."""
+    return errors.NotFound(f"there is no pipeline {name[:80]!r}", pipeline=name[:80])
+
+
+def nacked(name: str, error: Nacked) -> errors.EnvoyRefused:
+    """What an Envoy said against a pipeline."""
+    return errors.EnvoyRefused(f"pipeline {name!r}: {error}", pipeline=name)
+
+
+def obstacle(stages: Stages, current: State) -> errors.ModelRefused | None:
+    """Why stages cannot be loaded; see `readiness.obstacle`."""
+    return readiness.obstacle(stages, current, readiness.ready(current))
+
+
+def lacking(stages: Stages, current: State) -> tuple[str, ...]:
+    """What is still to happen before stages can serve; see `readiness.lacking`."""
+    return readiness.lacking(stages, current, readiness.ready(current))

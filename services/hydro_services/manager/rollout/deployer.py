@@ -1,0 +1,212 @@
+"""Brings pipelines into the mesh and out of it, and answers when that has happened."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from functools import partial
+from weakref import WeakValueDictionary
+
+from hydro_envoy.snapshot import Change, diff
+from hydro_services import errors
+from hydro_services.manager.domain import access, plan, readiness, transitions
+from hydro_services.manager.domain.state import Spec, State, Trial, newest_spec
+from hydro_services.manager.engine.reconciler import Reconciler
+from hydro_services.manager.rollout.backend import TURN_S, Deadline, Ledger, check_etag
+
+
+@dataclass(frozen=True, slots=True)
+class Deployer:
+    """Creates, replaces and deletes pipelines; of one name one after the other, unless slow."""
+
+    reconciler: Reconciler
+    ledger: Ledger
+    limit_s: float
+    """How long it may take until a pipeline serves, or is gone."""
+    patience_s: float
+    """How long to wait for a service or a repository that has not registered yet."""
+    _turns: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+    """By pipeline: held by who changes it."""
+    _waiting: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """How many wait for what is pending, by name and etag."""
+
+    async def create(self, spec: Spec, etag: str, limit_s: float | None = None) -> State:
+        """Creates or replaces a pipeline; answers when it serves.
+
+        It is pending as soon as that can be: its models are there, or are being read. Then it comes
+        to serve by itself. Cancelling, or the end of the time, ends the waiting alone. What fails
+        while somebody waits is told, and leaves the pipeline as it was: absent, or as it served
+        before; what fails later shows why.
+
+        Args:
+            spec: what is wanted.
+            etag: of what was asked for last; empty: any.
+            limit_s: how long to wait; None: as long as all changes.
+
+        Raises:
+            errors.InvalidArgument: the chain cannot be resolved or its columns do not match.
+            errors.FailedPrecondition: its callers need API keys, and there are none; the
+                repository or a runtime refuses a model (`errors.ModelRefused`), or an Envoy the
+                configuration (`errors.EnvoyRefused`).
+            errors.Unavailable: nothing is known of the models or of the services yet, or it could
+                not be stored.
+            errors.Aborted: something else was asked for meanwhile, or the etag is another.
+            errors.NotInTime: it is pending; the message says what it waits for.
+        """
+        deadline = Deadline.after(limit_s or self.limit_s, self.reconciler.clock)
+        async with self._turn(spec.name, deadline):
+            access.check_keys(spec.policy, self.reconciler.state.api_keys)
+            error = _unresolved(spec, await self._populated(spec, deadline))
+            if error and not _is_being_read(error):
+                raise error
+            self._waiting[spec.name, spec.etag] += 1
+            try:
+                await self.ledger.want(spec, etag, deadline)
+                return await self._ready(spec, deadline)
+            finally:
+                self._waiting[spec.name, spec.etag] -= 1
+
+    async def _ready(self, spec: Spec, deadline: Deadline) -> State:
+        """Waits until a pending pipeline serves; see `create`."""
+        with contextlib.suppress(TimeoutError):
+            await self.reconciler.until(partial(_is_decided, spec), deadline.left_s)
+        current = self.reconciler.state
+        if not _is_decided(spec, current):
+            raise _late(spec, current, deadline)
+        error = _failure(spec, current)
+        if error is None:
+            return await self.ledger.shown()
+        if self._waiting[spec.name, spec.etag] == 1:  # who asks for the same is to hear it, too
+            await self.ledger.give_up(spec, error)
+        raise error
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, name: str, deadline: Deadline) -> AsyncIterator[None]:
+        """After the changes of a pipeline that are under way here, if they are soon done.
+
+        One that takes longer, as its models do, is overtaken.
+        """
+        while True:
+            lock = self._turns.setdefault(name, asyncio.Lock())
+            try:
+                async with asyncio.timeout(min(TURN_S, deadline.left_s / 2)):
+                    await lock.acquire()
+                break
+            except TimeoutError:
+                if self._turns.get(name) is lock:
+                    self._turns[name] = asyncio.Lock()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    async def delete(self, name: str) -> None:
+        """Deletes a pipeline, pending or not; answers when no new request reaches it.
+
+        Raises:
+            As `Ledger.delete`.
+        """
+        deadline = self._deadline()
+        async with self._turn(name, deadline):
+            await self.ledger.delete(name, deadline)
+
+    async def plan(self, spec: Spec, etag: str) -> tuple[Change, ...]:
+        """What creating the pipeline would change in Envoy.
+
+        Raises:
+            errors.InvalidArgument, errors.Aborted, errors.FailedPrecondition,
+                errors.Unavailable: as `create`.
+        """
+        access.check_keys(spec.policy, self.reconciler.state.api_keys)
+        deadline = self._deadline()
+        await self._populated(spec, deadline)
+        present = await self._read(spec, deadline)
+        trial = Trial(spec, plan.resolved(spec, present))
+        newest = newest_spec(present.pipelines.get(spec.name), present.trials.get(spec.name))
+        check_etag(newest, spec.name, etag)
+        wanted = plan.imagined(transitions.tried(present, trial))
+        return diff(self.reconciler.hub.snapshot, await self.reconciler.build(wanted))
+
+    def _deadline(self) -> Deadline:
+        return Deadline.after(self.limit_s, self.reconciler.clock)
+
+    async def _populated(self, spec: Spec, deadline: Deadline) -> State:
+        """The state once the chain can be resolved, or why it cannot be will hardly change soon.
+
+        What nobody has heard of may be about to register, and a model's folder about to be
+        noticed: that is waited for with patience.
+        """
+
+        def is_known(current: State) -> bool:
+            error = _unresolved(spec, current)
+            return error is None or not _may_come(error)
+
+        with contextlib.suppress(TimeoutError):
+            await self.reconciler.until(is_known, min(self.patience_s, deadline.left_s))
+        return self.reconciler.state
+
+    async def _read(self, spec: Spec, deadline: Deadline) -> State:
+        """The state when no model is being read that a chain needs, or the time is up."""
+
+        def is_read(current: State) -> bool:
+            error = _unresolved(spec, current)
+            return error is None or not _is_being_read(error)
+
+        with contextlib.suppress(TimeoutError):
+            await self.reconciler.until(is_read, deadline.left_s)
+        return self.reconciler.state
+
+
+def _is_decided(spec: Spec, current: State) -> bool:
+    """Whether a pipeline that was asked for serves, or has failed."""
+    error = _failure(spec, current)
+    return error is None or not readiness.is_passing(error)
+
+
+def _failure(spec: Spec, current: State) -> errors.HydroError | None:
+    """Why a pipeline that was asked for does not serve, or not yet."""
+    trial = current.trials.get(spec.name)
+    if trial and trial.spec == spec:
+        return readiness.hindrance(trial, current, readiness.ready(current))
+    kept = current.pipelines.get(spec.name)
+    if kept and kept.spec == spec:
+        return None
+    what = "was replaced" if trial or kept else "was deleted"
+    return errors.Aborted(f"pipeline {spec.name!r} {what} by somebody else before it was ready")
+
+
+def _late(spec: Spec, current: State, deadline: Deadline) -> errors.NotInTime:
+    """A pipeline is pending still."""
+    name, why = spec.name, _failure(spec, current) or errors.Unavailable("")
+    until_then = " (until then what was there serves)" if name in current.pipelines else ""
+    way_out = (
+        f"it stays PENDING and becomes ready by itself{until_then}; look with "
+        f"`hydro pipelines get {name}` or GET /api/v1/pipelines/{name}, apply it again to wait"
+    )
+    message = f"pipeline {name!r} does not serve after {deadline.limit_s:g} s: {why.message}"
+    return errors.NotInTime(f"{message}; {way_out}", **{**why.metadata, "pipeline": name})
+
+
+def _is_being_read(error: errors.HydroError) -> bool:
+    """Whether it is about a model that the repository will tell of."""
+    return isinstance(error, errors.Unavailable) and "stage" in error.metadata
+
+
+def _may_come(error: errors.HydroError) -> bool:
+    """Whether it is about a service or a model that may be there in a moment."""
+    is_absent = error.metadata.keys() in ({"service"}, {"model"})
+    return (isinstance(error, errors.Unavailable) and not _is_being_read(error)) or (
+        isinstance(error, errors.InvalidArgument) and is_absent
+    )
+
+
+def _unresolved(spec: Spec, present: State) -> errors.HydroError | None:
+    """Why a chain cannot be resolved, however that may change."""
+    try:
+        plan.resolved(spec, present)
+    except errors.HydroError as error:
+        return error
+    return None

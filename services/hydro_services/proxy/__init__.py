@@ -1,0 +1,1 @@
+"""Envoy as a part of the mesh: the gateway, a sidecar, and their certificates."""

@@ -1,0 +1,144 @@
+"""An Envoy that takes its configuration from a manager: the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hydro_envoy.errors import EnvoyError, EnvoyFailed
+from hydro_envoy.nodes import GATEWAY, Node
+from hydro_envoy.proxy.bootstrap import Bootstrap
+from hydro_envoy.proxy.process import Envoy, find_envoy
+from hydro_services.consul.address import needs_consul
+from hydro_services.errors import FailedPrecondition, InvalidArgument
+from hydro_services.proxy.addresses import claimed, endpoints
+from hydro_services.security import credential, private_files
+
+CONTENTS = ("admin.address", "bootstrap.json", "identity.pem", "managers.*", "tls")
+"""Of the folder of an Envoy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What an Envoy is told."""
+
+    xds: str = "127.0.0.1:8082"
+    """host:port of the manager's gRPC; those of more managers after commas."""
+    registry: str = ""
+    """`consul://…`: has the managers, instead of `xds`."""
+    id: str = "gateway"
+    """Its name among Envoys."""
+    tls_cert: Path | None = None
+    """The certificate for clients, PEM, with its chain; None: clear text."""
+    tls_key: Path | None = None
+    join: Path | None = None
+    """The invitation to a mesh with sidecars, see `hydro invite`; None: there are none."""
+    token_file: Path | None = None
+    """Has the token that the manager wants to see, where there is no invitation; None: none."""
+    data: Path = Path(".hydro/gateway")
+    """Where its bootstrap lies; one folder for each Envoy."""
+    admin: str = "127.0.0.1:0"
+    """host:port of its admin API; port 0 takes a free one."""
+    metrics: str = "127.0.0.1:0"
+    """host:port of its /metrics; port 0 takes a free one."""
+
+
+async def check() -> None:
+    """Makes sure that an Envoy can be run here.
+
+    Raises:
+        FailedPrecondition: Envoy is not there or is too old.
+    """
+    try:
+        await find_envoy()
+    except EnvoyError as error:
+        raise FailedPrecondition(str(error)) from error
+
+
+async def run(config: Config) -> None:
+    """Runs Envoy until cancelled; calls under way may then finish.
+
+    Raises:
+        FailedPrecondition: Envoy is not there, is too old, or ended; the folder is another user's.
+    """
+    private_files.folder(config.data, CONTENTS)
+    ads, *more = endpoints(config.xds)
+    admin, metrics = (claimed(name, getattr(config, name)) for name in ("admin", "metrics"))
+    token = await shown(config.token_file, config.join)
+    wanted = Bootstrap(config.id, GATEWAY, ads, admin, metrics, token=token, more=tuple(more))
+    async with _secret(config) as tls:
+        told = replace(wanted, tls=tls)
+        await join(told, config.join, config.xds, config.data, config.registry)
+
+
+def _secret(config: Config) -> AbstractAsyncContextManager[Path | None]:
+    if config.tls_cert and config.tls_key:
+        from hydro_services.proxy import serving_tls
+
+        return serving_tls.secret(config.tls_cert, config.tls_key, config.data)
+    if config.tls_cert or config.tls_key:
+        raise InvalidArgument("there is one of --tls-cert and --tls-key, want both or none")
+    return contextlib.nullcontext()
+
+
+async def shown(token_file: Path | None, invitation: Path | None) -> str:
+    """The token that an Envoy shows the manager; empty where it has a certificate to show.
+
+    Waits for the file.
+
+    Raises:
+        FailedPrecondition: it has no token.
+    """
+    return "" if invitation or token_file is None else await credential.wait(token_file)
+
+
+async def join(
+    wanted: Bootstrap,
+    invitation: Path | None,
+    managers: str,
+    folder: Path,
+    registry: str = "",
+    threads: int | None = None,
+) -> None:
+    """Runs an Envoy, with an identity where there is an invitation; see `run`."""
+    if not invitation:
+        return await serve(wanted, folder, registry, threads)
+    from hydro_services.proxy.enrol import joined
+    from hydro_services.security.certificates import Identity
+
+    who = Identity.of(Node(wanted.node_id, role=wanted.role).identity)
+    async with joined(invitation, who, managers, folder) as files:
+        await serve(replace(wanted, identity=files), folder, registry, threads)
+
+
+async def serve(
+    wanted: Bootstrap, folder: Path, registry: str = "", threads: int | None = None
+) -> None:
+    """Runs an Envoy; see `run`."""
+    try:
+        async with _found(registry, folder) as managers:
+            await _serve(replace(wanted, managers=managers), folder, threads)
+    except EnvoyError as error:
+        raise FailedPrecondition(str(error)) from error
+
+
+async def _serve(wanted: Bootstrap, folder: Path, threads: int | None) -> None:
+    async with Envoy(await find_envoy(), wanted, folder, concurrency=threads) as envoy:
+        try:
+            code = await envoy.wait()
+        except asyncio.CancelledError:
+            await envoy.drain()
+            raise
+        raise EnvoyFailed(f"envoy ended with {code}")
+
+
+def _found(registry: str, folder: Path) -> AbstractAsyncContextManager[Path | None]:
+    if not registry:
+        return contextlib.nullcontext()
+    needs_consul()
+    from hydro_services.proxy.managers import found
+
+    return found(registry, folder)

@@ -1,0 +1,64 @@
+"""Finds the managers in Consul for an Envoy, which reads where they are from a file."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+from hydro_envoy.nodes import MANAGER
+from hydro_envoy.proxy.bootstrap import managers
+from hydro_services.consul import agents, services
+from hydro_services.consul.services import Instance
+from hydro_services.errors import InvalidArgument
+from hydro_services.proxy.addresses import endpoint
+
+
+@contextlib.asynccontextmanager
+async def found(registry: str, folder: Path) -> AsyncIterator[Path]:
+    """Keeps a file with the managers, as `hydro_envoy.proxy.bootstrap.managers` writes it.
+
+    For as long as Consul does not answer, or knows none, it has what it had: of the last time too.
+
+    Args:
+        registry: `consul://…`.
+        folder: for the file; made if need be.
+
+    Raises:
+        errors.InvalidArgument: the registry is malformed.
+    """
+    file = _File(folder)
+    async with agents.connect(registry) as connected:
+        watch = asyncio.create_task(services.watch(connected, file.take))
+        try:
+            yield file.path
+        finally:
+            watch.cancel()
+            await asyncio.wait([watch])
+
+
+class _File:
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder.absolute() / "managers.json"
+        if not self.path.exists():
+            self._write(managers([]))
+
+    async def take(self, known: Mapping[str, Instance], is_fresh: bool) -> None:
+        # Envoy itself leaves one that is ill: of one that is not named any more it would wait for
+        # its streams to end.
+        here = (each.endpoint for each in known.values())
+        at = [each.sidecar_address or each.address for each in here if each.service == MANAGER]
+        found = []
+        for address in at:
+            with contextlib.suppress(InvalidArgument):  # nobody of ours registers so
+                found.append(endpoint(address))
+        if found:
+            self._write(managers(found))
+
+    def _write(self, content: str) -> None:
+        if not self.path.exists() or content != self.path.read_text():
+            new = self.path.with_suffix(".new")
+            new.write_text(content)
+            new.replace(self.path)

@@ -1,0 +1,1 @@
+"""Keys, certificates, the token of the mesh, trusted models, and private files."""

@@ -1,0 +1,239 @@
+"""The mesh's own authority: certificates for identities, and invitations to get a first one.
+
+Keys are of the curve P-256. An identity is `spiffe://hydro/<service>/<instance>`, in the one URI of
+a certificate. An invitation is a text that the authority signed: so whoever has its key can check
+one, and nobody has to remember it.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from hydro_envoy.nodes import JOIN_NAME, MANAGER, TRUST_DOMAIN
+from hydro_services import errors
+from hydro_services.security.private_files import warn_if_readable, write_private
+
+BACKDATED = timedelta(minutes=5)
+"""So that clocks may differ."""
+AUTHORITY_LIFE = timedelta(days=3650)
+AUTHORITY_BACKDATED = timedelta(days=365)
+"""So that it holds where it was made by a clock that was ahead, and is put right later."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who an Envoy speaks for."""
+
+    service: str
+    instance: str
+
+    @classmethod
+    def of(cls, text: str) -> Identity:
+        """From `<service>/<instance>`.
+
+        Raises:
+            InvalidArgument: it is malformed.
+        """
+        service, _, instance = text.partition("/")
+        if not _NAME.fullmatch(service) or not _NAME.fullmatch(instance):
+            want = "want '<service>/<instance>' of at most 63 letters, digits, '-_.'"
+            raise errors.InvalidArgument(f"identity is {text[:150]!r}, {want}")
+        return cls(service, instance)
+
+    def __str__(self) -> str:
+        return f"{self.service}/{self.instance}"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A certificate and its key, PEM."""
+
+    certificate: bytes
+    key: bytes
+
+    @property
+    def expires(self) -> datetime:
+        return x509.load_pem_x509_certificate(self.certificate).not_valid_after_utc
+
+    def is_valid(self, now: datetime) -> bool:
+        """Not before it has begun, as when the clock was set back, and not after its end."""
+        begins = x509.load_pem_x509_certificate(self.certificate).not_valid_before_utc
+        return begins <= now < self.expires
+
+
+class Authority:
+    """Signs for the mesh. Whoever has its folder can make any identity."""
+
+    def __init__(self, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
+        self._key = key
+        self._certificate = certificate
+
+    @classmethod
+    def open(cls, folder: Path) -> Authority:
+        """Reads `ca.key` and `ca.pem`; makes them, for the owner's eyes alone, where there is none.
+
+        Raises:
+            FailedPrecondition: they cannot be read or written, or do not belong together.
+        """
+        try:
+            if not (folder / "ca.pem").exists():
+                _make(folder)
+            warn_if_readable(folder / "ca.key")
+            key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+            certificate = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
+        except (OSError, ValueError) as error:
+            way_out = "give its folder with --ca, or remove the folder to begin anew"
+            message = f"cannot read the mesh's authority in {folder}: {error}; {way_out}"
+            raise errors.FailedPrecondition(message) from error
+        is_pair = (
+            isinstance(key, ec.EllipticCurvePrivateKey)
+            and key.public_key() == certificate.public_key()
+        )
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or not is_pair:
+            raise errors.FailedPrecondition(f"{folder}/ca.key is not the key of {folder}/ca.pem")
+        return cls(key, certificate)
+
+    @property
+    def certificate(self) -> bytes:
+        """PEM."""
+        return self._certificate.public_bytes(serialization.Encoding.PEM)
+
+    def issue(self, identity: Identity, life: timedelta) -> Held:
+        """A new key and a certificate for it."""
+        key = new_key()
+        return Held(self.sign(identity, key.public_key(), life), pem(key))
+
+    def sign(self, identity: Identity, key: ec.EllipticCurvePublicKey, life: timedelta) -> bytes:
+        """A certificate, PEM, valid from a little before now."""
+        now = datetime.now(UTC)
+        names: list[x509.GeneralName] = [
+            x509.UniformResourceIdentifier(f"{TRUST_DOMAIN}{identity}")
+        ]
+        if identity.service == MANAGER:
+            names.append(x509.DNSName(JOIN_NAME))
+        usages = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        signed = (
+            _builder(_subject(str(identity)), self._certificate.subject, key)
+            .not_valid_before(now - BACKDATED)
+            .not_valid_after(now + life)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .add_extension(issuer, critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        return signed.public_bytes(serialization.Encoding.PEM)
+
+    def invite(self, service: str, life: timedelta) -> str:
+        """Lets who has it get a first certificate of any instance of the service."""
+        expires = int((datetime.now(UTC) + life).timestamp())
+        body = json.dumps({"service": service, "expires": expires, "id": secrets.token_hex(8)})
+        signature = self._key.sign(body.encode(), ec.ECDSA(hashes.SHA256()))
+        return ".".join(_encoded(part) for part in (body.encode(), signature))
+
+    def check(self, invitation: str, identity: Identity) -> None:
+        """Refuses an invitation that is not ours, not for the identity, or too old.
+
+        Raises:
+            PermissionDenied: so.
+        """
+        try:
+            body, signature = (_decoded(part) for part in invitation.split("."))
+            self._key.public_key().verify(signature, body, ec.ECDSA(hashes.SHA256()))
+            found = json.loads(body)
+        except (ValueError, InvalidSignature):
+            message = "the invitation is not of this mesh; make one by `hydro invite`"
+            raise errors.PermissionDenied(message) from None
+        if found["service"] != identity.service:
+            message = f"the invitation is for {found['service']!r}, not for {identity.service!r}"
+            raise errors.PermissionDenied(message)
+        if found["expires"] < datetime.now(UTC).timestamp():
+            raise errors.PermissionDenied("the invitation has expired; make one by `hydro invite`")
+
+
+def new_key() -> ec.EllipticCurvePrivateKey:
+    """A private key."""
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """A private key as text, not encrypted."""
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
+def request(key: ec.EllipticCurvePrivateKey, identity: Identity) -> bytes:
+    """A signing request, DER."""
+    builder = x509.CertificateSigningRequestBuilder(_subject(str(identity)))
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def requested(csr: bytes) -> ec.EllipticCurvePublicKey:
+    """The key of a signing request.
+
+    Raises:
+        InvalidArgument: it is malformed, or not signed by its own key.
+    """
+    with contextlib.suppress(ValueError, TypeError):
+        found = x509.load_der_x509_csr(csr)
+        key = found.public_key()
+        if (
+            found.is_signature_valid
+            and isinstance(key, ec.EllipticCurvePublicKey)
+            and isinstance(key.curve, ec.SECP256R1)
+        ):
+            return key
+    raise errors.InvalidArgument("csr is malformed, want a PKCS #10 request, DER, of a P-256 key")
+
+
+def _make(folder: Path) -> None:
+    """The certificate is written last: a folder without it is begun anew."""
+    key, now = new_key(), datetime.now(UTC)
+    subject = _subject("authority")
+    certificate = (
+        _builder(subject, subject, key.public_key())
+        .not_valid_before(now - AUTHORITY_BACKDATED)
+        .not_valid_after(now + AUTHORITY_LIFE)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    write_private(folder / "ca.key", pem(key))
+    write_private(folder / "ca.pem", certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+) -> x509.CertificateBuilder:
+    return x509.CertificateBuilder(issuer, subject, key, x509.random_serial_number())
+
+
+def _subject(name: str) -> x509.Name:
+    organization = x509.NameAttribute(NameOID.ORGANIZATION_NAME, "hydro")
+    return x509.Name([organization, x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
+
+
+def _encoded(part: bytes) -> str:
+    return base64.urlsafe_b64encode(part).decode().rstrip("=")
+
+
+def _decoded(part: str) -> bytes:
+    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))

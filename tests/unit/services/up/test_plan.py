@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from hydro_services import errors
+from hydro_services.free_ports import free_ports
+from hydro_services.up import data_folder, plan
+from hydro_services.up.plan import SERVICES, Options
+
+OPTIONS = Options(Path("models"), None, Path("data"), "127.0.0.1", 1, 2, 3, 4, ())
+
+
+def test_one_of_each_service_runs_by_default() -> None:
+    assert plan.runtimes((), lambda module: True) == ([(service, 1) for service in SERVICES], [])
+
+
+def test_a_service_without_its_library_is_left_out_with_a_note() -> None:
+    services, notes = plan.runtimes((), lambda module: module != "pyarrow")
+    assert "serving-localml-spark" not in [service.name for service, _ in services]
+    assert notes == [
+        "serving-localml-spark needs pyarrow, which is not installed; "
+        "pip install 'hydro-serving[spark]'"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        pytest.param("serving-localml-spark", "needs pyarrow", id="without its library"),
+        pytest.param("serving-nothing", "unknown runtime service", id="unknown"),
+    ],
+)
+def test_a_service_that_is_asked_for_must_be_able_to_run(name: str, message: str) -> None:
+    with pytest.raises(errors.InvalidArgument, match=message):
+        plan.runtimes([(name, 1)], lambda module: module != "pyarrow")
+
+
+def test_programs_fit_the_configurations_of_their_modules() -> None:
+    runtimes = [plan.runtime(OPTIONS, f"{service.name}/one", None) for service in SERVICES]
+    for program in (plan.manager(OPTIONS, None), plan.repository(OPTIONS, None), *runtimes):
+        module = importlib.import_module(program.module)
+        module.Config(**program.config)
+        assert callable(module.run)
+
+
+def test_a_data_folder_belongs_to_one(tmp_path: Path) -> None:
+    refused = pytest.raises(errors.Unavailable, match=f"process id {os.getpid()}; stop that one")
+    with data_folder.locked(tmp_path), refused, data_folder.locked(tmp_path):
+        pass
+    with data_folder.locked(tmp_path):
+        assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_a_taken_port_is_told_with_its_option() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        taken = listener.getsockname()[1]
+        with pytest.raises(errors.Unavailable, match="another port with --gateway-port"):
+            free_ports("127.0.0.1", {"manager": 0, "gateway": taken})
+
+
+def test_port_0_becomes_distinct_free_ports() -> None:
+    found = free_ports("127.0.0.1", {"manager": 0, "gateway": 0})
+    assert 0 not in found.values()
+    assert len(set(found.values())) == 2
+
+
+def test_only_what_envoy_offers_is_for_others_to_see() -> None:
+    options = dataclasses.replace(OPTIONS, host="0.0.0.0")
+    inside = (
+        plan.manager(options, None),
+        plan.repository(options, None),
+        plan.runtime(options, f"{SERVICES[0].name}/one", None),
+    )
+    assert {program.config["listen"] for program in inside} == {"127.0.0.1:4", "127.0.0.1:0"}
+    assert plan.manager(options, None).config["gateway"] == "0.0.0.0:2"
