@@ -16,7 +16,7 @@ from hydro_envoy.snapshot import Ref, Resource, ResourceType, Snapshot, leaving_
 from hydro_envoy.xds.loads import Loads
 from hydro_envoy.xds.secrets import Issuer
 from hydro_envoy.xds.session import Request, Response, Session
-from hydro_envoy.xds.views import ABSENT, view
+from hydro_envoy.xds.views import ABSENT, snapshot_for
 
 logger = logging.getLogger(__name__)
 
@@ -346,7 +346,7 @@ class Hub:
     def _view(self, node: Node) -> Snapshot:
         """Envoys of one kind share one object."""
         if node.view not in self._views:
-            self._views[node.view] = view(self._served, node)
+            self._views[node.view] = snapshot_for(self._served, node)
         return self._views[node.view]
 
     def _retire(self, wanted: Snapshot) -> None:

@@ -16,7 +16,7 @@ ABSENT = frozenset([ResourceType.FILTER, ResourceType.SCOPE])
 """What sidecars never ask for."""
 
 
-def view(snapshot: Snapshot, node: Node) -> Snapshot:
+def snapshot_for(snapshot: Snapshot, node: Node) -> Snapshot:
     """The part of a snapshot that is for a node; the same objects."""
     if node.role == SIDECAR:
         listener = Ref(ResourceType.LISTENER, ingress_name(node.id))

@@ -9,7 +9,7 @@ from hydro_runtimes.spark.data.batch import Where
 from hydro_runtimes.spark.sql import java_text
 
 
-def texts_of(where: Where, column: Column) -> Sequence[str | None]:
+def cast_to_texts(where: Where, column: Column) -> Sequence[str | None]:
     """Spark's CAST of a scalar column to STRING; None for null.
 
     Raises:

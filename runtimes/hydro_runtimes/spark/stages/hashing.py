@@ -16,7 +16,7 @@ import numpy as np
 from hydro_runtimes.columns import Array, Column, Dense, Sparse
 from hydro_runtimes.spark.data import word_lists
 from hydro_runtimes.spark.data.batch import Batch, Where
-from hydro_runtimes.spark.data.column_texts import texts_of
+from hydro_runtimes.spark.data.column_texts import cast_to_texts
 from hydro_runtimes.spark.data.schema import TEXTS, UNKNOWN, Schema, vector
 from hydro_runtimes.spark.data.vectors import row_ids
 from hydro_runtimes.spark.format.saved import Saved
@@ -112,7 +112,7 @@ class FeatureHasher:
             if column.validity is not None:
                 index[~column.validity] = -1
             return index, column.values.astype(np.float64)
-        texts = texts_of(where, column)
+        texts = cast_to_texts(where, column)
         known = {text: murmur3(f"{name}={text}") % self.size for text in dict.fromkeys(texts)}
         found = [-1 if text is None else known[text] for text in texts]
         return np.array(found, dtype=np.int64), np.ones(column.rows)

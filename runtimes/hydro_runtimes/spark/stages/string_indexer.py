@@ -12,7 +12,7 @@ import numpy as np
 
 from hydro_runtimes.columns import Array, Column, Dense, Strings
 from hydro_runtimes.spark.data.batch import Batch, Where
-from hydro_runtimes.spark.data.column_texts import texts_of
+from hydro_runtimes.spark.data.column_texts import cast_to_texts
 from hydro_runtimes.spark.data.schema import LABEL, NUMBER, TEXT, Known, Schema, stating
 from hydro_runtimes.spark.data.vectors import numbers
 from hydro_runtimes.spark.data.vocabulary import Vocabulary
@@ -61,7 +61,7 @@ class StringIndexerModel:
         for where, output, known, form in each:
             if where.column in batch.columns:
                 column = _as_labels(batch.columns[where.column], form)
-                batch = self._index(batch, where, output, known, texts_of(where, column))
+                batch = self._index(batch, where, output, known, cast_to_texts(where, column))
         return batch
 
     def _index(

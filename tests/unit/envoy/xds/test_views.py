@@ -12,7 +12,7 @@ from hydro_envoy.nodes import Node
 from hydro_envoy.resources.builder import Builder
 from hydro_envoy.resources.display import to_json
 from hydro_envoy.snapshot import Ref, ResourceType, Snapshot
-from hydro_envoy.xds.views import view
+from hydro_envoy.xds.views import snapshot_for
 
 ROUTES = (IngressRoute("/control/", "control", ("manager",)), IngressRoute("/", "traffic"))
 
@@ -50,11 +50,11 @@ def shown(snapshot: Snapshot, type_: ResourceType, name: str) -> Any:
 
 def test_without_sidecars_an_envoy_gets_the_very_snapshot() -> None:
     plain = Builder().build(mesh_of({"p": ("a",)}))
-    assert view(plain, Node("gateway", role="gateway")) is plain
+    assert snapshot_for(plain, Node("gateway", role="gateway")) is plain
 
 
 def test_the_gateway_gets_nothing_of_sidecars_and_speaks_tls_with_them(snapshot: Snapshot) -> None:
-    mine = view(snapshot, Node("gateway", role="gateway"))
+    mine = snapshot_for(snapshot, Node("gateway", role="gateway"))
     assert names(mine, ResourceType.LISTENER) == [
         *("gateway", "limited", "manager", "pipes", "repository"),
     ]
@@ -68,7 +68,7 @@ def test_the_gateway_gets_nothing_of_sidecars_and_speaks_tls_with_them(snapshot:
 
 
 def test_a_sidecar_gets_what_is_for_its_process_alone(snapshot: Snapshot) -> None:
-    mine = view(snapshot, Node("a/one", role="sidecar"))
+    mine = snapshot_for(snapshot, Node("a/one", role="sidecar"))
     assert names(mine, ResourceType.LISTENER) == ["sidecar/a/one"]
     assert names(mine, ResourceType.ROUTES) == ["sidecar/egress"]
     (repository, *ports) = names(mine, ResourceType.CLUSTER)
@@ -79,13 +79,13 @@ def test_a_sidecar_gets_what_is_for_its_process_alone(snapshot: Snapshot) -> Non
 
 
 def test_an_unknown_sidecar_gets_a_way_out_and_none_in(snapshot: Snapshot) -> None:
-    mine = view(snapshot, Node("a/two", role="sidecar"))
+    mine = snapshot_for(snapshot, Node("a/two", role="sidecar"))
     assert names(mine, ResourceType.LISTENER) == []
     assert names(mine, ResourceType.ROUTES) == ["sidecar/egress"]
 
 
 def test_the_managers_sidecar_leads_to_single_processes(snapshot: Snapshot) -> None:
-    mine = view(snapshot, Node("manager/m1", role="sidecar"))
+    mine = snapshot_for(snapshot, Node("manager/m1", role="sidecar"))
     (host,) = shown(mine, ResourceType.ROUTES, "sidecar/manager-egress")["virtual_hosts"]
     services = [route["match"]["headers"][0]["string_match"]["exact"] for route in host["routes"]]
     assert services == ["a", "b", "repository"]
