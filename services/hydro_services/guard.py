@@ -7,6 +7,9 @@ The guard is one thread that does little else than wait, so that nothing in the 
   those in sessions of their own too. The part ends with it, and where it is tied to its own parent,
   all end with that.
 - It ends as the part has ended.
+
+What the part forks, such as the workers of a model's `multiprocessing.Pool`, ends of a signal like
+any process, and the part hears nothing of it: see `forget_signals`.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import resource
 import select
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import NoReturn
 
@@ -87,6 +91,39 @@ def _guard(
         logger.exception("guard failed")
     finally:
         _end_as(status)
+
+
+_TAKEN = (signal.SIGINT, signal.SIGTERM)
+_forking = threading.local()
+
+
+def forget_signals() -> None:
+    """For a process that was forked: it has no part in how its parent takes signals.
+
+    The pipe by which Python tells an event loop of signals is shared with the parent, which would
+    drain when its child is told to end; and the child, which runs no loop, would not end.
+    """
+    signal.set_wakeup_fd(-1)
+    for number in _TAKEN:
+        if signal.getsignal(number) not in (signal.SIG_IGN, signal.default_int_handler):
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _hold_signals() -> None:
+    """Until the fork has forgotten: one that comes before would reach the parent."""
+    _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _TAKEN)
+
+
+def _release_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
+
+
+def _forked() -> None:
+    forget_signals()
+    _release_signals()
+
+
+os.register_at_fork(before=_hold_signals, after_in_parent=_release_signals, after_in_child=_forked)
 
 
 def _tell(child: int, number: int) -> None:

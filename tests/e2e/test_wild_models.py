@@ -28,7 +28,7 @@ PLACES = {
 }
 KILLERS = (
     *(f"{end}-{place}" for end in ENDS for place in PLACES),
-    *("grpc", "hold", "neighbours", "raises", "again", "stream"),
+    *("grpc", "hold", "neighbours", "raises", "again", "stream", "pool"),
 )
 """A model for each test: what one did is no other's fault."""
 
@@ -137,6 +137,16 @@ async def test_what_it_raises_is_its_own_failure(clients: Clients, place: str) -
             assert row["error"]["reason"] == "MODEL_FAILED"
             assert await clients.answers("harmless", [{"text": "a"}])
     assert runtimes(clients.mesh) == before
+
+
+async def test_who_has_a_pool_of_processes_ends_none_of_the_mesh(clients: Clients) -> None:
+    pipeline = await piped(clients, "pool")
+    before = runtimes(clients.mesh)
+    for _ in range(6):
+        (row,) = await clients.answers(pipeline, [{"text": "pool"}])
+        assert row == {"text": "pool", "answer": "pool!"}
+    assert runtimes(clients.mesh) == before
+    assert await is_whole(clients)
 
 
 async def test_who_kills_again_and_again_is_out_and_the_others_serve_on(clients: Clients) -> None:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, NoReturn, TypeVar
 
-from hydro_services import linux
+from hydro_services import guard, linux
 from hydro_services.runtime import running
 
 T = TypeVar("T")
@@ -242,9 +242,7 @@ def _serve(calls: Sequence[Callable[[], T]], target: int) -> NoReturn:
 
 def _detach() -> None:
     """Nothing that happens here is to reach the process that it is a fork of."""
-    signal.set_wakeup_fd(-1)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
+    guard.forget_signals()
     faulthandler.disable()
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     os.setpgid(0, 0)

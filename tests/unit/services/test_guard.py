@@ -137,3 +137,40 @@ def test_all_ends_with_what_it_is_tied_to(mesh: Mesh) -> None:
     mesh.part()
     mesh.process.kill()
     until(lambda: not mesh.pids(), mesh)
+
+
+FORKED = """
+import asyncio, multiprocessing, os, signal, sys, threading, time
+from hydro_services import guard
+
+def pool():
+    with multiprocessing.get_context("fork").Pool(2) as workers:
+        assert workers.map(len, ["a", "bb"]) == [1, 2]
+
+def ended_by(number):
+    child = os.fork()
+    if child == 0:
+        time.sleep(600)
+    os.kill(child, number)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -number, "it did not end of it"
+
+async def main():
+    loop, told = asyncio.get_running_loop(), []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.append, number)
+    for _ in range(3):
+        await asyncio.to_thread(pool)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        await asyncio.to_thread(ended_by, number)
+    await asyncio.sleep(0)
+    assert not told, "a signal to a child came to the parent"
+    os.kill(os.getpid(), signal.SIGTERM)
+    while not told:
+        await asyncio.sleep(0.001)
+
+asyncio.run(main())
+"""
+
+
+def test_signals_to_what_a_part_forks_are_not_for_the_part() -> None:
+    subprocess.run([sys.executable, "-c", FORKED], check=True, timeout=60)

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import multiprocessing
 import os
 import re
 import signal
@@ -47,4 +48,7 @@ class Model:
                 raise RAISES[word]
             if word == "slow":
                 time.sleep(0.3)
+            if word == "pool":
+                with multiprocessing.get_context("fork").Pool(2) as pool:
+                    pool.map(len, texts)
         return {"answer": [f"{text}!" for text in texts]}
