@@ -105,7 +105,7 @@ def forget_signals() -> None:
     """
     signal.set_wakeup_fd(-1)
     for number in _TAKEN:
-        if signal.getsignal(number) not in (signal.SIG_IGN, signal.default_int_handler):
+        if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
 
 
