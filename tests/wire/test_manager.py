@@ -36,7 +36,7 @@ from hydro.manager.v1 import pipeline_pb2
 from hydro.manager.v1 import registry_service_pb2 as registry_pb
 from hydro_envoy.snapshot import ResourceType
 from hydro_services import errors
-from hydro_services.manager.domain import plan
+from hydro_services.manager.domain import plan, references
 from hydro_services.manager.engine.store import Statement, Store
 
 
@@ -72,6 +72,42 @@ async def test_creation_answers_when_models_are_loaded_and_envoy_has_the_route(m
     assert created.state == pipeline_pb2.PIPELINE_STATE_READY
     assert [stage.digest for stage in created.stages] == [PREPARE.digest, PREDICT.digest]
     assert created == (await mesh.pipelines())["match"]
+
+
+async def test_stages_are_parsed_once_a_request_whatever_follows_from_it(
+    mesh: Mesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[str] = []
+    parse_stage = references.parse_stage
+
+    def counted(text: str, number: int) -> references.StageReference:
+        parsed.append(text)
+        return parse_stage(text, number)
+
+    monkeypatch.setattr(references, "parse_stage", counted)
+    traffic = pipeline_pb2.Traffic(
+        variants=[pipeline_pb2.Variant(name="next", weight=10, chain=("serving-spark/predict:1",))],
+        shadow=pipeline_pb2.Shadow(chain=CHAIN[1:]),
+    )
+    wanted = pipeline_pb2.Pipeline(name="match", chain=CHAIN, traffic=traffic)
+    stages = [*CHAIN, "serving-spark/predict:1", CHAIN[1]]
+    # It waits for a model, is stored, resolved again, loaded, published and stored again.
+    await mesh.repository.publish(PREPARE, others=[reading("predict")])
+    await mesh.heard()
+    parsed.clear()
+    request = pb.CreatePipelineRequest(pipeline=wanted)
+    creation = asyncio.ensure_future(mesh.manager.CreatePipeline(request))
+    await mesh.shown(lambda _: True)
+    await mesh.repository.publish(PREPARE, PREDICT)
+    await creation
+    assert parsed == stages
+    # A newer model takes over, and all are listed.
+    await mesh.repository.publish(PREPARE, PREDICT_2)
+    await mesh.world.seen("loaded", "one", key(PREDICT_2))
+    assert (await mesh.pipelines()).keys() == {"match"}
+    assert parsed == stages
+    await mesh.manager.PlanPipeline(pb.PlanPipelineRequest(pipeline=wanted))
+    assert parsed == stages * 2
 
 
 async def test_model_that_cannot_be_loaded_is_named_and_the_pipeline_is_not_kept(

@@ -18,7 +18,7 @@ from google.rpc import status_pb2
 from hydro.manager.v1 import pipeline_pb2, policy_pb2
 from hydro_services import errors
 from hydro_services.errors import HydroError, NewerVersion
-from hydro_services.manager.domain import chain, conversion
+from hydro_services.manager.domain import conversion, references
 from hydro_services.manager.domain.state import Pipeline, Spec, Stages, Trial
 
 FORM = 1
@@ -160,8 +160,7 @@ def _parsed(content: Any) -> Pipeline | None:
 
 
 def _checked(spec: Spec) -> Spec:
-    chain.check_name(spec.name, "name")
-    chain.references(spec)
+    references.check_name(spec.name, "name")
     return spec
 
 

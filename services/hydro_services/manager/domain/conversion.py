@@ -16,7 +16,8 @@ from hydro_envoy.mesh import MAIN, SHADOW
 from hydro_services import errors
 from hydro_services.address import Address
 from hydro_services.errors import HydroError, InvalidArgument, Unavailable
-from hydro_services.manager.domain import chain, policies, readiness
+from hydro_services.manager.domain import policies, readiness, references
+from hydro_services.manager.domain.references import Chain
 from hydro_services.manager.domain.state import (
     REPOSITORY,
     Endpoint,
@@ -44,13 +45,12 @@ def spec(message: pipeline_pb.Pipeline) -> Spec:
         InvalidArgument: the name, the transport type, a chain, the policy or the traffic is
             malformed.
     """
-    chain.check_name(message.name, "name")
+    references.check_name(message.name, "name")
     transport = message.transport_type or TRANSPORTS[0]
     if transport not in TRANSPORTS:
         raise InvalidArgument(f"transportType is {transport[:80]!r}, want 'http' or 'grpc'")
     found = _spec(message, transport)
     policies.check(found)
-    chain.references(found)
     return found
 
 
@@ -62,7 +62,16 @@ def _spec(message: pipeline_pb.Pipeline, transport: str) -> Spec:
         variant.ClearField("stages")
     if traffic.HasField("shadow"):
         traffic.shadow.ClearField("stages")
-    return Spec(message.name, transport, tuple(message.chain), policy, traffic)
+    return Spec(message.name, transport, _chains(message), policy, traffic)
+
+
+def _chains(message: pipeline_pb.Pipeline) -> dict[str, Chain]:
+    """By variant, parsed."""
+    chains: dict[str, Chain] = {}
+    for variant, holder in _holders(message):
+        with references.errors_of_variant(variant):
+            chains[variant] = references.parse_chain(holder.chain)
+    return chains
 
 
 def endpoint(message: manager_pb.Endpoint) -> Endpoint:
@@ -72,7 +81,7 @@ def endpoint(message: manager_pb.Endpoint) -> Endpoint:
         InvalidArgument: a field is missing or malformed.
     """
     for name in ("service", "instance", "incarnation"):
-        if not chain.VERSION.fullmatch(getattr(message, name)):
+        if not references.VERSION.fullmatch(getattr(message, name)):
             got = getattr(message, name)[:80]
             raise InvalidArgument(f"{name} is {got!r}, want at most 63 letters, digits, '-_.'")
     if message.service in RESERVED:
@@ -81,7 +90,7 @@ def endpoint(message: manager_pb.Endpoint) -> Endpoint:
         count = len(message.formats)
         raise InvalidArgument(f"there are {count} formats, want 1 to {MAX_FORMATS} for a runtime")
     for format in message.formats:
-        if not chain.VERSION.fullmatch(format):
+        if not references.VERSION.fullmatch(format):
             raise InvalidArgument(f"a format is {format[:80]!r}, want at most 63 letters, digits")
     found = Endpoint(
         message.service,
@@ -168,14 +177,18 @@ def _messages(value: Any) -> Iterator[Message]:
 
 
 def stored_spec(record: pipeline_pb.Pipeline) -> Spec:
-    """What the user wants of a pipeline that is stored."""
+    """What the user wants of a pipeline that is stored.
+
+    Raises:
+        InvalidArgument: a chain is malformed.
+    """
     return _spec(record, record.transport_type)
 
 
 def pipeline(record: pipeline_pb.Pipeline) -> Pipeline:
-    """The inverse of `record`."""
+    """The inverse of `record`. Raises as `stored_spec`."""
     found = _spec(record, record.transport_type)
-    names = (name for chain in found.chains.values() for name in chain)
+    names = map(str, found.references)
     stages = (stage for _, each in _holders(record) for stage in each.stages)
     return Pipeline(found, tuple(_stage(n, s) for n, s in zip(names, stages, strict=True)))
 
@@ -251,7 +264,10 @@ def _unchanged(pipeline: Pipeline, state: State, takers: readiness.Takers) -> Hy
 
 def _message(spec: Spec, stages: Stages) -> pipeline_pb.Pipeline:
     message = pipeline_pb.Pipeline(
-        name=spec.name, transport_type=spec.transport_type, chain=spec.chain, etag=spec.etag
+        name=spec.name,
+        transport_type=spec.transport_type,
+        chain=map(str, spec.chains[MAIN]),
+        etag=spec.etag,
     )
     if spec.policy.ByteSize():
         message.policy.CopyFrom(spec.policy)

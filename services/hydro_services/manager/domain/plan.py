@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -19,6 +19,7 @@ from hydro_services.manager.domain.readiness import (
     serving,
     specs,
 )
+from hydro_services.manager.domain.references import Chain, errors_of_variant
 from hydro_services.manager.domain.state import (
     REPOSITORY,
     Endpoint,
@@ -71,8 +72,7 @@ def resolved(spec: Spec, state: State) -> Stages:
     """The stages of all chains of a pipeline by what is there now.
 
     Raises:
-        InvalidArgument, ModelRefused, Unavailable: see `chain.parse`, `chain.resolve` and
-            `contract.check`.
+        InvalidArgument, ModelRefused, Unavailable: see `chain.resolve` and `column_check.check`.
     """
     if state.catalogue is None:
         raise Unavailable("nothing is known of the models: no repository has told of them yet")
@@ -80,10 +80,10 @@ def resolved(spec: Spec, state: State) -> Stages:
         raise Unavailable("nothing is known of the services: no runtime has registered yet")
     found: list[Stage] = []
     problems: list[HydroError] = []
-    for variant, texts in spec.chains.items():
+    for variant, references in spec.chains.items():
         try:
-            with chain.of(variant):
-                found += _chain_stages(texts, state)
+            with errors_of_variant(variant):
+                found += _chain_stages(references, state)
         except HydroError as error:
             problems.append(error)
     if problems:
@@ -91,8 +91,8 @@ def resolved(spec: Spec, state: State) -> Stages:
     return tuple(found)
 
 
-def _chain_stages(texts: Sequence[str], state: State) -> Stages:
-    references, catalogue = chain.parse(texts), state.catalogue or ()
+def _chain_stages(references: Chain, state: State) -> Stages:
+    catalogue = state.catalogue or ()
     stages = chain.resolve(references, state.services, catalogue, state.unpublished)
     column_check.check(stages)
     return stages
@@ -106,7 +106,7 @@ def reconsidered(trial: Trial, state: State) -> Trial:
     if trial.published or (trial.stages and state.catalogue is None):
         return trial
     try:
-        if absent := chain.absent(chain.references(trial.spec), state.services):
+        if absent := chain.absent(trial.spec.references, state.services):
             if trial.stages:
                 return trial
             raise Unavailable(f"no process of service {absent[0]!r} is there", service=absent[0])
@@ -129,7 +129,7 @@ def stale_trials(before: State, after: State) -> list[str]:
     return [
         name
         for name, trial in waiting.items()
-        if not models.isdisjoint(each.model for each in chain.references(trial.spec))
+        if not models.isdisjoint(each.model for each in trial.spec.references)
     ]
 
 
@@ -179,7 +179,7 @@ def retargeted(state: State, names: Iterable[str]) -> State:
 
 
 def _retargeted(pipeline: Pipeline, state: State) -> Pipeline:
-    if chain.absent(chain.references(pipeline.spec), state.services):
+    if chain.absent(pipeline.spec.references, state.services):
         return pipeline
     try:
         stages = resolved(pipeline.spec, state)

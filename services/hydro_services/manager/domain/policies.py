@@ -12,7 +12,7 @@ from hydro.manager.v1 import pipeline_pb2 as pb
 from hydro.manager.v1 import policy_pb2 as policy_pb
 from hydro_envoy import headers, mesh
 from hydro_services.errors import InvalidArgument
-from hydro_services.manager.domain import access, chain
+from hydro_services.manager.domain import access, references
 from hydro_services.manager.domain.state import Spec
 
 MAX_VARIANTS = 16
@@ -42,7 +42,7 @@ def check(spec: Spec) -> None:
     """
     _check_policy(spec.policy)
     access.check(spec.policy)
-    stages = {name for chain in spec.chains.values() for name in chain}
+    stages = set(map(str, spec.references))
     for name, wanted in spec.policy.stages.items():
         if name not in stages:
             there = ", ".join(sorted(stages))
@@ -82,7 +82,7 @@ def _check_traffic(traffic: pb.Traffic) -> None:
     _check_range("the number of traffic.variants", len(traffic.variants), 0, MAX_VARIANTS)
     names = [variant.name for variant in traffic.variants]
     for variant in traffic.variants:
-        chain.check_name(variant.name, "the name of a variant")
+        references.check_name(variant.name, "the name of a variant")
         if variant.name in (mesh.MAIN, mesh.SHADOW) or names.count(variant.name) > 1:
             raise InvalidArgument(
                 f"a variant is named {variant.name!r}, want distinct names, "

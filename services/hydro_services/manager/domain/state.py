@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple, TypeAlias
 
 from google.protobuf.json_format import MessageToDict
@@ -14,9 +14,10 @@ from google.protobuf.json_format import MessageToDict
 from hydro.manager.v1 import pipeline_pb2, policy_pb2
 from hydro.runtime.v1 import signature_pb2
 from hydro_envoy.headers import model_key
-from hydro_envoy.mesh import MAIN, SHADOW, Access, ApiKey
+from hydro_envoy.mesh import MAIN, Access, ApiKey
 from hydro_services.address import Address
 from hydro_services.errors import HydroError
+from hydro_services.manager.domain.references import Chain, StageReference
 
 REPOSITORY = "repository"
 """The name under which the repository registers; every other service is a runtime's."""
@@ -73,7 +74,8 @@ class Spec:
 
     name: str
     transport_type: str
-    chain: tuple[str, ...]
+    chains: Mapping[str, Chain]
+    """By variant, the pipeline's own first and the shadow's last."""
     policy: policy_pb2.Policy = field(default_factory=policy_pb2.Policy)
     """Never changed, nor is the next."""
     traffic: pipeline_pb2.Traffic = field(default_factory=pipeline_pb2.Traffic)
@@ -83,16 +85,14 @@ class Spec:
     def etag(self) -> str:
         """A hash of the content, 16 hexadecimal digits."""
         more = [MessageToDict(each) for each in (self.policy, self.traffic)]
-        content = [self.name, self.transport_type, self.chain, *(more if any(more) else ())]
+        stages = list(map(str, self.chains[MAIN]))
+        content = [self.name, self.transport_type, stages, *(more if any(more) else ())]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
-    def chains(self) -> Mapping[str, tuple[str, ...]]:
-        """All chains by variant, the pipeline's own first and the shadow's last."""
-        found = {MAIN: self.chain} | {v.name: tuple(v.chain) for v in self.traffic.variants}
-        if self.traffic.HasField("shadow"):
-            found[SHADOW] = tuple(self.traffic.shadow.chain)
-        return found
+    def references(self) -> Iterator[StageReference]:
+        """The stages of all chains, one after the other."""
+        return chain.from_iterable(self.chains.values())
 
     def split(self, stages: Stages) -> Mapping[str, Stages]:
         """The stages of all chains, one after the other, by variant."""

@@ -18,7 +18,13 @@ from typing import Any, TypeAlias
 from google.protobuf.message import DecodeError
 
 from hydro.manager.v1 import manager_service_pb2, pipeline_pb2
-from hydro_services.errors import FailedPrecondition, HydroError, NewerVersion, Unavailable
+from hydro_services.errors import (
+    FailedPrecondition,
+    HydroError,
+    InvalidArgument,
+    NewerVersion,
+    Unavailable,
+)
 from hydro_services.manager.domain import conversion
 from hydro_services.manager.domain.state import Endpoint, Pipeline, Spec, State
 from hydro_services.security import private_files
@@ -199,7 +205,7 @@ class Store:
     def _errors(self, cls: type[HydroError]) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError, DecodeError, ValueError) as error:
+        except (sqlite3.Error, OSError, DecodeError, ValueError, InvalidArgument) as error:
             message = f"store {self._path}: {error}; {_WAY_OUT[cls]}"
             raise cls(message, path=str(self._path)) from error
 

@@ -18,12 +18,14 @@ from hypothesis.stateful import (
 from hydro.manager.v1 import pipeline_pb2 as pb
 from hydro.runtime.v1.signature_pb2 import Signature
 from hydro_envoy import mesh
+from hydro_envoy.mesh import MAIN
 from hydro_services import errors
 from hydro_services.address import Address
 from hydro_services.manager.cluster import records
 from hydro_services.manager.cluster.changes import next_record
 from hydro_services.manager.cluster.records import Record
 from hydro_services.manager.domain import conversion, plan, readiness, transitions
+from hydro_services.manager.domain.references import parse_chain
 from hydro_services.manager.domain.state import (
     Endpoint,
     LoadFailure,
@@ -55,7 +57,7 @@ def model(name: str, content: int = 0) -> Model:
 
 
 def wanted(name: str, models: tuple[str, ...]) -> Spec:
-    return Spec(name, "http", tuple(f"s/{each}" for each in models))
+    return Spec(name, "http", {MAIN: parse_chain([f"s/{each}" for each in models])})
 
 
 def failure(*, final: bool) -> LoadFailure:

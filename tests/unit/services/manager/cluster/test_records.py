@@ -12,11 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hydro.runtime.v1.signature_pb2 import Signature
+from hydro_envoy.mesh import MAIN
 from hydro_services import errors
 from hydro_services.address import Address
 from hydro_services.manager.cluster import records
 from hydro_services.manager.cluster.records import Record, Report
 from hydro_services.manager.domain import plan, transitions
+from hydro_services.manager.domain.references import parse_chain
 from hydro_services.manager.domain.state import (
     Endpoint,
     Model,
@@ -35,7 +37,9 @@ ONE, TWO = (Endpoint("s", name, HERE, HERE, ("skops",), "1") for name in ("one",
 
 def pipeline(*models: Model) -> Pipeline:
     stages = tuple(Stage(f"s/{model.name}", "s", model) for model in models)
-    return Pipeline(Spec("p", "http", tuple(stage.name for stage in stages)), stages)
+    return Pipeline(
+        Spec("p", "http", {MAIN: parse_chain([stage.name for stage in stages])}), stages
+    )
 
 
 def trial(*models: Model, published: bool = False) -> Trial:

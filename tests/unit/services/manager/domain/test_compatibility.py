@@ -10,13 +10,15 @@ from hypothesis import strategies as st
 
 from hydro.runtime.v1.signature_pb2 import Field, Signature
 from hydro.serving.v1 import frame_pb2
+from hydro_envoy.mesh import MAIN
 from hydro_services.errors import FailedPrecondition
 from hydro_services.manager.domain import compatibility
+from hydro_services.manager.domain.references import parse_chain
 from hydro_services.manager.domain.state import Model, Spec, Stage
 
 X = Field(name="x", type=frame_pb2.DATA_TYPE_FLOAT64)
 Y = Field(name="y", type=frame_pb2.DATA_TYPE_STRING)
-SPEC = Spec("p", "http", ("s/m",))
+SPEC = Spec("p", "http", {MAIN: parse_chain(["s/m"])})
 
 
 def field(like: Field, **changes: object) -> Field:

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import reduce
+from typing import Any
 
 import pytest
 
 from hydro.runtime.v1.signature_pb2 import Signature
 from hydro_envoy import mesh
+from hydro_envoy.mesh import MAIN
 from hydro_services import errors
 from hydro_services.address import Address
 from hydro_services.manager.domain import plan, readiness, transitions
+from hydro_services.manager.domain.references import parse_chain
 from hydro_services.manager.domain.state import (
     Endpoint,
     EndpointId,
@@ -68,13 +71,13 @@ def stages(*models: Model) -> tuple[Stage, ...]:
 
 
 def keeps(name: str, *models: Model) -> Event:
-    spec = Spec(name, "http", tuple(stage.name for stage in stages(*models)))
+    spec = Spec(name, "http", {MAIN: parse_chain([stage.name for stage in stages(*models)])})
     pipeline = Pipeline(spec, stages(*models))
     return lambda state: replace(state, pipelines={**state.pipelines, name: pipeline})
 
 
 def tries(name: str, *models: Model) -> Event:
-    spec = Spec(name, "http", tuple(stage.name for stage in stages(*models)))
+    spec = Spec(name, "http", {MAIN: parse_chain([stage.name for stage in stages(*models)])})
     return lambda state: transitions.tried(state, Trial(spec, stages(*models)))
 
 
@@ -310,10 +313,14 @@ def test_restart_brings_back_endpoints_with_their_models_and_a_last_lease() -> N
     assert asked(happen(registers(REPOSITORY), state=state)) == []
 
 
-@pytest.mark.parametrize("name", ["transport_type", "chain", "name"])
-def test_etag_changes_with_every_field(name: str) -> None:
-    spec = Spec("p", "http", ("s/a",))
-    changed = replace(spec, **{name: ("s/b",) if name == "chain" else "grpc"})  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    "other",
+    [{"transport_type": "grpc"}, {"chains": {MAIN: parse_chain(["s/b"])}}, {"name": "grpc"}],
+    ids=["transport_type", "chain", "name"],
+)
+def test_etag_changes_with_every_field(other: dict[str, Any]) -> None:
+    spec = Spec("p", "http", {MAIN: parse_chain(["s/a"])})
+    changed = replace(spec, **other)
     assert spec.etag != changed.etag
     assert spec.etag == replace(spec).etag
 

@@ -9,9 +9,11 @@ from hydro.manager.v1 import pipeline_pb2 as pb
 from hydro.runtime.v1.signature_pb2 import Field, Signature
 from hydro.serving.v1.frame_pb2 import DATA_TYPE_FLOAT64
 from hydro_envoy import mesh
+from hydro_envoy.mesh import MAIN
 from hydro_services.address import Address
 from hydro_services.errors import InvalidArgument
 from hydro_services.manager.domain import conversion, plan, policies, transitions
+from hydro_services.manager.domain.references import parse_chain
 from hydro_services.manager.domain.state import (
     Endpoint,
     Model,
@@ -107,7 +109,7 @@ def test_pipeline_without_policies_is_as_it_was() -> None:
     (found,) = plan.mesh(state, frame).pipelines
     assert found == mesh.Pipeline("p", (mesh.Stage("s", A.key, "s/a"),))
     assert not found.has_front
-    assert plain.etag == Spec("p", "http", ("s/a",)).etag
+    assert plain.etag == Spec("p", "http", {MAIN: parse_chain(["s/a"])}).etag
 
 
 def test_shadow_without_a_percentage_gets_copies_of_all() -> None:

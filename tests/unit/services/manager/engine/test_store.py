@@ -10,9 +10,11 @@ import pytest
 from hydro.manager.v1 import pipeline_pb2
 from hydro.runtime.v1.signature_pb2 import Field, Signature
 from hydro.serving.v1.frame_pb2 import DATA_TYPE_FLOAT64
+from hydro_envoy.mesh import MAIN
 from hydro_services import errors
 from hydro_services.address import Address
 from hydro_services.manager.domain import transitions
+from hydro_services.manager.domain.references import parse_chain
 from hydro_services.manager.domain.state import (
     Endpoint,
     Model,
@@ -28,7 +30,7 @@ from hydro_services.manager.engine.store import Store
 
 FIELD = Field(name="x", type=DATA_TYPE_FLOAT64, shape=[-1])
 MODEL = Model("m", "1", "", "a" * 64, Signature(inputs=[FIELD]))
-PIPELINE = Pipeline(Spec("p", "grpc", ("s/m",)), (Stage("s/m", "s", MODEL),))
+PIPELINE = Pipeline(Spec("p", "grpc", {MAIN: parse_chain(["s/m"])}), (Stage("s/m", "s", MODEL),))
 ENDPOINT = Endpoint("s", "one", Address("::1", 7), Address("::1", 8), ("skops", "spark"), "i1")
 FULL = transitions.load_succeeded(
     transitions.restored([PIPELINE], [(ENDPOINT, frozenset())], 1.0),
