@@ -1,6 +1,9 @@
-"""The headers by which control plane, Envoy's scripts and stages tell each other things. Pure.
+"""What control plane, Envoy's scripts and filters, and runtimes tell each other: the names. Pure.
 
-Clients have no say in them: the gateway removes whatever begins with `PREFIX`.
+No other module spells one of them. Scripts in Lua and filters in WebAssembly cannot import this
+module: tests/unit/envoy/test_headers.py holds them to it.
+
+Clients have no say: the gateway removes `SCOPE` and every header that begins with `PREFIX`.
 """
 
 from __future__ import annotations
@@ -27,14 +30,64 @@ CALLER = f"{PREFIX}caller"
 """Within Envoy: `key/<name>` or `jwt/<sub>`, as callers.lua found out; `admin` by admin.lua."""
 BEARER = f"{PREFIX}bearer"
 """Within Envoy: the token that token.lua found in `authorization`, for jwt_authn."""
-ERROR_FACT = f"{PREFIX}error-"
-"""On Envoy's own answers: begins the name of a header with a fact. errors.lua removes them."""
 MESH_TOKEN = f"{PREFIX}token"
 """Between parts on one machine: the mesh's token."""
 SERVICE = f"{PREFIX}service"
 """From the manager to its sidecar: the service of the process that a call is for."""
 ADDRESS = f"{PREFIX}address"
 """From the manager to its sidecar: ip:port of that process's sidecar."""
+
+ERROR_FACT = f"{PREFIX}error-"
+"""Begins the name of a header with a fact about an error, on Envoy's own answers.
+
+errors.lua removes these headers. A fact of a name that is not in `Fact` becomes metadata of the
+ErrorInfo under its own name, such as `pipeline`."""
+
+
+class Fact(enum.StrEnum):
+    """Facts about an error that errors.lua does more with than pass them on."""
+
+    REASON = "reason"
+    """Of the ErrorInfo."""
+    TEXT = "text"
+    """What a filter says of its refusal, for Envoy's mapping of replies to take as the message."""
+    WAIT_S = "wait_s"
+    """Seconds after which to try again: a RetryInfo."""
+    STAGE = "stage"
+    """The stage that failed: `{stage}` in the message."""
+    LIMIT = "limit"
+    """What was exceeded: `{limit}` in the message."""
+    STAGES = "stages"
+    """All stages of the chain, as a JSON list of texts; `CALLS` tells which one failed."""
+    LIMITS = "limits"
+    """The limit of each of `STAGES`, as a JSON list of texts."""
+    CALLS = "calls"
+    """The filter state of each stage's call, each followed by a semicolon."""
+
+    @property
+    def header(self) -> str:
+        """The name of the header with it."""
+        return f"{ERROR_FACT}{self}"
+
+
+FAILED_IN = "failed_in"
+"""Begins Envoy's details of an answer by which a stage refused a request; its name follows."""
+
+SCOPE = "x-pipeline"
+"""Within Envoy: the scope that a request goes to, as `scope_name` makes it."""
+API_KEY = "x-api-key"
+"""From clients: their API key."""
+REQUEST_ID = "x-request-id"
+"""The id of a request: from clients, within the mesh, and on every answer."""
+REQUEST_ID_CHARACTERS, MAX_REQUEST_ID = "[A-Za-z0-9._-]", 128
+"""A regular expression of one of them, and how many there may be at most, one at least."""
+
+METADATA = "hydro"
+"""The namespace of our metadata, of routes and of requests."""
+ROUTE_PIPELINE, ROUTE_STAGES, ROUTE_LIMITS = "pipeline", "stages", "limits"
+"""Metadata of a route: its pipeline, its stages' names and their circuit breakers' limits."""
+BODY, WHOLE = "body", "whole"
+"""Metadata of a request: `BODY` is `WHOLE` when its body has come as a whole; see body.lua."""
 
 
 class Position(enum.Enum):
@@ -61,6 +114,11 @@ class Position(enum.Enum):
     def ends(self) -> bool:
         """The stage writes what the client gets."""
         return self in (Position.LAST, Position.ONLY)
+
+
+def scope_name(pipeline: str, variant: str = "") -> str:
+    """The scope of a pipeline, or of one of its chains. No user's name has an @."""
+    return f"{pipeline}@{variant}" if variant else pipeline
 
 
 KEY_DIGITS = 12

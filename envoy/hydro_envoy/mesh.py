@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, TypeAlias
 
+from hydro_envoy.headers import scope_name
+
 MAIN, SHADOW = "main", "shadow"
 """The variants that are no user's: the pipeline's own chain, and the one that gets copies."""
 
@@ -207,8 +209,8 @@ class Chain:
 
     @property
     def scope(self) -> str:
-        """What `x-pipeline` has. No user's name has an @."""
-        return f"{self.pipeline}@{self.variant}" if self.variant else self.pipeline
+        """The name of its scope."""
+        return scope_name(self.pipeline, self.variant)
 
 
 @dataclass(frozen=True, slots=True)

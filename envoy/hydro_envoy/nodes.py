@@ -24,6 +24,10 @@ MANAGER = "manager"
 """The managers' service."""
 
 
+METADATA = ("role", "tls", "metrics")
+"""What an Envoy tells of itself beside its id: fields of `Node`, as metadata of its node."""
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """An Envoy, as its bootstrap names it."""
@@ -35,6 +39,11 @@ class Node:
     """Of a gateway that speaks TLS with clients: the file with its certificate."""
     metrics: str = ""
     """host:port of its /metrics."""
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """As its bootstrap has it."""
+        return {name: value for name in METADATA if (value := getattr(self, name))}
 
     @property
     def view(self) -> str:

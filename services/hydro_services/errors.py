@@ -44,6 +44,8 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 DOMAIN = "hydro"
+REQUEST_ID = "x-request-id"
+"""As hydro_envoy.headers has it, which commands do not import: they start quickly."""
 MAX_TEXT = 2_048
 """Bytes of the message of an error that ends a call."""
 
@@ -238,7 +240,7 @@ def from_rpc(error: grpc.RpcError | HydroError) -> HydroError:
     if details := told.get("grpc-status-details-bin"):
         with contextlib.suppress(DecodeError):  # the code and the message tell enough
             found = from_status(status_pb2.Status.FromString(details))
-    found.request_id = found.request_id or str(told.get("x-request-id", ""))
+    found.request_id = found.request_id or str(told.get(REQUEST_ID, ""))
     return found
 
 

@@ -225,13 +225,13 @@ def _unknown(method: str) -> Any:
 
 
 _REQUEST_ID = re.compile("[A-Za-z0-9._-]{1,128}", re.ASCII)
-"""hydro_envoy.resources.request_id has the same rule."""
+"""hydro_envoy.resources.request_id has the same rule: REQUEST_ID_CHARACTERS and MAX_REQUEST_ID."""
 
 
 def request_id(metadata: Metadata) -> str:
     """The id that came with a call, which Envoy has seen to; a new one where it has none."""
     for key, value in metadata:
-        if key == "x-request-id" and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
+        if key == errors.REQUEST_ID and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
             return value
     return str(uuid.uuid4())
 
@@ -264,7 +264,7 @@ async def answering(method: str, context: Any) -> AsyncIterator[None]:
 async def _abort(context: Any, error: errors.HydroError, id: str) -> None:
     """Ends a call with the error as google.rpc.Status; does not return."""
     status = errors.call_status(error, id)
-    told = (("grpc-status-details-bin", status.SerializeToString()), ("x-request-id", id))
+    told = (("grpc-status-details-bin", status.SerializeToString()), (errors.REQUEST_ID, id))
     await context.abort(errors.STATUS[type(error)][0], status.message, told)
 
 

@@ -87,7 +87,7 @@ def _config(wanted: Bootstrap) -> dict[str, Any]:
             "allow_paths": _admin_paths(wanted.drain_key),
             **_ALWAYS,
         },
-        "node": {"id": wanted.node_id, "cluster": "hydro", "metadata": _metadata(wanted)},
+        "node": _node(wanted),
         "dynamic_resources": {
             "ads_config": {
                 "api_type": "DELTA_GRPC",
@@ -178,13 +178,11 @@ def _metrics_listener(where: Endpoint) -> dict[str, Any]:
     return {"name": METRICS, "address": _address(where), "filter_chains": [chain], **_ALWAYS}
 
 
-def _metadata(wanted: Bootstrap) -> dict[str, str]:
-    told = {
-        "role": wanted.role,
-        "tls": str(wanted.tls) if wanted.tls else "",
-        "metrics": str(wanted.metrics) if wanted.metrics else "",
-    }
-    return {name: value for name, value in told.items() if value}
+def _node(wanted: Bootstrap) -> dict[str, Any]:
+    tls = str(wanted.tls) if wanted.tls else ""
+    metrics = str(wanted.metrics) if wanted.metrics else ""
+    node = Node(wanted.node_id, "hydro", wanted.role, tls, metrics)
+    return {"id": node.id, "cluster": node.cluster, "metadata": node.metadata}
 
 
 def managers(found: Iterable[Endpoint]) -> str:

@@ -91,7 +91,7 @@ def _wanted(pipeline: str, access: Access) -> Mapping[str, Value]:
 
 
 def _wants(pipeline: str, access: Access) -> str:
-    ways = ["an API key in the header x-api-key"] if access.callers is not None else []
+    ways = [f"an API key in the header {headers.API_KEY}"] if access.callers is not None else []
     if access.jwt:
         ways.append(f"a token of {access.jwt.issuer} in the header authorization: Bearer")
     return f"pipeline {pipeline!r} wants {' or '.join(ways)}"

@@ -24,15 +24,16 @@ from envoy_data_plane.envoy.type.v3 import Scope
 from envoy_data_plane.google.protobuf import Any, Struct, Value
 
 from hydro_envoy import headers
+from hydro_envoy.headers import METADATA, SCOPE
 from hydro_envoy.resources import request_id
 from hydro_envoy.resources.local_replies import MAX_STAGES, cel
-from hydro_envoy.resources.routes import METADATA, stage_filter_name
+from hydro_envoy.resources.names import stage_filter_name
 
 _ANSWERED = f"'{headers.PIPELINE}' in response.headers"
 """By a pipeline: its routes mark what they answer, also with an error."""
 _LEFT = (
-    f"xds.route_metadata.filter_metadata['{METADATA}']['pipeline'] != ''"
-    f" && !({_ANSWERED}) && !request.headers['x-pipeline'].contains('@')"
+    f"xds.route_metadata.filter_metadata['{METADATA}']['{headers.ROUTE_PIPELINE}'] != ''"
+    f" && !({_ANSWERED}) && !request.headers['{SCOPE}'].contains('@')"
 )
 _HTTP = "'x-envoy-original-method' in request.headers"
 """The transcoder made a call of it, and an HTTP answer of the call's; its gRPC status is lost."""
@@ -60,7 +61,7 @@ _ASKED = {
 _REQUEST = {
     "log": "request",
     **_EACH,
-    "pipeline": "%REQ(x-pipeline)%",
+    "pipeline": f"%REQ({SCOPE})%",
     "variant": f"%RESP({headers.VARIANT})%",
     "method": "%ROUTE_NAME%",
     **_ASKED,
@@ -70,9 +71,9 @@ _CHAIN = {
     "log": "chain",
     **_EACH,
     **_GRPC_STATUS,
-    "pipeline": f"%METADATA(ROUTE:{METADATA}:pipeline)%",
-    "chain": "%REQ(x-pipeline)%",
-    "stages": f"%METADATA(ROUTE:{METADATA}:stages)%",
+    "pipeline": f"%METADATA(ROUTE:{METADATA}:{headers.ROUTE_PIPELINE})%",
+    "chain": f"%REQ({SCOPE})%",
+    "stages": f"%METADATA(ROUTE:{METADATA}:{headers.ROUTE_STAGES})%",
     "upstream": "%UPSTREAM_HOST%",
 }
 
@@ -99,7 +100,7 @@ def edge(name: str, file: str) -> list[AccessLog]:
 
 def pipes(file: str) -> list[AccessLog]:
     """Of the listener with the chains; `file` is where to write, or nothing."""
-    tags = {"hydro_pipeline": f"%METADATA(ROUTE:{METADATA}:pipeline)%"}
+    tags = {"hydro_pipeline": f"%METADATA(ROUTE:{METADATA}:{headers.ROUTE_PIPELINE})%"}
     counted = Config(stats_scope=_SCOPE, counters=[_counter("unanswered_requests", tags)])
     fields = _CHAIN | dict(_stage_fields())
     return [_stats(counted, _LEFT), *_file(file, fields, "true")]

@@ -32,6 +32,7 @@ from hydro_envoy.mesh import (
 )
 from hydro_envoy.nodes import ingress_name, port_name, processes_name
 from hydro_envoy.resources.cache import ResourceCache
+from hydro_envoy.resources.names import cluster_roles
 from hydro_envoy.snapshot import MANAGER_CLUSTER, Ref, Resource, ResourceType, Snapshot
 
 
@@ -181,7 +182,7 @@ def _clusters(mesh: Mesh) -> Iterator[tuple[str, StagePolicy, Backend]]:
         if backend.name in seen:
             raise DuplicateName("backend", backend.name)
         seen.add(backend.name)
-        for role in (backend.name,) if backend.name in edges else _roles(backend.name):
+        for role in (backend.name,) if backend.name in edges else cluster_roles(backend.name):
             for policy in sorted({StagePolicy(), *wanted[role]}):
                 yield role, policy, backend
 
@@ -189,8 +190,8 @@ def _clusters(mesh: Mesh) -> Iterator[tuple[str, StagePolicy, Backend]]:
 def _used(mesh: Mesh) -> Iterator[tuple[str, StagePolicy]]:
     """The roles of backends in chains, with the policies of their stages."""
     for stages in (chain.stages for p in mesh.pipelines for chain in p.chains):
-        yield from ((_roles(stage.backend)[0], stage.policy) for stage in stages[:-1])
-        yield _roles(stages[-1].backend)[1], stages[-1].policy
+        yield from ((cluster_roles(stage.backend)[0], stage.policy) for stage in stages[:-1])
+        yield cluster_roles(stages[-1].backend)[1], stages[-1].policy
 
 
 def _breakers(mesh: Mesh) -> list[tuple[str, StagePolicy]]:
@@ -198,22 +199,12 @@ def _breakers(mesh: Mesh) -> list[tuple[str, StagePolicy]]:
     return sorted({each for each in _used(mesh) if each[1].is_limited})
 
 
-def _roles(backend: str) -> tuple[str, str]:
-    """One cluster for the backend in the middle of chains, and one at their end.
-
-    They must not share a connection: when a stage's stream drains, Envoy opens the window of the
-    last one's within the same write, and an HTTP/2 connection that writes within its own write
-    ends in a segmentation fault (Envoy 1.40 with nghttp2).
-    """
-    return backend, f"{backend}@last"
-
-
 def _upstreams(
     stages: Sequence[Stage], clusters: Mapping[tuple[str, StagePolicy], Upstream]
 ) -> tuple[Upstream, ...]:
     """How each stage is reached."""
-    middle = [clusters[_roles(s.backend)[0], s.policy] for s in stages[:-1]]
-    return (*middle, clusters[_roles(stages[-1].backend)[1], stages[-1].policy])
+    middle = [clusters[cluster_roles(s.backend)[0], s.policy] for s in stages[:-1]]
+    return (*middle, clusters[cluster_roles(stages[-1].backend)[1], stages[-1].policy])
 
 
 def _check(source: str, named: Set[str], present: Set[str]) -> None:

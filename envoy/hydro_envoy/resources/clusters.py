@@ -58,6 +58,7 @@ from hydro_envoy.mesh import (
 )
 from hydro_envoy.resources import tls
 from hydro_envoy.resources.config_source import ads
+from hydro_envoy.resources.names import backend_of
 from hydro_envoy.snapshot import Ref, Resource, ResourceType, content_hash, resource
 
 PIPES = "pipes"
@@ -95,7 +96,7 @@ class LbFields(TypedDict, total=False):
 
 def cluster(backend_name: str, policy: StagePolicy, *, has_sidecars: bool) -> Resource:
     """The cluster of a backend; its endpoints come by EDS under the same name."""
-    service = backend_name.partition("@")[0] if has_sidecars else None
+    service = backend_of(backend_name) if has_sidecars else None
     name = f"{backend_name}-{content_hash(bytes(_cluster(backend_name, policy, service)))[:8]}"
     refs = [Ref(ResourceType.ENDPOINTS, name)]
     return resource(ResourceType.CLUSTER, name, bytes(_cluster(name, policy, service)), refs)

@@ -27,13 +27,13 @@ from envoy_data_plane.envoy.type.v3 import FractionalPercent, TokenBucket
 from envoy_data_plane.google.protobuf import Any
 
 from hydro_envoy import headers, mesh
+from hydro_envoy.headers import Fact
 from hydro_envoy.resources.body_size_limit import BodySizeLimit
 from hydro_envoy.resources.routes import header
 
 RATE_LIMIT, KEY_RATE_LIMIT = "rate_limit", "rate_limit_per_api_key"
 """Names of filters of `pipes`, whose content the virtual hosts of fronts bring."""
 
-API_KEY = "x-api-key"
 MAX_KEYS = 10_000
 """So many keys are counted; beyond, the one that was not seen for longest starts anew."""
 
@@ -73,8 +73,9 @@ def rate_limits(pipeline: mesh.Pipeline) -> dict[str, Any]:
         limited = f"pipeline {pipeline.name!r}"
         found[RATE_LIMIT] = Any.pack(_limit(pipeline, policy.rate_limit, limited))
     if policy.rate_limit_per_api_key:
-        key = headers.CALLER if policy.access else API_KEY
-        limited = f"pipeline {pipeline.name!r}, of one {'caller' if policy.access else API_KEY},"
+        key = headers.CALLER if policy.access else headers.API_KEY
+        whose = "caller" if policy.access else headers.API_KEY
+        limited = f"pipeline {pipeline.name!r}, of one {whose},"
         by_key = _limit(pipeline, policy.rate_limit_per_api_key, limited)
         by_key.descriptors = [
             LocalRateLimitDescriptor(
@@ -125,12 +126,12 @@ def _refusal(limit: mesh.RateLimit, limited: str) -> list[HeaderValueOption]:
     """How long to wait, in HTTP's way (whole seconds) and for errors.lua."""
     takes = f"{limited} takes {limit.requests} requests in {limit.per_s:g} s"
     facts = {
-        "text": f"{takes}; try again in {float(f'{limit.wait_s:.3g}'):g} s",
-        "limit": f"{limit.requests} requests in {limit.per_s:g} s",
-        "wait_s": f"{limit.wait_s:.9f}",
+        Fact.TEXT: f"{takes}; try again in {float(f'{limit.wait_s:.3g}'):g} s",
+        Fact.LIMIT: f"{limit.requests} requests in {limit.per_s:g} s",
+        Fact.WAIT_S: f"{limit.wait_s:.9f}",
     }
     waits = header("retry-after", str(math.ceil(limit.wait_s)))
-    return [waits, *(header(headers.ERROR_FACT + name, text) for name, text in facts.items())]
+    return [waits, *(header(fact.header, text) for fact, text in facts.items())]
 
 
 def message_limit(max_message_bytes: int) -> TypedExtensionConfig:

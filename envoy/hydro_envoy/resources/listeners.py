@@ -304,9 +304,9 @@ def _edge_manager(
 def _timed(route: Route, timed: bool) -> Route:
     """For requests whose body has yet to come (`timed`), or has come as a whole; see body.lua."""
     come = MetadataMatcher(
-        filter="hydro",
-        path=[MetadataMatcherPathSegment(key="body")],
-        value=ValueMatcher(string_match=StringMatcher(exact="whole")),
+        filter=headers.METADATA,
+        path=[MetadataMatcherPathSegment(key=headers.BODY)],
+        value=ValueMatcher(string_match=StringMatcher(exact=headers.WHOLE)),
     )
     if timed or route.match is None or route.route is None:
         return route
@@ -339,7 +339,7 @@ def _edge_http2() -> Http2ProtocolOptions:
 
 def _strip_headers() -> TypedExtensionConfig:
     """Clients have no say in what stages are told, nor in Envoy's retries and timeouts."""
-    matchers = [StringMatcher(exact="x-pipeline")]
+    matchers = [StringMatcher(exact=headers.SCOPE)]
     matchers += [StringMatcher(prefix=p, ignore_case=True) for p in (headers.PREFIX, "x-envoy-")]
     mutations = [
         HeaderMutation(remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=m)) for m in matchers
@@ -398,7 +398,7 @@ def _service_route(prefix: str, cluster: str, wanted: mesh.Edge) -> Route:
 
 def _scoped_routes() -> ScopedRoutes:
     extractor = ScopedRoutesScopeKeyBuilderFragmentBuilderHeaderValueExtractor(
-        name="x-pipeline", index=0
+        name=headers.SCOPE, index=0
     )
     fragment = ScopedRoutesScopeKeyBuilderFragmentBuilder(header_value_extractor=extractor)
     return ScopedRoutes(

@@ -32,9 +32,11 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from envoy_data_plane.google.protobuf import Any, Struct
 
-from hydro_envoy.headers import ERROR_FACT, PIPELINE, STAGE
+from hydro_envoy import headers
+from hydro_envoy.headers import ERROR_FACT, FAILED_IN, METADATA, Fact
+from hydro_envoy.resources.names import stage_filter_name
 from hydro_envoy.resources.request_id import ON_ANSWERS
-from hydro_envoy.resources.routes import DONE, METADATA, header, stage_filter_name
+from hydro_envoy.resources.routes import DONE, header
 from hydro_envoy.resources.web_pages import FOREIGN_HOST, FOREIGN_ORIGIN
 
 REASONS: Mapping[str, tuple[int, int]] = MappingProxyType(
@@ -63,16 +65,16 @@ _TYPES = "type.googleapis.com/google.rpc."
 MAX_STAGES = 16
 """Of a chain, as the manager allows."""
 
-_NAME = f"%REQ({PIPELINE}?x-pipeline):500%"
-"""The pipeline's; behind a front `x-pipeline` has a chain's."""
+_NAME = f"%REQ({headers.PIPELINE}?{headers.SCOPE}):500%"
+"""The pipeline's; behind a front the scope is a chain's."""
 _PIPELINE = f"pipeline '{_NAME}'"
 _NONE: Mapping[str, str] = MappingProxyType({})
 _NAMED = {"pipeline": _NAME}
-_STAGES = _NAMED | {"stages": f"%METADATA(ROUTE:{METADATA}:stages)%"}
+_STAGES = _NAMED | {Fact.STAGES: f"%METADATA(ROUTE:{METADATA}:{headers.ROUTE_STAGES})%"}
 """With it errors.lua puts `stage <name>` in place of `{stage}`; with the next, `{limit}` too."""
-_LIMITS = _STAGES | {"limits": f"%METADATA(ROUTE:{METADATA}:limits)%"}
+_LIMITS = _STAGES | {Fact.LIMITS: f"%METADATA(ROUTE:{METADATA}:{headers.ROUTE_LIMITS})%"}
 _CALLS = {
-    "calls": "".join(
+    Fact.CALLS: "".join(
         f"%FILTER_STATE({stage_filter_name(i)}:PLAIN)%;" for i in range(MAX_STAGES - 1)
     )
 }
@@ -97,7 +99,7 @@ _NOT_AGAIN = "a stage failed after more was sent than is kept for another try; s
 
 def pipes_replies() -> LocalReplyConfig:
     """For the internal listener, which only ever speaks gRPC (the gateway makes JSON of it)."""
-    nameless = _all(_flags("NR"), _header("x-pipeline", present=False))
+    nameless = _all(_flags("NR"), _header(headers.SCOPE, present=False))
     in_stage = "response.code_details.startsWith('ext_proc_error')"
     return LocalReplyConfig(
         mappers=[
@@ -111,13 +113,13 @@ def pipes_replies() -> LocalReplyConfig:
                 cel("response.code_details == 'direct_response'"),
                 "UNAVAILABLE",
                 "%LOCAL_REPLY_BODY%",
-                _NAMED | {"wait_s": str(PENDING_WAIT_S)},
+                _NAMED | {Fact.WAIT_S: str(PENDING_WAIT_S)},
                 [header("retry-after", str(PENDING_WAIT_S)), header(DONE, "true")],
             ),
             _reply(
                 cel("response.code_details == 'local_rate_limited'"),
                 "RATE_LIMITED",
-                f"%RESP({ERROR_FACT}text)%",
+                f"%RESP({Fact.TEXT.header})%",
                 _NAMED,
             ),
             _reply(
@@ -127,7 +129,7 @@ def pipes_replies() -> LocalReplyConfig:
                 _NAMED,
             ),
             _reply(  # But for a stage's own refusal, which tells more.
-                cel("response.code == 413 && !response.code_details.startsWith('failed_in')"),
+                cel(f"response.code == 413 && !response.code_details.startsWith('{FAILED_IN}')"),
                 "TOO_LARGE",
                 f"the message is too large for {_PIPELINE}",
                 _NAMED,
@@ -165,14 +167,14 @@ def pipes_replies() -> LocalReplyConfig:
 
 def limited_replies() -> LocalReplyConfig:
     """For the internal listener behind circuit breakers, which knows one stage alone."""
-    stage = f"%REQ({STAGE}):500%"
+    stage = f"%REQ({headers.STAGE}):500%"
     return LocalReplyConfig(
         mappers=[
             _reply(
                 _flags("UH", "UF", "UC", "UR", "NC"),
                 "UNAVAILABLE",
                 f"stage {stage} of {_PIPELINE} is unavailable: %LOCAL_REPLY_BODY%",
-                _NAMED | {"stage": stage},
+                _NAMED | {Fact.STAGE: stage},
             )
         ]
     )
@@ -207,7 +209,7 @@ def edge_replies(behind: str, max_bytes: int) -> LocalReplyConfig:
                 cel("response.code == 413"),
                 "TOO_LARGE",
                 f"the request is too large, want at most {max_bytes} bytes",
-                _NAMED | {"limit": str(max_bytes)},
+                _NAMED | {Fact.LIMIT: str(max_bytes)},
             ),
             _reply(
                 cel("response.code == 405"),
@@ -291,24 +293,24 @@ def _reply(
     reason: str,
     text: str,
     facts: Mapping[str, str] = _NONE,
-    headers: Iterable[HeaderValueOption] = (),
+    more: Iterable[HeaderValueOption] = (),
     status: int | None = None,
 ) -> ResponseMapper:
     code, usual_status = REASONS[reason]
-    texts = {"reason": reason, **facts}
+    texts = {Fact.REASON: reason, **facts}
     told = [header(f"{ERROR_FACT}{name}", text) for name, text in texts.items()]
     return ResponseMapper(
         filter=when,
         status_code=status or usual_status,
         body_format_override=_text(text),
-        headers_to_add=[header("grpc-status", str(code)), ON_ANSWERS, *told, *headers],
+        headers_to_add=[header("grpc-status", str(code)), ON_ANSWERS, *told, *more],
     )
 
 
 def _written(when: AccessLogFilter, reason: str, text: str) -> ResponseMapper:
     """A reply that errors.lua does not get to see; it has the form of errors.lua already."""
     code, status = REASONS[reason]
-    request_id = "%REQ(x-request-id)%"
+    request_id = f"%REQ({headers.REQUEST_ID})%"
     info = {
         "@type": f"{_TYPES}ErrorInfo",
         "reason": reason,

@@ -39,7 +39,8 @@ from hydro_envoy import headers
 from hydro_envoy.mesh import MAIN, SHADOW, Pipeline
 from hydro_envoy.resources import access, limits, retries
 from hydro_envoy.resources.clusters import CHAINS, SHADOWS
-from hydro_envoy.resources.routes import CHAIN_FILTER, DONE, header, metadata, routes_name
+from hydro_envoy.resources.names import routes_name
+from hydro_envoy.resources.routes import CHAIN_FILTER, DONE, header, metadata
 from hydro_envoy.snapshot import Ref, Resource, ResourceType, resource
 
 _STREAM_PATH = "/hydro.serving.v1.PredictionService/PredictStream"
@@ -133,7 +134,7 @@ def _share(pipeline: Pipeline, variant: str, weight: int) -> WeightedClusterClus
 
 
 def _to(pipeline: Pipeline, variant: str) -> HeaderValueOption:
-    return header("x-pipeline", f"{pipeline.name}@{variant}")
+    return header(headers.SCOPE, headers.scope_name(pipeline.name, variant))
 
 
 def _hash(name: str) -> RouteActionHashPolicy:

@@ -16,31 +16,33 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 from envoy_data_plane.envoy.extensions.request_id.uuid.v3 import UuidRequestIdConfig
 from envoy_data_plane.google.protobuf import Any
 
+from hydro_envoy import headers
+from hydro_envoy.headers import MAX_REQUEST_ID, REQUEST_ID, REQUEST_ID_CHARACTERS
 from hydro_envoy.resources.routes import header
 
-HEADER = "x-request-id"
-_SENT = {"command": "REQ", "param": HEADER}
-_ID = f"request.headers['{HEADER}']"
-_IS_WELL = f"{_ID}.matches('^[A-Za-z0-9._-]+$') && size({_ID}) <= 128"
-"""`hydro_services.rpc` has the same rule."""
-_SENT_WELL = {"command": "CEL", "param": f"{_IS_WELL} ? {_ID} : request.headers['x-hydro-none']"}
-"""The header that is never there makes it an expression without a value; null would be `NULL`."""
+_SENT = {"command": "REQ", "param": REQUEST_ID}
+_ID = f"request.headers['{REQUEST_ID}']"
+_NOTHING = f"request.headers['{headers.PREFIX}none']"
+"""A header that is never there: an expression without a value; null would be logged as `NULL`."""
+_IS_WELL = f"{_ID}.matches('^{REQUEST_ID_CHARACTERS}+$') && size({_ID}) <= {MAX_REQUEST_ID}"
+"""The size is apart: Envoy refuses a regular expression that counts so far as too large."""
+_SENT_WELL = {"command": "CEL", "param": f"{_IS_WELL} ? {_ID} : {_NOTHING}"}
 
 
 def _first(*operators: object) -> str:
     return f"%COALESCE({json.dumps({'operators': operators}, separators=(',', ':'))})%"
 
 
-LOGGED = _first({"command": "RESP", "param": HEADER}, _SENT)
+LOGGED = _first({"command": "RESP", "param": REQUEST_ID}, _SENT)
 """In access logs: as the client was told it, if it was."""
 
-ON_ANSWERS = header(HEADER, _first(_SENT, "UNIQUE_ID"))
+ON_ANSWERS = header(REQUEST_ID, _first(_SENT, "UNIQUE_ID"))
 """What could not be read as a request at all gets an id on its answer."""
 
 
 def checked() -> HeaderMutation:
     """Of what clients send."""
-    return HeaderMutation(append=header(HEADER, _first(_SENT_WELL, "UNIQUE_ID")))
+    return HeaderMutation(append=header(REQUEST_ID, _first(_SENT_WELL, "UNIQUE_ID")))
 
 
 def extension() -> RequestIdExtension:

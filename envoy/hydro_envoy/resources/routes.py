@@ -51,6 +51,7 @@ from envoy_data_plane.google.protobuf import Any, ListValue, Struct, Value
 from hydro_envoy import headers
 from hydro_envoy.headers import Position
 from hydro_envoy.mesh import MAX_MESSAGE_BYTES, SHADOW, Chain, Pending, Stage, Upstream
+from hydro_envoy.resources.names import routes_name, stage_filter_name
 from hydro_envoy.resources.retries import NOT_BEGUN
 from hydro_envoy.snapshot import Ref, Resource, ResourceType, resource
 
@@ -68,9 +69,6 @@ HELD_BYTES = 4 * MAX_MESSAGE_BYTES
 a message at most, and models add to that."""
 _PIECE_BYTES = 2 << 20
 """More than what comes at once, on top of what the filter has counted."""
-
-METADATA = "hydro"
-"""Of routes: what they are of, for logs, counters and spans."""
 
 _LOADING = "does not serve yet: its models are being read or loaded; try again in a few seconds"
 _FAILED = (
@@ -117,11 +115,6 @@ def pending(waiting: Pending) -> Resource:
     host = VirtualHost(name=waiting.name, domains=["*"], routes=[route])
     built = RouteConfiguration(name=routes_name(waiting.name), virtual_hosts=[host])
     return resource(ResourceType.ROUTES, built.name, bytes(built))
-
-
-def routes_name(scope_name: str) -> str:
-    """The name of a scope's routes."""
-    return f"pipeline/{scope_name}"
 
 
 def header(key: str, value: str) -> HeaderValueOption:
@@ -185,11 +178,11 @@ def _route(chain: Chain, clusters: tuple[Upstream, ...], token: str) -> Route:
 
 def metadata(pipeline: str, stages: Sequence[Stage] = ()) -> Metadata:
     """Tells the pipeline of a route, and of the stages behind it names and breakers' limits."""
-    found = {"pipeline": Value(string_value=pipeline)}
+    found = {headers.ROUTE_PIPELINE: Value(string_value=pipeline)}
     if stages:
-        found["stages"] = _texts(stage.name for stage in stages)
-        found["limits"] = _texts(str(stage.policy.max_requests) for stage in stages)
-    return Metadata(filter_metadata={METADATA: Struct(fields=found)})
+        found[headers.ROUTE_STAGES] = _texts(stage.name for stage in stages)
+        found[headers.ROUTE_LIMITS] = _texts(str(stage.policy.max_requests) for stage in stages)
+    return Metadata(filter_metadata={headers.METADATA: Struct(fields=found)})
 
 
 def _texts(texts: Iterable[str]) -> Value:
@@ -228,11 +221,6 @@ def _stage_filter(chain: Chain, index: int, to: Upstream, token: str) -> TypedEx
         stat_prefix=f"{chain.pipeline}|{chain.variant}|{index}|{_stat_name(chain.stages[index])}",
     )
     return TypedExtensionConfig(name=stage_filter_name(index), typed_config=Any.pack(config))
-
-
-def stage_filter_name(index: int) -> str:
-    """Of the filter of a stage; its filter state has the same."""
-    return f"stage{index}"
 
 
 def _literal(value: str) -> str:

@@ -38,7 +38,6 @@ from envoy_data_plane.google.protobuf import Any
 
 from hydro_envoy import headers, mesh
 from hydro_envoy.resources import clusters
-from hydro_envoy.resources.routes import METADATA
 from hydro_envoy.snapshot import Ref, Resource, ResourceType, content_hash, resource
 
 SERVICE = "hydro"
@@ -73,18 +72,18 @@ def refs(told: mesh.Telemetry) -> list[Ref]:
 
 def of_gateway(told: mesh.Telemetry) -> HttpConnectionManagerTracing | None:
     """Spans of the listener that clients reach."""
-    found = CustomTagHeader(name="x-pipeline")
+    found = CustomTagHeader(name=headers.SCOPE)
     return _tracing(told, "gateway", CustomTag(tag=_TAG, request_header=found))
 
 
 def of_pipes(told: mesh.Telemetry) -> HttpConnectionManagerTracing | None:
     """Spans of the listener with the chains."""
-    path = [MetadataKeyPathSegment(key="pipeline")]
+    path = [MetadataKeyPathSegment(key=headers.ROUTE_PIPELINE)]
     found = CustomTagMetadata(
         kind=MetadataKind(route=MetadataKindRoute()),
-        metadata_key=MetadataKey(key=METADATA, path=path),
+        metadata_key=MetadataKey(key=headers.METADATA, path=path),
     )
-    return _tracing(told, "pipeline %REQ(x-pipeline)%", CustomTag(tag=_TAG, metadata=found))
+    return _tracing(told, f"pipeline %REQ({headers.SCOPE})%", CustomTag(tag=_TAG, metadata=found))
 
 
 def of_sidecar(told: mesh.Telemetry) -> HttpConnectionManagerTracing | None:

@@ -16,7 +16,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf.any_pb2 import Any
 from grpc import aio
 
-from hydro_envoy.nodes import Node
+from hydro_envoy.nodes import METADATA, Node
 from hydro_envoy.snapshot import TYPE_BY_URL, Resource
 from hydro_envoy.xds import credential, load_reports
 from hydro_envoy.xds.hub import Connection, Hub
@@ -145,9 +145,9 @@ def _node(message: Message) -> Node | None:
     """The node of the first request; later ones may leave it out."""
     if not message.node.id:
         return None
-    told = message.node.metadata.fields
-    role, tls, metrics = (told[key].string_value for key in ("role", "tls", "metrics"))
-    return Node(message.node.id, message.node.cluster, role, tls, metrics)
+    fields = message.node.metadata.fields
+    metadata = {name: fields[name].string_value for name in METADATA}
+    return Node(message.node.id, message.node.cluster, **metadata)
 
 
 def _error(message: Message) -> str | None:

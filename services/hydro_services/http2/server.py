@@ -103,7 +103,9 @@ class Link(asyncio.Protocol):
             call.refuse(block)
             return
         path = call.metadata[":path"]
-        logs.REQUEST_ID.set(call.metadata.get("x-request-id", ""))  # a call has a task of its own
+        logs.REQUEST_ID.set(
+            call.metadata.get(errors.REQUEST_ID, "")
+        )  # a call has a task of its own
         try:
             await self._answer(call, path)
         except errors.HydroError as error:

@@ -97,7 +97,7 @@ class Exchange:
             sent = request.request_headers
             attempt = header(sent, ATTEMPT)
             call = called({**self._metadata, ATTEMPT: attempt}, header(sent, ":path"))
-            logs.REQUEST_ID.set(header(sent, "x-request-id"))
+            logs.REQUEST_ID.set(header(sent, headers.REQUEST_ID))
             self._session = Session(call, self._signature, self._max_bytes)
             self._greeting = _HEADERS
             return b""
@@ -243,7 +243,7 @@ def immediate(error: errors.HydroError, metadata: Mapping[str, str]) -> bytes:
         ),
         grpc_status=pb.GrpcStatus(status=code.value[0]),
         body=status.message.encode(),
-        details=f"failed_in {metadata.get(headers.STAGE, 'no stage')}",
+        details=f"{headers.FAILED_IN} {metadata.get(headers.STAGE, 'no stage')}",
     )
     details = base64.b64encode(status.SerializeToString())
     fields = [("grpc-status-details-bin", details)]

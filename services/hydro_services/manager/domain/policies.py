@@ -23,7 +23,7 @@ MIN_FILL_S = 0.05
 """Envoy's least for the interval of a token bucket."""
 HEADER = re.compile(r"[A-Za-z0-9!#$&'*+.^_`|~-]{1,64}")
 VALUE = re.compile(r"[!-~]([ -~]{0,254}[!-~])?")
-OURS = (headers.PREFIX, "x-envoy-", "x-pipeline", "grpc-", "x-api-key", "authorization")
+OURS = (headers.PREFIX, "x-envoy-", headers.SCOPE, "grpc-", headers.API_KEY, "authorization")
 """Headers that clients have no say in, that are not theirs to choose freely, or that are secret."""
 _LB_POLICIES: dict[policy_pb.LbPolicy, mesh.LbPolicy] = {
     policy_pb.LB_POLICY_UNSPECIFIED: "least_request",
