@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from hydro_runtimes.columns import Array, Column, Columns, DataType
 
@@ -98,6 +98,14 @@ class Part:
     uid: str
     depth: int
     """How many stages hold it."""
+
+
+class Description(NamedTuple):
+    """What a saved model tells of itself without running code."""
+
+    signature: Signature
+    parts: tuple[Part, ...] = ()
+    """The stages of a Spark model."""
 
 
 @dataclass(frozen=True, slots=True)

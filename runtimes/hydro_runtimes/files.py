@@ -13,6 +13,8 @@ from typing import BinaryIO, NamedTuple, TypeAlias
 
 from hydro_runtimes.errors import InvalidModel
 
+METADATA = "metadata.json"
+"""States the columns of a model that cannot tell them itself; see `metadata`."""
 MAX_ENTRIES = 100_000
 """Files and folders of a model."""
 MAX_BYTES = 16 << 30

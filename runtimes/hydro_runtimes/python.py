@@ -11,7 +11,7 @@ those of metadata.json. Modules beside model.py are imported as beside any scrip
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from typing import Any
 from hydro_runtimes import python_values
 from hydro_runtimes.columns import Columns
 from hydro_runtimes.errors import InvalidModel
-from hydro_runtimes.evaluator import Evaluation, Signature
-from hydro_runtimes.files import File
+from hydro_runtimes.evaluator import Description, Evaluation, Signature
 from hydro_runtimes.imports import ImportSpace
+from hydro_runtimes.model_folder import ModelFolder
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -56,18 +56,24 @@ class PythonEvaluator:
         return Evaluation(outputs, failures)
 
 
-def load(folder: Path, signature: Signature, listed: Sequence[File]) -> PythonEvaluator:
-    """Imports model.py of a folder that was found trusted, into a space of its own.
+def describe(folder: ModelFolder) -> Description:
+    """As `formats.Loader.describe`."""
+    return Description(folder.read_signature())
+
+
+def load(folder: ModelFolder) -> PythonEvaluator:
+    """Imports model.py of a folder that is trusted, into a space of its own.
 
     The space is closed when the evaluator is no more.
 
     Raises:
         InvalidModel: it cannot be imported, or has no class Model that can be made and evaluates.
     """
-    space = ImportSpace(folder, listed)
+    signature = folder.read_signature()
+    space = ImportSpace(folder.path, folder.files)
     try:
         with space.active():
-            evaluator = PythonEvaluator(signature, _model(folder, space))
+            evaluator = PythonEvaluator(signature, _model(folder.path, space))
     except BaseException:
         space.close()
         raise

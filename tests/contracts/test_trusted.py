@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hydro_runtimes.files import digest
-from hydro_runtimes.load import detect
+from hydro_runtimes.formats import detect
 from hydro_services.security.trusted_models import trusted
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
@@ -16,5 +16,5 @@ FOLDERS = [
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_an_example_model_that_brings_code_is_trusted_as_it_is_committed(folder: Path) -> None:
-    if detect(folder) in ("python", "pickle"):
+    if detect(folder).runs_code:
         assert digest(folder) in trusted(MODELS / "trusted.txt")

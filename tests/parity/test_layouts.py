@@ -17,7 +17,8 @@ from tests.parity.test_spark import check
 
 from hydro_runtimes.columns import DataType
 from hydro_runtimes.errors import InvalidModel, ModelError, UnsupportedStage
-from hydro_runtimes.load import described, detect, load
+from hydro_runtimes.formats import detect
+from hydro_runtimes.load import describe, load
 from hydro_runtimes.spark import unsupported_classes
 from hydro_runtimes.spark.registry import STAGES
 from hydro_services.cli.score import score
@@ -82,7 +83,7 @@ def test_a_folder_of_sparkr_answers_as_spark(name: str) -> None:
 )
 def test_a_folder_of_mlflow_answers_as_the_model_in_it(flavors: Any, tmp_path: Path) -> None:
     folder = mlmodel(tmp_path / "m", TEXT, **flavors)
-    assert detect(folder) == "spark"
+    assert detect(folder).name == "spark"
     text = case("text")
     check(text, load(folder).evaluate(text.inputs), range(text.inputs.rows))
 
@@ -97,10 +98,10 @@ def test_the_signature_of_mlflow_states_types(tmp_path: Path) -> None:
     document = yaml.safe_load((folder / "MLmodel").read_text())
     document["signature"]["inputs"] = json.dumps(columns)
     (folder / "MLmodel").write_text(yaml.safe_dump(document))
-    types = {field.name: field.type for field in described(folder)[0].inputs}
+    types = {field.name: field.type for field in describe(folder)[0].inputs}
     assert (types["x"], types["y"]) == (DataType.FLOAT32, DataType.INT64)
     (folder / "metadata.json").write_text('{"inputs": [{"name": "x", "type": "float64"}]}')
-    types = {field.name: field.type for field in described(folder)[0].inputs}
+    types = {field.name: field.type for field in describe(folder)[0].inputs}
     assert (types["x"], types["y"]) == (DataType.FLOAT64, DataType.INT64)
 
 
@@ -111,7 +112,7 @@ def test_mlflow_without_spark_is_not_spark(text: str, tmp_path: Path) -> None:
         detect(tmp_path)
     if text.startswith("flavors: {"):
         (tmp_path / "model.pkl").touch()
-        assert detect(tmp_path) == "pickle"
+        assert detect(tmp_path).name == "pickle"
 
 
 @pytest.mark.parametrize("name", ["../forest", "/", "gone", "", ".", 7])
@@ -148,7 +149,7 @@ def test_of_several_models_none_is_taken(tmp_path: Path) -> None:
 def test_a_model_in_another_format_is_not_looked_for_in_folders(tmp_path: Path) -> None:
     shutil.copytree(TEXT, tmp_path / "old")
     (tmp_path / "model.py").touch()
-    assert detect(tmp_path) == "python"
+    assert detect(tmp_path).name == "python"
 
 
 def test_a_link_is_not_followed_to_a_model(tmp_path: Path) -> None:

@@ -364,7 +364,7 @@ async def test_a_model_that_no_reader_foresaw_is_refused_alone(
     def fail(folder: Path) -> None:
         raise RecursionError("too deep")
 
-    monkeypatch.setattr(load, "described", fail)
+    monkeypatch.setattr(load, "describe", fail)
     save(root / "scikit" / "strange")
     await refusal(stub, "strange", "RecursionError: too deep")
     monkeypatch.undo()
@@ -801,14 +801,14 @@ async def test_what_is_odd_costs_its_own_model_alone(
 async def test_a_model_that_is_read_for_long_holds_back_none(
     stub: Stub, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    described, gate = load.described, threading.Event()
+    describe, gate = load.describe, threading.Event()
 
     def slow(folder: Path) -> Any:
         if folder.name == "slow":
             assert gate.wait(30)
-        return described(folder)
+        return describe(folder)
 
-    monkeypatch.setattr(load, "described", slow)
+    monkeypatch.setattr(load, "describe", slow)
     save(root / "scikit" / "slow")
     async for response in stub.Watch(pb.WatchRequest()):
         if [(m.model, m.reading) for m in response.others] == [("slow", True)]:

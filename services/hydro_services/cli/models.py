@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from hydro.repository.v1 import repository_service_pb2 as pb
+from hydro_runtimes import formats
 from hydro_services import client
 from hydro_services.cli import render
 from hydro_services.cli.command import REPOSITORY, Command, address, key_file
@@ -149,6 +150,10 @@ def _folder(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _names_of_code() -> str:
+    return " and ".join(format.name for format in formats.FORMATS if format.runs_code)
+
+
 COMMANDS = (
     Command(
         "models list",
@@ -177,6 +182,6 @@ COMMANDS = (
         TrustOptions,
         trust,
         "Appends the model's digest to a list that runtimes are given with --trusted. A model of\n"
-        "the formats python and pickle runs code when it is loaded; no other model needs trust.",
+        f"the formats {_names_of_code()} runs code when it is loaded; no other model needs trust.",
     ),
 )

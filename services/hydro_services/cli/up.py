@@ -33,7 +33,7 @@ from hydro_services.cli.command import (
 from hydro_services.cli.output import Output
 from hydro_services.security import private_files
 from hydro_services.up import mesh
-from hydro_services.up.plan import SERVICES, Options
+from hydro_services.up.plan import Options, known_services
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=runtime,
         metavar="SERVICE[=N]",
         help="a runtime service and how many of it, repeatable\n"
-        f"(default: one each of {', '.join(s.name for s in SERVICES)})",
+        f"(default: one each of {', '.join(s.name for s in known_services())})",
     )
     cache_bytes(parser)
     collector(parser)

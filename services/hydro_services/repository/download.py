@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import PurePosixPath
 
+from hydro_runtimes import formats
 from hydro_services import errors
 from hydro_services.repository import survey
 from hydro_services.repository.catalogue import File, ModelVersion
@@ -21,7 +22,6 @@ _TYPES = {
     ".ndjson": "application/x-ndjson",
     ".parquet": "application/vnd.apache.parquet",
     ".py": _TEXT,
-    ".skops": "application/zip",
     ".txt": _TEXT,
     ".yaml": "application/yaml",
     ".yml": "application/yaml",
@@ -34,7 +34,9 @@ def content_type(path: str) -> str:
     name = PurePosixPath(path)
     if name.parent.name == "metadata" and name.name.startswith("part-"):
         return _TEXT
-    return _TYPES.get(name.suffix.lower(), "application/octet-stream")
+    format = formats.by_suffix(path.lower())
+    known = {**format.suffixes, **_TYPES} if format else _TYPES
+    return known.get(name.suffix.lower(), "application/octet-stream")
 
 
 async def chunks(version: ModelVersion, path: str, offset_bytes: int = 0) -> AsyncIterator[bytes]:

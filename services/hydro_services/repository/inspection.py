@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import logging
-import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
-from hydro_runtimes import files, load
+from hydro_runtimes import files, formats, load
 from hydro_runtimes.errors import InvalidModel, ModelError
 from hydro_services.repository import catalogue, survey
 from hydro_services.repository.catalogue import FLAT, File, Key, ModelVersion, Stamp
@@ -71,9 +72,9 @@ def _sees(root: Path, key: Key, sighting: Sighting) -> bool:
 
 def _read(root: Path, version: ModelVersion, sighting: Sighting) -> ModelVersion:
     folder = version.folder
-    format = load.detect(folder)
+    format = formats.detect(folder).name
     listed = [_file(root, folder, path, stamp) for path, stamp in sighting.stamps]
-    signature, parts = load.described(folder)
+    signature, parts = load.describe(folder)
     digest = files.digest_of(files.File(f.path, f.stamp.size_bytes, f.sha256) for f in listed)
     return replace(
         version, format=format, signature=signature, parts=parts, digest=digest, files=tuple(listed)
@@ -97,21 +98,17 @@ def _file(root: Path, folder: Path, path: str, seen: Stamp) -> File:
         raise InvalidModel(folder / path, f"cannot be read: {error.strerror}") from error
     if survey.stamp(status) != seen:
         raise _Changed
-    if path.endswith(".skops"):
-        _check_zip(folder / path)
+    format = formats.by_suffix(path)
+    if format and format.check_file:
+        _check_whole(folder / path, format.check_file)
     return File(path, sha256, seen)
 
 
-def _check_zip(path: Path) -> None:
-    """Checks that a skops file has its end, where a zip file has its directory.
-
-    Raises:
-        InvalidModel: it has not.
-    """
+def _check_whole(path: Path, check: Callable[[BinaryIO], None]) -> None:
     try:
         with files.open_regular(path) as stream:
-            zipfile.ZipFile(stream).close()
-    except zipfile.BadZipFile as error:
+            check(stream)
+    except ValueError as error:
         raise InvalidModel(path, f"cannot be read: {error}; copy the whole file") from error
 
 

@@ -10,14 +10,10 @@ from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hydro_runtimes import files
+from hydro_runtimes import files, formats
 from hydro_runtimes.errors import InvalidModel, ModelError
-from hydro_runtimes.spark.format import layouts
 from hydro_services.repository import catalogue
 from hydro_services.repository.catalogue import Key, Stamp
-
-_MARKERS = layouts.MARKERS | {"metadata.json", "model.py"}
-_SUFFIXES = (".skops", ".pkl", ".pickle", ".joblib")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +121,8 @@ class _Surveyor:
     def _is_marked(self, key: Key) -> bool:
         """Whether a folder looks like a model, or cannot be looked at."""
         names = [entry.name for entry in self._entries(key)]
-        is_marked = any(name in _MARKERS or name.endswith(_SUFFIXES) for name in names)
-        return is_marked or key in self._unreadable or len(names) > files.MAX_ENTRIES
+        is_unknown = key in self._unreadable or len(names) > files.MAX_ENTRIES
+        return is_unknown or formats.is_marked(names)
 
     def _is_outside(self, key: Key) -> bool:
         return not files.is_within(self._real(key), self._boundary)

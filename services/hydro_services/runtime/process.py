@@ -10,7 +10,7 @@ import os
 import socket
 import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
@@ -20,9 +20,10 @@ import grpc.aio
 from hydro.manager.v1 import manager_service_pb2
 from hydro.runtime.v1 import runtime_service_pb2_grpc
 from hydro_envoy.mesh import MAX_MESSAGE_BYTES
+from hydro_runtimes import formats
 from hydro_runtimes.errors import UntrustedModel
 from hydro_runtimes.evaluator import Evaluator
-from hydro_runtimes.load import detect, load
+from hydro_runtimes.load import load
 from hydro_services import errors, http2, metrics, registration, rpc, tracing
 from hydro_services.runtime import data, reruns, running
 from hydro_services.runtime.control import RuntimeServicer
@@ -46,12 +47,6 @@ RUNNING, CRASHES, RERUNS = "running", "crashes", "reruns"
 FOLLOW_S = 1.0
 EVICT_EACH = 30
 """Times that."""
-FORMATS: Mapping[str, tuple[str, ...]] = {
-    "serving-scikit": ("skops", "pickle"),
-    "serving-customscikit": ("python",),
-    "serving-localml-spark": ("spark",),
-}
-"""What the services that we bring serve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +109,7 @@ async def run(config: Config, ready: Callable[[str], None] = lambda _: None) -> 
     sys.setswitchinterval(SWITCH_S)
     gc.freeze()
     gc.set_threshold(YOUNG)
-    formats = config.formats or FORMATS.get(config.service, ())
-    if not formats:
-        want = f"want one of {', '.join(FORMATS)}, or --formats"
-        raise errors.InvalidArgument(f"service {config.service} has no formats, {want}")
+    names = served_formats(config)
     config = config.absolute()
     private_files.folder(config.cache)
     token_file = None if config.sidecar else config.token_file
@@ -132,8 +124,8 @@ async def run(config: Config, ready: Callable[[str], None] = lambda _: None) -> 
         evaluated = stack.enter_context(running.recorded(config.cache / RUNNING))
         again = config.cache / RERUNS
         reruns.trim(again)
-        loader = _loader(config, formats)
-        host = Host(cache.fetch, loader, crashes, evaluated, cache.release, again)
+        load_model = loader(config, names)
+        host = Host(cache.fetch, load_model, crashes, evaluated, cache.release, again)
         listen = rpc.listening(config.listen)
         spans = tracing.exporting(config.zipkin, config.otlp, config.service)
         exporter = await stack.enter_async_context(spans)
@@ -151,7 +143,7 @@ async def run(config: Config, ready: Callable[[str], None] = lambda _: None) -> 
             address=served.address,
             traffic_address=traffic,
             sidecar_address=config.sidecar,
-            formats=formats,
+            formats=names,
             metrics_address=scraped,
             incarnation=uuid.uuid4().hex,
         )
@@ -194,15 +186,36 @@ def _instance(service: str) -> str:
     return f"{service[:31]}-{socket.gethostname()[:24]}-{os.getpid()}"
 
 
-def _loader(config: Config, formats: tuple[str, ...]) -> Callable[[Path], Evaluator]:
-    def loader(folder: Path) -> Evaluator:
-        found = detect(folder)
-        if found not in formats:
-            got = f"the model's format is {found}"
-            raise errors.ModelRefused(f"{got}, {config.service} serves {', '.join(formats)}")
+def served_formats(config: Config) -> tuple[str, ...]:
+    """The names of the formats that a process serves.
+
+    Raises:
+        errors.InvalidArgument: none are given, and no format is of that service.
+    """
+    if config.formats:
+        return config.formats
+    known = formats.by_service()
+    if config.service not in known:
+        want = f"want one of {', '.join(known)}, or --formats"
+        raise errors.InvalidArgument(f"service {config.service} has no formats, {want}")
+    return tuple(format.name for format in known[config.service])
+
+
+def loader(config: Config, served: tuple[str, ...]) -> Callable[[Path], Evaluator]:
+    """Loads models of the formats that are served.
+
+    Raises of it:
+        errors.ModelRefused: it is of another format, or is not trusted.
+    """
+
+    def load_served(folder: Path) -> Evaluator:
+        name = formats.detect(folder).name
+        if name not in served:
+            got = f"the model's format is {name}"
+            raise errors.ModelRefused(f"{got}, {config.service} serves {', '.join(served)}")
         try:
             return load(folder, trusted(config.trusted))
         except UntrustedModel as error:
             raise errors.ModelRefused(error.message, digest=error.digest) from error
 
-    return loader
+    return load_served

@@ -129,7 +129,7 @@ async def _parts(options: Options, processes: list[str]) -> AsyncIterator[str]:
     runtimes = [plan.runtime(options, each, beside.get(each)) for each in processes]
     os.environ.update({name: os.environ.get(name, "1") for name in THREADS})
     linux.adopt_orphans()
-    process.preload(plan.PRELOAD)
+    process.preload(plan.preloaded_modules())
     manager = plan.manager(options, beside.get(plan.MANAGER))
     listen = manager.config["listen"]
     watch = Watch(listen, options.admin_key, manager.name)

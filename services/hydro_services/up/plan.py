@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hydro_runtimes import formats
 from hydro_services.address import Address
 from hydro_services.errors import InvalidArgument
 from hydro_services.security import credential
@@ -19,27 +20,27 @@ class RuntimeService:
     name: str
     libraries: tuple[str, ...]
     """Import names that it cannot do without."""
-    extra: str
+    extras: tuple[str, ...]
     """Of the package: what to install for them."""
 
 
-SERVICES = (
-    RuntimeService("serving-scikit", ("sklearn", "skops"), "scikit"),
-    RuntimeService("serving-customscikit", ("sklearn", "skops"), "scikit"),
-    RuntimeService("serving-localml-spark", ("pyarrow",), "spark"),
-)
+def known_services() -> tuple[RuntimeService, ...]:
+    """One for each service that the formats of models name."""
+    return tuple(
+        RuntimeService(
+            name,
+            tuple(sorted({m.partition(".")[0] for format in served for m in format.modules})),
+            tuple(sorted({format.extra for format in served if format.extra})),
+        )
+        for name, served in formats.by_service().items()
+    )
 
-PRELOAD = (
-    "grpc.aio",
-    "hydro_services.registration",
-    "hydro_services.repository.process",
-    "hydro_services.runtime.process",
-    "pyarrow.parquet",
-    "sklearn.pipeline",
-    "sklearn.svm",
-    "skops.io",
-)
-"""Imported once for all Python parts, where they are installed."""
+
+def preloaded_modules() -> tuple[str, ...]:
+    """Imported once for all Python parts, where they are installed."""
+    ours = ("registration", "repository.process", "runtime.process")
+    theirs = sorted({module for format in formats.FORMATS for module in format.modules})
+    return ("grpc.aio", *(f"hydro_services.{name}" for name in ours), *theirs)
 
 
 MANAGER, REPOSITORY = "manager/manager", "repository/repository"
@@ -174,26 +175,28 @@ def runtimes(
         InvalidArgument: a service is not known, or is asked for without its libraries.
     """
     wanted = [(_service(name), count) for name, count in chosen]
-    lacking = {s.name: note for s in SERVICES if (note := _lacking(s, is_installed))}
+    known = known_services()
+    lacking = {s.name: note for s in known if (note := _lacking(s, is_installed))}
     for service, _ in wanted:
         if service.name in lacking:
             raise InvalidArgument(lacking[service.name])
     if wanted:
         return wanted, []
-    return [(s, 1) for s in SERVICES if s.name not in lacking], list(lacking.values())
+    return [(s, 1) for s in known if s.name not in lacking], list(lacking.values())
 
 
 def _service(name: str) -> RuntimeService:
-    for service in SERVICES:
+    known = known_services()
+    for service in known:
         if service.name == name:
             return service
-    names = ", ".join(service.name for service in SERVICES)
+    names = ", ".join(service.name for service in known)
     raise InvalidArgument(f"unknown runtime service {name!r}, want one of {names}")
 
 
 def _lacking(service: RuntimeService, is_installed: Callable[[str], bool]) -> str:
     missing = ", ".join(name for name in service.libraries if not is_installed(name))
-    way_out = f"pip install 'hydro-serving[{service.extra}]'"
+    way_out = f"pip install 'hydro-serving[{','.join(service.extras)}]'"
     return f"{service.name} needs {missing}, which is not installed; {way_out}" if missing else ""
 
 

@@ -272,15 +272,16 @@ def test_an_estimator_of_an_own_class(tmp_path: Path, kind: str, helper: str) ->
 
 
 def test_a_pickle_that_changes_after_the_check_is_not_read(tmp_path: Path) -> None:
-    from hydro_runtimes import files, scikit
+    from hydro_runtimes.files import digest
+    from hydro_runtimes.model_folder import ModelFolder
+    from hydro_runtimes.scikit import loader
 
     folder_of(tmp_path, {"m.pkl": pickle.dumps(1)})
-    listed = files.files(tmp_path)
+    folder = ModelFolder(tmp_path, {digest(tmp_path)})
+    assert folder.is_trusted
     (tmp_path / "m.pkl").write_bytes(b"cos\nabort\n(tR.")
-    from hydro_runtimes.evaluator import Signature
-
     with pytest.raises(InvalidModel, match="changed after"):
-        scikit.load(tmp_path, Signature((), ()), listed, is_trusted=True)
+        loader.load(folder)
 
 
 def test_functions_go_to_processes_of_joblib(tmp_path: Path) -> None:

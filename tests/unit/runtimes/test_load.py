@@ -8,7 +8,8 @@ import pytest
 from hydro_runtimes.columns import Columns, Dense, Strings
 from hydro_runtimes.errors import InvalidModel, UntrustedModel
 from hydro_runtimes.files import digest
-from hydro_runtimes.load import described, detect, load
+from hydro_runtimes.formats import detect
+from hydro_runtimes.load import describe, load
 
 METADATA = {
     "model": "m",
@@ -49,7 +50,7 @@ def test_code_that_is_not_trusted_does_not_run(folder: Path) -> None:
 
 
 def test_a_signature_needs_no_trust(folder: Path) -> None:
-    assert [field.name for field in described(folder)[0].inputs] == ["x"]
+    assert [field.name for field in describe(folder)[0].inputs] == ["x"]
 
 
 def test_a_cached_module_that_the_digest_does_not_cover_does_not_run(folder: Path) -> None:
@@ -125,7 +126,7 @@ def test_a_pickle_runs_only_where_trusted(tmp_path: Path) -> None:
     (tmp_path / "model.pkl").write_bytes(pickle.dumps(estimator))
     outputs = [{"name": "prediction", "type": "float64"}]
     (tmp_path / "metadata.json").write_text(json.dumps({**METADATA, "outputs": outputs}))
-    assert detect(tmp_path) == "pickle"
+    assert detect(tmp_path).name == "pickle"
     with pytest.raises(UntrustedModel, match="runs code"):
         load(tmp_path)
     answer = load(tmp_path, {digest(tmp_path)}).evaluate(Columns({"x": Dense(np.array([3.0]))}))

@@ -20,8 +20,6 @@ from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.evaluator import Field
 from hydro_runtimes.files import open_regular
 
-MARKERS = frozenset({"metadata", "MLmodel", "rMetadata", "stages"})
-"""Names in a folder that make it one of these, or one that lacks a part."""
 _MAX_MLMODEL_BYTES = 4 << 20
 _MAX_LEVELS = 2
 _STAGE = re.compile(r"\d+_")

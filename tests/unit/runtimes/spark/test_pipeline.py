@@ -11,7 +11,7 @@ import pytest
 
 from hydro_runtimes.columns import Column, Columns, DataType, Dense, Ragged, Strings
 from hydro_runtimes.errors import InvalidModel
-from hydro_runtimes.load import described, load
+from hydro_runtimes.load import describe, load
 from hydro_runtimes.spark.data.vocabulary import Vocabulary
 
 
@@ -47,7 +47,7 @@ def values(column: Column) -> Any:
 
 
 def test_the_signature_is_derived_from_the_stages(tmp_path: Path) -> None:
-    derived, parts = described(save(tmp_path, TOKENIZER, HASHED))
+    derived, parts = describe(save(tmp_path, TOKENIZER, HASHED))
     assert [(part.name, part.depth) for part in parts] == [
         ("PipelineModel", 0),
         ("Tokenizer", 1),

@@ -11,13 +11,16 @@ import pytest
 from hydro_services import errors
 from hydro_services.free_ports import free_ports
 from hydro_services.up import data_folder, plan
-from hydro_services.up.plan import SERVICES, Options
+from hydro_services.up.plan import Options, known_services
 
 OPTIONS = Options(Path("models"), None, Path("data"), "127.0.0.1", 1, 2, 3, 4, ())
 
 
 def test_one_of_each_service_runs_by_default() -> None:
-    assert plan.runtimes((), lambda module: True) == ([(service, 1) for service in SERVICES], [])
+    assert plan.runtimes((), lambda module: True) == (
+        [(service, 1) for service in known_services()],
+        [],
+    )
 
 
 def test_a_service_without_its_library_is_left_out_with_a_note() -> None:
@@ -42,7 +45,7 @@ def test_a_service_that_is_asked_for_must_be_able_to_run(name: str, message: str
 
 
 def test_programs_fit_the_configurations_of_their_modules() -> None:
-    runtimes = [plan.runtime(OPTIONS, f"{service.name}/one", None) for service in SERVICES]
+    runtimes = [plan.runtime(OPTIONS, f"{service.name}/one", None) for service in known_services()]
     for program in (plan.manager(OPTIONS, None), plan.repository(OPTIONS, None), *runtimes):
         module = importlib.import_module(program.module)
         module.Config(**program.config)
@@ -75,7 +78,7 @@ def test_only_what_envoy_offers_is_for_others_to_see() -> None:
     inside = (
         plan.manager(options, None),
         plan.repository(options, None),
-        plan.runtime(options, f"{SERVICES[0].name}/one", None),
+        plan.runtime(options, f"{known_services()[0].name}/one", None),
     )
     assert {program.config["listen"] for program in inside} == {"127.0.0.1:4", "127.0.0.1:0"}
     assert plan.manager(options, None).config["gateway"] == "0.0.0.0:2"

@@ -1,0 +1,193 @@
+"""The formats of models, in one table: all that the rest of the product has to know of each.
+
+To add one: an entry of `FORMATS`, its loader, and the docs. From the table alone the repository
+finds and describes its models, runtimes load them, and `hydro up` starts the service that does.
+Nothing of a format is imported before one of its models is looked at: `hydro up` has no numpy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
+
+from hydro_runtimes.errors import InvalidModel
+from hydro_runtimes.files import METADATA
+
+if TYPE_CHECKING:
+    from hydro_runtimes.evaluator import Description, Evaluator
+    from hydro_runtimes.model_folder import ModelFolder
+
+
+class Loader(Protocol):
+    """What the module has that a format names as its loader."""
+
+    def load(self, folder: ModelFolder) -> Evaluator:
+        """The model, ready to evaluate.
+
+        Raises:
+            ModelError: it cannot be loaded.
+        """
+        ...
+
+    def describe(self, folder: ModelFolder) -> Description:
+        """The model's columns and stages, found without running any code of it.
+
+        Raises:
+            ModelError: it cannot be served.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One format of saved models."""
+
+    name: str
+    description: str
+    """What is in a folder of it, to follow "want"."""
+    service: str
+    """The runtime service that serves it."""
+    loader: str
+    """The module, see `Loader`; imported when a model of the format is first looked at."""
+    names: frozenset[str] = frozenset()
+    """Files and folders that make the folder they are in a model of this format, or a part of one.
+    """
+    suffixes: Mapping[str, str] = field(default_factory=dict)
+    """Of files that make the folder they are in a model, with their media types."""
+    runs_code: bool = False
+    """It runs code when it is loaded: the digest of its folder has to be trusted."""
+    extra: str = ""
+    """Of the package: what to install for it; empty: nothing."""
+    modules: tuple[str, ...] = ()
+    """What its models import of other packages: they have to be installed, and `hydro up` imports
+    them once for all processes."""
+    is_in: Callable[[Path], bool] | None = None
+    """Whether a folder holds a model of this format; None: the names in it tell.
+
+    Raises InvalidModel: it does, but not a whole one."""
+    is_below: Callable[[Path], bool] | None = None
+    """Whether there is one further down; asked where the folder itself holds a model of no format.
+    """
+    check_file: Callable[[BinaryIO], None] | None = None
+    """Raises ValueError where a file of one of the suffixes is not whole."""
+
+    def marks(self, name: str) -> bool:
+        """Whether a file or folder of this name is a part of a model of this format."""
+        return name in self.names or name.endswith(tuple(self.suffixes))
+
+    def import_loader(self) -> Loader:
+        return cast(Loader, importlib.import_module(self.loader))
+
+
+def _is_spark(folder: Path) -> bool:
+    from hydro_runtimes.spark.format import layouts
+
+    return layouts.read(folder) is not None
+
+
+def _is_spark_below(folder: Path) -> bool:
+    from hydro_runtimes.spark.format import layouts
+
+    return layouts.search(folder) is not None
+
+
+def _check_zip(file: BinaryIO) -> None:
+    """A zip file has its directory at its end."""
+    import zipfile
+
+    try:
+        zipfile.ZipFile(file).close()
+    except zipfile.BadZipFile as error:
+        raise ValueError(str(error)) from error
+
+
+_SCIKIT = ("sklearn.pipeline", "sklearn.svm", "skops.io")
+
+FORMATS: tuple[Format, ...] = (
+    Format(
+        name="spark",
+        description="a saved Spark model (metadata/part-*)",
+        service="serving-localml-spark",
+        loader="hydro_runtimes.spark.loader",
+        names=frozenset({"metadata", "MLmodel", "rMetadata", "stages"}),
+        extra="spark",
+        modules=("pyarrow.parquet",),
+        is_in=_is_spark,
+        is_below=_is_spark_below,
+    ),
+    Format(
+        name="python",
+        description=f"model.py and {METADATA}",
+        service="serving-customscikit",
+        loader="hydro_runtimes.python",
+        names=frozenset({"model.py"}),
+        runs_code=True,
+        extra="scikit",
+        modules=_SCIKIT,
+    ),
+    Format(
+        name="skops",
+        description=f"one file of *.skops and {METADATA}",
+        service="serving-scikit",
+        loader="hydro_runtimes.scikit.loader",
+        suffixes={".skops": "application/zip"},
+        extra="scikit",
+        modules=_SCIKIT,
+        check_file=_check_zip,
+    ),
+    Format(
+        name="pickle",
+        description=f"one file of *.pkl, *.pickle, *.joblib and {METADATA}",
+        service="serving-scikit",
+        loader="hydro_runtimes.scikit.loader",
+        suffixes=dict.fromkeys((".pkl", ".pickle", ".joblib"), "application/octet-stream"),
+        runs_code=True,
+        extra="scikit",
+        modules=_SCIKIT,
+    ),
+)
+"""A folder is of the first of them that it holds."""
+
+
+def detect(folder: Path) -> Format:
+    """The format of a model folder.
+
+    Raises:
+        InvalidModel: it is not a folder or holds no model; the message names what is in it.
+    """
+    if folder.is_file():
+        raise InvalidModel(folder, "is a file, want the folder of a model; unpack an archive first")
+    try:
+        names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise InvalidModel(folder, f"cannot be read: {error.strerror}") from error
+    for format in FORMATS:
+        if format.is_in(folder) if format.is_in else any(map(format.marks, names)):
+            return format
+    for format in FORMATS:
+        if format.is_below and format.is_below(folder):
+            return format
+    wanted = ", or ".join(format.description for format in FORMATS)
+    got = ", ".join(names[:10]) or "nothing"
+    raise InvalidModel(folder, f"no model here: found {got}; want {wanted}")
+
+
+def is_marked(names: Iterable[str]) -> bool:
+    """Whether a folder with these names in it looks like a model, or a part of one."""
+    marks = {METADATA}.union(*(format.names for format in FORMATS))
+    suffixes = tuple(suffix for format in FORMATS for suffix in format.suffixes)
+    return any(name in marks or name.endswith(suffixes) for name in names)
+
+
+def by_suffix(path: str) -> Format | None:
+    """The format whose files have the suffix of this one."""
+    return next((format for format in FORMATS if path.endswith(tuple(format.suffixes))), None)
+
+
+def by_service() -> dict[str, tuple[Format, ...]]:
+    """The formats that each runtime service serves, in the order of the table."""
+    services = dict.fromkeys(format.service for format in FORMATS)
+    return {name: tuple(f for f in FORMATS if f.service == name) for name in services}

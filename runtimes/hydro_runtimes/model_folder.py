@@ -1,0 +1,81 @@
+"""The folder of a model that is loaded or described: its files, its trust, its metadata.json."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from hydro_runtimes import files, metadata
+from hydro_runtimes.errors import InvalidModel, UntrustedModel
+from hydro_runtimes.evaluator import Signature
+
+T = TypeVar("T")
+
+
+class ModelFolder:
+    """What a format's loader is given. The files are hashed only if it asks for them."""
+
+    def __init__(self, path: Path, trusted: Container[str] = ()) -> None:
+        """`trusted`: digests (see `files.digest`) of the folders that may run code when loaded."""
+        self.path = path
+        self._trusted = trusted
+
+    @cached_property
+    def files(self) -> tuple[files.File, ...]:
+        """As they are when first asked for: what is loaded later has to have these hashes."""
+        return files.files(self.path)
+
+    @cached_property
+    def digest(self) -> str:
+        return files.digest_of(self.files)
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether it may run code when it is loaded."""
+        return self.digest in self._trusted
+
+    def require_trust(self, why: str) -> None:
+        """Refuses a folder that may not run code.
+
+        Raises:
+            UntrustedModel: the message tells `why` it needs trust, and the way out.
+        """
+        if not self.is_trusted:
+            raise UntrustedModel(
+                self.path,
+                self.digest,
+                f"{why}, and its digest is not trusted: if you trust who made it, "
+                f"add {self.digest} to the trusted digests",
+            )
+
+    def read_signature(self) -> Signature:
+        """The columns that metadata.json states.
+
+        Raises:
+            InvalidModel: as `read_metadata`.
+        """
+        return self.read_metadata(metadata.parse)
+
+    def read_metadata(self, parse: Callable[[bytes], T], below: Path | None = None) -> T:
+        """What a function of `metadata` makes of metadata.json.
+
+        Args:
+            parse: given the file's content, at most `metadata.MAX_BYTES` and one.
+            below: the folder that has it; None: this one.
+
+        Raises:
+            InvalidModel: there is no such file, or it does not say what is wanted.
+        """
+        folder = below or self.path
+        try:
+            with files.open_regular(folder / files.METADATA) as stream:
+                return parse(stream.read(metadata.MAX_BYTES + 1))
+        except OSError as error:
+            message = (
+                f"{files.METADATA} cannot be read ({error.strerror}): want the model's columns"
+            )
+            raise InvalidModel(folder, f"{message} in it") from error
+        except ValueError as error:
+            raise InvalidModel(folder, str(error)) from error
