@@ -14,7 +14,7 @@ import orjson
 
 from hydro_runtimes.columns import Array, Column, Columns
 from hydro_runtimes.evaluator import Evaluation, Failure, Field, Signature
-from hydro_services.codecs import json_array, json_columns, merging, naming
+from hydro_services.codecs import json_columns, json_spans, merging, naming
 from hydro_services.errors import InvalidArgument
 
 Row = dict[str, Any]
@@ -37,18 +37,18 @@ def read_array(body: bytes | bytearray) -> Iterator[list[Row | Failure] | None]:
     Raises:
         InvalidArgument: not JSON, not an array, or an element that is not an object.
     """
-    if len(body) <= json_array.SPAN_BYTES:
+    if len(body) <= json_spans.SPAN_BYTES:
         yield _rows(_parse_small(body), 0)
         return
     text = memoryview(body)
     spans: list[tuple[int, int]] = []
     count = 0
-    for start, end in json_array.spans(text):
-        count += len(_rows(json_array.parse_span(text[start:end]), count))
+    for start, end in json_spans.spans(text):
+        count += len(_rows(json_spans.parse_span(text[start:end]), count))
         spans.append((start, end))
         yield None
     for start, end in spans:
-        yield json_array.parse_span(text[start:end])
+        yield json_spans.parse_span(text[start:end])
 
 
 def _parse_small(body: bytes | bytearray) -> list[Any]:
@@ -65,10 +65,10 @@ def _parse_odd(body: bytes | bytearray, error: orjson.JSONDecodeError) -> list[A
     """The elements of an array, where one of them is JSON that cannot be taken."""
     try:
         text = memoryview(body)
-        spans = list(json_array.spans(text))
-        return [row for start, end in spans for row in json_array.parse_span(text[start:end])]
+        spans = list(json_spans.spans(text))
+        return [row for start, end in spans for row in json_spans.parse_span(text[start:end])]
     except InvalidArgument:
-        raise json_array.malformed(error) from None
+        raise json_spans.malformed(error) from None
 
 
 def _rows(found: list[Any], before: int) -> list[Row | Failure]:
@@ -80,10 +80,10 @@ def _rows(found: list[Any], before: int) -> list[Row | Failure]:
     return found
 
 
-def parse_line(line: json_array.Text) -> Row | Failure:
+def parse_line(line: json_spans.Text) -> Row | Failure:
     """The row of a line of NDJSON, or why there is none."""
     try:
-        row = json_array.parse_element(line)
+        row = json_spans.parse_element(line)
     except InvalidArgument as error:
         return Failure("INVALID_ARGUMENT", error.message)
     if not isinstance(row, dict | Failure):

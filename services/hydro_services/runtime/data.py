@@ -9,9 +9,10 @@ from grpc_health.v1 import health_pb2
 
 from hydro_services import http2
 from hydro_services.codecs.grpc_messages import framed
+from hydro_services.runtime.edges import formats
 from hydro_services.runtime.host import Host
 from hydro_services.runtime.offload import Codecs
-from hydro_services.runtime.prediction import PREDICT, Prediction
+from hydro_services.runtime.prediction import Prediction
 from hydro_services.runtime.processor import PROCESS, Processor
 from hydro_services.security import credential
 from hydro_services.tracing import Exporter
@@ -61,7 +62,7 @@ def handlers(
     processor = Processor(host, max_bytes, codecs, exporter)
     stages: Mapping[str, http2.Handler] = {
         PROCESS: processor.process,
-        **dict.fromkeys(PREDICT, prediction),
+        **dict.fromkeys(formats.methods(), prediction),
     }
     if token_file:
         stages = _guarded(stages, credential.TrafficChecker(token_file))

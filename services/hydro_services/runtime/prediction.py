@@ -11,16 +11,14 @@ from time import perf_counter
 from hydro_envoy import headers
 from hydro_services import http2
 from hydro_services.codecs.grpc_messages import framed
-from hydro_services.runtime.body import PIECE_BYTES
+from hydro_services.runtime.edges import formats
+from hydro_services.runtime.edges.http_body import PIECE_BYTES
 from hydro_services.runtime.host import Host
 from hydro_services.runtime.observe import Observed
 from hydro_services.runtime.offload import Codecs
 from hydro_services.runtime.processor import answered, called
-from hydro_services.runtime.session import SERVE, Session
+from hydro_services.runtime.session import Session
 from hydro_services.tracing import Exporter
-
-SERVICE = "hydro.serving.v1.PredictionService"
-PREDICT = tuple(f"/{SERVICE}/{method}" for method in ("Predict", "PredictStream", "Serve"))
 
 
 class Prediction:
@@ -38,7 +36,8 @@ class Prediction:
         """One call's way through the stage that the metadata names."""
         told = called(call.metadata, call.metadata[":path"])
         # An HTTP client sees no gRPC status at the end; Envoy does where it holds the answer.
-        call.errors_reset = told.method == SERVE and headers.ANSWER not in call.metadata
+        has_bodies = formats.has_bodies(told.method)
+        call.errors_reset = has_bodies and headers.ANSWER not in call.metadata
         batcher = self.host.get(told.model)
         session = Session(told, batcher.evaluator.signature, self.max_bytes)
         ended = False

@@ -24,9 +24,10 @@ from hydro_runtimes.evaluator import Evaluator, Field, Signature
 from hydro_runtimes.python import PythonEvaluator
 from hydro_services.codecs import json_rows, proto_columns
 from hydro_services.codecs.grpc_messages import framed
-from hydro_services.runtime.client_frames import received
+from hydro_services.runtime.edges.client_frames import received
+from hydro_services.runtime.edges.formats import SERVE
 from hydro_services.runtime.evaluation import evaluate
-from hydro_services.runtime.session import SERVE, Call, Session
+from hydro_services.runtime.session import Call, Session
 
 LIMIT = 64 << 20
 PREDICT = "/hydro.serving.v1.PredictionService/PredictStream"

@@ -14,8 +14,9 @@ from hydro_runtimes.columns import DataType
 from hydro_runtimes.evaluator import Field, Signature
 from hydro_runtimes.python import PythonEvaluator
 from hydro_services.codecs.grpc_messages import framed
+from hydro_services.runtime.edges.formats import SERVE
 from hydro_services.runtime.evaluation import evaluate
-from hydro_services.runtime.session import SERVE, Call, Session
+from hydro_services.runtime.session import Call, Session
 
 GOOD: Mapping[DataType, Any] = {
     DataType.BOOL: True,

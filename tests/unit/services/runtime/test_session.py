@@ -16,10 +16,11 @@ from hydro_runtimes.columns import Columns, DataType, Dense, Strings
 from hydro_runtimes.evaluator import Evaluation, Evaluator, Failure, Field, Signature
 from hydro_services import errors
 from hydro_services.codecs.grpc_messages import framed
-from hydro_services.runtime.body import PIECE_BYTES
+from hydro_services.runtime.edges.formats import SERVE
+from hydro_services.runtime.edges.http_body import PIECE_BYTES
 from hydro_services.runtime.evaluation import evaluate
 from hydro_services.runtime.offload import Arrival
-from hydro_services.runtime.session import SERVE, Call, Session
+from hydro_services.runtime.session import Call, Session
 from hydro_services.runtime.stage import Work
 
 PREDICT = "/hydro.serving.v1.PredictionService/PredictStream"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hydro_runtimes.evaluator import Failure
-from hydro_services.codecs import json_array
+from hydro_services.codecs import json_spans
 from hydro_services.errors import InvalidArgument
 
 VALUES = st.recursive(
@@ -34,13 +34,13 @@ ODD = [
 
 def read(text: bytes) -> list[Any]:
     """All elements, span by span."""
-    spans = list(json_array.spans(text))
-    return [value for start, end in spans for value in json_array.parse_span(text[start:end])]
+    spans = list(json_spans.spans(text))
+    return [value for start, end in spans for value in json_spans.parse_span(text[start:end])]
 
 
 @pytest.fixture(params=[1, 2, 7, 1 << 17])
 def span_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(json_array, "SPAN_BYTES", request.param)
+    monkeypatch.setattr(json_spans, "SPAN_BYTES", request.param)
     return int(request.param)
 
 
@@ -49,13 +49,13 @@ def test_spans_hold_all_elements_whatever_their_size() -> None:
     @given(TEXTS)
     def check(text: bytes) -> None:
         assert read(text) == orjson.loads(text)
-        assert [json_array.parse_element(e) for e in elements(text)] == orjson.loads(text)
+        assert [json_spans.parse_element(e) for e in elements(text)] == orjson.loads(text)
 
     check()
 
 
 def elements(text: bytes) -> list[bytes]:
-    found = map(bytes, json_array.elements(text.strip()[1:-1]))
+    found = map(bytes, json_spans.elements(text.strip()[1:-1]))
     return [each for each in found if each.strip()]
 
 
@@ -104,9 +104,9 @@ def test_an_element_that_is_not_json_fails_all(text: bytes) -> None:
 
 
 def test_a_row_of_too_many_values_is_refused_before_they_are_made() -> None:
-    many = b'{"x":[' + b"1," * json_array.MAX_VALUES + b"1]}"
-    text = b'{"x":"' + b"[,{" * json_array.MAX_VALUES + b'"}'
+    many = b'{"x":[' + b"1," * json_spans.MAX_VALUES + b"1]}"
+    text = b'{"x":"' + b"[,{" * json_spans.MAX_VALUES + b'"}'
     refused, answered = read(b"[" + many + b"," + text + b"]")
     assert isinstance(refused, Failure)
     assert refused.reason == "TOO_LARGE"
-    assert len(answered["x"]) == 3 * json_array.MAX_VALUES
+    assert len(answered["x"]) == 3 * json_spans.MAX_VALUES

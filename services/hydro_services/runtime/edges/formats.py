@@ -1,0 +1,72 @@
+"""The table of wire formats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hydro_services import errors
+from hydro_services.runtime.edges import frames, http_body, json_array, ndjson
+from hydro_services.runtime.edges.frames import GRPC
+from hydro_services.runtime.edges.http_body import ANY
+from hydro_services.runtime.edges.wire_format import Reader, Sink, Source, WireFormat
+
+SERVICE = "hydro.serving.v1.PredictionService"
+PREDICT, PREDICT_STREAM, SERVE = (
+    f"/{SERVICE}/{method}" for method in ("Predict", "PredictStream", "Serve")
+)
+FORMATS: dict[tuple[str, str], WireFormat] = {
+    (PREDICT, GRPC): frames.FORMAT,
+    (PREDICT_STREAM, GRPC): frames.FORMAT,
+    (SERVE, "application/json"): json_array.FORMAT,
+    (SERVE, "application/x-ndjson"): ndjson.FORMAT,
+    (SERVE, "application/ndjson"): ndjson.FORMAT,
+    (SERVE, "application/jsonl"): ndjson.FORMAT,
+    (SERVE, "application/jsonlines"): ndjson.FORMAT,
+    (SERVE, ANY): json_array.FORMAT,
+}
+"""By the path of the client's call and the content type, in lower case and without parameters.
+
+A method takes gRPC messages of one format, or else HTTP bodies, which `google.api.HttpBody` brings
+together with their content type. The gateway lets answers to NDJSON leave before they are whole:
+a content type whose answers are to leave so is named in its gateway.lua too.
+"""
+
+
+def methods() -> frozenset[str]:
+    """The paths of all calls that the end of a chain answers."""
+    return frozenset(method for method, _ in FORMATS)
+
+
+def has_bodies(method: str) -> bool:
+    """HTTP clients call the method, through Envoy's transcoder."""
+    return (method, GRPC) not in FORMATS
+
+
+def open_source(method: str, reader: Reader) -> Source:
+    """What reads a client's call.
+
+    Raises:
+        errors.Unimplemented: there is no such method.
+    """
+    if found := FORMATS.get((method, GRPC)):
+        return found.source(reader)
+    return http_body.BodySource(_bodies(method), reader)
+
+
+def open_sink(method: str) -> Sink:
+    """What writes the answer to a client's call.
+
+    Raises:
+        errors.Unimplemented: there is no such method.
+    """
+    if found := FORMATS.get((method, GRPC)):
+        return found.sink()
+    return http_body.BodySink(_bodies(method))
+
+
+def _bodies(method: str) -> Mapping[str, WireFormat]:
+    """By content type."""
+    found = {kind: format for (of, kind), format in FORMATS.items() if of == method}
+    if not found:
+        raise errors.Unimplemented(f"no method {method} here")
+    return found

@@ -1,0 +1,94 @@
+"""Frames, one a gRPC message: from and to a client, and from stage to stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from google.protobuf.message import DecodeError
+
+from hydro.serving.v1 import frame_pb2 as pb
+from hydro_runtimes.columns import Columns
+from hydro_services import errors
+from hydro_services.codecs import proto_columns, wire
+from hydro_services.runtime import stage
+from hydro_services.runtime.edges.client_frames import received
+from hydro_services.runtime.edges.wire_format import Reader, WireFormat
+from hydro_services.runtime.offload import Arrival
+from hydro_services.runtime.stage import Work
+
+GRPC = "application/grpc"
+
+
+class StageSource:
+    """Reads frames of the stage before."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+        self._has_begun = False
+
+    def feed(self, messages: Sequence[bytes]) -> Arrival:
+        return Arrival(map(self._work, messages), sum(map(len, messages)))
+
+    def end(self) -> Arrival:
+        return Arrival(iter(()), 0)
+
+    def _work(self, message: bytes) -> Work:
+        frame, came_failed, reader = pb.Frame(), 0, self.reader
+        try:
+            columns = self._parse(message, frame)
+            came_failed = stage.failed(frame)
+            inputs = stage.inputs(frame, reader.signature, reader.stage, columns)
+        except (DecodeError, errors.HydroError) as error:
+            frame, inputs, came_failed = self._failed(frame, error), Columns({}, 0), 0
+        self._has_begun = True
+        return Work(frame, inputs, came_failed)
+
+    def _parse(self, message: bytes, frame: pb.Frame) -> Columns | None:
+        """Fills the frame; its columns, where all of them have been decoded."""
+        frame.MergeFromString(message)
+        return None
+
+    def _failed(self, frame: pb.Frame, error: DecodeError | errors.HydroError) -> pb.Frame:
+        """In its place in a stream that has begun; before that the call fails."""
+        if isinstance(error, DecodeError):
+            want = "want a hydro.serving.v1.Frame"
+            error = errors.InvalidArgument(
+                f"the message cannot be read, {want}", stage=self.reader.stage
+            )
+        if not self._has_begun:
+            raise error
+        return pb.Frame(id=frame.id, failure=errors.to_status(error))
+
+
+class ClientSource(StageSource):
+    """Reads frames of a client, who may send anything."""
+
+    def _parse(self, message: bytes, frame: pb.Frame) -> Columns | None:
+        wire.check_frame(message)
+        frame.MergeFromString(message)
+        stage.check_pipeline(frame.pipeline, self.reader.pipeline)
+        return received(frame, self.reader.stage)
+
+
+class StageSink:
+    """Writes frames to the next stage."""
+
+    def write(self, frame: pb.Frame) -> list[bytes]:
+        return [frame.SerializeToString()]
+
+    def end(self) -> list[bytes]:
+        return []
+
+
+class ClientSink(StageSink):
+    """Writes frames to a client, with lists of protobuf where the client asked for them."""
+
+    def write(self, frame: pb.Frame) -> list[bytes]:
+        if frame.encoding == pb.ENCODING_TYPED:
+            for column in frame.table.columns:
+                proto_columns.typed(column, frame.table.rows)
+        return [frame.SerializeToString()]
+
+
+BETWEEN_STAGES = WireFormat(StageSource, StageSink, GRPC)
+FORMAT = WireFormat(ClientSource, ClientSink, GRPC)

@@ -1,0 +1,102 @@
+"""HTTP bodies, which Envoy's transcoder brings in pieces: `ServeRequest` and `HttpBody`.
+
+The content type of the first piece says which format the body is of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from google.api import httpbody_pb2
+from google.protobuf.message import DecodeError
+
+from hydro.serving.v1 import frame_pb2 as pb
+from hydro.serving.v1 import prediction_service_pb2
+from hydro_services import errors
+from hydro_services.runtime import stage
+from hydro_services.runtime.edges.wire_format import Reader, Sink, Source, WireFormat
+from hydro_services.runtime.offload import Arrival
+
+ANY = ""
+"""The content type, in the table, of the format for bodies of a type that is not in it."""
+PIECE_BYTES = 1 << 20
+"""Of an answer in one message: the transcoder holds a message until it is whole, up to the limit of
+a request, and an answer may be longer than that."""
+
+
+class BodySource:
+    """Reads the pieces of a body by their format."""
+
+    def __init__(self, formats: Mapping[str, WireFormat], reader: Reader) -> None:
+        """With the formats by content type."""
+        self._formats = formats
+        self._reader = reader
+        self._source: Source | None = None
+
+    def feed(self, messages: Sequence[bytes]) -> Arrival:
+        pieces = [self._unwrap(message) for message in messages]
+        return self._source.feed(pieces) if self._source else Arrival(iter(()), 0)
+
+    def _unwrap(self, message: bytes) -> bytes:
+        try:
+            request = prediction_service_pb2.ServeRequest.FromString(message)
+        except DecodeError:
+            want = "want a hydro.serving.v1.ServeRequest"
+            raise errors.InvalidArgument(f"the message cannot be read, {want}") from None
+        stage.check_pipeline(request.pipeline, self._reader.pipeline)
+        self._source = self._source or self._open(request.body.content_type)
+        data: bytes = request.body.data
+        return data
+
+    def _open(self, content_type: str) -> Source:
+        """Raises InvalidArgument where no format is for this type."""
+        media_type = content_type.partition(";")[0].strip().lower()
+        found = self._formats.get(media_type) or self._formats.get(ANY)
+        if found is None:
+            want = ", ".join(sorted(self._formats))
+            raise errors.InvalidArgument(f"got content type '{media_type[:80]}', want {want}")
+        return found.source(self._reader)
+
+    def end(self) -> Arrival:
+        self._source = self._source or self._open(ANY)
+        return self._source.end()
+
+
+class BodySink:
+    """Writes the pieces of a body, in the format that the frames tell."""
+
+    def __init__(self, formats: Mapping[str, WireFormat]) -> None:
+        """With the formats by content type."""
+        self._formats = formats
+        self._content_type = ""
+        self._sink: Sink | None = None
+
+    def write(self, frame: pb.Frame) -> list[bytes]:
+        if frame.HasField("failure"):  # Its rows are not known, so none can stand for them.
+            raise errors.Internal(f"a part of the answer was lost: {frame.failure.message}")
+        if self._sink is None:
+            found = self._find(frame.encoding)
+            self._sink, self._content_type = found.sink(), found.content_type
+        return self._wrap(self._sink.write(frame))
+
+    def end(self) -> list[bytes]:
+        return self._wrap(self._sink.end()) if self._sink else []
+
+    def _find(self, encoding: pb.Encoding) -> WireFormat:
+        found = [each for each in self._formats.values() if each.encoding == encoding]
+        if not found:  # An older process than the first stage's has the last stage.
+            raise errors.Internal(f"encoding {encoding} of the answer is not known to this stage")
+        return found[0]
+
+    def _wrap(self, pieces: Sequence[bytes | memoryview]) -> list[bytes]:
+        return [
+            _message(self._content_type, bytes(piece[at : at + PIECE_BYTES]))
+            for piece in pieces
+            for at in range(0, len(piece) or 1, PIECE_BYTES)
+        ]
+
+
+def _message(content_type: str, data: bytes) -> bytes:
+    body = httpbody_pb2.HttpBody(content_type=content_type, data=data)
+    message: bytes = body.SerializeToString()
+    return message

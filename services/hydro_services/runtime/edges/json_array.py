@@ -1,0 +1,86 @@
+"""A JSON array of row objects, read when it is whole, and answered by an array."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from hydro.serving.v1 import frame_pb2 as pb
+from hydro_services import errors
+from hydro_services.codecs import json_rows
+from hydro_services.runtime.edges import json_frames
+from hydro_services.runtime.edges.http_body import PIECE_BYTES
+from hydro_services.runtime.edges.wire_format import Reader, WireFormat
+from hydro_services.runtime.offload import Arrival
+from hydro_services.runtime.stage import Work
+
+
+class ArraySource:
+    """Keeps the body until it is whole."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+        self._body = bytearray()
+
+    def feed(self, pieces: Sequence[bytes]) -> Arrival:
+        for piece in pieces:
+            if len(self._body) + len(piece) > self.reader.max_bytes:
+                got = f"the body is over {self.reader.max_bytes} bytes"
+                raise errors.TooLarge(f"{got}, the most there may be; send fewer rows a request")
+            self._body += piece
+        return Arrival(iter(()), 0)
+
+    def end(self) -> Arrival:
+        body, self._body = self._body, bytearray()
+        return Arrival(self._frames(body), len(body))
+
+    def _frames(self, body: bytearray) -> Iterator[Work | None]:
+        """The frames of an array, the last of which says so; it is read whole before the first."""
+        last: Work | None = None
+        for rows in json_rows.read_array(body):
+            if rows is None:
+                yield None
+                continue
+            for work in json_frames.read_rows(rows, FORMAT.encoding, self.reader):
+                if last:
+                    yield last
+                last = work
+        last = last or json_frames.read_group([], FORMAT.encoding, self.reader)
+        last.frame.final = True
+        yield last
+
+
+class ArraySink:
+    """Opens the array with the first frame, and closes it with the final one, or at the end."""
+
+    def __init__(self) -> None:
+        self._is_open = False
+        self._is_empty = True
+
+    def write(self, frame: pb.Frame) -> list[bytes]:
+        answers, size = json_frames.answer_rows(frame), frame.ByteSize()
+        start, end = b"" if self._is_open else b"[", b"]" if frame.final else b""
+        comma = b"," if answers and not self._is_empty else b""
+        self._is_open, self._is_empty = not frame.final, self._is_empty and not answers
+        parts = [
+            memoryview(json_rows.dumps(some))[1:-1]
+            for some in json_frames.split_answers(answers, size)
+        ]
+        if size <= PIECE_BYTES:
+            return [b"".join((start, comma, b",".join(parts), end))]
+        pieces = [start + comma, *_cut(parts), end]
+        return [piece for piece in pieces if piece]
+
+    def end(self) -> list[bytes]:
+        return [b"]"] if self._is_open else []
+
+
+def _cut(parts: Sequence[memoryview]) -> Iterator[bytes]:
+    """Parts with commas between them, without a copy of all of a large row."""
+    for number, part in enumerate(parts):
+        if number:
+            yield b","
+        for at in range(0, len(part), PIECE_BYTES):
+            yield bytes(part[at : at + PIECE_BYTES])
+
+
+FORMAT = WireFormat(ArraySource, ArraySink, "application/json", pb.ENCODING_JSON_ARRAY)

@@ -1,0 +1,85 @@
+"""Rows of JSON as frames, and frames as answers in JSON, for the formats that are JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from hydro.serving.v1 import frame_pb2 as pb
+from hydro_runtimes.evaluator import Failure
+from hydro_services import errors
+from hydro_services.codecs import json_rows, naming, proto_columns, row_groups
+from hydro_services.runtime import stage
+from hydro_services.runtime.edges.http_body import PIECE_BYTES
+from hydro_services.runtime.edges.wire_format import Reader
+from hydro_services.runtime.stage import Work
+
+
+def read_rows(
+    rows: Sequence[json_rows.Row | Failure], encoding: pb.Encoding, reader: Reader
+) -> Iterator[Work]:
+    """The frames of rows, in groups; a failure stands in the place of a row that cannot be read."""
+    for group in row_groups.groups(rows):
+        yield read_group(group, encoding, reader)
+
+
+def read_group(
+    rows: Sequence[json_rows.Row | Failure], encoding: pb.Encoding, reader: Reader
+) -> Work:
+    """The frame of some rows."""
+    unread = {i: row for i, row in enumerate(rows) if isinstance(row, Failure)}
+    good = [row for row in rows if not isinstance(row, Failure)]
+    columns, failed = json_rows.decode(good, reader.signature)
+    failures = _places(unread, failed, len(rows))
+    frame = pb.Frame(encoding=encoding)
+    if failures:
+        frame.errors.extend(stage.row_errors(failures, reader.stage))
+    frame.table.rows = columns.rows
+    proto_columns.write(columns, columns.present, frame.table)
+    return Work(frame, naming.inputs(columns, reader.signature))
+
+
+def _places(
+    unread: Mapping[int, Failure], failed: Mapping[int, Failure], count: int
+) -> Mapping[int, Failure]:
+    """Failures by place among all rows, where `failed` counts only those that could be read."""
+    if not unread:
+        return failed
+    read = [place for place in range(count) if place not in unread]
+    return {**unread, **{read[row]: failure for row, failure in failed.items()}}
+
+
+def answer_rows(frame: pb.Frame) -> list[json_rows.Row]:
+    """A JSON-ready object for each row, errors in their places."""
+    count = frame.table.rows
+    columns = {column.name: proto_columns.values(column, count) for column in frame.table.columns}
+    places = {
+        c.name: at
+        for c in frame.table.columns
+        if c.present and (at := proto_columns.present(c, count)) is not None
+    }
+    answers = json_rows.zipped(columns, count, places)
+    if not frame.errors:
+        return answers
+    return json_rows.merge(answers, _error_rows(frame.errors))
+
+
+def _error_rows(failed: Sequence[pb.RowError]) -> dict[int, Any]:
+    """The objects in the places of rows that failed; most often many fail alike."""
+    rows_by_status: dict[bytes, json_rows.Row] = {}
+    rows: dict[int, json_rows.Row] = {}
+    for error in failed:
+        key = error.status.SerializeToString(deterministic=True)
+        if key not in rows_by_status:
+            rows_by_status[key] = errors.row_json(error.status)
+        rows[error.row] = rows_by_status[key]
+    return rows
+
+
+def split_answers(answers: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    """Answers of so many bytes in parts of about `PIECE_BYTES`, one row at least.
+
+    To write a part holds the interpreter.
+    """
+    step = max(1, len(answers) * PIECE_BYTES // max(size, PIECE_BYTES))
+    return [answers[at : at + step] for at in range(0, len(answers), step)]

@@ -1,0 +1,39 @@
+"""The table of wire formats agrees with itself and with what the gateway knows of it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import hydro_envoy
+from hydro_services import errors
+from hydro_services.runtime.edges import formats, ndjson
+from hydro_services.runtime.edges.formats import FORMATS, SERVE
+from hydro_services.runtime.edges.frames import GRPC
+
+GATEWAY = Path(hydro_envoy.__path__[0]) / "resources" / "gateway.lua"
+
+
+def test_a_method_takes_messages_or_bodies() -> None:
+    for method in formats.methods():
+        kinds = [kind for of, kind in FORMATS if of == method]
+        assert kinds == [GRPC] or GRPC not in kinds
+
+
+def test_the_encoding_of_a_frame_tells_one_format_of_a_method() -> None:
+    bodies = {(method, found) for (method, kind), found in FORMATS.items() if kind != GRPC}
+    assert len({(method, found.encoding) for method, found in bodies}) == len(bodies)
+
+
+def test_the_gateway_lets_answers_to_all_kinds_of_ndjson_go_line_by_line() -> None:
+    (listed,) = re.findall(r"local NDJSON = \{(.*)\}", GATEWAY.read_text())
+    prefixes = tuple(re.findall(r'"(.*?)"', listed))
+    kinds = {kind for (of, kind), found in FORMATS.items() if found is ndjson.FORMAT}
+    assert {kind for _, kind in FORMATS if kind.startswith(prefixes)} == kinds
+    assert set(prefixes) <= kinds
+
+
+@pytest.mark.parametrize("method", ["", SERVE + "s"])
+def test_a_method_that_is_not_in_the_table_is_told(method: str) -> None:
+    with pytest.raises(errors.Unimplemented, match="no method"):
+        formats.open_sink(method)
