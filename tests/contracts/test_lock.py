@@ -15,8 +15,11 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[2]
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT: dict[str, Any] = PYPROJECT["project"]
+BUILD_SYSTEM: dict[str, Any] = PYPROJECT["build-system"]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
-PIN = re.compile(r"^([a-z0-9-]+)==([^ ]+)((?: ;[^\\\n]*)?) \\\n((?:    --hash=sha256:.*\n?)+)", re.M)
+PIN = re.compile(
+    r"^([a-z0-9-]+)==([^ ]+)((?: ;[^\\\n]*)?) \\\n((?:    --hash=sha256:.*\n?)+)", re.M
+)
 
 
 def pins(name: str) -> dict[str, str]:
@@ -45,7 +48,7 @@ def everything() -> list[str]:
     [
         pytest.param("all", everything(), id="all"),
         pytest.param("dev", [*everything(), *group("dev")], id="dev"),
-        pytest.param("build", [*group("build"), *PYPROJECT["build-system"]["requires"]], id="build"),
+        pytest.param("build", [*group("build"), *BUILD_SYSTEM["requires"]], id="build"),
         pytest.param("java", [*group("java")], id="java"),
         pytest.param("package", [*group("package")], id="package"),
     ],
