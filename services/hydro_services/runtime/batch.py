@@ -2,11 +2,7 @@
 
 The event loop's task owns the queue. An evaluation that is known to take less than a thread hop
 costs is done on the loop, any other in the model's own thread; nothing ever waits for a batch to
-fill.
-
-What has been begun in a process that ended before it answered may be what ended it. It is evaluated
-in a fork, each frame for itself: so it ends nothing else, and nothing ends with it. What has ended
-that as well is not run any more.
+fill. What was begun before, in a process that ended, has a queue of its own: see `rerun_queue`.
 """
 
 from __future__ import annotations
@@ -17,20 +13,23 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 
 from hydro_runtimes.columns import Array, Columns
-from hydro_runtimes.evaluator import Evaluation, Evaluator, Failure
+from hydro_runtimes.evaluator import Evaluation, Evaluator
 from hydro_services import logs
 from hydro_services.codecs.merging import merged
-from hydro_services.runtime import fork
 from hydro_services.runtime.counts import Counts
 from hydro_services.runtime.evaluation import evaluate
+from hydro_services.runtime.rerun_queue import RerunQueue
 from hydro_services.runtime.reruns import Reruns
 from hydro_services.runtime.running import Slot
+
+T = TypeVar("T")
 
 MAX_ROWS = 4096
 """Rows evaluated together at most; but for frames in a fork, which nobody else waits for."""
@@ -55,14 +54,21 @@ class Job:
     """Bytes that the inputs came in."""
     request_id: str = ""
     """Of the call."""
-    apart: bool = False
-    """May end its process."""
 
     rows: int = field(init=False)
     """Of all inputs."""
 
     def __post_init__(self) -> None:
         self.rows = sum([columns.rows for columns in self.inputs])
+
+
+@dataclass(slots=True)
+class Alone:
+    """A call that is made in the model's thread while the model does nothing else."""
+
+    call: Callable[[], Any]
+    done: asyncio.Future[Any]
+    rows: int = 0
 
 
 class Batcher:
@@ -92,9 +98,9 @@ class Batcher:
         self._executor = executor
         self._clock = clock
         self._slot = slot or Slot()
-        self._crashed = crashed
-        self._reruns = reruns or Reruns()
-        self._queue: deque[Job] = deque()
+        again = partial(_evaluated_one, evaluator)
+        self._reruns = RerunQueue(again, reruns or Reruns(), crashed)
+        self._queue: deque[Job | Alone] = deque()
         self._cost = Cost()
         self._due = False
         self._busy: asyncio.Task[None] | None = None
@@ -102,7 +108,7 @@ class Batcher:
     @property
     def waiting_rows(self) -> int:
         """Of the jobs that nobody has begun."""
-        return sum(job.rows for job in self._queue)
+        return sum(each.rows for each in self._queue) + self._reruns.waiting_rows
 
     async def evaluate(
         self, inputs: Sequence[Columns], *, size: int = 0, apart: bool = False
@@ -117,9 +123,11 @@ class Batcher:
         Raises:
             Exception: the thread is no more. What the model raises is told in the answers.
         """
-        if not apart and any([columns.rows > MAX_ROWS for columns in inputs]):
+        if apart:
+            return await self._reruns.evaluate(inputs, self._alone, self._evaluate_one)
+        if any([columns.rows > MAX_ROWS for columns in inputs]):
             return [await self._in_pieces(columns, size) for columns in inputs]
-        return await self._turn(inputs, size, apart)
+        return await self._turn(inputs, size)
 
     async def _in_pieces(self, inputs: Columns, size: int) -> Evaluation:
         """The answer to a large frame; rows of other calls have their turn between its pieces."""
@@ -128,27 +136,35 @@ class Batcher:
         for first in range(0, inputs.rows, MAX_ROWS):
             rows = slice(first, min(first + MAX_ROWS, inputs.rows))
             piece = await loop.run_in_executor(self._executor, inputs.take, rows)
-            (answer,) = await self._turn([piece], size, apart=False)
+            (answer,) = await self._turn([piece], size)
             parts.append((np.arange(rows.start, rows.stop), answer))
         return await loop.run_in_executor(self._executor, merged, parts, inputs.rows)
 
-    async def _turn(self, inputs: Sequence[Columns], size: int, apart: bool) -> list[Evaluation]:
-        loop = asyncio.get_running_loop()
-        job = Job(inputs, loop.create_future(), size, logs.REQUEST_ID.get(), apart)
-        self._queue.append(job)
+    async def _turn(self, inputs: Sequence[Columns], size: int) -> list[Evaluation]:
+        done: asyncio.Future[list[Evaluation]] = asyncio.get_running_loop().create_future()
+        self._add(Job(inputs, done, size, logs.REQUEST_ID.get()))
+        return await done
+
+    async def _alone(self, call: Callable[[], T]) -> T:
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._add(Alone(call, done))
+        return await done
+
+    def _add(self, what: Job | Alone) -> None:
+        self._queue.append(what)
         if not self._due and self._busy is None:
             self._due = True
-            loop.call_soon(self._next)
-        return await job.done
+            asyncio.get_running_loop().call_soon(self._next)
 
     def _next(self) -> None:
         """Starts what is due. Runs on the loop, after all that became ready in the same turn."""
         self._due = False
         while self._queue:
-            jobs = self._taken()
-            if jobs and jobs[0].apart:
-                self._busy = asyncio.get_running_loop().create_task(self._in_fork(jobs))
+            if isinstance(first := self._queue[0], Alone):
+                self._queue.popleft()
+                self._busy = asyncio.get_running_loop().create_task(self._make(first))
                 return
+            jobs = self._taken()
             large = any([job.size > INLINE_BYTES for job in jobs])
             if large or self._cost.of(_rows(jobs)) > INLINE_S:
                 self._busy = asyncio.get_running_loop().create_task(self._in_thread(jobs))
@@ -163,10 +179,10 @@ class Batcher:
     def _taken(self) -> list[Job]:
         jobs: list[Job] = []
         rows = 0
-        while self._queue and (not jobs or rows + self._queue[0].rows <= MAX_ROWS):
-            if jobs and self._queue[0].apart != jobs[0].apart:
+        while self._queue and isinstance(job := self._queue[0], Job):
+            if jobs and rows + job.rows > MAX_ROWS:
                 break
-            job = self._queue.popleft()
+            self._queue.popleft()
             if not job.done.cancelled():
                 jobs.append(job)
                 rows += job.rows
@@ -183,57 +199,31 @@ class Batcher:
         self._busy = None
         self._next()
 
-    async def _in_fork(self, jobs: list[Job]) -> None:
+    async def _make(self, alone: Alone) -> None:
         loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(self._executor, self._evaluate_apart, jobs, loop)
+            answer = await loop.run_in_executor(self._executor, alone.call)
         except Exception as error:
-            _fail(jobs, error)
+            alone.done.set_exception(error)
+        else:
+            alone.done.set_result(answer)
         self._busy = None
         self._next()
 
-    def _evaluate_apart(self, jobs: Sequence[Job], loop: asyncio.AbstractEventLoop) -> None:
-        parts = [[replace(job, inputs=[inputs]) for inputs in job.inputs] for job in jobs]
-        flat = [part for each in parts for part in each]
-        answers = fork.run(
-            [partial(self._again, part) for part in flat],
-            lambda number: not flat[number].done.cancelled(),
-        )
-        for job, each in zip(jobs, parts, strict=True):
-            mine = [self._apart(part, next(answers), loop) for part in each]
-            loop.call_soon_threadsafe(_settle, [job], mine)
-
-    def _again(self, part: Job) -> list[Evaluation]:
-        """In the fork."""
-        end = self._reruns.end(self._key(part))
-        return [_ended(part.rows, end)] if end else _evaluated(self.evaluator, [part])
-
-    def _key(self, part: Job) -> str:
-        return self._reruns.key(part.request_id, part.inputs[0])
-
-    def _apart(
-        self,
-        part: Job,
-        answer: list[Evaluation] | fork.Ended | fork.Waits,
-        loop: asyncio.AbstractEventLoop,
-    ) -> Evaluation:
-        """What a fork's answer means for the rows."""
-        if isinstance(answer, fork.Ended):
-            self._reruns.add(self._key(part), answer.reason)
-            loop.call_soon_threadsafe(self._crashed, answer.reason)
-            return _ended(part.rows, answer.reason)
-        if isinstance(answer, fork.Waits):
-            if part.done.cancelled():
-                return Evaluation({})
-            with self._reruns.under_way(self._key(part)):
-                return self._evaluate([part])[0]
-        return answer[0]
-
     def _evaluate(self, jobs: Sequence[Job], on_loop: bool = False) -> list[Evaluation]:
+        inputs = [columns for job in jobs for columns in job.inputs]
+        return self._measured(inputs, [job.request_id for job in jobs], on_loop=on_loop)
+
+    def _evaluate_one(self, inputs: Columns, request_id: str) -> Evaluation:
+        return self._measured([inputs], [request_id], on_loop=False)[0]
+
+    def _measured(
+        self, inputs: Sequence[Columns], request_ids: Sequence[str], *, on_loop: bool
+    ) -> list[Evaluation]:
         start = self._clock()
         with self._slot:
-            answers = _evaluated(self.evaluator, jobs)
-        rows, seconds = _rows(jobs), self._clock() - start
+            answers = _evaluated(self.evaluator, inputs, request_ids)
+        rows, seconds = sum([columns.rows for columns in inputs]), self._clock() - start
         self._cost.learn(rows, seconds, on_loop=on_loop)
         self.counts.seconds.add(seconds)
         self.counts.batch_rows.add(rows)
@@ -244,9 +234,15 @@ def _rows(jobs: Sequence[Job]) -> int:
     return sum([job.rows for job in jobs])
 
 
-def _evaluated(evaluator: Evaluator, jobs: Sequence[Job]) -> list[Evaluation]:
-    with logs.Requests([job.request_id for job in jobs]):
-        return evaluate(evaluator, [columns for job in jobs for columns in job.inputs])
+def _evaluated(
+    evaluator: Evaluator, inputs: Sequence[Columns], request_ids: Sequence[str]
+) -> list[Evaluation]:
+    with logs.Requests(request_ids):
+        return evaluate(evaluator, inputs)
+
+
+def _evaluated_one(evaluator: Evaluator, inputs: Columns, request_id: str) -> Evaluation:
+    return _evaluated(evaluator, [inputs], [request_id])[0]
 
 
 def _settle(jobs: Sequence[Job], answers: Sequence[Evaluation]) -> None:
@@ -261,14 +257,6 @@ def _fail(jobs: Sequence[Job], error: Exception) -> None:
     for job in jobs:
         if not job.done.done():
             job.done.set_exception(error)
-
-
-def _ended(rows: int, reason: str) -> Evaluation:
-    message = (
-        f"the model ended its process on these rows: {reason}; they were run again once, alone, "
-        "and are not run any more"
-    )
-    return Evaluation({}, dict.fromkeys(range(rows), Failure("MODEL_FAILED", message)))
 
 
 @dataclass(slots=True)

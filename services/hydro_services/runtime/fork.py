@@ -1,7 +1,8 @@
 """Makes calls in a fork of this process: what ends it, or holds its interpreter, ends that alone.
 
 A fork has the model in memory as it is, so nothing is sent to it; answers come back by a pipe. It
-is made in the thread of the model, while the model does nothing else. The threads of the process
+is made in the thread of the model, while the model does nothing else; its answers may be read in
+any thread. The threads of the process
 are not in the fork: a model that needs threads of its own there waits for ever, and is then told
 from one that works, also where there is no CPU for it.
 """
@@ -18,9 +19,8 @@ import signal
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Generic, NoReturn, TypeVar
 
 from hydro_services import guard, linux
@@ -119,34 +119,19 @@ def look(
     )
 
 
-def run(
-    calls: Sequence[Callable[[], T]], is_wanted: Callable[[int], bool] = lambda _: True
-) -> Iterator[T | Ended | Waits]:
-    """The calls' answers, in order; each call is made once, in one fork for all that live on.
-
-    Args:
-        calls: neither they nor what they return may need other threads of this process; what they
-            return can be pickled.
-        is_wanted: whether anybody waits for the answer of the call of that number.
-    """
-    child: _Child[T] | None = None
-    try:
-        for number in range(len(calls)):
-            child = child or _Child(calls[number:])
-            answer = child.answer(partial(is_wanted, number))
-            if isinstance(answer, Ended | Waits):
-                child.close()
-                child = None
-            yield answer
-    finally:
-        if child:
-            child.close()
-
-
-class _Child(Generic[T]):
-    """The fork, as its parent sees it."""
+class Fork(Generic[T]):
+    """A fork of this process, as its parent sees it; it makes each call once, in order."""
 
     def __init__(self, calls: Sequence[Callable[[], T]]) -> None:
+        """Begins.
+
+        Args:
+            calls: neither they nor what they return may need other threads of this process; what
+                they return can be pickled.
+
+        Raises:
+            OSError: there can be no fork.
+        """
         self._source, target = os.pipe()
         self._arrived = bytearray()
         self._pid = os.fork()
@@ -155,7 +140,11 @@ class _Child(Generic[T]):
         os.close(target)
 
     def answer(self, is_wanted: Callable[[], bool]) -> T | Ended | Waits:
-        """What the next call answers."""
+        """What the next call answers; after `Ended` or `Waits` there is no more.
+
+        Args:
+            is_wanted: whether anybody waits for it.
+        """
         seen, last = Seen(linux.cpu_s(self._pid)), time.monotonic()
         while not (found := self._message()):
             has_come = self._read()

@@ -19,6 +19,8 @@ from hydro_services.runtime.worker import Worker
 T = TypeVar("T")
 INLINE_BYTES = 16 << 10
 """Of what is read or written on the event loop: some milliseconds, whatever the content."""
+RERUN_ROWS = 32 * MAX_ROWS
+"""In a portion of what is run again: all of it shares a fork."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,16 @@ class Codecs:
             return call()
         return await self._worker.call(call)
 
-    async def portions(self, arrival: Arrival) -> AsyncIterator[tuple[list[Work], bool]]:
-        """Frames in portions of `MAX_ROWS` rows, each with whether it is the last; one at least."""
-        found = marked(portions(arrival.work))
+    async def portions(
+        self, arrival: Arrival, *, apart: bool
+    ) -> AsyncIterator[tuple[list[Work], bool]]:
+        """Frames in portions, each with whether it is the last; one at least.
+
+        Args:
+            arrival: what has come.
+            apart: it is run again.
+        """
+        found = marked(portions(arrival.work, RERUN_ROWS if apart else MAX_ROWS))
         is_quick, is_last = arrival.size <= INLINE_BYTES, False
         while not is_last:
             portion, is_last = next(found) if is_quick else await self._worker.call(next, found)
@@ -63,19 +72,23 @@ def marked(found: Iterable[list[Work]]) -> Iterator[tuple[list[Work], bool]]:
     yield waiting, True
 
 
-def portions(work: Iterator[Work | None]) -> Iterator[list[Work]]:
-    """Frames in portions of `MAX_ROWS` rows; an empty one for a step that gave no frame."""
+def portions(work: Iterator[Work | None], most: int = MAX_ROWS) -> Iterator[list[Work]]:
+    """Frames in portions of so many rows; an empty one for a step that completed none."""
     portion: list[Work] = []
-    rows = 0
+    rows = step = 0
     for each in work:
         if each is None:
             yield []
             continue
         portion.append(each)
-        rows += max(each.frame.table.rows + len(each.frame.errors), 1)
-        if rows >= MAX_ROWS:
+        taken = max(each.frame.table.rows + len(each.frame.errors), 1)
+        rows, step = rows + taken, step + taken
+        if rows >= most:
             yield portion
-            portion, rows = [], 0
+            portion, rows, step = [], 0, 0
+        elif step >= MAX_ROWS:
+            yield []
+            step = 0
     if portion:
         yield portion
 

@@ -46,7 +46,7 @@ class Prediction:
                 data, start = await call.read(), perf_counter()
                 ended = call.ended
                 arrival = session.feed(data, ended=ended)
-                async for part, is_last in self.codecs.portions(arrival):
+                async for part, is_last in self.codecs.portions(arrival, apart=session.apart):
                     messages = await answered(session, batcher, self.codecs, part, arrival.size)
                     observed.turn(part, start)
                     messages += session.close() if ended and is_last else []

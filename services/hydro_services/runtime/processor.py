@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from time import perf_counter
 
 import grpc
@@ -72,6 +73,11 @@ class Exchange:
     def ended(self) -> bool:
         """The client has sent all."""
         return bool(self._ended)
+
+    @property
+    def apart(self) -> bool:
+        """What has come may end its process."""
+        return self._session is not None and self._session.apart
 
     def receive(self, data: bytes) -> Arrival:
         """The frames that these bytes complete.
@@ -151,7 +157,8 @@ class Processor:
                 while not exchange.ended and not call.ended:
                     data, start = await call.read(), perf_counter()
                     arrival = exchange.receive(data)
-                    async for part, is_last in self.codecs.portions(arrival):
+                    apart = exchange.apart
+                    async for part, is_last in self.codecs.portions(arrival, apart=apart):
                         answers = await exchange.answers(batcher, self.codecs, part, arrival.size)
                         observed.turn(part, start)
                         await self._write(call, exchange, answers, is_last)
@@ -184,7 +191,12 @@ async def answered(
     inputs = [each.inputs for each in work]
     evaluations = await batcher.evaluate(inputs, size=size, apart=session.apart)
     size += offload.size(evaluations)
-    return await codecs.run(size, lambda: session.answer(work, evaluations))
+    if not session.apart:
+        return await codecs.run(size, lambda: session.answer(work, evaluations))
+    messages: list[bytes] = []
+    for each, evaluation in zip(work, evaluations, strict=True):  # the steps of others between
+        messages += await codecs.run(size, partial(session.answer, [each], [evaluation]))
+    return messages
 
 
 def called(metadata: Mapping[str, str], method: str) -> Call:

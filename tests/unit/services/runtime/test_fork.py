@@ -9,16 +9,34 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hydro_services.runtime import fork
-from hydro_services.runtime.fork import Ended, Seen, Waits, look
+from hydro_services.runtime.fork import Ended, Fork, Seen, Waits, look
+
+T = TypeVar("T")
+
+
+def run(
+    calls: Sequence[Callable[[], T]], is_wanted: Callable[[], bool] = lambda: True
+) -> Iterator[T | Ended | Waits]:
+    """The calls' answers, in order, in one fork for all that live on."""
+    made = 0
+    while made < len(calls):
+        child = Fork(calls[made:])
+        try:
+            answer: T | Ended | Waits | None = None
+            while made < len(calls) and not isinstance(answer, Ended | Waits):
+                answer, made = child.answer(is_wanted), made + 1
+                yield answer
+        finally:
+            child.close()
 
 
 def segfault() -> int:
@@ -55,7 +73,7 @@ def pid() -> int:
 @given(st.lists(st.sampled_from([*ENDS, ""]), max_size=6))
 def test_each_call_is_made_once_and_ends_itself_alone(names: list[str]) -> None:
     calls = [ENDS[name][0] if name else pid for name in names]
-    answers = list(fork.run(calls))
+    answers = list(run(calls))
     for name, answer in zip(names, answers, strict=True):
         if name:
             assert answer == Ended(ENDS[name][1])
@@ -66,17 +84,17 @@ def test_each_call_is_made_once_and_ends_itself_alone(names: list[str]) -> None:
 
 
 def test_calls_that_live_on_share_a_fork() -> None:
-    assert len({*fork.run([pid] * 10)}) == 1
+    assert len({*run([pid] * 10)}) == 1
 
 
 def test_a_big_answer_comes_whole() -> None:
-    (answer,) = fork.run([lambda: bytes(5_000_000)])
+    (answer,) = run([lambda: bytes(5_000_000)])
     assert answer == bytes(5_000_000)
 
 
 def test_who_holds_the_interpreter_is_ended() -> None:
     start = time.monotonic()
-    first, second = fork.run([lambda: re.match(r"(a+)+$", "a" * 60 + "b"), lambda: None])
+    first, second = run([lambda: re.match(r"(a+)+$", "a" * 60 + "b"), lambda: None])
     assert isinstance(first, Ended)
     assert "said nothing" in first.reason
     assert second is None
@@ -90,7 +108,7 @@ def test_who_waits_for_a_thread_that_is_not_there_is_told_from_one_that_works(
     lock = threading.Lock()
     lock.acquire()
     calls: list[Callable[[], bool]] = [lock.acquire, lambda: True]
-    assert [*fork.run(calls)] == [Waits(), True]
+    assert [*run(calls)] == [Waits(), True]
     lock.release()
 
 
@@ -103,7 +121,7 @@ def test_who_works_for_long_is_let(monkeypatch: pytest.MonkeyPatch) -> None:
             sum(range(1000))
         return 1
 
-    assert [*fork.run([work])] == [1]
+    assert [*run([work])] == [1]
 
 
 def test_who_gets_no_cpu_is_not_one_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +138,7 @@ def test_who_gets_no_cpu_is_not_one_that_waits(monkeypatch: pytest.MonkeyPatch) 
         return 1
 
     with busy(cpu), busy(cpu):
-        assert [*fork.run([work])] == [1]
+        assert [*run([work])] == [1]
 
 
 @contextlib.contextmanager
@@ -188,17 +206,17 @@ def test_who_is_waited_for_in_vain_is_found(looks: list[dict[str, Any]]) -> None
 
 def test_what_nobody_wants_any_more_is_ended() -> None:
     start = time.monotonic()
-    assert [*fork.run([partial(time.sleep, 60)], lambda number: False)] == [Waits()]
+    assert [*run([partial(time.sleep, 60)], lambda: False)] == [Waits()]
     assert time.monotonic() - start < 10
 
 
 def test_what_cannot_be_sent_is_left_to_the_caller() -> None:
-    assert [*fork.run([threading.Lock])] == [Waits()]
+    assert [*run([threading.Lock])] == [Waits()]
 
 
 def test_a_fork_that_is_left_ends() -> None:
     calls: list[Callable[[], int | None]] = [pid, partial(time.sleep, 60)]
-    answers = fork.run(calls)
+    answers = run(calls)
     child = next(answers)
     answers.close()  # type: ignore[attr-defined]
     with pytest.raises(ProcessLookupError):

@@ -1,0 +1,159 @@
+"""Rows that were begun in a process that ended: they are run again, once, in a fork.
+
+They may be what ended the process. In a fork, each frame for itself, they end nothing else, and
+nothing ends with them; what has ended that as well is not run any more. All that wait share a fork,
+which takes some 50 ms to make and to end. The model goes on with other rows beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, TypeVar
+
+from hydro_runtimes.columns import Columns
+from hydro_runtimes.evaluator import Evaluation, Failure
+from hydro_services import logs
+from hydro_services.runtime.fork import Ended, Fork
+from hydro_services.runtime.reruns import Reruns
+from hydro_services.runtime.worker import Worker
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Rerun:
+    """A frame, and who waits for its answer."""
+
+    inputs: Columns
+    request_id: str
+    """Of the call."""
+    answer: asyncio.Future[Evaluation]
+
+    def is_wanted(self) -> bool:
+        """Whether anybody still waits."""
+        return not self.answer.done()
+
+    def settle(self, answer: Evaluation) -> None:
+        """Tells who waits, if anybody does."""
+        if not self.answer.done():
+            self.answer.set_result(answer)
+
+    def fail(self, error: Exception) -> None:
+        """As `settle`."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+Evaluate = Callable[[Columns, str], Evaluation]
+"""The answer to inputs of the request of that id."""
+
+
+class Turn(Protocol):
+    """Makes a call in the thread of the model, while the model does nothing else."""
+
+    async def __call__(self, call: Callable[[], T]) -> T: ...
+
+
+class RerunQueue:
+    """Of one model. Used from the event loop only."""
+
+    def __init__(self, evaluate: Evaluate, reruns: Reruns, crashed: Callable[[str], None]) -> None:
+        """Starts idle.
+
+        Args:
+            evaluate: in a fork.
+            reruns: how rows ended that were run again.
+            crashed: told when the model has ended a fork, and how.
+        """
+        self._evaluate = evaluate
+        self._reruns = reruns
+        self._crashed = crashed
+        self._waiting: deque[Rerun] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def waiting_rows(self) -> int:
+        """Of what no fork has."""
+        return sum(each.inputs.rows for each in self._waiting)
+
+    async def evaluate(
+        self, inputs: Sequence[Columns], turn: Turn, evaluate_here: Evaluate
+    ) -> list[Evaluation]:
+        """The answers, one an input, in order. Cancelling leaves the others' answers alone.
+
+        Args:
+            inputs: one or more frames.
+            turn: of the model.
+            evaluate_here: in this process, for what cannot be evaluated in a fork.
+
+        Raises:
+            Exception: there can be no fork, or the thread is no more.
+        """
+        loop, request_id = asyncio.get_running_loop(), logs.REQUEST_ID.get()
+        mine = [Rerun(columns, request_id, loop.create_future()) for columns in inputs]
+        self._waiting += mine
+        if self._task is None:
+            self._task = loop.create_task(self._run(turn, evaluate_here))
+        return await asyncio.gather(*[each.answer for each in mine])
+
+    async def _run(self, turn: Turn, evaluate_here: Evaluate) -> None:
+        worker = Worker("reruns")
+        while reruns := self._taken():
+            try:
+                await self._in_fork(reruns, turn, evaluate_here, worker)
+            except Exception as error:
+                for each in reruns:
+                    each.fail(error)
+        self._task = None
+
+    def _taken(self) -> list[Rerun]:
+        taken = [each for each in self._waiting if each.is_wanted()]
+        self._waiting.clear()
+        return taken
+
+    async def _in_fork(
+        self, reruns: Sequence[Rerun], turn: Turn, evaluate_here: Evaluate, worker: Worker
+    ) -> None:
+        """Those that the fork comes to; the rest waits for the next."""
+        calls = [partial(self._in_child, each.inputs, each.request_id) for each in reruns]
+        fork: Fork[Evaluation] = await turn(partial(Fork, calls))
+        try:
+            for number, each in enumerate(reruns):
+                answer = await worker.call(fork.answer, each.is_wanted)
+                if isinstance(answer, Evaluation):
+                    each.settle(answer)
+                    continue
+                self._waiting.extendleft(reversed(reruns[number + 1 :]))
+                if isinstance(answer, Ended):
+                    each.settle(await worker.call(self._ended, each, answer.reason))
+                    self._crashed(answer.reason)
+                elif each.is_wanted():
+                    each.settle(await turn(partial(self._here, each, evaluate_here)))
+                return
+        finally:
+            await worker.call(fork.close)
+
+    def _in_child(self, inputs: Columns, request_id: str) -> Evaluation:
+        end = self._reruns.end(self._reruns.key(request_id, inputs))
+        return _failed(inputs.rows, end) if end else self._evaluate(inputs, request_id)
+
+    def _ended(self, rerun: Rerun, reason: str) -> Evaluation:
+        self._reruns.add(self._reruns.key(rerun.request_id, rerun.inputs), reason)
+        return _failed(rerun.inputs.rows, reason)
+
+    def _here(self, rerun: Rerun, evaluate: Evaluate) -> Evaluation:
+        key = self._reruns.key(rerun.request_id, rerun.inputs)
+        with self._reruns.under_way(key):
+            return evaluate(rerun.inputs, rerun.request_id)
+
+
+def _failed(rows: int, reason: str) -> Evaluation:
+    message = (
+        f"the model ended its process on these rows: {reason}; they were run again once, alone, "
+        "and are not run any more"
+    )
+    return Evaluation({}, dict.fromkeys(range(rows), Failure("MODEL_FAILED", message)))
