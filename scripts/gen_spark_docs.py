@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-from hydro_runtimes.spark.registry import STAGES, find
+from hydro_runtimes.spark.registry import STAGES, find_stage
 
 ROOT = Path(__file__).resolve().parent.parent
 # ruff: noqa: E501
@@ -212,7 +212,7 @@ def page() -> str:
     """The text of docs/spark.md."""
     lines = ["| class | what it does here | mirrors | module |", "| --- | --- | --- | --- |"]
     for name, module in sorted(STAGES.items()):
-        stage = find(name)
+        stage = find_stage(name)
         text = inspect.cleandoc(stage.__doc__ or "") if stage is not None else ""
         summary = text.partition("\n")[0].replace("|", "\\|")
         version = re.findall(r"\d+\.\d+\.\d+", text.partition("Source: ")[2])[0]

@@ -85,13 +85,13 @@ class Format:
 def _is_spark(folder: Path) -> bool:
     from hydro_runtimes.spark.format import layouts
 
-    return layouts.read(folder) is not None
+    return layouts.read_layout(folder) is not None
 
 
 def _is_spark_below(folder: Path) -> bool:
     from hydro_runtimes.spark.format import layouts
 
-    return layouts.search(folder) is not None
+    return layouts.search_below(folder) is not None
 
 
 def _check_zip(file: BinaryIO) -> None:

@@ -11,13 +11,13 @@ from tests.parity.test_fresh import pytestmark as of_fresh
 from tests.parity.test_fresh import spark
 
 from hydro_runtimes.columns import DataType
-from hydro_runtimes.spark.data.schema import NUMBER, TEXT, Known, Schema, vector
+from hydro_runtimes.spark.data.schema import NUMBER, TEXT, ColumnInfo, Schema, vector_info
 from hydro_runtimes.spark.format.saved import open_stage
 from hydro_runtimes.spark.registry import load_stage
 
 pytestmark = of_fresh
 __all__ = ["spark"]
-INPUTS = {"x": NUMBER, "y": NUMBER, "n": Known(DataType.INT64), "s": TEXT, "label": NUMBER}
+INPUTS = {"x": NUMBER, "y": NUMBER, "n": ColumnInfo(DataType.INT64), "s": TEXT, "label": NUMBER}
 
 
 def stages() -> Mapping[str, list[Any]]:
@@ -142,7 +142,7 @@ def test_names_are_derived_as_spark_does(data: Any, name: str, tmp_path: Path) -
 
     model = Pipeline(stages=stages()[name]).fit(data)
     model.write().save(str(tmp_path / "m"))
-    schema = Schema(load_stage, {**INPUTS, "v": vector(3)})
+    schema = Schema(load_stage, {**INPUTS, "v": vector_info(3)})
     load_stage(open_stage(tmp_path / "m"), schema, "the model")
     for field in model.transform(data).schema.fields:
         if field.name not in data.columns and field.dataType.simpleString() == "vector":

@@ -261,14 +261,14 @@ def test_a_transformer_of_ones_own_is_named_with_the_way_out() -> None:
     ],
 )
 def test_a_class_of_a_library_is_told_with_it(name: str, library: str) -> None:
-    reason = unsupported_classes.reason(name, (3, 5), STAGES.keys())
+    reason = unsupported_classes.unsupported_reason(name, (3, 5), STAGES.keys())
     assert reason.startswith(f"a class of {library}, not of Spark")
     assert "hydro pipelines apply" in reason
 
 
 @pytest.mark.parametrize("name", ["com.acme.ml.Lower", "acme.transformers.Lower", "Lower"])
 def test_any_other_class_is_told_to_be_none_of_sparks(name: str) -> None:
-    reason = unsupported_classes.reason(name, (3, 5), STAGES.keys())
+    reason = unsupported_classes.unsupported_reason(name, (3, 5), STAGES.keys())
     assert "not Spark's" in reason
     assert "model.py" in reason
 

@@ -20,7 +20,7 @@ from tests.parity.test_spark import CASES, SHARED, check
 
 from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.load import load
-from hydro_runtimes.spark.format.part_files import Part, problem_of_rows
+from hydro_runtimes.spark.format.part_files import PartFile, problem_of_rows
 
 UNREAD = {"estimator", "evaluator", "classifier", "tokenCounts"}
 """Folders that answers do not depend on."""
@@ -211,7 +211,7 @@ def test_rows_are_twice_where_two_have_the_same_key(
         }
     )
     half = len(pairs) // 2
-    parts = [Part("one", half), Part("none", 0), Part("other", len(pairs) - half)]
+    parts = [PartFile("one", half), PartFile("none", 0), PartFile("other", len(pairs) - half)]
     keys = list(zip(*(table[name].to_pylist() for name in key), strict=True))
     problem = problem_of_rows(table, parts, key)
     assert (problem is None) == (len(set(keys)) == len(keys))
@@ -224,4 +224,4 @@ def test_rows_are_twice_where_two_have_the_same_key(
 
 def test_ids_far_from_each_other_cost_no_more() -> None:
     ids = np.array([-(2**63), 2**63 - 1, 0], dtype=np.int64)
-    assert problem_of_rows(pa.table({"id": ids}), [Part("one", 3)], ("id",)) is None
+    assert problem_of_rows(pa.table({"id": ids}), [PartFile("one", 3)], ("id",)) is None

@@ -14,7 +14,7 @@ from tests.parity.cases import Case, agrees, cases, shared, unpacked
 from hydro_runtimes.columns import Column, Columns
 from hydro_runtimes.evaluator import Evaluation, Evaluator
 from hydro_runtimes.load import load
-from hydro_runtimes.spark.registry import find
+from hydro_runtimes.spark.registry import find_stage
 
 SET = shared() / "spark-parity"
 SHARED = cases(SET) if SET.is_dir() else []
@@ -30,7 +30,7 @@ def test_the_parity_set_is_whole(shared: Path) -> None:
 
 @pytest.mark.usefixtures("shared")
 def test_all_classes_of_the_set_are_supported() -> None:
-    assert not {name for case in CASES for name in case.classes if find(name) is None}
+    assert not {name for case in CASES for name in case.classes if find_stage(name) is None}
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case.document["name"])

@@ -11,21 +11,21 @@ from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.evaluator import Description
 from hydro_runtimes.model_folder import ModelFolder
 from hydro_runtimes.spark import pipeline
-from hydro_runtimes.spark.data.session import Session
+from hydro_runtimes.spark.data.session_conf import SessionConf
 from hydro_runtimes.spark.format import layouts
 from hydro_runtimes.spark.pipeline import SparkEvaluator
 
 
 def load(folder: ModelFolder) -> SparkEvaluator:
     """As `formats.Loader.load`; a Spark model runs no code of its own."""
-    layout = layouts.read(folder.path) or layouts.search(folder.path)
+    layout = layouts.read_layout(folder.path) or layouts.search_below(folder.path)
     if layout is None:
         raise InvalidModel(folder.path, "no saved Spark model here any more")
     places = [p for p in (folder.path, layout.stage) if (p / files.METADATA).exists()]
     if not places:
         return pipeline.load(layout.stage, layout.inputs)
     try:
-        session = Session(*folder.read_metadata(metadata.session, places[0]))
+        session = SessionConf(*folder.read_metadata(metadata.session, places[0]))
     except ValueError as error:
         raise InvalidModel(folder.path, f"{files.METADATA}: {error}") from error
     inputs = (*layout.inputs, *folder.read_metadata(metadata.inputs, places[0]))

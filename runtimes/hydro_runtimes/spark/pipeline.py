@@ -13,9 +13,9 @@ from hydro_runtimes.evaluator import Evaluation, Field, Part, Signature
 from hydro_runtimes.spark.data import inputs
 from hydro_runtimes.spark.data.batch import Batch, Transformer, WrongColumn
 from hydro_runtimes.spark.data.inputs import Group
-from hydro_runtimes.spark.data.merging import merged
-from hydro_runtimes.spark.data.schema import Reading, Schema, known_of
-from hydro_runtimes.spark.data.session import Session
+from hydro_runtimes.spark.data.merging import merge_groups
+from hydro_runtimes.spark.data.schema import Reading, Schema, stated_info
+from hydro_runtimes.spark.data.session_conf import SessionConf
 from hydro_runtimes.spark.format.saved import open_stage, release_memory
 from hydro_runtimes.spark.registry import load_stage
 
@@ -35,16 +35,18 @@ class SparkEvaluator:
 
     def evaluate(self, columns: Columns) -> Evaluation:
         """As `Evaluator.evaluate`."""
-        columns = inputs.completed(columns, self.signature.inputs)
-        groups = inputs.groups(columns, self.signature.inputs, self.readings)
+        columns = inputs.add_missing_columns(columns, self.signature.inputs)
+        groups = inputs.group_rows(columns, self.signature.inputs, self.readings)
         if len(groups) == 1:
-            return self._evaluate(groups[0])
-        parts = [(each.rows, self._evaluate(each)) for each in groups if each.rows is not None]
-        return merged(parts, columns.rows)
+            return self._evaluate_group(groups[0])
+        parts = [
+            (each.rows, self._evaluate_group(each)) for each in groups if each.rows is not None
+        ]
+        return merge_groups(parts, columns.rows)
 
-    def _evaluate(self, group: Group) -> Evaluation:
+    def _evaluate_group(self, group: Group) -> Evaluation:
         try:
-            batch = self._transform(group)
+            batch = self._transform_group(group)
         except WrongColumn as error:
             return Evaluation({}, dict.fromkeys(range(group.columns.rows), error.failure))
         outputs = {
@@ -55,16 +57,16 @@ class SparkEvaluator:
         return Evaluation(outputs, batch.failures or {})
 
     @np.errstate(all="ignore")  # a third of what the with statement costs
-    def _transform(self, group: Group) -> Batch:
+    def _transform_group(self, group: Group) -> Batch:
         fields = self.signature.inputs
-        batch = inputs.accept(group, fields, self.readings, self.nested)
+        batch = inputs.batch_of_group(group, fields, self.readings, self.nested)
         if batch.failures and not batch.rows:  # columns of no value have no shape that stages know
-            return batch.only(())
+            return batch.select(())
         return self.stage.transform(batch)
 
 
 def load(
-    folder: Path, stated: Sequence[Field] = (), session: Session | None = None
+    folder: Path, stated: Sequence[Field] = (), session: SessionConf | None = None
 ) -> SparkEvaluator:
     """The evaluator of a folder that Spark saved.
 
@@ -79,8 +81,8 @@ def load(
         UnsupportedStage: a stage is of a class that is not supported.
     """
     typed = [field for field in stated if field.type is not DataType.JSON]
-    known = {field.name: known_of(field) for field in typed}
-    schema = Schema(load_stage, known, session or Session())
+    known = {field.name: stated_info(field) for field in typed}
+    schema = Schema(load_stage, known, session or SessionConf())
     with np.errstate(all="ignore"):
         stage = load_stage(open_stage(folder), schema, "the model")
     release_memory()

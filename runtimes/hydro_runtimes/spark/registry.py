@@ -114,7 +114,7 @@ STAGES: Mapping[str, str] = {
 """Saved class to module."""
 
 
-def find(name: str) -> type[Stage] | None:
+def find_stage(name: str) -> type[Stage] | None:
     """The stage that mirrors a saved class; None where there is none.
 
     Python's writer names classes by Python's modules, such as pyspark.ml.pipeline.PipelineModel.
@@ -134,21 +134,21 @@ def load_stage(saved: Saved, schema: Schema, position: str) -> Stage:
         InvalidModel: its files are not as Spark writes them, or it cannot work here.
         UnsupportedStage: no stage mirrors the class.
     """
-    stage = find(saved.name)
+    stage = find_stage(saved.name)
     if stage is None or unsupported_classes.is_estimator(saved.name, saved.version, STAGES.keys()):
         uid = f", '{saved.uid}'," if saved.uid else ""
-        reason = unsupported_classes.reason(saved.name, saved.version, STAGES.keys())
+        reason = unsupported_classes.unsupported_reason(saved.name, saved.version, STAGES.keys())
         message = f"{position}{uid} is of the class {saved.name}, {reason}"
         raise UnsupportedStage(saved.path, saved.name, saved.uid, message)
     schema.parts.append(Part(saved.name.rpartition(".")[2], saved.uid, saved.depth))
     try:
         return stage.load(saved, schema)
-    except _ODD as error:
+    except _MATHS_ERRORS as error:
         reason = f"{type(error).__name__}: {error}"
         raise saved.invalid(f"is not as Spark writes it: {reason[:200]}") from error
 
 
-_ODD = (
+_MATHS_ERRORS = (
     ArithmeticError,
     AttributeError,
     LookupError,

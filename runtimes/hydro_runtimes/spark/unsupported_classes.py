@@ -71,31 +71,31 @@ def is_estimator(name: str, version: tuple[int, ...], stages: Set[str]) -> bool:
     return short in _UNFITTED or not models.isdisjoint(stages)
 
 
-def reason(name: str, version: tuple[int, ...], stages: Set[str]) -> str:
+def unsupported_reason(name: str, version: tuple[int, ...], stages: Set[str]) -> str:
     """Why a saved class cannot be evaluated, and the way out. Args: as `is_estimator`'s."""
     java = java_name(name)
     short = java.removeprefix(PREFIX)
     if is_estimator(java, version, stages):
-        return f"which is not fitted and answers no rows: {_fit(short)}"
+        return f"which is not fitted and answers no rows: {_how_to_fit(short)}"
     if java.startswith(f"{PREFIX}evaluation."):
         return "which measures models and answers no rows: save a fitted model"
     if short in _NO_ROWS:
         return f"{_NO_ROWS[short]} and has no model that answers rows"
     if java.startswith(_MLLIB):
-        return _of_mllib(java.removeprefix(_MLLIB), stages)
+        return _mllib_reason(java.removeprefix(_MLLIB), stages)
     if java.startswith(PREFIX):
         return (
             f"a class of Spark that is not supported: docs/spark.md lists those that are; {_CHAIN}"
         )
-    return _of_others(name)
+    return _foreign_reason(name)
 
 
-def _fit(short: str) -> str:
+def _how_to_fit(short: str) -> str:
     name = {"Pipeline": "pipeline", "tuning.CrossValidator": "cv"}.get(short, "estimator")
     return _SAVE.format(name)
 
 
-def _of_mllib(name: str, stages: Set[str]) -> str:
+def _mllib_reason(name: str, stages: Set[str]) -> str:
     old = name.replace(".model.", ".")
     new = _OLD_NAMES.get(old, old.removesuffix("Model") if PREFIX + old in stages else "")
     again = f"org.apache.spark.ml.{new}" if new else "an estimator of org.apache.spark.ml"
@@ -105,7 +105,7 @@ def _of_mllib(name: str, stages: Set[str]) -> str:
     )
 
 
-def _of_others(name: str) -> str:
+def _foreign_reason(name: str) -> str:
     if name.startswith("__main__."):
         return f"a class of your own from a notebook or script, whose code is not saved: {_CHAIN}"
     for start, (library, instead) in _LIBRARIES.items():

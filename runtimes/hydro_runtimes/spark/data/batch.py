@@ -20,25 +20,25 @@ class Batch(NamedTuple):
 
     columns: Mapping[str, Column]
     rows: int
-    kept: Array | None = None
+    source_rows: Array | None = None
     """int64, (rows,): the index of each row in the batch that came in; None where all are here."""
     failures: Mapping[int, Failure] | None = None
     """By index in the batch that came in."""
 
-    def plus(self, columns: Mapping[str, Column]) -> Batch:
+    def with_columns(self, columns: Mapping[str, Column]) -> Batch:
         """With these columns, which replace those of the same name."""
-        return Batch({**self.columns, **columns}, self.rows, self.kept, self.failures)
+        return Batch({**self.columns, **columns}, self.rows, self.source_rows, self.failures)
 
-    def only(self, names: Iterable[str]) -> Batch:
+    def select(self, names: Iterable[str]) -> Batch:
         """With no other columns than these."""
         columns = {name: self.columns[name] for name in names}
-        return Batch(columns, self.rows, self.kept, self.failures)
+        return Batch(columns, self.rows, self.source_rows, self.failures)
 
-    def without(self, failures: Mapping[int, Failure]) -> Batch:
+    def without_rows(self, failures: Mapping[int, Failure]) -> Batch:
         """Without the rows (indices in this batch) that failed here."""
         if not failures:
             return self
-        kept = np.arange(self.rows) if self.kept is None else self.kept
+        kept = np.arange(self.rows) if self.source_rows is None else self.source_rows
         known = dict(self.failures or {})
         known.update((int(kept[row]), failure) for row, failure in failures.items())
         rest = np.delete(np.arange(self.rows), list(failures))
@@ -63,29 +63,29 @@ class WrongColumn(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
+class InputColumn:
     """The stage and the column of a failure."""
 
     stage: str
     """The uid; "" for the pipeline as a whole."""
-    column: str
+    name: str
 
-    def invalid(self, message: str) -> Failure:
+    def invalid_row(self, message: str) -> Failure:
         """The failure of a row that Spark refuses."""
         stage = f"stage '{self.stage}', " if self.stage else ""
-        text = f"{stage}column '{self.column}': {message}"
-        return Failure(INVALID, text, self.column, self.stage or None)
+        text = f"{stage}column '{self.name}': {message}"
+        return Failure(INVALID, text, self.name, self.stage or None)
 
-    def dropped(self, message: str) -> Failure:
+    def dropped_row(self, message: str) -> Failure:
         """The failure of a row that Spark leaves out."""
-        text = f"stage '{self.stage}', column '{self.column}': row dropped, {message}"
-        return Failure(DROPPED, text, self.column, self.stage)
+        text = f"stage '{self.stage}', column '{self.name}': row dropped, {message}"
+        return Failure(DROPPED, text, self.name, self.stage)
 
-    def wrong(self, column: Column, want: str) -> WrongColumn:
+    def wrong_column(self, column: Column, want: str) -> WrongColumn:
         """The error for a column of another form than wanted."""
         shape = f" of shape {column.shape}" if column.shape else ""
-        return WrongColumn(self.invalid(f"got {column.type.value}{shape}, want {want}"))
+        return WrongColumn(self.invalid_row(f"got {column.type.value}{shape}, want {want}"))
 
-    def refuse(self, message: str, drop: bool) -> Failure:
+    def refused_row(self, message: str, drop: bool) -> Failure:
         """As `dropped` or `invalid`."""
-        return self.dropped(message) if drop else self.invalid(message)
+        return self.dropped_row(message) if drop else self.invalid_row(message)

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from hydro_runtimes.columns import Array, Column, Dense
-from hydro_runtimes.spark.data.schema import NUMBER, Schema, vector
+from hydro_runtimes.spark.data.schema import NUMBER, Schema, vector_info
 from hydro_runtimes.spark.format.saved import Saved
 
 _BOTH = np.ones((2, 2))
 
 
 @dataclass(frozen=True, slots=True)
-class Classes:
+class ClassifierColumns:
     """The output columns of a classifier; a name may be "" for a column that is not wanted."""
 
     raw: str
@@ -29,7 +29,7 @@ class Classes:
     @classmethod
     def load(
         cls, saved: Saved, schema: Schema, classes: int, has_probability: bool = True
-    ) -> Classes:
+    ) -> ClassifierColumns:
         """Reads the params of a classifier and adds its columns to the schema.
 
         Raises:
@@ -44,18 +44,22 @@ class Classes:
             if len(thresholds) != classes:
                 raise saved.invalid(f"has {len(thresholds)} thresholds, want {classes}")
         for name in filter(None, (raw, probability)):
-            schema.add(name, vector(classes))
+            schema.add_column(name, vector_info(classes))
         if prediction:
-            schema.add(prediction, NUMBER)
+            schema.add_column(prediction, NUMBER)
         return cls(raw, probability, prediction, thresholds)
 
-    def columns(self, raw: Array, probability: Array | None) -> dict[str, Column]:
+    def output_columns(self, raw: Array, probability: Array | None) -> dict[str, Column]:
         """The columns for raw scores and probabilities, each float64, (rows, classes)."""
         if self.thresholds is not None and probability is not None:
-            return self.predicted(raw, probability, argmax(scaled(probability, self.thresholds)))
-        return self.predicted(raw, probability, argmax(raw))
+            return self.columns_of_classes(
+                raw, probability, argmax(divide_by_thresholds(probability, self.thresholds))
+            )
+        return self.columns_of_classes(raw, probability, argmax(raw))
 
-    def predicted(self, raw: Array, probability: Array | None, classes: Array) -> dict[str, Column]:
+    def columns_of_classes(
+        self, raw: Array, probability: Array | None, classes: Array
+    ) -> dict[str, Column]:
         """The columns where the class is already known."""
         columns: dict[str, Column] = {}
         if self.raw:
@@ -67,7 +71,7 @@ class Classes:
         return columns
 
 
-def scaled(probability: Array, thresholds: Array) -> Array:
+def divide_by_thresholds(probability: Array, thresholds: Array) -> Array:
     """Probability over threshold; a NaN (0 over 0) can never win."""
     ratio = probability / thresholds
     return np.where(np.isnan(ratio), -np.inf, ratio)
@@ -84,7 +88,7 @@ def argmax(values: Array) -> Array:
     return np.asarray(found)
 
 
-def normalized(raw: Array) -> Array:
+def normalize_to_probabilities(raw: Array) -> Array:
     """Each row over its sum; a row of sum 0 stays."""
     # For two classes a product costs less than a reduction, and its shape spares a broadcast.
     two_classes = raw.shape[1] == 2
@@ -95,7 +99,7 @@ def normalized(raw: Array) -> Array:
     return np.asarray(shares)
 
 
-def two(other: Array, one: Array) -> Array:
+def pair_classes(other: Array, one: Array) -> Array:
     """Values for the classes 0 and 1 beside each other: float64, (rows, 2)."""
     pair = np.empty((len(one), 2))
     pair[:, 0], pair[:, 1] = other, one

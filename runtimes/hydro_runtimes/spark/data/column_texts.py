@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hydro_runtimes.columns import Column, Dense, Strings
-from hydro_runtimes.spark.data.batch import Where
+from hydro_runtimes.spark.data.batch import InputColumn
 from hydro_runtimes.spark.sql import java_text
 
 
-def cast_to_texts(where: Where, column: Column) -> Sequence[str | None]:
+def cast_to_texts(source: InputColumn, column: Column) -> Sequence[str | None]:
     """Spark's CAST of a scalar column to STRING; None for null.
 
     Raises:
@@ -20,7 +20,7 @@ def cast_to_texts(where: Where, column: Column) -> Sequence[str | None]:
     elif isinstance(column, Dense) and column.values.ndim == 1:
         values = java_text.numbers(column.values)
     else:
-        raise where.wrong(column, "a text, a number or a boolean")
+        raise source.wrong_column(column, "a text, a number or a boolean")
     if column.validity is None:
         return values
     return [v if ok else None for v, ok in zip(values, column.validity.tolist(), strict=True)]

@@ -19,7 +19,7 @@ import orjson
 from hydro_runtimes.columns import Array, Column, Columns, DataType, Dense, Ragged, Sparse, Strings
 from hydro_runtimes.evaluator import Failure, Field, named_as
 from hydro_runtimes.spark.data import word_lists
-from hydro_runtimes.spark.data.batch import Batch, Where
+from hydro_runtimes.spark.data.batch import Batch, InputColumn
 from hydro_runtimes.spark.data.json_types import json_column, type_of_json
 from hydro_runtimes.spark.data.schema import Reading
 from hydro_runtimes.spark.data.sql_columns import field_column
@@ -42,7 +42,7 @@ class Group:
     """Their values."""
 
 
-def groups(
+def group_rows(
     columns: Columns, fields: Sequence[Field], readings: Mapping[str, Reading]
 ) -> list[Group]:
     """What came in, grouped so that no row's types depend on another row.
@@ -51,7 +51,7 @@ def groups(
         ValueError: a column does not hold as many JSON values as there are rows.
     """
     parsed = {
-        field.name: _parsed(column, readings.get(field.name, Reading.ANY))
+        field.name: _parse_json(column, readings.get(field.name, Reading.ANY))
         for field in fields
         if (column := columns.get(field.name)) is not None
         and isinstance(column, Strings)
@@ -74,7 +74,7 @@ def groups(
     return made
 
 
-def completed(columns: Columns, fields: Sequence[Field]) -> Columns:
+def add_missing_columns(columns: Columns, fields: Sequence[Field]) -> Columns:
     """What came in under the names of the fields, with null for a field that is not there.
 
     Names may differ in case, as in Spark; a field that may be missing stays so.
@@ -88,11 +88,11 @@ def completed(columns: Columns, fields: Sequence[Field]) -> Columns:
     }
     for field in fields:
         if field.name not in found and not field.optional:
-            found[field.name] = _nulls(field, columns.rows)
+            found[field.name] = _null_column(field, columns.rows)
     return Columns(found, columns.rows)
 
 
-def _nulls(field: Field, rows: int) -> Column:
+def _null_column(field: Field, rows: int) -> Column:
     missing = np.zeros(rows, dtype=bool)
     if field.shape:
         empty = Strings([]) if field.type is DataType.STRING else Dense(np.zeros(0))
@@ -102,7 +102,7 @@ def _nulls(field: Field, rows: int) -> Column:
     return Dense(np.zeros(rows, dtype=field.type.dtype), missing)
 
 
-def accept(
+def batch_of_group(
     group: Group,
     fields: Sequence[Field],
     readings: Mapping[str, Reading],
@@ -123,18 +123,18 @@ def accept(
             continue
         column = group.columns[field.name]
         if field.name in group.kinds:
-            where = Where("", field.name)
+            source = InputColumn("", field.name)
             kind, values = group.kinds[field.name], group.values[field.name]
-            column, bad = _typed(values, kind, readings.get(field.name, Reading.ANY))
-            failures |= {row: where.invalid(text) for row, text in bad.items()}
+            column, bad = _column_of_type(values, kind, readings.get(field.name, Reading.ANY))
+            failures |= {row: source.invalid_row(text) for row, text in bad.items()}
         taken[field.name] = column
     for name, (root, *path) in nested.items():
         if name not in taken and root in taken:
             taken[name] = field_column(taken[root], path)
-    return Batch(taken, group.columns.rows).without(failures)
+    return Batch(taken, group.columns.rows).without_rows(failures)
 
 
-def _parsed(column: Strings, reading: Reading) -> list[Any]:
+def _parse_json(column: Strings, reading: Reading) -> list[Any]:
     texts: Sequence[str] = column.values
     if column.validity is not None:
         pairs = zip(texts, column.validity.tolist(), strict=True)
@@ -147,48 +147,50 @@ def _parsed(column: Strings, reading: Reading) -> list[Any]:
     return values
 
 
-def _typed(values: list[Any], kind: SqlType, reading: Reading) -> tuple[Column, dict[int, str]]:
+def _column_of_type(
+    values: list[Any], kind: SqlType, reading: Reading
+) -> tuple[Column, dict[int, str]]:
     """The column of JSON values of one type, and the rows that have no place in it."""
     if reading in (Reading.SQL, Reading.SQL_NUMBERS):
         return json_column(kind, values), {}
     if reading is Reading.LABEL:
-        return _labels(values, kind)
-    return _by_kind(values, reading)
+        return _label_column(values, kind)
+    return _column_by_kind(values, reading)
 
 
-def _labels(values: list[Any], kind: SqlType) -> tuple[Column, dict[int, str]]:
+def _label_column(values: list[Any], kind: SqlType) -> tuple[Column, dict[int, str]]:
     """Scalars, whose texts are looked up."""
     if kind in (BOOLEAN, LONG, DOUBLE):
-        return _by_kind(values, Reading.ANY)
+        return _column_by_kind(values, Reading.ANY)
     is_text = kind in (STRING, VOID)
     want = "want a text, a number or a boolean"
-    bad = {} if is_text else {row: f"got {_name(v)}, {want}" for row, v in enumerate(values)}
+    bad = {} if is_text else {row: f"got {_json_name(v)}, {want}" for row, v in enumerate(values)}
     texts = [value if isinstance(value, str) else None for value in values]
-    return Strings([text or "" for text in texts], _validity(texts)), bad
+    return Strings([text or "" for text in texts], _validity_of(texts)), bad
 
 
-def _by_kind(values: list[Any], reading: Reading) -> tuple[Column, dict[int, str]]:
+def _column_by_kind(values: list[Any], reading: Reading) -> tuple[Column, dict[int, str]]:
     kinds = {type(value) for value in values if value is not None}
-    validity = _validity(values)
+    validity = _validity_of(values)
     if not kinds or kinds <= {bool, int, float}:
-        return _numbers(values, kinds, validity), {}
+        return _number_column(values, kinds, validity), {}
     if kinds <= {list, dict}:
-        return _vectors(values, validity)
+        return _vector_column(values, validity)
     if reading is Reading.NUMBERS:
         bad = {
-            row: f"got {_name(value)}, want a number, a boolean or a vector"
+            row: f"got {_json_name(value)}, want a number, a boolean or a vector"
             for row, value in enumerate(values)
             if isinstance(value, str)
         }
         rest = [None if row in bad else value for row, value in enumerate(values)]
-        column, worse = _by_kind(rest, Reading.ANY)
+        column, worse = _column_by_kind(rest, Reading.ANY)
         return column, bad | worse
     if kinds == {str}:
         return Strings([value or "" for value in values], validity), {}
     raise ValueError(f"rows differ in type: {', '.join(sorted(kind.__name__ for kind in kinds))}")
 
 
-def _numbers(values: list[Any], kinds: set[type], validity: Array | None) -> Dense:
+def _number_column(values: list[Any], kinds: set[type], validity: Array | None) -> Dense:
     filled = [0 if value is None else value for value in values]
     if kinds == {bool}:
         return Dense(np.array(filled, dtype=np.bool_), validity)
@@ -197,18 +199,18 @@ def _numbers(values: list[Any], kinds: set[type], validity: Array | None) -> Den
     return Dense(np.array(filled, dtype=np.float64), validity)
 
 
-def _vectors(values: list[Any], validity: Array | None) -> tuple[Column, dict[int, str]]:
+def _vector_column(values: list[Any], validity: Array | None) -> tuple[Column, dict[int, str]]:
     """Lists of texts, or vectors: sparse where one is, of any sizes where they differ."""
     given = [value for value in values if isinstance(value, list)]
     if any(
         isinstance(element, str) and element not in _NUMBERS for one in given for element in one
     ):
-        return _texts(values, validity)
+        return _text_list_column(values, validity)
     bad: dict[int, str] = {}
     rows: list[tuple[int, Sequence[int], list[float]]] = []
     for row, value in enumerate(values):
         try:
-            rows.append(_vector(value))
+            rows.append(_parse_vector(value))
         except (ValueError, TypeError, KeyError, OverflowError):
             bad[row] = f"got {orjson.dumps(value)[:80].decode(errors='replace')}, want a vector"
             rows.append((0, (), []))
@@ -218,7 +220,7 @@ def _vectors(values: list[Any], validity: Array | None) -> tuple[Column, dict[in
     if len(sizes) == 1 and any(isinstance(value, dict) for value in values):
         indices = np.array([i for _, places, _ in rows for i in places], dtype=np.int32)
         return Sparse(sizes.pop(), offsets, indices, flat, validity), bad
-    dense = [_dense(*row) for row in rows]
+    dense = [_fill_zeros(*row) for row in rows]
     if len(sizes) == 1:
         size = sizes.pop()
         matrix = np.array([one or [0.0] * size for one in dense], dtype=np.float64)
@@ -227,15 +229,17 @@ def _vectors(values: list[Any], validity: Array | None) -> tuple[Column, dict[in
     return Ragged(ends, Dense(np.array([x for one in dense for x in one])), validity), bad
 
 
-def _vector(value: Any) -> tuple[int, Sequence[int], list[float]]:
+def _parse_vector(value: Any) -> tuple[int, Sequence[int], list[float]]:
     """Size, indices and elements of a vector as the parity set writes it, or of a plain list."""
     if value is None:
         return 0, (), []
     if isinstance(value, list) or value["type"] in ("dense", 1):
-        elements = [_real(x) for x in (value if isinstance(value, list) else value["values"])]
+        elements = [
+            _parse_number(x) for x in (value if isinstance(value, list) else value["values"])
+        ]
         return len(elements), range(len(elements)), elements
     size, indices = value["size"], value["indices"]
-    elements = [_real(element) for element in value["values"]]
+    elements = [_parse_number(element) for element in value["values"]]
     ascending = all(a < b for a, b in pairwise(indices))
     if not (type(size) is int and 0 <= size < _MAX_VECTOR and ascending) or (
         indices and not (indices[0] >= 0 and indices[-1] < size)
@@ -246,7 +250,7 @@ def _vector(value: Any) -> tuple[int, Sequence[int], list[float]]:
     return size, indices, elements
 
 
-def _dense(size: int, indices: Sequence[int], elements: list[float]) -> list[float]:
+def _fill_zeros(size: int, indices: Sequence[int], elements: list[float]) -> list[float]:
     if len(elements) == size:
         return elements
     dense = [0.0] * size
@@ -255,18 +259,20 @@ def _dense(size: int, indices: Sequence[int], elements: list[float]) -> list[flo
     return dense
 
 
-def _texts(values: list[Any], validity: Array | None) -> tuple[Column, dict[int, str]]:
+def _text_list_column(values: list[Any], validity: Array | None) -> tuple[Column, dict[int, str]]:
     bad = {
-        row: f"got {_name(value)}, want a list of texts"
+        row: f"got {_json_name(value)}, want a list of texts"
         for row, value in enumerate(values)
         if value is not None
         and not (isinstance(value, list) and all(x is None or isinstance(x, str) for x in value))
     }
-    column = word_lists.column([[] if v is None or r in bad else v for r, v in enumerate(values)])
+    column = word_lists.words_column(
+        [[] if v is None or r in bad else v for r, v in enumerate(values)]
+    )
     return Ragged(column.offsets, column.elements, validity), bad
 
 
-def _real(value: Any) -> float:
+def _parse_number(value: Any) -> float:
     if isinstance(value, str):
         return _NUMBERS[value]
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -274,11 +280,11 @@ def _real(value: Any) -> float:
     return float(value)
 
 
-def _validity(values: Sequence[Any]) -> Array | None:
+def _validity_of(values: Sequence[Any]) -> Array | None:
     present = [value is not None for value in values]
     return None if all(present) else np.array(present, dtype=bool)
 
 
-def _name(value: Any) -> str:
+def _json_name(value: Any) -> str:
     names: dict[type, str] = {str: "a text", list: "a list", dict: "an object", bool: "a boolean"}
     return names.get(type(value), "a number")

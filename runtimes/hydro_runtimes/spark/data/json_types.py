@@ -55,7 +55,7 @@ def type_of_json(value: Any) -> SqlType:
 
 def json_column(kind: SqlType, values: Sequence[Any]) -> Column:
     """The column of JSON values that are all of one type, or null."""
-    return to_column(value_of(kind, [_held(kind, value) for value in values]), _MODE)
+    return to_column(value_of(kind, [_sql_value(kind, value) for value in values]), _MODE)
 
 
 def _is_vector(value: Mapping[str, Any]) -> bool:
@@ -70,7 +70,7 @@ def _element_type(values: Sequence[Any]) -> SqlType:
     return found
 
 
-def _held(kind: SqlType, value: Any) -> Any:
+def _sql_value(kind: SqlType, value: Any) -> Any:
     """A JSON value as `Value` holds one of its type."""
     if value is None:
         return None
@@ -78,19 +78,19 @@ def _held(kind: SqlType, value: Any) -> Any:
         case "double":
             return _NAMED[value] if isinstance(value, str) else float(value)
         case "array":
-            return [_held(kind.parts[0], one) for one in value]
+            return [_sql_value(kind.parts[0], one) for one in value]
         case "struct":
             pairs = zip(kind.names, kind.parts, strict=True)
-            return tuple(_held(part, value.get(name)) for name, part in pairs)
+            return tuple(_sql_value(part, value.get(name)) for name, part in pairs)
         case "vector":
-            numbers = [_held(DOUBLE, one) for one in value["values"]]
+            numbers = [_sql_value(DOUBLE, one) for one in value["values"]]
             if value["type"] in ("dense", 1):
                 return len(numbers), None, numbers
             return int(value["size"]), list(value["indices"]), numbers
         case "string":
-            return value if isinstance(value, str) else _text(value)
+            return value if isinstance(value, str) else _text_of_scalar(value)
     return value
 
 
-def _text(value: Any) -> str:
+def _text_of_scalar(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)

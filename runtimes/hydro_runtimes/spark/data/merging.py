@@ -10,19 +10,21 @@ from hydro_runtimes.evaluator import Evaluation
 from hydro_runtimes.spark.data.sql_columns import column_json
 
 
-def merged(parts: Sequence[tuple[Array, Evaluation]], rows: int) -> Evaluation:
+def merge_groups(parts: Sequence[tuple[Array, Evaluation]], rows: int) -> Evaluation:
     """One answer: the columns that all groups answered, as JSON where their types differ."""
     # A group whose rows all fail has no columns, or empty ones, of whatever type.
-    well = [(at, each if len(each.failures) < len(at) else _failed(each)) for at, each in parts]
-    found = merging.merged(well, rows, _json)
+    well = [
+        (at, each if len(each.failures) < len(at) else _failures_only(each)) for at, each in parts
+    ]
+    found = merging.merged(well, rows, _json_column)
     outputs = {name: column for name, column in found.outputs.items() if name not in found.present}
     return Evaluation(outputs, found.failures)
 
 
-def _failed(answer: Evaluation) -> Evaluation:
+def _failures_only(answer: Evaluation) -> Evaluation:
     return Evaluation({}, answer.failures)
 
 
-def _json(parts: Sequence[Column]) -> Column:
+def _json_column(parts: Sequence[Column]) -> Column:
     texts = [text for part in parts for text in column_json(part)]
     return Strings(texts, None, DataType.JSON)

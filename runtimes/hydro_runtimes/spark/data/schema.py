@@ -18,8 +18,8 @@ from typing import Any, overload
 
 from hydro_runtimes.columns import DataType
 from hydro_runtimes.evaluator import Field, Part, Signature
-from hydro_runtimes.spark.data.batch import Transformer, Where
-from hydro_runtimes.spark.data.session import Session
+from hydro_runtimes.spark.data.batch import InputColumn, Transformer
+from hydro_runtimes.spark.data.session_conf import SessionConf
 from hydro_runtimes.spark.format.saved import Saved
 from hydro_runtimes.spark.sql.types import SqlType
 
@@ -62,7 +62,7 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class ColumnInfo:
     """A column at one point of the pipeline."""
 
     type: DataType
@@ -92,34 +92,34 @@ class Known:
         return len(self.shape) == 1 and self.type is DataType.FLOAT64
 
 
-NUMBER = Known(DataType.FLOAT64)
-TEXT = Known(DataType.STRING)
-TEXTS = Known(DataType.STRING, (-1,))
-UNKNOWN = Known(ANY)
-NUMERIC = Known(ANY, reading=Reading.NUMBERS)
-LABEL = Known(ANY, reading=Reading.LABEL)
-SQL = Known(ANY, reading=Reading.SQL)
-SQL_NUMBER = Known(ANY, reading=Reading.SQL_NUMBERS)
+NUMBER = ColumnInfo(DataType.FLOAT64)
+TEXT = ColumnInfo(DataType.STRING)
+TEXTS = ColumnInfo(DataType.STRING, (-1,))
+UNKNOWN = ColumnInfo(ANY)
+NUMERIC = ColumnInfo(ANY, reading=Reading.NUMBERS)
+LABEL = ColumnInfo(ANY, reading=Reading.LABEL)
+SQL = ColumnInfo(ANY, reading=Reading.SQL)
+SQL_NUMBER = ColumnInfo(ANY, reading=Reading.SQL_NUMBERS)
 
 
-def vector(size: int | None, slots: Sequence[Slot] | None = None) -> Known:
+def vector_info(size: int | None, slots: Sequence[Slot] | None = None) -> ColumnInfo:
     """A vector of this size; None where it is not known."""
-    return Known(DataType.FLOAT64, (-1 if size is None else size,), slots=slots)
+    return ColumnInfo(DataType.FLOAT64, (-1 if size is None else size,), slots=slots)
 
 
 @dataclass
 class Schema:
     """The columns as they are after the stages loaded so far."""
 
-    load: Callable[[Saved, Schema, str], Transformer]
+    load_stage: Callable[[Saved, Schema, str], Transformer]
     """Loads a stage and brings a schema to what it is after it; the text says which stage it is."""
-    stated: Mapping[str, Known] = field(default_factory=dict)
+    stated: Mapping[str, ColumnInfo] = field(default_factory=dict)
     """What is known beforehand of columns that may come in."""
-    session: Session = field(default_factory=Session)
-    inputs: dict[str, Known] = field(default_factory=dict)
+    session: SessionConf = field(default_factory=SessionConf)
+    inputs: dict[str, ColumnInfo] = field(default_factory=dict)
     """What the pipeline reads from outside."""
-    columns: dict[str, Known] = field(default_factory=dict)
-    made: dict[str, bool] = field(default_factory=dict)
+    columns: dict[str, ColumnInfo] = field(default_factory=dict)
+    added: dict[str, bool] = field(default_factory=dict)
     """The columns that stages added, in order; True where it may be missing."""
     parts: list[Part] = field(default_factory=list)
     """All stages loaded so far, those that hold others before them; shared by copies."""
@@ -135,25 +135,25 @@ class Schema:
         """A column that no stage made may still be read from outside."""
         return not self._closed
 
-    def want(self, stage: Saved, name: str, wanted: Known) -> Known:
+    def require(self, stage: Saved, name: str, wanted: ColumnInfo) -> ColumnInfo:
         """What is known of a column that a stage reads; an input if no stage made it.
 
         Raises:
             InvalidModel: an earlier stage makes it, or needs it, as something else.
         """
-        self._require(name)
+        self._mark_required(name)
         known = self.columns.get(name)
         if known is None and self._closed:
             raise stage.invalid(f"column '{name}' was left out by an earlier SELECT")
         known = known or self.stated.get(name)
         if known is None:
             merged = wanted
-        elif (merged_or_none := _merge(known, wanted)) is not None:
+        elif (merged_or_none := _merge_info(known, wanted)) is not None:
             merged = merged_or_none
         else:
-            raise stage.invalid(f"column '{name}' is {_text(known)}, want {_text(wanted)}")
+            raise stage.invalid(f"column '{name}' is {_describe(known)}, want {_describe(wanted)}")
         self.columns[name] = merged
-        if name not in self.made and not self._is_nested(name):
+        if name not in self.added and not self._is_nested(name):
             self.inputs[name] = merged
         return merged
 
@@ -162,26 +162,26 @@ class Schema:
         if name in self.nested:
             return True
         column, *fields = name.split(".")
-        if not fields or name in self.inputs or name in self.stated or column in self.made:
+        if not fields or name in self.inputs or name in self.stated or column in self.added:
             return False
         self.nested[name] = (column, *fields)
         self.columns[column] = self.inputs[column] = self.stated.get(column, SQL)
         return True
 
-    def features(self, stage: Saved, size: int) -> Where:
+    def require_features(self, stage: Saved, size: int) -> InputColumn:
         """The column of vectors of this size that a model reads, named by featuresCol."""
-        where = Where(stage.uid, stage.text("featuresCol", "features"))
-        self.want(stage, where.column, vector(size))
-        return where
+        source = InputColumn(stage.uid, stage.text("featuresCol", "features"))
+        self.require(stage, source.name, vector_info(size))
+        return source
 
-    def predicted(self, stage: Saved, known: Known | None = None) -> str:
+    def add_prediction(self, stage: Saved, known: ColumnInfo | None = None) -> str:
         """The name of the prediction column, added if it is wanted (not "")."""
         name = stage.text("predictionCol", "prediction")
         if name:
-            self.add(name, known or NUMBER)
+            self.add_column(name, known or NUMBER)
         return name
 
-    def maybe(self, name: str, wanted: Known) -> Known:
+    def read_optional(self, name: str, wanted: ColumnInfo) -> ColumnInfo:
         """As `want` for a column that a stage runs without."""
         known = self.columns.get(name)
         if known is not None:
@@ -192,7 +192,7 @@ class Schema:
             self.inputs[name] = self.columns[name]
         return self.columns[name]
 
-    def settle(self, stage: Saved, name: str) -> Known:
+    def require_parts(self, stage: Saved, name: str) -> ColumnInfo:
         """Takes the parts of an assembled vector of which nothing is known for numbers.
 
         An element that is asked for by the name of a column can only be a number.
@@ -200,13 +200,13 @@ class Schema:
         known = self.columns[name]
         for part in known.parts:
             if self.columns[part].type is ANY:
-                self.want(stage, part, NUMBER)
+                self.require(stage, part, NUMBER)
         if known.parts:
-            slots = joined([slots_of(part, self.columns[part]) for part in known.parts])
-            self.columns[name] = replace(vector(len(slots), slots), form=known.form)
+            slots = join_slots([slots_of(part, self.columns[part]) for part in known.parts])
+            self.columns[name] = replace(vector_info(len(slots), slots), form=known.form)
         return self.columns[name]
 
-    def hint(self, name: str, size: int) -> None:
+    def set_size(self, name: str, size: int) -> None:
         """The size of the vectors in a column, which may hold others if it is an input."""
         self.columns[name] = replace(self.columns[name], shape=(size,))
 
@@ -214,13 +214,13 @@ class Schema:
         """Whether the column may be missing when the pipeline runs."""
         return name in self._optional or name in self._sources
 
-    def add(self, name: str, known: Known, source: str | None = None) -> None:
+    def add_column(self, name: str, known: ColumnInfo, source: str | None = None) -> None:
         """A column that a stage makes; `source` where it is left out with that column."""
         optional = source is not None and self.is_optional(source)
         self._sources.pop(name, None)
         if optional and source is not None:
             self._sources[name] = self._sources.get(source, source)
-        self.made[name] = optional
+        self.added[name] = optional
         self.columns[name] = known
 
     def load_nested(self, stage: Saved, position: str) -> Transformer:
@@ -233,17 +233,17 @@ class Schema:
         Raises:
             InvalidModel, UnsupportedStage: as `hydro_runtimes.spark.registry.load_stage`.
         """
-        return self.load(stage, self, position)
+        return self.load_stage(stage, self, position)
 
     def copy(self) -> Schema:
         """A schema to try a stage on."""
         return Schema(
-            self.load,
+            self.load_stage,
             self.stated,
             self.session,
             dict(self.inputs),
             dict(self.columns),
-            dict(self.made),
+            dict(self.added),
             self.parts,
             dict(self.nested),
             self._closed,
@@ -251,23 +251,23 @@ class Schema:
             dict(self._sources),
         )
 
-    def read(self, other: Schema) -> None:
+    def take_inputs_of(self, other: Schema) -> None:
         """Takes over what a copy learned of the columns that are read, not what it makes."""
         self.inputs, self.nested = other.inputs, other.nested
         self._optional, self._sources = other._optional, other._sources
         read = other.inputs.keys() | self.columns.keys()
         self.columns = {name: other.columns[name] for name in other.columns if name in read}
 
-    def close(self, names: Iterable[str]) -> None:
+    def keep_only(self, names: Iterable[str]) -> None:
         """Only the columns of these names remain; what else came in cannot be read any more."""
         kept = set(names)
-        self.drop([name for name in self.columns if name not in kept])
+        self.drop_columns([name for name in self.columns if name not in kept])
         self._closed = True
 
-    def drop(self, names: Sequence[str]) -> None:
+    def drop_columns(self, names: Sequence[str]) -> None:
         """Columns that a stage takes away."""
         for name in names:
-            self.made.pop(name, None)
+            self.added.pop(name, None)
             self.columns.pop(name, None)
 
     def signature(self) -> Signature:
@@ -286,33 +286,33 @@ class Schema:
                 replaces=name in self.inputs,
                 nominal=self.columns[name].nominal if self._are_few(name) else (),
             )
-            for name in self.made
+            for name in self.added
         )
         return Signature(inputs, outputs, absent_is_null=True, ignores_case=True)
 
     def _are_few(self, name: str) -> bool:
         return len(self.columns[name].nominal) <= MAX_NAMES
 
-    def _require(self, name: str) -> None:
+    def _mark_required(self, name: str) -> None:
         source = self._sources.get(name, name)
         self._optional.discard(source)
         self._sources = {made: root for made, root in self._sources.items() if root != source}
 
 
-def known_of(field: Field) -> Known:
+def stated_info(field: Field) -> ColumnInfo:
     """What is known of a column as it is stated beside a model."""
     if field.elements:
-        return vector(len(field.elements), tuple(map(Slot, field.elements)))
-    return Known(field.type, field.shape, field.nominal, values=len(field.nominal) or None)
+        return vector_info(len(field.elements), tuple(map(Slot, field.elements)))
+    return ColumnInfo(field.type, field.shape, field.nominal, values=len(field.nominal) or None)
 
 
-def stating(name: str, **entry: Any) -> str:
+def how_to_state(name: str, **entry: Any) -> str:
     """How to state what the save does not tell of an input, for a message."""
     line = json.dumps({"inputs": [{"name": name, **entry}]}, ensure_ascii=False)
     return f"state it beside the model in metadata.json: {line}"
 
 
-def slots_of(name: str, known: Known) -> Sequence[Slot]:
+def slots_of(name: str, known: ColumnInfo) -> Sequence[Slot]:
     """The elements that a column of known size has in an assembled vector.
 
     Source: org.apache.spark.ml.feature.VectorAssembler.transform, 4.3.0.
@@ -323,16 +323,16 @@ def slots_of(name: str, known: Known) -> Sequence[Slot]:
         return ()
     slots = known.slots
     if not slots:
-        return MadeSlots(known.size or 0, lambda i: Slot(f"{name}_{i}"))
+        return LazySlots(known.size or 0, lambda i: Slot(f"{name}_{i}"))
 
     def slot(i: int) -> Slot:
         own = slots[i]
         return replace(own, name=f"{name}_{i if own.name is None else own.name}")
 
-    return MadeSlots(len(slots), slot)
+    return LazySlots(len(slots), slot)
 
 
-def joined(parts: Sequence[Sequence[Slot]]) -> Sequence[Slot]:
+def join_slots(parts: Sequence[Sequence[Slot]]) -> Sequence[Slot]:
     """The elements of vectors, one after the other."""
     ends = list(accumulate(map(len, parts)))
 
@@ -340,10 +340,10 @@ def joined(parts: Sequence[Sequence[Slot]]) -> Sequence[Slot]:
         part = bisect_right(ends, i)
         return parts[part][i - ends[part]]  # counted from the part's end
 
-    return MadeSlots(ends[-1] if ends else 0, slot)
+    return LazySlots(ends[-1] if ends else 0, slot)
 
 
-class MadeSlots(Sequence[Slot]):
+class LazySlots(Sequence[Slot]):
     """Elements that are made when they are asked for: few pipelines ask, and some have millions."""
 
     def __init__(self, size: int, slot: Callable[[int], Slot]) -> None:
@@ -366,7 +366,7 @@ class MadeSlots(Sequence[Slot]):
         return self._slot(at)
 
 
-def _merge(known: Known, wanted: Known) -> Known | None:
+def _merge_info(known: ColumnInfo, wanted: ColumnInfo) -> ColumnInfo | None:
     if wanted.type is ANY:
         # What reads exact types comes first; whether names of numbers are numbers is kept.
         later = _READINGS.index(wanted.reading) > _READINGS.index(known.reading)
@@ -384,7 +384,7 @@ def _merge(known: Known, wanted: Known) -> Known | None:
     return replace(known, shape=tuple(shape))
 
 
-def _text(known: Known) -> str:
+def _describe(known: ColumnInfo) -> str:
     match known.shape:
         case ():
             return known.type.value

@@ -51,7 +51,7 @@ class ValueColumn(Strings):
 
     def __init__(self, value: Value, mode: Mode) -> None:
         validity = ~value.null if value.null.any() else None
-        texts = [_text(value.type, one, mode) for one in value.listed()]
+        texts = [_value_text(value.type, one, mode) for one in value.listed()]
         is_text = value.type.name in _AS_TEXT or value.type.is_interval
         super().__init__(texts, validity, DataType.STRING if is_text else DataType.JSON)
         self.value = value
@@ -63,7 +63,7 @@ class ValueColumn(Strings):
         return ValueColumn(self.value.take(index), self.mode)
 
 
-def _text(kind: SqlType, value: Any, mode: Mode) -> str:
+def _value_text(kind: SqlType, value: Any, mode: Mode) -> str:
     if value is None:
         return ""
     is_text = kind.name in _AS_TEXT or kind.is_interval
@@ -95,7 +95,7 @@ class ColumnValues(Mapping[str, Value]):
     def __getitem__(self, name: str) -> Value:
         if name not in self._values:
             kind = type_of_column(self._columns[name], name in self._vectors)
-            self._values[name] = _value(self._columns[name], kind)
+            self._values[name] = _column_value(self._columns[name], kind)
         return self._values[name]
 
     def __contains__(self, name: object) -> bool:
@@ -132,7 +132,7 @@ def type_of_column(column: Column, is_vector: bool) -> SqlType:
     raise StatementError(f"a column of shape {column.shape} is not supported")
 
 
-def data_type(kind: SqlType) -> tuple[DataType, tuple[int, ...]]:
+def column_type(kind: SqlType) -> tuple[DataType, tuple[int, ...]]:
     """The type and shape of the column that holds values of a type: int32 for what is shorter."""
     if kind.name in ("tinyint", "smallint"):
         return DataType.INT32, ()
@@ -153,7 +153,7 @@ def to_column(value: Value, mode: Mode) -> Column:
         texts = value.listed()
         return Strings([text or "" for text in texts], validity)
     if kind in _DATA_TYPES or kind.is_whole:
-        name, _ = data_type(kind)
+        name, _ = column_type(kind)
         return Dense(value.data.astype(name.dtype, copy=False), validity)
     if kind.name == "array" and kind.parts[0] in _DATA_TYPES:
         return _array_column(value, kind.parts[0], mode)
@@ -164,7 +164,7 @@ def to_column(value: Value, mode: Mode) -> Column:
 
 def field_column(column: Column, path: Sequence[str]) -> Column:
     """A field of each struct of a column; null where there is none of the name."""
-    value = _value(column, type_of_column(column, is_vector=False))
+    value = _column_value(column, type_of_column(column, is_vector=False))
     for name in path:
         places = [i for i, one in enumerate(value.type.names) if one.lower() == name.lower()]
         if len(places) != 1:
@@ -180,7 +180,7 @@ def column_json(column: Column) -> list[str]:
     if isinstance(column, Strings) and column.type is DataType.JSON:
         valid = [True] * column.rows if column.validity is None else column.validity.tolist()
         return [text if ok else "null" for text, ok in zip(column.values, valid, strict=True)]
-    value = _value(column, type_of_column(column, is_vector=False))
+    value = _column_value(column, type_of_column(column, is_vector=False))
     return [written(value.type, one, _MODE) for one in value.listed()]
 
 
@@ -188,7 +188,7 @@ def _array_column(value: Value, element: SqlType, mode: Mode) -> Column:
     validity = ~value.null if value.null.any() else None
     rows = [[] if one is None else one for one in value.listed()]
     if element == STRING:
-        made = word_lists.column(rows)
+        made = word_lists.words_column(rows)
         return Ragged(made.offsets, made.elements, validity)
     flat = value_of(element, [x for one in rows for x in one])
     offsets = np.cumsum([0, *map(len, rows)], dtype=np.int64)
@@ -211,7 +211,7 @@ def _vector_column(value: Value) -> Column:
     return Sparse(sizes.pop(), offsets, indices, flat, validity)
 
 
-def _value(column: Column, kind: SqlType) -> Value:
+def _column_value(column: Column, kind: SqlType) -> Value:
     if isinstance(column, ValueColumn):
         return column.value
     if isinstance(column, VoidColumn):
@@ -219,21 +219,23 @@ def _value(column: Column, kind: SqlType) -> Value:
     null = np.zeros(column.rows, bool) if column.validity is None else ~column.validity
     if isinstance(column, Dense) and column.values.ndim == 1:
         return Value(kind, column.values, null)
-    rows = _listed(column)
+    rows = _column_rows(column)
     if kind == VECTOR and not isinstance(column, Sparse):
         rows = [(len(one), None, one) for one in rows]
     made = value_of(kind, rows)
     return Value(kind, made.data, null)
 
 
-def _listed(column: Column) -> Sequence[Any]:
+def _column_rows(column: Column) -> Sequence[Any]:
     match column:
         case Strings():
             return list(column.values)
         case Dense():
             return list(column.values.tolist())
         case Ragged():
-            elements = _value(column.elements, type_of_column(column.elements, False)).listed()
+            elements = _column_value(
+                column.elements, type_of_column(column.elements, False)
+            ).listed()
             return [elements[a:b] for a, b in pairwise(column.offsets.tolist())]
         case Sparse():
             indices, numbers = column.indices.tolist(), column.values.tolist()

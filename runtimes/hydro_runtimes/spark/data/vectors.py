@@ -9,85 +9,87 @@ import numpy as np
 
 from hydro_runtimes.columns import Array, Column, Dense, Ragged, Sparse
 from hydro_runtimes.evaluator import Failure
-from hydro_runtimes.spark.data.batch import Batch, Where
+from hydro_runtimes.spark.data.batch import Batch, InputColumn
 
 Vectors: TypeAlias = Dense | Sparse
 """Vectors of one size: Dense is float64, (rows, size)."""
 
 
-def numbers(batch: Batch, where: Where) -> tuple[Batch, Array]:
+def read_numbers(batch: Batch, source: InputColumn) -> tuple[Batch, Array]:
     """A column of numbers as float64, (rows,); rows with null fail."""
-    batch = present(batch, where)
-    return batch, scalar(batch, where).values
+    batch = fail_nulls(batch, source)
+    return batch, read_scalar(batch, source).values
 
 
-def scalar(batch: Batch, where: Where) -> Dense:
+def read_scalar(batch: Batch, source: InputColumn) -> Dense:
     """A column of numbers as float64, (rows,), with its nulls."""
-    column = batch.columns[where.column]
+    column = batch.columns[source.name]
     if not isinstance(column, Dense) or column.values.ndim != 1:
-        raise where.wrong(column, "a number")
-    return _double(column)
+        raise source.wrong_column(column, "a number")
+    return _as_double(column)
 
 
-def present(batch: Batch, where: Where) -> Batch:
+def fail_nulls(batch: Batch, source: InputColumn) -> Batch:
     """The rows in which the column is not null; the others fail."""
-    validity = batch.columns[where.column].validity
+    validity = batch.columns[source.name].validity
     if validity is None or validity.all():
         return batch
-    failure = where.invalid("got null, want a value")
-    return batch.without(dict.fromkeys(np.flatnonzero(~validity).tolist(), failure))
+    failure = source.invalid_row("got null, want a value")
+    return batch.without_rows(dict.fromkeys(np.flatnonzero(~validity).tolist(), failure))
 
 
-def vectors(batch: Batch, where: Where, size: int) -> tuple[Batch, Vectors]:
+def read_vectors(batch: Batch, source: InputColumn, size: int) -> tuple[Batch, Vectors]:
     """A column of vectors of this size; rows with null or another size fail."""
-    column = batch.columns[where.column]
+    column = batch.columns[source.name]
     if isinstance(column, Dense) and column.validity is None and _is_double(column.values, size):
         return batch, column  # as most are
-    batch = present(batch, where)
-    column = batch.columns[where.column]
+    batch = fail_nulls(batch, source)
+    column = batch.columns[source.name]
     if isinstance(column, Ragged):
-        batch, column = _one_size(batch, where, column, size)
+        batch, column = _rows_of_size(batch, source, column, size)
     if isinstance(column, Dense) and column.values.ndim == 2:
-        column = _double(column)
+        column = _as_double(column)
     elif not isinstance(column, Sparse):
-        raise where.wrong(column, "a vector")
+        raise source.wrong_column(column, "a vector")
     if column.shape[0] == size or not column.rows:
         return batch, column
-    failure = _size_failure(where, column.shape[0], size)
-    batch = batch.without(dict.fromkeys(range(batch.rows), failure))
+    failure = _size_failure(source, column.shape[0], size)
+    batch = batch.without_rows(dict.fromkeys(range(batch.rows), failure))
     return batch, Dense(np.zeros((0, size)))
 
 
-def matrix(batch: Batch, where: Where, size: int) -> tuple[Batch, Array]:
+def read_matrix(batch: Batch, source: InputColumn, size: int) -> tuple[Batch, Array]:
     """As `vectors`, with every element stored: float64, (rows, size)."""
-    batch, column = vectors(batch, where, size)
-    return batch, stored(column)
+    batch, column = read_vectors(batch, source, size)
+    return batch, dense_values(column)
 
 
-def stored(column: Vectors) -> Array:
+def dense_values(column: Vectors) -> Array:
     """Every element of the vectors: float64, (rows, size)."""
     return (column.dense() if isinstance(column, Sparse) else column).values
 
 
-def each_size(where: Where, column: Column, function: Callable[[Vectors], Vectors]) -> Column:
+def map_each_size(
+    source: InputColumn, column: Column, function: Callable[[Vectors], Vectors]
+) -> Column:
     """Applies a function of vectors of one size to a column whose sizes may vary."""
     if isinstance(column, Dense):
-        return function(_double(column))
+        return function(_as_double(column))
     if isinstance(column, Sparse):
         return function(column)
     if not isinstance(column, Ragged):
-        raise where.wrong(column, "a vector")
+        raise source.wrong_column(column, "a vector")
     parts: dict[int, list[float]] = {}
     sizes = np.diff(column.offsets)
     for size in np.unique(sizes).tolist():
         rows = np.flatnonzero(sizes == size)
-        made = function(_rows_of(where, column, rows, size))
+        made = function(_rows_of(source, column, rows, size))
         values = (made.dense() if isinstance(made, Sparse) else made).values
         parts.update(zip(rows.tolist(), values.tolist(), strict=True))
-    return ragged([parts[row] for row in range(column.rows)])
+    return ragged_vectors([parts[row] for row in range(column.rows)])
 
 
-def ragged(rows: list[list[float]]) -> Column:
+def ragged_vectors(rows: list[list[float]]) -> Column:
     """Vectors of any sizes; Dense where they are all of one."""
     sizes = {len(row) for row in rows}
     if len(sizes) == 1:
@@ -96,7 +98,7 @@ def ragged(rows: list[list[float]]) -> Column:
     return Ragged(offsets, Dense(np.array([value for row in rows for value in row], np.float64)))
 
 
-def sizes(column: Column) -> Array:
+def vector_sizes(column: Column) -> Array:
     """The size of each row's vector: int64, (rows,)."""
     if isinstance(column, Ragged):
         return np.diff(column.offsets)
@@ -108,7 +110,7 @@ def row_ids(offsets: Array) -> Array:
     return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
 
 
-def dot(column: Vectors, weights: Array) -> Array:
+def multiply(column: Vectors, weights: Array) -> Array:
     """Each vector times a matrix (size, n) or a vector (size,): float64, (rows, n) or (rows,)."""
     if isinstance(column, Dense):
         return np.asarray(column.values @ weights)
@@ -137,7 +139,7 @@ def row_maxima(values: Array, offsets: Array) -> Array:
     return np.fmax(maxima, 0.0)
 
 
-def show(values: Array) -> str:
+def show_vector(values: Array) -> str:
     """A vector for a message, cut where it is long."""
     shown = ",".join(repr(value) for value in values[:8].tolist())
     return f"[{shown}{',...' if len(values) > 8 else ''}]"
@@ -147,28 +149,30 @@ def _is_double(values: Array, size: int) -> bool:
     return values.ndim == 2 and values.shape[1] == size and values.dtype == np.float64
 
 
-def _double(column: Dense) -> Dense:
+def _as_double(column: Dense) -> Dense:
     if column.values.dtype == np.float64:
         return column
     return Dense(column.values.astype(np.float64), column.validity)
 
 
-def _one_size(batch: Batch, where: Where, column: Ragged, size: int) -> tuple[Batch, Dense]:
+def _rows_of_size(
+    batch: Batch, source: InputColumn, column: Ragged, size: int
+) -> tuple[Batch, Dense]:
     lengths = np.diff(column.offsets)
     bad = np.flatnonzero(lengths != size)
     failures: dict[int, Failure] = {
-        row: _size_failure(where, int(lengths[row]), size) for row in bad.tolist()
+        row: _size_failure(source, int(lengths[row]), size) for row in bad.tolist()
     }
     good = np.flatnonzero(lengths == size)
-    return batch.without(failures), _rows_of(where, column, good, size)
+    return batch.without_rows(failures), _rows_of(source, column, good, size)
 
 
-def _rows_of(where: Where, column: Ragged, rows: Array, size: int) -> Dense:
+def _rows_of(source: InputColumn, column: Ragged, rows: Array, size: int) -> Dense:
     if not isinstance(column.elements, Dense):
-        raise where.wrong(column, "a vector")
+        raise source.wrong_column(column, "a vector")
     at = column.offsets[:-1][rows][:, None] + np.arange(size)
     return Dense(np.asarray(column.elements.values[at], dtype=np.float64))
 
 
-def _size_failure(where: Where, got: int, want: int) -> Failure:
-    return where.invalid(f"got a vector of size {got}, want {want}")
+def _size_failure(source: InputColumn, got: int, want: int) -> Failure:
+    return source.invalid_row(f"got a vector of size {got}, want {want}")

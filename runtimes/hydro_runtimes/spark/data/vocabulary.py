@@ -26,25 +26,25 @@ class Vocabulary:
         Raises:
             OverflowError: the texts have 2 GiB or more.
         """
-        pieces = [_encoded_all(texts[at : at + _PIECE]) for at in range(0, len(texts), _PIECE)]
+        pieces = [_encode_all(texts[at : at + _PIECE]) for at in range(0, len(texts), _PIECE)]
         self._bytes = b"".join(data for data, _ in pieces)
         if len(self._bytes) >= 1 << 31:
             raise OverflowError(f"the texts have {len(self._bytes)} bytes, want less than 2 GiB")
         lengths = np.concatenate([np.zeros(1, np.int64), *(sizes for _, sizes in pieces)])
-        self._ends = _ints(np.cumsum(lengths))
+        self._ends = _int_array(np.cumsum(lengths))
         self._mask = (1 << max(0, (len(texts) - 1).bit_length() - 1)) - 1
         bucket = np.fromiter(map(hash, texts), np.int64, len(texts)) & self._mask
-        self._places = _ints(np.argsort(bucket, kind="stable"))
+        self._places = _int_array(np.argsort(bucket, kind="stable"))
         counts = np.bincount(bucket, minlength=self._mask + 1)
-        self._starts = _ints(np.concatenate(([0], np.cumsum(counts))))
+        self._starts = _int_array(np.concatenate(([0], np.cumsum(counts))))
         """Of each bucket, where its places start; the last is the number of texts."""
 
     def __len__(self) -> int:
         return len(self._ends) - 1
 
-    def place(self, text: str) -> int:
+    def find(self, text: str) -> int:
         """The index of a text; -1 where it is none of these."""
-        data, ends, places = _encoded(text), self._ends, self._places
+        data, ends, places = _encode(text), self._ends, self._places
         bucket = hash(text) & self._mask
         for at in range(self._starts[bucket + 1] - 1, self._starts[bucket] - 1, -1):
             place = places[at]
@@ -52,26 +52,26 @@ class Vocabulary:
                 return place
         return -1
 
-    def places(self, texts: Iterable[str | None]) -> Array:
+    def find_all(self, texts: Iterable[str | None]) -> Array:
         """As `place`, of many texts, most of them seen before: int64; -1 for None."""
         listed = list(texts)
-        known = {text: -1 if text is None else self.place(text) for text in dict.fromkeys(listed)}
+        known = {text: -1 if text is None else self.find(text) for text in dict.fromkeys(listed)}
         return np.fromiter(map(known.__getitem__, listed), np.int64, len(listed))
 
 
-def _encoded(text: str) -> bytes:
+def _encode(text: str) -> bytes:
     return text.encode(errors="surrogatepass")
 
 
-def _encoded_all(texts: Sequence[str]) -> tuple[bytes, Array]:
+def _encode_all(texts: Sequence[str]) -> tuple[bytes, Array]:
     """The bytes of all, one after the other, and how many each has: int64."""
     joined = "".join(texts)
     if joined.isascii():
         return joined.encode(), np.fromiter(map(len, texts), np.int64, len(texts))
-    parts = list(map(_encoded, texts))
+    parts = list(map(_encode, texts))
     return b"".join(parts), np.fromiter(map(len, parts), np.int64, len(parts))
 
 
-def _ints(values: Array) -> array[int]:
+def _int_array(values: Array) -> array[int]:
     """Whose elements Python reads faster than those of numpy."""
     return array("i", values.astype(np.intc).tobytes())

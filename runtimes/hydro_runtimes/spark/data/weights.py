@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hydro_runtimes.columns import Array, Dense, Sparse
-from hydro_runtimes.spark.data.vectors import Vectors, dot, row_ids
+from hydro_runtimes.spark.data.vectors import Vectors, multiply, row_ids
 from hydro_runtimes.spark.format.parquet import Table
 
 
@@ -26,24 +26,24 @@ class Weights:
     def load(cls, table: Table, name: str, is_matrix: bool) -> Weights:
         """From a vector (size,), or a matrix (n, size), in the only row of a table."""
         whole = table.matrix(name).T if is_matrix else table.vector(name)
-        used = table.stored(name)
+        used = table.stored_elements(name)
         if used is None:
             return cls(len(whole), None, np.ascontiguousarray(whole))
         return cls(len(whole), used, whole[used])
 
-    def dot(self, column: Vectors) -> Array:
+    def multiply(self, column: Vectors) -> Array:
         """Each vector times the weights: float64, (rows, n) or (rows,)."""
         if self.used is None:
-            return dot(column, self.values)
+            return multiply(column, self.values)
         if isinstance(column, Sparse):
-            return dot(_chosen(column, self.used), self.values)
+            return multiply(_used_elements(column, self.used), self.values)
         taken = column.values.take(self.used, axis=1)
         products = np.asarray(taken @ self.values)
         if products.ndim == 2 and not np.isfinite(products).all():
-            self._without_unstored(taken, products)
+            self._mend_unstored(taken, products)
         return products
 
-    def _without_unstored(self, taken: Array, products: Array) -> None:
+    def _mend_unstored(self, taken: Array, products: Array) -> None:
         """NaN times a weight that only others of the n have."""
         odd = np.flatnonzero(~np.isfinite(products).all(axis=1))
         for place, weights in enumerate(self.values.T):
@@ -51,7 +51,7 @@ class Weights:
             products[odd, place] = taken[odd][:, own] @ weights[own]
 
 
-def _chosen(column: Sparse, used: Array) -> Vectors:
+def _used_elements(column: Sparse, used: Array) -> Vectors:
     """The elements that are used, numbered from 0."""
     if not len(used):
         return Dense(np.zeros((column.rows, 0)))

@@ -9,8 +9,8 @@ from itertools import accumulate, chain, pairwise
 import numpy as np
 
 from hydro_runtimes.columns import Array, Ragged, Strings
-from hydro_runtimes.spark.data.batch import Batch, Where
-from hydro_runtimes.spark.data.vectors import present
+from hydro_runtimes.spark.data.batch import Batch, InputColumn
+from hydro_runtimes.spark.data.vectors import fail_nulls
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +32,18 @@ class Words:
         return [self.flat[start:end] for start, end in pairwise(ends)]
 
 
-def words(batch: Batch, where: Where) -> tuple[Batch, Words]:
+def read_words(batch: Batch, source: InputColumn) -> tuple[Batch, Words]:
     """A column of lists of texts; rows with null fail.
 
     Raises:
         WrongColumn: the column is something else.
     """
-    batch = present(batch, where)
-    column = batch.columns[where.column]
+    batch = fail_nulls(batch, source)
+    column = batch.columns[source.name]
     if not isinstance(column, Ragged) or not isinstance(column.elements, Strings):
         if isinstance(column, Ragged) and not column.elements.rows:
             return batch, Words(column.offsets, [])
-        raise where.wrong(column, "a list of texts")
+        raise source.wrong_column(column, "a list of texts")
     elements, validity = column.elements.values, column.elements.validity
     if validity is None:
         return batch, Words(column.offsets, elements)
@@ -53,7 +53,7 @@ def words(batch: Batch, where: Where) -> tuple[Batch, Words]:
     )
 
 
-def column(rows: Sequence[Sequence[str | None]]) -> Ragged:
+def words_column(rows: Sequence[Sequence[str | None]]) -> Ragged:
     """The column of these lists, one a row."""
     offsets = np.fromiter(accumulate(map(len, rows), initial=0), np.int64, len(rows) + 1)
     flat = list(chain.from_iterable(rows))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import pyarrow as pa
 
 
-def expand(suffix: str, data: bytes, most: int) -> bytes:
+def decompress(suffix: str, data: bytes, most: int) -> bytes:
     """The bytes before they were compressed, as many as asked for at most; as they are otherwise.
 
     Args:
@@ -33,7 +33,7 @@ def _inflate(data: bytes, most: int) -> bytes:
     return zlib.decompressobj(wbits=47).decompress(data, most)
 
 
-def _stream(codec: str) -> Callable[[bytes, int], bytes]:
+def _stream_codec(codec: str) -> Callable[[bytes, int], bytes]:
     def expand_stream(data: bytes, most: int) -> bytes:
         with pa.CompressedInputStream(pa.BufferReader(data), codec) as stream:
             return bytes(stream.read(most))
@@ -41,7 +41,7 @@ def _stream(codec: str) -> Callable[[bytes, int], bytes]:
     return expand_stream
 
 
-def _blocks(codec: str, size_of: Callable[[bytes], int]) -> Callable[[bytes, int], bytes]:
+def _block_codec(codec: str, size_of: Callable[[bytes], int]) -> Callable[[bytes, int], bytes]:
     """Blocks, each with its expanded size, of chunks with their own size.
 
     Source: org.apache.hadoop.io.compress.BlockCompressorStream, 3.4.
@@ -102,10 +102,10 @@ def _lz4_length(chunk: bytes, at: int, length: int) -> tuple[int, int]:
 
 
 _CODECS: Mapping[str, Callable[[bytes, int], bytes]] = {
-    ".bz2": _stream("bz2"),
+    ".bz2": _stream_codec("bz2"),
     ".deflate": _inflate,
     ".gz": _inflate,
-    ".lz4": _blocks("lz4_raw", _lz4_size),
-    ".snappy": _blocks("snappy", _snappy_size),
-    ".zst": _stream("zstd"),
+    ".lz4": _block_codec("lz4_raw", _lz4_size),
+    ".snappy": _block_codec("snappy", _snappy_size),
+    ".zst": _stream_codec("zstd"),
 }

@@ -35,7 +35,7 @@ _TYPES: Mapping[object, DataType] = {
 """Of MLflow's signature; what it has besides says too little of a column of Spark."""
 
 
-class Layout(NamedTuple):
+class ModelFolder(NamedTuple):
     """A model's folder."""
 
     stage: Path
@@ -44,30 +44,30 @@ class Layout(NamedTuple):
     """The columns whose types are told beside it."""
 
 
-def read(folder: Path) -> Layout | None:
+def read_layout(folder: Path) -> ModelFolder | None:
     """The layout that the names in a folder tell; None if they tell none.
 
     Raises:
         InvalidModel: it is MLflow's with the flavor "spark", or SparkR's, without a saved stage.
     """
     if is_stage(folder):
-        return Layout(folder)
+        return ModelFolder(folder)
     if (folder / "MLmodel").is_file():
-        return _mlflow(folder)
+        return _mlflow_folder(folder)
     if (folder / "rMetadata").is_dir():
-        return Layout(_only_below(folder, "SparkR's"))
+        return ModelFolder(_only_below(folder, "SparkR's"))
     return None
 
 
-def search(folder: Path) -> Layout | None:
+def search_below(folder: Path) -> ModelFolder | None:
     """The layout of the only model below a folder; None if there is none.
 
     Raises:
         InvalidModel: there are several, or parts of one.
     """
-    if (reason := _problem(folder)) is not None:
+    if (reason := _layout_problem(folder)) is not None:
         raise InvalidModel(folder, reason)
-    found = _below(folder, _MAX_LEVELS)
+    found = _models_below(folder, _MAX_LEVELS)
     if len(found) > 1:
         names = ", ".join(str(each.stage.relative_to(folder)) for each in found[:10])
         raise InvalidModel(folder, f"holds more than one model: {names}; want the folder of one")
@@ -79,35 +79,35 @@ def is_stage(folder: Path) -> bool:
     return (folder / "metadata").is_dir() and any((folder / "metadata").glob("part-*"))
 
 
-def _problem(folder: Path) -> str | None:
+def _layout_problem(folder: Path) -> str | None:
     if (folder / "metadata").is_dir():
         return "metadata has no part file: copy the whole folder that Spark saved"
     if (folder / "MLmodel").is_file():
-        flavors = ", ".join(map(str, _flavors(folder))) or "none"
+        flavors = ", ".join(map(str, _mlflow_flavors(folder))) or "none"
         return f"MLflow saved the flavors {flavors[:200]}: want spark, saved by mlflow.spark"
     if (folder / "stages").is_dir():
         return (
             "has stages of a PipelineModel without its metadata, which names them: copy the whole "
             "folder that Spark saved"
         )
-    names = [path.name for path in _folders(folder) if is_stage(path)]
+    names = [path.name for path in _subfolders(folder) if is_stage(path)]
     if len(names) > 1 and all(map(_STAGE.match, names)):
         return "holds the stages of a PipelineModel: want the folder above, with its metadata"
     return None
 
 
-def _below(folder: Path, levels: int) -> list[Layout]:
-    found: list[Layout] = []
-    for path in _folders(folder):
-        layout = read(path)
-        if layout is None and _problem(path) is None and levels > 1:
-            found += _below(path, levels - 1)
+def _models_below(folder: Path, levels: int) -> list[ModelFolder]:
+    found: list[ModelFolder] = []
+    for path in _subfolders(folder):
+        layout = read_layout(path)
+        if layout is None and _layout_problem(path) is None and levels > 1:
+            found += _models_below(path, levels - 1)
         elif layout is not None:
             found.append(layout)
     return found
 
 
-def _folders(folder: Path) -> list[Path]:
+def _subfolders(folder: Path) -> list[Path]:
     """Those in a folder that no link leads to, by name, but for Hadoop's own."""
     try:
         paths = sorted(folder.iterdir())
@@ -117,19 +117,19 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _only_below(folder: Path, whose: str) -> Path:
-    stages = [path for path in _folders(folder) if is_stage(path) and path.name != "rMetadata"]
+    stages = [path for path in _subfolders(folder) if is_stage(path) and path.name != "rMetadata"]
     if len(stages) != 1:
         got = ", ".join(path.name for path in stages) or "none"
         raise InvalidModel(folder, f"is {whose}, with one saved pipeline: found {got}")
     return stages[0]
 
 
-def _mlflow(folder: Path) -> Layout | None:
+def _mlflow_folder(folder: Path) -> ModelFolder | None:
     """None where MLflow has another flavor alone."""
-    flavors = _flavors(folder)
-    function = _mapping(flavors.get("python_function"))
+    flavors = _mlflow_flavors(folder)
+    function = _as_mapping(flavors.get("python_function"))
     if "spark" in flavors:
-        name = _mapping(flavors["spark"]).get("model_data", "sparkml")
+        name = _as_mapping(flavors["spark"]).get("model_data", "sparkml")
     elif function.get("loader_module") == "mlflow.spark":
         name = function.get("data", "sparkml")
     else:
@@ -139,24 +139,26 @@ def _mlflow(folder: Path) -> Layout | None:
     stage = folder / name
     if not is_stage(stage) or stage.is_symlink():
         raise InvalidModel(folder, f"MLmodel names {name}, where nothing is saved: copy all of it")
-    return Layout(stage, _inputs(_mapping(_mlmodel(folder).get("signature")).get("inputs")))
+    return ModelFolder(
+        stage, _signature_inputs(_as_mapping(_read_mlmodel(folder).get("signature")).get("inputs"))
+    )
 
 
-def _flavors(folder: Path) -> Mapping[str, Any]:
-    return _mapping(_mlmodel(folder).get("flavors"))
+def _mlflow_flavors(folder: Path) -> Mapping[str, Any]:
+    return _as_mapping(_read_mlmodel(folder).get("flavors"))
 
 
-def _mlmodel(folder: Path) -> Mapping[str, Any]:
+def _read_mlmodel(folder: Path) -> Mapping[str, Any]:
     import yaml
 
     try:
         with open_regular(folder / "MLmodel") as stream:
-            return _mapping(yaml.safe_load(stream.read(_MAX_MLMODEL_BYTES)))
+            return _as_mapping(yaml.safe_load(stream.read(_MAX_MLMODEL_BYTES)))
     except (OSError, RecursionError, ValueError, yaml.YAMLError) as error:
         raise InvalidModel(folder, f"MLmodel cannot be read: {error}") from error
 
 
-def _inputs(text: Any) -> tuple[Field, ...]:
+def _signature_inputs(text: Any) -> tuple[Field, ...]:
     """The columns of a signature whose types are Spark's; a list of JSON, as text."""
     try:
         columns = json.loads(text) if isinstance(text, str) else ()
@@ -172,5 +174,5 @@ def _inputs(text: Any) -> tuple[Field, ...]:
     )
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def _as_mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 
 from hydro_runtimes.columns import Array
 from hydro_runtimes.errors import InvalidModel
-from hydro_runtimes.spark.format import limits, part_files
+from hydro_runtimes.spark.format import model_size, part_files
 
 
 class Table:
@@ -30,87 +30,87 @@ class Table:
         self.rows: int = table.num_rows
         self.names: Sequence[str] = table.column_names
 
-    def has(self, name: str) -> bool:
-        return part_files.find(self._table, name) is not None
+    def has_column(self, name: str) -> bool:
+        return part_files.find_column(self._table, name) is not None
 
     def numbers(self, name: str) -> Array:
         """A column of numbers without nulls: int64 or float64, (rows,)."""
-        return self._numbers(name, self._get(name))
+        return self._column_numbers(name, self._column(name))
 
     def ints(self, name: str) -> Array:
         """A column of ints without nulls: int32, (rows,)."""
-        column = self._get(name)
+        column = self._column(name)
         if pa.types.is_int32(column.type) and not column.null_count:
             return np.asarray(column.to_numpy(zero_copy_only=False))
-        values = self._numbers(name, column)
+        values = self._column_numbers(name, column)
         if values.dtype != np.int64 or (len(values) and not _are_ints(values)):
-            raise self._wrong(name, column.type, "ints")
+            raise self._wrong_type(name, column.type, "ints")
         return values.astype(np.int32)
 
     def lists(self, name: str, dtype: DTypeLike | None = None) -> tuple[Array, Array]:
         """A column of lists of numbers: offsets int64 (rows + 1,), values as `numbers`."""
-        column = self._get(name)
+        column = self._column(name)
         if not pa.types.is_list(column.type) or column.null_count:
-            raise self._wrong(name, column.type, "lists")
-        values = self._numbers(name, column.flatten(), dtype)
+            raise self._wrong_type(name, column.type, "lists")
+        values = self._column_numbers(name, column.flatten(), dtype)
         lengths = np.asarray(column.value_lengths().to_numpy(zero_copy_only=False), dtype=np.int64)
         return np.concatenate(([0], np.cumsum(lengths))), values
 
     def texts(self, name: str) -> list[str]:
         """A column of texts without nulls."""
-        column = self._get(name)
+        column = self._column(name)
         if not pa.types.is_string(column.type) or column.null_count:
-            raise self._wrong(name, column.type, "texts")
+            raise self._wrong_type(name, column.type, "texts")
         return _texts(column)
 
     def text_lists(self, name: str) -> list[list[str]]:
         """The lists of texts in the only row."""
-        column = self._get(name)
-        self._only()
+        column = self._column(name)
+        self._only_row()
         if not (pa.types.is_list(column.type) and pa.types.is_list(column.type.value_type)):
-            raise self._wrong(name, column.type, "lists of texts")
+            raise self._wrong_type(name, column.type, "lists of texts")
         lists = column.flatten()
         texts = lists.flatten()
         if column.null_count or lists.null_count or not _are_texts(texts):
-            raise self._wrong(name, column.type, "lists of texts")
+            raise self._wrong_type(name, column.type, "lists of texts")
         ends = np.cumsum(lists.value_lengths().to_numpy(zero_copy_only=False)).tolist()
         return [_texts(texts[start:end]) for start, end in pairwise([0, *ends])]
 
     def values(self, name: str) -> list[Any]:
         """A column as Python values. For columns of few rows."""
-        return list(self._get(name).to_pylist())
+        return list(self._column(name).to_pylist())
 
     def value(self, name: str) -> Any:
         """The value of the only row."""
-        return self.values(name)[self._only()]
+        return self.values(name)[self._only_row()]
 
     def number(self, name: str) -> float:
         """The number in the only row."""
-        return float(self.numbers(name)[self._only()])
+        return float(self.numbers(name)[self._only_row()])
 
     def flag(self, name: str) -> bool:
         """The boolean in the only row."""
         value = self.value(name)
         if not isinstance(value, bool):
-            raise self._wrong(name, self._get(name).type, "a boolean")
+            raise self._wrong_type(name, self._column(name).type, "a boolean")
         return value
 
-    def strings(self, name: str) -> list[str]:
+    def text_list(self, name: str) -> list[str]:
         """The list of texts in the only row."""
-        column = self._get(name)
-        self._only()
+        column = self._column(name)
+        self._only_row()
         if not pa.types.is_list(column.type) or column.null_count:
-            raise self._wrong(name, column.type, "a list of texts")
+            raise self._wrong_type(name, column.type, "a list of texts")
         texts = column.flatten()
         if not _are_texts(texts):
-            raise self._wrong(name, column.type, "a list of texts")
+            raise self._wrong_type(name, column.type, "a list of texts")
         return _texts(texts)
 
     def vector(self, name: str) -> Array:
         """The vector in the only row: float64, (size,)."""
-        return self._vector(name, self.value(name))
+        return self._parse_vector(name, self.value(name))
 
-    def stored(self, name: str) -> Array | None:
+    def stored_elements(self, name: str) -> Array | None:
         """The elements of a vector, or the columns of a matrix, that are stored; None for all.
 
         int64, ascending. Of the only row, which `vector` or `matrix` has checked.
@@ -126,62 +126,62 @@ class Table:
 
     def vectors(self, name: str) -> list[Array]:
         """The vector of each row: float64, (size,) each."""
-        return [self._vector(name, value) for value in self.values(name)]
+        return [self._parse_vector(name, value) for value in self.values(name)]
 
     def vector_list(self, name: str) -> list[Array]:
         """The list of vectors in the only row."""
-        return [self._vector(name, value) for value in self._list(name)]
+        return [self._parse_vector(name, value) for value in self._list_value(name)]
 
     def matrix(self, name: str) -> Array:
         """The matrix in the only row: float64, (numRows, numCols)."""
-        return self._matrix(name, self.value(name))
+        return self._parse_matrix(name, self.value(name))
 
     def matrices(self, name: str) -> list[Array]:
         """The matrix of each row."""
-        return [self._matrix(name, value) for value in self.values(name)]
+        return [self._parse_matrix(name, value) for value in self.values(name)]
 
     def matrix_list(self, name: str) -> list[Array]:
         """The list of matrices in the only row."""
-        return [self._matrix(name, value) for value in self._list(name)]
+        return [self._parse_matrix(name, value) for value in self._list_value(name)]
 
     def invalid(self, message: str) -> InvalidModel:
         return self._invalid(f"{self._name}: {message}")
 
-    def _list(self, name: str) -> list[Any]:
+    def _list_value(self, name: str) -> list[Any]:
         value = self.value(name)
         if not isinstance(value, list):
-            raise self._wrong(name, self._get(name).type, "a list")
+            raise self._wrong_type(name, self._column(name).type, "a list")
         return value
 
-    def _only(self) -> int:
+    def _only_row(self) -> int:
         if self.rows != 1:
             raise self.invalid(f"has {self.rows} rows, want 1")
         return 0
 
-    def _get(self, name: str) -> Any:
-        column = part_files.find(self._table, name)
+    def _column(self, name: str) -> Any:
+        column = part_files.find_column(self._table, name)
         if column is None:
             wanted = ", ".join(self._table.column_names)
             raise self.invalid(f"has no column '{name}', but {wanted or 'none'}")
         return column
 
-    def _numbers(self, name: str, column: Any, dtype: DTypeLike | None = None) -> Array:
+    def _column_numbers(self, name: str, column: Any, dtype: DTypeLike | None = None) -> Array:
         kind = column.type
         if column.null_count or not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-            raise self._wrong(name, kind, "numbers")
+            raise self._wrong_type(name, kind, "numbers")
         wide = np.int64 if pa.types.is_integer(kind) else np.float64
         return np.asarray(column.to_numpy(zero_copy_only=False), dtype=dtype or wide)
 
-    def _vector(self, name: str, value: Any) -> Array:
+    def _parse_vector(self, name: str, value: Any) -> Array:
         try:
             values = np.array(value["values"], dtype=np.float64)
             if value["type"] == 1:
                 return values
             return self._scatter(name, value["size"], np.array(value["indices"], np.int64), values)
         except (TypeError, KeyError, ValueError, OverflowError) as error:
-            raise self._wrong(name, self._get(name).type, "a vector") from error
+            raise self._wrong_type(name, self._column(name).type, "a vector") from error
 
-    def _matrix(self, name: str, value: Any) -> Array:
+    def _parse_matrix(self, name: str, value: Any) -> Array:
         try:
             rows, columns = int(value["numRows"]), int(value["numCols"])
             values = np.array(value["values"], dtype=np.float64)
@@ -196,12 +196,12 @@ class Table:
             matrix = values.reshape(major, minor)
             return matrix if value["isTransposed"] else np.ascontiguousarray(matrix.T)
         except (TypeError, KeyError, ValueError, OverflowError) as error:
-            raise self._wrong(name, self._get(name).type, "a matrix") from error
+            raise self._wrong_type(name, self._column(name).type, "a matrix") from error
 
     def _scatter(self, name: str, size: int, indices: Array, values: Array) -> Array:
         if size < 0:
             raise self.invalid(f"column '{name}' has {size} elements, want 0 or more")
-        if (reason := limits.excess(size)) is not None:
+        if (reason := model_size.size_problem(size)) is not None:
             raise self.invalid(f"column '{name}' {reason}")
         if len(indices) != len(values) or (
             len(indices) and not (indices.min() >= 0 and indices.max() < size)
@@ -211,8 +211,8 @@ class Table:
         dense[indices] = values
         return dense
 
-    def _wrong(self, name: str, kind: Any, want: str) -> InvalidModel:
-        return self.invalid(f"column '{name}' is {shortened(str(kind))}, want {want} without nulls")
+    def _wrong_type(self, name: str, kind: Any, want: str) -> InvalidModel:
+        return self.invalid(f"column '{name}' is {shorten(str(kind))}, want {want} without nulls")
 
 
 def _are_texts(column: Any) -> bool:
@@ -229,7 +229,7 @@ def _are_ints(values: Array) -> bool:
     return bool(values.min() >= -(2**31) and values.max() < 2**31)
 
 
-def shortened(value: Any) -> str:
+def shorten(value: Any) -> str:
     """A value for a message, cut where it is long."""
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     return text if len(text) <= 100 else f"{text[:97]}..."

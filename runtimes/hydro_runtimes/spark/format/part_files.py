@@ -33,7 +33,7 @@ Source: org.apache.hadoop.fs.ChecksumFileSystem, 3.4.
 _READ_BYTES = 1 << 20
 
 
-class Part(NamedTuple):
+class PartFile(NamedTuple):
     """A part file."""
 
     name: str
@@ -56,7 +56,7 @@ def problem_of_files(folder: Path, names: Sequence[str]) -> str | None:
     return None
 
 
-def problem_of_rows(table: pa.Table, parts: Sequence[Part], key: Sequence[str]) -> str | None:
+def problem_of_rows(table: pa.Table, parts: Sequence[PartFile], key: Sequence[str]) -> str | None:
     """What tells that rows are there twice, or that the only row is missing.
 
     Args:
@@ -65,7 +65,7 @@ def problem_of_rows(table: pa.Table, parts: Sequence[Part], key: Sequence[str]) 
         key: the columns that no two rows have the same values in, a dot leading into a struct;
             if the table has none of them, it is one of a single row.
     """
-    columns = [column for name in key if (column := find(table, name)) is not None]
+    columns = [column for name in key if (column := find_column(table, name)) is not None]
     if not columns:
         return _problem_of_row(parts, table.num_rows)
     if _are_unique(columns):
@@ -76,11 +76,11 @@ def problem_of_rows(table: pa.Table, parts: Sequence[Part], key: Sequence[str]) 
         if (before := seen.setdefault(text, row)) != row:
             one, other = (_part_of(parts, each) for each in (before, row))
             name = " and ".join(part.rpartition(".")[2] for part in key)
-            return f"has the {name} {text[:100]} {twice(one, other)}"
+            return f"has the {name} {text[:100]} {where_twice(one, other)}"
     return None
 
 
-def find(table: pa.Table, name: str) -> Any:
+def find_column(table: pa.Table, name: str) -> Any:
     """A column as one array, a dot leading into a struct; None where there is none."""
     first, *rest = name.split(".")
     if first not in table.column_names:
@@ -109,7 +109,7 @@ def problem_of_checksums(path: Path) -> str | None:
     if not sums.startswith(_CHECKSUMS) or size < 1:
         return None
     with open_regular(path) as stream:
-        found = np.fromiter(map(zlib.crc32, _blocks(stream, size)), dtype=">u4")
+        found = np.fromiter(map(zlib.crc32, _read_blocks(stream, size)), dtype=">u4")
     if found.tobytes() == sums[8:]:
         return None
     return (
@@ -118,29 +118,29 @@ def problem_of_checksums(path: Path) -> str | None:
     )
 
 
-def _blocks(stream: BinaryIO, size: int) -> Iterator[memoryview]:
+def _read_blocks(stream: BinaryIO, size: int) -> Iterator[memoryview]:
     """What a file holds, so many bytes at a time, of which many are read at once."""
     while data := memoryview(stream.read(size * max(1, _READ_BYTES // size))):
         for start in range(0, len(data), size):
             yield data[start : start + size]
 
 
-def _problem_of_row(parts: Sequence[Part], rows: int) -> str | None:
+def _problem_of_row(parts: Sequence[PartFile], rows: int) -> str | None:
     if not rows:
         return f"has no row, want 1; {COPY_WHOLE}"
     if rows > 1:
-        return f"has {rows} rows, want 1: {twice(_part_of(parts, 0), _part_of(parts, 1))}"
+        return f"has {rows} rows, want 1: {where_twice(_part_of(parts, 0), _part_of(parts, 1))}"
     return None
 
 
-def twice(one: str, other: str) -> str:
+def where_twice(one: str, other: str) -> str:
     """Where something is that should be there once, by the names of part files."""
     if one == other:
         return f"twice in {one}; {SAVE_AGAIN}"
     return f"both in {one} and in {other}, part files of two saves in one folder; {SAVE_AGAIN}"
 
 
-def _part_of(parts: Sequence[Part], row: int) -> str:
+def _part_of(parts: Sequence[PartFile], row: int) -> str:
     ends = np.cumsum([part.rows for part in parts])
     return parts[int(np.searchsorted(ends, row, side="right"))].name
 
@@ -156,7 +156,7 @@ def _are_unique(columns: Sequence[Any]) -> bool:
 
 def _are_unique_numbers(columns: Sequence[Array]) -> bool:
     """Most tables are in order; else by counting them where they lie close, as ids do."""
-    if not len(columns[0]) or _ascend(columns):
+    if not len(columns[0]) or _are_ascending(columns):
         return True
     place, size = np.zeros(len(columns[0]), dtype=np.int64), 1
     for column in columns:
@@ -164,13 +164,13 @@ def _are_unique_numbers(columns: Sequence[Array]) -> bool:
         width = int(column.max()) - least + 1
         if size * width > 8 * len(place) + 1024:
             order = np.lexsort(columns[::-1])
-            return _ascend([each[order] for each in columns])
+            return _are_ascending([each[order] for each in columns])
         place = place * width + (column.astype(np.int64) - least)
         size *= width
     return int(np.bincount(place, minlength=1).max()) == 1
 
 
-def _ascend(columns: Sequence[Array]) -> bool:
+def _are_ascending(columns: Sequence[Array]) -> bool:
     """Whether each row is greater than the one before, by the first column that differs."""
     greater = np.zeros(len(columns[0]) - 1, dtype=bool)
     for column in reversed(columns):

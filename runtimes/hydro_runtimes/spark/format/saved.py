@@ -24,9 +24,9 @@ import pyarrow.parquet as pq
 from hydro_runtimes.columns import Array
 from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.files import open_regular
-from hydro_runtimes.spark.format import hadoop_codecs, limits, part_files
-from hydro_runtimes.spark.format.parquet import Table, shortened
-from hydro_runtimes.spark.format.part_files import Part
+from hydro_runtimes.spark.format import hadoop_codecs, model_size, part_files
+from hydro_runtimes.spark.format.parquet import Table, shorten
+from hydro_runtimes.spark.format.part_files import PartFile
 
 MAX_METADATA_BYTES = 32 << 20
 MAX_DEPTH = 40
@@ -77,9 +77,9 @@ class Saved:
         if value is None and default is None and name not in self.params:
             raise self.invalid(f"has no param '{name}'")
         if kind is float:
-            return self._number(name, value)
+            return self._check_number(name, value)
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise self.invalid(f"param '{name}' is {shortened(value)}, want {_kind(kind)}")
+            raise self.invalid(f"param '{name}' is {shorten(value)}, want {_kind_name(kind)}")
         return value
 
     def text(self, name: str, default: str | None = None) -> str:
@@ -97,33 +97,35 @@ class Saved:
     def texts(self, name: str, default: Sequence[str] | None = None) -> tuple[str, ...]:
         values = self.param(name, list, default if default is None else list(default))
         if not all(isinstance(value, str) for value in values):
-            raise self.invalid(f"param '{name}' is {shortened(values)}, want texts")
+            raise self.invalid(f"param '{name}' is {shorten(values)}, want texts")
         return tuple(values)
 
     def numbers(self, name: str, default: Sequence[float] | None = None) -> Array:
         """A param that is a list of numbers: float64, (n,)."""
-        return self.floats(name, self.param(name, list, default if default is None else [*default]))
+        return self.check_numbers(
+            name, self.param(name, list, default if default is None else [*default])
+        )
 
     def integers(self, name: str, default: Sequence[int] | None = None) -> list[int]:
         """A param that is a list of whole numbers within an int."""
         values = self.param(name, list, default if default is None else [*default])
         if not all(type(value) is int and abs(value) < 2**31 for value in values):
-            raise self.invalid(f"param '{name}' is {shortened(values)}, want ints")
+            raise self.invalid(f"param '{name}' is {shorten(values)}, want ints")
         return list(values)
 
-    def floats(self, name: str, values: Any) -> Array:
+    def check_numbers(self, name: str, values: Any) -> Array:
         """A value of the param `name` that should be a list of numbers: float64, (n,)."""
         if not isinstance(values, list):
-            raise self.invalid(f"param '{name}' is {shortened(values)}, want a list")
-        return np.array([self._number(name, value) for value in values], dtype=np.float64)
+            raise self.invalid(f"param '{name}' is {shorten(values)}, want a list")
+        return np.array([self._check_number(name, value) for value in values], dtype=np.float64)
 
     def vector(self, name: str) -> Array:
         """A param that is a vector, as JsonVectorConverter writes it: float64, (size,)."""
         value = self.param(name, dict)
         values = value.get("values")
         if not isinstance(values, list):
-            raise self.invalid(f"param '{name}' is {shortened(value)}, want a vector")
-        numbers = np.array([self._number(name, one) for one in values], dtype=np.float64)
+            raise self.invalid(f"param '{name}' is {shorten(value)}, want a vector")
+        numbers = np.array([self._check_number(name, one) for one in values], dtype=np.float64)
         if value.get("type") == 1:
             return numbers
         indices, size = value.get("indices"), value.get("size")
@@ -134,8 +136,8 @@ class Saved:
             or len(indices) != len(values)
             or size < 0
         ):
-            raise self.invalid(f"param '{name}' is {shortened(value)}, want a vector")
-        if (reason := limits.excess(size)) is not None:
+            raise self.invalid(f"param '{name}' is {shorten(value)}, want a vector")
+        if (reason := model_size.size_problem(size)) is not None:
             raise self.invalid(f"param '{name}' {reason}")
         dense = np.zeros(size)
         dense[indices] = numbers
@@ -151,11 +153,11 @@ class Saved:
             return self.texts(many)
         return (self.text(single),)
 
-    def extra(self, name: str, kind: type) -> Any:
+    def metadata_value(self, name: str, kind: type) -> Any:
         """A value beside the params in the metadata, such as numClasses."""
         value = self.metadata.get(name)
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise self.invalid(f"metadata '{name}' is {shortened(value)}, want {_kind(kind)}")
+            raise self.invalid(f"metadata '{name}' is {shorten(value)}, want {_kind_name(kind)}")
         return value
 
     def table(
@@ -177,18 +179,18 @@ class Saved:
         """
         return read_table(self, self.path / folder, key, columns)
 
-    def has(self, column: str, folder: str = "data") -> bool:
+    def has_column(self, column: str, folder: str = "data") -> bool:
         """Whether a table has a column."""
-        with _parts(self, self.path / folder) as (_, files):
+        with _open_part_files(self, self.path / folder) as (_, files):
             return column in files[0].schema_arrow.names
 
-    def pieces(
+    def table_pieces(
         self, columns: Sequence[str], folder: str = "data", rows: int = PIECE_ROWS
     ) -> Iterator[Table]:
         """The rows of `table` again, with these columns, so many at a time."""
         return read_pieces(self, self.path / folder, columns, rows)
 
-    def matrix(self, name: str, size: int, place: Array, folder: str = "data") -> Array:
+    def float_matrix(self, name: str, size: int, place: Array, folder: str = "data") -> Array:
         """A column of lists of so many numbers: float32, (rows, size).
 
         Args:
@@ -202,7 +204,7 @@ class Saved:
         """
         made = np.zeros((0, size), dtype=np.float32)
         first = 0
-        for piece in self.pieces([name], folder, max(1, _PIECE_VALUES // max(size, 1))):
+        for piece in self.table_pieces([name], folder, max(1, _PIECE_VALUES // max(size, 1))):
             offsets, values = piece.lists(name, np.float32)
             if (np.diff(offsets) != size).any():
                 raise piece.invalid(f"has vectors of another size than {size}")
@@ -214,11 +216,11 @@ class Saved:
             raise self.invalid(f"'{folder}' has {first} rows of '{name}', want {len(place)}")
         return made
 
-    def child(self, folder: str) -> Saved:
+    def open_child(self, folder: str) -> Saved:
         """The stage saved in a folder of this one."""
         return open_stage(self.path / folder, self.depth + 1)
 
-    def stages(self) -> list[Saved]:
+    def open_stages(self) -> list[Saved]:
         """The stages of a pipeline, in order.
 
         Raises:
@@ -243,16 +245,16 @@ class Saved:
     def _stage_folders(self) -> dict[tuple[int, str], Path]:
         """By place and uid: saving twice into a folder can leave several for a place."""
         folders: dict[tuple[int, str], Path] = {}
-        for path in _entries(self.path / "stages"):
+        for path in _list_folder(self.path / "stages"):
             if match := re.match(r"(\d{1,9})_(.*)", path.name):
                 folders[int(match[1]), match[2]] = path
         return folders
 
-    def _number(self, name: str, value: Any) -> float:
+    def _check_number(self, name: str, value: Any) -> float:
         if isinstance(value, str) and value in _NON_FINITE:
             return _NON_FINITE[value]
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.invalid(f"param '{name}' is {shortened(value)}, want a number")
+            raise self.invalid(f"param '{name}' is {shorten(value)}, want a number")
         try:
             return float(value)
         except OverflowError:
@@ -269,27 +271,27 @@ def open_stage(path: Path, depth: int = 0) -> Saved:
         raise InvalidModel(path, f"stages nest deeper than {MAX_DEPTH}")
     if depth and path.is_symlink():
         raise InvalidModel(path, "is a link: want the folder of a stage")
-    metadata = _metadata(path)
+    metadata = _read_metadata(path)
     name, uid = metadata.get("class"), metadata.get("uid", "")
     if not isinstance(name, str) or not isinstance(uid, str):
-        raise InvalidModel(path, f"metadata has the class {shortened(name)}, want a text")
+        raise InvalidModel(path, f"metadata has the class {shorten(name)}, want a text")
     params: dict[str, Any] = {}
     for key in ("defaultParamMap", "paramMap"):
         values = metadata.get(key, {})
         if not isinstance(values, dict):
-            raise InvalidModel(path, f"metadata '{key}' is {shortened(values)}, want an object")
+            raise InvalidModel(path, f"metadata '{key}' is {shorten(values)}, want an object")
         params |= values
     version = str(metadata.get("sparkVersion", metadata.get("version", "")))
     numbers = tuple(int(part) for part in re.findall(r"\d{1,9}", version)[:3])
     return Saved(path, name, uid, numbers, params, metadata, depth)
 
 
-def _metadata(path: Path) -> dict[str, Any]:
-    listed = [part for part in _entries(path / "metadata") if part.name.startswith("part-")]
+def _read_metadata(path: Path) -> dict[str, Any]:
+    listed = [part for part in _list_folder(path / "metadata") if part.name.startswith("part-")]
     try:
         if sum(part.stat().st_size for part in listed) > MAX_METADATA_BYTES:
             raise InvalidModel(path, f"metadata has more than {MAX_METADATA_BYTES} bytes")
-        lines = [(part.name, line) for part in listed for line in _read(part).splitlines()]
+        lines = [(part.name, line) for part in listed for line in _read_part(part).splitlines()]
     except OSError as error:
         raise InvalidModel(path, f"metadata cannot be read: {error.strerror or error}") from error
     lines = [(name, line) for name, line in lines if line.strip()]
@@ -298,7 +300,7 @@ def _metadata(path: Path) -> dict[str, Any]:
         raise InvalidModel(path, f"{reason}; {part_files.COPY_WHOLE}")
     if len(lines) > 1:
         raise InvalidModel(
-            path, f"metadata has a line {part_files.twice(lines[0][0], lines[1][0])}"
+            path, f"metadata has a line {part_files.where_twice(lines[0][0], lines[1][0])}"
         )
     _, line = lines[0]
     try:
@@ -306,7 +308,7 @@ def _metadata(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise InvalidModel(path, f"metadata is not JSON: {error}") from error
     if not isinstance(metadata, dict):
-        raise InvalidModel(path, f"metadata is {shortened(metadata)}, want an object")
+        raise InvalidModel(path, f"metadata is {shorten(metadata)}, want an object")
     return metadata
 
 
@@ -320,11 +322,11 @@ def read_table(
             saves.
     """
     listed = None if columns is None else list(columns)
-    with _parts(stage, folder) as (paths, files):
+    with _open_part_files(stage, folder) as (paths, files):
         tables = [file.read(columns=listed, use_threads=False) for file in files]
         table = pa.concat_tables(tables)
         names = [path.name for path in paths]
-        rows = [Part(name, each.num_rows) for name, each in zip(names, tables, strict=True)]
+        rows = [PartFile(name, each.num_rows) for name, each in zip(names, tables, strict=True)]
         problem = part_files.problem_of_rows(table, rows, key) or part_files.problem_of_files(
             folder, names
         )
@@ -340,16 +342,18 @@ def read_pieces(stage: Saved, folder: Path, columns: Sequence[str], most: int) -
     Raises:
         InvalidModel: the files cannot be read.
     """
-    with _parts(stage, folder) as (_, files):
+    with _open_part_files(stage, folder) as (_, files):
         for file in files:
             for rows in file.iter_batches(most, columns=list(columns), use_threads=False):
                 yield Table(stage.invalid, folder.name, pa.Table.from_batches([rows]))
 
 
 @contextlib.contextmanager
-def _parts(stage: Saved, folder: Path) -> Iterator[tuple[list[Path], list[pq.ParquetFile]]]:
+def _open_part_files(
+    stage: Saved, folder: Path
+) -> Iterator[tuple[list[Path], list[pq.ParquetFile]]]:
     """The parquet files of a folder, open; what Arrow raises meanwhile is `InvalidModel`."""
-    listed = _entries(folder)
+    listed = _list_folder(folder)
     paths = [path for path in listed if path.suffix == ".parquet"]
     if not paths:
         found = ", ".join(path.name for path in listed[:10]) or "nothing"
@@ -384,11 +388,11 @@ def _check_sizes(stage: Saved, folder: Path, opened: Sequence[pq.ParquetFile]) -
             group = file.metadata.row_group(index)
             size += group.total_byte_size
             values += sum(group.column(i).num_values for i in range(group.num_columns))
-    if (reason := limits.excess(values, size)) is not None:
+    if (reason := model_size.size_problem(values, size)) is not None:
         raise stage.invalid(f"'{folder.name}' {reason}")
 
 
-def _entries(folder: Path) -> list[Path]:
+def _list_folder(folder: Path) -> list[Path]:
     """The entries of a folder by name, but for Hadoop's own (`_*`, `.*`).
 
     Raises:
@@ -403,7 +407,7 @@ def _entries(folder: Path) -> list[Path]:
     return names
 
 
-def _read(path: Path) -> bytes:
+def _read_part(path: Path) -> bytes:
     """The bytes of a part of the metadata, which Hadoop may have compressed.
 
     Raises:
@@ -412,12 +416,12 @@ def _read(path: Path) -> bytes:
     with open_regular(path) as stream:
         data = stream.read(MAX_METADATA_BYTES)
     try:
-        return hadoop_codecs.expand(path.suffix, data, MAX_METADATA_BYTES)
+        return hadoop_codecs.decompress(path.suffix, data, MAX_METADATA_BYTES)
     except ValueError as error:
         raise OSError(f"{path.name} {error}") from error
 
 
-def _kind(kind: type | tuple[type, ...]) -> str:
+def _kind_name(kind: type | tuple[type, ...]) -> str:
     names = {str: "a text", bool: "a boolean", int: "an integer", list: "a list", dict: "an object"}
     kinds = kind if isinstance(kind, tuple) else (kind,)
     return " or ".join(names.get(one, one.__name__) for one in kinds)

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from hydro_runtimes.columns import Array
-from hydro_runtimes.spark.sql import limits
+from hydro_runtimes.spark.sql import row_limits
 from hydro_runtimes.spark.sql.casts import Mode, cast, castable
 from hydro_runtimes.spark.sql.coercion import common_type
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
@@ -182,14 +182,14 @@ def _in_range(made: list[Any], kind: SqlType, rows: Rows) -> list[Any]:
 
 def attempt(rows: Rows, row: int, compute: Callable[..., Any], *arguments: Any) -> Any:
     """The answer of a row, or None where it fails, which is noted."""
-    if rows.made and limits.spent(rows, row):
+    if rows.made and row_limits.spent(rows, row):
         return None
     try:
         made = compute(*arguments)
     except RowError as error:
         rows.errors.setdefault(int(rows.index[row]), str(error))
         return None
-    if type(made) in _SIZED and limits.spend(rows, row, _added(made, arguments)):
+    if type(made) in _SIZED and row_limits.spend(rows, row, _added(made, arguments)):
         return None
     return made
 
@@ -199,7 +199,7 @@ _SIZED = (str, list, bytes)
 
 def _added(made: Any, arguments: Sequence[Any]) -> int:
     """What a function has made beyond what it was given."""
-    return limits.size(made) - sum(map(limits.size, arguments))
+    return row_limits.size(made) - sum(map(row_limits.size, arguments))
 
 
 def tried(typed: Typed) -> Typed:

@@ -19,7 +19,7 @@ from hydro_runtimes.columns import Array
 from hydro_runtimes.spark.sql import java_text, zones
 from hydro_runtimes.spark.sql.calendar import DAY
 from hydro_runtimes.spark.sql.errors import StatementError
-from hydro_runtimes.spark.sql.intervals import (
+from hydro_runtimes.spark.sql.interval_texts import (
     MICROS_OF,
     MONTHS_OF,
     calendar_of,

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from hydro_runtimes.spark.sql import java_text
 from hydro_runtimes.spark.sql.errors import StatementError
-from hydro_runtimes.spark.sql.intervals import (
+from hydro_runtimes.spark.sql.interval_texts import (
     interval_constant,
     parts_of,
     read_interval,

@@ -9,18 +9,18 @@ import numpy as np
 
 from hydro_runtimes.columns import Array, Column, Dense, Ragged, Sparse, Strings
 from hydro_runtimes.evaluator import Failure
-from hydro_runtimes.spark.data.batch import Batch, Where
+from hydro_runtimes.spark.data.batch import Batch, InputColumn
 from hydro_runtimes.spark.data.schema import (
     NUMBERS,
     NUMERIC,
-    Known,
+    ColumnInfo,
     Schema,
-    joined,
+    join_slots,
     slots_of,
-    vector,
+    vector_info,
 )
 from hydro_runtimes.spark.data.sql_columns import ValueColumn
-from hydro_runtimes.spark.data.vectors import Vectors, each_size, ragged, row_ids
+from hydro_runtimes.spark.data.vectors import Vectors, map_each_size, ragged_vectors, row_ids
 from hydro_runtimes.spark.format.saved import Saved
 
 
@@ -34,7 +34,7 @@ class VectorAssembler:
     Source: org.apache.spark.ml.feature.VectorAssembler, 4.3.0.
     """
 
-    inputs: tuple[Where, ...]
+    inputs: tuple[InputColumn, ...]
     sizes: tuple[int | None, ...]
     """Of vectors, where known; 1 for a number."""
     output: str
@@ -42,48 +42,48 @@ class VectorAssembler:
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> VectorAssembler:
-        inputs = tuple(Where(saved.uid, name) for name in saved.texts("inputCols"))
+        inputs = tuple(InputColumn(saved.uid, name) for name in saved.texts("inputCols"))
         output = saved.text("outputCol")
-        known = [_wanted(saved, schema, where.column) for where in inputs]
-        sizes = tuple(_size(one) for one in known)
+        known = [_require_number_or_vector(saved, schema, source.name) for source in inputs]
+        sizes = tuple(_known_size(one) for one in known)
         if None in sizes:
-            made = replace(vector(None), parts=tuple(where.column for where in inputs))
+            made = replace(vector_info(None), parts=tuple(source.name for source in inputs))
         else:
-            names = [where.column for where in inputs]
-            slots = joined([*map(slots_of, names, known)])
+            names = [source.name for source in inputs]
+            slots = join_slots([*map(slots_of, names, known)])
             total = sum(size or 0 for size in sizes)
-            made = vector(total, slots if len(slots) == total else None)
-        schema.add(output, replace(made, form=output))
+            made = vector_info(total, slots if len(slots) == total else None)
+        schema.add_column(output, replace(made, form=output))
         return cls(inputs, sizes, output, saved.text("handleInvalid", "error"))
 
     def transform(self, batch: Batch) -> Batch:
         if self.invalid != "keep":
-            batch = batch.without(self._refused(batch))
+            batch = batch.without_rows(self._invalid_rows(batch))
         parts = [
-            self._part(batch, where, size)
-            for where, size in zip(self.inputs, self.sizes, strict=True)
+            self._input_part(batch, source, size)
+            for source, size in zip(self.inputs, self.sizes, strict=True)
         ]
-        return batch.plus({self.output: _joined(parts, batch.rows)})
+        return batch.with_columns({self.output: _concatenate(parts, batch.rows)})
 
-    def _refused(self, batch: Batch) -> dict[int, Failure]:
+    def _invalid_rows(self, batch: Batch) -> dict[int, Failure]:
         failures: dict[int, Failure] = {}
-        for where in self.inputs:
-            column = batch.columns[where.column]
-            bad = _nulls(column)
+        for source in self.inputs:
+            column = batch.columns[source.name]
+            bad = _null_rows(column)
             scalar = isinstance(column, Dense) and column.values.ndim == 1
             if scalar and isinstance(column, Dense) and column.values.dtype.kind == "f":
                 nan = np.isnan(column.values)
                 bad = nan if bad is None else nan | bad
             if bad is None or not bad.any():
                 continue
-            nulls = _nulls(column)
+            nulls = _null_rows(column)
             for row in np.flatnonzero(bad).tolist():
                 got = "null" if nulls is not None and nulls[row] else "NaN"
-                failures.setdefault(row, where.refuse(f"got {got}", self.invalid == "skip"))
+                failures.setdefault(row, source.refused_row(f"got {got}", self.invalid == "skip"))
         return failures
 
-    def _part(self, batch: Batch, where: Where, size: int | None) -> Column:
-        column, nulls = batch.columns[where.column], _nulls(batch.columns[where.column])
+    def _input_part(self, batch: Batch, source: InputColumn, size: int | None) -> Column:
+        column, nulls = batch.columns[source.name], _null_rows(batch.columns[source.name])
         if isinstance(column, Dense) and column.values.ndim == 1:
             values = column.values.astype(np.float64)
             column = Dense(values[:, None])
@@ -92,32 +92,32 @@ class VectorAssembler:
             numbers = [0.0 if x is None else float(x) for x in column.value.listed()]
             column, size = Dense(np.array(numbers)[:, None]), 1
         elif isinstance(column, Strings):
-            raise where.wrong(column, "a number, a boolean or a vector")
+            raise source.wrong_column(column, "a number, a boolean or a vector")
         elif isinstance(column, Ragged):
-            column = each_size(where, column, lambda part: part)
+            column = map_each_size(source, column, lambda part: part)
         if nulls is None or not nulls.any():
             return column
         size = size if size is not None else _common_size(column, nulls)
         if size is None:
-            raise where.wrong(column, "a vector of known size where one is null")
-        return _filled(column, nulls, size)
+            raise source.wrong_column(column, "a vector of known size where one is null")
+        return _fill_with_nan(column, nulls, size)
 
 
-def _wanted(saved: Saved, schema: Schema, name: str) -> Known:
-    known = schema.want(saved, name, NUMERIC)
+def _require_number_or_vector(saved: Saved, schema: Schema, name: str) -> ColumnInfo:
+    known = schema.require(saved, name, NUMERIC)
     is_number = known.type in NUMBERS and len(known.shape) <= 1
     if known.type is not NUMERIC.type and not is_number:
         raise saved.invalid(f"column '{name}' is {known.type.value}, want a number or a vector")
     return known
 
 
-def _size(known: Known) -> int | None:
+def _known_size(known: ColumnInfo) -> int | None:
     if known.type is NUMERIC.type:
         return None
     return known.size if known.shape else 1
 
 
-def _nulls(column: Column) -> Array | None:
+def _null_rows(column: Column) -> Array | None:
     return None if column.validity is None else ~column.validity
 
 
@@ -128,13 +128,13 @@ def _common_size(column: Column, nulls: Array) -> int | None:
     return column.shape[0]
 
 
-def _filled(column: Column, nulls: Array, size: int) -> Column:
+def _fill_with_nan(column: Column, nulls: Array, size: int) -> Column:
     """NaN for all elements of the rows that are null."""
     if isinstance(column, Ragged):
         assert isinstance(column.elements, Dense)
         values, ends = column.elements.values, column.offsets
         rows = [values[a:b].tolist() for a, b in pairwise(ends)]
-        return ragged(
+        return ragged_vectors(
             [[np.nan] * size if null else row for row, null in zip(rows, nulls, strict=True)]
         )
     dense = column.dense() if isinstance(column, Sparse) else column
@@ -146,12 +146,14 @@ def _filled(column: Column, nulls: Array, size: int) -> Column:
     return Dense(values)
 
 
-def _joined(parts: list[Column], rows: int) -> Column:
+def _concatenate(parts: list[Column], rows: int) -> Column:
     if any(isinstance(part, Ragged) for part in parts):
-        return ragged([list(chain(*lists)) for lists in zip(*map(_lists, parts), strict=True)])
+        return ragged_vectors(
+            [list(chain(*lists)) for lists in zip(*map(_row_lists, parts), strict=True)]
+        )
     fixed = [part for part in parts if isinstance(part, Dense | Sparse)]
     if any(isinstance(part, Sparse) for part in fixed):
-        return _joined_sparse(fixed, rows)
+        return _concatenate_sparse(fixed, rows)
     if not fixed:
         return Dense(np.zeros((rows, 0)))
     return Dense(
@@ -161,7 +163,7 @@ def _joined(parts: list[Column], rows: int) -> Column:
     )
 
 
-def _joined_sparse(parts: list[Vectors], rows: int) -> Sparse:
+def _concatenate_sparse(parts: list[Vectors], rows: int) -> Sparse:
     """Stored elements of all parts, by row, then by element."""
     shift, ids, indices, values = 0, [], [], []
     for part in parts:
@@ -181,7 +183,7 @@ def _joined_sparse(parts: list[Vectors], rows: int) -> Sparse:
     return Sparse(shift, offsets, index[order].astype(np.int32), np.concatenate(values)[order])
 
 
-def _lists(column: Column) -> list[list[float]]:
+def _row_lists(column: Column) -> list[list[float]]:
     if isinstance(column, Ragged):
         assert isinstance(column.elements, Dense)
         values, ends = column.elements.values.tolist(), column.offsets.tolist()

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from hydro_runtimes.columns import Array, Column, DataType, Dense
-from hydro_runtimes.spark.data.batch import Batch, Where
-from hydro_runtimes.spark.data.schema import Known, Schema, vector
-from hydro_runtimes.spark.data.vectors import matrix
+from hydro_runtimes.spark.data.batch import Batch, InputColumn
+from hydro_runtimes.spark.data.schema import ColumnInfo, Schema, vector_info
+from hydro_runtimes.spark.data.vectors import read_matrix
 from hydro_runtimes.spark.format.parquet import Table
 from hydro_runtimes.spark.format.part_files import COPY_WHOLE
 from hydro_runtimes.spark.format.saved import Saved
 from hydro_runtimes.spark.trees import chunks
 
-_CLUSTER = Known(DataType.INT32)
+_CLUSTER = ColumnInfo(DataType.INT32)
 _CHUNK = 1 << 22
 """Numbers held at a time while distances are computed."""
 
@@ -28,7 +28,7 @@ class KMeansModel:
     whatever its distanceMeasure (centres of a cosine model have norm 1: the answer is the same).
     """
 
-    features: Where
+    features: InputColumn
     centres: Array
     """float64, (clusters, size)."""
     prediction: str
@@ -36,18 +36,18 @@ class KMeansModel:
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> KMeansModel:
         table = saved.table(key=("clusterIdx",))
-        centres = _clusters(table)
-        features = schema.features(saved, centres.shape[1])
-        return cls(features, centres, schema.predicted(saved, _CLUSTER))
+        centres = _read_centres(table)
+        features = schema.require_features(saved, centres.shape[1])
+        return cls(features, centres, schema.add_prediction(saved, _CLUSTER))
 
     def transform(self, batch: Batch) -> Batch:
-        batch, values = matrix(batch, self.features, self.centres.shape[1])
+        batch, values = read_matrix(batch, self.features, self.centres.shape[1])
         found = np.zeros(len(values), dtype=np.int32)
         step = max(1, _CHUNK // max(self.centres.size, 1))
         for start in range(0, len(values), step):
             part = values[start : start + step, None, :] - self.centres
             found[start : start + step] = np.square(part).sum(axis=2).argmin(axis=1)
-        return batch.plus({self.prediction: Dense(found)})
+        return batch.with_columns({self.prediction: Dense(found)})
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class BisectingKMeansModel:
     Source: org.apache.spark.ml.clustering.BisectingKMeansModel, 4.3.0.
     """
 
-    features: Where
+    features: InputColumn
     centres: Array
     """float64, (nodes, size)."""
     children: Array
@@ -71,42 +71,45 @@ class BisectingKMeansModel:
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> BisectingKMeansModel:
-        tree = saved.child("data")
+        tree = saved.open_child("data")
         table = tree.table(key=("index",))
         ids = table.numbers("index")
         places = {int(index): place for place, index in enumerate(ids)}
-        if len(places) != len(ids) or (root := places.get(tree.extra("rootId", int))) is None:
+        if (
+            len(places) != len(ids)
+            or (root := places.get(tree.metadata_value("rootId", int))) is None
+        ):
             raise table.invalid("nodes are numbered twice, or the root is missing")
-        children = _children(table, places)
-        centres = _centres(table, table.vectors("center"))
+        children = _read_children(table, places)
+        centres = _stack_centres(table, table.vectors("center"))
         measure = tree.metadata.get("distanceMeasure", "euclidean")
-        features = schema.features(saved, centres.shape[1])
-        prediction = schema.predicted(saved, _CLUSTER)
-        depth = _depth(table, children, root)
+        features = schema.require_features(saved, centres.shape[1])
+        prediction = schema.add_prediction(saved, _CLUSTER)
+        depth = _tree_depth(table, children, root)
         clusters = ids.astype(np.int32)
         return cls(
             features, centres, children, clusters, root, depth, measure == "cosine", prediction
         )
 
     def transform(self, batch: Batch) -> Batch:
-        batch, values = matrix(batch, self.features, self.centres.shape[1])
+        batch, values = read_matrix(batch, self.features, self.centres.shape[1])
         if self.cosine:
             norms = np.sqrt(np.square(values).sum(axis=1))
-            failure = self.features.invalid(
+            failure = self.features.invalid_row(
                 "got a vector of zeros or with NaN, which has no cosine"
             )
             bad = np.flatnonzero(~(norms > 0))
-            batch = batch.without(dict.fromkeys(bad.tolist(), failure))
+            batch = batch.without_rows(dict.fromkeys(bad.tolist(), failure))
             values = values[norms > 0] / norms[norms > 0][:, None]
         node = np.full(len(values), self.root)
         for _ in range(self.depth):
             below = self.children[node]
-            nearest = self._costs(values, below).argmin(axis=1)
+            nearest = self._child_distances(values, below).argmin(axis=1)
             chosen = np.take_along_axis(below, nearest[:, None], axis=1)[:, 0]
             node = np.where(chosen < 0, node, chosen)
-        return batch.plus({self.prediction: Dense(self.clusters[node])})
+        return batch.with_columns({self.prediction: Dense(self.clusters[node])})
 
-    def _costs(self, values: Array, below: Array) -> Array:
+    def _child_distances(self, values: Array, below: Array) -> Array:
         """The distance of each row to each child of its node; infinite where there is none."""
         costs = np.full(below.shape, np.inf)
         for place in range(below.shape[1]):
@@ -128,7 +131,7 @@ class GaussianMixtureModel:
     org.apache.spark.ml.stat.distribution.MultivariateGaussian, 4.3.0.
     """
 
-    features: Where
+    features: InputColumn
     weights: Array
     means: Array
     roots: Array
@@ -141,7 +144,7 @@ class GaussianMixtureModel:
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> GaussianMixtureModel:
         table = saved.table(key=("mu", "sigma", "weight"))
-        means, covariances, weights = _gaussians(table)
+        means, covariances, weights = _read_gaussians(table)
         count = saved.integer("k", len(weights))
         if count != len(weights):
             raise table.invalid(f"has {len(weights)} Gaussians where k is {count}; {COPY_WHOLE}")
@@ -155,31 +158,31 @@ class GaussianMixtureModel:
             )
         ):
             raise table.invalid(f"has {len(weights)} weights for {len(means)} Gaussians")
-        inverted = [_inverted(covariance) for covariance in covariances]
-        features = schema.features(saved, means.shape[1])
+        inverted = [_invert_covariance(covariance) for covariance in covariances]
+        features = schema.require_features(saved, means.shape[1])
         probability = saved.text("probabilityCol", "probability")
         if probability:
-            schema.add(probability, vector(len(means)))
-        prediction = schema.predicted(saved, _CLUSTER)
+            schema.add_column(probability, vector_info(len(means)))
+        prediction = schema.add_prediction(saved, _CLUSTER)
         roots = np.stack([root for root, _ in inverted])
         constants = np.array([constant for _, constant in inverted])
         return cls(features, weights, means, roots, constants, probability, prediction)
 
     def transform(self, batch: Batch) -> Batch:
-        batch, values = matrix(batch, self.features, self.means.shape[1])
+        batch, values = read_matrix(batch, self.features, self.means.shape[1])
         shares = np.empty((len(values), len(self.weights)))
         # Few enough that BLAS does not share them among threads, which then wait by spinning.
-        step = max(1, chunks.NUMBERS // 8 // max(values.shape[1], 1))
+        step = max(1, chunks.CHUNK_NUMBERS // 8 // max(values.shape[1], 1))
         for start in range(0, len(values), step):
-            shares[start : start + step] = self._shares(values[start : start + step])
+            shares[start : start + step] = self._probabilities(values[start : start + step])
         columns: dict[str, Column] = {}
         if self.probability:
             columns[self.probability] = Dense(shares)
         if self.prediction:
             columns[self.prediction] = Dense(shares.argmax(axis=1).astype(np.int32))
-        return batch.plus(columns)
+        return batch.with_columns(columns)
 
-    def _shares(self, values: Array) -> Array:
+    def _probabilities(self, values: Array) -> Array:
         """Of each Gaussian in each row: float64, (rows, Gaussians)."""
         parts = np.empty((len(values), len(self.weights)))
         for index, root in enumerate(self.roots):
@@ -189,24 +192,24 @@ class GaussianMixtureModel:
         return np.asarray(parts / parts.sum(axis=1, keepdims=True))
 
 
-def _clusters(table: Table) -> Array:
+def _read_centres(table: Table) -> Array:
     """In the order of their numbers; before 2.0, a list."""
-    if table.has("clusterCenters"):
-        return _centres(table, table.vector_list("clusterCenters"))
+    if table.has_column("clusterCenters"):
+        return _stack_centres(table, table.vector_list("clusterCenters"))
     places = table.numbers("clusterIdx")
     order = np.argsort(places)
     if not np.array_equal(places[order], np.arange(len(places))):
         raise table.invalid(f"clusters are missing or not numbered from 0; {COPY_WHOLE}")
-    return _centres(table, table.vectors("clusterCenter"))[order]
+    return _stack_centres(table, table.vectors("clusterCenter"))[order]
 
 
-def _centres(table: Table, vectors: list[Array]) -> Array:
+def _stack_centres(table: Table, vectors: list[Array]) -> Array:
     if not vectors or len({len(one) for one in vectors}) != 1:
         raise table.invalid("has no centres, or centres of different sizes")
     return np.stack(vectors)
 
 
-def _children(table: Table, places: dict[int, int]) -> Array:
+def _read_children(table: Table, places: dict[int, int]) -> Array:
     offsets, values = table.lists("children")
     most = int(np.diff(offsets).max(initial=1))
     if most > 100:
@@ -220,7 +223,7 @@ def _children(table: Table, places: dict[int, int]) -> Array:
     return children
 
 
-def _depth(table: Table, children: Array, root: int) -> int:
+def _tree_depth(table: Table, children: Array, root: int) -> int:
     level, seen, depth = [root], {root}, 0
     while below := [child for node in level for child in children[node].tolist() if child >= 0]:
         if len(set(below)) != len(below) or seen & set(below):
@@ -230,9 +233,9 @@ def _depth(table: Table, children: Array, root: int) -> int:
     return depth
 
 
-def _gaussians(table: Table) -> tuple[Array, Array, Array]:
+def _read_gaussians(table: Table) -> tuple[Array, Array, Array]:
     """Means (clusters, size), covariances (clusters, size, size), weights; before 4, a row each."""
-    if table.has("weights"):
+    if table.has_column("weights"):
         weights, mus = table.lists("weights")[1], table.vector_list("mus")
         sigmas = table.matrix_list("sigmas")
     else:
@@ -243,7 +246,7 @@ def _gaussians(table: Table) -> tuple[Array, Array, Array]:
     return np.stack(mus), np.stack(sigmas), weights.astype(np.float64)
 
 
-def _inverted(covariance: Array) -> tuple[Array, float]:
+def _invert_covariance(covariance: Array) -> tuple[Array, float]:
     """The root of the pseudo-inverse and the log of the density at the mean.
 
     Eigenvalues up to 2^-52 times the largest times the size count as 0.

@@ -8,18 +8,24 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hydro_runtimes.columns import Array, Dense, Sparse
-from hydro_runtimes.spark.data.batch import Batch, Where
+from hydro_runtimes.spark.data.batch import Batch, InputColumn
 from hydro_runtimes.spark.data.schema import (
     MAX_SLOTS,
     NUMBER,
-    Known,
-    MadeSlots,
+    ColumnInfo,
+    LazySlots,
     Schema,
     Slot,
-    stating,
-    vector,
+    how_to_state,
+    vector_info,
 )
-from hydro_runtimes.spark.data.vectors import Vectors, each_size, row_ids, scalar, vectors
+from hydro_runtimes.spark.data.vectors import (
+    Vectors,
+    map_each_size,
+    read_scalar,
+    read_vectors,
+    row_ids,
+)
 from hydro_runtimes.spark.format.saved import Saved
 from hydro_runtimes.spark.sql import java_text
 
@@ -34,7 +40,7 @@ class OneHotEncoderModel:
     Source: org.apache.spark.ml.feature.OneHotEncoderModel, 4.3.0.
     """
 
-    inputs: tuple[Where, ...]
+    inputs: tuple[InputColumn, ...]
     outputs: tuple[str, ...]
     categories: tuple[int, ...]
     sizes: tuple[int, ...]
@@ -44,33 +50,38 @@ class OneHotEncoderModel:
     def load(cls, saved: Saved, schema: Schema) -> OneHotEncoderModel:
         _, sizes = saved.table().lists("categorySizes")
         keep = saved.text("handleInvalid", "error") == "keep"
-        return cls(*_one_hot(saved, schema, tuple(sizes.tolist()), keep), keep)
+        return cls(*_declare_one_hot(saved, schema, tuple(sizes.tolist()), keep), keep)
 
     def transform(self, batch: Batch) -> Batch:
-        for where, output, categories, size in zip(
+        for source, output, categories, size in zip(
             self.inputs, self.outputs, self.categories, self.sizes, strict=True
         ):
-            batch = self._encode(batch, where, output, categories, size)
+            batch = self._encode(batch, source, output, categories, size)
         return batch
 
-    def _encode(self, batch: Batch, where: Where, output: str, categories: int, size: int) -> Batch:
-        column = scalar(batch, where)
+    def _encode(
+        self, batch: Batch, source: InputColumn, output: str, categories: int, size: int
+    ) -> Batch:
+        column = read_scalar(batch, source)
         valid = np.ones(column.rows, bool) if column.validity is None else column.validity
         known = (column.values >= 0) & (column.values < categories)
-        bad = np.flatnonzero(valid & self._refused(column.values, known))
+        bad = np.flatnonzero(valid & self._is_invalid(column.values, known))
         if len(bad):
             wanted = f"want a category from 0 to {categories - 1}"
             failures = {
-                row: where.invalid(f"got {column.values[row]}, {wanted}") for row in bad.tolist()
+                row: source.invalid_row(f"got {column.values[row]}, {wanted}")
+                for row in bad.tolist()
             }
-            return self._encode(batch.without(failures), where, output, categories, size)
+            return self._encode(batch.without_rows(failures), source, output, categories, size)
         index = np.where(known, column.values, categories).astype(np.int32)
         stored = valid & (index < size)
         offsets = np.concatenate(([0], np.cumsum(stored)))
         ones = np.ones(int(offsets[-1]))
-        return batch.plus({output: Sparse(size, offsets, index[stored], ones, column.validity)})
+        return batch.with_columns(
+            {output: Sparse(size, offsets, index[stored], ones, column.validity)}
+        )
 
-    def _refused(self, values: Array, known: Array) -> Array:
+    def _is_invalid(self, values: Array, known: Array) -> Array:
         return np.zeros(len(values), bool) if self.keep else ~known
 
 
@@ -86,17 +97,17 @@ class OneHotEncoder(OneHotEncoderModel):
     def load(cls, saved: Saved, schema: Schema) -> OneHotEncoder:
         sizes = []
         for column in saved.columns("inputCol", "inputCols"):
-            count = schema.want(saved, column, NUMBER).values
+            count = schema.require(saved, column, NUMBER).values
             if count is None:
                 message = f"column '{column}' does not tell its number of categories"
                 if column in schema.inputs:
-                    line = stating(column, type="float64", nominal=["<name of 0>", "..."])
+                    line = how_to_state(column, type="float64", nominal=["<name of 0>", "..."])
                     message = f"{message}: {line}"
                 raise saved.invalid(message)
             sizes.append(count)
-        return cls(*_one_hot(saved, schema, tuple(sizes), False), False)
+        return cls(*_declare_one_hot(saved, schema, tuple(sizes), False), False)
 
-    def _refused(self, values: Array, known: Array) -> Array:
+    def _is_invalid(self, values: Array, known: Array) -> Array:
         return np.asarray(values <= -1)
 
 
@@ -107,7 +118,7 @@ class TargetEncoderModel:
     Source: org.apache.spark.ml.feature.TargetEncoderModel, 4.3.0.
     """
 
-    inputs: tuple[Where, ...]
+    inputs: tuple[InputColumn, ...]
     outputs: tuple[str, ...]
     encodings: tuple[dict[float, float], ...]
     """By category; -1 for null."""
@@ -116,23 +127,25 @@ class TargetEncoderModel:
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> TargetEncoderModel:
-        inputs = tuple(Where(saved.uid, name) for name in saved.columns("inputCol", "inputCols"))
+        inputs = tuple(
+            InputColumn(saved.uid, name) for name in saved.columns("inputCol", "inputCols")
+        )
         outputs = saved.columns("outputCol", "outputCols")
         tables = _target_tables(saved, len(inputs))
         if len(inputs) != len(outputs):
             raise saved.invalid(f"has {len(inputs)} input and {len(outputs)} output columns")
-        for where, output in zip(inputs, outputs, strict=True):
-            schema.want(saved, where.column, NUMBER)
-            schema.add(output, NUMBER)
+        for source, output in zip(inputs, outputs, strict=True):
+            schema.require(saved, source.name, NUMBER)
+            schema.add_column(output, NUMBER)
         keep = saved.text("handleInvalid", "error") == "keep"
         others = tuple(table[_UNSEEN] for table in tables)
         return cls(inputs, outputs, tables, others, keep)
 
     def transform(self, batch: Batch) -> Batch:
-        for where, output, table, other in zip(
+        for source, output, table, other in zip(
             self.inputs, self.outputs, self.encodings, self.others, strict=True
         ):
-            column = scalar(batch, where)
+            column = read_scalar(batch, source)
             values = (
                 column.values
                 if column.validity is None
@@ -142,13 +155,15 @@ class TargetEncoderModel:
             failures = {}
             if not self.keep:
                 failures = {
-                    row: where.invalid(f"got the unseen category {_shown(values[row])}")
+                    row: source.invalid_row(
+                        f"got the unseen category {_show_category(values[row])}"
+                    )
                     for row, value in enumerate(found)
                     if value is None
                 }
             encoded = [other if value is None else value for value in found]
-            batch = batch.plus({output: Dense(np.array(encoded, dtype=np.float64))})
-            batch = batch.without(failures)
+            batch = batch.with_columns({output: Dense(np.array(encoded, dtype=np.float64))})
+            batch = batch.without_rows(failures)
         return batch
 
 
@@ -159,7 +174,7 @@ class VectorIndexerModel:
     Source: org.apache.spark.ml.feature.VectorIndexerModel, 4.3.0.
     """
 
-    input: Where
+    input: InputColumn
     output: str
     size: int
     maps: dict[int, tuple[Array, Array]]
@@ -168,7 +183,7 @@ class VectorIndexerModel:
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> VectorIndexerModel:
-        where, output = Where(saved.uid, saved.text("inputCol")), saved.text("outputCol")
+        source, output = InputColumn(saved.uid, saved.text("inputCol")), saved.text("outputCol")
         table, invalid = saved.table(), saved.text("handleInvalid", "error")
         size = int(table.number("numFeatures"))
         maps: dict[int, tuple[Array, Array]] = {}
@@ -181,28 +196,29 @@ class VectorIndexerModel:
             raise table.invalid("categoryMaps is no map of maps") from error
         if not all(0 <= element < size for element in maps):
             raise table.invalid(f"categoryMaps has elements outside 0 to {size - 1}")
-        given = schema.want(saved, where.column, vector(size))
+        given = schema.require(saved, source.name, vector_info(size))
         slots = given.slots or (Slot(),) * size
-        made = vector(
+        made = vector_info(
             size,
             tuple(
                 _indexed_slot(slot, maps.get(element), invalid == "keep")
                 for element, slot in enumerate(slots)
             ),
         )
-        schema.add(output, replace(made, form=given.form))
-        return cls(where, output, size, maps, invalid)
+        schema.add_column(output, replace(made, form=given.form))
+        return cls(source, output, size, maps, invalid)
 
     def transform(self, batch: Batch) -> Batch:
-        batch, column = vectors(batch, self.input, self.size)
+        batch, column = read_vectors(batch, self.input, self.size)
         bad: dict[int, str] = {}
-        indexed = each_size(self.input, column, lambda part: self._indexed(part, bad))
+        indexed = map_each_size(self.input, column, lambda part: self._index_elements(part, bad))
         failures = {
-            row: self.input.refuse(message, self.invalid == "skip") for row, message in bad.items()
+            row: self.input.refused_row(message, self.invalid == "skip")
+            for row, message in bad.items()
         }
-        return batch.plus({self.output: indexed}).without(failures)
+        return batch.with_columns({self.output: indexed}).without_rows(failures)
 
-    def _indexed(self, column: Vectors, bad: dict[int, str]) -> Vectors:
+    def _index_elements(self, column: Vectors, bad: dict[int, str]) -> Vectors:
         """The indices; notes the rows at fault in `bad`."""
         values = column.values.copy()
         for element, (known, index) in self.maps.items():
@@ -244,23 +260,23 @@ _NULL = -1.0
 _UNSEEN = 2147483647.0
 
 
-def _one_hot(
+def _declare_one_hot(
     saved: Saved, schema: Schema, categories: tuple[int, ...], keep: bool
-) -> tuple[tuple[Where, ...], tuple[str, ...], tuple[int, ...], tuple[int, ...]]:
-    inputs = tuple(Where(saved.uid, name) for name in saved.columns("inputCol", "inputCols"))
+) -> tuple[tuple[InputColumn, ...], tuple[str, ...], tuple[int, ...], tuple[int, ...]]:
+    inputs = tuple(InputColumn(saved.uid, name) for name in saved.columns("inputCol", "inputCols"))
     outputs = saved.columns("outputCol", "outputCols")
     if not len(inputs) == len(outputs) == len(categories) or min(categories, default=1) < 0:
         raise saved.invalid("differs in its numbers of input columns, output columns, sizes")
     sizes = tuple(
         max(0, count + int(keep) - int(saved.flag("dropLast", True))) for count in categories
     )
-    for where, output, count, size in zip(inputs, outputs, categories, sizes, strict=True):
-        known = schema.want(saved, where.column, NUMBER)
-        schema.add(output, vector(size, _category_slots(known, count, size)))
+    for source, output, count, size in zip(inputs, outputs, categories, sizes, strict=True):
+        known = schema.require(saved, source.name, NUMBER)
+        schema.add_column(output, vector_info(size, _category_slots(known, count, size)))
     return inputs, outputs, categories, sizes
 
 
-def _category_slots(known: Known, categories: int, size: int) -> Sequence[Slot] | None:
+def _category_slots(known: ColumnInfo, categories: int, size: int) -> Sequence[Slot] | None:
     """The names of the values, else their numbers; what is in no category comes last, if kept."""
     if size > MAX_SLOTS:
         return None
@@ -271,7 +287,7 @@ def _category_slots(known: Known, categories: int, size: int) -> Sequence[Slot] 
             return Slot("invalidValues")
         return Slot(names[i] if i < len(names) else str(i))
 
-    return MadeSlots(min(size, categories + 1), slot)
+    return LazySlots(min(size, categories + 1), slot)
 
 
 def _target_tables(saved: Saved, columns: int) -> tuple[dict[float, float], ...]:
@@ -299,5 +315,5 @@ def _target_tables(saved: Saved, columns: int) -> tuple[dict[float, float], ...]
     return tuple(tables[place] for place in range(columns))
 
 
-def _shown(value: float) -> str:
+def _show_category(value: float) -> str:
     return "null" if value == _NULL else repr(float(value))

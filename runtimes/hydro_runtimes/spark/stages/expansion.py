@@ -9,10 +9,17 @@ from math import comb
 import numpy as np
 
 from hydro_runtimes.columns import Array, Dense, Sparse
-from hydro_runtimes.spark.data.batch import Batch, Where
-from hydro_runtimes.spark.data.schema import Schema, vector
-from hydro_runtimes.spark.data.vectors import Vectors, each_size, matrix, present, sizes, stored
-from hydro_runtimes.spark.format import limits
+from hydro_runtimes.spark.data.batch import Batch, InputColumn
+from hydro_runtimes.spark.data.schema import Schema, vector_info
+from hydro_runtimes.spark.data.vectors import (
+    Vectors,
+    dense_values,
+    fail_nulls,
+    map_each_size,
+    read_matrix,
+    vector_sizes,
+)
+from hydro_runtimes.spark.format import model_size
 from hydro_runtimes.spark.format.saved import Saved
 
 
@@ -23,33 +30,33 @@ class PolynomialExpansion:
     Source: org.apache.spark.ml.feature.PolynomialExpansion, 4.3.0.
     """
 
-    input: Where
+    input: InputColumn
     output: str
     degree: int
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> PolynomialExpansion:
-        where, output = Where(saved.uid, saved.text("inputCol")), saved.text("outputCol")
-        size = schema.want(saved, where.column, vector(None)).size
+        source, output = InputColumn(saved.uid, saved.text("inputCol")), saved.text("outputCol")
+        size = schema.require(saved, source.name, vector_info(None)).size
         degree = saved.integer("degree", 2)
         if not 1 <= degree <= 100:
             raise saved.invalid(f"param 'degree' is {degree}, want 1 to 100")
         made = None if size is None else comb(size + degree, degree) - 1
-        if made is not None and (reason := limits.excess(made)) is not None:
+        if made is not None and (reason := model_size.size_problem(made)) is not None:
             raise saved.invalid(f"column '{output}' {reason}")
-        schema.add(output, vector(made))
-        return cls(where, output, degree)
+        schema.add_column(output, vector_info(made))
+        return cls(source, output, degree)
 
     def transform(self, batch: Batch) -> Batch:
-        batch = present(batch, self.input)
-        return batch.plus(
-            {self.output: each_size(self.input, batch.columns[self.input.column], self._expanded)}
+        batch = fail_nulls(batch, self.input)
+        return batch.with_columns(
+            {self.output: map_each_size(self.input, batch.columns[self.input.name], self._expand)}
         )
 
-    def _expanded(self, column: Vectors) -> Vectors:
-        values = stored(column)
+    def _expand(self, column: Vectors) -> Vectors:
+        values = dense_values(column)
         terms: list[Array] = []
-        expand = partial(_expand, values.T, _absent(column).T, terms)
+        expand = partial(_append_products, values.T, _unstored(column).T, terms)
         expand(values.shape[1] - 1, self.degree, np.ones(len(values)))
         if len(terms) == 1:
             return Dense(np.zeros((len(values), 0)))
@@ -63,25 +70,29 @@ class DCT:
     Source: org.apache.spark.ml.feature.DCT, 4.3.0.
     """
 
-    input: Where
+    input: InputColumn
     output: str
     inverse: bool
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> DCT:
-        where, output = Where(saved.uid, saved.text("inputCol")), saved.text("outputCol")
-        schema.add(output, vector(schema.want(saved, where.column, vector(None)).size))
-        return cls(where, output, saved.flag("inverse", False))
+        source, output = InputColumn(saved.uid, saved.text("inputCol")), saved.text("outputCol")
+        schema.add_column(
+            output, vector_info(schema.require(saved, source.name, vector_info(None)).size)
+        )
+        return cls(source, output, saved.flag("inverse", False))
 
     def transform(self, batch: Batch) -> Batch:
-        batch = present(batch, self.input)
-        empty = np.flatnonzero(sizes(batch.columns[self.input.column]) == 0).tolist()
-        batch = batch.without(dict.fromkeys(empty, self.input.invalid("got an empty vector")))
-        column = each_size(self.input, batch.columns[self.input.column], self._transformed)
-        return batch.plus({self.output: column})
+        batch = fail_nulls(batch, self.input)
+        empty = np.flatnonzero(vector_sizes(batch.columns[self.input.name]) == 0).tolist()
+        batch = batch.without_rows(
+            dict.fromkeys(empty, self.input.invalid_row("got an empty vector"))
+        )
+        column = map_each_size(self.input, batch.columns[self.input.name], self._transform_vectors)
+        return batch.with_columns({self.output: column})
 
-    def _transformed(self, column: Vectors) -> Vectors:
-        values = stored(column)
+    def _transform_vectors(self, column: Vectors) -> Vectors:
+        values = dense_values(column)
         if not values.size:
             return Dense(values)
         return Dense(_inverse_dct(values) if self.inverse else _dct(values))
@@ -94,25 +105,25 @@ class PCAModel:
     Source: org.apache.spark.ml.feature.PCAModel, 4.3.0.
     """
 
-    input: Where
+    input: InputColumn
     output: str
     components: Array
     """float64, (size, k)."""
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> PCAModel:
-        where, output = Where(saved.uid, saved.text("inputCol")), saved.text("outputCol")
+        source, output = InputColumn(saved.uid, saved.text("inputCol")), saved.text("outputCol")
         components = saved.table().matrix("pc")
-        schema.want(saved, where.column, vector(len(components)))
-        schema.add(output, vector(components.shape[1]))
-        return cls(where, output, components)
+        schema.require(saved, source.name, vector_info(len(components)))
+        schema.add_column(output, vector_info(components.shape[1]))
+        return cls(source, output, components)
 
     def transform(self, batch: Batch) -> Batch:
-        batch, values = matrix(batch, self.input, len(self.components))
-        return batch.plus({self.output: Dense(values @ self.components)})
+        batch, values = read_matrix(batch, self.input, len(self.components))
+        return batch.with_columns({self.output: Dense(values @ self.components)})
 
 
-def _absent(column: Vectors) -> Array:
+def _unstored(column: Vectors) -> Array:
     """bool, (rows, size): the elements that a sparse vector does not store."""
     if isinstance(column, Dense):
         return np.zeros(column.values.shape, dtype=bool)
@@ -121,7 +132,7 @@ def _absent(column: Vectors) -> Array:
     return np.asarray(stored_at == 0)
 
 
-def _expand(
+def _append_products(
     values: Array, absent: Array, terms: list[Array], last: int, degree: int, product: Array
 ) -> None:
     """Spark's order. What has become 0, or is not stored, gives 0 whatever follows."""
@@ -129,7 +140,7 @@ def _expand(
         terms.append(product)
         return
     for power in range(degree + 1):
-        _expand(values, absent, terms, last - 1, degree - power, product)
+        _append_products(values, absent, terms, last - 1, degree - power, product)
         product = np.where((product == 0) | absent[last], 0.0, product * values[last])
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from hydro_runtimes.columns import Array, Ragged
 from hydro_runtimes.spark.data import word_lists
-from hydro_runtimes.spark.data.batch import Batch, Where
+from hydro_runtimes.spark.data.batch import Batch, InputColumn
 from hydro_runtimes.spark.data.schema import TEXTS, Schema
 from hydro_runtimes.spark.data.vocabulary import Vocabulary
 from hydro_runtimes.spark.format.part_files import COPY_WHOLE
@@ -29,10 +29,10 @@ class FPGrowthModel:
     4.3.0.
     """
 
-    baskets: Where
+    baskets: InputColumn
     items: tuple[str, ...]
     places: Vocabulary
-    rules: Rules
+    rules: AssociationRules
     prediction: str
 
     @classmethod
@@ -43,36 +43,36 @@ class FPGrowthModel:
             raise table.invalid("items are no lists of texts")
         names = tuple(dict.fromkeys(chain.from_iterable(items)))
         known = {frozenset(one): number for one, number in zip(items, counts, strict=True)}
-        if (missing := _missing(known)) is not None:
+        if (missing := _missing_subset(known)) is not None:
             raise table.invalid(f"the items {', '.join(missing)[:100]} are missing; {COPY_WHOLE}")
-        rules = _rules(items, names, known, saved.number("minConfidence", 0.8))
-        where = Where(saved.uid, saved.text("itemsCol", "items"))
-        schema.want(saved, where.column, TEXTS)
-        return cls(where, names, Vocabulary(names), rules, schema.predicted(saved, TEXTS))
+        rules = _association_rules(items, names, known, saved.number("minConfidence", 0.8))
+        source = InputColumn(saved.uid, saved.text("itemsCol", "items"))
+        schema.require(saved, source.name, TEXTS)
+        return cls(source, names, Vocabulary(names), rules, schema.add_prediction(saved, TEXTS))
 
     def transform(self, batch: Batch) -> Batch:
-        column = batch.columns[self.baskets.column]
-        baskets = {self.baskets.column: column}
+        column = batch.columns[self.baskets.name]
+        baskets = {self.baskets.name: column}
         if isinstance(column, Ragged) and column.validity is not None:
-            baskets = {self.baskets.column: Ragged(column.offsets, column.elements)}
-        _, words = word_lists.words(Batch(baskets, batch.rows), self.baskets)
-        places = self.places.places(words.flat)
-        rows = [self._more(places[a:b]) for a, b in pairwise(words.offsets.tolist())]
+            baskets = {self.baskets.name: Ragged(column.offsets, column.elements)}
+        _, words = word_lists.read_words(Batch(baskets, batch.rows), self.baskets)
+        places = self.places.find_all(words.flat)
+        rows = [self._consequents(places[a:b]) for a, b in pairwise(words.offsets.tolist())]
         if column.validity is not None:
             valid = column.validity.tolist()
             rows = [row if ok else [] for row, ok in zip(rows, valid, strict=True)]
-        return batch.plus({self.prediction: word_lists.column(rows)})
+        return batch.with_columns({self.prediction: word_lists.words_column(rows)})
 
-    def _more(self, basket: Array) -> list[str]:
+    def _consequents(self, basket: Array) -> list[str]:
         there = np.zeros(len(self.items) + 1, dtype=bool)
         there[basket] = True
         there[-1] = False
-        found = self.rules.consequents[self.rules.met(there)]
+        found = self.rules.consequents[self.rules.are_met(there)]
         return [self.items[item] for item in dict.fromkeys(found[~there[found]].tolist())]
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class AssociationRules:
     """Sets of items (int32: places in the list of all), and the item that each leads to."""
 
     starts: Array
@@ -80,14 +80,14 @@ class Rules:
     antecedents: Array
     consequents: Array
 
-    def met(self, there: Array) -> Array:
+    def are_met(self, there: Array) -> Array:
         """bool, (rules,): whether all items of a rule are there (bool, one for each item)."""
         if not len(self.starts):
             return np.zeros(0, dtype=bool)
         return np.logical_and.reduceat(there[self.antecedents], self.starts)
 
 
-def _missing(count: Mapping[frozenset[str], int]) -> list[str] | None:
+def _missing_subset(count: Mapping[frozenset[str], int]) -> list[str] | None:
     """What is not there though it is a part of a frequent set, and so frequent itself."""
     for whole in count:
         for item in whole if len(whole) > 1 else ():
@@ -96,12 +96,12 @@ def _missing(count: Mapping[frozenset[str], int]) -> list[str] | None:
     return None
 
 
-def _rules(
+def _association_rules(
     items: list[list[str]],
     names: tuple[str, ...],
     count: Mapping[frozenset[str], int],
     confidence: float,
-) -> Rules:
+) -> AssociationRules:
     place = {name: i for i, name in enumerate(names)}
     starts, antecedents, consequents = array("i"), array("i"), array("i")
     for one in items:
@@ -112,4 +112,6 @@ def _rules(
                 starts.append(len(antecedents))
                 antecedents.extend(place[name] for name in before)
                 consequents.append(place[item])
-    return Rules(*(np.array(part, dtype=np.int32) for part in (starts, antecedents, consequents)))
+    return AssociationRules(
+        *(np.array(part, dtype=np.int32) for part in (starts, antecedents, consequents))
+    )

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hydro_runtimes.columns import Array, Column, Dense
-from hydro_runtimes.spark.data.batch import Batch, Where
+from hydro_runtimes.spark.data.batch import Batch, InputColumn
 from hydro_runtimes.spark.data.schema import NUMBER, Schema
-from hydro_runtimes.spark.data.vectors import dot, scalar, vectors
+from hydro_runtimes.spark.data.vectors import multiply, read_scalar, read_vectors
 from hydro_runtimes.spark.format.saved import Saved
 
 _EPSILON = 1e-16
@@ -21,7 +21,7 @@ _INVERSES: dict[str, Callable[[Array], Array]] = {
     "log": np.exp,
     "inverse": lambda eta: 1.0 / eta,
     "logit": lambda eta: 1.0 / (1.0 + np.exp(-1.0 * eta)),
-    "probit": lambda eta: _normal(eta),
+    "probit": lambda eta: _normal_cdf(eta),
     "cloglog": lambda eta: 1.0 - np.exp(-1.0 * np.exp(eta)),
     "sqrt": lambda eta: eta * eta,
 }
@@ -34,10 +34,10 @@ class GeneralizedLinearRegressionModel:
     Source: org.apache.spark.ml.regression.GeneralizedLinearRegressionModel, 4.3.0.
     """
 
-    features: Where
+    features: InputColumn
     weights: Array
     intercept: float
-    offset: Where | None
+    offset: InputColumn | None
     prediction: str
     link_prediction: str
     family: str
@@ -48,64 +48,64 @@ class GeneralizedLinearRegressionModel:
     def load(cls, saved: Saved, schema: Schema) -> GeneralizedLinearRegressionModel:
         table = saved.table()
         weights = table.vector("coefficients")
-        features = schema.features(saved, len(weights))
+        features = schema.require_features(saved, len(weights))
         offset = None
         if name := saved.text("offsetCol", ""):
-            schema.want(saved, name, NUMBER)
-            offset = Where(saved.uid, name)
+            schema.require(saved, name, NUMBER)
+            offset = InputColumn(saved.uid, name)
         if link_prediction := saved.text("linkPredictionCol", ""):
-            schema.add(link_prediction, NUMBER)
-        prediction, family = schema.predicted(saved), saved.text("family", "gaussian").lower()
-        link = _link(saved, family)
+            schema.add_column(link_prediction, NUMBER)
+        prediction, family = schema.add_prediction(saved), saved.text("family", "gaussian").lower()
+        link = _read_link(saved, family)
         if family == "tweedie" and saved.number("variancePower", 0.0) == 0:
             family = "gaussian"
         intercept = table.number("intercept")
         return cls(features, weights, intercept, offset, prediction, link_prediction, family, link)
 
     def transform(self, batch: Batch) -> Batch:
-        offset = None if self.offset is None else scalar(batch, self.offset)
+        offset = None if self.offset is None else read_scalar(batch, self.offset)
         if offset is not None and offset.validity is not None:
             return self._with_nulls(batch, offset.values, offset.validity)
-        batch, column = vectors(batch, self.features, len(self.weights))
-        eta = dot(column, self.weights) + self.intercept
+        batch, column = read_vectors(batch, self.features, len(self.weights))
+        eta = multiply(column, self.weights) + self.intercept
         if self.offset is not None:
-            eta = eta + scalar(batch, self.offset).values
-        return batch.plus(self._columns(eta))
+            eta = eta + read_scalar(batch, self.offset).values
+        return batch.with_columns(self._output_columns(eta))
 
     def _with_nulls(self, batch: Batch, offset: Array, known: Array) -> Batch:
         """Null where the offset is null, whatever the features are."""
         rows = np.flatnonzero(known)
-        features = batch.columns[self.features.column].take(rows)
-        part = Batch({self.features.column: features}, len(rows))
-        part, column = vectors(part, self.features, len(self.weights))
-        kept = rows if part.kept is None else rows[part.kept]
+        features = batch.columns[self.features.name].take(rows)
+        part = Batch({self.features.name: features}, len(rows))
+        part, column = read_vectors(part, self.features, len(self.weights))
+        kept = rows if part.source_rows is None else rows[part.source_rows]
         eta = np.zeros(batch.rows)
-        eta[kept] = dot(column, self.weights) + self.intercept + offset[kept]
+        eta[kept] = multiply(column, self.weights) + self.intercept + offset[kept]
         failures = {int(rows[row]): failure for row, failure in (part.failures or {}).items()}
-        return batch.plus(self._columns(eta, known)).without(failures)
+        return batch.with_columns(self._output_columns(eta, known)).without_rows(failures)
 
-    def _columns(self, eta: Array, known: Array | None = None) -> dict[str, Column]:
+    def _output_columns(self, eta: Array, known: Array | None = None) -> dict[str, Column]:
         columns: dict[str, Column] = {}
         if self.link_prediction:
             columns[self.link_prediction] = Dense(eta, known)
-        columns[self.prediction] = Dense(self._held(self._mean(eta)), known)
+        columns[self.prediction] = Dense(self._clip_to_family(self._inverse_link(eta)), known)
         return columns
 
-    def _mean(self, eta: Array) -> Array:
+    def _inverse_link(self, eta: Array) -> Array:
         if isinstance(self.link, str):
             return _INVERSES[self.link](eta)
         return np.exp(eta) if self.link == 0 else np.asarray(np.power(eta, 1.0 / self.link))
 
-    def _held(self, mean: Array) -> Array:
+    def _clip_to_family(self, mean: Array) -> Array:
         largest = np.finfo(np.float64).max
         if self.family == "gaussian":
             return np.where(np.isinf(mean), np.copysign(largest, mean), mean)
         if self.family == "binomial":
-            return _between(mean, _EPSILON, 1.0 - _EPSILON)
-        return np.where(np.isposinf(mean), largest, _between(mean, _EPSILON, np.inf))
+            return _clamp(mean, _EPSILON, 1.0 - _EPSILON)
+        return np.where(np.isposinf(mean), largest, _clamp(mean, _EPSILON, np.inf))
 
 
-def _link(saved: Saved, family: str) -> str | float:
+def _read_link(saved: Saved, family: str) -> str | float:
     if family == "tweedie":
         power = saved.number("linkPower", 1.0 - saved.number("variancePower", 0.0))
         return {1.0: "identity", -1.0: "inverse", 0.5: "sqrt", 0.0: "log"}.get(power, power)
@@ -117,11 +117,11 @@ def _link(saved: Saved, family: str) -> str | float:
     return link
 
 
-def _between(values: Array, low: float, high: float) -> Array:
+def _clamp(values: Array, low: float, high: float) -> Array:
     return np.where(values < low, low, np.where(values > high, high, values))
 
 
-def _normal(values: Array) -> Array:
+def _normal_cdf(values: Array) -> Array:
     """The cumulative distribution of the standard normal."""
     root = math.sqrt(2.0)
     found = [0.5 * math.erfc(-value / root) for value in values.tolist()]

@@ -15,9 +15,9 @@ import numpy as np
 
 from hydro_runtimes.columns import Array, Column, Dense, Sparse
 from hydro_runtimes.spark.data import word_lists
-from hydro_runtimes.spark.data.batch import Batch, Where
+from hydro_runtimes.spark.data.batch import Batch, InputColumn
 from hydro_runtimes.spark.data.column_texts import cast_to_texts
-from hydro_runtimes.spark.data.schema import TEXTS, UNKNOWN, Schema, vector
+from hydro_runtimes.spark.data.schema import TEXTS, UNKNOWN, Schema, vector_info
 from hydro_runtimes.spark.data.vectors import row_ids
 from hydro_runtimes.spark.format.saved import Saved
 
@@ -34,7 +34,7 @@ class HashingTF:
     Source: org.apache.spark.ml.feature.HashingTF, 4.3.0.
     """
 
-    input: Where
+    input: InputColumn
     output: str
     size: int
     binary: bool
@@ -42,28 +42,28 @@ class HashingTF:
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> HashingTF:
-        where, output = Where(saved.uid, saved.text("inputCol")), saved.text("outputCol")
-        size = _size(saved)
+        source, output = InputColumn(saved.uid, saved.text("inputCol")), saved.text("outputCol")
+        size = _num_features(saved)
         if saved.version and saved.version[0] < 2:
             reason = "Spark 1 hashed words otherwise, so what was trained on them is of no use"
             raise saved.invalid(f"{reason}: fit it again with a later Spark")
-        schema.want(saved, where.column, TEXTS)
-        schema.add(output, vector(size))
+        schema.require(saved, source.name, TEXTS)
+        schema.add_column(output, vector_info(size))
         hash_of = murmur3 if not saved.version or saved.version[0] >= 3 else murmur3_of_2
-        return cls(where, output, size, saved.flag("binary", False), hash_of)
+        return cls(source, output, size, saved.flag("binary", False), hash_of)
 
     def transform(self, batch: Batch) -> Batch:
-        batch, words = word_lists.words(batch, self.input)
+        batch, words = word_lists.read_words(batch, self.input)
         known = {
             word: (SEED if word is None else self.hash(word)) % self.size
             for word in dict.fromkeys(words.flat)
         }
         indices = np.array([known[word] for word in words.flat], dtype=np.int64)
-        counted = summed(self.size, words.offsets, indices, None)
+        counted = sum_by_index(self.size, words.offsets, indices, None)
         if self.binary:
             ones = np.ones_like(counted.values)
             counted = Sparse(self.size, counted.offsets, counted.indices, ones)
-        return batch.plus({self.output: counted})
+        return batch.with_columns({self.output: counted})
 
 
 @dataclass(frozen=True)
@@ -73,24 +73,28 @@ class FeatureHasher:
     Source: org.apache.spark.ml.feature.FeatureHasher, 4.3.0.
     """
 
-    inputs: tuple[Where, ...]
+    inputs: tuple[InputColumn, ...]
     output: str
     size: int
     categorical: frozenset[str]
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> FeatureHasher:
-        inputs, output, size = saved.texts("inputCols"), saved.text("outputCol"), _size(saved)
+        inputs, output, size = (
+            saved.texts("inputCols"),
+            saved.text("outputCol"),
+            _num_features(saved),
+        )
         for name in inputs:
-            schema.want(saved, name, UNKNOWN)
-        schema.add(output, vector(size))
-        wheres = tuple(Where(saved.uid, name) for name in inputs)
-        return cls(wheres, output, size, frozenset(saved.texts("categoricalCols", ())))
+            schema.require(saved, name, UNKNOWN)
+        schema.add_column(output, vector_info(size))
+        sources = tuple(InputColumn(saved.uid, name) for name in inputs)
+        return cls(sources, output, size, frozenset(saved.texts("categoricalCols", ())))
 
     def transform(self, batch: Batch) -> Batch:
         rows, indices, values = [], [], []
-        for where in self.inputs:
-            index, value = self._hashed(where, batch.columns[where.column])
+        for source in self.inputs:
+            index, value = self._hash_column(source, batch.columns[source.name])
             there = np.flatnonzero(index >= 0)
             rows.append(there)
             indices.append(index[there])
@@ -99,26 +103,26 @@ class FeatureHasher:
         order = np.argsort(row, kind="stable")
         offsets = np.searchsorted(row[order], np.arange(batch.rows + 1))
         index, value = np.concatenate(indices)[order], np.concatenate(values)[order]
-        return batch.plus({self.output: summed(self.size, offsets, index, value)})
+        return batch.with_columns({self.output: sum_by_index(self.size, offsets, index, value)})
 
-    def _hashed(self, where: Where, column: Column) -> tuple[Array, Array]:
+    def _hash_column(self, source: InputColumn, column: Column) -> tuple[Array, Array]:
         """The index (-1 for null) and the value of each row."""
-        name = where.column
+        name = source.name
         if column.shape:
-            raise where.wrong(column, "a text, a number or a boolean")
+            raise source.wrong_column(column, "a text, a number or a boolean")
         number = isinstance(column, Dense) and column.values.dtype != np.bool_
         if number and isinstance(column, Dense) and name not in self.categorical:
             index = np.full(column.rows, murmur3(name) % self.size, dtype=np.int64)
             if column.validity is not None:
                 index[~column.validity] = -1
             return index, column.values.astype(np.float64)
-        texts = cast_to_texts(where, column)
+        texts = cast_to_texts(source, column)
         known = {text: murmur3(f"{name}={text}") % self.size for text in dict.fromkeys(texts)}
         found = [-1 if text is None else known[text] for text in texts]
         return np.array(found, dtype=np.int64), np.ones(column.rows)
 
 
-def summed(size: int, offsets: Array, indices: Array, values: Array | None) -> Sparse:
+def sum_by_index(size: int, offsets: Array, indices: Array, values: Array | None) -> Sparse:
     """Sparse vectors of indices in any order, the values of equal ones added (1 each if None)."""
     one_row = len(offsets) == 2
     keys = indices if one_row else row_ids(offsets) * size + indices
@@ -168,7 +172,7 @@ def murmur3_of_2(text: str) -> int:
     return hashed - 2**32 if hashed >= 2**31 else hashed
 
 
-def _size(saved: Saved) -> int:
+def _num_features(saved: Saved) -> int:
     size = saved.integer("numFeatures", 1 << 18)
     if not 0 < size <= _MAX_FEATURES:
         raise saved.invalid(f"param 'numFeatures' is {size}, want 1 to {_MAX_FEATURES}")

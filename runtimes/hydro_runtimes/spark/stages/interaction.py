@@ -13,9 +13,16 @@ import numpy as np
 
 from hydro_runtimes.columns import Array, Dense, Ragged, Sparse
 from hydro_runtimes.evaluator import Failure
-from hydro_runtimes.spark.data.batch import Batch, Where
-from hydro_runtimes.spark.data.schema import MAX_SLOTS, NUMERIC, Known, Schema, Slot, vector
-from hydro_runtimes.spark.data.vectors import present, row_ids, stored
+from hydro_runtimes.spark.data.batch import Batch, InputColumn
+from hydro_runtimes.spark.data.schema import (
+    MAX_SLOTS,
+    NUMERIC,
+    ColumnInfo,
+    Schema,
+    Slot,
+    vector_info,
+)
+from hydro_runtimes.spark.data.vectors import dense_values, fail_nulls, row_ids
 from hydro_runtimes.spark.format.saved import Saved
 
 
@@ -29,7 +36,7 @@ class Interaction:
     Source: org.apache.spark.ml.feature.Interaction, 4.3.0.
     """
 
-    inputs: tuple[Where, ...]
+    inputs: tuple[InputColumn, ...]
     values: tuple[tuple[int | None, ...] | None, ...]
     """Of each column, the number of values of each element; None for a number, or all numbers."""
     forms: tuple[str, ...]
@@ -39,46 +46,48 @@ class Interaction:
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> Interaction:
         names = saved.texts("inputCols")
-        inputs = tuple(Where(saved.uid, name) for name in names)
-        known = [_known(saved, schema, where.column) for where in inputs]
-        values, output = tuple(map(_values, known)), saved.text("outputCol")
+        inputs = tuple(InputColumn(saved.uid, name) for name in names)
+        known = [_read_info(saved, schema, source.name) for source in inputs]
+        values, output = tuple(map(_value_counts, known)), saved.text("outputCol")
         size: int | None = 1
         for one, counts in zip(known, values, strict=True):
-            width = _width(one, counts)
+            width = _encoded_width(one, counts)
             size = None if size is None or width is None else size * width
         is_named = size is not None and size <= MAX_SLOTS
-        schema.add(output, vector(size, _slots(known, names) if is_named else None))
+        schema.add_column(
+            output, vector_info(size, _product_slots(known, names) if is_named else None)
+        )
         return cls(inputs, values, tuple(one.form for one in known), output)
 
     def transform(self, batch: Batch) -> Batch:
-        for where, counts in zip(self.inputs, self.values, strict=True):
-            batch = present(batch, where)
-            batch = batch.without(_bad_values(batch, where, counts))
+        for source, counts in zip(self.inputs, self.values, strict=True):
+            batch = fail_nulls(batch, source)
+            batch = batch.without_rows(_bad_values(batch, source, counts))
         total, there = np.ones((batch.rows, 1)), np.ones((batch.rows, 1), dtype=bool)
         columns = zip(self.inputs, self.values, self.forms, strict=True)
-        for where, counts, form in reversed(tuple(columns)):
-            encoded, is_stored = _encoded(batch, where, counts, form)
+        for source, counts, form in reversed(tuple(columns)):
+            encoded, is_stored = _encode_nominals(batch, source, counts, form)
             made = encoded[:, :, None] * total[:, None, :]
             both = is_stored[:, :, None] & there[:, None, :]
             flat = (batch.rows, made.shape[1] * made.shape[2])
             total, there = np.where(both, made, 0.0).reshape(flat), both.reshape(flat)
-        return batch.plus({self.output: Dense(total)})
+        return batch.with_columns({self.output: Dense(total)})
 
 
-def _known(saved: Saved, schema: Schema, name: str) -> Known:
+def _read_info(saved: Saved, schema: Schema, name: str) -> ColumnInfo:
     """Spark needs the attributes of vectors here, so what one is assembled from are numbers."""
-    schema.want(saved, name, NUMERIC)
-    return schema.settle(saved, name)
+    schema.require(saved, name, NUMERIC)
+    return schema.require_parts(saved, name)
 
 
-def _values(known: Known) -> tuple[int | None, ...] | None:
+def _value_counts(known: ColumnInfo) -> tuple[int | None, ...] | None:
     """None for what is multiplied as it is: numbers, and indices that have a single value."""
     given = (known.values,) if not known.shape else tuple(slot.values for slot in known.slots or ())
     counts = tuple(count if count is not None and count > 1 else None for count in given)
     return counts if any(counts) else None
 
 
-def _width(known: Known, counts: tuple[int | None, ...] | None) -> int | None:
+def _encoded_width(known: ColumnInfo, counts: tuple[int | None, ...] | None) -> int | None:
     if counts is not None:
         return sum(count or 1 for count in counts)
     if known.type is NUMERIC.type:
@@ -86,13 +95,13 @@ def _width(known: Known, counts: tuple[int | None, ...] | None) -> int | None:
     return known.size if known.shape else 1
 
 
-def _slots(known: Sequence[Known], names: Sequence[str]) -> tuple[Slot, ...]:
+def _product_slots(known: Sequence[ColumnInfo], names: Sequence[str]) -> tuple[Slot, ...]:
     """The products' names: those of the columns' elements, the last column varying fastest."""
-    columns = [_names(one, name) for one, name in zip(known, names, strict=True)]
+    columns = [_element_names(one, name) for one, name in zip(known, names, strict=True)]
     return tuple(Slot(":".join(parts)) for parts in product(*columns))
 
 
-def _names(known: Known, name: str) -> list[str]:
+def _element_names(known: ColumnInfo, name: str) -> list[str]:
     """Of the elements of a column, a nominal one once for each of its values."""
     slots, prefix = known.slots or (Slot(),) * (known.size or 0), f"{name}_"
     if not known.shape:
@@ -105,35 +114,35 @@ def _names(known: Known, name: str) -> list[str]:
     return names
 
 
-def _elements(batch: Batch, where: Where) -> Array:
-    column = batch.columns[where.column]
+def _read_elements(batch: Batch, source: InputColumn) -> Array:
+    column = batch.columns[source.name]
     if isinstance(column, Dense) and column.values.ndim == 1:
         return column.values.astype(np.float64)[:, None]
     if isinstance(column, Ragged) or not isinstance(column, Dense | Sparse):
-        raise where.wrong(column, "a number or a vector of one size")
-    return stored(column).astype(np.float64)
+        raise source.wrong_column(column, "a number or a vector of one size")
+    return dense_values(column).astype(np.float64)
 
 
 def _bad_values(
-    batch: Batch, where: Where, counts: tuple[int | None, ...] | None
+    batch: Batch, source: InputColumn, counts: tuple[int | None, ...] | None
 ) -> dict[int, Failure]:
     failures: dict[int, Failure] = {}
     for element, count in enumerate(counts or ()):
         if count is None:
             continue
-        values = _elements(batch, where)[:, element]
+        values = _read_elements(batch, source)[:, element]
         known = (values >= 0) & (values < count) & (values == np.floor(values))
         for row in np.flatnonzero(~known).tolist():
             wanted = f"want a whole number from 0 to {count - 1}"
-            failures.setdefault(row, where.invalid(f"got {values[row]}, {wanted}"))
+            failures.setdefault(row, source.invalid_row(f"got {values[row]}, {wanted}"))
     return failures
 
 
-def _encoded(
-    batch: Batch, where: Where, counts: tuple[int | None, ...] | None, form: str
+def _encode_nominals(
+    batch: Batch, source: InputColumn, counts: tuple[int | None, ...] | None, form: str
 ) -> tuple[Array, Array]:
     """The elements with nominal ones spread, and which of them Spark multiplies at all."""
-    values, is_stored = _elements(batch, where), _stored(batch, where, form)
+    values, is_stored = _read_elements(batch, source), _stored_elements(batch, source, form)
     if counts is None:
         return values, is_stored
     parts, present_parts = [], []
@@ -150,19 +159,19 @@ def _encoded(
     return np.concatenate(parts, axis=1), np.concatenate(present_parts, axis=1)
 
 
-def _stored(batch: Batch, where: Where, form: str) -> Array:
+def _stored_elements(batch: Batch, source: InputColumn, form: str) -> Array:
     """bool, (rows, elements): whether Spark's vector has the element stored; all of a number.
 
     Source: org.apache.spark.ml.linalg.Vector.compressed, 4.3.0, which the assembler calls: sparse
     where 12 bytes an element and 20 are no more than 8 for each; tried with 4.3 for all counts.
     """
     if form in batch.columns:
-        is_some = _elements(batch, Where(where.stage, form)) != 0
+        is_some = _read_elements(batch, InputColumn(source.stage, form)) != 0
         is_sparse = 12 * is_some.sum(axis=1, keepdims=True) + 20 <= 8 * is_some.shape[1]
         return np.asarray(is_some | ~is_sparse)
-    column = batch.columns[where.column]
+    column = batch.columns[source.name]
     if not isinstance(column, Sparse):
-        return np.ones_like(_elements(batch, where), dtype=bool)
+        return np.ones_like(_read_elements(batch, source), dtype=bool)
     is_there = np.zeros((column.rows, column.size), dtype=bool)
     is_there[row_ids(column.offsets), column.indices] = True
     return is_there

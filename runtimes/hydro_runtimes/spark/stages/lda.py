@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hydro_runtimes.columns import Array, Dense
-from hydro_runtimes.spark.data.batch import Batch, Where
-from hydro_runtimes.spark.data.schema import Schema, vector
-from hydro_runtimes.spark.data.vectors import matrix
+from hydro_runtimes.spark.data.batch import Batch, InputColumn
+from hydro_runtimes.spark.data.schema import Schema, vector_info
+from hydro_runtimes.spark.data.vectors import read_matrix
 from hydro_runtimes.spark.format.part_files import COPY_WHOLE
 from hydro_runtimes.spark.format.saved import Saved
 
@@ -21,8 +21,8 @@ _SEED = 1421925485
 
 
 @dataclass(frozen=True)
-class _Topics:
-    features: Where
+class _LDAModel:
+    features: InputColumn
     words: Array
     """float64, (vocabulary, topics): exp of the expected log of each word's share."""
     prior: Array
@@ -32,15 +32,15 @@ class _Topics:
     """float64, (topics,): from where the inference of each document starts."""
 
     def transform(self, batch: Batch) -> Batch:
-        batch, counts = matrix(batch, self.features, len(self.words))
+        batch, counts = read_matrix(batch, self.features, len(self.words))
         topics = np.zeros((batch.rows, len(self.prior)))
         for row in range(batch.rows):
             used = np.flatnonzero(counts[row])
             if len(used):
-                topics[row] = self._topics(self.words[used], counts[row, used])
-        return batch.plus({self.output: Dense(topics)})
+                topics[row] = self._infer_topics(self.words[used], counts[row, used])
+        return batch.with_columns({self.output: Dense(topics)})
 
-    def _topics(self, words: Array, counts: Array) -> Array:
+    def _infer_topics(self, words: Array, counts: Array) -> Array:
         gamma = self.start
         weights = np.exp(_expected_log(gamma))
         for _ in range(_MOST_STEPS):
@@ -52,7 +52,7 @@ class _Topics:
         return np.asarray(gamma / gamma.sum())
 
 
-class LocalLDAModel(_Topics):
+class LocalLDAModel(_LDAModel):
     """The topics of each document, from the random numbers with which Spark starts each.
 
     Source: org.apache.spark.ml.clustering.LocalLDAModel,
@@ -66,10 +66,10 @@ class LocalLDAModel(_Topics):
         shape = table.number("gammaShape")
         if not 1 < shape < 1e6:
             raise table.invalid(f"gammaShape is {shape}, want over 1")
-        return cls(*_declare(saved, schema, topics, prior), _drawn(len(prior), shape))
+        return cls(*_declare_topics(saved, schema, topics, prior), _draw_gamma(len(prior), shape))
 
 
-class DistributedLDAModel(_Topics):
+class DistributedLDAModel(_LDAModel):
     """The topics of each document, as the local model that this one turns into.
 
     Spark starts that from other random numbers each time that it is loaded; here it starts from
@@ -81,11 +81,11 @@ class DistributedLDAModel(_Topics):
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> DistributedLDAModel:
-        old = saved.child("oldModel")
+        old = saved.open_child("oldModel")
         table = old.table("data/topicCounts", key=("id",))
-        size, count = old.extra("vocabSize", int), old.extra("k", int)
+        size, count = old.metadata_value("vocabSize", int), old.metadata_value("k", int)
         ids, weights = table.numbers("id"), table.vectors("topicWeights")
-        prior = old.floats("docConcentration", old.metadata.get("docConcentration"))
+        prior = old.check_numbers("docConcentration", old.metadata.get("docConcentration"))
         if not 0 < size <= 1 << 24 or any(len(one) != count for one in weights):
             raise table.invalid(f"has other numbers than {count} topics of {size} words")
         topics = np.zeros((size, count))
@@ -97,33 +97,33 @@ class DistributedLDAModel(_Topics):
         total = old.table("data/globalTopicTotals").vector("globalTopicTotals")
         if not np.allclose(topics.sum(axis=0), total, rtol=1e-6):
             raise table.invalid(f"does not add up to globalTopicTotals; {COPY_WHOLE}")
-        return cls(*_declare(saved, schema, topics, prior), np.ones(len(prior)))
+        return cls(*_declare_topics(saved, schema, topics, prior), np.ones(len(prior)))
 
 
-def _declare(
+def _declare_topics(
     saved: Saved, schema: Schema, topics: Array, prior: Array
-) -> tuple[Where, Array, Array, str]:
+) -> tuple[InputColumn, Array, Array, str]:
     if topics.shape[1] != len(prior):
         raise saved.invalid(f"has {topics.shape[1]} topics for {len(prior)} priors")
-    features = schema.features(saved, len(topics))
+    features = schema.require_features(saved, len(topics))
     output = saved.text("topicDistributionCol", "topicDistribution")
-    schema.add(output, vector(len(prior)))
+    schema.add_column(output, vector_info(len(prior)))
     return features, np.exp(_expected_log(topics.T)).T, prior, output
 
 
 def _expected_log(weights: Array) -> Array:
     """The expected log of what a Dirichlet distribution of these weights (last axis) draws."""
-    return np.asarray(_digamma(weights) - _digamma(weights.sum(axis=-1, keepdims=True)))
+    return np.asarray(_spark_digamma(weights) - _spark_digamma(weights.sum(axis=-1, keepdims=True)))
 
 
-def _drawn(count: int, shape: float) -> Array:
+def _draw_gamma(count: int, shape: float) -> Array:
     """The first numbers of a Gamma distribution of this shape and the mean 1.
 
     Source: breeze.stats.distributions.Gamma, 2.1, by Marsaglia and Tsang's method, on normal and
     uniform numbers of org.apache.commons.math3.random.MersenneTwister, 3.6.
     """
-    doubles, d = _doubles(), shape - 1.0 / 3.0
-    normals, c, drawn = _normals(doubles), 1.0 / math.sqrt(9.0 * d), list[float]()
+    doubles, d = _uniform_doubles(), shape - 1.0 / 3.0
+    normals, c, drawn = _normal_doubles(doubles), 1.0 / math.sqrt(9.0 * d), list[float]()
     while len(drawn) < count:
         x = next(x for x in normals if 1.0 + c * x > 0)
         v, u = (1.0 + c * x) ** 3, next(doubles)
@@ -132,7 +132,7 @@ def _drawn(count: int, shape: float) -> Array:
     return np.array(drawn)
 
 
-def _doubles() -> Iterator[float]:
+def _uniform_doubles() -> Iterator[float]:
     """From 0 to 1, of two times 26 bits."""
     twister = np.random.RandomState(np.array([0, _SEED], dtype=np.uint32))
     while True:
@@ -140,7 +140,7 @@ def _doubles() -> Iterator[float]:
         yield (high << 26 | low) * 2.0**-52
 
 
-def _normals(doubles: Iterator[float]) -> Iterator[float]:
+def _normal_doubles(doubles: Iterator[float]) -> Iterator[float]:
     """In pairs, by the method of Box and Muller."""
     while True:
         angle, radius = 2.0 * math.pi * next(doubles), math.sqrt(-2.0 * math.log(next(doubles)))
@@ -148,7 +148,7 @@ def _normals(doubles: Iterator[float]) -> Iterator[float]:
         yield radius * math.sin(angle)
 
 
-def _digamma(values: Array) -> Array:
+def _spark_digamma(values: Array) -> Array:
     """As Spark's, which is off by up to 3e-9: its series has a term of the wrong sign.
 
     Source: org.apache.commons.math3.special.Gamma.digamma, 3.6, which takes the series from 49 on.

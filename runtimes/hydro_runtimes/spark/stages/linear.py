@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from hydro_runtimes.columns import Array, Column, Dense
-from hydro_runtimes.spark.data.batch import Batch, Where
-from hydro_runtimes.spark.data.classes import Classes, softmax, two
-from hydro_runtimes.spark.data.schema import Schema, vector
-from hydro_runtimes.spark.data.vectors import vectors
+from hydro_runtimes.spark.data.batch import Batch, InputColumn
+from hydro_runtimes.spark.data.classes import ClassifierColumns, pair_classes, softmax
+from hydro_runtimes.spark.data.schema import Schema, vector_info
+from hydro_runtimes.spark.data.vectors import read_vectors
 from hydro_runtimes.spark.data.weights import Weights
 from hydro_runtimes.spark.format.saved import Saved
 
@@ -22,35 +22,37 @@ class LogisticRegressionModel:
     Source: org.apache.spark.ml.classification.LogisticRegressionModel, 4.3.0.
     """
 
-    features: Where
+    features: InputColumn
     weights: Weights
     """One for each element and, if not binary, class; (size, 1) when binary."""
     intercepts: Array
-    classes: Classes
+    classes: ClassifierColumns
     threshold: float | None
     """Of the margin, when binary."""
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> LogisticRegressionModel:
-        weights, intercepts, multinomial = _coefficients(saved)
+        weights, intercepts, multinomial = _read_coefficients(saved)
         rows = weights.values.shape[1]
         if rows != len(intercepts) or (not multinomial and rows != 1):
             raise saved.invalid(f"has {rows} rows for {len(intercepts)} intercepts")
-        features = schema.features(saved, weights.size)
-        classes = Classes.load(saved, schema, rows if multinomial else 2)
-        threshold = None if multinomial else _margin(saved, classes)
+        features = schema.require_features(saved, weights.size)
+        classes = ClassifierColumns.load(saved, schema, rows if multinomial else 2)
+        threshold = None if multinomial else _margin_threshold(saved, classes)
         return cls(features, weights, intercepts, classes, threshold)
 
     def transform(self, batch: Batch) -> Batch:
-        batch, column = vectors(batch, self.features, self.weights.size)
-        margins = self.weights.dot(column) + self.intercepts
+        batch, column = read_vectors(batch, self.features, self.weights.size)
+        margins = self.weights.multiply(column) + self.intercepts
         if self.threshold is None:
-            return batch.plus(self.classes.columns(margins, softmax(margins)))
+            return batch.with_columns(self.classes.output_columns(margins, softmax(margins)))
         margin = margins[:, 0]
         unlikely = 1.0 / (1.0 + np.exp(margin))
-        raw = two(-margin, margin)
-        probability = two(unlikely, 1.0 - unlikely)
-        return batch.plus(self.classes.predicted(raw, probability, margin > self.threshold))
+        raw = pair_classes(-margin, margin)
+        probability = pair_classes(unlikely, 1.0 - unlikely)
+        return batch.with_columns(
+            self.classes.columns_of_classes(raw, probability, margin > self.threshold)
+        )
 
 
 @dataclass(frozen=True)
@@ -60,26 +62,28 @@ class LinearSVCModel:
     Source: org.apache.spark.ml.classification.LinearSVCModel, 4.3.0.
     """
 
-    features: Where
+    features: InputColumn
     weights: Weights
     intercept: float
-    classes: Classes
+    classes: ClassifierColumns
     threshold: float
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> LinearSVCModel:
         table = saved.table()
         weights = Weights.load(table, "coefficients", is_matrix=False)
-        features = schema.features(saved, weights.size)
-        classes = Classes.load(saved, schema, 2, has_probability=False)
+        features = schema.require_features(saved, weights.size)
+        classes = ClassifierColumns.load(saved, schema, 2, has_probability=False)
         threshold = saved.number("threshold", 0.0)
         return cls(features, weights, table.number("intercept"), classes, threshold)
 
     def transform(self, batch: Batch) -> Batch:
-        batch, column = vectors(batch, self.features, self.weights.size)
-        margin = self.weights.dot(column) + self.intercept
-        raw = two(-margin, margin)
-        return batch.plus(self.classes.predicted(raw, None, margin > self.threshold))
+        batch, column = read_vectors(batch, self.features, self.weights.size)
+        margin = self.weights.multiply(column) + self.intercept
+        raw = pair_classes(-margin, margin)
+        return batch.with_columns(
+            self.classes.columns_of_classes(raw, None, margin > self.threshold)
+        )
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ class LinearRegressionModel:
     Source: org.apache.spark.ml.regression.LinearRegressionModel, 4.3.0.
     """
 
-    features: Where
+    features: InputColumn
     weights: Weights
     intercept: float
     prediction: str
@@ -98,12 +102,14 @@ class LinearRegressionModel:
     def load(cls, saved: Saved, schema: Schema) -> LinearRegressionModel:
         table = saved.table()
         weights = Weights.load(table, "coefficients", is_matrix=False)
-        features = schema.features(saved, weights.size)
-        return cls(features, weights, table.number("intercept"), schema.predicted(saved))
+        features = schema.require_features(saved, weights.size)
+        return cls(features, weights, table.number("intercept"), schema.add_prediction(saved))
 
     def transform(self, batch: Batch) -> Batch:
-        batch, column = vectors(batch, self.features, self.weights.size)
-        return batch.plus({self.prediction: Dense(self.weights.dot(column) + self.intercept)})
+        batch, column = read_vectors(batch, self.features, self.weights.size)
+        return batch.with_columns(
+            {self.prediction: Dense(self.weights.multiply(column) + self.intercept)}
+        )
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,7 @@ class AFTSurvivalRegressionModel:
     Source: org.apache.spark.ml.regression.AFTSurvivalRegressionModel, 4.3.0.
     """
 
-    features: Where
+    features: InputColumn
     weights: Weights
     intercept: float
     prediction: str
@@ -127,31 +133,34 @@ class AFTSurvivalRegressionModel:
         weights = Weights.load(table, "coefficients", is_matrix=False)
         shares = saved.numbers("quantileProbabilities", _QUANTILES)
         factors = np.exp(np.log(-np.log1p(-shares)) * table.number("scale"))
-        features, prediction = schema.features(saved, weights.size), schema.predicted(saved)
+        features, prediction = (
+            schema.require_features(saved, weights.size),
+            schema.add_prediction(saved),
+        )
         quantiles = saved.text("quantilesCol", "")
         if quantiles:
-            schema.add(quantiles, vector(len(factors)))
+            schema.add_column(quantiles, vector_info(len(factors)))
         return cls(features, weights, table.number("intercept"), prediction, quantiles, factors)
 
     def transform(self, batch: Batch) -> Batch:
-        batch, column = vectors(batch, self.features, self.weights.size)
-        predicted = np.exp(self.weights.dot(column) + self.intercept)
+        batch, column = read_vectors(batch, self.features, self.weights.size)
+        predicted = np.exp(self.weights.multiply(column) + self.intercept)
         columns: dict[str, Column] = {self.prediction: Dense(predicted)}
         if self.quantiles:
             columns[self.quantiles] = Dense(predicted[:, None] * self.factors)
-        return batch.plus(columns)
+        return batch.with_columns(columns)
 
 
 _QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 
 
-def _coefficients(saved: Saved) -> tuple[Weights, Array, bool]:
+def _read_coefficients(saved: Saved) -> tuple[Weights, Array, bool]:
     """Weights (size, rows), intercepts (rows,), and whether rows are classes.
 
     Spark 2.0 saved the vector of a binary model; 2.1 and later a matrix.
     """
     table = saved.table()
-    if table.has("coefficientMatrix"):
+    if table.has_column("coefficientMatrix"):
         weights = Weights.load(table, "coefficientMatrix", is_matrix=True)
         return weights, table.vector("interceptVector"), table.flag("isMultinomial")
     weights = Weights.load(table, "coefficients", is_matrix=False)
@@ -159,7 +168,7 @@ def _coefficients(saved: Saved) -> tuple[Weights, Array, bool]:
     return single, np.array([table.number("intercept")]), False
 
 
-def _margin(saved: Saved, classes: Classes) -> float:
+def _margin_threshold(saved: Saved, classes: ClassifierColumns) -> float:
     """The margin above which the class is 1."""
     threshold = saved.number("threshold", 0.5)
     if classes.thresholds is not None:

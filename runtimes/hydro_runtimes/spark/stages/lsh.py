@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hydro_runtimes.columns import Array, Column, DataType, Dense, Ragged, Sparse
-from hydro_runtimes.spark.data.batch import Batch, Where
-from hydro_runtimes.spark.data.schema import Known, Schema, vector
-from hydro_runtimes.spark.data.vectors import matrix, present
+from hydro_runtimes.spark.data.batch import Batch, InputColumn
+from hydro_runtimes.spark.data.schema import ColumnInfo, Schema, vector_info
+from hydro_runtimes.spark.data.vectors import fail_nulls, read_matrix
 from hydro_runtimes.spark.format.saved import Saved
 from hydro_runtimes.spark.trees import chunks
 
@@ -23,7 +23,7 @@ class BucketedRandomProjectionLSHModel:
     Source: org.apache.spark.ml.feature.BucketedRandomProjectionLSHModel, 4.3.0.
     """
 
-    input: Where
+    input: InputColumn
     output: str
     directions: Array
     """float64, (tables, size)."""
@@ -31,16 +31,16 @@ class BucketedRandomProjectionLSHModel:
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> BucketedRandomProjectionLSHModel:
-        where, output = Where(saved.uid, saved.text("inputCol")), saved.text("outputCol")
+        source, output = InputColumn(saved.uid, saved.text("inputCol")), saved.text("outputCol")
         directions = saved.table().matrix("randUnitVectors")
-        schema.want(saved, where.column, vector(directions.shape[1]))
-        schema.add(output, _hashes(len(directions)))
-        return cls(where, output, directions, saved.number("bucketLength"))
+        schema.require(saved, source.name, vector_info(directions.shape[1]))
+        schema.add_column(output, _hashes_info(len(directions)))
+        return cls(source, output, directions, saved.number("bucketLength"))
 
     def transform(self, batch: Batch) -> Batch:
-        batch, values = matrix(batch, self.input, self.directions.shape[1])
+        batch, values = read_matrix(batch, self.input, self.directions.shape[1])
         found = np.floor(values @ self.directions.T / self.length)
-        return batch.plus({self.output: Dense(found[:, :, None])})
+        return batch.with_columns({self.output: Dense(found[:, :, None])})
 
 
 @dataclass(frozen=True)
@@ -50,43 +50,43 @@ class MinHashLSHModel:
     Source: org.apache.spark.ml.feature.MinHashLSHModel, 4.3.0.
     """
 
-    input: Where
+    input: InputColumn
     output: str
     first: Array
     second: Array
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> MinHashLSHModel:
-        where, output = Where(saved.uid, saved.text("inputCol")), saved.text("outputCol")
+        source, output = InputColumn(saved.uid, saved.text("inputCol")), saved.text("outputCol")
         _, coefficients = saved.table().lists("randCoefficients")
         if len(coefficients) % 2 or not len(coefficients):
             raise saved.invalid("randCoefficients are no pairs")
-        schema.want(saved, where.column, vector(None))
-        schema.add(output, _hashes(len(coefficients) // 2))
-        return cls(where, output, coefficients[::2], coefficients[1::2])
+        schema.require(saved, source.name, vector_info(None))
+        schema.add_column(output, _hashes_info(len(coefficients) // 2))
+        return cls(source, output, coefficients[::2], coefficients[1::2])
 
     def transform(self, batch: Batch) -> Batch:
-        batch = present(batch, self.input)
-        offsets, _ = _nonzero(batch.columns[self.input.column])
+        batch = fail_nulls(batch, self.input)
+        offsets, _ = _nonzero_elements(batch.columns[self.input.name])
         empty = np.flatnonzero(np.diff(offsets) == 0).tolist()
-        failure = self.input.invalid("got a vector of zeros, want one element that is not 0")
-        batch = batch.without(dict.fromkeys(empty, failure))
-        offsets, indices = _nonzero(batch.columns[self.input.column])
+        failure = self.input.invalid_row("got a vector of zeros, want one element that is not 0")
+        batch = batch.without_rows(dict.fromkeys(empty, failure))
+        offsets, indices = _nonzero_elements(batch.columns[self.input.name])
         least = np.zeros((batch.rows, len(self.first)))
-        for start, end in chunks.bounds(offsets * len(self.first)):
+        for start, end in chunks.chunk_bounds(offsets * len(self.first)):
             ends = offsets[start : end + 1]
             index = indices[ends[0] : ends[-1]]
             hashed = ((1 + index)[:, None] * self.first + self.second) % _HASH_PRIME
             least[start:end] = np.minimum.reduceat(hashed, ends[:-1] - ends[0], axis=0)
-        return batch.plus({self.output: Dense(least[:, :, None])})
+        return batch.with_columns({self.output: Dense(least[:, :, None])})
 
 
-def _hashes(tables: int) -> Known:
+def _hashes_info(tables: int) -> ColumnInfo:
     """A list of vectors of one element."""
-    return Known(DataType.FLOAT64, (tables, 1))
+    return ColumnInfo(DataType.FLOAT64, (tables, 1))
 
 
-def _nonzero(column: Column) -> tuple[Array, Array]:
+def _nonzero_elements(column: Column) -> tuple[Array, Array]:
     """Offsets and indices (int64) of the elements that are not 0."""
     if isinstance(column, Ragged):
         assert isinstance(column.elements, Dense)

@@ -8,10 +8,17 @@ import numpy as np
 
 from hydro_runtimes.columns import Array, Dense, Sparse
 from hydro_runtimes.evaluator import Failure
-from hydro_runtimes.spark.data.batch import Batch, Where
-from hydro_runtimes.spark.data.classes import Classes
+from hydro_runtimes.spark.data.batch import Batch, InputColumn
+from hydro_runtimes.spark.data.classes import ClassifierColumns
 from hydro_runtimes.spark.data.schema import Schema
-from hydro_runtimes.spark.data.vectors import Vectors, dot, row_ids, show, stored, vectors
+from hydro_runtimes.spark.data.vectors import (
+    Vectors,
+    dense_values,
+    multiply,
+    read_vectors,
+    row_ids,
+    show_vector,
+)
 from hydro_runtimes.spark.format.saved import Saved
 
 
@@ -24,7 +31,7 @@ class NaiveBayesModel:
     Source: org.apache.spark.ml.classification.NaiveBayesModel, 4.3.0.
     """
 
-    features: Where
+    features: InputColumn
     size: int
     kind: str
     weights: Array
@@ -33,7 +40,7 @@ class NaiveBayesModel:
     """float64, (classes,)."""
     variances: Array
     """float64, (classes, size): of the Gaussian kind."""
-    classes: Classes
+    classes: ClassifierColumns
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> NaiveBayesModel:
@@ -48,30 +55,32 @@ class NaiveBayesModel:
         if kind == "bernoulli":
             absent = np.log(1.0 - np.exp(theta))
             theta, constant = theta - absent, prior + absent.sum(axis=1)
-        features = schema.features(saved, theta.shape[1])
-        classes = Classes.load(saved, schema, len(prior))
+        features = schema.require_features(saved, theta.shape[1])
+        classes = ClassifierColumns.load(saved, schema, len(prior))
         weights = np.ascontiguousarray(theta.T)
         return cls(features, len(weights), kind, weights, constant, sigma, classes)
 
     def transform(self, batch: Batch) -> Batch:
-        batch, column = vectors(batch, self.features, self.size)
-        if failures := self._refused(column):
-            batch, column = vectors(batch.without(failures), self.features, self.size)
-        raw = self._raw(column)
+        batch, column = read_vectors(batch, self.features, self.size)
+        if failures := self._invalid_rows(column):
+            batch, column = read_vectors(batch.without_rows(failures), self.features, self.size)
+        raw = self._raw_scores(column)
         shares = np.exp(raw - raw.max(axis=1, keepdims=True))
-        return batch.plus(self.classes.columns(raw, shares / shares.sum(axis=1, keepdims=True)))
+        return batch.with_columns(
+            self.classes.output_columns(raw, shares / shares.sum(axis=1, keepdims=True))
+        )
 
-    def _raw(self, column: Vectors) -> Array:
+    def _raw_scores(self, column: Vectors) -> Array:
         if self.kind == "gaussian":
-            return self._gaussian(stored(column))
+            return self._gaussian_scores(dense_values(column))
         if self.kind == "complement":
-            score = dot(column, self.weights)
+            score = multiply(column, self.weights)
             most = score.max(axis=1, keepdims=True)
             total = most + np.log(np.exp(score - most).sum(axis=1, keepdims=True))
             return np.asarray(score - total)
-        return dot(column, self.weights) + self.constant
+        return multiply(column, self.weights) + self.constant
 
-    def _gaussian(self, values: Array) -> Array:
+    def _gaussian_scores(self, values: Array) -> Array:
         """Class by class, so that memory stays that of the rows."""
         raw = np.empty((len(values), len(self.constant)))
         for index, variance in enumerate(self.variances):
@@ -80,7 +89,7 @@ class NaiveBayesModel:
             raw[:, index] = self.constant[index] - spread / 2.0
         return raw
 
-    def _refused(self, column: Vectors) -> dict[int, Failure]:
+    def _invalid_rows(self, column: Vectors) -> dict[int, Failure]:
         if self.kind == "gaussian":
             return {}
         if self.kind == "bernoulli":
@@ -98,7 +107,7 @@ class NaiveBayesModel:
         dense = dense.dense() if isinstance(dense, Sparse) else dense
         assert isinstance(dense, Dense)
         return {
-            row: self.features.invalid(f"got {show(values)}, want {wanted}")
+            row: self.features.invalid_row(f"got {show_vector(values)}, want {wanted}")
             for row, values in zip(np.unique(bad).tolist(), dense.values, strict=True)
         }
 

@@ -9,9 +9,16 @@ import numpy as np
 
 from hydro_runtimes.columns import Array, Column, DataType, Dense
 from hydro_runtimes.evaluator import Failure
-from hydro_runtimes.spark.data.batch import Batch, Where
-from hydro_runtimes.spark.data.schema import NUMBER, NUMBERS, NUMERIC, Known, Schema, vector
-from hydro_runtimes.spark.data.vectors import Vectors, each_size, present, scalar
+from hydro_runtimes.spark.data.batch import Batch, InputColumn
+from hydro_runtimes.spark.data.schema import (
+    NUMBER,
+    NUMBERS,
+    NUMERIC,
+    ColumnInfo,
+    Schema,
+    vector_info,
+)
+from hydro_runtimes.spark.data.vectors import Vectors, fail_nulls, map_each_size, read_scalar
 from hydro_runtimes.spark.format.saved import Saved
 from hydro_runtimes.spark.sql.java_text import ordered
 
@@ -25,33 +32,35 @@ class Binarizer:
     Source: org.apache.spark.ml.feature.Binarizer, 4.3.0.
     """
 
-    inputs: tuple[Where, ...]
+    inputs: tuple[InputColumn, ...]
     outputs: tuple[str, ...]
     thresholds: tuple[float, ...]
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> Binarizer:
-        inputs, outputs = _pairs(saved)
+        inputs, outputs = _input_output_columns(saved)
         if "thresholds" in saved.params:
             thresholds = tuple(saved.numbers("thresholds").tolist())
         else:
             thresholds = (saved.number("threshold", 0.0),) * len(inputs)
         if len(thresholds) != len(inputs):
             raise saved.invalid(f"has {len(thresholds)} thresholds for {len(inputs)} columns")
-        for where, output in zip(inputs, outputs, strict=True):
-            known = schema.want(saved, where.column, NUMERIC)
-            schema.add(output, vector(known.size) if known.shape else Known(_kind(known)))
+        for source, output in zip(inputs, outputs, strict=True):
+            known = schema.require(saved, source.name, NUMERIC)
+            schema.add_column(
+                output, vector_info(known.size) if known.shape else ColumnInfo(_output_type(known))
+            )
         return cls(inputs, outputs, thresholds)
 
     def transform(self, batch: Batch) -> Batch:
-        for where, output, threshold in zip(
+        for source, output, threshold in zip(
             self.inputs, self.outputs, self.thresholds, strict=True
         ):
-            column = batch.columns[where.column]
+            column = batch.columns[source.name]
             if not isinstance(column, Dense) or column.values.ndim != 1:
-                batch = present(batch, where)
-                column = batch.columns[where.column]
-            batch = batch.plus({output: _binary(where, column, threshold)})
+                batch = fail_nulls(batch, source)
+                column = batch.columns[source.name]
+            batch = batch.with_columns({output: _binarize(source, column, threshold)})
         return batch
 
 
@@ -66,41 +75,41 @@ class Bucketizer:
     -0.0 lies below 0.0.
     """
 
-    inputs: tuple[Where, ...]
+    inputs: tuple[InputColumn, ...]
     outputs: tuple[str, ...]
     splits: tuple[Array, ...]
     invalid: str
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> Bucketizer:
-        inputs, outputs = _pairs(saved)
-        splits = _splits(saved, len(inputs))
-        for where, output, edges in zip(inputs, outputs, splits, strict=True):
-            schema.want(saved, where.column, NUMBER)
+        inputs, outputs = _input_output_columns(saved)
+        splits = _read_splits(saved, len(inputs))
+        for source, output, edges in zip(inputs, outputs, splits, strict=True):
+            schema.require(saved, source.name, NUMBER)
             names = tuple(f"{a}, {b}" for a, b in pairwise(edges.tolist()))
-            schema.add(output, Known(NUMBER.type, nominal=names, values=len(names)))
+            schema.add_column(output, ColumnInfo(NUMBER.type, nominal=names, values=len(names)))
         return cls(inputs, outputs, splits, saved.text("handleInvalid", "error"))
 
     def transform(self, batch: Batch) -> Batch:
         if self.invalid == "skip":
-            batch = self._skip(batch)
-        for where, output, splits in zip(self.inputs, self.outputs, self.splits, strict=True):
-            batch = self._bucket(batch, where, output, splits)
+            batch = self._skip_invalid(batch)
+        for source, output, splits in zip(self.inputs, self.outputs, self.splits, strict=True):
+            batch = self._add_buckets(batch, source, output, splits)
         return batch
 
-    def _skip(self, batch: Batch) -> Batch:
+    def _skip_invalid(self, batch: Batch) -> Batch:
         failures: dict[int, Failure] = {}
-        for where in self.inputs:
-            column = scalar(batch, where)
+        for source in self.inputs:
+            column = read_scalar(batch, source)
             bad = np.isnan(column.values)
             if column.validity is not None:
                 bad |= ~column.validity
             for row in np.flatnonzero(bad).tolist():
-                failures.setdefault(row, where.dropped("got null or NaN"))
-        return batch.without(failures)
+                failures.setdefault(row, source.dropped_row("got null or NaN"))
+        return batch.without_rows(failures)
 
-    def _bucket(self, batch: Batch, where: Where, output: str, splits: Array) -> Batch:
-        column = scalar(batch, where)
+    def _add_buckets(self, batch: Batch, source: InputColumn, output: str, splits: Array) -> Batch:
+        column = read_scalar(batch, source)
         values, valid = column.values, column.validity
         keys, last = ordered(splits), len(splits) - 1
         at = np.searchsorted(keys, ordered(values))
@@ -115,10 +124,10 @@ class Bucketizer:
         if valid is not None:
             bad &= valid
         failures = {
-            row: where.invalid(f"got {values[row]}, want {splits[0]} to {splits[-1]}")
+            row: source.invalid_row(f"got {values[row]}, want {splits[0]} to {splits[-1]}")
             for row in np.flatnonzero(bad).tolist()
         }
-        return batch.plus({output: Dense(bucket, valid)}).without(failures)
+        return batch.with_columns({output: Dense(bucket, valid)}).without_rows(failures)
 
 
 @dataclass(frozen=True)
@@ -128,29 +137,29 @@ class ImputerModel:
     Source: org.apache.spark.ml.feature.ImputerModel, 4.3.0.
     """
 
-    inputs: tuple[Where, ...]
+    inputs: tuple[InputColumn, ...]
     outputs: tuple[str, ...]
     surrogates: tuple[float, ...]
     missing: float
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> ImputerModel:
-        inputs, outputs = _pairs(saved)
+        inputs, outputs = _input_output_columns(saved)
         table = saved.table()
-        surrogates = tuple(table.number(where.column) for where in inputs)
-        for where, output in zip(inputs, outputs, strict=True):
-            known = schema.want(saved, where.column, NUMERIC)
-            schema.add(output, Known(known.type))
+        surrogates = tuple(table.number(source.name) for source in inputs)
+        for source, output in zip(inputs, outputs, strict=True):
+            known = schema.require(saved, source.name, NUMERIC)
+            schema.add_column(output, ColumnInfo(known.type))
         return cls(inputs, outputs, surrogates, saved.number("missingValue", float("nan")))
 
     def transform(self, batch: Batch) -> Batch:
         columns: dict[str, Column] = {}
-        for where, output, surrogate in zip(
+        for source, output, surrogate in zip(
             self.inputs, self.outputs, self.surrogates, strict=True
         ):
-            column = batch.columns[where.column]
+            column = batch.columns[source.name]
             if not isinstance(column, Dense) or column.values.ndim != 1:
-                raise where.wrong(column, "a number")
+                raise source.wrong_column(column, "a number")
             missing = (
                 np.isnan(column.values)
                 if np.isnan(self.missing)
@@ -160,41 +169,41 @@ class ImputerModel:
                 missing |= ~column.validity
             filler = np.array(surrogate).astype(column.values.dtype)
             columns[output] = Dense(np.where(missing, filler, column.values))
-        return batch.plus(columns)
+        return batch.with_columns(columns)
 
 
-def _kind(known: Known) -> DataType:
+def _output_type(known: ColumnInfo) -> DataType:
     """A number gives a number; of an unknown column nothing is known."""
     return NUMBER.type if known.type in NUMBERS else known.type
 
 
-def _binary(where: Where, column: Column, threshold: float) -> Column:
+def _binarize(source: InputColumn, column: Column, threshold: float) -> Column:
     if isinstance(column, Dense) and column.values.ndim == 1:
         over = column.values > threshold
         if column.validity is not None:
             over &= column.validity
         return Dense(over.astype(np.float64))
-    return each_size(where, column, lambda part: _binary_vectors(part, threshold))
+    return map_each_size(source, column, lambda part: _binarize_vectors(part, threshold))
 
 
-def _binary_vectors(column: Vectors, threshold: float) -> Vectors:
+def _binarize_vectors(column: Vectors, threshold: float) -> Vectors:
     values = column.values if isinstance(column, Dense) else column.dense().values
     over = values > threshold if threshold >= 0 else ~(values <= threshold)
     return Dense(over.astype(np.float64))
 
 
-def _pairs(saved: Saved) -> tuple[tuple[Where, ...], tuple[str, ...]]:
-    inputs = tuple(Where(saved.uid, name) for name in saved.columns("inputCol", "inputCols"))
+def _input_output_columns(saved: Saved) -> tuple[tuple[InputColumn, ...], tuple[str, ...]]:
+    inputs = tuple(InputColumn(saved.uid, name) for name in saved.columns("inputCol", "inputCols"))
     outputs = saved.columns("outputCol", "outputCols")
     if len(inputs) != len(outputs):
         raise saved.invalid(f"has {len(inputs)} input and {len(outputs)} output columns")
     return inputs, outputs
 
 
-def _splits(saved: Saved, columns: int) -> tuple[Array, ...]:
+def _read_splits(saved: Saved, columns: int) -> tuple[Array, ...]:
     if "splitsArray" in saved.params:
         lists = saved.param("splitsArray", list)
-        splits = tuple(saved.floats("splitsArray", one) for one in lists)
+        splits = tuple(saved.check_numbers("splitsArray", one) for one in lists)
     else:
         splits = (saved.numbers("splits"),) * columns
     if len(splits) != columns or any(

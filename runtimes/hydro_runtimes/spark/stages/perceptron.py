@@ -8,10 +8,10 @@ from itertools import pairwise
 import numpy as np
 
 from hydro_runtimes.columns import Array
-from hydro_runtimes.spark.data.batch import Batch, Where
-from hydro_runtimes.spark.data.classes import Classes
+from hydro_runtimes.spark.data.batch import Batch, InputColumn
+from hydro_runtimes.spark.data.classes import ClassifierColumns
 from hydro_runtimes.spark.data.schema import Schema
-from hydro_runtimes.spark.data.vectors import matrix
+from hydro_runtimes.spark.data.vectors import read_matrix
 from hydro_runtimes.spark.format.saved import Saved
 
 
@@ -24,33 +24,37 @@ class MultilayerPerceptronClassificationModel:
     Source: org.apache.spark.ml.classification.MultilayerPerceptronClassificationModel, 4.3.0.
     """
 
-    features: Where
+    features: InputColumn
     layers: tuple[tuple[Array, Array], ...]
     """For each, its weights (in, out) and biases (out,); float64."""
-    classes: Classes
+    classes: ClassifierColumns
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> MultilayerPerceptronClassificationModel:
         table = saved.table()
-        if table.has("layers"):
+        if table.has_column("layers"):
             sizes = table.lists("layers")[1].tolist()
         else:
             sizes = saved.integers("layers")
-        layers = _layers(saved, sizes, table.vector("weights"))
-        features = schema.features(saved, sizes[0])
-        return cls(features, layers, Classes.load(saved, schema, sizes[-1]))
+        layers = _split_weights(saved, sizes, table.vector("weights"))
+        features = schema.require_features(saved, sizes[0])
+        return cls(features, layers, ClassifierColumns.load(saved, schema, sizes[-1]))
 
     def transform(self, batch: Batch) -> Batch:
-        batch, values = matrix(batch, self.features, len(self.layers[0][0]))
+        batch, values = read_matrix(batch, self.features, len(self.layers[0][0]))
         *hidden, last = self.layers
         for weights, biases in hidden:
             values = 1.0 / (1.0 + np.exp(-(values @ weights + biases)))
         raw = values @ last[0] + last[1]
         shares = np.exp(raw - raw.max(axis=1, keepdims=True))
-        return batch.plus(self.classes.columns(raw, shares / shares.sum(axis=1, keepdims=True)))
+        return batch.with_columns(
+            self.classes.output_columns(raw, shares / shares.sum(axis=1, keepdims=True))
+        )
 
 
-def _layers(saved: Saved, sizes: list[int], weights: Array) -> tuple[tuple[Array, Array], ...]:
+def _split_weights(
+    saved: Saved, sizes: list[int], weights: Array
+) -> tuple[tuple[Array, Array], ...]:
     """For each layer its matrix (out, in) in column-major order, then its biases."""
     pairs = list(pairwise(sizes))
     wanted = sum(before * after + after for before, after in pairs)

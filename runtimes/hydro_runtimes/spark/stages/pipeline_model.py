@@ -8,7 +8,7 @@ import numpy as np
 
 from hydro_runtimes.columns import Array, Column, Dense
 from hydro_runtimes.spark.data.batch import Batch, Transformer
-from hydro_runtimes.spark.data.schema import NUMBER, Schema, vector
+from hydro_runtimes.spark.data.schema import NUMBER, Schema, vector_info
 from hydro_runtimes.spark.format.saved import Saved
 
 
@@ -26,7 +26,7 @@ class PipelineModel:
         return cls(
             tuple(
                 schema.load_nested(stage, f"stage {index} of '{saved.uid}'")
-                for index, stage in enumerate(saved.stages())
+                for index, stage in enumerate(saved.open_stages())
             )
         )
 
@@ -42,7 +42,7 @@ class _BestModel:
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> _BestModel:
-        return cls(schema.load_nested(saved.child("bestModel"), f"the best of '{saved.uid}'"))
+        return cls(schema.load_nested(saved.open_child("bestModel"), f"the best of '{saved.uid}'"))
 
     def transform(self, batch: Batch) -> Batch:
         return self.best.transform(batch)
@@ -77,24 +77,24 @@ class OneVsRestModel:
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> OneVsRestModel:
-        count = saved.extra("numClasses", int)
+        count = saved.metadata_value("numClasses", int)
         if not 0 < count <= _MAX_CLASSES:
             raise saved.invalid(f"has {count} classes, want 1 to {_MAX_CLASSES}")
         features = saved.text("featuresCol", "features")
         models, scores = [], []
         for index in range(count):
-            model = saved.child(f"model_{index}")
+            model = saved.open_child(f"model_{index}")
             model = replace(model, params={**model.params, "featuresCol": features})
             inner = schema.copy()
             models.append(inner.load_nested(model, f"model {index} of '{saved.uid}'"))
             scores.append(model.text("rawPredictionCol", "rawPrediction"))
-            schema.read(inner)
+            schema.take_inputs_of(inner)
         raw = saved.text("rawPredictionCol", "rawPrediction")
         prediction = saved.text("predictionCol", "prediction")
         if raw:
-            schema.add(raw, vector(count))
+            schema.add_column(raw, vector_info(count))
         if prediction:
-            schema.add(prediction, NUMBER)
+            schema.add_column(prediction, NUMBER)
         return cls(tuple(models), tuple(scores), raw, prediction)
 
     def transform(self, batch: Batch) -> Batch:
@@ -102,7 +102,7 @@ class OneVsRestModel:
         for model, score in zip(self.models, self.scores, strict=True):
             scored = model.transform(batch)
             if scored.rows != batch.rows:
-                return self.transform(_survivors(batch, scored))
+                return self.transform(_without_failed(batch, scored))
             column = scored.columns[score]
             assert isinstance(column, Dense)
             found.append(column.values[:, 1])
@@ -114,16 +114,16 @@ class OneVsRestModel:
             scores = np.where(np.isnan(raw), -np.inf, raw)
             best = scores.argmax(axis=1).astype(np.float64)
             columns[self.prediction] = Dense(np.where(scores.max(axis=1) > -np.inf, best, -1.0))
-        return batch.plus(columns)
+        return batch.with_columns(columns)
 
 
 _MAX_CLASSES = 10_000
 
 
-def _survivors(batch: Batch, scored: Batch) -> Batch:
+def _without_failed(batch: Batch, scored: Batch) -> Batch:
     return Batch(
         {name: scored.columns[name] for name in batch.columns},
         scored.rows,
-        scored.kept,
+        scored.source_rows,
         scored.failures,
     )

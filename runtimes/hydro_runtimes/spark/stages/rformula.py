@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from hydro_runtimes.spark.data.batch import Batch, Transformer, Where
+from hydro_runtimes.spark.data.batch import Batch, InputColumn, Transformer
 from hydro_runtimes.spark.data.schema import NUMBER, Schema, Slot
-from hydro_runtimes.spark.data.vectors import scalar
+from hydro_runtimes.spark.data.vectors import read_scalar
 from hydro_runtimes.spark.format.saved import Saved
 
 
@@ -18,25 +18,27 @@ class RFormulaModel:
     """
 
     pipeline: Transformer
-    label: Where
+    label: InputColumn
     output: str
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> RFormulaModel:
-        pipeline = schema.load_nested(saved.child("pipelineModel"), f"the model of '{saved.uid}'")
+        pipeline = schema.load_nested(
+            saved.open_child("pipelineModel"), f"the model of '{saved.uid}'"
+        )
         name, output = saved.table().value("label"), saved.text("labelCol", "label")
         if not isinstance(name, str):
             raise saved.invalid("has no label")
         if name and output not in schema.columns:
-            schema.maybe(name, NUMBER)
-            schema.add(output, NUMBER, source=name)
-        return cls(pipeline, Where(saved.uid, name), output)
+            schema.read_optional(name, NUMBER)
+            schema.add_column(output, NUMBER, source=name)
+        return cls(pipeline, InputColumn(saved.uid, name), output)
 
     def transform(self, batch: Batch) -> Batch:
         batch = self.pipeline.transform(batch)
-        if self.output in batch.columns or self.label.column not in batch.columns:
+        if self.output in batch.columns or self.label.name not in batch.columns:
             return batch
-        return batch.plus({self.output: scalar(batch, self.label)})
+        return batch.with_columns({self.output: read_scalar(batch, self.label)})
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class VectorAttributeRewriter:
             raise table.invalid("has no column or no prefixes")
         known = schema.columns.get(column)
         if known is not None and known.slots is not None:
-            slots = tuple(_renamed(slot, dict(prefixes)) for slot in known.slots)
+            slots = tuple(_rewrite_name(slot, dict(prefixes)) for slot in known.slots)
             schema.columns[column] = replace(known, slots=slots)
         return cls()
 
@@ -73,15 +75,15 @@ class ColumnPruner:
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> ColumnPruner:
-        pruned = saved.table().strings("columnsToPrune")
-        schema.drop(pruned)
+        pruned = saved.table().text_list("columnsToPrune")
+        schema.drop_columns(pruned)
         return cls(frozenset(pruned))
 
     def transform(self, batch: Batch) -> Batch:
-        return batch.only([name for name in batch.columns if name not in self.pruned])
+        return batch.select([name for name in batch.columns if name not in self.pruned])
 
 
-def _renamed(slot: Slot, prefixes: dict[str, str]) -> Slot:
+def _rewrite_name(slot: Slot, prefixes: dict[str, str]) -> Slot:
     """In products the prefixes stand inside of names too."""
     name = slot.name
     for prefix, new in prefixes.items():

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from hydro_runtimes.columns import Array, Dense, Sparse
-from hydro_runtimes.spark.data.batch import Batch, Where
-from hydro_runtimes.spark.data.schema import Schema, vector
+from hydro_runtimes.spark.data.batch import Batch, InputColumn
+from hydro_runtimes.spark.data.schema import Schema, vector_info
 from hydro_runtimes.spark.data.vectors import (
     Vectors,
-    each_size,
-    matrix,
-    present,
+    fail_nulls,
+    map_each_size,
+    read_matrix,
+    read_vectors,
     row_ids,
     row_maxima,
     row_sums,
-    vectors,
 )
 from hydro_runtimes.spark.format.saved import Saved
 
@@ -29,7 +29,7 @@ class StandardScalerModel:
     Source: org.apache.spark.ml.feature.StandardScalerModel, 4.3.0.
     """
 
-    input: Where
+    input: InputColumn
     output: str
     size: int
     shift: Array | None
@@ -37,16 +37,16 @@ class StandardScalerModel:
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> StandardScalerModel:
-        where, output, table = *_columns(saved), saved.table()
+        source, output, table = *_input_and_output(saved), saved.table()
         mean, std = table.vector("mean"), table.vector("std")
         shift = mean if saved.flag("withMean", False) else None
-        scale = _inverse(std) if saved.flag("withStd", True) else None
-        _declare(saved, schema, where, output, len(mean), len(std))
-        return cls(where, output, len(mean), shift, scale)
+        scale = _inverse_or_zero(std) if saved.flag("withStd", True) else None
+        _declare_vectors(saved, schema, source, output, len(mean), len(std))
+        return cls(source, output, len(mean), shift, scale)
 
     def transform(self, batch: Batch) -> Batch:
-        batch, column = vectors(batch, self.input, self.size)
-        return batch.plus({self.output: _scaled(column, self.shift, self.scale)})
+        batch, column = read_vectors(batch, self.input, self.size)
+        return batch.with_columns({self.output: _shift_and_scale(column, self.shift, self.scale)})
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class RobustScalerModel:
     Source: org.apache.spark.ml.feature.RobustScalerModel, 4.3.0.
     """
 
-    input: Where
+    input: InputColumn
     output: str
     size: int
     shift: Array | None
@@ -64,16 +64,16 @@ class RobustScalerModel:
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> RobustScalerModel:
-        where, output, table = *_columns(saved), saved.table()
+        source, output, table = *_input_and_output(saved), saved.table()
         median, spread = table.vector("median"), table.vector("range")
         shift = median if saved.flag("withCentering", False) else None
-        scale = _inverse(spread) if saved.flag("withScaling", True) else None
-        _declare(saved, schema, where, output, len(median), len(spread))
-        return cls(where, output, len(median), shift, scale)
+        scale = _inverse_or_zero(spread) if saved.flag("withScaling", True) else None
+        _declare_vectors(saved, schema, source, output, len(median), len(spread))
+        return cls(source, output, len(median), shift, scale)
 
     def transform(self, batch: Batch) -> Batch:
-        batch, column = vectors(batch, self.input, self.size)
-        return batch.plus({self.output: _scaled(column, self.shift, self.scale)})
+        batch, column = read_vectors(batch, self.input, self.size)
+        return batch.with_columns({self.output: _shift_and_scale(column, self.shift, self.scale)})
 
 
 @dataclass(frozen=True)
@@ -83,20 +83,20 @@ class MaxAbsScalerModel:
     Source: org.apache.spark.ml.feature.MaxAbsScalerModel, 4.3.0.
     """
 
-    input: Where
+    input: InputColumn
     output: str
     scale: Array
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> MaxAbsScalerModel:
-        where, output = _columns(saved)
+        source, output = _input_and_output(saved)
         largest = saved.table().vector("maxAbs")
-        _declare(saved, schema, where, output, len(largest), len(largest))
-        return cls(where, output, 1.0 / np.where(largest == 0, 1.0, largest))
+        _declare_vectors(saved, schema, source, output, len(largest), len(largest))
+        return cls(source, output, 1.0 / np.where(largest == 0, 1.0, largest))
 
     def transform(self, batch: Batch) -> Batch:
-        batch, column = vectors(batch, self.input, len(self.scale))
-        return batch.plus({self.output: _scaled(column, None, self.scale)})
+        batch, column = read_vectors(batch, self.input, len(self.scale))
+        return batch.with_columns({self.output: _shift_and_scale(column, None, self.scale)})
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class MinMaxScalerModel:
     Source: org.apache.spark.ml.feature.MinMaxScalerModel, 4.3.0.
     """
 
-    input: Where
+    input: InputColumn
     output: str
     low: Array
     scale: Array
@@ -116,19 +116,19 @@ class MinMaxScalerModel:
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> MinMaxScalerModel:
-        where, output, table = *_columns(saved), saved.table()
+        source, output, table = *_input_and_output(saved), saved.table()
         low, high = table.vector("originalMin"), table.vector("originalMax")
-        _declare(saved, schema, where, output, len(low), len(high))
+        _declare_vectors(saved, schema, source, output, len(low), len(high))
         least, most = saved.number("min", 0.0), saved.number("max", 1.0)
         spread = high - low
         scale = np.where(spread == 0, 0.0, (most - least) / np.where(spread == 0, 1.0, spread))
-        return cls(where, output, low, scale, least, (least + most) / 2.0)
+        return cls(source, output, low, scale, least, (least + most) / 2.0)
 
     def transform(self, batch: Batch) -> Batch:
-        batch, values = matrix(batch, self.input, len(self.low))
+        batch, values = read_matrix(batch, self.input, len(self.low))
         scaled = (values - self.low) * self.scale + self.least
         constant = np.where(np.isnan(values), values, self.middle)
-        return batch.plus({self.output: Dense(np.where(self.scale == 0, constant, scaled))})
+        return batch.with_columns({self.output: Dense(np.where(self.scale == 0, constant, scaled))})
 
 
 @dataclass(frozen=True)
@@ -138,34 +138,34 @@ class Normalizer:
     Source: org.apache.spark.ml.feature.Normalizer, 4.3.0.
     """
 
-    input: Where
+    input: InputColumn
     output: str
     p: float
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> Normalizer:
-        where, output = _columns(saved)
-        known = schema.want(saved, where.column, vector(None))
-        schema.add(output, vector(known.size))
+        source, output = _input_and_output(saved)
+        known = schema.require(saved, source.name, vector_info(None))
+        schema.add_column(output, vector_info(known.size))
         if not (p := saved.number("p", 2.0)) >= 1:
             raise saved.invalid(f"param 'p' is {p}, want 1 or more")
-        return cls(where, output, p)
+        return cls(source, output, p)
 
     def transform(self, batch: Batch) -> Batch:
-        batch = present(batch, self.input)
-        column = each_size(self.input, batch.columns[self.input.column], self._normalized)
-        return batch.plus({self.output: column})
+        batch = fail_nulls(batch, self.input)
+        column = map_each_size(self.input, batch.columns[self.input.name], self._normalize)
+        return batch.with_columns({self.output: column})
 
-    def _normalized(self, column: Vectors) -> Vectors:
+    def _normalize(self, column: Vectors) -> Vectors:
         if isinstance(column, Sparse):
-            norm = self._norm(column.values, column.offsets)[row_ids(column.offsets)]
+            norm = self._row_norms(column.values, column.offsets)[row_ids(column.offsets)]
             values = column.values / np.where(norm == 0, 1.0, norm)
             return Sparse(column.size, column.offsets, column.indices, values)
         rows, size = column.values.shape
-        norm = self._norm(column.values.reshape(-1), np.arange(rows + 1) * size)
+        norm = self._row_norms(column.values.reshape(-1), np.arange(rows + 1) * size)
         return Dense(column.values / np.where(norm == 0, 1.0, norm)[:, None])
 
-    def _norm(self, values: Array, offsets: Array) -> Array:
+    def _row_norms(self, values: Array, offsets: Array) -> Array:
         size = np.abs(values)
         if np.isinf(self.p):
             return row_maxima(size, offsets)
@@ -183,41 +183,41 @@ class ElementwiseProduct:
     Source: org.apache.spark.ml.feature.ElementwiseProduct, 4.3.0.
     """
 
-    input: Where
+    input: InputColumn
     output: str
     weights: Array
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> ElementwiseProduct:
-        where, output = _columns(saved)
+        source, output = _input_and_output(saved)
         weights = saved.vector("scalingVec")
-        _declare(saved, schema, where, output, len(weights), len(weights))
-        return cls(where, output, weights)
+        _declare_vectors(saved, schema, source, output, len(weights), len(weights))
+        return cls(source, output, weights)
 
     def transform(self, batch: Batch) -> Batch:
-        batch, column = vectors(batch, self.input, len(self.weights))
-        return batch.plus({self.output: _scaled(column, None, self.weights)})
+        batch, column = read_vectors(batch, self.input, len(self.weights))
+        return batch.with_columns({self.output: _shift_and_scale(column, None, self.weights)})
 
 
-def _columns(saved: Saved) -> tuple[Where, str]:
-    return Where(saved.uid, saved.text("inputCol")), saved.text("outputCol")
+def _input_and_output(saved: Saved) -> tuple[InputColumn, str]:
+    return InputColumn(saved.uid, saved.text("inputCol")), saved.text("outputCol")
 
 
-def _declare(
-    saved: Saved, schema: Schema, where: Where, output: str, size: int, other: int
+def _declare_vectors(
+    saved: Saved, schema: Schema, source: InputColumn, output: str, size: int, other: int
 ) -> None:
     if size != other:
         raise saved.invalid(f"saved vectors have {size} and {other} elements, want equal sizes")
-    schema.want(saved, where.column, vector(size))
-    schema.add(output, vector(size))
+    schema.require(saved, source.name, vector_info(size))
+    schema.add_column(output, vector_info(size))
 
 
-def _inverse(std: Array) -> Array:
+def _inverse_or_zero(std: Array) -> Array:
     with np.errstate(divide="ignore"):
         return np.where(std == 0, 0.0, 1.0 / std)
 
 
-def _scaled(column: Vectors, shift: Array | None, scale: Array | None) -> Vectors:
+def _shift_and_scale(column: Vectors, shift: Array | None, scale: Array | None) -> Vectors:
     """Sparse vectors stay sparse where nothing is subtracted."""
     if isinstance(column, Sparse) and shift is None:
         if scale is None:

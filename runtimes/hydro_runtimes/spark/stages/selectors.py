@@ -9,9 +9,21 @@ from typing import Self
 import numpy as np
 
 from hydro_runtimes.columns import Array, Dense, Sparse
-from hydro_runtimes.spark.data.batch import Batch, Where
-from hydro_runtimes.spark.data.schema import Known, MadeSlots, Schema, stating, vector
-from hydro_runtimes.spark.data.vectors import Vectors, each_size, present, row_ids, sizes
+from hydro_runtimes.spark.data.batch import Batch, InputColumn
+from hydro_runtimes.spark.data.schema import (
+    ColumnInfo,
+    LazySlots,
+    Schema,
+    how_to_state,
+    vector_info,
+)
+from hydro_runtimes.spark.data.vectors import (
+    Vectors,
+    fail_nulls,
+    map_each_size,
+    row_ids,
+    vector_sizes,
+)
 from hydro_runtimes.spark.format.saved import Saved
 
 
@@ -22,59 +34,59 @@ class VectorSlicer:
     Source: org.apache.spark.ml.feature.VectorSlicer, 4.3.0.
     """
 
-    input: Where
+    input: InputColumn
     output: str
     indices: Array
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> VectorSlicer:
-        where, output = Where(saved.uid, saved.text("inputCol")), saved.text("outputCol")
-        known = schema.want(saved, where.column, vector(None))
+        source, output = InputColumn(saved.uid, saved.text("inputCol")), saved.text("outputCol")
+        known = schema.require(saved, source.name, vector_info(None))
         wanted, indices = saved.texts("names", ()), saved.integers("indices", ())
         if wanted:
-            known = schema.settle(saved, where.column)
+            known = schema.require_parts(saved, source.name)
         names = {slot.name: i for i, slot in enumerate(known.slots or ()) if slot.name}
         for name in wanted:
             if name not in names:
-                raise saved.invalid(_without(schema, where.column, known, names, name))
+                raise saved.invalid(_no_such_name(schema, source.name, known, names, name))
             indices.append(names[name])
         chosen = np.array(indices, dtype=np.int64)
-        _declare(saved, schema, where, output, chosen)
-        return cls(where, output, chosen)
+        _declare_elements(saved, schema, source, output, chosen)
+        return cls(source, output, chosen)
 
     def transform(self, batch: Batch) -> Batch:
-        return _slice(batch, self.input, self.output, self.indices)
+        return _select_elements(batch, self.input, self.output, self.indices)
 
 
-def _without(
-    schema: Schema, column: str, known: Known, names: Mapping[str, int], wanted: str
+def _no_such_name(
+    schema: Schema, column: str, known: ColumnInfo, names: Mapping[str, int], wanted: str
 ) -> str:
     """Names of an input's elements are not saved; those of others have been derived."""
     if names or column not in schema.inputs:
         have = ", ".join(names)[:200] or "elements without names"
         return f"column '{column}' has no element named '{wanted}', but {have}"
     told = {"shape": [known.size or -1], "elements": [wanted, "..."]}
-    line = stating(column, type="float64", **told)
+    line = how_to_state(column, type="float64", **told)
     return f"column '{column}' does not tell which element is named '{wanted}': {line}"
 
 
 @dataclass(frozen=True)
 class _Selector:
-    input: Where
+    input: InputColumn
     output: str
     indices: Array
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> Self:
-        where = Where(saved.uid, saved.text("featuresCol", "features"))
-        schema.want(saved, where.column, vector(None))
+        source = InputColumn(saved.uid, saved.text("featuresCol", "features"))
+        schema.require(saved, source.name, vector_info(None))
         _, chosen = saved.table().lists("selectedFeatures")
         output, indices = saved.text("outputCol"), np.sort(chosen).astype(np.int64)
-        _declare(saved, schema, where, output, indices)
-        return cls(where, output, indices)
+        _declare_elements(saved, schema, source, output, indices)
+        return cls(source, output, indices)
 
     def transform(self, batch: Batch) -> Batch:
-        return _slice(batch, self.input, self.output, self.indices)
+        return _select_elements(batch, self.input, self.output, self.indices)
 
 
 class ChiSqSelectorModel(_Selector):
@@ -105,57 +117,63 @@ class VectorSizeHint:
     Source: org.apache.spark.ml.feature.VectorSizeHint, 4.3.0.
     """
 
-    input: Where
+    input: InputColumn
     size: int
     invalid: str
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> VectorSizeHint:
-        where, size = Where(saved.uid, saved.text("inputCol")), saved.integer("size")
-        if schema.want(saved, where.column, vector(None)).size not in (None, size):
-            raise saved.invalid(f"column '{where.column}' has vectors of another size than {size}")
-        schema.hint(where.column, size)
-        return cls(where, size, saved.text("handleInvalid", "error"))
+        source, size = InputColumn(saved.uid, saved.text("inputCol")), saved.integer("size")
+        if schema.require(saved, source.name, vector_info(None)).size not in (None, size):
+            raise saved.invalid(f"column '{source.name}' has vectors of another size than {size}")
+        schema.set_size(source.name, size)
+        return cls(source, size, saved.text("handleInvalid", "error"))
 
     def transform(self, batch: Batch) -> Batch:
         if self.invalid == "optimistic":
             return batch
-        column = batch.columns[self.input.column]
-        found, drop = sizes(column), self.invalid == "skip"
+        column = batch.columns[self.input.name]
+        found, drop = vector_sizes(column), self.invalid == "skip"
         failures = {
-            row: self.input.refuse(f"got a vector of size {found[row]}, want {self.size}", drop)
+            row: self.input.refused_row(
+                f"got a vector of size {found[row]}, want {self.size}", drop
+            )
             for row in np.flatnonzero(found != self.size).tolist()
         }
         if column.validity is not None:
-            null = self.input.refuse("got null, want a vector", drop)
+            null = self.input.refused_row("got null, want a vector", drop)
             failures |= dict.fromkeys(np.flatnonzero(~column.validity).tolist(), null)
-        return batch.without(failures)
+        return batch.without_rows(failures)
 
 
-def _declare(saved: Saved, schema: Schema, where: Where, output: str, indices: Array) -> None:
-    known = schema.columns[where.column]
+def _declare_elements(
+    saved: Saved, schema: Schema, source: InputColumn, output: str, indices: Array
+) -> None:
+    known = schema.columns[source.name]
     most = known.size or 2**31 - 1
     if len(indices) and (indices.min() < 0 or indices.max() >= most):
         raise saved.invalid(f"selects elements outside 0 to {most - 1}")
     slots, places = known.slots, indices.tolist()
-    made = None if slots is None else MadeSlots(len(places), lambda i: slots[places[i]])
-    schema.add(output, vector(len(indices), made))
+    made = None if slots is None else LazySlots(len(places), lambda i: slots[places[i]])
+    schema.add_column(output, vector_info(len(indices), made))
 
 
-def _slice(batch: Batch, where: Where, output: str, indices: Array) -> Batch:
-    batch = present(batch, where)
+def _select_elements(batch: Batch, source: InputColumn, output: str, indices: Array) -> Batch:
+    batch = fail_nulls(batch, source)
     most = int(indices.max(initial=-1))
-    found = sizes(batch.columns[where.column])
+    found = vector_sizes(batch.columns[source.name])
     failures = {
-        row: where.invalid(f"got a vector of size {found[row]}, want {most + 1} or more")
+        row: source.invalid_row(f"got a vector of size {found[row]}, want {most + 1} or more")
         for row in np.flatnonzero(found <= most).tolist()
     }
-    batch = batch.without(failures)
-    column = batch.columns[where.column]
-    return batch.plus({output: each_size(where, column, lambda part: _sliced(part, indices))})
+    batch = batch.without_rows(failures)
+    column = batch.columns[source.name]
+    return batch.with_columns(
+        {output: map_each_size(source, column, lambda part: _take_elements(part, indices))}
+    )
 
 
-def _sliced(column: Vectors, indices: Array) -> Vectors:
+def _take_elements(column: Vectors, indices: Array) -> Vectors:
     if isinstance(column, Dense):
         return Dense(column.values.take(indices, axis=1))
     order = np.argsort(indices, kind="stable")

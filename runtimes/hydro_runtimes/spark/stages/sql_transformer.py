@@ -8,9 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hydro_runtimes.columns import Column as BatchColumn
-from hydro_runtimes.spark.data.batch import Batch, Where, WrongColumn
-from hydro_runtimes.spark.data.schema import SQL, SQL_NUMBER, Known, Schema
-from hydro_runtimes.spark.data.sql_columns import ColumnValues, data_type, to_column, type_of_column
+from hydro_runtimes.spark.data.batch import Batch, InputColumn, WrongColumn
+from hydro_runtimes.spark.data.schema import SQL, SQL_NUMBER, ColumnInfo, Schema
+from hydro_runtimes.spark.data.sql_columns import (
+    ColumnValues,
+    column_type,
+    to_column,
+    type_of_column,
+)
 from hydro_runtimes.spark.format.saved import Saved
 from hydro_runtimes.spark.sql.casts import Mode
 from hydro_runtimes.spark.sql.errors import StatementError
@@ -35,7 +40,7 @@ class SQLTransformer:
     Source: org.apache.spark.ml.feature.SQLTransformer, 4.3.0.
     """
 
-    where: Where
+    source: InputColumn
     select: Select
     mode: Mode
     vectors: frozenset[str]
@@ -44,7 +49,7 @@ class SQLTransformer:
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> SQLTransformer:
         try:
-            mode = schema.session.mode(saved)
+            mode = schema.session.evaluation_mode(saved)
             select = parse_statement(saved.text("statement"))
             plan = _first_plan(select, mode, saved, schema)
         except (StatementError, RecursionError) as error:
@@ -53,16 +58,16 @@ class SQLTransformer:
         vectors = frozenset(
             name
             for name, known in schema.columns.items()
-            if known.is_vector and name in schema.made
+            if known.is_vector and name in schema.added
         )
-        _declare(schema, plan)
-        return cls(Where(saved.uid, "statement"), select, mode, vectors)
+        _declare_columns(schema, plan)
+        return cls(InputColumn(saved.uid, "statement"), select, mode, vectors)
 
     def transform(self, batch: Batch) -> Batch:
         try:
-            plan = self._plan(batch.columns)
+            plan = self._plan_for(batch.columns)
         except StatementError as error:
-            raise WrongColumn(self.where.invalid(str(error))) from error
+            raise WrongColumn(self.source.invalid_row(str(error))) from error
         rows = Rows.of(ColumnValues(batch.columns, self.vectors), batch.rows)
         kept, values = plan.run(rows)
         bad = np.isin(kept.index, list(rows.errors))
@@ -73,9 +78,9 @@ class SQLTransformer:
                 columns[item.name] = column if kept is rows else column.take(kept.index)
             else:
                 columns[item.name] = to_column(values[item.name].without(bad), self.mode)
-        return self._answered(batch, kept, columns, rows.errors)
+        return self._batch_of_rows(batch, kept, columns, rows.errors)
 
-    def _plan(self, columns: Mapping[str, BatchColumn]) -> Plan:
+    def _plan_for(self, columns: Mapping[str, BatchColumn]) -> Plan:
         types = {
             name: type_of_column(column, name in self.vectors) for name, column in columns.items()
         }
@@ -87,7 +92,7 @@ class SQLTransformer:
             plan = self._plans[key] = plan_of(self.select, types, self.mode)
         return plan
 
-    def _answered(
+    def _batch_of_rows(
         self,
         batch: Batch,
         kept: Rows,
@@ -95,17 +100,17 @@ class SQLTransformer:
         errors: Mapping[int, str],
     ) -> Batch:
         """The batch with these columns of the rows that were kept, without those in error."""
-        failures = {row: self.where.invalid(text) for row, text in errors.items()}
+        failures = {row: self.source.invalid_row(text) for row, text in errors.items()}
         here = set(kept.index.tolist())
         for row in range(batch.rows):
             if row not in here:
-                failures.setdefault(row, self.where.dropped("WHERE is not true"))
+                failures.setdefault(row, self.source.dropped_row("WHERE is not true"))
         if not failures:
-            return Batch(columns, batch.rows, batch.kept, batch.failures)
+            return Batch(columns, batch.rows, batch.source_rows, batch.failures)
         well = np.array([row not in failures for row in kept.index.tolist()], dtype=bool)
-        rest = batch.only([]).without(failures)
+        rest = batch.select([]).without_rows(failures)
         chosen = {name: column.take(np.flatnonzero(well)) for name, column in columns.items()}
-        return Batch(chosen, rest.rows, rest.kept, rest.failures)
+        return Batch(chosen, rest.rows, rest.source_rows, rest.failures)
 
 
 def _first_plan(select: Select, mode: Mode, saved: Saved, schema: Schema) -> Plan:
@@ -123,16 +128,16 @@ def _first_plan(select: Select, mode: Mode, saved: Saved, schema: Schema) -> Pla
         name = parts[1] if len(parts) > 1 and parts[0].lower() in tables else parts[0]
         if not schema.is_open:
             return None
-        schema.want(saved, name, SQL_NUMBER if name.lower() in numbers else SQL)
+        schema.require(saved, name, SQL_NUMBER if name.lower() in numbers else SQL)
         return Column(name, name, UNKNOWN, None)
 
-    types = {name: _sql_type(known, name in schema.made) for name, known in schema.columns.items()}
+    types = {name: _sql_type(known, name in schema.added) for name, known in schema.columns.items()}
     plan = plan_of(select, types, mode, missing)
     _refuse_two_of_a_name(plan)
     read = {name.lower() for name in names_in(select)}
     for name in list(schema.columns):
         if name.lower() in read:
-            schema.want(saved, name, SQL_NUMBER if name.lower() in numbers else SQL)
+            schema.require(saved, name, SQL_NUMBER if name.lower() in numbers else SQL)
     return plan
 
 
@@ -146,7 +151,7 @@ def _refuse_two_of_a_name(plan: Plan) -> None:
         seen[name] = item.source
 
 
-def _sql_type(known: Known, is_made: bool) -> SqlType:
+def _sql_type(known: ColumnInfo, is_made: bool) -> SqlType:
     if known.sql is not None:
         return known.sql
     if known.is_vector and is_made:
@@ -167,18 +172,18 @@ _TYPES: Mapping[str, SqlType] = {
 }
 
 
-def _declare(schema: Schema, plan: Plan) -> None:
+def _declare_columns(schema: Schema, plan: Plan) -> None:
     """Brings the schema to what it is after the statement."""
-    made: dict[str, Known] = {}
+    made: dict[str, ColumnInfo] = {}
     for item in plan.items:
         if item.source is not None and item.source in schema.columns:
             made[item.name] = schema.columns[item.source]
         else:
-            name, shape = data_type(item.typed.type)
+            name, shape = column_type(item.typed.type)
             kind = None if item.typed.type == UNKNOWN else item.typed.type
-            made[item.name] = Known(name, shape, sql=kind)
+            made[item.name] = ColumnInfo(name, shape, sql=kind)
     if not plan.takes_all:
-        schema.close(item.name for item in plan.items)
+        schema.keep_only(item.name for item in plan.items)
     for item in plan.items:
         if item.source is None or item.name != item.source or item.name not in schema.columns:
-            schema.add(item.name, made[item.name])
+            schema.add_column(item.name, made[item.name])

@@ -11,10 +11,10 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from hydro_runtimes.columns import Array, Column, Dense, Strings
-from hydro_runtimes.spark.data.batch import Batch, Where
+from hydro_runtimes.spark.data.batch import Batch, InputColumn
 from hydro_runtimes.spark.data.column_texts import cast_to_texts
-from hydro_runtimes.spark.data.schema import LABEL, NUMBER, TEXT, Known, Schema, stating
-from hydro_runtimes.spark.data.vectors import numbers
+from hydro_runtimes.spark.data.schema import LABEL, NUMBER, TEXT, ColumnInfo, Schema, how_to_state
+from hydro_runtimes.spark.data.vectors import read_numbers
 from hydro_runtimes.spark.data.vocabulary import Vocabulary
 from hydro_runtimes.spark.format.saved import Saved
 from hydro_runtimes.spark.sql import java_text
@@ -33,7 +33,7 @@ class StringIndexerModel:
     Source: org.apache.spark.ml.feature.StringIndexerModel, 4.3.0.
     """
 
-    inputs: tuple[Where, ...]
+    inputs: tuple[InputColumn, ...]
     outputs: tuple[str, ...]
     labels: tuple[Vocabulary, ...]
     forms: tuple[Form, ...]
@@ -44,44 +44,48 @@ class StringIndexerModel:
     def load(cls, saved: Saved, schema: Schema) -> StringIndexerModel:
         inputs = saved.columns("inputCol", "inputCols")
         outputs = saved.columns("outputCol", "outputCols")
-        labels = _labels(saved)
+        labels = _read_labels(saved)
         invalid = saved.text("handleInvalid", "error")
         if not len(inputs) == len(outputs) == len(labels):
             raise saved.invalid("differs in its numbers of input columns, output columns, labels")
         for name, output, values in zip(inputs, outputs, labels, strict=True):
-            schema.maybe(name, _label_type(values))
+            schema.read_optional(name, _label_type(values))
             known = (*values, "__unknown") if invalid == "keep" else values
-            schema.add(output, Known(NUMBER.type, nominal=known, values=len(known)), source=name)
-        wheres = tuple(Where(saved.uid, name) for name in inputs)
-        forms = tuple(map(_form, labels))
-        return cls(wheres, outputs, tuple(map(Vocabulary, labels)), forms, invalid)
+            schema.add_column(
+                output, ColumnInfo(NUMBER.type, nominal=known, values=len(known)), source=name
+            )
+        sources = tuple(InputColumn(saved.uid, name) for name in inputs)
+        forms = tuple(map(_number_form, labels))
+        return cls(sources, outputs, tuple(map(Vocabulary, labels)), forms, invalid)
 
     def transform(self, batch: Batch) -> Batch:
         each = zip(self.inputs, self.outputs, self.labels, self.forms, strict=True)
-        for where, output, known, form in each:
-            if where.column in batch.columns:
-                column = _as_labels(batch.columns[where.column], form)
-                batch = self._index(batch, where, output, known, cast_to_texts(where, column))
+        for source, output, known, form in each:
+            if source.name in batch.columns:
+                column = _as_labels(batch.columns[source.name], form)
+                batch = self._add_indices(
+                    batch, source, output, known, cast_to_texts(source, column)
+                )
         return batch
 
-    def _index(
+    def _add_indices(
         self,
         batch: Batch,
-        where: Where,
+        source: InputColumn,
         output: str,
         known: Vocabulary,
         labels: Sequence[str | None],
     ) -> Batch:
-        codes = known.places(labels).astype(np.float64)
+        codes = known.find_all(labels).astype(np.float64)
         if self.invalid == "keep":
             codes[codes < 0] = len(known)
         if not (codes < 0).any():
-            return batch.plus({output: Dense(codes)})
+            return batch.with_columns({output: Dense(codes)})
         failures = {}
         for row in np.flatnonzero(codes < 0).tolist():
             got = "null" if labels[row] is None else f"the unseen label '{labels[row]}'"
-            failures[row] = where.refuse(f"got {got}", self.invalid == "skip")
-        return batch.plus({output: Dense(codes)}).without(failures)
+            failures[row] = source.refused_row(f"got {got}", self.invalid == "skip")
+        return batch.with_columns({output: Dense(codes)}).without_rows(failures)
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ class IndexToString:
     Source: org.apache.spark.ml.feature.IndexToString, 4.3.0.
     """
 
-    input: Where
+    input: InputColumn
     output: str
     labels: tuple[str, ...]
     known: dict[float, str]
@@ -99,55 +103,55 @@ class IndexToString:
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> IndexToString:
-        where, output = Where(saved.uid, saved.text("inputCol")), saved.text("outputCol")
-        known = schema.want(saved, where.column, NUMBER)
+        source, output = InputColumn(saved.uid, saved.text("inputCol")), saved.text("outputCol")
+        known = schema.require(saved, source.name, NUMBER)
         labels = saved.texts("labels", ()) or known.nominal
         if not labels:
-            message = f"has no labels, and column '{where.column}' brings none"
-            if where.column in schema.inputs:
-                line = stating(where.column, type="float64", nominal=["<label of 0>", "..."])
+            message = f"has no labels, and column '{source.name}' brings none"
+            if source.name in schema.inputs:
+                line = how_to_state(source.name, type="float64", nominal=["<label of 0>", "..."])
                 message = f"{message}: {line}"
             raise saved.invalid(message)
-        schema.add(output, TEXT)
+        schema.add_column(output, TEXT)
         by_index = {float(index): label for index, label in enumerate(labels)}
-        return cls(where, output, labels, by_index)
+        return cls(source, output, labels, by_index)
 
     def transform(self, batch: Batch) -> Batch:
-        batch, values = numbers(batch, self.input)
+        batch, values = read_numbers(batch, self.input)
         try:
             labels = [self.known[value] for value in values.tolist()]
         except KeyError:
-            return self._truncated(batch, values)
-        return batch.plus({self.output: Strings(labels)})
+            return self._truncate_indices(batch, values)
+        return batch.with_columns({self.output: Strings(labels)})
 
-    def _truncated(self, batch: Batch, values: Array) -> Batch:
+    def _truncate_indices(self, batch: Batch, values: Array) -> Batch:
         """As (int) of Java: towards 0, NaN to 0."""
         whole = np.trunc(np.where(np.isnan(values), 0.0, values))
         found = [self.known.get(value) for value in whole.tolist()]
         wanted = f"want 0 to {len(self.labels) - 1}"
         failures = {
-            row: self.input.invalid(f"got the unseen index {whole[row]:.0f}, {wanted}")
+            row: self.input.invalid_row(f"got the unseen index {whole[row]:.0f}, {wanted}")
             for row, label in enumerate(found)
             if label is None
         }
         labels = [label for label in found if label is not None]
-        return batch.without(failures).plus({self.output: Strings(labels)})
+        return batch.without_rows(failures).with_columns({self.output: Strings(labels)})
 
 
-def _labels(saved: Saved) -> list[tuple[str, ...]]:
+def _read_labels(saved: Saved) -> list[tuple[str, ...]]:
     """One list for each column; before 3.0, the list of the only column."""
     table = saved.table()
-    if table.has("labelsArray"):
+    if table.has_column("labelsArray"):
         return [tuple(labels) for labels in table.text_lists("labelsArray")]
-    return [tuple(table.strings("labels"))]
+    return [tuple(table.text_list("labels"))]
 
 
-def _label_type(labels: tuple[str, ...]) -> Known:
+def _label_type(labels: tuple[str, ...]) -> ColumnInfo:
     """Texts, unless all labels may be those of numbers or booleans: then either."""
     return LABEL if labels and all(_is_value(label) for label in labels) else TEXT
 
 
-def _form(labels: tuple[str, ...]) -> Form:
+def _number_form(labels: tuple[str, ...]) -> Form:
     """The type of the numbers that the labels are texts of; None where they tell none."""
     if labels and all(map(_is_double, labels)):
         return "double"
@@ -172,11 +176,11 @@ def _as_labels(column: Column, form: Form) -> Column:
         return column
     if form == "double":
         return Dense(column.values.astype(np.float64), column.validity)
-    texts = [_fixed(value, form) for value in column.values.tolist()]
+    texts = [_fixed_point_text(value, form) for value in column.values.tolist()]
     return Strings(texts, column.validity)
 
 
-def _fixed(value: float, scale: int) -> str:
+def _fixed_point_text(value: float, scale: int) -> str:
     """With so many digits after the point, where it has no more."""
     text = java_text.decimal(repr(value)) if isinstance(value, float) else str(value)
     try:

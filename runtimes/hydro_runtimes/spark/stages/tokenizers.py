@@ -8,9 +8,9 @@ from typing import Any
 
 from hydro_runtimes.columns import Strings
 from hydro_runtimes.spark.data import word_lists
-from hydro_runtimes.spark.data.batch import Batch, Where
+from hydro_runtimes.spark.data.batch import Batch, InputColumn
 from hydro_runtimes.spark.data.schema import TEXT, TEXTS, Schema
-from hydro_runtimes.spark.data.vectors import present
+from hydro_runtimes.spark.data.vectors import fail_nulls
 from hydro_runtimes.spark.format.saved import Saved
 from hydro_runtimes.spark.sql.java_regex import compile_java, matches, split
 
@@ -25,7 +25,7 @@ class Tokenizer:
     Source: org.apache.spark.ml.feature.Tokenizer, 4.3.0.
     """
 
-    input: Where
+    input: InputColumn
     output: str
 
     @classmethod
@@ -33,11 +33,11 @@ class Tokenizer:
         return cls(*_text_to_words(saved, schema))
 
     def transform(self, batch: Batch) -> Batch:
-        batch, texts = _texts(batch, self.input)
+        batch, texts = _read_texts(batch, self.input)
         if any(blank in text for blank in _BLANKS for text in texts):
             texts = [text.translate(_TO_SPACE) for text in texts]
-        rows = [_tokens(text.lower()) for text in texts]
-        return batch.plus({self.output: word_lists.column(rows)})
+        rows = [_split_at_spaces(text.lower()) for text in texts]
+        return batch.with_columns({self.output: word_lists.words_column(rows)})
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class RegexTokenizer:
     Source: org.apache.spark.ml.feature.RegexTokenizer, 4.3.0.
     """
 
-    input: Where
+    input: InputColumn
     output: str
     pattern: Any
     gaps: bool
@@ -69,16 +69,16 @@ class RegexTokenizer:
         )
 
     def transform(self, batch: Batch) -> Batch:
-        batch, texts = _texts(batch, self.input)
-        rows = [self._tokens(text.lower() if self.lower else text) for text in texts]
-        return batch.plus({self.output: word_lists.column(rows)})
+        batch, texts = _read_texts(batch, self.input)
+        rows = [self._find_tokens(text.lower() if self.lower else text) for text in texts]
+        return batch.with_columns({self.output: word_lists.words_column(rows)})
 
-    def _tokens(self, text: str) -> list[str]:
+    def _find_tokens(self, text: str) -> list[str]:
         if self.gaps:
             tokens = split(self.pattern, text)
         else:
             tokens = [match.group() for match in matches(self.pattern, text)]
-        return [token for token in tokens if _length(token) >= self.shortest]
+        return [token for token in tokens if _java_length(token) >= self.shortest]
 
 
 @dataclass(frozen=True)
@@ -88,25 +88,29 @@ class NGram:
     Source: org.apache.spark.ml.feature.NGram, 4.3.0.
     """
 
-    input: Where
+    input: InputColumn
     output: str
     n: int
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> NGram:
-        where, output, n = Where(saved.uid, saved.text("inputCol")), saved.text("outputCol"), 0
-        schema.want(saved, where.column, TEXTS)
-        schema.add(output, TEXTS)
+        source, output, n = (
+            InputColumn(saved.uid, saved.text("inputCol")),
+            saved.text("outputCol"),
+            0,
+        )
+        schema.require(saved, source.name, TEXTS)
+        schema.add_column(output, TEXTS)
         if (n := saved.integer("n", 2)) < 1:
             raise saved.invalid(f"param 'n' is {n}, want 1 or more")
-        return cls(where, output, n)
+        return cls(source, output, n)
 
     def transform(self, batch: Batch) -> Batch:
-        batch, words = word_lists.words(batch, self.input)
-        rows = [self._grams(row) for row in words.rows()]
-        return batch.plus({self.output: word_lists.column(rows)})
+        batch, words = word_lists.read_words(batch, self.input)
+        rows = [self._ngrams(row) for row in words.rows()]
+        return batch.with_columns({self.output: word_lists.words_column(rows)})
 
-    def _grams(self, row: Sequence[str | None]) -> list[str]:
+    def _ngrams(self, row: Sequence[str | None]) -> list[str]:
         words = ["null" if word is None else word for word in row]
         return [" ".join(words[i : i + self.n]) for i in range(len(words) - self.n + 1)]
 
@@ -118,51 +122,53 @@ class StopWordsRemover:
     Source: org.apache.spark.ml.feature.StopWordsRemover, 4.3.0.
     """
 
-    inputs: tuple[Where, ...]
+    inputs: tuple[InputColumn, ...]
     outputs: tuple[str, ...]
     stop: frozenset[str]
     fold: Callable[[str], str]
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> StopWordsRemover:
-        inputs = tuple(Where(saved.uid, name) for name in saved.columns("inputCol", "inputCols"))
+        inputs = tuple(
+            InputColumn(saved.uid, name) for name in saved.columns("inputCol", "inputCols")
+        )
         outputs = saved.columns("outputCol", "outputCols")
         if len(inputs) != len(outputs):
             raise saved.invalid(f"has {len(inputs)} input and {len(outputs)} output columns")
-        for where, output in zip(inputs, outputs, strict=True):
-            schema.want(saved, where.column, TEXTS)
-            schema.add(output, TEXTS)
+        for source, output in zip(inputs, outputs, strict=True):
+            schema.require(saved, source.name, TEXTS)
+            schema.add_column(output, TEXTS)
         sensitive = saved.flag("caseSensitive", False)
-        fold = str if sensitive else _lower_in(saved.text("locale", "en_US"))
+        fold = str if sensitive else _lower_case_of(saved.text("locale", "en_US"))
         return cls(inputs, outputs, frozenset(map(fold, saved.texts("stopWords"))), fold)
 
     def transform(self, batch: Batch) -> Batch:
-        for where, output in zip(self.inputs, self.outputs, strict=True):
-            batch, words = word_lists.words(batch, where)
+        for source, output in zip(self.inputs, self.outputs, strict=True):
+            batch, words = word_lists.read_words(batch, source)
             rows = [
                 [word for word in row if word is None or self.fold(word) not in self.stop]
                 for row in words.rows()
             ]
-            batch = batch.plus({output: word_lists.column(rows)})
+            batch = batch.with_columns({output: word_lists.words_column(rows)})
         return batch
 
 
-def _text_to_words(saved: Saved, schema: Schema) -> tuple[Where, str]:
-    where, output = Where(saved.uid, saved.text("inputCol")), saved.text("outputCol")
-    schema.want(saved, where.column, TEXT)
-    schema.add(output, TEXTS)
-    return where, output
+def _text_to_words(saved: Saved, schema: Schema) -> tuple[InputColumn, str]:
+    source, output = InputColumn(saved.uid, saved.text("inputCol")), saved.text("outputCol")
+    schema.require(saved, source.name, TEXT)
+    schema.add_column(output, TEXTS)
+    return source, output
 
 
-def _texts(batch: Batch, where: Where) -> tuple[Batch, Sequence[str]]:
-    batch = present(batch, where)
-    column = batch.columns[where.column]
+def _read_texts(batch: Batch, source: InputColumn) -> tuple[Batch, Sequence[str]]:
+    batch = fail_nulls(batch, source)
+    column = batch.columns[source.name]
     if not isinstance(column, Strings):
-        raise where.wrong(column, "a text")
+        raise source.wrong_column(column, "a text")
     return batch, column.values
 
 
-def _tokens(text: str) -> list[str]:
+def _split_at_spaces(text: str) -> list[str]:
     words = text.split(" ")
     if len(words) > 1:
         while words and not words[-1]:
@@ -170,12 +176,12 @@ def _tokens(text: str) -> list[str]:
     return words
 
 
-def _length(text: str) -> int:
+def _java_length(text: str) -> int:
     """As Java counts: a character outside the Basic Multilingual Plane is two."""
     return len(text) if text.isascii() else len(text) + sum(char > "\uffff" for char in text)
 
 
-def _lower_in(locale: str) -> Callable[[str], str]:
+def _lower_case_of(locale: str) -> Callable[[str], str]:
     if locale.partition("_")[0] in ("tr", "az"):
         return _lower_turkish
     return str.lower

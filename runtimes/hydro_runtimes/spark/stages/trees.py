@@ -8,10 +8,14 @@ from typing import Self
 import numpy as np
 
 from hydro_runtimes.columns import Array, Column, Dense
-from hydro_runtimes.spark.data.batch import Batch, Where
-from hydro_runtimes.spark.data.classes import Classes, normalized, two
-from hydro_runtimes.spark.data.schema import NUMBER, Schema, vector
-from hydro_runtimes.spark.data.vectors import vectors
+from hydro_runtimes.spark.data.batch import Batch, InputColumn
+from hydro_runtimes.spark.data.classes import (
+    ClassifierColumns,
+    normalize_to_probabilities,
+    pair_classes,
+)
+from hydro_runtimes.spark.data.schema import NUMBER, Schema, vector_info
+from hydro_runtimes.spark.data.vectors import read_vectors
 from hydro_runtimes.spark.format.saved import Saved
 from hydro_runtimes.spark.trees import forest
 from hydro_runtimes.spark.trees.forest import PREDICTION, STATS, Forest
@@ -24,30 +28,30 @@ class RandomForestClassificationModel:
     Source: org.apache.spark.ml.classification.RandomForestClassificationModel, 4.3.0.
     """
 
-    features: Where
+    features: InputColumn
     size: int
     forest: Forest
     shares: Array
     """float64, (nodes, classes)."""
-    classes: Classes
+    classes: ClassifierColumns
     leaf: str
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> RandomForestClassificationModel:
-        features, size = _features(saved, schema)
-        trees, _ = forest.ensemble(saved, STATS)
-        classes = Classes.load(saved, schema, _class_count(saved, trees))
+        features, size = _read_features(saved, schema)
+        trees, _ = forest.load_ensemble(saved, STATS)
+        classes = ClassifierColumns.load(saved, schema, _class_count(saved, trees))
         leaf = _leaf_column(saved, schema, trees.trees)
-        return cls(features, size, trees, _shares(trees), classes, leaf)
+        return cls(features, size, trees, _class_shares(trees), classes, leaf)
 
     def transform(self, batch: Batch) -> Batch:
-        batch, column = vectors(batch, self.features, self.size)
-        leaves = self.forest.leaves(column)
-        raw = forest.joined(
+        batch, column = read_vectors(batch, self.features, self.size)
+        leaves = self.forest.find_leaves(column)
+        raw = forest.concatenate_chunks(
             [np.add.reduce(self.shares.take(part, axis=0), axis=0) for part in leaves]
         )
-        columns = self.classes.columns(raw, normalized(raw))
-        return batch.plus(columns | _leaf_columns(self.leaf, self.forest, leaves))
+        columns = self.classes.output_columns(raw, normalize_to_probabilities(raw))
+        return batch.with_columns(columns | _leaf_columns(self.leaf, self.forest, leaves))
 
 
 @dataclass(frozen=True)
@@ -57,28 +61,28 @@ class GBTClassificationModel:
     Source: org.apache.spark.ml.classification.GBTClassificationModel, 4.3.0.
     """
 
-    features: Where
+    features: InputColumn
     size: int
     forest: Forest
     weights: Array
     """float64, (trees,)."""
-    classes: Classes
+    classes: ClassifierColumns
     leaf: str
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> GBTClassificationModel:
-        features, size = _features(saved, schema)
-        trees, weights = forest.ensemble(saved, PREDICTION)
-        classes = Classes.load(saved, schema, 2)
+        features, size = _read_features(saved, schema)
+        trees, weights = forest.load_ensemble(saved, PREDICTION)
+        classes = ClassifierColumns.load(saved, schema, 2)
         leaf = _leaf_column(saved, schema, trees.trees)
         return cls(features, size, trees, weights, classes, leaf)
 
     def transform(self, batch: Batch) -> Batch:
-        batch, column = vectors(batch, self.features, self.size)
-        leaves = self.forest.leaves(column)
-        raw, probability = _logistic(_weighted(self.forest, leaves, self.weights))
-        columns = self.classes.columns(raw, probability)
-        return batch.plus(columns | _leaf_columns(self.leaf, self.forest, leaves))
+        batch, column = read_vectors(batch, self.features, self.size)
+        leaves = self.forest.find_leaves(column)
+        raw, probability = _class_scores(_weighted_sum(self.forest, leaves, self.weights))
+        columns = self.classes.output_columns(raw, probability)
+        return batch.with_columns(columns | _leaf_columns(self.leaf, self.forest, leaves))
 
 
 @dataclass(frozen=True)
@@ -88,27 +92,27 @@ class DecisionTreeClassificationModel:
     Source: org.apache.spark.ml.classification.DecisionTreeClassificationModel, 4.3.0.
     """
 
-    features: Where
+    features: InputColumn
     size: int
     forest: Forest
-    classes: Classes
+    classes: ClassifierColumns
     leaf: str
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> DecisionTreeClassificationModel:
-        features, size = _features(saved, schema)
-        tree = forest.single(saved, STATS)
-        classes = Classes.load(saved, schema, _class_count(saved, tree))
+        features, size = _read_features(saved, schema)
+        tree = forest.load_tree(saved, STATS)
+        classes = ClassifierColumns.load(saved, schema, _class_count(saved, tree))
         return cls(features, size, tree, classes, _leaf_column(saved, schema, 0))
 
     def transform(self, batch: Batch) -> Batch:
-        batch, column = vectors(batch, self.features, self.size)
-        leaves = _only(self.forest.leaves(column))
+        batch, column = read_vectors(batch, self.features, self.size)
+        leaves = _only_tree(self.forest.find_leaves(column))
         raw = self.forest.stats[leaves]
-        columns = self.classes.columns(raw, normalized(raw))
+        columns = self.classes.output_columns(raw, normalize_to_probabilities(raw))
         if self.leaf:
-            columns[self.leaf] = Dense(self.forest.number[leaves].astype(np.float64))
-        return batch.plus(columns)
+            columns[self.leaf] = Dense(self.forest.leaf_number[leaves].astype(np.float64))
+        return batch.with_columns(columns)
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ class DecisionTreeRegressionModel:
     Source: org.apache.spark.ml.regression.DecisionTreeRegressionModel, 4.3.0.
     """
 
-    features: Where
+    features: InputColumn
     size: int
     forest: Forest
     columns: tuple[tuple[str, Array], ...]
@@ -126,28 +130,28 @@ class DecisionTreeRegressionModel:
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> DecisionTreeRegressionModel:
-        features, size = _features(saved, schema)
+        features, size = _read_features(saved, schema)
         variance = saved.text("varianceCol", "")
-        tree = forest.single(saved, PREDICTION, *([STATS] if variance else []))
+        tree = forest.load_tree(saved, PREDICTION, *([STATS] if variance else []))
         named = (
             (saved.text("predictionCol", "prediction"), tree.prediction),
-            (variance, _variance(saved, tree.stats) if variance else tree.prediction),
-            (saved.text("leafCol", ""), tree.number.astype(np.float64)),
+            (variance, _label_variance(saved, tree.stats) if variance else tree.prediction),
+            (saved.text("leafCol", ""), tree.leaf_number.astype(np.float64)),
         )
         columns = tuple((name, values) for name, values in named if name)
         for name, _ in columns:
-            schema.add(name, NUMBER)
+            schema.add_column(name, NUMBER)
         return cls(features, size, tree, columns)
 
     def transform(self, batch: Batch) -> Batch:
-        batch, column = vectors(batch, self.features, self.size)
-        leaves = _only(self.forest.leaves(column))
-        return batch.plus({name: Dense(values[leaves]) for name, values in self.columns})
+        batch, column = read_vectors(batch, self.features, self.size)
+        leaves = _only_tree(self.forest.find_leaves(column))
+        return batch.with_columns({name: Dense(values[leaves]) for name, values in self.columns})
 
 
 @dataclass(frozen=True)
-class _Regression:
-    features: Where
+class _EnsembleRegressionModel:
+    features: InputColumn
     size: int
     forest: Forest
     weights: Array
@@ -159,65 +163,65 @@ class _Regression:
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> Self:
-        features, size = _features(saved, schema)
-        trees, weights = forest.ensemble(saved, PREDICTION)
-        weights, share = cls.weighing(weights)
-        prediction = schema.predicted(saved)
+        features, size = _read_features(saved, schema)
+        trees, weights = forest.load_ensemble(saved, PREDICTION)
+        weights, share = cls.tree_weights(weights)
+        prediction = schema.add_prediction(saved)
         leaf = _leaf_column(saved, schema, trees.trees)
         return cls(features, size, trees, weights, share, prediction, leaf)
 
     @staticmethod
-    def weighing(weights: Array) -> tuple[Array, float]:
+    def tree_weights(weights: Array) -> tuple[Array, float]:
         """What each tree is multiplied by, and the sum divided by."""
         return weights, 1.0
 
     def transform(self, batch: Batch) -> Batch:
-        batch, column = vectors(batch, self.features, self.size)
-        leaves = self.forest.leaves(column)
-        total = _weighted(self.forest, leaves, self.weights) / self.share
+        batch, column = read_vectors(batch, self.features, self.size)
+        leaves = self.forest.find_leaves(column)
+        total = _weighted_sum(self.forest, leaves, self.weights) / self.share
         columns = _leaf_columns(self.leaf, self.forest, leaves)
-        return batch.plus({self.prediction: Dense(total), **columns})
+        return batch.with_columns({self.prediction: Dense(total), **columns})
 
 
-class GBTRegressionModel(_Regression):
+class GBTRegressionModel(_EnsembleRegressionModel):
     """The weighted sum of the trees.
 
     Source: org.apache.spark.ml.regression.GBTRegressionModel, 4.3.0.
     """
 
 
-class RandomForestRegressionModel(_Regression):
+class RandomForestRegressionModel(_EnsembleRegressionModel):
     """The mean of the trees; their weights are not used.
 
     Source: org.apache.spark.ml.regression.RandomForestRegressionModel, 4.3.0.
     """
 
     @staticmethod
-    def weighing(weights: Array) -> tuple[Array, float]:
+    def tree_weights(weights: Array) -> tuple[Array, float]:
         return np.ones_like(weights), float(len(weights))
 
 
-def _logistic(margin: Array) -> tuple[Array, Array]:
+def _class_scores(margin: Array) -> tuple[Array, Array]:
     """The raw scores and the probabilities of both classes: float64, (rows, 2)."""
     if len(margin) == 1:  # Python computes with single numbers in less time than numpy
         one = margin.item()
         likely = 1.0 / (1.0 + np.exp(-2.0 * one).item())
         return np.array(((-one, one),)), np.array(((1.0 - likely, likely),))
     shares = 1.0 / (1.0 + np.exp(-2.0 * margin))
-    return two(-margin, margin), two(1.0 - shares, shares)
+    return pair_classes(-margin, margin), pair_classes(1.0 - shares, shares)
 
 
-def _features(saved: Saved, schema: Schema) -> tuple[Where, int]:
-    size = saved.extra("numFeatures", int)
-    return schema.features(saved, size), size
+def _read_features(saved: Saved, schema: Schema) -> tuple[InputColumn, int]:
+    size = saved.metadata_value("numFeatures", int)
+    return schema.require_features(saved, size), size
 
 
-def _only(leaves: list[Array]) -> Array:
+def _only_tree(leaves: list[Array]) -> Array:
     """The leaves of the one tree: int64, (rows,)."""
-    return forest.joined([part[0] for part in leaves])
+    return forest.concatenate_chunks([part[0] for part in leaves])
 
 
-def _weighted(trees: Forest, leaves: list[Array], weights: Array) -> Array:
+def _weighted_sum(trees: Forest, leaves: list[Array], weights: Array) -> Array:
     """The sum over the trees, added in their order: float64, (rows,)."""
     if len(leaves[0][0]) == 1:
         added = np.add.accumulate(trees.prediction.take(leaves[0][:, 0]) * weights)
@@ -225,14 +229,14 @@ def _weighted(trees: Forest, leaves: list[Array], weights: Array) -> Array:
     parts = [
         np.cumsum(trees.prediction.take(part) * weights[:, None], axis=0)[-1] for part in leaves
     ]
-    return forest.joined(parts)
+    return forest.concatenate_chunks(parts)
 
 
-def _shares(trees: Forest) -> Array:
+def _class_shares(trees: Forest) -> Array:
     """The class shares at each node, in place of its stats: float64, (nodes, classes)."""
     for first in range(0, len(trees.stats), _ROWS):
         rows = trees.stats[first : first + _ROWS]
-        rows[:] = normalized(rows)
+        rows[:] = normalize_to_probabilities(rows)
     return trees.stats
 
 
@@ -240,7 +244,7 @@ _ROWS = 1 << 15
 
 
 def _class_count(saved: Saved, trees: Forest) -> int:
-    classes: int = saved.extra("numClasses", int)
+    classes: int = saved.metadata_value("numClasses", int)
     if trees.stats.shape[1] != classes:
         raise saved.invalid(f"nodes have {trees.stats.shape[1]} classes, want {classes}")
     return classes
@@ -249,11 +253,11 @@ def _class_count(saved: Saved, trees: Forest) -> int:
 def _leaf_column(saved: Saved, schema: Schema, trees: int) -> str:
     name = saved.text("leafCol", "")
     if name:
-        schema.add(name, vector(trees) if trees else NUMBER)
+        schema.add_column(name, vector_info(trees) if trees else NUMBER)
     return name
 
 
-def _variance(saved: Saved, stats: Array) -> Array:
+def _label_variance(saved: Saved, stats: Array) -> Array:
     """Of the labels at each node, from their weight, sum and sum of squares: float64, (nodes,).
 
     Not the saved impurity, which is -1 where a split was looked for in vain.
@@ -268,5 +272,5 @@ def _variance(saved: Saved, stats: Array) -> Array:
 def _leaf_columns(name: str, trees: Forest, leaves: list[Array]) -> dict[str, Column]:
     if not name:
         return {}
-    numbers = forest.joined([trees.number[part].T for part in leaves])
+    numbers = forest.concatenate_chunks([trees.leaf_number[part].T for part in leaves])
     return {name: Dense(numbers.astype(np.float64))}

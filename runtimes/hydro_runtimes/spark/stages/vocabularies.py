@@ -8,12 +8,12 @@ import numpy as np
 
 from hydro_runtimes.columns import Array, Dense, Sparse
 from hydro_runtimes.spark.data import word_lists
-from hydro_runtimes.spark.data.batch import Batch, Where
-from hydro_runtimes.spark.data.schema import TEXTS, Schema, vector
-from hydro_runtimes.spark.data.vectors import row_ids, row_sums, vectors
+from hydro_runtimes.spark.data.batch import Batch, InputColumn
+from hydro_runtimes.spark.data.schema import TEXTS, Schema, vector_info
+from hydro_runtimes.spark.data.vectors import read_vectors, row_ids, row_sums
 from hydro_runtimes.spark.data.vocabulary import Vocabulary
 from hydro_runtimes.spark.format.saved import Saved
-from hydro_runtimes.spark.stages.hashing import summed
+from hydro_runtimes.spark.stages.hashing import sum_by_index
 from hydro_runtimes.spark.trees import chunks
 
 
@@ -24,7 +24,7 @@ class CountVectorizerModel:
     Source: org.apache.spark.ml.feature.CountVectorizerModel, 4.3.0.
     """
 
-    input: Where
+    input: InputColumn
     output: str
     vocabulary: Vocabulary
     least: float
@@ -32,24 +32,24 @@ class CountVectorizerModel:
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> CountVectorizerModel:
-        where, output = Where(saved.uid, saved.text("inputCol")), saved.text("outputCol")
-        words = saved.table().strings("vocabulary")
-        schema.want(saved, where.column, TEXTS)
-        schema.add(output, vector(len(words)))
+        source, output = InputColumn(saved.uid, saved.text("inputCol")), saved.text("outputCol")
+        words = saved.table().text_list("vocabulary")
+        schema.require(saved, source.name, TEXTS)
+        schema.add_column(output, vector_info(len(words)))
         least, binary = saved.number("minTF", 1.0), saved.flag("binary", False)
-        return cls(where, output, Vocabulary(words), least, binary)
+        return cls(source, output, Vocabulary(words), least, binary)
 
     def transform(self, batch: Batch) -> Batch:
-        batch, words = word_lists.words(batch, self.input)
-        found = self.vocabulary.places(words.flat)
+        batch, words = word_lists.read_words(batch, self.input)
+        found = self.vocabulary.find_all(words.flat)
         known = found >= 0
         before = np.concatenate(([0], np.cumsum(known)))
         size = len(self.vocabulary)
-        counted = summed(max(size, 1), before[words.offsets], found[known], None)
+        counted = sum_by_index(max(size, 1), before[words.offsets], found[known], None)
         counted = Sparse(size, counted.offsets, counted.indices, counted.values)
-        return batch.plus({self.output: self._enough(counted, words.lengths)})
+        return batch.with_columns({self.output: self._frequent_enough(counted, words.lengths)})
 
-    def _enough(self, counted: Sparse, lengths: Array) -> Sparse:
+    def _frequent_enough(self, counted: Sparse, lengths: Array) -> Sparse:
         least = self.least if self.least >= 1 else self.least * lengths
         rows = row_ids(counted.offsets)
         kept = counted.values >= np.broadcast_to(least, lengths.shape)[rows]
@@ -66,25 +66,25 @@ class IDFModel:
     Source: org.apache.spark.ml.feature.IDFModel, 4.3.0.
     """
 
-    input: Where
+    input: InputColumn
     output: str
     idf: Array
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> IDFModel:
-        where, output = Where(saved.uid, saved.text("inputCol")), saved.text("outputCol")
+        source, output = InputColumn(saved.uid, saved.text("inputCol")), saved.text("outputCol")
         idf = saved.table().vector("idf")
-        schema.want(saved, where.column, vector(len(idf)))
-        schema.add(output, vector(len(idf)))
-        return cls(where, output, idf)
+        schema.require(saved, source.name, vector_info(len(idf)))
+        schema.add_column(output, vector_info(len(idf)))
+        return cls(source, output, idf)
 
     def transform(self, batch: Batch) -> Batch:
-        batch, column = vectors(batch, self.input, len(self.idf))
+        batch, column = read_vectors(batch, self.input, len(self.idf))
         if isinstance(column, Dense):
-            return batch.plus({self.output: Dense(column.values * self.idf)})
+            return batch.with_columns({self.output: Dense(column.values * self.idf)})
         values = column.values * self.idf[column.indices]
         weighted = Sparse(column.size, column.offsets, column.indices, values)
-        return batch.plus({self.output: weighted})
+        return batch.with_columns({self.output: weighted})
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Word2VecModel:
     Source: org.apache.spark.ml.feature.Word2VecModel, 4.3.0.
     """
 
-    input: Where
+    input: InputColumn
     output: str
     words: Vocabulary
     vectors: Array
@@ -102,26 +102,26 @@ class Word2VecModel:
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> Word2VecModel:
-        where, output = Where(saved.uid, saved.text("inputCol")), saved.text("outputCol")
+        source, output = InputColumn(saved.uid, saved.text("inputCol")), saved.text("outputCol")
         words, values = _word_vectors(saved, saved.integer("vectorSize", 100))
-        schema.want(saved, where.column, TEXTS)
-        schema.add(output, vector(values.shape[1]))
-        return cls(where, output, words, values)
+        schema.require(saved, source.name, TEXTS)
+        schema.add_column(output, vector_info(values.shape[1]))
+        return cls(source, output, words, values)
 
     def transform(self, batch: Batch) -> Batch:
-        batch, words = word_lists.words(batch, self.input)
-        found = self.words.places(words.flat)
+        batch, words = word_lists.read_words(batch, self.input)
+        found = self.words.find_all(words.flat)
         known = found >= 0
         before = np.concatenate(([0], np.cumsum(known)))
-        sums = self._sums(found[known], before[words.offsets])
+        sums = self._sum_vectors(found[known], before[words.offsets])
         sums *= (1.0 / np.maximum(words.lengths, 1))[:, None]
-        return batch.plus({self.output: Dense(sums)})
+        return batch.with_columns({self.output: Dense(sums)})
 
-    def _sums(self, found: Array, offsets: Array) -> Array:
+    def _sum_vectors(self, found: Array, offsets: Array) -> Array:
         """The sum of the vectors of the words of each row, in the order of the words."""
         width = self.vectors.shape[1]
         sums = np.empty((len(offsets) - 1, width))
-        for start, end in chunks.bounds(offsets * width):
+        for start, end in chunks.chunk_bounds(offsets * width):
             ends = offsets[start : end + 1]
             vectors = self.vectors[found[ends[0] : ends[-1]]].astype(np.float64)
             sums[start:end] = row_sums(vectors, ends - ends[0])
@@ -131,10 +131,10 @@ class Word2VecModel:
 def _word_vectors(saved: Saved, size: int) -> tuple[Vocabulary, Array]:
     if size < 1:
         raise saved.invalid(f"has vectors of {size}, want 1 or more")
-    if saved.has("wordIndex"):
+    if saved.has_column("wordIndex"):
         return _map_of_vectors(saved, size)
     words = saved.table(key=("word",), columns=["word"]).texts("word")
-    return Vocabulary(words), saved.matrix("vector", size, np.arange(len(words)))
+    return Vocabulary(words), saved.float_matrix("vector", size, np.arange(len(words)))
 
 
 def _map_of_vectors(saved: Saved, size: int) -> tuple[Vocabulary, Array]:

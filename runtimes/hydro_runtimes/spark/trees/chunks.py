@@ -15,14 +15,14 @@ from hydro_runtimes.spark.data.vectors import Vectors
 
 T = TypeVar("T")
 
-NUMBERS = 1 << 16
+CHUNK_NUMBERS = 1 << 16
 """What a stage computes with at a time: twice 512 kB of doubles stay in the cache."""
 _PROCESSORS = len(os.sched_getaffinity(0))
 _POOL = ThreadPoolExecutor(_PROCESSORS, "chunks")
 """Its threads start with the first large batch; numpy lets go of the interpreter's lock."""
 
 
-def of(function: Callable[[Vectors], T], column: Vectors, most: int) -> list[T]:
+def map_chunks(function: Callable[[Vectors], T], column: Vectors, most: int) -> list[T]:
     """What a pure function makes of the chunks of a column, each of at most so many rows."""
     if column.rows <= most:
         return [function(column)]
@@ -30,10 +30,10 @@ def of(function: Callable[[Vectors], T], column: Vectors, most: int) -> list[T]:
     workers = min(count, _PROCESSORS)
     count = -(-count // workers) * workers  # so that none works while the others have done
     bounds = [column.rows * part // count for part in range(count + 1)]
-    return list(_POOL.map(lambda part: function(_part(column, part)), pairwise(bounds)))
+    return list(_POOL.map(lambda part: function(_rows_between(column, part)), pairwise(bounds)))
 
 
-def bounds(ends: Array) -> Iterator[tuple[int, int]]:
+def chunk_bounds(ends: Array) -> Iterator[tuple[int, int]]:
     """The first and last row (excluded) of chunks of rows that take different numbers of values.
 
     A chunk has at least one row, and at most NUMBERS values if it has more.
@@ -43,13 +43,13 @@ def bounds(ends: Array) -> Iterator[tuple[int, int]]:
     """
     start, rows = 0, len(ends) - 1
     while start < rows:
-        end = int(np.searchsorted(ends, ends[start] + NUMBERS, side="right")) - 1
+        end = int(np.searchsorted(ends, ends[start] + CHUNK_NUMBERS, side="right")) - 1
         end = min(max(end, start + 1), rows)
         yield start, end
         start = end
 
 
-def _part(column: Vectors, bounds: tuple[int, int]) -> Vectors:
+def _rows_between(column: Vectors, bounds: tuple[int, int]) -> Vectors:
     start, end = bounds
     if isinstance(column, Dense):
         return Dense(column.values[start:end])

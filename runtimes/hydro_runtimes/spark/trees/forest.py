@@ -19,8 +19,8 @@ from hydro_runtimes.spark.format.part_files import COPY_WHOLE
 from hydro_runtimes.spark.format.saved import Saved
 from hydro_runtimes.spark.trees import chunks, nodes, single_row
 from hydro_runtimes.spark.trees.node_records import RecordWalk
-from hydro_runtimes.spark.trees.single_row import LoneWalk
-from hydro_runtimes.spark.trees.splits import Reader, Splits
+from hydro_runtimes.spark.trees.single_row import SingleRowWalk
+from hydro_runtimes.spark.trees.splits import SplitReader, Splits
 
 _CHUNK = 1 << 16
 """Rows times trees that go down at a time, so that they stay in the processor's cache."""
@@ -42,7 +42,7 @@ class Forest:
     """int32, (nodes,): the right child, which the left one follows; a leaf leads to itself."""
     place: Array
     """int32, (nodes,): of the row's number that is asked for; 0 for a leaf."""
-    most: Array
+    threshold: Array
     """float64, (nodes,): goes left where the number is at most this; NaN for a leaf: never.
 
     Where the number is a category, the first byte of the set of those that go left."""
@@ -52,34 +52,34 @@ class Forest:
     """float64, (nodes, values): impurityStats, such as the weight of each class, if asked for."""
     prediction: Array
     """float64, (nodes,), if asked for."""
-    number: Array
+    leaf_number: Array
     """int32, (nodes,): for a leaf, how many leaves of its tree are left of it, if asked for."""
-    lone: LoneWalk | RecordWalk
+    single_row_walk: SingleRowWalk | RecordWalk
     """For a row alone."""
 
-    def leaves(self, column: Vectors) -> list[Array]:
+    def find_leaves(self, column: Vectors) -> list[Array]:
         """The leaf that each row reaches in each tree: int64, (trees, rows of a chunk) each."""
         if column.rows == 1:
-            return [self._leaves_of_row(self.splits.numbers(column)[0])[:, None]]
-        return chunks.of(self._walk, column, max(1, _CHUNK // self.trees))
+            return [self._leaves_of_row(self.splits.row_numbers(column)[0])[:, None]]
+        return chunks.map_chunks(self._walk_rows, column, max(1, _CHUNK // self.trees))
 
     def _leaves_of_row(self, numbers: Array) -> Array:
-        if isinstance(self.lone, LoneWalk):
-            alone = single_row.alone(numbers.tolist(), self.splits)
-            return np.array(self.lone.leaves(alone), dtype=np.intp)
-        node = self.lone.nodes(numbers)
-        if self.lone.levels == self.depth:
+        if isinstance(self.single_row_walk, SingleRowWalk):
+            alone = single_row.with_category_sets(numbers.tolist(), self.splits)
+            return np.array(self.single_row_walk.find_leaves(alone), dtype=np.intp)
+        node = self.single_row_walk.walk_row(numbers)
+        if self.single_row_walk.levels == self.depth:
             return node
-        return self._walk_on(numbers, np.zeros_like(node), node, self.lone.levels)
+        return self._walk_from(numbers, np.zeros_like(node), node, self.single_row_walk.levels)
 
-    def _walk(self, column: Vectors) -> Array:
-        numbers = self.splits.numbers(column)
+    def _walk_rows(self, column: Vectors) -> Array:
+        numbers = self.splits.row_numbers(column)
         rows, width = numbers.shape
         start = np.tile(np.arange(rows) * width, self.trees)
         roots = np.repeat(np.arange(self.trees), rows)
-        return self._walk_on(numbers.ravel(), start, roots, 0).reshape(self.trees, rows)
+        return self._walk_from(numbers.ravel(), start, roots, 0).reshape(self.trees, rows)
 
-    def _walk_on(self, numbers: Array, start: Array, node: Array, first: int) -> Array:
+    def _walk_from(self, numbers: Array, start: Array, node: Array, first: int) -> Array:
         """The leaves that rows come to from nodes on a level.
 
         Args:
@@ -102,16 +102,16 @@ class Forest:
 
     def _goes_left(self, numbers: Array, start: Array, node: Array) -> Array:
         """From all rows' numbers, and where those of the row at each node start: bool."""
-        place, most = self.place.take(node), self.most.take(node)
+        place, most = self.place.take(node), self.threshold.take(node)
         number = numbers.take(start + place)
         goes_left = number <= most
         if len(self.splits.place):
             sets = np.flatnonzero(place >= len(self.splits.used))
-            goes_left[sets] = self.splits.chosen(most[sets], number[sets])
+            goes_left[sets] = self.splits.are_in_sets(most[sets], number[sets])
         return np.asarray(goes_left)
 
 
-def joined(parts: list[Array]) -> Array:
+def concatenate_chunks(parts: list[Array]) -> Array:
     """What was made of the chunks, one after the other."""
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
@@ -120,12 +120,12 @@ STATS = "impurityStats"
 PREDICTION = "prediction"
 
 
-def single(saved: Saved, *wanted: str) -> Forest:
+def load_tree(saved: Saved, *wanted: str) -> Forest:
     """The one tree of a decision tree model, with STATS or PREDICTION or both."""
-    return _forest(saved, "", 1, wanted)
+    return _load_forest(saved, "", 1, wanted)
 
 
-def ensemble(saved: Saved, *wanted: str) -> tuple[Forest, Array]:
+def load_ensemble(saved: Saved, *wanted: str) -> tuple[Forest, Array]:
     """The trees of an ensemble in the order of their numbers, and their weights: float64."""
     metadata = saved.table("treesMetadata", key=("_1", "treeID"))
     if len(metadata.names) < 3:
@@ -135,37 +135,37 @@ def ensemble(saved: Saved, *wanted: str) -> tuple[Forest, Array]:
     if not len(trees) or not np.array_equal(trees[order], np.arange(len(trees))):
         raise metadata.invalid(f"trees are missing or not numbered from 0; {COPY_WHOLE}")
     if saved.metadata.get("numTrees", len(trees)) != len(trees):
-        count = saved.extra("numTrees", int)
+        count = saved.metadata_value("numTrees", int)
         raise metadata.invalid(f"has {len(trees)} trees, want {count}; {COPY_WHOLE}")
-    forest = _forest(saved, "nodeData.", len(trees), wanted)
+    forest = _load_forest(saved, "nodeData.", len(trees), wanted)
     return forest, weights[order].astype(np.float64)
 
 
-def _forest(saved: Saved, prefix: str, trees: int, wanted: Sequence[str]) -> Forest:
-    layout = nodes.load(saved, prefix, trees)
+def _load_forest(saved: Saved, prefix: str, trees: int, wanted: Sequence[str]) -> Forest:
+    layout = nodes.load_node_layout(saved, prefix, trees)
     count = len(layout.child)
-    reader = Reader(saved, prefix, layout.child)
+    reader = SplitReader(saved, prefix, layout.child)
     stats: Array | None = None
     prediction = np.zeros(count if PREDICTION in wanted else 0)
     first = 0
-    for piece in saved.pieces([*reader.columns, *(f"{prefix}{name}" for name in wanted)]):
-        node = layout.placed[first : first + piece.rows]
+    for piece in saved.table_pieces([*reader.columns, *(f"{prefix}{name}" for name in wanted)]):
+        node = layout.node_of_row[first : first + piece.rows]
         first += piece.rows
-        reader.add(piece, node)
+        reader.add_rows(piece, node)
         if PREDICTION in wanted:
             prediction[node] = piece.numbers(f"{prefix}{PREDICTION}")
         if STATS in wanted:
-            rows = _stats(piece, f"{prefix}{STATS}")
+            rows = _impurity_stats(piece, f"{prefix}{STATS}")
             stats = np.empty((count, rows.shape[1])) if stats is None else stats
             if rows.shape[1] != stats.shape[1]:
                 raise piece.invalid("nodes differ in their number of impurityStats")
             stats[node] = rows
     number = nodes.leaf_numbers(layout, trees) if saved.text("leafCol", "") else np.zeros(0, int)
-    splits, place, most = reader.splits()
+    splits, place, most = reader.build_splits()
     nodes_of = (layout.child, place, most)
-    lone: LoneWalk | RecordWalk
+    lone: SingleRowWalk | RecordWalk
     if trees <= _FEW_TREES:
-        lone = single_row.load(*nodes_of, splits, trees)
+        lone = single_row.load_single_row_walk(*nodes_of, splits, trees)
     else:
         lone = RecordWalk(*nodes_of, () if len(splits.place) else layout.ends, trees)
     return Forest(
@@ -182,7 +182,7 @@ def _forest(saved: Saved, prefix: str, trees: int, wanted: Sequence[str]) -> For
     )
 
 
-def _stats(piece: Table, name: str) -> Array:
+def _impurity_stats(piece: Table, name: str) -> Array:
     offsets, values = piece.lists(name)
     width = int(offsets[1]) if piece.rows else 0
     if not np.array_equal(np.diff(offsets), np.full(piece.rows, width)):

@@ -39,13 +39,13 @@ class RecordWalk:
         self._records = records.view("V32")
         self._trees = trees
         self._local = threading.local()
-        self._top = _Top(child, place, most, trees) if self.levels >= _TOP else None
+        self._top = _TopLevels(child, place, most, trees) if self.levels >= _TOP else None
 
-    def nodes(self, numbers: Array) -> Array:
+    def walk_row(self, numbers: Array) -> Array:
         """Where the row of these numbers is in each tree after `levels`: int64, (trees,)."""
         node, first = np.arange(self._trees), 0
         if self._top:
-            node, first = self._top.nodes(numbers), _TOP
+            node, first = self._top.walk_row(numbers), _TOP
         buffers: _Buffers | None = getattr(self._local, "buffers", None)
         if buffers is None:
             buffers = self._local.buffers = _Buffers(self._trees)
@@ -76,7 +76,7 @@ _BITS = np.uint64(0x0102040810204080)
 _SHIFT = np.uint64(56)
 
 
-class _Top:
+class _TopLevels:
     """The first three levels, of which all 7 splits are asked at once."""
 
     def __init__(self, child: Array, place: Array, most: Array, trees: int) -> None:
@@ -99,7 +99,7 @@ class _Top:
         self._below = (child[last] + goes_left).astype(np.int64).ravel()
         self._first = np.arange(trees) * 128
 
-    def nodes(self, numbers: Array) -> Array:
+    def walk_row(self, numbers: Array) -> Array:
         """Where the row is after three levels: int64, (trees,)."""
         goes_left = numbers.take(self._place) <= self._most
         code = goes_left.view(np.uint64) * _BITS

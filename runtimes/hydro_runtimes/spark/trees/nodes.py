@@ -21,26 +21,26 @@ TREE = "treeID"
 
 
 @dataclass(frozen=True)
-class Layout:
+class NodeLayout:
     """The roots come first, then each level; the two children of a node are beside each other."""
 
     child: Array
     """int32, (nodes,): the right child, which the left one follows; a leaf leads to itself."""
     ends: tuple[int, ...]
     """For each level, the index of the first node below it."""
-    placed: Array
+    node_of_row: Array
     """int32, (rows,): the node in each row of the files, in their order."""
-    saved: Array
+    saved_index: Array
     """int32, (nodes,): each node's place among all nodes by tree and number, as Spark has them."""
 
 
-def load(saved: Saved, prefix: str, trees: int) -> Layout:
+def load_node_layout(saved: Saved, prefix: str, trees: int) -> NodeLayout:
     """Reads how the nodes of so many trees are connected.
 
     Raises:
         InvalidModel: they do not form trees, or these are deeper than 100.
     """
-    row_nodes, starts, left, right = _connected(saved, prefix, trees)
+    row_nodes, starts, left, right = _connect_nodes(saved, prefix, trees)
     count = len(left)
     child = np.arange(count, dtype=np.int32)
     back: list[Array] = []
@@ -60,24 +60,24 @@ def load(saved: Saved, prefix: str, trees: int) -> Layout:
     order = np.concatenate(back)
     places = np.empty(count, dtype=np.int32)
     places[order] = np.arange(count, dtype=np.int32)
-    return Layout(child, tuple(ends), places[row_nodes], order)
+    return NodeLayout(child, tuple(ends), places[row_nodes], order)
 
 
-def leaf_numbers(layout: Layout, trees: int) -> Array:
+def leaf_numbers(layout: NodeLayout, trees: int) -> Array:
     """For a leaf, how many leaves of its tree are left of it: int32, (nodes,).
 
     Spark numbers the nodes of a tree in pre-order, so leaves come from left to right.
     """
     count = len(layout.child)
     is_leaf = np.empty(count, dtype=bool)
-    is_leaf[layout.saved] = layout.child == np.arange(count)
+    is_leaf[layout.saved_index] = layout.child == np.arange(count)
     before = np.cumsum(is_leaf, dtype=np.int32) - is_leaf
-    starts = layout.saved[:trees]
+    starts = layout.saved_index[:trees]
     before -= np.repeat(before[starts], np.diff(starts, append=count))
-    return np.asarray(before[layout.saved])
+    return np.asarray(before[layout.saved_index])
 
 
-def _connected(saved: Saved, prefix: str, trees: int) -> tuple[Array, Array, Array, Array]:
+def _connect_nodes(saved: Saved, prefix: str, trees: int) -> tuple[Array, Array, Array, Array]:
     """How the nodes hang together, with nodes counted by tree and number; int32.
 
     Of each row its node, of each tree its first node, and of each node the children left and

@@ -33,15 +33,15 @@ _NODES = 1 << 17
 """At most, each of some 100 bytes."""
 
 
-class LoneWalk:
+class SingleRowWalk:
     """Trees as one row goes down them."""
 
-    def __init__(self, trees: Sequence[Node], below: _Below | None = None) -> None:
+    def __init__(self, trees: Sequence[Node], below: _LowerLevels | None = None) -> None:
         """From the upper levels; `below` has what is below their leaves."""
-        self._start, self._nodes = _compiled(trees)
+        self._start, self._nodes = _compile_levels(trees)
         self._below = below
 
-    def leaves(self, numbers: list[Number]) -> list[int]:
+    def find_leaves(self, numbers: list[Number]) -> list[int]:
         """The index of the leaf that a row reaches in each tree."""
         numbers.insert(0, 0.0)
         found = []
@@ -51,17 +51,17 @@ class LoneWalk:
             found.append(left)
         if self._below is None:
             return found
-        return [self._below.leaf(numbers, node) for node in found]
+        return [self._below.find_leaf(numbers, node) for node in found]
 
 
-class _Below:
+class _LowerLevels:
     """Nodes in arrays."""
 
     def __init__(self, child: Array, place: Array, most: Array, splits: Splits) -> None:
         self._child, self._place, self._most = child.data, place.data, most.data
         self._features, self._sets = len(splits.used), splits.sets.data
 
-    def leaf(self, numbers: Sequence[Any], node: int) -> int:
+    def find_leaf(self, numbers: Sequence[Any], node: int) -> int:
         """Where a row comes to from a node."""
         while (right := self._child[node]) != node:
             place, most = self._place[node], self._most[node]
@@ -74,36 +74,38 @@ class _Below:
         return node
 
 
-def load(child: Array, place: Array, most: Array, splits: Splits, trees: int) -> LoneWalk:
+def load_single_row_walk(
+    child: Array, place: Array, most: Array, splits: Splits, trees: int
+) -> SingleRowWalk:
     """Of nodes as `Forest` has them; children come after their parents."""
     count = min(len(child), max(_NODES, trees))
     nodes: list[Node] = [(0, 0.0, node, 0) for node in range(count)]
     inner = np.flatnonzero((child[:count] != np.arange(count)) & (child[:count] < count - 1))
-    numbers = _numbers(place[inner], most[inner], splits)
+    numbers = _split_values(place[inner], most[inner], splits)
     shared: dict[Number, Number] = {}
     columns = (inner.tolist(), place[inner].tolist(), numbers, child[inner].tolist())
     for node, at, number, right in reversed(list(zip(*columns, strict=True))):
         number = shared.setdefault(number, number)
         nodes[node] = (at + 1, number, nodes[right + 1], nodes[right])
-    below = _Below(child, place, most, splits) if count < len(child) else None
-    return LoneWalk(nodes[:trees], below)
+    below = _LowerLevels(child, place, most, splits) if count < len(child) else None
+    return SingleRowWalk(nodes[:trees], below)
 
 
-def alone(numbers: Sequence[float], splits: Splits) -> list[Number]:
-    """The numbers of a row as `LoneWalk` takes them, with categories as sets of one."""
+def with_category_sets(numbers: Sequence[float], splits: Splits) -> list[Number]:
+    """The numbers of a row as `SingleRowWalk` takes them, with categories as sets of one."""
     features = len(splits.used)
     return [*numbers[:features], *(frozenset((number,)) for number in numbers[features:])]
 
 
-def _numbers(place: Array, most: Array, splits: Splits) -> list[Number]:
+def _split_values(place: Array, most: Array, splits: Splits) -> list[Number]:
     """What the nodes compare with: the most that goes left, or the set that does."""
     numbers: list[Number] = most.tolist()
     for at in np.flatnonzero(place >= len(splits.used)).tolist():
-        numbers[at] = splits.set_at(int(most[at]), int(place[at]) - len(splits.used))
+        numbers[at] = splits.category_set(int(most[at]), int(place[at]) - len(splits.used))
     return numbers
 
 
-def _compiled(trees: Sequence[Node]) -> tuple[Start, Sequence[Node]]:
+def _compile_levels(trees: Sequence[Node]) -> tuple[Start, Sequence[Node]]:
     """The function for the upper levels, and the nodes below them, to be given to it."""
     level, levels, splits, places = list(trees), 0, 0, set[int]()
     while level and levels < _LEVELS and splits + len(level) <= _COMPILED:
@@ -114,14 +116,14 @@ def _compiled(trees: Sequence[Node]) -> tuple[Start, Sequence[Node]]:
     sets: dict[str, Any] = {}
     lines = ["def start(x, n):", *(f" x{place} = x[{place}]" for place in sorted(places))]
     for tree, node in enumerate(trees):
-        lines += _branches(tree, node, levels, nodes, sets, " ")
+        lines += _branch_lines(tree, node, levels, nodes, sets, " ")
     lines.append(f" return ({''.join(f't{tree},' for tree in range(len(trees)))})")
     names: dict[str, Any] = {"inf": math.inf, "nan": math.nan, **sets}
     exec("\n".join(lines), names)  # of numbers alone
     return names["start"], nodes
 
 
-def _branches(
+def _branch_lines(
     tree: int, node: Node, levels: int, nodes: list[Node], sets: dict[str, Any], indent: str
 ) -> list[str]:
     place, most, left, right = node
@@ -135,7 +137,7 @@ def _branches(
     more = levels - 1, nodes, sets, indent + " "
     return [
         f"{indent}if x{place} <= {text}:",
-        *_branches(tree, left, *more),
+        *_branch_lines(tree, left, *more),
         f"{indent}else:",
-        *_branches(tree, right, *more),
+        *_branch_lines(tree, right, *more),
     ]

@@ -34,16 +34,16 @@ class Splits:
     sets: Array
     """uint8: sets of categories as bits; in each, that after the last is any other value."""
 
-    def numbers(self, column: Vectors) -> Array:
+    def row_numbers(self, column: Vectors) -> Array:
         """float64, (rows, numbers): a category is whole, and the number of them for any other."""
-        values = self._features(column)
+        values = self._used_features(column)
         if not len(self.place):
             return values
         category = values.take(self.place, axis=1)
         known = (category >= 0) & (category < self.categories) & (category == np.floor(category))
         return np.hstack((values, np.where(known, category, self.categories)))
 
-    def chosen(self, start: Array, category: Array) -> Array:
+    def are_in_sets(self, start: Array, category: Array) -> Array:
         """Whether each category is in the set that starts at a byte: bool."""
         category = category.astype(np.int64)
         at = start.astype(np.int64)
@@ -51,14 +51,14 @@ class Splits:
         bits = self.sets.take(at) >> (category & 7)
         return np.asarray(bits & 1, dtype=bool)
 
-    def set_at(self, start: int, number: int) -> frozenset[int]:
+    def category_set(self, start: int, number: int) -> frozenset[int]:
         """The categories of a set."""
         size = int(self.categories[number]) + 1
         data = self.sets[start : start + (size + 7) // 8]
         bits = np.unpackbits(data, count=size, bitorder="little")
         return frozenset(np.flatnonzero(bits).tolist())
 
-    def _features(self, column: Vectors) -> Array:
+    def _used_features(self, column: Vectors) -> Array:
         """float64, (rows, used)."""
         if not isinstance(column, Sparse):
             if len(self.used) == column.values.shape[1]:
@@ -72,16 +72,16 @@ class Splits:
         return values
 
 
-class Reader:
+class SplitReader:
     """Collects the splits of the inner nodes, piece by piece of the saved rows."""
 
     def __init__(self, saved: Saved, prefix: str, child: Array) -> None:
-        """`child` as `Layout` has it."""
+        """`child` as `NodeLayout` has it."""
         split = f"{prefix}split."
         self.columns = [
             f"{split}{name}" for name in ("featureIndex", "leftCategoriesOrThreshold")
         ] + [f"{split}numCategories"]
-        self._features = saved.extra("numFeatures", int)
+        self._features = saved.metadata_value("numFeatures", int)
         self._is_inner = child != np.arange(len(child))
         self._place = np.zeros(len(child), dtype=np.int32)
         self._most = np.full(len(child), np.nan)
@@ -91,7 +91,7 @@ class Reader:
         self._sets: list[Array] = []
         self._set_bytes = 0
 
-    def add(self, piece: Table, node: Array) -> None:
+    def add_rows(self, piece: Table, node: Array) -> None:
         """The splits of some rows, and their nodes.
 
         Raises:
@@ -141,7 +141,7 @@ class Reader:
         _set_bits(sets, first[unknown_left], count[unknown_left])
         self._sets.append(sets)
 
-    def splits(self) -> tuple[Splits, Array, Array]:
+    def build_splits(self) -> tuple[Splits, Array, Array]:
         """How a row gives its numbers, and `place` and `most` of the nodes as `Forest` has them."""
         used = self._used.astype(np.int64)
         inner = np.flatnonzero(self._is_inner)

@@ -239,6 +239,6 @@ def test_a_negated_condition_is_negated(tmp_path: Path, condition: str, kept: li
 def test_many_words_are_found_by_their_texts() -> None:
     words = [f"word{i}" for i in range(1000)] + ["", "\u00e9", "\U0001f600", "word7"]
     vocabulary = Vocabulary(words)
-    assert vocabulary.places(words).tolist() == [*range(7), 1003, *range(8, 1003), 1003]
-    assert vocabulary.places(["word1000", None, "wor"]).tolist() == [-1, -1, -1]
-    assert Vocabulary([]).place("a") == -1
+    assert vocabulary.find_all(words).tolist() == [*range(7), 1003, *range(8, 1003), 1003]
+    assert vocabulary.find_all(["word1000", None, "wor"]).tolist() == [-1, -1, -1]
+    assert Vocabulary([]).find("a") == -1

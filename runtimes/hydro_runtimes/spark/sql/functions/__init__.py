@@ -9,6 +9,7 @@ from hydro_runtimes.spark.sql.binding import Function
 from hydro_runtimes.spark.sql.errors import NeedsOtherRows, StatementError, unknown_function
 from hydro_runtimes.spark.sql.functions.arrays import ARRAYS
 from hydro_runtimes.spark.sql.functions.datetimes import DATETIMES
+from hydro_runtimes.spark.sql.functions.embeddings import VECTORS
 from hydro_runtimes.spark.sql.functions.encodings import ENCODINGS
 from hydro_runtimes.spark.sql.functions.hashes import HASHES
 from hydro_runtimes.spark.sql.functions.intervals import INTERVALS
@@ -20,7 +21,6 @@ from hydro_runtimes.spark.sql.functions.number_formats import NUMBER_FORMATS
 from hydro_runtimes.spark.sql.functions.patterns import PATTERNS
 from hydro_runtimes.spark.sql.functions.refused import NEEDS_MORE, REFUSED
 from hydro_runtimes.spark.sql.functions.texts import TEXTS
-from hydro_runtimes.spark.sql.functions.vectors import VECTORS
 
 FUNCTIONS: Mapping[str, Function] = {
     **ARRAYS,

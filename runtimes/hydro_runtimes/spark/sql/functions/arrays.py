@@ -11,7 +11,7 @@ from datetime import UTC
 from itertools import islice, zip_longest
 from typing import Any
 
-from hydro_runtimes.spark.sql import calendar, limits
+from hydro_runtimes.spark.sql import calendar, row_limits
 from hydro_runtimes.spark.sql.binding import (
     Bind,
     Function,
@@ -280,7 +280,7 @@ def _join(arguments: Sequence[Typed], mode: Mode) -> Typed:
     given = [texts, *(exactly(one, STRING, mode) for one in arguments[1:])]
 
     def joined(values: list[str | None], joint: str, missing: str | None = None) -> str:
-        limits.check((len(joint) + len(missing or "")) * len(values))
+        row_limits.check((len(joint) + len(missing or "")) * len(values))
         return joint.join(
             text if text is not None else missing or ""
             for text in values
@@ -419,7 +419,7 @@ def _repeated(arguments: Sequence[Typed], mode: Mode) -> Typed:
                 rows.errors.setdefault(int(rows.index[row]), message)
                 times = None
             times = None if times is None else max(times, 0)
-            if times and limits.spend(rows, row, limits.deep_size([one]) * times):
+            if times and row_limits.spend(rows, row, row_limits.deep_size([one]) * times):
                 times = None
             made.append(None if times is None else [one] * times)
         return value_of(kind, made)

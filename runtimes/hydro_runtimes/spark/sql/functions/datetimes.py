@@ -27,7 +27,7 @@ from hydro_runtimes.spark.sql.casts import DECIMALS, Mode, nearest_micros
 from hydro_runtimes.spark.sql.datetime_patterns import DAYS, MONTHS, datetime_pattern
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
 from hydro_runtimes.spark.sql.functions.intervals import extracted, later
-from hydro_runtimes.spark.sql.intervals import truncated
+from hydro_runtimes.spark.sql.interval_texts import truncated
 from hydro_runtimes.spark.sql.types import (
     BOOLEAN,
     DATE,

@@ -23,7 +23,7 @@ from hydro_runtimes.spark.sql.binding import (
 from hydro_runtimes.spark.sql.calendar import DAY
 from hydro_runtimes.spark.sql.casts import DECIMALS, Mode
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
-from hydro_runtimes.spark.sql.intervals import MICROS_OF, between, truncated
+from hydro_runtimes.spark.sql.interval_texts import MICROS_OF, between, truncated
 from hydro_runtimes.spark.sql.syntax import Call, Expression, Operation
 from hydro_runtimes.spark.sql.types import (
     DATE,

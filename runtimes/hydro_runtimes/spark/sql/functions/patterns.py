@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
 
-from hydro_runtimes.spark.sql import limits
+from hydro_runtimes.spark.sql import row_limits
 from hydro_runtimes.spark.sql.binding import Function, argument, constant_of, strict
 from hydro_runtimes.spark.sql.casts import Mode
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
@@ -125,7 +125,7 @@ def _replace(text: str, pattern: str, replacement: str, position: int = 1) -> st
         put = "".join([part if isinstance(part, str) else match[part] or "" for part in parts])
         made.append(put)
         size += len(put)
-        limits.check(size - len(text))
+        row_limits.check(size - len(text))
         at = match.end()
     return "".join(made) + text[at:]
 

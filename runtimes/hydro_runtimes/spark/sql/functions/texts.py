@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from hydro_runtimes.spark.sql import limits
+from hydro_runtimes.spark.sql import row_limits
 from hydro_runtimes.spark.sql.binding import (
     Bind,
     Function,
@@ -103,7 +103,7 @@ def _concat_with(arguments: Sequence[Typed], mode: Mode) -> Typed:
                 found = value if isinstance(value, list) else [value]
                 parts += [text for text in found if text is not None]
             size = 0 if joint is None else len(joint) * len(parts)
-            is_well = joint is not None and not limits.spend(rows, row, size)
+            is_well = joint is not None and not row_limits.spend(rows, row, size)
             made.append(joint.join(parts) if is_well else None)
         return value_of(STRING, made)
 
@@ -218,7 +218,7 @@ def _replaced(text: str, old: str, new: str = "") -> str:
     if not old:
         return text
     if len(new) > len(old):
-        limits.check(text.count(old) * (len(new) - len(old)))
+        row_limits.check(text.count(old) * (len(new) - len(old)))
     return text.replace(old, new)
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hydro_runtimes.spark.format.hadoop_codecs import expand
+from hydro_runtimes.spark.format.hadoop_codecs import decompress
 
 LINE = b'{"class":"' + b"abc" * 20 + b'"}\n'
 WRITTEN = {
@@ -40,7 +40,7 @@ def blocks(data: bytes, codec: str, piece: int) -> bytes:
 
 @pytest.mark.parametrize("suffix", WRITTEN)
 def test_what_spark_wrote_is_read(suffix: str) -> None:
-    assert expand(suffix, base64.b64decode(WRITTEN[suffix]), MOST) == LINE
+    assert decompress(suffix, base64.b64decode(WRITTEN[suffix]), MOST) == LINE
 
 
 @given(
@@ -57,13 +57,13 @@ def test_what_was_compressed_comes_back(data: bytes, piece: int) -> None:
         ".txt": data,
     }
     for suffix, compressed in written.items():
-        assert expand(suffix, compressed, MOST) == data, suffix
+        assert decompress(suffix, compressed, MOST) == data, suffix
 
 
 @given(st.sampled_from([*WRITTEN, ".zst"]), st.binary(max_size=300))
 def test_what_is_damaged_is_refused(suffix: str, data: bytes) -> None:
     with contextlib.suppress(ValueError):
-        assert len(expand(suffix, data, 1000)) <= 2000
+        assert len(decompress(suffix, data, 1000)) <= 2000
 
 
 @pytest.mark.parametrize("suffix", [".bz2", ".deflate", ".gz", ".lz4", ".snappy", ".zst"])
@@ -78,4 +78,4 @@ def test_what_grows_beyond_all_bounds_is_cut_or_refused(suffix: str) -> None:
         ".zst": pa.compress(data, "zstd", asbytes=True),
     }
     with contextlib.suppress(ValueError):
-        assert len(expand(suffix, written[suffix], 1 << 16)) <= 1 << 16
+        assert len(decompress(suffix, written[suffix], 1 << 16)) <= 1 << 16

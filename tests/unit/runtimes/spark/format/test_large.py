@@ -16,7 +16,7 @@ from tests.parity.saves import save
 from hydro_runtimes.columns import Columns, Dense, Ragged, Strings
 from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.load import load
-from hydro_runtimes.spark.data.schema import MadeSlots, Slot, joined
+from hydro_runtimes.spark.data.schema import LazySlots, Slot, join_slots
 from hydro_runtimes.spark.data.vocabulary import Vocabulary
 from hydro_runtimes.spark.format import saved
 from hydro_runtimes.spark.trees import chunks
@@ -31,7 +31,7 @@ def test_a_vocabulary_finds_as_a_dict_does(texts: list[str], others: list[str]) 
     vocabulary = Vocabulary(texts)
     asked = [*texts, None, *others]
     wanted = [-1 if text is None else known.get(text, -1) for text in asked]
-    assert vocabulary.places(asked).tolist() == wanted
+    assert vocabulary.find_all(asked).tolist() == wanted
     assert len(vocabulary) == len(texts)
 
 
@@ -39,8 +39,8 @@ def test_a_vocabulary_finds_as_a_dict_does(texts: list[str], others: list[str]) 
 def test_chunks_hold_each_row_once_and_not_too_many_values(sizes: list[int], most: int) -> None:
     ends = np.cumsum([0, *sizes], dtype=np.int64)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chunks, "NUMBERS", most)
-        found = list(chunks.bounds(ends))
+        patch.setattr(chunks, "CHUNK_NUMBERS", most)
+        found = list(chunks.chunk_bounds(ends))
     assert [row for start, end in found for row in range(start, end)] == list(range(len(sizes)))
     for start, end in found:
         assert end == start + 1 or ends[end] - ends[start] <= most
@@ -50,7 +50,7 @@ def test_chunks_hold_each_row_once_and_not_too_many_values(sizes: list[int], mos
 
 @given(st.lists(st.lists(st.integers(0, 9), max_size=5), max_size=6))
 def test_joined_elements_are_those_of_the_parts(parts: list[list[int]]) -> None:
-    made = joined([MadeSlots(len(p), lambda i, p=p: Slot(str(p[i]))) for p in parts])  # type: ignore[misc]
+    made = join_slots([LazySlots(len(p), lambda i, p=p: Slot(str(p[i]))) for p in parts])  # type: ignore[misc]
     wanted = [Slot(str(one)) for part in parts for one in part]
     assert list(made) == wanted
     assert list(made[1:]) == wanted[1:]
@@ -76,7 +76,7 @@ def test_word_vectors_are_added_up_alike_in_pieces(
     offsets = np.cumsum([0, *map(len, rows)], dtype=np.int64)
     column = Ragged(offsets, Strings([word for row in rows for word in row]))
     together = model.evaluate(Columns({"in": column})).outputs["out"]
-    monkeypatch.setattr(chunks, "NUMBERS", 40)
+    monkeypatch.setattr(chunks, "CHUNK_NUMBERS", 40)
     pieces = model.evaluate(Columns({"in": column})).outputs["out"]
     assert isinstance(together, Dense)
     assert isinstance(pieces, Dense)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hydro_runtimes.spark.stages.lda import _digamma, _drawn
+from hydro_runtimes.spark.stages.lda import _draw_gamma, _spark_digamma
 
 DRAWN = [
     1.1087889344105906,
@@ -18,9 +18,9 @@ DRAWN = [
 
 
 def test_each_document_starts_where_it_does_in_spark() -> None:
-    np.testing.assert_allclose(_drawn(6, 100.0), DRAWN, rtol=1e-14)
+    np.testing.assert_allclose(_draw_gamma(6, 100.0), DRAWN, rtol=1e-14)
 
 
 def test_digamma_has_the_error_of_sparks() -> None:
     """By commons-math's Gamma.digamma; without the error it is -0.5772156649."""
-    np.testing.assert_allclose(_digamma(np.array([1.0])), [-0.5772156677920679], rtol=1e-12)
+    np.testing.assert_allclose(_spark_digamma(np.array([1.0])), [-0.5772156677920679], rtol=1e-12)

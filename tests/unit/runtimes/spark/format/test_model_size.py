@@ -11,7 +11,7 @@ from tests.parity.saves import save, stored
 
 from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.load import load
-from hydro_runtimes.spark.format import limits
+from hydro_runtimes.spark.format import model_size
 
 
 def factors(folder: Path, users: int = 8, rank: int = 5) -> Path:
@@ -26,14 +26,14 @@ def test_the_message_has_the_limit_and_who_changes_it_how(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = factors(tmp_path / "m")
-    monkeypatch.setenv(limits.VARIABLE, "40")
+    monkeypatch.setenv(model_size.VARIABLE, "40")
     with pytest.raises(InvalidModel) as refused:
         load(folder)
     assert refused.value.message == (
         "ALSModel 'stage': 'userFactors' has 48 values, want at most 40; where memory suffices, "
         "start this process with HYDRO_MAX_MODEL_VALUES=48"
     )
-    monkeypatch.setenv(limits.VARIABLE, "48")
+    monkeypatch.setenv(model_size.VARIABLE, "48")
     assert load(folder)
 
 
@@ -41,15 +41,15 @@ def test_what_the_message_asks_for_is_enough(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = factors(tmp_path / "m", users=1)
-    monkeypatch.setenv(limits.VARIABLE, "1")
+    monkeypatch.setenv(model_size.VARIABLE, "1")
     for _ in range(9):
         try:
             assert load(folder)
             break
         except InvalidModel as error:
-            asked = re.search(rf"{limits.VARIABLE}=(\d+)", error.message)
+            asked = re.search(rf"{model_size.VARIABLE}=(\d+)", error.message)
             assert asked
-            monkeypatch.setenv(limits.VARIABLE, asked[1])
+            monkeypatch.setenv(model_size.VARIABLE, asked[1])
     assert load(folder)
 
 
@@ -63,7 +63,7 @@ def test_vectors_are_within_the_limit(tmp_path: Path, monkeypatch: pytest.Monkey
     save(tmp_path / "e", "feature.ElementwiseProduct", expansion)
     with pytest.raises(InvalidModel, match=r"param 'scalingVec' has 1073741824 values"):
         load(tmp_path / "e")
-    monkeypatch.setenv(limits.VARIABLE, str(2**28))
+    monkeypatch.setenv(model_size.VARIABLE, str(2**28))
     assert load(folder)
 
 
@@ -72,7 +72,7 @@ def test_a_limit_that_is_none_is_refused(
     value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = factors(tmp_path / "m")
-    monkeypatch.setenv(limits.VARIABLE, value)
+    monkeypatch.setenv(model_size.VARIABLE, value)
     with pytest.raises(InvalidModel, match="HYDRO_MAX_MODEL_VALUES: is"):
         load(folder)
 
@@ -80,6 +80,6 @@ def test_a_limit_that_is_none_is_refused(
 def test_a_model_cannot_change_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = factors(tmp_path / "m")
     (folder / "metadata.json").write_text('{"HYDRO_MAX_MODEL_VALUES": 1000, "maxValues": 1000}')
-    monkeypatch.setenv(limits.VARIABLE, "40")
+    monkeypatch.setenv(model_size.VARIABLE, "40")
     with pytest.raises(InvalidModel, match="want at most 40"):
         load(folder)

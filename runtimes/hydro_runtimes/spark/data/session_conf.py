@@ -10,7 +10,7 @@ from hydro_runtimes.spark.sql.casts import Mode
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class SessionConf:
     """Stated in metadata.json beside a model."""
 
     ansi: bool | None = None
@@ -22,7 +22,7 @@ class Session:
         """Raises ValueError where there is no such zone."""
         zones.zone_of(self.zone)
 
-    def mode(self, saved: Saved) -> Mode:
+    def evaluation_mode(self, saved: Saved) -> Mode:
         """How statements of a stage are evaluated: with ANSI since Spark 4.0."""
         ansi = self.ansi
         if ansi is None:

@@ -27,7 +27,7 @@ def max_values() -> int:
     return int(text)
 
 
-def excess(values: int, size_bytes: int = 0) -> str | None:
+def size_problem(values: int, size_bytes: int = 0) -> str | None:
     """What to say of a table of this size, if it is too large, with the way out."""
     limit = max_values()
     if values <= limit and size_bytes <= limit * _BYTES_OF_VALUE:
