@@ -35,7 +35,7 @@ _TYPES: Mapping[object, DataType] = {
 """Of MLflow's signature; what it has besides says too little of a column of Spark."""
 
 
-class ModelFolder(NamedTuple):
+class SavedFolder(NamedTuple):
     """A model's folder."""
 
     stage: Path
@@ -44,22 +44,22 @@ class ModelFolder(NamedTuple):
     """The columns whose types are told beside it."""
 
 
-def read_layout(folder: Path) -> ModelFolder | None:
+def read_layout(folder: Path) -> SavedFolder | None:
     """The layout that the names in a folder tell; None if they tell none.
 
     Raises:
         InvalidModel: it is MLflow's with the flavor "spark", or SparkR's, without a saved stage.
     """
     if is_stage(folder):
-        return ModelFolder(folder)
+        return SavedFolder(folder)
     if (folder / "MLmodel").is_file():
         return _mlflow_folder(folder)
     if (folder / "rMetadata").is_dir():
-        return ModelFolder(_only_below(folder, "SparkR's"))
+        return SavedFolder(_only_below(folder, "SparkR's"))
     return None
 
 
-def search_below(folder: Path) -> ModelFolder | None:
+def search_below(folder: Path) -> SavedFolder | None:
     """The layout of the only model below a folder; None if there is none.
 
     Raises:
@@ -96,8 +96,8 @@ def _layout_problem(folder: Path) -> str | None:
     return None
 
 
-def _models_below(folder: Path, levels: int) -> list[ModelFolder]:
-    found: list[ModelFolder] = []
+def _models_below(folder: Path, levels: int) -> list[SavedFolder]:
+    found: list[SavedFolder] = []
     for path in _subfolders(folder):
         layout = read_layout(path)
         if layout is None and _layout_problem(path) is None and levels > 1:
@@ -124,7 +124,7 @@ def _only_below(folder: Path, whose: str) -> Path:
     return stages[0]
 
 
-def _mlflow_folder(folder: Path) -> ModelFolder | None:
+def _mlflow_folder(folder: Path) -> SavedFolder | None:
     """None where MLflow has another flavor alone."""
     flavors = _mlflow_flavors(folder)
     function = _as_mapping(flavors.get("python_function"))
@@ -139,7 +139,7 @@ def _mlflow_folder(folder: Path) -> ModelFolder | None:
     stage = folder / name
     if not is_stage(stage) or stage.is_symlink():
         raise InvalidModel(folder, f"MLmodel names {name}, where nothing is saved: copy all of it")
-    return ModelFolder(
+    return SavedFolder(
         stage, _signature_inputs(_as_mapping(_read_mlmodel(folder).get("signature")).get("inputs"))
     )
 
