@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,8 @@ from consul_agent import Agent
 from whole_mesh import until
 
 from hydro.manager.v1 import manager_service_pb2 as pb
-from hydro_services import errors, registration, rpc
+from hydro_services import errors, incarnation, registration, rpc
+from hydro_services.consul import services
 from hydro_services.consul.agents import Agents, Answer, connect, ready
 
 LIMIT_S = 20.0
@@ -66,6 +68,56 @@ async def test_a_part_whose_agent_is_gone_registers_with_the_next(agent: Agent) 
     absent = "consul://127.0.0.1:1," + agent.address
     async with served() as endpoint, registration.keep(absent, endpoint):
         await until(lambda: agent.passing("serving-scikit"), LIMIT_S, "it is registered")
+
+
+@pytest.mark.parametrize("is_earlier_first", [True, False])
+async def test_of_the_lives_of_a_part_the_last_counts_whatever_consul_forgot(
+    agent: Agent, agents: Agents, *, is_earlier_first: bool
+) -> None:
+    told: list[str] = []
+
+    async def tell(found: Mapping[str, services.Instance], _: bool) -> None:
+        told.extend(each.endpoint.incarnation for each in found.values())
+
+    async with served() as endpoint:
+        earlier, later = pb.Endpoint(), pb.Endpoint()
+        for life, began_ns in ((earlier, 1), (later, 2)):
+            life.MergeFrom(endpoint)
+            life.incarnation = incarnation.new(began_ns * 10**9)
+        agent.stop()
+        agent.start()
+        await asyncio.to_thread(agent.wait_until_ready)
+        if is_earlier_first:
+            await asyncio.to_thread(register_at_another, agent, earlier)
+        async with registration.keep(agent.registry, later):
+            await until(lambda: has_life(agent, later), LIMIT_S, "it is registered")
+            if not is_earlier_first:
+                await asyncio.to_thread(register_at_another, agent, earlier)
+            assert has_life(agent, earlier)
+            following = asyncio.create_task(services.watch(agents, tell))
+            await until(lambda: bool(told), LIMIT_S, "it is told")
+            following.cancel()
+    assert set(told) == {later.incarnation}
+
+
+def has_life(agent: Agent, life: pb.Endpoint) -> bool:
+    found = [each["Meta"]["incarnation"] for each in agent.passing(life.service)]
+    return life.incarnation in found
+
+
+def register_at_another(agent: Agent, life: pb.Endpoint) -> None:
+    """As an agent does that has been away, for what is registered with it."""
+    known = services.definition(life)
+    service = {
+        "ID": known["service_id"],
+        "Service": known["name"],
+        "Address": known["address"],
+        "Port": known["port"],
+        "Tags": known["tags"],
+        "Meta": known["meta"],
+    }
+    node = {"Node": "another", "Address": "127.0.0.1", "SkipNodeUpdate": False, "Service": service}
+    agent.put("/v1/catalog/register", json.dumps(node).encode())
 
 
 async def test_values_are_told_when_they_change_and_again_after_an_absence(

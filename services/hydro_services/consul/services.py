@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydro.manager.v1 import manager_service_pb2 as pb
+from hydro_services import incarnation
 from hydro_services.address import Address
 from hydro_services.consul.agents import Agents
 
@@ -70,19 +71,26 @@ class Instance:
     passing: bool
     """All checks of the service and of its machine pass."""
     index: int = 0
-    """Of the change by which Consul has it: the later the higher."""
+    """Of the change by which Consul has it, for lives of which nobody knows when they began."""
 
 
 def instances(entries: list[Any]) -> dict[str, Instance]:
     """What a health query brought, by the endpoints' ids.
 
-    An endpoint that has changed its agent is there twice: what passes counts, then what came last.
-    An agent that was away still has what it had, and where the process has begun anew at the same
-    address, the check of its earlier life passes as well.
+    An endpoint that has changed its agent is there twice: what passes counts, then the life that
+    began last. An agent that was away still has what it had, and where the process has begun anew
+    at the same address, the check of its earlier life passes as well. When Consul got which of them
+    tells nothing: where it has lost its memory, agents register all that they have again.
     """
     known = (each for entry in entries if (each := _readable(entry)))
-    found = sorted(known, key=lambda instance: (instance.passing, instance.index))
+    found = sorted(known, key=_rank)
     return {service_id(each.endpoint): each for each in found}
+
+
+def _rank(instance: Instance) -> tuple[bool, int, int]:
+    """Of two with one id the higher counts."""
+    begun_ms = incarnation.begun_ms(instance.endpoint.incarnation)
+    return instance.passing, begun_ms, instance.index
 
 
 def _readable(entry: Any) -> Instance | None:

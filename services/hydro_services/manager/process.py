@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
@@ -43,7 +42,7 @@ from hydro_envoy.xds import load_reports
 from hydro_envoy.xds import server as ads
 from hydro_envoy.xds.credential import of_traffic
 from hydro_envoy.xds.hub import Hub
-from hydro_services import metrics, rpc
+from hydro_services import incarnation, metrics, rpc
 from hydro_services.address import Address
 from hydro_services.consul.address import is_consul, needs_consul
 from hydro_services.errors import FailedPrecondition, InvalidArgument, NewerVersion
@@ -245,7 +244,7 @@ def _keeping(
     me = manager_service_pb2.Endpoint(
         service=MANAGER_SERVICE,
         instance=_instance(config),
-        incarnation=uuid.uuid4().hex,
+        incarnation=incarnation.new(),
         sidecar_address=config.sidecar,
     )
     return joined(make, initial, config.registry, me, config.limit_s)

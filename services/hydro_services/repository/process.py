@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 from hydro.manager.v1 import manager_service_pb2 as manager_pb
 from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
-from hydro_services import metrics, registration, rpc
+from hydro_services import incarnation, metrics, registration, rpc
 from hydro_services.repository.memory import Memory
 from hydro_services.repository.servicer import SERVICE, RepositoryServicer
 from hydro_services.repository.watcher import Board, Watcher
@@ -71,7 +70,7 @@ async def run(config: Config) -> None:
             instance=config.instance,
             address=served.address,
             metrics_address=scraped,
-            incarnation=uuid.uuid4().hex,
+            incarnation=incarnation.new(),
             sidecar_address=config.sidecar,
         )
         registry = config.registry or config.manager

@@ -9,7 +9,6 @@ import logging
 import os
 import socket
 import sys
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from hydro_runtimes import formats
 from hydro_runtimes.errors import UntrustedModel
 from hydro_runtimes.evaluator import Evaluator
 from hydro_runtimes.load import load
-from hydro_services import errors, http2, metrics, registration, rpc, tracing
+from hydro_services import errors, http2, incarnation, metrics, registration, rpc, tracing
 from hydro_services.runtime import data, reruns, running
 from hydro_services.runtime.control import RuntimeServicer
 from hydro_services.runtime.crashes import Crashes
@@ -145,7 +144,7 @@ async def run(config: Config, ready: Callable[[str], None] = lambda _: None) -> 
             sidecar_address=config.sidecar,
             formats=names,
             metrics_address=scraped,
-            incarnation=uuid.uuid4().hex,
+            incarnation=incarnation.new(),
         )
         await stack.enter_async_context(
             registration.keep(config.registry or config.manager, endpoint, token_file)

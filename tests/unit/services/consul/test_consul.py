@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hydro.manager.v1 import manager_service_pb2 as pb
+from hydro_services import incarnation
 from hydro_services.consul.address import addresses
 from hydro_services.consul.services import definition, instances
 from hydro_services.errors import InvalidArgument
@@ -81,21 +82,22 @@ def test_of_an_endpoint_that_is_there_twice_the_one_that_passes_counts(order: in
     assert [each.endpoint for each in instances(entries).values()] == [moved]
 
 
-LIFE = st.tuples(st.booleans(), st.integers(1, 99))
-"""Whether it passes, and the index of the change by which Consul has it."""
+LIFE = st.tuples(st.booleans(), st.one_of(st.just(0), st.integers(1, 99)), st.integers(1, 99))
+"""Whether it passes, when it began in ms (0: its name does not tell), the index in Consul."""
 
 
-@given(st.lists(LIFE, min_size=1, max_size=6, unique_by=lambda life: life[1]))
-def test_of_the_lives_of_an_endpoint_the_last_that_passes_counts(
-    lives: list[tuple[bool, int]],
+@given(st.lists(LIFE, min_size=1, max_size=6, unique=True))
+def test_of_the_lives_of_an_endpoint_that_pass_the_one_that_began_last_counts(
+    lives: list[tuple[bool, int, int]],
 ) -> None:
     entries = []
-    for passes, index in lives:
-        endpoint = pb.Endpoint(incarnation=str(index))
+    for passes, begun_ms, index in lives:
+        endpoint = pb.Endpoint()
         endpoint.MergeFrom(ENDPOINT)
-        endpoint.incarnation = str(index)
+        endpoint.incarnation = incarnation.new(begun_ms * 1_000_000) if begun_ms else "old"
         found = entry(endpoint, "passing" if passes else "critical")
         found["Service"]["ModifyIndex"] = index
         entries.append(found)
     (chosen,) = instances(entries).values()
-    assert (chosen.passing, int(chosen.endpoint.incarnation)) == max(lives)
+    begun_ms = incarnation.begun_ms(chosen.endpoint.incarnation)
+    assert (chosen.passing, begun_ms, chosen.index) == max(lives)
