@@ -160,6 +160,12 @@ def open_regular(path: Path, within: Path | None = None) -> BinaryIO:
         InvalidModel: it is something else, or not in that folder.
         OSError: it cannot be opened.
     """
+    return os.fdopen(open_descriptor(path, within), "rb")
+
+
+def open_descriptor(path: Path, within: Path | None = None) -> int:
+    """As `open_regular`, as a descriptor that the caller closes."""
+    # Without O_NONBLOCK, a named pipe put in the file's place would hold this thread forever.
     opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         # Looked at after it was opened: what was at the path before may have been replaced.
@@ -168,10 +174,10 @@ def open_regular(path: Path, within: Path | None = None) -> BinaryIO:
             raise InvalidModel(path, f"is {_kind(mode)}, want a regular file")
         if within and not is_within(_place(opened, path), os.path.realpath(within)):
             raise InvalidModel(path, "a link leads out of the models, want one within them")
-        return os.fdopen(opened, "rb")
     except BaseException:
         os.close(opened)
         raise
+    return opened
 
 
 def sha256(path: Path, within: Path | None = None) -> tuple[str, os.stat_result]:

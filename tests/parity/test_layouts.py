@@ -23,8 +23,8 @@ from hydro_runtimes.spark import unsupported_classes
 from hydro_runtimes.spark.registry import STAGES
 from hydro_services.cli.score import score
 from hydro_services.codecs.json_rows import lines, parse_array
+from hydro_services.repository.folder import FolderSource
 from hydro_services.repository.inspection import inspect
-from hydro_services.repository.survey import survey
 
 FIXTURES = Path(__file__).parent / "fixtures"
 LAYOUTS = FIXTURES / "layouts"
@@ -279,8 +279,9 @@ def test_the_repository_lists_folders_as_they_are(tmp_path: Path) -> None:
     shutil.copytree(TEXT, tmp_path / "spark" / "copied" / "saved")
     shutil.copytree(LAYOUTS / "unfitted_pipeline", tmp_path / "spark" / "unfitted")
     versions = {}
-    for key, sighting in survey(tmp_path).sightings.items():
-        inspected = inspect(tmp_path, key, sighting)
+    source = FolderSource(tmp_path)
+    for key, model in source.list_models().models.items():
+        inspected = inspect(source, key, model)
         assert inspected
         versions[key] = inspected.version
     unfitted = versions.pop(("spark", "unfitted"))

@@ -20,8 +20,10 @@ from hydro_runtimes.files import digest
 from hydro_runtimes.load import load
 from hydro_services import errors, rpc
 from hydro_services.repository import settling
+from hydro_services.repository.feed import CatalogueFeed
+from hydro_services.repository.folder import FolderSource
 from hydro_services.repository.servicer import SERVICE, RepositoryServicer
-from hydro_services.repository.watcher import Board, Watcher
+from hydro_services.repository.watcher import Watcher
 from hydro_services.runtime import process
 from hydro_services.runtime.fetch import Cache
 from hydro_services.runtime.host import ModelId
@@ -45,11 +47,11 @@ def models(tmp_path: Path) -> Path:
 
 @contextlib.asynccontextmanager
 async def repository(root: Path) -> AsyncIterator[str]:
-    board = Board()
-    await Watcher(root, board).refresh()
+    source, feed = FolderSource(root), CatalogueFeed()
+    await Watcher(source, feed).refresh()
     add = pb_grpc.add_RepositoryServiceServicer_to_server
     async with rpc.serve(
-        "127.0.0.1:0", lambda s: add(RepositoryServicer(board), s), (SERVICE,), grace_s=0
+        "127.0.0.1:0", lambda s: add(RepositoryServicer(feed, source), s), (SERVICE,), grace_s=0
     ) as served:
         yield served.address
 

@@ -29,8 +29,9 @@ from hydro.repository.v1 import repository_service_pb2 as pb
 from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
 from hydro_runtimes import load
 from hydro_services import errors, rpc
-from hydro_services.repository import process, settling, watcher
+from hydro_services.repository import process, settling
 from hydro_services.repository.catalogue import Catalogue
+from hydro_services.repository.feed import CatalogueFeed
 
 Stub: TypeAlias = "pb_grpc.RepositoryServiceAsyncStub"
 
@@ -635,13 +636,13 @@ async def test_folders_without_models_are_ignored(stub: Stub, root: Path) -> Non
 
 
 async def test_a_slow_watcher_gets_only_the_newest_state() -> None:
-    board = watcher.Board()
-    changes = board.changes()
+    feed = CatalogueFeed()
+    changes = feed.changes()
     await anext(changes)
     for n in range(5):
-        board.publish(Catalogue({str(n): ()}))
+        feed.publish(Catalogue({str(n): ()}))
     assert list((await anext(changes)).models) == ["4"]
-    board.close()
+    feed.close()
     with pytest.raises(StopAsyncIteration):
         await anext(changes)
 

@@ -25,7 +25,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from hydro_services import errors
 from hydro_services.repository import download, settling, watcher
 from hydro_services.repository.catalogue import Catalogue, ModelVersion
-from hydro_services.repository.watcher import Board, Watcher
+from hydro_services.repository.feed import CatalogueFeed
+from hydro_services.repository.folder import FolderSource
+from hydro_services.repository.watcher import Watcher
 
 METADATA = (
     b'{"inputs": [{"name": "x", "type": "string"}], "outputs": [{"name": "y", "type": "string"}]}'
@@ -73,8 +75,8 @@ class Trees(RuleBasedStateMachine):
         for name, value in (("SETTLE_S", 0.05), ("RETRY_S", 0.2)):
             self.stack.enter_context(mock.patch.object(settling, name, value))
         self.stack.enter_context(mock.patch.object(watcher, "RESURVEY_S", 0.3))
-        self.board = Board()
-        self.watched = self.stack.enter_context(watching(self.root, self.board))
+        self.feed = CatalogueFeed()
+        self.watched = self.stack.enter_context(watching(self.root, self.feed))
 
     def teardown(self) -> None:
         self.stack.close()
@@ -149,7 +151,7 @@ class Trees(RuleBasedStateMachine):
         self.count += 1
         (self.canary / "model.py").write_text(f"# {self.count}")
         deadline = time.monotonic() + LIMIT_S
-        while wrong := self.wrong(self.board.catalogue):
+        while wrong := self.wrong(self.feed.catalogue):
             assert self.watched.is_alive(), "the watcher has died"
             assert time.monotonic() < deadline, wrong
             time.sleep(0.05)
@@ -161,13 +163,13 @@ class Trees(RuleBasedStateMachine):
         for version in found.versions:
             if version.is_reading:
                 return f"{version.path} is being read"
-            if version.is_published and version.digest != content(version.folder):
+            if version.is_published and version.digest != content(self.root.joinpath(*version.key)):
                 return f"{version.path} is published with another content"
-            if version.is_published and not is_downloaded(version):
+            if version.is_published and not is_downloaded(self.root, version):
                 return f"{version.path} is not downloaded as it is published"
             if not version.is_published and not version.refused:
                 return f"{version.path} is neither published nor refused"
-        listed = {version.folder for version in found.versions}
+        listed = {self.root.joinpath(*version.key) for version in found.versions}
         missed = [
             str(folder)
             for folder in looks_like_models(self.root)
@@ -183,10 +185,10 @@ class Trees(RuleBasedStateMachine):
 
 
 @contextlib.contextmanager
-def watching(root: Path, board: Board) -> Iterator[threading.Thread]:
+def watching(root: Path, feed: CatalogueFeed) -> Iterator[threading.Thread]:
     """A watcher in a thread of its own."""
     loop = asyncio.new_event_loop()
-    task = loop.create_task(Watcher(root, board).run())
+    task = loop.create_task(Watcher(FolderSource(root), feed).run())
 
     def run() -> None:
         with contextlib.suppress(asyncio.CancelledError):
@@ -243,9 +245,9 @@ def is_version_of(folder: Path) -> bool:
     return is_named and any(os.path.lexists(folder / n) for n in ("model.py", "metadata.json"))
 
 
-def is_downloaded(version: ModelVersion) -> bool:
+def is_downloaded(root: Path, version: ModelVersion) -> bool:
     async def fetched(path: str) -> str:
-        pieces = [piece async for piece in download.chunks(version, path)]
+        pieces = [piece async for piece in download.read_file(FolderSource(root), version, path)]
         return hashlib.sha256(b"".join(pieces)).hexdigest()
 
     async def all_fetched() -> bool:

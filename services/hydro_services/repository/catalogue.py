@@ -8,15 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TypeAlias
 
 from hydro_runtimes.evaluator import Part, Signature
 from hydro_services import errors
 from hydro_services.repository import claims
+from hydro_services.repository.source import Key, Stamp
 
-Key: TypeAlias = tuple[str, ...]
-"""The folders from the root to a version: framework, model and, unless it is flat, version."""
 FLAT = "1"
 """The version of a model whose files are in the model's folder itself."""
 
@@ -24,18 +21,6 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _VERSION = re.compile(r"v?[0-9][A-Za-z0-9_.-]{0,63}")
 _UNKNOWN = Signature((), ())
 _PARTS = re.compile(r"[0-9]+|[A-Za-z]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """What tells, without reading it, that a file is the one that was read before."""
-
-    size_bytes: int
-    mtime_ns: int
-    inode: int
-    device: int
-    ctime_ns: int
-    """Tells of changes that keep the time of the content, and of permissions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +38,8 @@ class File:
 class ModelVersion:
     """One version of a model, published or refused."""
 
-    framework: str
-    model: str
-    version: str
-    folder: Path
+    key: Key
+    """Its names from the source, which may be odd: those of what is refused."""
     format: str = ""
     digest: str = ""
     signature: Signature = _UNKNOWN
@@ -66,22 +49,33 @@ class ModelVersion:
     """Sorted by path."""
     refused: str = ""
     """Why it is refused, and the way out; empty when it is published."""
-    is_flat: bool = True
-    """Its files are in the model's folder, not in a version's."""
     is_reading: bool = False
     """It is new or has changed, and is yet to be read: what is said here is older, if anything."""
     since_ns: int = 0
     """The oldest change of any of its files, since the epoch."""
 
     @property
+    def model(self) -> str:
+        return as_text(self.key[1])
+
+    @property
+    def version(self) -> str:
+        return FLAT if self.is_flat else as_text(self.key[2])
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether its files are in the model's folder, not in a version's."""
+        return len(self.key) == 2
+
+    @property
     def home(self) -> str:
         """The model's folder, relative to the root."""
-        return f"{self.framework}/{self.model}"
+        return as_text("/".join(self.key[:2]))
 
     @property
     def path(self) -> str:
         """The version's folder, relative to the root."""
-        return self.home if self.is_flat else f"{self.home}/{self.version}"
+        return as_text("/".join(self.key))
 
     @property
     def is_published(self) -> bool:
@@ -197,6 +191,11 @@ def is_version(folder: str) -> bool:
 def is_name(folder: str) -> bool:
     """Whether a folder's name can be that of a model."""
     return _NAME.fullmatch(folder) is not None
+
+
+def as_text(name: str) -> str:
+    """What may hold names from a file system, as text that can be sent."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _order(version: ModelVersion) -> tuple[object, ...]:

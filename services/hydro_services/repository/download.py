@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from pathlib import PurePosixPath
 
 from hydro_runtimes import formats
+from hydro_runtimes.errors import ModelError
 from hydro_services import errors
-from hydro_services.repository import survey
 from hydro_services.repository.catalogue import File, ModelVersion
+from hydro_services.repository.source import FileChanged, Source
 
 CHUNK_BYTES = 1 << 20
 
@@ -39,11 +39,12 @@ def content_type(path: str) -> str:
     return known.get(name.suffix.lower(), "application/octet-stream")
 
 
-async def chunks(version: ModelVersion, path: str, offset_bytes: int = 0) -> AsyncIterator[bytes]:
-    """The content of a file from an offset, in pieces of at most `CHUNK_BYTES`.
+async def read_file(
+    source: Source, version: ModelVersion, path: str, offset_bytes: int = 0
+) -> AsyncIterator[bytes]:
+    """The content of a published file from an offset, in pieces of at most `CHUNK_BYTES`.
 
-    The file is known by its inode, size and time, before and after each piece that is read: what
-    a link leads to, or another file that has taken its place, is never sent.
+    What has another stamp than what was published is never sent, see `Source.open_file`.
 
     Raises:
         errors.NotFound: the path is not in the version's list of files.
@@ -56,32 +57,26 @@ async def chunks(version: ModelVersion, path: str, offset_bytes: int = 0) -> Asy
         message = f"got the offset {offset_bytes}, want 0 to {size_bytes}, the size of {path!r}"
         raise errors.OutOfRange(message, path=path, size_bytes=str(size_bytes))
     while offset_bytes < size_bytes:
-        chunk = await asyncio.to_thread(_read, version, file, offset_bytes)
+        chunk = await asyncio.to_thread(_read_piece, source, version, file, offset_bytes)
         yield chunk
         offset_bytes += len(chunk)
 
 
-def _read(version: ModelVersion, file: File, offset_bytes: int) -> bytes:
-    """One piece; opened and closed each time, so that no descriptor outlives a cancelled call."""
+def _read_piece(source: Source, version: ModelVersion, file: File, offset_bytes: int) -> bytes:
+    """One piece; opened and closed each time, so that no file stays open after a cancelled call."""
     try:
-        # Without O_NONBLOCK, a named pipe put in the file's place would hold this thread forever.
-        opened = os.open(version.folder / file.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
+        stream = source.open_file(version.key, file.path, file.stamp)
+    except (FileChanged, ModelError, OSError) as error:
         raise _changed(version, file) from error
-    try:
-        _check(opened, version, file)
-        chunk = os.pread(opened, CHUNK_BYTES, offset_bytes)
-        _check(opened, version, file)
-    finally:
-        os.close(opened)
-    if not chunk:
+    with stream:
+        try:
+            stream.seek(offset_bytes)
+            piece = stream.read(CHUNK_BYTES)
+        except FileChanged as error:
+            raise _changed(version, file) from error
+    if not piece:
         raise _changed(version, file)
-    return chunk
-
-
-def _check(opened: int, version: ModelVersion, file: File) -> None:
-    if survey.stamp(os.fstat(opened)) != file.stamp:
-        raise _changed(version, file)
+    return piece
 
 
 def _changed(version: ModelVersion, file: File) -> errors.Aborted:

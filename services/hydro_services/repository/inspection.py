@@ -1,153 +1,186 @@
-"""One model folder, read: its format, signature and files, or why it is refused."""
+"""One model, read: its format, signature and files, or why it is refused."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import hashlib
 import logging
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from hydro_runtimes import files, formats, load
 from hydro_runtimes.errors import InvalidModel, ModelError
-from hydro_services.repository import catalogue, survey
-from hydro_services.repository.catalogue import FLAT, File, Key, ModelVersion, Stamp
-from hydro_services.repository.survey import Sighting
+from hydro_services.repository import catalogue
+from hydro_services.repository.catalogue import File, ModelVersion
+from hydro_services.repository.folder import relative_message
+from hydro_services.repository.source import FileChanged, Key, ModelFiles, Source, Stamp
 
 logger = logging.getLogger(__name__)
 
+_PIECE_BYTES = 1 << 20
 _LASTING = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT})
 """What is so until something in the folder changes; other failures of the system may pass."""
 
 
-class _Changed(Exception):
-    """A file is not the one that was seen."""
-
-
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What was found in a folder."""
+    """What a model was found to be."""
 
     version: ModelVersion
     is_passing: bool = False
-    """It is refused for a reason that may pass without a change of the folder."""
+    """It is refused for a reason that may pass without a change of its files."""
 
 
-def unread(key: Key, sighting: Sighting) -> ModelVersion:
+def unread_version(key: Key, model: ModelFiles) -> ModelVersion:
     """A version of which only the place is known."""
-    framework, model, number = (_text(part) for part in (*key, FLAT)[:3])
-    is_flat = len(key) == 2
-    return ModelVersion(
-        framework,
-        model,
-        number,
-        sighting.folder,
-        is_flat=is_flat,
-        is_reading=True,
-        since_ns=sighting.since_ns,
-    )
+    return ModelVersion(key, is_reading=True, since_ns=model.since_ns)
 
 
-def inspect(root: Path, key: Key, sighting: Sighting) -> Inspection | None:
+def inspect(source: Source, key: Key, model: ModelFiles) -> Inspection | None:
     """Reads and hashes a model, running none of its code; None if it changed meanwhile.
 
     What is wrong with a model is told by the version's `refused`.
     """
-    version, is_passing = replace(unread(key, sighting), is_reading=False), False
+    version, is_passing = replace(unread_version(key, model), is_reading=False), False
     try:
-        _check_place(key, sighting)
-        version = _read(root, version, sighting)
-    except _Changed:
+        _check_place(key, model)
+        version = _read_version(source, version, model)
+    except FileChanged:
         return None
     except Exception as error:
-        version = replace(version, refused=_text(_reason(error, version)))
+        version = replace(version, refused=catalogue.as_text(_reason(error, version)))
         is_passing = _is_passing(error)
-    return Inspection(version, is_passing) if _sees(root, key, sighting) else None
+    # A folder is read in place: what was read is one content only if all is still as it was.
+    if source.list_files(key, model.skipped) != model:
+        return None
+    return Inspection(version, is_passing)
 
 
-def _sees(root: Path, key: Key, sighting: Sighting) -> bool:
-    return survey.sight(root, sighting.folder, sighting.skipped) == sighting
-
-
-def _read(root: Path, version: ModelVersion, sighting: Sighting) -> ModelVersion:
-    folder = version.folder
-    format = formats.detect(folder).name
-    listed = [_file(root, folder, path, stamp) for path, stamp in sighting.stamps]
-    signature, parts = load.describe(folder)
+def _read_version(source: Source, version: ModelVersion, model: ModelFiles) -> ModelVersion:
+    with _local_folder(source, version.key) as (folder, is_copy):
+        target = folder if is_copy else None
+        try:
+            listed = [_read_file(source, version.key, *file, target) for file in model.stamps]
+            format = formats.detect(folder).name
+            signature, parts = load.describe(folder)
+        except ModelError as error:
+            raise InvalidModel("", relative_message(folder, error)) from error
     digest = files.digest_of(files.File(f.path, f.stamp.size_bytes, f.sha256) for f in listed)
     return replace(
         version, format=format, signature=signature, parts=parts, digest=digest, files=tuple(listed)
     )
 
 
-def _file(root: Path, folder: Path, path: str, seen: Stamp) -> File:
+@contextlib.contextmanager
+def _local_folder(source: Source, key: Key) -> Iterator[tuple[Path, bool]]:
+    """The folder with the model's files, or an empty one for a copy of them, and which it is."""
+    if folder := source.local_folder(key):
+        yield folder, False
+        return
+    with tempfile.TemporaryDirectory(prefix="hydro-model-") as copy:
+        yield Path(copy), True
+
+
+def _read_file(source: Source, key: Key, path: str, stamp: Stamp, target: Path | None) -> File:
     """A file, hashed, with the stamp by which a download tells that it is still the same.
 
+    Args:
+        source: has the file.
+        key: of the model.
+        path: relative to the model.
+        stamp: of the file.
+        target: the folder that gets a copy of it, if any does.
+
     Raises:
-        InvalidModel: it is incomplete, or its path cannot be sent in a list, an URL or a message.
+        InvalidModel: it is not whole, or its path cannot be sent in a list, an URL or a message.
+        FileChanged: it is another by now.
     """
+    _check_path(path)
+    try:
+        with source.open_file(key, path, stamp) as stream, _open_copy(target, path) as copy:
+            sha256 = _hash(stream, stamp.size_bytes, copy)
+            format = formats.by_suffix(path)
+            if format and format.check_file:
+                _check_whole(path, stream, format.check_file)
+    except FileNotFoundError as error:
+        raise FileChanged from error
+    except OSError as error:
+        raise InvalidModel("", f"{path}: cannot be read: {error.strerror}") from error
+    return File(path, sha256, stamp)
+
+
+@contextlib.contextmanager
+def _open_copy(target: Path | None, path: str) -> Iterator[BinaryIO | None]:
+    if target is None:
+        yield None
+        return
+    (target / path).parent.mkdir(parents=True, exist_ok=True)
+    with (target / path).open("xb") as copy:
+        yield copy
+
+
+def _hash(stream: BinaryIO, size_bytes: int, copy: BinaryIO | None) -> str:
+    """SHA-256, in hexadecimal, of what is read, which is written to the copy, too."""
+    sha256, left = hashlib.sha256(), size_bytes
+    # A file that grows as quickly as it is read must not be read forever.
+    while left > 0 and (piece := stream.read(min(left, _PIECE_BYTES))):
+        sha256.update(piece)
+        left -= len(piece)
+        if copy:
+            copy.write(piece)
+    if left:
+        raise FileChanged
+    return sha256.hexdigest()
+
+
+def _check_whole(path: str, stream: BinaryIO, check: Callable[[BinaryIO], None]) -> None:
+    try:
+        stream.seek(0)
+        check(stream)
+    except ValueError as error:
+        raise InvalidModel("", f"{path}: cannot be read: {error}; copy the whole file") from error
+
+
+def _check_path(path: str) -> None:
     if not path.isprintable() or "\\" in path:
         want = "want printable characters and no backslash"
-        raise InvalidModel(folder, f"got the file name {path!r}, {want}; rename the file")
-    try:
-        sha256, status = files.sha256(folder / path, root)
-    except FileNotFoundError as error:
-        raise _Changed from error
-    except OSError as error:
-        raise InvalidModel(folder / path, f"cannot be read: {error.strerror}") from error
-    if survey.stamp(status) != seen:
-        raise _Changed
-    format = formats.by_suffix(path)
-    if format and format.check_file:
-        _check_whole(folder / path, format.check_file)
-    return File(path, sha256, seen)
+        raise InvalidModel("", f"got the file name {path!r}, {want}; rename the file")
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        raise InvalidModel("", f"got the file name {path!r}, want one within the model")
 
 
-def _check_whole(path: Path, check: Callable[[BinaryIO], None]) -> None:
-    try:
-        with files.open_regular(path) as stream:
-            check(stream)
-    except ValueError as error:
-        raise InvalidModel(path, f"cannot be read: {error}; copy the whole file") from error
-
-
-def _check_place(key: Key, sighting: Sighting) -> None:
+def _check_place(key: Key, model: ModelFiles) -> None:
     """Checks the names of a model, and what can be told without reading it.
 
     Raises:
-        InvalidModel: a name cannot be a model's or a version's; the sighting has a problem.
+        InvalidModel: a name cannot be a model's or a version's; the files have a problem.
     """
     if not catalogue.is_name(key[1]):
         want = "want up to 128 letters, digits, '-', '_' and '.', the first one no '-' or '.'"
-        raise InvalidModel(
-            sighting.folder, f"got the model name {key[1]!r}, {want}; rename the folder"
-        )
+        raise InvalidModel("", f"got the model name {key[1]!r}, {want}; rename the folder")
     if len(key) > 2 and not catalogue.is_version(key[2]):
         want = "want a number such as 1, 2, v3 or 1.0.2; the latest version is the highest"
-        raise InvalidModel(
-            sighting.folder, f"got the version {key[2]!r}, {want}; rename the folder"
-        )
-    if sighting.problem:
-        raise InvalidModel(sighting.folder, sighting.problem)
+        raise InvalidModel("", f"got the version {key[2]!r}, {want}; rename the folder")
+    if model.problem:
+        raise InvalidModel("", model.problem)
 
 
 def _reason(error: Exception, version: ModelVersion) -> str:
-    """Why a model is refused, without telling where models are kept."""
+    """Why a model is refused."""
     if isinstance(error, ModelError):
-        return survey.within(version.folder, error)
+        return error.message
     if isinstance(error, OSError):
         return f"cannot be read: {error.strerror}; look at the folder's permissions"
     # What the reader of a format did not foresee must not end the service of all other models.
-    logger.error("model cannot be read", extra={"model": version.model}, exc_info=error)
+    logger.error("model cannot be read", extra={"model": version.path}, exc_info=error)
     return f"cannot be read: {type(error).__name__}: {error}"
 
 
-def _is_passing(error: Exception) -> bool:
-    cause = error.__cause__ if isinstance(error, ModelError) else error
-    return isinstance(cause, OSError | MemoryError) and getattr(cause, "errno", 0) not in _LASTING
-
-
-def _text(name: str) -> str:
-    """What may hold names from the file system, as text that can be sent."""
-    return name.encode("utf-8", "backslashreplace").decode()
+def _is_passing(error: BaseException | None) -> bool:
+    while isinstance(error, ModelError):
+        error = error.__cause__
+    return isinstance(error, OSError | MemoryError) and getattr(error, "errno", 0) not in _LASTING

@@ -8,9 +8,11 @@ from pathlib import Path
 from hydro.manager.v1 import manager_service_pb2 as manager_pb
 from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
 from hydro_services import incarnation, metrics, registration, rpc
+from hydro_services.repository.feed import CatalogueFeed
+from hydro_services.repository.folder import FolderSource
 from hydro_services.repository.memory import Memory
 from hydro_services.repository.servicer import SERVICE, RepositoryServicer
-from hydro_services.repository.watcher import Board, Watcher
+from hydro_services.repository.watcher import Watcher
 from hydro_services.security import credential
 
 START_S = 5.0
@@ -49,9 +51,9 @@ async def run(config: Config) -> None:
         errors.Unavailable: the address cannot be bound.
     """
     token_file = None if config.sidecar else config.token_file
-    board = Board()
+    source, feed = FolderSource(config.models), CatalogueFeed()
     memory = Memory(config.data / "published.json" if config.data else None)
-    watcher = Watcher(config.models, board, memory)
+    watcher = Watcher(source, feed, memory)
     await watcher.look()
     await watcher.until_read(START_S)
     async with (
@@ -59,7 +61,7 @@ async def run(config: Config) -> None:
         rpc.serve(
             config.listen,
             lambda server: pb_grpc.add_RepositoryServiceServicer_to_server(
-                RepositoryServicer(board), server
+                RepositoryServicer(feed, source), server
             ),
             (SERVICE,),
             check=credential.checker(token_file, SERVICE, credential.check_traffic),
@@ -78,4 +80,4 @@ async def run(config: Config) -> None:
             async with registration.keep(registry, endpoint, token_file):
                 await watcher.run()
         finally:
-            board.close()
+            feed.close()

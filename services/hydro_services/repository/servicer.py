@@ -13,42 +13,44 @@ from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
 from hydro_services import errors
 from hydro_services.repository import download, messages
 from hydro_services.repository.catalogue import Catalogue
-from hydro_services.repository.watcher import Board
+from hydro_services.repository.feed import CatalogueFeed
+from hydro_services.repository.source import Source
 
 SERVICE = pb.DESCRIPTOR.services_by_name["RepositoryService"].full_name
 
 
 class RepositoryServicer(pb_grpc.RepositoryServiceServicer):
-    """Answers from the board's present catalogue."""
+    """Answers from the newest catalogue; files come from the source itself."""
 
-    def __init__(self, board: Board) -> None:
-        self.board = board
+    def __init__(self, feed: CatalogueFeed, source: Source) -> None:
+        self._feed = feed
+        self._source = source
 
     async def ListModels(
         self, request: pb.ListModelsRequest, context: Any
     ) -> pb.ListModelsResponse:
-        versions = self.board.catalogue.versions
+        versions = self._feed.catalogue.versions
         return pb.ListModelsResponse(models=map(messages.model_version, versions))
 
     async def GetModel(self, request: pb.GetModelRequest, context: Any) -> pb.GetModelResponse:
-        version = self.board.catalogue.find(request.model, request.version)
+        version = self._feed.catalogue.find(request.model, request.version)
         return pb.GetModelResponse(model=messages.model_version(version))
 
     async def GetMetadata(self, request: pb.GetMetadataRequest, context: Any) -> struct_pb2.Struct:
-        return messages.document(self.board.catalogue.find(request.model, request.version))
+        return messages.document(self._feed.catalogue.find(request.model, request.version))
 
     async def ListFiles(self, request: pb.ListFilesRequest, context: Any) -> struct_pb2.ListValue:
-        version = self.board.catalogue.find(request.model, request.version)
+        version = self._feed.catalogue.find(request.model, request.version)
         return messages.paths(version)
 
     async def DownloadFile(
         self, request: pb.DownloadFileRequest, context: Any
     ) -> AsyncIterator[httpbody_pb2.HttpBody]:
-        version = self.board.catalogue.find(request.model, request.version)
+        version = self._feed.catalogue.find(request.model, request.version)
         body = httpbody_pb2.HttpBody(content_type=download.content_type(request.path))
         if not version.file(request.path).stamp.size_bytes:
             yield body
-        async for chunk in download.chunks(version, request.path):
+        async for chunk in download.read_file(self._source, version, request.path):
             body.data = chunk
             yield body
             body = httpbody_pb2.HttpBody()
@@ -56,29 +58,30 @@ class RepositoryServicer(pb_grpc.RepositoryServiceServicer):
     async def Download(
         self, request: pb.DownloadRequest, context: Any
     ) -> AsyncIterator[pb.DownloadResponse]:
-        version = self.board.catalogue.find(request.model, request.version)
+        version = self._feed.catalogue.find(request.model, request.version)
         if request.digest not in ("", version.digest):
             message = (
                 f"model {version.model!r} version {version.version!r} has the digest"
                 f" {version.digest}, not {request.digest}; get the model again, then download again"
             )
             raise errors.Aborted(message, model=version.model, version=version.version)
-        async for chunk in download.chunks(version, request.path, request.offset_bytes):
+        pieces = download.read_file(self._source, version, request.path, request.offset_bytes)
+        async for chunk in pieces:
             yield pb.DownloadResponse(chunk=chunk)
 
     async def Watch(
         self, request: pb.WatchRequest, context: Any
     ) -> AsyncIterator[pb.WatchResponse]:
         last: pb.WatchResponse | None = None
-        async for catalogue in self.board.changes():
-            response = _told(catalogue)
+        async for catalogue in self._feed.changes():
+            response = _watch_response(catalogue)
             if response != last:
                 yield response
             last = response
         raise errors.Unavailable("the repository is stopping; watch again")
 
 
-def _told(catalogue: Catalogue) -> pb.WatchResponse:
+def _watch_response(catalogue: Catalogue) -> pb.WatchResponse:
     response = pb.WatchResponse()
     for version in catalogue.versions:
         told = response.models if version.is_published else response.others

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 
-from hydro_services.repository.catalogue import Key, ModelVersion
-from hydro_services.repository.survey import Sighting
+from hydro_services.repository.catalogue import ModelVersion
+from hydro_services.repository.source import Key, ModelFiles
 
 SETTLE_S = 1.0
 """Seconds without a change before a folder is taken for whole."""
@@ -26,11 +26,11 @@ class Instant:
 class Track:
     """What is known of a folder."""
 
-    sighting: Sighting | None
+    model: ModelFiles | None
     """As it was last seen; None when it was not there."""
     since_s: float
     """Since when it has been so, on the monotonic clock."""
-    inspected: Sighting | None = None
+    inspected: ModelFiles | None = None
     """As it was when `version` was read."""
     version: ModelVersion | None = None
     """What the catalogue has of it."""
@@ -40,42 +40,42 @@ class Track:
     @property
     def is_pending(self) -> bool:
         """Whether the folder is not as it was when it was read."""
-        return self.sighting != self.inspected
+        return self.model != self.inspected
 
     def is_settled(self, now: Instant) -> bool:
         """Whether it has long been so, by our own watch or by the times of the files."""
         if now.monotonic_s - self.since_s >= SETTLE_S:
             return True
-        changed_ns = self.sighting.changed_ns if self.sighting else now.epoch_ns
+        changed_ns = self.model.changed_ns if self.model else now.epoch_ns
         return now.epoch_ns - changed_ns >= SETTLE_S * 1e9
 
     def read(
-        self, sighting: Sighting | None, version: ModelVersion | None, retry_s: float | None = None
+        self, model: ModelFiles | None, version: ModelVersion | None, retry_s: float | None = None
     ) -> Track:
         """The track once what was there has been read, or its absence taken note of."""
-        return replace(self, inspected=sighting, version=version, retry_s=retry_s)
+        return replace(self, inspected=model, version=version, retry_s=retry_s)
 
 
 def observe(
     tracks: Mapping[Key, Track],
-    sightings: Mapping[Key, Sighting],
+    models: Mapping[Key, ModelFiles],
     now: Instant,
     unreadable: Set[str] = frozenset(),
 ) -> dict[Key, Track]:
-    """The tracks after a survey; of what is gone, the tracks of what was read stay.
+    """The tracks after a source was listed; of what is gone, the tracks of what was read stay.
 
     What is below frameworks that are unreadable is not known to be gone: it stays as it was.
     """
     observed: dict[Key, Track] = {}
-    for key in sorted(tracks.keys() | sightings.keys()):
-        track, sighting = tracks.get(key), sightings.get(key)
+    for key in sorted(tracks.keys() | models.keys()):
+        track, model = tracks.get(key), models.get(key)
         if track is None:
-            observed[key] = Track(sighting, now.monotonic_s)
-        elif sighting is None and key[0] in unreadable:
+            observed[key] = Track(model, now.monotonic_s)
+        elif model is None and key[0] in unreadable:
             observed[key] = track
-        elif track.sighting != sighting:
-            observed[key] = replace(track, sighting=sighting, since_s=now.monotonic_s)
-        elif sighting is not None or track.is_pending:
+        elif track.model != model:
+            observed[key] = replace(track, model=model, since_s=now.monotonic_s)
+        elif model is not None or track.is_pending:
             observed[key] = track
     return observed
 
@@ -87,7 +87,7 @@ def due(tracks: Mapping[Key, Track], now: Instant) -> list[Key]:
 
 
 def _size_bytes(track: Track) -> int:
-    return track.sighting.size_bytes if track.sighting else 0
+    return track.model.size_bytes if track.model else 0
 
 
 def _is_due(track: Track, now: Instant) -> bool:

@@ -8,81 +8,45 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import time
-from collections.abc import AsyncIterator, Iterator, Set
+from collections.abc import Iterator, Set
 from dataclasses import replace
-from pathlib import Path
-
-import watchfiles
 
 from hydro_services import errors
 from hydro_services.repository import catalogue, claims, settling
-from hydro_services.repository.catalogue import Catalogue, Key, ModelVersion
-from hydro_services.repository.inspection import inspect, unread
+from hydro_services.repository.catalogue import ModelVersion
+from hydro_services.repository.feed import CatalogueFeed
+from hydro_services.repository.inspection import inspect, unread_version
 from hydro_services.repository.memory import Memory
 from hydro_services.repository.settling import Instant, Track
-from hydro_services.repository.survey import survey
+from hydro_services.repository.source import Key, Source
 
 logger = logging.getLogger(__name__)
 
 RESURVEY_S = 10.0
 """Seconds after which folders are looked at in any case: some file systems report no changes."""
-DEBOUNCE_MS = 1000
-"""How long changes that follow one another are gathered: the most a busy folder delays others."""
 PUBLISH_S = 0.05
 """How long versions that are read one after the other are gathered."""
 LARGE_BYTES = 256 << 20
 """From this size on, models are read one at a time, beside the others."""
 
 
-class Board:
-    """The present catalogue, and those who wait for the next one."""
-
-    def __init__(self) -> None:
-        self.catalogue = Catalogue({})
-        self._closed = False
-        self._changed = asyncio.Event()
-
-    def publish(self, catalogue: Catalogue) -> None:
-        """Replaces the catalogue, if it differs, and wakes all who wait."""
-        if catalogue != self.catalogue:
-            self.catalogue = catalogue
-            self._wake()
-
-    def close(self) -> None:
-        """Ends all `changes`."""
-        self._closed = True
-        self._wake()
-
-    async def changes(self) -> AsyncIterator[Catalogue]:
-        """The present catalogue, then the newest one whenever there is a newer one."""
-        while not self._closed:
-            changed = self._changed
-            yield self.catalogue
-            await changed.wait()
-
-    def _wake(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-
 class Watcher:
-    """Keeps a board true to the folders below a root."""
+    """Feeds the catalogue of what a source has."""
 
-    def __init__(self, root: Path, board: Board, memory: Memory | None = None) -> None:
-        self.root = root
-        self.board = board
+    def __init__(self, source: Source, feed: CatalogueFeed, memory: Memory | None = None) -> None:
+        self.source = source
+        self.feed = feed
         self._memory = memory or Memory(None)
         self._tracks: dict[Key, Track] = {}
         self._reading: dict[Key, asyncio.Task[None]] = {}
         self._lanes = {False: asyncio.Semaphore(2), True: asyncio.Semaphore(1)}
         """How many are read at a time: of the small ones, and of the large ones."""
         self._publishing: asyncio.TimerHandle | None = None
-        self._folders: frozenset[str] = frozenset()
+        self._places: frozenset[str] = frozenset()
         self._unreadable: Set[str] = frozenset()
         self._moved = asyncio.Event()
-        """Set, and another put in its place, when there are other folders to listen to."""
+        """Set, and another put in its place, when there are other places to listen to."""
 
     async def refresh(self) -> None:
         """Looks at all folders, reads those that changed and have settled, and publishes.
@@ -99,22 +63,18 @@ class Watcher:
         Raises:
             errors.FailedPrecondition: as `refresh`.
         """
-        try:
-            seen = await asyncio.to_thread(survey, self.root)
-        except OSError as error:
-            message = f"models folder {str(self.root)!r}: {error.strerror}; make it or name another"
-            raise errors.FailedPrecondition(message) from error
+        listing = await asyncio.to_thread(self.source.list_models)
         now = Instant(time.monotonic(), time.time_ns())
         before = self._tracks
-        self._tracks = settling.observe(before, seen.sightings, now, seen.unreadable)
+        self._tracks = settling.observe(before, listing.models, now, listing.unreadable)
         for key in settling.due(self._tracks, now):
             if key not in self._reading:
                 self._reading[key] = asyncio.create_task(self._read(key))
-        self._listen_to(seen.folders)
-        for framework in seen.unreadable - self._unreadable:
+        self._listen_to(listing.places)
+        for framework in listing.unreadable - self._unreadable:
             extra = {"folder": ascii(framework)}
             logger.warning("folder cannot be read, its models stay as they were", extra=extra)
-        self._unreadable = seen.unreadable
+        self._unreadable = listing.unreadable
         self._publish()
 
     async def until_read(self, timeout_s: float | None) -> None:
@@ -144,7 +104,7 @@ class Watcher:
             changed.clear()
             try:
                 await self.look()
-            except errors.FailedPrecondition as error:
+            except errors.HydroError as error:
                 logger.warning("models not looked at", extra={"error": error.message})
             except Exception:
                 # One odd folder more must not end the service of all models: look again later.
@@ -160,7 +120,7 @@ class Watcher:
             # Called when the system has begun to tell: what changed before was not told.
             asyncio.get_running_loop().call_soon(changed.set)
             try:
-                async for _ in _changes(self._folders, self._moved):
+                async for _ in self.source.changes(self._places, self._moved):
                     changed.set()
             except* Exception as failed:
                 error = failed.exceptions[0]
@@ -172,24 +132,24 @@ class Watcher:
                 changed.set()
             await asyncio.sleep(pause_s)
 
-    def _listen_to(self, folders: frozenset[str]) -> None:
-        if folders != self._folders:
-            self._folders = folders
+    def _listen_to(self, places: frozenset[str]) -> None:
+        if places != self._places:
+            self._places = places
             moved, self._moved = self._moved, asyncio.Event()
             moved.set()
 
     async def _read(self, key: Key) -> None:
         """Reads one folder; one that changed meanwhile is left for a later look."""
         try:
-            sighting = self._tracks[key].sighting
-            if sighting is None:
+            model = self._tracks[key].model
+            if model is None:
                 self._note(key, self._tracks[key].read(None, None))
                 return
-            async with self._lanes[sighting.size_bytes >= LARGE_BYTES]:
-                found = await asyncio.to_thread(inspect, self.root, key, sighting)
-            if found and key in self._tracks:
-                retry_s = time.monotonic() + settling.RETRY_S if found.is_passing else None
-                self._note(key, self._tracks[key].read(sighting, found.version, retry_s))
+            async with self._lanes[model.size_bytes >= LARGE_BYTES]:
+                inspection = await asyncio.to_thread(inspect, self.source, key, model)
+            if inspection and key in self._tracks:
+                retry_s = time.monotonic() + settling.RETRY_S if inspection.is_passing else None
+                self._note(key, self._tracks[key].read(model, inspection.version, retry_s))
         finally:
             del self._reading[key]
 
@@ -210,27 +170,14 @@ class Watcher:
         there = {version.path for version in versions}
         published = {version.path for version in found.published}
         self._memory.keep(claims.owners(owners, there, published))
-        self.board.publish(found)
+        self.feed.publish(found)
 
     def _versions(self) -> Iterator[ModelVersion]:
         for key, track in self._tracks.items():
             if track.version:
                 yield replace(track.version, is_reading=track.is_pending)
-            elif track.sighting:
-                yield unread(key, track.sighting)
-
-
-def _changes(folders: frozenset[str], moved: asyncio.Event) -> AsyncIterator[object]:
-    # A folder whose name is no text cannot be listened to: it is looked at every so often.
-    named = (folder for folder in folders if os.fsencode(folder).decode(errors="ignore") == folder)
-    return watchfiles.awatch(
-        *sorted(named),
-        watch_filter=None,
-        debounce=DEBOUNCE_MS,
-        stop_event=moved,
-        recursive=False,  # else it would follow links out of the root
-        ignore_permission_denied=True,
-    )
+            elif track.model:
+                yield unread_version(key, track.model)
 
 
 def _log(key: Key, version: ModelVersion | None) -> None:

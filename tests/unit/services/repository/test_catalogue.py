@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,28 +10,23 @@ from hypothesis import strategies as st
 
 from hydro_services import errors
 from hydro_services.repository import catalogue, claims
-from hydro_services.repository.catalogue import File, ModelVersion, Stamp
+from hydro_services.repository.catalogue import File, ModelVersion
+from hydro_services.repository.source import Stamp
 
 
 def version(
     model: str, number: str = "1", framework: str = "a", refused: str = "", since_ns: int = 0
 ) -> ModelVersion:
     """A version in a folder of its own."""
+    digest = "" if refused else "d"
     return ModelVersion(
-        framework,
-        model,
-        number,
-        Path("/models") / framework / model / number,
-        digest="" if refused else "d",
-        refused=refused,
-        is_flat=False,
-        since_ns=since_ns,
+        (framework, model, number), digest=digest, refused=refused, since_ns=since_ns
     )
 
 
 def flat(model: str, framework: str = "a") -> ModelVersion:
     """A version in the model's folder itself."""
-    return replace(version(model, framework=framework), is_flat=True)
+    return replace(version(model), key=(framework, model))
 
 
 def refusals(found: catalogue.Catalogue) -> dict[str, str]:
@@ -97,8 +91,8 @@ def test_models_are_sorted_by_name_and_version() -> None:
 def test_a_name_that_nobody_had_belongs_to_the_oldest_folder() -> None:
     newer, older = version("m", framework="a", since_ns=2), version("m", framework="b", since_ns=1)
     found = catalogue.build([newer, older])
-    assert found.find("m").framework == "b"
-    assert [v.framework for v in found.published] == ["b"]
+    assert found.find("m").key[0] == "b"
+    assert [v.key[0] for v in found.published] == ["b"]
     (reason,) = refusals(found).values()
     assert "'a/m'" in reason
     assert "'b/m'" in reason
@@ -107,7 +101,7 @@ def test_a_name_that_nobody_had_belongs_to_the_oldest_folder() -> None:
 
 def test_a_name_belongs_to_the_framework_that_can_serve_it() -> None:
     found = catalogue.build([version("m", framework="a", refused="bad"), version("m", "1", "b")])
-    assert found.find("m").framework == "b"
+    assert found.find("m").key[0] == "b"
 
 
 @pytest.mark.parametrize("state", ["good", "broken", "being read", "another version"])
@@ -223,8 +217,8 @@ def test_an_unknown_version_is_told_apart_from_an_unknown_model() -> None:
 
 
 def test_a_file_is_found_by_its_exact_path_only() -> None:
-    file = File("metadata/part-0", "00", Stamp(1, 2, 3, 4, 5))
-    model = ModelVersion("a", "m", "1", Path("/models/a/m"), files=(file,))
+    file = File("metadata/part-0", "00", Stamp(1, 2, (3, 4, 5)))
+    model = ModelVersion(("a", "m"), files=(file,))
     assert model.file("metadata/part-0") is file
     for path in ("metadata//part-0", "./metadata/part-0", "metadata/../metadata/part-0", ""):
         with pytest.raises(errors.NotFound):

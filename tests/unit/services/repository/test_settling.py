@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from hydro_services.repository import settling
-from hydro_services.repository.catalogue import Key, ModelVersion, Stamp
+from hydro_services.repository.catalogue import ModelVersion
 from hydro_services.repository.settling import SETTLE_S, Instant, Track
-from hydro_services.repository.survey import Sighting
+from hydro_services.repository.source import Key, ModelFiles, Stamp
 
 KEY: Key = ("scikit", "iris")
-FOLDER = Path("/models/scikit/iris")
-VERSION = ModelVersion("scikit", "iris", "1", FOLDER)
+VERSION = ModelVersion(KEY)
 START_NS = 10**18
 
 
@@ -19,18 +16,18 @@ def at(seconds: float) -> Instant:
     return Instant(1000 + seconds, START_NS + int(seconds * 1e9))
 
 
-def seen(content: int, changed_s: float = 0.0) -> Sighting:
-    stamps = (("model.py", Stamp(content, 0, 0, 0, 0)),)
-    return Sighting(FOLDER, stamps, changed_ns=START_NS + int(changed_s * 1e9))
+def seen(content: int, changed_s: float = 0.0) -> ModelFiles:
+    stamps = (("model.py", Stamp(content, 0, ())),)
+    return ModelFiles(stamps, changed_ns=START_NS + int(changed_s * 1e9))
 
 
-def observed(tracks: dict[Key, Track], sighting: Sighting | None, now: Instant) -> dict[Key, Track]:
-    return settling.observe(tracks, {KEY: sighting} if sighting else {}, now)
+def observed(tracks: dict[Key, Track], model: ModelFiles | None, now: Instant) -> dict[Key, Track]:
+    return settling.observe(tracks, {KEY: model} if model else {}, now)
 
 
 def read(tracks: dict[Key, Track]) -> dict[Key, Track]:
-    sighting = tracks[KEY].sighting
-    return {KEY: tracks[KEY].read(sighting, VERSION if sighting else None)}
+    model = tracks[KEY].model
+    return {KEY: tracks[KEY].read(model, VERSION if model else None)}
 
 
 def test_a_folder_that_is_old_already_is_read_at_once() -> None:
@@ -118,6 +115,6 @@ def test_what_is_below_an_unreadable_framework_stays() -> None:
 
 
 def test_the_smallest_is_read_first() -> None:
-    large = Sighting(FOLDER, (("model.py", Stamp(10**9, 0, 0, 0, 0)),))
+    large = ModelFiles((("model.py", Stamp(10**9, 0, ())),))
     tracks = settling.observe({}, {("a", "a"): large, ("b", "b"): seen(1)}, at(0))
     assert settling.due(tracks, at(SETTLE_S)) == [("b", "b"), ("a", "a")]

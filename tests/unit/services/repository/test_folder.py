@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from hydro_runtimes import files
-from hydro_services.repository.survey import sight, survey
+from hydro_services import errors
+from hydro_services.repository.folder import FolderSource
+from hydro_services.repository.source import ModelFiles
 
 
 def touch(root: Path, *paths: str) -> None:
@@ -23,7 +25,12 @@ def touch(root: Path, *paths: str) -> None:
 
 
 def found(root: Path) -> list[str]:
-    return ["/".join(key) for key in survey(root).sightings]
+    return ["/".join(key) for key in FolderSource(root).list_models().models]
+
+
+def files_of(root: Path) -> ModelFiles:
+    """Those of the model a/m."""
+    return FolderSource(root).list_files(("a", "m"))
 
 
 @pytest.mark.parametrize(
@@ -51,17 +58,17 @@ def test_a_model_that_is_no_version_by_its_name_is_not_overlooked(tmp_path: Path
 def test_a_folder_around_a_model_is_the_model(tmp_path: Path) -> None:
     touch(tmp_path, "a/m/saved/metadata/part-00000", "a/n/1/saved/metadata/part-00000")
     touch(tmp_path, "a/o/MLmodel", "a/o/sparkml/metadata/part-00000", "a/p/2/model.py")
-    sightings = survey(tmp_path).sightings
-    assert list(sightings) == [("a", "m"), ("a", "n", "1"), ("a", "o"), ("a", "p", "2")]
-    paths = [path for path, _ in sightings["a", "m"].stamps]
+    models = FolderSource(tmp_path).list_models().models
+    assert list(models) == [("a", "m"), ("a", "n", "1"), ("a", "o"), ("a", "p", "2")]
+    paths = [path for path, _ in models["a", "m"].stamps]
     assert paths == ["saved/metadata/part-00000"]
 
 
 def test_versions_beside_files_are_no_part_of_the_model(tmp_path: Path) -> None:
     touch(tmp_path, "a/m/model.py", "a/m/2/model.py", "a/m/3/weights.bin", "a/m/old/model.py")
-    sightings = survey(tmp_path).sightings
-    assert list(sightings) == [("a", "m"), ("a", "m", "2")]
-    paths = [path for path, _ in sightings["a", "m"].stamps]
+    models = FolderSource(tmp_path).list_models().models
+    assert list(models) == [("a", "m"), ("a", "m", "2")]
+    paths = [path for path, _ in models["a", "m"].stamps]
     assert paths == ["3/weights.bin", "model.py", "old/model.py"]
 
 
@@ -72,26 +79,26 @@ def test_what_has_no_marker_is_no_model(tmp_path: Path) -> None:
 
 
 def test_a_root_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        survey(tmp_path / "none")
+    with pytest.raises(errors.FailedPrecondition, match="No such file or directory; make it"):
+        FolderSource(tmp_path / "none").list_models()
 
 
-def test_a_sighting_changes_with_any_file(tmp_path: Path) -> None:
+def test_stamps_change_with_any_file(tmp_path: Path) -> None:
     touch(tmp_path, "a/m/model.py", "a/m/deep/x", "a/m/.hidden", "a/m/__pycache__/model.pyc")
     folder = tmp_path / "a" / "m"
-    before = sight(tmp_path, folder)
+    before = files_of(tmp_path)
     assert [path for path, _ in before.stamps] == ["deep/x", "model.py"]
     (folder / ".hidden").write_text("not counted")
-    assert sight(tmp_path, folder) == before
+    assert files_of(tmp_path) == before
     (folder / "deep" / "x").write_text("longer")
-    assert sight(tmp_path, folder) != before
+    assert files_of(tmp_path) != before
 
 
-def test_a_sighting_tells_when_something_last_changed(tmp_path: Path) -> None:
+def test_a_listing_tells_when_something_last_changed(tmp_path: Path) -> None:
     touch(tmp_path, "a/m/model.py", "a/m/deep/x")
     os.utime(tmp_path / "a/m/deep/x", (0, 0))
     newest = max(path.stat().st_ctime_ns for path in (tmp_path / "a/m").rglob("*"))
-    assert sight(tmp_path, tmp_path / "a/m").changed_ns == newest
+    assert files_of(tmp_path).changed_ns == newest
 
 
 def test_links_are_followed_within_the_root_alone(tmp_path: Path) -> None:
@@ -101,33 +108,33 @@ def test_links_are_followed_within_the_root_alone(tmp_path: Path) -> None:
     (root / "a/bad/link").symlink_to(tmp_path / "out")
     (root / "a/outside").symlink_to(tmp_path / "out")
     (root / "b").symlink_to(tmp_path)
-    seen = survey(root)
-    stamps = {"/".join(key): [p for p, _ in s.stamps] for key, s in seen.sightings.items()}
+    seen = FolderSource(root).list_models()
+    stamps = {"/".join(key): [p for p, _ in m.stamps] for key, m in seen.models.items()}
     assert stamps["a/m"] == ["link/x", "model.py"]
-    assert str(root / ".store") in seen.folders
+    assert str(root / ".store") in seen.places
     for refused in ("a/bad", "a/outside", "b/out"):
-        assert "out of the models" in seen.sightings[tuple(refused.split("/"))].problem
-    assert all(folder.startswith(str(root)) for folder in seen.folders)
+        assert "out of the models" in seen.models[tuple(refused.split("/"))].problem
+    assert all(folder.startswith(str(root)) for folder in seen.places)
 
 
-def test_a_sighting_changes_with_what_a_link_leads_to(tmp_path: Path) -> None:
+def test_stamps_change_with_what_a_link_leads_to(tmp_path: Path) -> None:
     """As Kubernetes changes a ConfigMap: the links of the files stay, one folder's is replaced."""
     folder = tmp_path / "a" / "m"
     touch(folder, "..one/model.py", "..two/model.py")
     (folder / "..data").symlink_to("..one")
     (folder / "model.py").symlink_to("..data/model.py")
-    before = sight(tmp_path, folder)
+    before = files_of(tmp_path)
     assert [path for path, _ in before.stamps] == ["model.py"]
     (folder / "..new").symlink_to("..two")
     (folder / "..new").rename(folder / "..data")
-    assert sight(tmp_path, folder) != before
+    assert files_of(tmp_path) != before
 
 
 def test_permissions_are_a_change(tmp_path: Path) -> None:
     touch(tmp_path, "a/m/model.py")
-    before = sight(tmp_path, tmp_path / "a/m")
+    before = files_of(tmp_path)
     (tmp_path / "a/m/model.py").chmod(0o600)
-    assert sight(tmp_path, tmp_path / "a/m") != before
+    assert files_of(tmp_path) != before
 
 
 def pipe(folder: Path) -> None:
@@ -193,9 +200,9 @@ def test_what_cannot_be_a_part_of_a_model_is_its_problem(
     monkeypatch.setattr(files, "MAX_ENTRIES", 2000)
     touch(tmp_path, "a/m/model.py", "a/other/model.py")
     make(tmp_path / "a/m")
-    sightings = survey(tmp_path).sightings
-    assert sightings["a", "m"].problem.startswith(reason)
-    assert not sightings["a", "other"].problem
+    models = FolderSource(tmp_path).list_models().models
+    assert models["a", "m"].problem.startswith(reason)
+    assert not models["a", "other"].problem
 
 
 @pytest.fixture
@@ -216,10 +223,10 @@ def test_what_cannot_be_read_is_listed_and_keeps_none_of_the_others_out(
         (everyones / closed).chmod(0)
     script = (
         "import os, sys, pathlib\n"
-        "from hydro_services.repository.survey import survey\n"
+        "from hydro_services.repository.folder import FolderSource\n"
         "os.setuid(65534)\n"
-        "seen = survey(pathlib.Path(sys.argv[1]))\n"
-        "print({'/'.join(k): s.problem for k, s in seen.sightings.items()}, set(seen.unreadable))"
+        "seen = FolderSource(pathlib.Path(sys.argv[1])).list_models()\n"
+        "print({'/'.join(k): m.problem for k, m in seen.models.items()}, set(seen.unreadable))"
     )
     # A process of its own: threads of this one would become the other user, too.
     done = subprocess.run(
