@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import operator
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from hydro.serving.v1 import frame_pb2 as pb
 from hydro_runtimes.columns import Column, Columns, Dense, Ragged, Strings
 from hydro_runtimes.evaluator import Failure, Field
 from hydro_services import errors
-from hydro_services.codecs import fitting, json_columns, proto_columns, typed_values
+from hydro_services.codecs import fitting, json_columns, json_spans, proto_columns, typed_values
 from hydro_services.codecs.row_groups import MAX_COLUMNS
 from hydro_services.codecs.wire import WAY_OUT
 from hydro_services.runtime import stage
@@ -48,16 +48,26 @@ def received(frame: pb.Frame, name: str) -> Columns | None:
     for column in frame.table.columns:
         if proto_columns.is_typed(column):
             is_typed = True
-            decoded, places = columns[column.name], columns.present.get(column.name)
-            for row, failure in _misfits(column, decoded).items():
-                failures.setdefault(row if places is None else int(places[row]), failure)
+            decoded = columns[column.name]
+            _fail(failures, _misfits(column, decoded), columns, column.name)
             proto_columns.raw(column, decoded)
+        if column.type == pb.DATA_TYPE_JSON:
+            _fail(failures, _misread(columns[column.name], column.name), columns, column.name)
     if frame.encoding == pb.ENCODING_UNSPECIFIED:
         frame.encoding = pb.ENCODING_TYPED if is_typed else pb.ENCODING_RAW
     if not failures:
         return columns
     stage.drop(frame, failures, name)
     return None
+
+
+def _fail(
+    failures: dict[int, Failure], found: Mapping[int, Failure], columns: Columns, name: str
+) -> None:
+    """Adds failures by row of a column to those by row of the table."""
+    places = columns.present.get(name)
+    for row, failure in found.items():
+        failures.setdefault(row if places is None else int(places[row]), failure)
 
 
 def _check_table(sent: pb.Table) -> None:
@@ -146,14 +156,47 @@ def _check_text(column: Column) -> None:
 
 def _check_packed(packed: bytes, rows: int) -> None:
     """As `columns.unpack`, but keeps no text."""
+    at, count = 0, 0
+    for start, at in _texts(packed, rows):
+        packed[start:at].decode()
+        count += 1
+    if at != len(packed) or count != rows:
+        raise ValueError(f"packed texts: got {count} in {len(packed)} bytes, want {rows}")
+
+
+def _texts(packed: bytes, rows: int) -> Iterator[tuple[int, int]]:
+    """Where each text of packed ones begins and ends."""
     at, end, count = 0, len(packed), 0
     while at + 4 <= end and count < rows:
         (length,) = _LENGTH.unpack_from(packed, at)
         at += 4 + length
-        packed[at - length : at].decode()
         count += 1
-    if at != end or count != rows:
-        raise ValueError(f"packed texts: got {count} in {end} bytes, want {rows}")
+        yield at - length, at
+
+
+def _misread(decoded: Column, name: str) -> dict[int, Failure]:
+    """Failures of rows whose text is not JSON, or more than may be in a row; a null is neither."""
+    flat = decoded
+    while isinstance(flat, Ragged):
+        flat = flat.elements
+    assert isinstance(flat, Strings), "JSON is text"
+    texts = memoryview(flat.packed)
+    spans = enumerate(_texts(flat.packed, flat.rows))
+    found = {i: said for i, (a, b) in spans if (said := _unreadable(texts[a:b]))}
+    rows, elements = fitting.rows_of(decoded, np.fromiter(found, np.int64))
+    failures: dict[int, Failure] = {}
+    for row, element in zip(rows.tolist(), elements.tolist(), strict=True):
+        reason, got = found[element]
+        failures.setdefault(row, Failure(reason, f"column '{name}': {got}, want JSON", name))
+    return failures
+
+
+def _unreadable(text: json_spans.Text) -> tuple[str, str] | None:
+    try:
+        value = json_spans.parse_element(text)
+    except errors.InvalidArgument:
+        return "WRONG_TYPE", "got text that is not JSON"
+    return (value.reason, value.message) if isinstance(value, Failure) else None
 
 
 def _misfits(column: pb.Column, decoded: Column) -> dict[int, Failure]:

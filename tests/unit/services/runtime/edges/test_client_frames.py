@@ -1,10 +1,12 @@
 """Frames as clients send them: what they hold is checked, and costs no more than it is."""
 
+import json
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from hydro.serving.v1 import frame_pb2 as pb
 from hydro_envoy.headers import Position
 from hydro_runtimes import python_values
-from hydro_runtimes.columns import Columns, DataType, Dense
+from hydro_runtimes.columns import Columns, DataType, Dense, pack
 from hydro_runtimes.evaluator import Evaluation, Field, Signature
 from hydro_services import errors
 from hydro_services.codecs import proto_columns, typed_values, wire
@@ -155,6 +157,58 @@ def test_values_of_the_right_list_are_what_comes_back(kind: DataType) -> None:
     name = typed_values.LISTS[kind]
     frame = typed(kind, 2, **{name: lists[name]})
     assert answered(frame).table.columns[0].values == frame.table.columns[0].values
+
+
+JSON_TEXTS = st.one_of(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=3),
+        lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner),
+        max_leaves=4,
+    ).map(json.dumps),
+    st.sampled_from(["", "nope", "NaN", "{", "[1,]", "'a'", "1 2", "\ufeff1", " 1 "]),
+    st.text(max_size=4),
+)
+
+
+def is_json(text: str) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+@given(st.data(), st.lists(st.lists(JSON_TEXTS, max_size=3), min_size=1, max_size=5))
+def test_text_that_is_not_json_is_an_error_in_its_rows_place(
+    data: st.DataObject, lists: list[list[str]]
+) -> None:
+    rows = len(lists)
+    has = data.draw(st.lists(st.booleans(), min_size=rows, max_size=rows).filter(any))
+    valid = data.draw(st.lists(st.booleans(), min_size=rows, max_size=rows))
+    frame = pb.Frame(id="f", table=pb.Table(rows=rows))
+    frame.table.columns.add(name="bytes", type=pb.DATA_TYPE_BOOL, data=bytes(rows))
+    column = frame.table.columns.add(name="json1", type=proto_columns.TYPES[DataType.JSON])
+    kept = [each for each, there in zip(lists, has, strict=True) if there]
+    ok = [each for each, there in zip(valid, has, strict=True) if there]
+    if not all(has):
+        column.present = np.flatnonzero(has).astype("<u4").tobytes()
+    column.offsets = np.cumsum([0, *map(len, kept)]).astype("<u4").tobytes()
+    column.validity = bytes(ok)
+    texts = [text for each in kept for text in each]
+    if data.draw(st.booleans(), "in values"):
+        column.values.SetInParent()
+        column.values.strings.extend(texts)
+    else:
+        column.data = pack(texts)
+    answer = answered(frame)
+    wrong = [
+        row
+        for row, (each, there, is_valid) in enumerate(zip(lists, has, valid, strict=True))
+        if there and is_valid and not all(map(is_json, each))
+    ]
+    assert [error.row for error in answer.errors] == wrong
+    assert {reason(error) for error in answer.errors} <= {"WRONG_TYPE"}
+    assert answer.table.rows == rows - len(wrong)
 
 
 def packed(name: str, rows: int, **parts: Any) -> pb.Frame:
