@@ -17,7 +17,7 @@ from pyspark.ml import Pipeline, PipelineModel
 from pyspark.ml import classification as cl
 from pyspark.ml import feature as ft
 from pyspark.sql import DataFrame
-from tests.parity.random_stages import frame, row
+from tests.parity.random_rows import frame, row
 from tests.parity.test_fresh import plain, session, transformed
 
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "parity" / "fixtures"

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.parity.sql_cases import MODES, RECORDED, TABLES, expressions, spark_answers
+from tests.parity.sql_cases import MODES, RECORDED, expressions, spark_answers
+from tests.parity.sql_tables import TABLES
 from tests.parity.test_fresh import session
 
 

@@ -12,6 +12,7 @@ from chains import create_chains, started
 from clients import Clients, connect
 from control_mesh import ControlMesh
 from echo_runtime import EchoRuntime
+from meshes import backend, pipeline
 from policy_mesh import Policies
 from whole_mesh import ROOT, WholeMesh, wait_until
 from zipkin import START_S, Traced, Zipkin, zipkin
@@ -70,3 +71,31 @@ async def p(tmp_path: Path) -> AsyncIterator[Policies]:
         a = await stack.enter_async_context(EchoRuntime("A"))
         b = await stack.enter_async_context(EchoRuntime("B"))
         yield Policies(mesh, a, b)
+
+
+@pytest.fixture
+async def control(tmp_path: Path) -> AsyncIterator[ControlMesh]:
+    async with ControlMesh(tmp_path) as started:
+        yield started
+
+
+@pytest.fixture
+async def runtime_a() -> AsyncIterator[EchoRuntime]:
+    async with EchoRuntime("A") as runtime:
+        yield runtime
+
+
+@pytest.fixture
+async def runtime_b() -> AsyncIterator[EchoRuntime]:
+    async with EchoRuntime("B") as runtime:
+        yield runtime
+
+
+@pytest.fixture
+async def two(control: ControlMesh, runtime_a: EchoRuntime, runtime_b: EchoRuntime) -> ControlMesh:
+    """Pipelines of one stage (`a`), two (`ab`) and three (`aba`)."""
+    await control.use(
+        backends=(backend("a", runtime_a.endpoint), backend("b", runtime_b.endpoint)),
+        pipelines=(pipeline("a", "a"), pipeline("ab", "a", "b"), pipeline("aba", "a", "b", "a")),
+    )
+    return control

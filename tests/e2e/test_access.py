@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hmac
-import json
 import time
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
@@ -18,22 +15,22 @@ import pytest_asyncio
 from control_mesh import ControlMesh
 from echo_runtime import EchoRuntime
 from grpc import aio
-from joserfc import jwk, jwt
 from meshes import MAX_MESSAGE_BYTES, pipeline
 from policy_mesh import LIMIT_S, Policies, refused, until
+from tokens import HEADER, ISSUER, LATER, OTHERS, PAST, RIGHT, SIGNERS, TOKENS, crafted, token
 
 from hydro.serving.v1.frame_pb2 import Frame
-from hydro_envoy.mesh import Access, ApiKey, Jwt, Policy, RateLimit, Shadow, Traffic, Variant
+from hydro_envoy.mesh import Access, ApiKey, Policy, RateLimit, Shadow, Traffic, Variant
 from hydro_envoy.resources import access
 from hydro_envoy.snapshot import Ref, ResourceType, Snapshot, diff
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
+
 OK = grpc.StatusCode.OK
 UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
 DENIED = grpc.StatusCode.PERMISSION_DENIED
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
-ISSUER = "https://login.example"
 
 
 def key(name: str) -> str:
@@ -74,9 +71,6 @@ def nothing_reaches(*runtimes: EchoRuntime) -> Iterator[None]:
 async def code(p: Policies, **headers: str) -> grpc.StatusCode:
     (found,) = await p.codes(1, **headers)
     return found
-
-
-# ---- API keys
 
 
 async def test_only_who_has_a_key_may_call(p: Policies) -> None:
@@ -236,26 +230,6 @@ async def test_a_check_that_fails_lets_nobody_in(
     assert await code(p, **with_key("acme")) is OK
 
 
-# ---- tokens
-
-SIGNERS: dict[str, jwk.Key] = {
-    "RS256": jwk.RSAKey.generate_key(2048, parameters={"kid": "rs"}),
-    "ES256": jwk.ECKey.generate_key("P-256", parameters={"kid": "es"}),
-    "HS256": jwk.OctKey.generate_key(256, parameters={"kid": "hs"}),
-}
-PUBLIC = [k.as_dict(private=name == "HS256") for name, k in SIGNERS.items()]
-TOKENS = Jwt(ISSUER, ("hydro",), json.dumps({"keys": PUBLIC}))
-OTHERS = jwk.RSAKey.generate_key(2048, parameters={"kid": "rs"})
-
-
-def token(alg: str = "RS256", signer: jwk.Key | None = None, **claims: Any) -> dict[str, str]:
-    """A header with a token that is right but for what is given; None: without the claim."""
-    usual = {"iss": ISSUER, "aud": "hydro", "sub": "anna", "exp": int(time.time()) + 300}
-    content = {name: value for name, value in (usual | claims).items() if value is not None}
-    header = {"alg": alg, "kid": alg[:2].lower()}
-    return {"authorization": f"Bearer {jwt.encode(header, content, signer or SIGNERS[alg])}"}
-
-
 @pytest.mark.parametrize("alg", SIGNERS)
 async def test_who_has_a_token_of_the_issuer_may_call(p: Policies, alg: str) -> None:
     await p.chain("a", access=Access(jwt=TOKENS))
@@ -296,20 +270,6 @@ async def test_a_token_that_is_not_right_is_refused(
     assert (error.code(), error.details()) == (want, message)
     assert why in message
     assert "wants a token" in message
-
-
-def crafted(header: str, claims: str) -> dict[str, str]:
-    """A token of just this, signed as it should be."""
-    signed = b".".join(urlsafe_b64encode(each.encode()).rstrip(b"=") for each in (header, claims))
-    secret = urlsafe_b64decode(f"{SIGNERS['HS256'].as_dict(private=True)['k']}==")
-    signature = urlsafe_b64encode(hmac.digest(secret, signed, "sha256")).rstrip(b"=")
-    return {"authorization": f"Bearer {(signed + b'.' + signature).decode()}"}
-
-
-HEADER = '{"alg":"HS256","kid":"hs"}'
-CLAIMS = f'"iss":"{ISSUER}","sub":"anna"'
-LATER, PAST = "4102444800", "1000"
-RIGHT = f'{{{CLAIMS},"aud":"hydro","exp":{LATER}}}'
 
 
 @pytest.mark.parametrize(
@@ -400,9 +360,6 @@ async def test_a_key_or_a_token_will_do(p: Policies) -> None:
     assert await code(p, **with_key("nobody"), **wrong) is UNAUTHENTICATED
     assert await code(p, **with_key("globex"), **wrong) is DENIED
     assert await code(p, authorization=f"Bearer {key('acme')}") is OK
-
-
-# ---- what plans and policies have to do with it
 
 
 async def test_a_policy_of_access_is_one_changed_front(p: Policies) -> None:

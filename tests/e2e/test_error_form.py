@@ -1,4 +1,4 @@
-"""One form of error: for each port, protocol and kind of failure, under the real Envoy."""
+"""One form of error: for each protocol and kind of failure, at one gateway under the real Envoy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import http.client
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,10 +19,10 @@ import pytest
 import pytest_asyncio
 from control_mesh import ControlMesh
 from echo_runtime import EchoRuntime
-from google.rpc import status_pb2
+from error_form import OURS, PREDICT, Seen, check, over_grpc, over_http
 from meshes import HOST, backend, pipeline, repository_edge
 from ports import free_port
-from whole_mesh import WholeMesh, until
+from whole_mesh import until
 
 from hydro.serving.v1.frame_pb2 import Frame
 from hydro_envoy.mesh import (
@@ -40,75 +40,10 @@ from hydro_services import errors
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
-OURS = "sent-by-us.7"
+
 ONCE = Policy(retry=Retry(0))
 FULL = StagePolicy(max_requests=0)
 """A circuit breaker that is always open: what it says needs no race to be seen."""
-FIELDS = ["code", "status", "reason", "message", "details", "request_id"]
-PREDICT = "/hydro.serving.v1.PredictionService/Predict"
-
-
-@dataclass(frozen=True)
-class Seen:
-    """An error as a client got it."""
-
-    form: Mapping[str, Any]
-    header: str
-    """x-request-id."""
-    http_status: int | None = None
-    headers: Mapping[str, str] | None = None
-
-
-def check(seen: Seen) -> errors.HydroError:
-    """It has the one form, which says everywhere the same; the error that it tells of."""
-    form = seen.form
-    assert list(form) == FIELDS
-    error = errors.from_json(form)
-    code, reason = errors.STATUS[type(error)]
-    assert (form["code"], form["status"]) == (code.value[0], code.name)
-    assert form["message"], form
-    info = form["details"][0]
-    assert info["@type"] == "type.googleapis.com/google.rpc.ErrorInfo"
-    assert (info["domain"], info["reason"]) == ("hydro", form["reason"])
-    assert form["reason"] == reason
-    assert form["request_id"] == seen.header != ""
-    ids = [detail["requestId"] for detail in form["details"] if "requestId" in detail]
-    assert ids in ([], [seen.header])
-    assert "Traceback" not in str(form)
-    return error
-
-
-async def over_http(
-    port: int, method: str, path: str, body: bytes = b"[]", *, http2: bool, **headers: str
-) -> Seen:
-    """Of what has to fail, over HTTP/1.1 or over HTTP/2 in clear text."""
-    sent = {"content-type": "application/json", "x-request-id": OURS, **headers}
-    async with httpx.AsyncClient(http1=not http2, http2=http2, timeout=30) as client:
-        answer = await client.request(
-            method, f"http://{HOST}:{port}{path}", content=body, headers=sent
-        )
-    assert answer.status_code >= 400, answer.text
-    assert answer.headers["content-type"] == "application/json"
-    assert not [name for name in answer.headers if "x-hydro-error" in name or "grpc" in name]
-    header = answer.headers["x-request-id"]
-    return Seen(answer.json(), header, answer.status_code, dict(answer.headers))
-
-
-async def over_grpc(address: str, path: str, message: bytes = b"", **headers: str) -> Seen:
-    metadata = (("x-request-id", OURS), *headers.items())
-    async with grpc.aio.insecure_channel(address) as channel:
-        call: Any = channel.unary_unary(path)
-        with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await call(message, metadata=metadata, timeout=30)
-    error = raised.value
-    told = {**dict(error.initial_metadata() or ()), **dict(error.trailing_metadata() or ())}
-    assert not [name for name in told if "x-hydro-error" in name]
-    status = status_pb2.Status.FromString(told["grpc-status-details-bin"])
-    assert (status.code, status.message) == (error.code().value[0], error.details())
-    return Seen(errors.as_json(status), str(told["x-request-id"]), None, told)
-
-
-# ---- what Envoy answers for pipelines
 
 
 def breaking(name: str, *backends: str, full: int, policy: StagePolicy = FULL) -> Pipeline:
@@ -258,9 +193,6 @@ async def test_a_streams_refusal_has_the_form_too(gateway: Gateway) -> None:
     assert (await gateway.logged(error.request_id))["response_flags"]
 
 
-# ---- paths, methods, and what is no HTTP
-
-
 @pytest.mark.parametrize("http2", [False, True])
 @pytest.mark.parametrize(
     ("method", "path", "body", "statuses"),
@@ -352,9 +284,6 @@ async def raw(port: int, sent: bytes) -> tuple[int, dict[str, str], bytes]:
     return int(lines[0].split()[1]), headers, body
 
 
-# ---- ids of requests
-
-
 @pytest.mark.parametrize(
     ("sent", "is_kept"),
     [
@@ -384,9 +313,6 @@ async def test_a_clients_own_id_is_kept_if_it_is_one(
     assert (line["http_status"], line["pipeline"]) == (200, "well")
 
 
-# ---- other ports
-
-
 @pytest.mark.parametrize("protocol", ["grpc", "http1", "http2"])
 async def test_an_edge_behind_which_nobody_is_says_so(gateway: Gateway, protocol: str) -> None:
     if protocol == "grpc":
@@ -405,47 +331,3 @@ async def test_an_edge_behind_which_nobody_is_says_so(gateway: Gateway, protocol
     )
     line = await gateway.logged(check(nowhere).request_id)
     assert (line["part"], line["http_status"], line["path"]) == ("repository", 404, "/nowhere")
-
-
-PORTS = {
-    "gateway": ("/api/v1/serve/no-such", "/hydro.serving.v1.PredictionService/Predict"),
-    "manager": ("/api/v1/pipelines/no-such", "/hydro.manager.v1.ManagerService/GetPipeline"),
-    "repository": ("/metadata/no-such", "/hydro.repository.v1.RepositoryService/GetModel"),
-    "xds": ("", "/hydro.manager.v1.ManagerService/GetPipeline"),
-}
-
-
-CALLS = [(part, kind) for part in PORTS for kind in ("grpc", "http1", "http2") if part != "xds"]
-
-
-@pytest.mark.parametrize(("part", "protocol"), [*CALLS, ("xds", "grpc")])  # that is all it speaks
-async def test_every_port_of_a_whole_mesh_tells_errors_alike(
-    mesh: WholeMesh, part: str, protocol: str
-) -> None:
-    path, method = PORTS[part]
-    address = xds_address(mesh) if part == "xds" else mesh.address(part)
-    port = int(address.rpartition(":")[2])
-    if protocol == "grpc":
-        service = method.rpartition("/")[0]
-        found = await over_grpc(address, method, b"\x0a\x07no-such")
-        unknown = await over_grpc(address, f"{service}/Guess")
-        garbage = await over_grpc(address, method, b"\xff\xff")
-        for seen in (unknown, garbage):
-            check(seen)
-    else:
-        http2 = protocol == "http2"
-        verb = "POST" if part == "gateway" else "GET"
-        body = b"[]" if part == "gateway" else b""
-        found = await over_http(port, verb, path, body, http2=http2)
-        check(await over_http(port, "GET", "/nowhere", b"", http2=http2))
-    error = check(found)
-    assert found.header == OURS
-    if part != "xds":
-        assert type(error) is errors.NotFound
-        assert "no-such" in error.message
-
-
-def xds_address(mesh: WholeMesh) -> str:
-    """As `hydro up` was told."""
-    words = Path(f"/proc/{mesh.pid}/cmdline").read_bytes().split(b"\0")
-    return f"{HOST}:{words[words.index(b'--xds-port') + 1].decode()}"

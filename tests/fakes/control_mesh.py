@@ -12,11 +12,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import grpc
+import pytest
 from grpc import aio
 from meshes import HOST, gateway
 from ports import free_port
 
 from hydro.serving.v1 import prediction_service_pb2_grpc
+from hydro.serving.v1.frame_pb2 import Frame
 from hydro_envoy.mesh import Endpoint, Mesh
 from hydro_envoy.proxy.bootstrap import Bootstrap
 from hydro_envoy.proxy.process import Envoy, find_envoy
@@ -125,3 +128,24 @@ def _request(url: str, body: bytes, method: str, headers: dict[str, str]) -> Htt
 def _answer(answer: Any) -> HttpAnswer:
     headers = {k.lower(): v for k, v in answer.headers.items()}
     return HttpAnswer(answer.status, headers.get("content-type", ""), answer.read(), headers)
+
+
+LIMIT_S = 20.0
+"""For what must not hang; never what is measured."""
+
+
+async def predict(mesh: ControlMesh, name: str, text: str) -> str:
+    answer = await mesh.stub.Predict(Frame(pipeline=name, id=text), timeout=LIMIT_S)
+    return str(answer.id)
+
+
+async def predict_error(mesh: ControlMesh, name: str, text: str) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(aio.AioRpcError) as raised:
+        await predict(mesh, name, text)
+    return raised.value.code(), raised.value.details() or ""
+
+
+def check_error(answer: HttpAnswer, status: int, code: int, message: str) -> None:
+    assert (answer.status, answer.content_type) == (status, "application/json")
+    assert answer.json["code"] == code
+    assert message in answer.json["message"]

@@ -16,7 +16,13 @@ from grpc import aio
 from meshes import backend, pipeline
 
 from hydro.serving.v1.frame_pb2 import Frame
-from hydro_envoy.mesh import Pipeline, Policy, Traffic
+from hydro_envoy.mesh import (
+    Pipeline,
+    Policy,
+    StagePolicy,
+    Traffic,
+    Variant,
+)
 
 LIMIT_S = 60.0
 PATH = "/api/v1/serve/p"
@@ -102,3 +108,26 @@ def refused(answer: HttpAnswer, status: int, code: int) -> str:
     assert (answer.status, answer.content_type) == (status, "application/json")
     assert answer.json["code"] == code
     return str(answer.json["message"])
+
+
+OK = grpc.StatusCode.OK
+EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
+DEADLINE = grpc.StatusCode.DEADLINE_EXCEEDED
+UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
+
+
+def with_stage(wanted: Pipeline, index: int, policy: StagePolicy) -> Pipeline:
+    stages = list(wanted.stages)
+    stages[index] = replace(stages[index], policy=policy)
+    return replace(wanted, stages=tuple(stages))
+
+
+async def until_seen(calls: int, *runtimes: EchoRuntime) -> None:
+    async def holds() -> bool:
+        return sum(len(runtime.seen) for runtime in runtimes) >= calls
+
+    await until(holds)
+
+
+def canary(weight: int, **more: Any) -> Traffic:
+    return Traffic((Variant("canary", pipeline("c", "b").stages, weight, **more),))

@@ -59,7 +59,8 @@ def spark() -> Iterator[Any]:
 def test_random_stages_answer_as_spark(
     spark: Any, family: int, number: int, tmp_path: Path
 ) -> None:
-    from tests.parity.random_stages import frame, row, stages
+    from tests.parity.random_rows import frame, row
+    from tests.parity.random_stages import stages
 
     rng = random.Random(f"{SEED} {family} {number}")
     train = frame(spark, [row(rng, i, odd=False) for i in range(80)])

@@ -1,36 +1,20 @@
-"""The answer to a row alone is its answer in any request, through stages and over every face.
-
-Models here give back what they get, so that what a column loses on its way shows in the answer.
-"""
+"""A row is answered alone as among others, in all formats."""
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from google.api import httpbody_pb2
 from hypothesis import given
 from hypothesis import strategies as st
+from row_chain import RAISING, Echo, Row, by_json, echo, exact, served
 
-from hydro.serving.v1 import frame_pb2 as pb
-from hydro.serving.v1 import prediction_service_pb2
-from hydro_envoy.headers import Position
 from hydro_runtimes.columns import DataType
 from hydro_runtimes.evaluator import Evaluator, Field, Signature
 from hydro_runtimes.python import PythonEvaluator
-from hydro_services.codecs import json_rows, proto_columns
-from hydro_services.codecs.grpc_messages import framed
-from hydro_services.runtime.edges.client_frames import received
-from hydro_services.runtime.edges.formats import SERVE
-from hydro_services.runtime.evaluation import evaluate
-from hydro_services.runtime.session import Call, Session
 
-LIMIT = 64 << 20
-PREDICT = "/hydro.serving.v1.PredictionService/PredictStream"
 TYPES = {
     "f": DataType.FLOAT64,
     "g": DataType.FLOAT32,
@@ -40,107 +24,9 @@ TYPES = {
     "s": DataType.STRING,
 }
 SHAPES = ((), (-1,), (2,), (-1, 2), (2, -1), (-1, -1), (2, 2), (-1, -1, 3))
-RAISING = 9
-Row = dict[str, Any]
+
+
 Case = tuple[list[list[Field]], list[Row]]
-
-
-class Echo:
-    """What came in, and whether it did; raises where it gets a certain row."""
-
-    def __init__(self, names: Mapping[str, str]) -> None:
-        self.names = names
-
-    def evaluate(self, columns: Mapping[str, Any]) -> Mapping[str, Any]:
-        if self.names and RAISING in list(columns["key"]):
-            raise RuntimeError("this row is not liked")
-        return {mine: columns[name] for name, mine in self.names.items() if name in columns} | {
-            f"n_{mine}": [name in columns] * len(next(iter(columns.values())))
-            for name, mine in self.names.items()
-        }
-
-
-def echo(fields: Sequence[Field], prefix: str) -> Evaluator:
-    """A model that reads `key` and these fields, which are optional and may be null."""
-    inputs = [Field("key", DataType.INT64)]
-    outputs = []
-    for field in fields:
-        inputs.append(Field(field.name, field.type, field.shape, nullable=True, optional=True))
-        name = prefix + field.name
-        outputs.append(Field(name, field.type, field.shape, nullable=True, optional=True))
-        outputs.append(Field(f"n_{name}", DataType.BOOL))
-    names = {field.name: prefix + field.name for field in fields}
-    return PythonEvaluator(Signature(tuple(inputs), tuple(outputs)), Echo(names))
-
-
-def chain(*models: Evaluator, method: str = SERVE) -> list[tuple[Session, Evaluator]]:
-    if len(models) == 1:
-        positions = [Position.ONLY]
-    else:
-        positions = [Position.FIRST, *[Position.MIDDLE] * (len(models) - 2), Position.LAST]
-    return [
-        (Session(Call(method, position, "m", f"s/{i}"), model.signature, LIMIT), model)
-        for i, (position, model) in enumerate(zip(positions, models, strict=True))
-    ]
-
-
-def through(stages: Sequence[tuple[Session, Evaluator]], messages: Sequence[bytes]) -> list[bytes]:
-    for session, model in stages:
-        arrival = session.feed(b"".join(map(framed, messages)), ended=True)
-        work = [each for each in arrival.work if each]
-        answers = evaluate(model, [each.inputs for each in work])
-        messages = session.answer(work, answers) + session.close()
-    return list(messages)
-
-
-def served(models: Sequence[Evaluator], sent: Sequence[Row], kind: str) -> list[Row]:
-    """What a client gets for its rows, over a face."""
-    if kind == "frames":
-        return by_frames(models, [sent])
-    if kind == "frame a row":
-        return by_frames(models, [[row] for row in sent])
-    return by_json(
-        models, json_rows.dumps(sent) if kind == "array" else json_rows.lines(sent), kind
-    )
-
-
-def by_json(models: Sequence[Evaluator], body: bytes, kind: str) -> list[Row]:
-    is_array = kind == "array"
-    content_type = "application/json" if is_array else "application/x-ndjson"
-    http = httpbody_pb2.HttpBody(content_type=content_type, data=body)
-    request = prediction_service_pb2.ServeRequest(body=http).SerializeToString()
-    answers = through(chain(*models), [request])
-    data = b"".join(httpbody_pb2.HttpBody.FromString(each).data for each in answers)
-    data = re.sub(rb"log id \w+", b"", data)  # of its own in every answer
-    found: list[Row] = json.loads(data) if is_array else [*map(json.loads, data.splitlines())]
-    return found
-
-
-def by_frames(models: Sequence[Evaluator], sent: Sequence[Sequence[Row]]) -> list[Row]:
-    """Frames that come together, and are evaluated together."""
-    messages = [frame(some, i).SerializeToString() for i, some in enumerate(sent)]
-    answers = through(chain(*models, method=PREDICT), messages)
-    return [row for answer in answers for row in rows_of(pb.Frame.FromString(answer))]
-
-
-def frame(sent: Sequence[Row], number: int) -> pb.Frame:
-    columns, failures = json_rows.decode(sent, Signature((Field("key", DataType.INT64),), ()))
-    assert not failures
-    encoding = pb.ENCODING_RAW if number % 2 else pb.ENCODING_TYPED
-    message = pb.Frame(encoding=encoding)
-    message.table.rows = len(sent)
-    proto_columns.write(columns, columns.present, message.table)
-    return message
-
-
-def rows_of(answer: pb.Frame) -> list[Row]:
-    messages = {error.row: error.status.message for error in answer.errors}
-    errors = {row: {"error": text.split("log id")[0]} for row, text in messages.items()}
-    if answer.table.rows:
-        received(answer, "s/m")  # from lists of protobuf to bytes
-    listed = json_rows.encode(proto_columns.columns(answer.table))
-    found: list[Row] = json.loads(json_rows.dumps(json_rows.merge(listed, errors)))
-    return found
 
 
 odd = st.sampled_from([2**53 + 1, 2**31, -(2**63), 2**63, 1e300, 0.1, "NaN", "Infinity", "", -0.0])
@@ -282,11 +168,6 @@ def test_rows_may_name_a_column_in_different_cases() -> None:
         answers = served(models, sent, kind)
         assert [row.get("otext") for row in answers] == ["a", "b", None, None]
         assert [row["n_otext"] for row in answers] == [True, True, False, True]
-
-
-def exact(row: Row) -> str:
-    """Equal where rows are, 1 and 1.0 and true apart."""
-    return json.dumps(row, sort_keys=True)
 
 
 @pytest.mark.parametrize("kind", ["array", "lines"])
