@@ -173,7 +173,7 @@ async def test_ctrl_c_leaves_it_pending(clients: Clients, models: Mapping[str, S
     event = json.loads(await running.line(error=False))
     running.process.send_signal(signal.SIGINT)
     code, _, err = await running.end()
-    assert code == 130
+    assert code == 130, (event, err)
     assert "pipeline 'events' stays pending and becomes ready by itself" in err
     assert (event["event"], event["name"], event["awaits"]) == ("pending", "events", "load")
     assert (event["stage"], event["model"]) == (f"{SERVICE}/events", "events")
@@ -241,6 +241,10 @@ async def test_what_serves_goes_on_until_its_successor_is_ready(
         (row,) = await clients.answers("innocent", [{"text": "a"}])
         return bool(row["echo"] == "a!")
 
+    async def is_settled() -> bool:
+        return "pending" not in await get(clients, "innocent")
+
     await until_true(is_next, LIMIT_S, "the next one serves; no request fails meanwhile")
-    assert "pending" not in await get(clients, "innocent")
+    # Envoy routes to it before the manager has heard so and kept it as the one that serves.
+    await until_true(is_settled, LIMIT_S, "nothing is pending")
     await clients.delete("innocent")
