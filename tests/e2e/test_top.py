@@ -25,7 +25,7 @@ from zipkin import Traced
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro.manager.v1 import manager_service_pb2_grpc as pb_grpc
 from hydro_services import rpc
-from hydro_services.top.watch import watch
+from hydro_services.top.watch import open_watch
 
 pytestmark = pytest.mark.e2e
 
@@ -136,7 +136,7 @@ async def connected(channel: grpc.aio.Channel) -> None:
 async def test_who_is_away_is_shown_and_comes_back() -> None:
     async with manager("127.0.0.1:0") as address:
         pass
-    channel, found = watch(address)
+    channel, found = open_watch(address)
     async with channel:
         moment = await found.look()
         assert moment.view is None

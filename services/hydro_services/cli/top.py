@@ -16,7 +16,7 @@ from hydro_services.cli.command import Command
 from hydro_services.cli.output import Output
 from hydro_services.cli.pipelines import manager_argument
 from hydro_services.reachability import Tls
-from hydro_services.top.watch import Moment, Watch, watch
+from hydro_services.top.watch import Moment, Watch, open_watch
 
 QUIT = ("q", "Q", "\x03", "\x04", "")
 
@@ -60,29 +60,29 @@ def run(options: Options, output: Output) -> int:
 
 
 async def _run(options: Options, output: Output) -> int:
-    channel, found = watch(options.manager, options.admin_key, options.tls_ca)
+    channel, watch = open_watch(options.manager, options.admin_key, options.tls_ca)
     async with channel:
         if options.once:
-            return await _once(options, output, found)
+            return await _once(options, output, watch)
         if output.is_terminal and not options.json:
-            return await _live(options, output, found)
-        async for moment in _moments(options, found):
+            return await _live(options, output, watch)
+        async for moment in _moments(options, watch):
             _write(moment, output)
     return 0
 
 
-async def _once(options: Options, output: Output, found: Watch) -> int:
-    first = await found.look()
+async def _once(options: Options, output: Output, watch: Watch) -> int:
+    first = await watch.look()
     if first.view is None:
         raise await reachability.why_not("manager", options.manager, options.tls_ca)
     await asyncio.sleep(options.interval)
-    _write(await found.look(), output)
+    _write(await watch.look(), output)
     return 0
 
 
-async def _moments(options: Options, found: Watch) -> AsyncIterator[Moment]:
+async def _moments(options: Options, watch: Watch) -> AsyncIterator[Moment]:
     while True:
-        yield await found.look()
+        yield await watch.look()
         await asyncio.sleep(options.interval)
 
 
@@ -97,7 +97,7 @@ def _write(moment: Moment, output: Output) -> None:
         output.data("".join(f"{screen.plain(line)}\n" for line in shown))
 
 
-async def _live(options: Options, output: Output, found: Watch) -> int:
+async def _live(options: Options, output: Output, watch: Watch) -> int:
     enough = asyncio.Event()
 
     def on_key(key: str) -> None:
@@ -105,7 +105,7 @@ async def _live(options: Options, output: Output, found: Watch) -> int:
             enough.set()
 
     with screen.full_screen(output.out, on_key) as terminal:
-        drawing = asyncio.create_task(_draw(options, found, terminal))
+        drawing = asyncio.create_task(_draw(options, watch, terminal))
         waiting = asyncio.create_task(enough.wait())
         await asyncio.wait((drawing, waiting), return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
@@ -115,8 +115,8 @@ async def _live(options: Options, output: Output, found: Watch) -> int:
     return 0
 
 
-async def _draw(options: Options, found: Watch, terminal: screen.Screen) -> None:
-    async for moment in _moments(options, found):
+async def _draw(options: Options, watch: Watch, terminal: screen.Screen) -> None:
+    async for moment in _moments(options, watch):
         terminal.show(_screen(options, moment, terminal.size.lines))
 
 
@@ -124,7 +124,7 @@ def _screen(options: Options, moment: Moment, height: int) -> list[str]:
     clock = time.strftime("%H:%M:%S")
     head = [f"hydro top  {options.manager}  {clock}  every {options.interval:g} s  q quits"]
     if moment.away:
-        since = "what it told last is shown" if moment.view else "trying on"
+        since = "what it answered last is shown" if moment.view else "retrying"
         away = f"the manager does not answer ({moment.away}); {since}"
         head.append(f"{screen.RED}{away}{screen.PLAIN}")
     head.append("")

@@ -1,4 +1,4 @@
-"""Numbers that parts tell at one moment, and what two moments say of the time between. Pure."""
+"""What parts measured at one moment, and what two moments say of the time between. Pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ Labels: TypeAlias = Mapping[str, str]
 
 PREFIXES = ("hydro_", "envoy_hydro_", "envoy_server_", "process_")
 """Names of what is looked at; Envoy tells much more."""
-_LINE = re.compile(r"([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)")
+_NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|Inf|NaN)"
+_LINE = re.compile(rf"([a-zA-Z_:][\w:]*)(?:\{{(.*)\}})? ({_NUMBER})(?: \d+)?\s*", re.ASCII)
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _ESCAPED = re.compile(r"\\(.)")
 
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """What one part told."""
+    """The metrics of one part, as of `/metrics`."""
 
     at_s: float
     """By a clock that never goes back."""
@@ -28,26 +29,27 @@ class Scrape:
 
     def total(self, name: str, **labels: str) -> float:
         """The sum of what has these labels; 0 where there is nothing."""
-        return sum(v for found, v in self.values.get(name, ()) if labels.items() <= found.items())
+        return sum(v for of, v in self.values.get(name, ()) if labels.items() <= of.items())
 
 
-def parse(text: str, at_s: float) -> Scrape:
-    """Reads Prometheus's text format; lines that are none are passed over."""
+def parse_scrape(text: str, at_s: float) -> Scrape:
+    """Reads Prometheus's text format; lines that are something else are passed over."""
     values: defaultdict[str, list[tuple[Labels, float]]] = defaultdict(list)
-    for line in text.splitlines():
-        if line.startswith(PREFIXES) and (found := _LINE.match(line)):
-            labels = {k: _ESCAPED.sub(_plain, v) for k, v in _LABEL.findall(found[2] or "")}
-            values[found[1]].append((labels, float(found[3])))
+    for line in text.split("\n"):  # a label may hold what else ends a line for Python
+        if line.startswith(PREFIXES) and (match := _LINE.fullmatch(line)):
+            name, labels, value = match.groups(default="")
+            unescaped = {k: _ESCAPED.sub(_unescape, v) for k, v in _LABEL.findall(labels)}
+            values[name].append((unescaped, float(value)))
     return Scrape(at_s, dict(values))
 
 
-def _plain(found: re.Match[str]) -> str:
-    return "\n" if found[1] == "n" else found[1]
+def _unescape(match: re.Match[str]) -> str:
+    return "\n" if match[1] == "n" else match[1]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What became more between two scrapes of a part, a second."""
+    """How counters of a part rose between two scrapes."""
 
     before: Scrape
     after: Scrape
@@ -56,17 +58,17 @@ class Change:
     def seconds(self) -> float:
         return max(self.after.at_s - self.before.at_s, 1e-9)
 
-    def counted(self, name: str, **labels: str) -> Iterator[tuple[Labels, float]]:
+    def increases(self, name: str, **labels: str) -> Iterator[tuple[Labels, float]]:
         """How much each counter rose; one that fell has begun anew."""
         old = {frozenset(k.items()): v for k, v in self.before.values.get(name, ())}
-        for found, value in self.after.values.get(name, ()):
-            if labels.items() <= found.items():
-                last = old.get(frozenset(found.items()), 0.0)
-                yield found, value - last if value >= last else value
+        for of, value in self.after.values.get(name, ()):
+            if labels.items() <= of.items():
+                last = old.get(frozenset(of.items()), 0.0)
+                yield of, value - last if value >= last else value
 
     def rate(self, name: str, **labels: str) -> float:
-        """Of all counters with these labels, a second."""
-        return sum(risen for _, risen in self.counted(name, **labels)) / self.seconds
+        """The increase of all counters with these labels, a second."""
+        return sum(risen for _, risen in self.increases(name, **labels)) / self.seconds
 
 
 def quantile(q: float, risen: Iterable[tuple[Labels, float]]) -> float | None:

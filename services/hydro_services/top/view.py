@@ -13,7 +13,7 @@ _STREAM = "PredictStream"
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Answers:
     """What the manager told, and each part by the name of its instance."""
 
     status: pb.GetStatusResponse
@@ -76,36 +76,36 @@ class View:
     """What Envoys do not take, in their words."""
 
 
-def view(before: Told | None, now: Told) -> View:
+def build_view(before: Answers | None, now: Answers) -> View:
     """What happened between two moments; without the first one nothing has happened yet."""
     then = before.scrapes if before else {}
     changes = {key: Change(then.get(key, s), s) for key, s in now.scrapes.items()}
     envoys = [change for (part, _), change in changes.items() if part == "envoy"]
     runtimes = [change for (part, _), change in changes.items() if part == "runtime"]
-    rows = [_pipeline(each, envoys, runtimes) for each in now.pipelines]
+    rows = [_pipeline_row(each, envoys, runtimes) for each in now.pipelines]
     rows.sort(key=lambda row: (-row.requests_s, row.pipeline))
     refused = (
         f"{node.id} refuses {each.type} {each.name}: {each.message}"
         for node in now.status.nodes
         for each in node.refused
     )
-    return View(tuple(rows), _processes(now, changes), tuple(refused))
+    return View(tuple(rows), _process_rows(now, changes), tuple(refused))
 
 
-def _pipeline(
+def _pipeline_row(
     wanted: pipeline_pb2.Pipeline, envoys: Collection[Change], runtimes: Collection[Change]
 ) -> PipelineRow:
     here = {"hydro_pipeline": wanted.name}
     requests = [
         (labels, risen / change.seconds)
         for change in envoys
-        for labels, risen in change.counted("envoy_hydro_requests", **here)
+        for labels, risen in change.increases("envoy_hydro_requests", **here)
     ]
     lost = sum(change.rate("envoy_hydro_unanswered_requests", **here) for change in envoys)
-    errors = sum(rate for labels, rate in requests if not _is_well(labels["hydro_code"]))
+    errors = sum(rate for labels, rate in requests if not _is_ok(labels["hydro_code"]))
     times = [
         (labels, risen)
-        for labels, risen in _risen(envoys, "envoy_hydro_request_ms_bucket", **here)
+        for labels, risen in _all_increases(envoys, "envoy_hydro_request_ms_bucket", **here)
         if labels["hydro_method"] != _STREAM
     ]
     return PipelineRow(
@@ -115,30 +115,32 @@ def _pipeline(
         errors + lost,
         quantile(0.5, times),
         quantile(0.99, times),
-        tuple(_stage(wanted.name, stage, runtimes) for stage in _stages(wanted)),
+        tuple(_stage_row(wanted.name, stage, runtimes) for stage in _stage_names(wanted)),
     )
 
 
-def _risen(changes: Iterable[Change], name: str, **labels: str) -> Iterator[tuple[Labels, float]]:
+def _all_increases(
+    changes: Iterable[Change], name: str, **labels: str
+) -> Iterator[tuple[Labels, float]]:
     for change in changes:
-        yield from change.counted(name, **labels)
+        yield from change.increases(name, **labels)
 
 
-def _is_well(code: str) -> bool:
+def _is_ok(code: str) -> bool:
     """Of gRPC by name, or of HTTP."""
     return code == "OK" or code.startswith("2")
 
 
-def _stages(pipeline: pipeline_pb2.Pipeline) -> list[str]:
+def _stage_names(pipeline: pipeline_pb2.Pipeline) -> list[str]:
     """Of all its chains, each once."""
     chains = [pipeline.chain, *(v.chain for v in pipeline.traffic.variants)]
     chains.append(pipeline.traffic.shadow.chain)
     return list(dict.fromkeys(stage for chain in chains for stage in chain))
 
 
-def _stage(pipeline: str, stage: str, runtimes: Collection[Change]) -> StageRow:
+def _stage_row(pipeline: str, stage: str, runtimes: Collection[Change]) -> StageRow:
     here = {"pipeline": pipeline, "stage": stage}
-    times = list(_risen(runtimes, "hydro_stage_seconds_bucket", **here))
+    times = list(_all_increases(runtimes, "hydro_stage_seconds_bucket", **here))
     return StageRow(
         stage,
         sum(change.rate("hydro_stage_rows_total", **here) for change in runtimes),
@@ -153,19 +155,21 @@ def _ms(seconds: float | None) -> float | None:
     return None if seconds is None else seconds * 1e3
 
 
-def _processes(now: Told, changes: Mapping[tuple[str, str], Change]) -> tuple[ProcessRow, ...]:
-    return tuple(_process(now, target, changes) for target in now.status.targets)
+def _process_rows(
+    now: Answers, changes: Mapping[tuple[str, str], Change]
+) -> tuple[ProcessRow, ...]:
+    return tuple(_process_row(now, target, changes) for target in now.status.targets)
 
 
-def _process(
-    now: Told, target: pb.MetricsTarget, changes: Mapping[tuple[str, str], Change]
+def _process_row(
+    now: Answers, target: pb.MetricsTarget, changes: Mapping[tuple[str, str], Change]
 ) -> ProcessRow:
     change = changes.get((target.part, target.instance))
     if change is None:
         return ProcessRow(target.part, target.instance, "does not answer", None, None)
-    cpu, memory = _usage(target.part, change)
-    queue, batch = _work(change) if target.part == "runtime" else (None, None)
-    lacking, nacks = _taken(now, target.instance) if target.part == "envoy" else (None, None)
+    cpu, memory = _cpu_and_memory(target.part, change)
+    queue, batch = _queue_and_batch(change) if target.part == "runtime" else (None, None)
+    lacking, nacks = _xds_state(now, target.instance) if target.part == "envoy" else (None, None)
     waiting = {e.instance for s in now.services for e in s.endpoints if not e.ready}
     state = "not ready" if target.instance in waiting else "ready"
     return ProcessRow(
@@ -173,7 +177,7 @@ def _process(
     )
 
 
-def _taken(now: Told, node_id: str) -> tuple[int | None, int | None]:
+def _xds_state(now: Answers, node_id: str) -> tuple[int | None, int | None]:
     """What an Envoy lacks, and how often it has refused something."""
     lacking = next((node.lacking for node in now.status.nodes if node.id == node_id), None)
     told = [scrape for (part, _), scrape in now.scrapes.items() if part == "manager"]
@@ -181,7 +185,7 @@ def _taken(now: Told, node_id: str) -> tuple[int | None, int | None]:
     return lacking, int(nacks) if told else None
 
 
-def _usage(part: str, change: Change) -> tuple[float | None, float | None]:
+def _cpu_and_memory(part: str, change: Change) -> tuple[float | None, float | None]:
     """Percent of a core, and MB."""
     if part == "envoy":  # it does not tell what it works
         return None, change.after.total("envoy_server_memory_allocated") / 1e6
@@ -189,8 +193,8 @@ def _usage(part: str, change: Change) -> tuple[float | None, float | None]:
     return cpu, change.after.total("process_resident_memory_bytes") / 1e6
 
 
-def _work(change: Change) -> tuple[int, float | None]:
+def _queue_and_batch(change: Change) -> tuple[int, float | None]:
     """Rows that wait, and rows evaluated at a time."""
-    count = sum(risen for _, risen in change.counted("hydro_model_batch_rows_count"))
-    rows = sum(risen for _, risen in change.counted("hydro_model_batch_rows_sum"))
+    count = sum(risen for _, risen in change.increases("hydro_model_batch_rows_count"))
+    rows = sum(risen for _, risen in change.increases("hydro_model_batch_rows_sum"))
     return int(change.after.total("hydro_model_queue_rows")), rows / count if count else None

@@ -13,8 +13,8 @@ import grpc.aio
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro_services import client, errors, rpc
 from hydro_services.reachability import Tls
-from hydro_services.top.samples import Scrape, parse
-from hydro_services.top.view import Told, View, view
+from hydro_services.top.samples import Scrape, parse_scrape
+from hydro_services.top.view import Answers, View, build_view
 
 ASK_S = 2.0
 """How long a part may take to answer."""
@@ -35,7 +35,7 @@ class Watch:
 
     def __init__(self, channel: grpc.aio.Channel, admin_key: str) -> None:
         self._manager = client.Manager(channel, admin_key)
-        self._last: Told | None = None
+        self._last: Answers | None = None
 
     async def look(self) -> Moment:
         """What is known now, of the time since the last look.
@@ -54,12 +54,12 @@ class Watch:
             if before is None:
                 return Moment(None, away)
             status, pipelines, services = before.status, before.pipelines, before.services
-        scrapes = await _scrapes(status.targets)
-        self._last = Told(status, pipelines, services, scrapes)
-        return Moment(view(before, self._last), away)
+        scrapes = await _scrape_all(status.targets)
+        self._last = Answers(status, pipelines, services, scrapes)
+        return Moment(build_view(before, self._last), away)
 
 
-def watch(
+def open_watch(
     manager: str, admin_key: str = "", tls: Tls | None = None
 ) -> tuple[grpc.aio.Channel, Watch]:
     """A watch of the mesh whose manager is at host:port, and the channel to close after it."""
@@ -67,10 +67,10 @@ def watch(
     return channel, Watch(channel, admin_key)
 
 
-async def _scrapes(targets: Collection[pb.MetricsTarget]) -> dict[tuple[str, str], Scrape]:
-    found = await asyncio.gather(*(asyncio.to_thread(_scrape, t.address) for t in targets))
+async def _scrape_all(targets: Collection[pb.MetricsTarget]) -> dict[tuple[str, str], Scrape]:
+    scrapes = await asyncio.gather(*(asyncio.to_thread(_scrape, t.address) for t in targets))
     keys = ((target.part, target.instance) for target in targets)
-    return {key: scrape for key, scrape in zip(keys, found, strict=True) if scrape}
+    return {key: scrape for key, scrape in zip(keys, scrapes, strict=True) if scrape}
 
 
 def _scrape(address: str) -> Scrape | None:
@@ -83,4 +83,4 @@ def _scrape(address: str) -> Scrape | None:
         return None
     finally:
         connection.close()
-    return parse(text, time.monotonic()) if answer.status == 200 else None
+    return parse_scrape(text, time.monotonic()) if answer.status == 200 else None

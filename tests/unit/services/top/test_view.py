@@ -7,8 +7,8 @@ import pytest
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro.manager.v1 import pipeline_pb2
 from hydro_services.cli import screen
-from hydro_services.top.samples import Change, Scrape, parse, quantile
-from hydro_services.top.view import ProcessRow, StageRow, Told, View, view
+from hydro_services.top.samples import Change, Scrape, parse_scrape, quantile
+from hydro_services.top.view import Answers, ProcessRow, StageRow, View, build_view
 
 ENVOY = """
 # TYPE envoy_hydro_requests counter
@@ -38,26 +38,26 @@ process_resident_memory_bytes 2e+06
 NAMES = {("envoy", "gateway"): ENVOY, ("runtime", "s-1"): RUNTIME}
 
 
-def told(at_s: float = 0.0, **texts: str) -> Told:
+def told(at_s: float = 0.0, **texts: str) -> Answers:
     """A mesh of one pipeline; what is not given is as if nothing had happened yet."""
     targets = [pb.MetricsTarget(part=part, instance=name) for part, name in NAMES]
     pipeline = pipeline_pb2.Pipeline(
         name="p", chain=["s/m"], state=pipeline_pb2.PIPELINE_STATE_READY
     )
     endpoint = pb.Endpoint(instance="s-1", ready=True)
-    return Told(
+    return Answers(
         pb.GetStatusResponse(
             nodes=[pb.Node(id="gateway", role="gateway", lacking=1)], targets=targets
         ),
         [pipeline],
         [pb.Service(name="s", endpoints=[endpoint])],
-        {key: parse(text, at_s) for key, text in NAMES.items() if texts.get(key[0], text)},
+        {key: parse_scrape(text, at_s) for key, text in NAMES.items() if texts.get(key[0], text)},
     )
 
 
 def test_lines_are_read_with_their_labels() -> None:
     text = 'hydro_x{a="b",c="d \\"e\\" \\\\ f"} 3.5\nnonsense\nother{a="b"} 1\nhydro_y 2e3\n'
-    found = parse(text, 1.0)
+    found = parse_scrape(text, 1.0)
     assert found.values == {
         "hydro_x": [({"a": "b", "c": 'd "e" \\ f'}, 3.5)],
         "hydro_y": [({}, 2000.0)],
@@ -67,11 +67,11 @@ def test_lines_are_read_with_their_labels() -> None:
 
 def test_a_counter_that_fell_has_begun_anew() -> None:
     def scrape(at_s: float, value: float) -> Scrape:
-        return parse(f'hydro_x{{a="b"}} {value}', at_s)
+        return parse_scrape(f'hydro_x{{a="b"}} {value}', at_s)
 
     assert Change(scrape(0, 10), scrape(2, 16)).rate("hydro_x") == 3
     assert Change(scrape(0, 10), scrape(2, 4)).rate("hydro_x") == 2
-    assert Change(parse("", 0), scrape(2, 4)).rate("hydro_x") == 2
+    assert Change(parse_scrape("", 0), scrape(2, 4)).rate("hydro_x") == 2
 
 
 @pytest.mark.parametrize(
@@ -92,8 +92,8 @@ def test_a_quantile_lies_within_its_bucket(q: float, want: float) -> None:
 
 
 def test_a_view_is_of_the_time_between_two_looks() -> None:
-    nothing = Told(told().status, [], [], {key: Scrape(0.0, {}) for key in NAMES})
-    found = view(nothing, told(2.0))
+    nothing = Answers(told().status, [], [], {key: Scrape(0.0, {}) for key in NAMES})
+    found = build_view(nothing, told(2.0))
     (pipeline,) = found.pipelines
     assert (pipeline.requests_s, pipeline.errors_s) == (7.0, 2.0)
     assert (pipeline.p50_ms, round(pipeline.p99_ms or 0, 3)) == (10.0, 19.8), "without streams"
@@ -105,24 +105,26 @@ def test_a_view_is_of_the_time_between_two_looks() -> None:
 
 
 def test_at_the_first_look_nothing_has_happened_yet() -> None:
-    (pipeline,) = view(None, told()).pipelines
+    (pipeline,) = build_view(None, told()).pipelines
     assert (pipeline.requests_s, pipeline.p50_ms, pipeline.state) == (0.0, None, "ready")
 
 
 def test_a_part_that_is_away_is_shown_as_such() -> None:
-    envoy, runtime = view(told(), told(2.0, envoy="")).processes
+    envoy, runtime = build_view(told(), told(2.0, envoy="")).processes
     assert (envoy.state, envoy.memory_mb, runtime.state) == ("does not answer", None, "ready")
 
 
 def test_refusals_are_told_in_envoys_words() -> None:
     refusal = pb.Refusal(type="routes", name="p", message="no such filter")
     status = pb.GetStatusResponse(nodes=[pb.Node(id="g", refused=[refusal])])
-    assert view(None, Told(status, [], [], {})).refusals == ("g refuses routes p: no such filter",)
+    assert build_view(None, Answers(status, [], [], {})).refusals == (
+        "g refuses routes p: no such filter",
+    )
 
 
 def test_the_screen_aligns_and_marks_what_is_wrong() -> None:
-    nothing = Told(told().status, [], [], {key: Scrape(0.0, {}) for key in NAMES})
-    lines = screen.lines(view(nothing, told(2.0)))
+    nothing = Answers(told().status, [], [], {key: Scrape(0.0, {}) for key in NAMES})
+    lines = screen.lines(build_view(nothing, told(2.0)))
     assert [screen.plain(line) for line in lines] == [
         "PIPELINE / STAGE  STATE  REQ/S  ERR/S  ROWS/S  P50 MS  P99 MS  OPEN",
         "p                 ready    7.0    2.0            10.0    19.8",
@@ -136,7 +138,7 @@ def test_the_screen_aligns_and_marks_what_is_wrong() -> None:
 
 
 def test_the_busiest_pipelines_are_shown_where_there_is_no_room_for_all() -> None:
-    found = view(None, told())
+    found = build_view(None, told())
     many = View(found.pipelines * 30, found.processes, ())
     lines = screen.lines(many, height=20)
     assert len(lines) <= 20
