@@ -352,8 +352,7 @@ class Columns(Mapping[str, Column]):
 
 def pack(texts: Sequence[str]) -> bytes:
     """Texts in the layout of BYTES: for each a 4-byte little-endian length, then UTF-8."""
-    packed = list(map(_pack, _steps(texts)))
-    return packed[0] if len(packed) == 1 else b"".join(packed)
+    return _pack(texts) if len(texts) <= _STEP else b"".join(map(_pack, _steps(texts)))
 
 
 def _steps(texts: Sequence[str]) -> Iterator[Sequence[str]]:

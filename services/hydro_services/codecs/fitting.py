@@ -33,8 +33,7 @@ def fitted(column: Column, field: Field) -> tuple[Column, Mapping[int, Failure]]
     Raises:
         InvalidArgument: more than `MAX_ALIKE` rows have a value of a wrong type.
     """
-    is_plain = column.validity is None and not isinstance(column, Ragged | Sparse)
-    if is_plain and column.type is field.type and field.fits(column.shape):
+    if is_exact(column, field):
         return column, _NONE
     if len(column.shape) != len(field.shape):
         return _reread(column, field)
@@ -48,6 +47,13 @@ def fitted(column: Column, field: Field) -> tuple[Column, Mapping[int, Failure]]
     for row, reason, got in _faults(column, field):
         failures.setdefault(row, json_columns.wrong(reason, got, field))
     return column, failures
+
+
+def is_exact(column: Column, field: Field) -> bool:
+    """The column is of the field's type and shape, without lists, sparse vectors and nulls."""
+    if column.validity is not None or isinstance(column, Ragged | Sparse):
+        return False
+    return column.type is field.type and field.fits(column.shape)
 
 
 def failed_all(failure: Failure, where: str) -> InvalidArgument:

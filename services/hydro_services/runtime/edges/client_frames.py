@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import numpy as np
 
 from hydro.serving.v1 import frame_pb2 as pb
-from hydro_runtimes.columns import Column, Columns, Dense, Ragged, Strings
+from hydro_runtimes.columns import Column, Columns, DataType, Dense, Ragged, Strings
 from hydro_runtimes.evaluator import Failure, Field
 from hydro_services import errors
 from hydro_services.codecs import fitting, json_columns, json_spans, proto_columns, typed_values
@@ -23,6 +23,12 @@ MAX_ROWS = 1_000_000
 _KEPT_BYTES = 64 << 10
 """Text that is kept as Python's strings once it has been checked; they take several times more."""
 _LENGTH = struct.Struct("<I")
+_SMALL_ROWS = 4096
+_SIMPLE = [pb.Column.DESCRIPTOR.fields_by_name[part].number for part in ("name", "type", "values")]
+_FITTING = (DataType.BOOL, DataType.INT64, DataType.FLOAT64, DataType.STRING)
+"""Types that have every element of their list of `Values`."""
+_LISTS = {proto_columns.TYPES[kind]: typed_values.LISTS[kind] for kind in _FITTING}
+_DTYPES = {proto_columns.TYPES[kind]: kind.dtype for kind in _FITTING}
 
 
 def received(frame: pb.Frame, name: str) -> Columns | None:
@@ -39,9 +45,15 @@ def received(frame: pb.Frame, name: str) -> Columns | None:
         errors.InvalidArgument: it does not hold what it says; the message names the column.
         errors.TooLarge: it has too many rows.
     """
-    _check_table(frame.table)
     del frame.errors[:]
     frame.ClearField("failure")
+    columns = _simple_columns(frame.table)
+    if columns is not None:
+        for column in frame.table.columns:
+            proto_columns.raw(column, columns[column.name])
+        frame.encoding = frame.encoding or pb.ENCODING_TYPED
+        return columns
+    _check_table(frame.table)
     columns = _columns(frame.table)
     is_typed = False
     failures: dict[int, Failure] = {}
@@ -68,6 +80,34 @@ def _fail(
     places = columns.present.get(name)
     for row, failure in found.items():
         failures.setdefault(row if places is None else int(places[row]), failure)
+
+
+def _simple_columns(sent: pb.Table) -> Columns | None:
+    """The columns of a small frame, where each is a list with a value of its type in every row.
+
+    Nothing of them is left to be checked. None: some are not so simple, or are at fault. Most
+    clients send such frames; to look at each column once takes half of the time.
+    """
+    rows, columns = sent.rows, sent.columns
+    if not 0 < rows <= _SMALL_ROWS or not 0 < len(columns) <= MAX_COLUMNS:
+        return None
+    found: dict[str, Column] = {}
+    for column in columns:
+        parts = column.ListFields()
+        if [part.number for part, _ in parts] != _SIMPLE:
+            return None
+        (_, name), (_, kind), (_, values) = parts
+        lists = values.ListFields()
+        if kind not in _LISTS or len(lists) != 1:
+            return None
+        ((listed, elements),) = lists
+        if listed.name != _LISTS[kind] or len(elements) != rows:
+            return None
+        is_text = kind == pb.DATA_TYPE_STRING
+        found[name] = (
+            Strings(list(elements)) if is_text else Dense(np.array(elements, _DTYPES[kind]))
+        )
+    return Columns(found, rows) if len(found) == len(columns) else None
 
 
 def _check_table(sent: pb.Table) -> None:
