@@ -57,6 +57,8 @@ _TYPES = {dtype: name for name, dtype in _DTYPES.items() if not dtype.hasobject}
 
 MAX_DENSE_BYTES = 64 << 20
 """Of sparse vectors that are made dense at once; a few bytes can claim any size."""
+MAX_DENSE_SIZE = 1 << 20
+"""Elements of one of them: to write out more in an answer would hold up others."""
 
 
 class DenseTooLarge(ValueError):
@@ -234,6 +236,11 @@ class Sparse:
         indices, values = self.indices[chosen], self.values[chosen]
         return Sparse(size, offsets, indices, values, validity, sizes, elements)
 
+    @property
+    def dense_bytes(self) -> int:
+        """Of the same vectors with every element stored."""
+        return self.rows * self.size * 8
+
     def dense(self) -> Dense:
         """The same vectors with every element stored: float64, (rows, size).
 
@@ -243,9 +250,11 @@ class Sparse:
         """
         if self.sizes is not None:
             raise ValueError("sparse vectors differ in size")
-        if self.rows * self.size * 8 > MAX_DENSE_BYTES:
-            want = f"want at most {MAX_DENSE_BYTES // 8} elements"
-            raise DenseTooLarge(f"{self.rows} sparse vectors of size {self.size} as dense, {want}")
+        got = f"{self.rows} sparse vectors of size {self.size} as dense"
+        if self.size > MAX_DENSE_SIZE:
+            raise DenseTooLarge(f"{got}, want at most {MAX_DENSE_SIZE} elements each")
+        if self.dense_bytes > MAX_DENSE_BYTES:
+            raise DenseTooLarge(f"{got}, want at most {MAX_DENSE_BYTES // 8} elements")
         values = np.zeros((self.rows, self.size))
         values[np.repeat(np.arange(self.rows), np.diff(self.offsets)), self.indices] = self.values
         return Dense(values, self.validity)

@@ -64,7 +64,8 @@ class ListSink:
     """A JSON list a frame, and a line at the end."""
 
     def write(self, frame: pb.Frame) -> list[bytes]:
-        return [json.dumps(json_frames.answer_rows(frame)).encode() + b"\n"]
+        rows = [row for part in json_frames.answer_parts(frame) for row in part]
+        return [json.dumps(rows).encode() + b"\n"]
 
     def end(self) -> list[bytes]:
         return [b"end\n"]

@@ -14,11 +14,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from hydro_runtimes import joining
-from hydro_runtimes.columns import Column, Columns, DenseTooLarge, Ragged, Strings
+from hydro_runtimes.columns import Column, Columns, Dense, DenseTooLarge, Ragged, Sparse, Strings
 from hydro_runtimes.evaluator import Evaluation, Evaluator, Failure
 from hydro_services.codecs import merging
 
 logger = logging.getLogger(__name__)
+
+MAX_PARTS_BYTES = 64 << 20
+"""Of the answers to the rows of one input that is evaluated in parts: sparse vectors of a few bytes
+can have a model answer gigabytes."""
 
 
 def evaluate(evaluator: Evaluator, inputs: Sequence[Columns]) -> list[Evaluation]:
@@ -163,9 +167,52 @@ def _alone(evaluator: Evaluator, inputs: Columns, raised: Raised) -> Evaluation:
     try:
         return _checked(evaluator, inputs)
     except Exception as error:
+        return _Parts(evaluator, raised).after(error, inputs)
+
+
+class _Parts:
+    """The evaluation of one input in parts, until each that fails is a single row."""
+
+    def __init__(self, evaluator: Evaluator, raised: Raised) -> None:
+        self._evaluator = evaluator
+        self._raised = raised
+        self._bytes = 0
+        """Of the answers so far."""
+
+    def after(self, error: Exception, inputs: Columns) -> Evaluation:
+        """The answer to rows that the model has raised an error for."""
         if inputs.rows == 1:
-            return Evaluation({}, {0: raised.failure(error)})
-    middle = np.arange(inputs.rows) < inputs.rows // 2
-    halves = [np.flatnonzero(middle), np.flatnonzero(~middle)]
-    parts = [(rows, _alone(evaluator, inputs.take(rows), raised)) for rows in halves]
-    return merging.merged(parts, inputs.rows)
+            return Evaluation({}, {0: self._raised.failure(error)})
+        middle = np.arange(inputs.rows) < inputs.rows // 2
+        halves = [np.flatnonzero(middle), np.flatnonzero(~middle)]
+        parts = [(rows, self._evaluate(inputs.take(rows))) for rows in halves]
+        return merging.merged(parts, inputs.rows)
+
+    def _evaluate(self, inputs: Columns) -> Evaluation:
+        if self._bytes > MAX_PARTS_BYTES:
+            message = f"the answers to rows before it take over {MAX_PARTS_BYTES} bytes"
+            failure = Failure("TOO_LARGE", f"{message}; send fewer rows a message")
+            return Evaluation({}, dict.fromkeys(range(inputs.rows), failure))
+        try:
+            answer = _checked(self._evaluator, inputs)
+        except Exception as error:
+            return self.after(error, inputs)
+        self._bytes += answer_bytes([answer])
+        return answer
+
+
+def answer_bytes(evaluations: Sequence[Evaluation]) -> int:
+    """About how many bytes models have answered."""
+    return sum(_bytes(column) for each in evaluations for column in each.outputs.values())
+
+
+def _bytes(column: Column) -> int:
+    match column:
+        case Dense():
+            return column.values.nbytes
+        case Strings():
+            return len(column.packed)
+        case Ragged():
+            return column.offsets.nbytes + _bytes(column.elements)
+        case Sparse():
+            return column.offsets.nbytes + column.indices.nbytes + column.values.nbytes

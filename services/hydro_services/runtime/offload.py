@@ -6,12 +6,11 @@ so that nobody waits for the whole of what another has sent.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from hydro_runtimes.columns import Column, Dense, Ragged, Sparse, Strings
-from hydro_runtimes.evaluator import Evaluation
+from hydro_runtimes.columns import MAX_DENSE_BYTES, Sparse
 from hydro_services.codecs.row_groups import MAX_ROWS
 from hydro_services.runtime.stage import Work
 from hydro_services.runtime.worker import Worker
@@ -73,19 +72,22 @@ def marked(found: Iterable[list[Work]]) -> Iterator[tuple[list[Work], bool]]:
 
 
 def portions(work: Iterator[Work | None], most: int = MAX_ROWS) -> Iterator[list[Work]]:
-    """Frames in portions of so many rows; an empty one for a step that completed none."""
+    """Frames in portions, an empty one for a step that completed none.
+
+    A portion has so many rows, or fewer with large sparse vectors.
+    """
     portion: list[Work] = []
-    rows = step = 0
+    rows = step = dense_bytes = 0
     for each in work:
         if each is None:
             yield []
             continue
         portion.append(each)
         taken = max(each.frame.table.rows + len(each.frame.errors), 1)
-        rows, step = rows + taken, step + taken
-        if rows >= most:
+        rows, step, dense_bytes = rows + taken, step + taken, dense_bytes + _dense_bytes(each)
+        if rows >= most or dense_bytes > MAX_DENSE_BYTES:
             yield portion
-            portion, rows, step = [], 0, 0
+            portion, rows, step, dense_bytes = [], 0, 0, 0
         elif step >= MAX_ROWS:
             yield []
             step = 0
@@ -93,18 +95,6 @@ def portions(work: Iterator[Work | None], most: int = MAX_ROWS) -> Iterator[list
         yield portion
 
 
-def size(evaluations: Sequence[Evaluation]) -> int:
-    """About how many bytes models have answered."""
-    return sum(_size(column) for each in evaluations for column in each.outputs.values())
-
-
-def _size(column: Column) -> int:
-    match column:
-        case Dense():
-            return column.values.nbytes
-        case Strings():
-            return len(column.packed)
-        case Ragged():
-            return column.offsets.nbytes + _size(column.elements)
-        case Sparse():
-            return column.offsets.nbytes + column.indices.nbytes + column.values.nbytes
+def _dense_bytes(work: Work) -> int:
+    """Of what a model may be given in the place of sparse vectors, of any size by a few bytes."""
+    return sum([each.dense_bytes for each in work.inputs.values() if isinstance(each, Sparse)])

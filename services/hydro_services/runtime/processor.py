@@ -24,8 +24,8 @@ from hydro_envoy import headers
 from hydro_envoy.headers import Position
 from hydro_services import errors, http2, logs
 from hydro_services.codecs.grpc_messages import ACCEPTED, Messages, framed
-from hydro_services.runtime import offload
 from hydro_services.runtime.batch import Batcher
+from hydro_services.runtime.evaluation import answer_bytes
 from hydro_services.runtime.host import Host
 from hydro_services.runtime.observe import Observed
 from hydro_services.runtime.offload import Arrival, Codecs
@@ -190,7 +190,7 @@ async def answered(
         return []
     inputs = [each.inputs for each in work]
     evaluations = await batcher.evaluate(inputs, size=size, apart=session.apart)
-    size += offload.size(evaluations)
+    size += answer_bytes(evaluations)
     if not session.apart:
         return await codecs.run(size, lambda: session.answer(work, evaluations))
     messages: list[bytes] = []

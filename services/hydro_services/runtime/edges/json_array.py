@@ -57,15 +57,15 @@ class ArraySink:
         self._is_empty = True
 
     def write(self, frame: pb.Frame) -> list[bytes]:
-        answers, size = json_frames.answer_rows(frame), frame.ByteSize()
-        start, end = b"" if self._is_open else b"[", b"]" if frame.final else b""
-        comma = b"," if answers and not self._is_empty else b""
-        self._is_open, self._is_empty = not frame.final, self._is_empty and not answers
         parts = [
-            memoryview(json_rows.dumps(some))[1:-1]
-            for some in json_frames.split_answers(answers, size)
+            memoryview(json_rows.dumps(rows))[1:-1]
+            for rows in json_frames.answer_parts(frame)
+            if rows
         ]
-        if size <= PIECE_BYTES:
+        start, end = b"" if self._is_open else b"[", b"]" if frame.final else b""
+        comma = b"," if parts and not self._is_empty else b""
+        self._is_open, self._is_empty = not frame.final, self._is_empty and not parts
+        if sum(map(len, parts)) <= PIECE_BYTES:
             return [b"".join((start, comma, b",".join(parts), end))]
         pieces = [start + comma, *_cut(parts), end]
         return [piece for piece in pieces if piece]

@@ -49,19 +49,37 @@ def _places(
     return {**unread, **{read[row]: failure for row, failure in failed.items()}}
 
 
-def answer_rows(frame: pb.Frame) -> list[json_rows.Row]:
-    """A JSON-ready object for each row, errors in their places."""
-    count = frame.table.rows
-    columns = {column.name: proto_columns.values(column, count) for column in frame.table.columns}
+def answer_parts(frame: pb.Frame) -> Iterator[list[json_rows.Row]]:
+    """JSON-ready objects for the rows, errors in their places, in parts of about `PIECE_BYTES`.
+
+    A part has one row at least. To make and to write its objects holds the interpreter, and they
+    take many times the room of the frame's bytes.
+    """
+    size, errors = frame.ByteSize(), _error_rows(frame.errors)
+    if size <= PIECE_BYTES:
+        yield json_rows.merge(_rows(frame.table), errors)
+        return
+    columns, taken = proto_columns.columns(frame.table), 0
+    count = columns.rows + len(errors)
+    step = max(1, count * PIECE_BYTES // size)
+    for first in range(0, count, step):
+        places = range(first, min(first + step, count))
+        failed = {place - first: errors[place] for place in places if place in errors}
+        well = len(places) - len(failed)
+        rows = json_rows.encode(columns.take(slice(taken, taken + well)))
+        taken += well
+        yield json_rows.merge(rows, failed)
+
+
+def _rows(table: pb.Table) -> list[json_rows.Row]:
+    """All at once."""
+    columns = {column.name: proto_columns.values(column, table.rows) for column in table.columns}
     places = {
         c.name: at
-        for c in frame.table.columns
-        if c.present and (at := proto_columns.present(c, count)) is not None
+        for c in table.columns
+        if c.present and (at := proto_columns.present(c, table.rows)) is not None
     }
-    answers = json_rows.zipped(columns, count, places)
-    if not frame.errors:
-        return answers
-    return json_rows.merge(answers, _error_rows(frame.errors))
+    return json_rows.zipped(columns, table.rows, places)
 
 
 def _error_rows(failed: Sequence[pb.RowError]) -> dict[int, Any]:
@@ -74,12 +92,3 @@ def _error_rows(failed: Sequence[pb.RowError]) -> dict[int, Any]:
             rows_by_status[key] = errors.row_json(error.status)
         rows[error.row] = rows_by_status[key]
     return rows
-
-
-def split_answers(answers: Sequence[Any], size: int) -> list[Sequence[Any]]:
-    """Answers of so many bytes in parts of about `PIECE_BYTES`, one row at least.
-
-    To write a part holds the interpreter.
-    """
-    step = max(1, len(answers) * PIECE_BYTES // max(size, PIECE_BYTES))
-    return [answers[at : at + step] for at in range(0, len(answers), step)]

@@ -61,10 +61,7 @@ class LineSink:
     """Writes lines, an error as a line of its own."""
 
     def write(self, frame: pb.Frame) -> list[bytes]:
-        answers = json_frames.answer_rows(frame)
-        return [
-            json_rows.lines(some) for some in json_frames.split_answers(answers, frame.ByteSize())
-        ]
+        return [json_rows.lines(rows) for rows in json_frames.answer_parts(frame) if rows]
 
     def end(self) -> list[bytes]:
         return []
