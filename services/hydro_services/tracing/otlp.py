@@ -24,11 +24,11 @@ class Otlp:
         """`service` is the name of this process's service."""
         self._channel = rpc.channel(collector)
         self._resource = pb.Resource(attributes=_attributes({"service.name": service}))
-        self._export: grpc.aio.UnaryUnaryMultiCallable[pb.Spans, pb.Taken] = (
+        self._export: grpc.aio.UnaryUnaryMultiCallable[pb.ExportTraceServiceRequest, pb.ExportTraceServiceResponse] = (
             self._channel.unary_unary(
                 EXPORT,
-                request_serializer=pb.Spans.SerializeToString,
-                response_deserializer=pb.Taken.FromString,
+                request_serializer=pb.ExportTraceServiceRequest.SerializeToString,
+                response_deserializer=pb.ExportTraceServiceResponse.FromString,
             )
         )
 
@@ -40,7 +40,7 @@ class Otlp:
         """
         scope = pb.ScopeSpans(spans=[encoded(span) for span in spans])
         found = pb.ResourceSpans(resource=self._resource, scope_spans=[scope])
-        taken = await self._export(pb.Spans(resource_spans=[found]), timeout=SEND_S)
+        taken = await self._export(pb.ExportTraceServiceRequest(resource_spans=[found]), timeout=SEND_S)
         return int(taken.partial_success.rejected_spans)
 
     async def close(self) -> None:

@@ -24,35 +24,35 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19hydro/otlp/v1/trace.proto\x12\rhydro.otlp.v1\"=\n\x05Spans\x12\x34\n\x0eresource_spans\x18\x01 \x03(\x0b\x32\x1c.hydro.otlp.v1.ResourceSpans\"?\n\x05Taken\x12\x36\n\x0fpartial_success\x18\x01 \x01(\x0b\x32\x1d.hydro.otlp.v1.PartialSuccess\"?\n\x0ePartialSuccess\x12\x16\n\x0erejected_spans\x18\x01 \x01(\x03\x12\x15\n\rerror_message\x18\x02 \x01(\t\"j\n\rResourceSpans\x12)\n\x08resource\x18\x01 \x01(\x0b\x32\x17.hydro.otlp.v1.Resource\x12.\n\x0bscope_spans\x18\x02 \x03(\x0b\x32\x19.hydro.otlp.v1.ScopeSpans\"7\n\x08Resource\x12+\n\nattributes\x18\x01 \x03(\x0b\x32\x17.hydro.otlp.v1.KeyValue\"0\n\nScopeSpans\x12\"\n\x05spans\x18\x02 \x03(\x0b\x32\x13.hydro.otlp.v1.Span\"\x84\x02\n\x04Span\x12\x10\n\x08trace_id\x18\x01 \x01(\x0c\x12\x0f\n\x07span_id\x18\x02 \x01(\x0c\x12\x16\n\x0eparent_span_id\x18\x04 \x01(\x0c\x12\x0c\n\x04name\x18\x05 \x01(\t\x12%\n\x04kind\x18\x06 \x01(\x0e\x32\x17.hydro.otlp.v1.SpanKind\x12\x1c\n\x14start_time_unix_nano\x18\x07 \x01(\x06\x12\x1a\n\x12\x65nd_time_unix_nano\x18\x08 \x01(\x06\x12+\n\nattributes\x18\t \x03(\x0b\x32\x17.hydro.otlp.v1.KeyValue\x12%\n\x06status\x18\x0f \x01(\x0b\x32\x15.hydro.otlp.v1.Status\"B\n\x06Status\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\'\n\x04\x63ode\x18\x03 \x01(\x0e\x32\x19.hydro.otlp.v1.StatusCode\"?\n\x08KeyValue\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.hydro.otlp.v1.AnyValue\" \n\x08\x41nyValue\x12\x14\n\x0cstring_value\x18\x01 \x01(\t*S\n\x08SpanKind\x12\x19\n\x15SPAN_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12SPAN_KIND_INTERNAL\x10\x01\x12\x14\n\x10SPAN_KIND_SERVER\x10\x02*T\n\nStatusCode\x12\x1b\n\x17STATUS_CODE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATUS_CODE_OK\x10\x01\x12\x15\n\x11STATUS_CODE_ERROR\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19hydro/otlp/v1/trace.proto\x12\rhydro.otlp.v1\"Q\n\x19\x45xportTraceServiceRequest\x12\x34\n\x0eresource_spans\x18\x01 \x03(\x0b\x32\x1c.hydro.otlp.v1.ResourceSpans\"_\n\x1a\x45xportTraceServiceResponse\x12\x41\n\x0fpartial_success\x18\x01 \x01(\x0b\x32(.hydro.otlp.v1.ExportTracePartialSuccess\"J\n\x19\x45xportTracePartialSuccess\x12\x16\n\x0erejected_spans\x18\x01 \x01(\x03\x12\x15\n\rerror_message\x18\x02 \x01(\t\"j\n\rResourceSpans\x12)\n\x08resource\x18\x01 \x01(\x0b\x32\x17.hydro.otlp.v1.Resource\x12.\n\x0bscope_spans\x18\x02 \x03(\x0b\x32\x19.hydro.otlp.v1.ScopeSpans\"7\n\x08Resource\x12+\n\nattributes\x18\x01 \x03(\x0b\x32\x17.hydro.otlp.v1.KeyValue\"0\n\nScopeSpans\x12\"\n\x05spans\x18\x02 \x03(\x0b\x32\x13.hydro.otlp.v1.Span\"\x84\x02\n\x04Span\x12\x10\n\x08trace_id\x18\x01 \x01(\x0c\x12\x0f\n\x07span_id\x18\x02 \x01(\x0c\x12\x16\n\x0eparent_span_id\x18\x04 \x01(\x0c\x12\x0c\n\x04name\x18\x05 \x01(\t\x12%\n\x04kind\x18\x06 \x01(\x0e\x32\x17.hydro.otlp.v1.SpanKind\x12\x1c\n\x14start_time_unix_nano\x18\x07 \x01(\x06\x12\x1a\n\x12\x65nd_time_unix_nano\x18\x08 \x01(\x06\x12+\n\nattributes\x18\t \x03(\x0b\x32\x17.hydro.otlp.v1.KeyValue\x12%\n\x06status\x18\x0f \x01(\x0b\x32\x15.hydro.otlp.v1.Status\"B\n\x06Status\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\'\n\x04\x63ode\x18\x03 \x01(\x0e\x32\x19.hydro.otlp.v1.StatusCode\"?\n\x08KeyValue\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.hydro.otlp.v1.AnyValue\" \n\x08\x41nyValue\x12\x14\n\x0cstring_value\x18\x01 \x01(\t*S\n\x08SpanKind\x12\x19\n\x15SPAN_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12SPAN_KIND_INTERNAL\x10\x01\x12\x14\n\x10SPAN_KIND_SERVER\x10\x02*T\n\nStatusCode\x12\x1b\n\x17STATUS_CODE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATUS_CODE_OK\x10\x01\x12\x15\n\x11STATUS_CODE_ERROR\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hydro.otlp.v1.trace_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SPANKIND']._serialized_start=882
-  _globals['_SPANKIND']._serialized_end=965
-  _globals['_STATUSCODE']._serialized_start=967
-  _globals['_STATUSCODE']._serialized_end=1051
-  _globals['_SPANS']._serialized_start=44
-  _globals['_SPANS']._serialized_end=105
-  _globals['_TAKEN']._serialized_start=107
-  _globals['_TAKEN']._serialized_end=170
-  _globals['_PARTIALSUCCESS']._serialized_start=172
-  _globals['_PARTIALSUCCESS']._serialized_end=235
-  _globals['_RESOURCESPANS']._serialized_start=237
-  _globals['_RESOURCESPANS']._serialized_end=343
-  _globals['_RESOURCE']._serialized_start=345
-  _globals['_RESOURCE']._serialized_end=400
-  _globals['_SCOPESPANS']._serialized_start=402
-  _globals['_SCOPESPANS']._serialized_end=450
-  _globals['_SPAN']._serialized_start=453
-  _globals['_SPAN']._serialized_end=713
-  _globals['_STATUS']._serialized_start=715
-  _globals['_STATUS']._serialized_end=781
-  _globals['_KEYVALUE']._serialized_start=783
-  _globals['_KEYVALUE']._serialized_end=846
-  _globals['_ANYVALUE']._serialized_start=848
-  _globals['_ANYVALUE']._serialized_end=880
+  _globals['_SPANKIND']._serialized_start=945
+  _globals['_SPANKIND']._serialized_end=1028
+  _globals['_STATUSCODE']._serialized_start=1030
+  _globals['_STATUSCODE']._serialized_end=1114
+  _globals['_EXPORTTRACESERVICEREQUEST']._serialized_start=44
+  _globals['_EXPORTTRACESERVICEREQUEST']._serialized_end=125
+  _globals['_EXPORTTRACESERVICERESPONSE']._serialized_start=127
+  _globals['_EXPORTTRACESERVICERESPONSE']._serialized_end=222
+  _globals['_EXPORTTRACEPARTIALSUCCESS']._serialized_start=224
+  _globals['_EXPORTTRACEPARTIALSUCCESS']._serialized_end=298
+  _globals['_RESOURCESPANS']._serialized_start=300
+  _globals['_RESOURCESPANS']._serialized_end=406
+  _globals['_RESOURCE']._serialized_start=408
+  _globals['_RESOURCE']._serialized_end=463
+  _globals['_SCOPESPANS']._serialized_start=465
+  _globals['_SCOPESPANS']._serialized_end=513
+  _globals['_SPAN']._serialized_start=516
+  _globals['_SPAN']._serialized_end=776
+  _globals['_STATUS']._serialized_start=778
+  _globals['_STATUS']._serialized_end=844
+  _globals['_KEYVALUE']._serialized_start=846
+  _globals['_KEYVALUE']._serialized_end=909
+  _globals['_ANYVALUE']._serialized_start=911
+  _globals['_ANYVALUE']._serialized_end=943
 # @@protoc_insertion_point(module_scope)

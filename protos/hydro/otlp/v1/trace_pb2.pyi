@@ -25,19 +25,19 @@ STATUS_CODE_UNSPECIFIED: StatusCode
 STATUS_CODE_OK: StatusCode
 STATUS_CODE_ERROR: StatusCode
 
-class Spans(_message.Message):
+class ExportTraceServiceRequest(_message.Message):
     __slots__ = ("resource_spans",)
     RESOURCE_SPANS_FIELD_NUMBER: _ClassVar[int]
     resource_spans: _containers.RepeatedCompositeFieldContainer[ResourceSpans]
     def __init__(self, resource_spans: _Optional[_Iterable[_Union[ResourceSpans, _Mapping]]] = ...) -> None: ...
 
-class Taken(_message.Message):
+class ExportTraceServiceResponse(_message.Message):
     __slots__ = ("partial_success",)
     PARTIAL_SUCCESS_FIELD_NUMBER: _ClassVar[int]
-    partial_success: PartialSuccess
-    def __init__(self, partial_success: _Optional[_Union[PartialSuccess, _Mapping]] = ...) -> None: ...
+    partial_success: ExportTracePartialSuccess
+    def __init__(self, partial_success: _Optional[_Union[ExportTracePartialSuccess, _Mapping]] = ...) -> None: ...
 
-class PartialSuccess(_message.Message):
+class ExportTracePartialSuccess(_message.Message):
     __slots__ = ("rejected_spans", "error_message")
     REJECTED_SPANS_FIELD_NUMBER: _ClassVar[int]
     ERROR_MESSAGE_FIELD_NUMBER: _ClassVar[int]
