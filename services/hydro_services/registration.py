@@ -130,7 +130,7 @@ async def _register(
 ) -> float:
     """The lease in seconds; raises `errors.HydroError`."""
     request = registry_pb.RegisterEndpointRequest(endpoint=endpoint)
-    shown = credential.metadata(token_file)
+    shown = credential.token_metadata(token_file)
     try:
         response = await registry.RegisterEndpoint(request, timeout=CALL_S, metadata=shown)
     except grpc.aio.AioRpcError as error:
@@ -147,7 +147,7 @@ async def _deregister(
         service=endpoint.service, instance=endpoint.instance, incarnation=endpoint.incarnation
     )
     try:
-        shown = credential.metadata(token_file)
+        shown = credential.token_metadata(token_file)
         await registry.DeregisterEndpoint(request, timeout=CALL_S, metadata=shown)
     except (grpc.aio.AioRpcError, errors.HydroError) as error:
         failure = errors.from_rpc(error) if isinstance(error, grpc.aio.AioRpcError) else error

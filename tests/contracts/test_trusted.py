@@ -6,7 +6,7 @@ import pytest
 
 from hydro_runtimes.files import digest
 from hydro_runtimes.formats import detect
-from hydro_services.security.trusted_models import trusted
+from hydro_services.security.trusted_models import read_trusted
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 FOLDERS = [
@@ -17,4 +17,4 @@ FOLDERS = [
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_an_example_model_that_brings_code_is_trusted_as_it_is_committed(folder: Path) -> None:
     if detect(folder).runs_code:
-        assert digest(folder) in trusted(MODELS / "trusted.txt")
+        assert digest(folder) in read_trusted(MODELS / "trusted.txt")

@@ -36,7 +36,7 @@ from hydro_services.security import credential, keys
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
 HOST = "127.0.0.1"
-ADMIN = keys.make_admin()
+ADMIN = keys.make_admin_key()
 SHOWN = client.bearer(ADMIN)
 UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
 UNIMPLEMENTED = grpc.StatusCode.UNIMPLEMENTED
@@ -59,7 +59,7 @@ class Edges:
     async def __aenter__(self) -> Edges:
         await self.stack.enter_async_context(process.serve(self.config))
         ads = Endpoint(HOST, int(self.config.listen.rpartition(":")[2]))
-        token = credential.read(self.config.data / credential.NAME)
+        token = credential.read_token(self.config.data / credential.TOKEN_FILE)
         wanted = Bootstrap("admin", "gateway", ads, token=token)
         envoy = Envoy(await find_envoy(), wanted, self.folder / "envoy", drain_s=0.1)
         self.envoy = await self.stack.enter_async_context(envoy)
@@ -170,7 +170,7 @@ async def test_with_one_any_name_will_do(edges: Edges) -> None:
 
 async def test_with_one_only_who_has_it_does(edges: Edges) -> None:
     wants = "want the mesh's admin key in the header authorization: Bearer"
-    for wrong in ((), client.bearer(keys.make_admin())):
+    for wrong in ((), client.bearer(keys.make_admin_key())):
         assert await services(edges.manager, wrong) is UNAUTHENTICATED
         assert await models(edges.repository, wrong) is UNAUTHENTICATED
         headers = {name: str(value) for name, value in wrong}
@@ -239,7 +239,7 @@ async def test_commands_send_the_key_and_tell_when_it_is_wrong(
     monkeypatch.delenv("HYDRO_ADMIN_KEY", raising=False)
     assert await run("pipelines", "list") == 1
     assert capsys.readouterr().err.startswith("error: want the mesh's admin key")
-    monkeypatch.setenv("HYDRO_ADMIN_KEY", keys.make_admin())
+    monkeypatch.setenv("HYDRO_ADMIN_KEY", keys.make_admin_key())
     assert await run("services", "list") == 1
     assert capsys.readouterr().err.startswith("error: this is not the admin key; want")
     monkeypatch.setenv("HYDRO_ADMIN_KEY", ADMIN)

@@ -31,7 +31,7 @@ from hydro_services.cli import main as cli
 from hydro_services.errors import InvalidArgument
 from hydro_services.proxy import serving_tls
 from hydro_services.security import certificates
-from hydro_services.security.certificates import Authority, Held, Identity
+from hydro_services.security.certificates import Authority, Identity, KeyPair
 
 pytestmark = pytest.mark.e2e
 
@@ -59,7 +59,7 @@ async def serving(
     await server.stop(0)
 
 
-def write(held: Held, certificate: Path, key: Path) -> None:
+def write(held: KeyPair, certificate: Path, key: Path) -> None:
     certificate.write_bytes(held.certificate)
     key.write_bytes(held.key)
 
@@ -73,7 +73,7 @@ def shown(port: int, *protocols: str) -> tuple[str | None, bytes]:
         return tls.selected_alpn_protocol(), tls.getpeercert(binary_form=True) or b""
 
 
-def der(held: Held) -> bytes:
+def der(held: KeyPair) -> bytes:
     return ssl.PEM_cert_to_DER_cert(held.certificate.decode())
 
 
@@ -106,7 +106,7 @@ def own(folder: Path) -> tuple[Path, Path]:
     signed = built.add_extension(address, critical=False).sign(key, hashes.SHA256())
     certificate = signed.public_bytes(serialization.Encoding.PEM)
     files = folder / "own.crt", folder / "own.key"
-    write(Held(certificate, certificates.pem(key)), *files)
+    write(KeyPair(certificate, certificates.key_to_pem(key)), *files)
     return files
 
 
@@ -167,7 +167,7 @@ async def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
     authority, who = Authority.open(tmp_path / "ca"), Identity("gateway", "test")
     one, two = (authority.issue(who, timedelta(hours=1)) for _ in range(2))
     files = tmp_path / "tls.crt", tmp_path / "tls.key"
-    write(Held(one.certificate, two.key), *files)
+    write(KeyPair(one.certificate, two.key), *files)
     with pytest.raises(InvalidArgument, match=r"cannot use .*tls.crt and .*tls.key"):
         async with serving_tls.secret(*files, tmp_path / "envoy"):
             pass

@@ -106,7 +106,7 @@ async def test_no_process_of_the_mesh_answers_who_has_no_token(clients: Clients,
 
 
 async def test_what_envoys_show_opens_no_more_than_they_need(clients: Clients) -> None:
-    token = credential.read(clients.mesh.folder / "data" / "manager" / credential.NAME)
+    token = credential.read_token(clients.mesh.folder / "data" / "manager" / credential.TOKEN_FILE)
     shown = of_traffic(token)
     assert "UNAUTHENTICATED" not in await answers(clients.mesh, predict, shown)
     assert await answers(clients.mesh, list_models, shown) == {"OK"}

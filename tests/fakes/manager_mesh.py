@@ -318,8 +318,8 @@ class Mesh:
     @property
     def token(self) -> Metadata:
         """What Envoys and parts show the manager."""
-        own = self.config.data / credential.NAME
-        return credential.metadata(self.config.token_file or own)
+        own = self.config.data / credential.TOKEN_FILE
+        return credential.token_metadata(self.config.token_file or own)
 
     async def create(
         self, name: str = "match", chain: tuple[str, ...] = CHAIN, etag: str = ""

@@ -29,7 +29,7 @@ class Manager(Mesh):
             registry=registry,
             instance=name,
             limit_s=LIMIT_S,
-            token_file=folder / credential.NAME,
+            token_file=folder / credential.TOKEN_FILE,
         )
 
     async def begin(self) -> None:

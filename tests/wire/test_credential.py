@@ -80,7 +80,7 @@ async def mesh(tmp_path: Path) -> AsyncIterator[Mesh]:
 
 
 def token_file(mesh: Mesh) -> Path:
-    return mesh.config.data / credential.NAME
+    return mesh.config.data / credential.TOKEN_FILE
 
 
 async def refusal(call: Any) -> str:
@@ -136,13 +136,13 @@ def test_the_token_is_for_its_owner_alone_and_stays(tmp_path: Path) -> None:
     path = tmp_path / "manager" / "token"
     before = os.umask(0)
     try:
-        made = credential.make(path)
+        made = credential.make_token(path)
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert len(made) >= 43
-    assert credential.make(path) == credential.read(path) == made
+    assert credential.make_token(path) == credential.read_token(path) == made
     assert [each.name for each in path.parent.iterdir()] == ["token"]
 
 
@@ -156,8 +156,8 @@ def test_nothing_but_the_token_opens(shown: str) -> None:
         [(MESH_TOKEN, token), (MESH_TOKEN, "")],
     ):
         with pytest.raises(errors.Unauthenticated):
-            credential.check(metadata, token)
-    credential.check([(MESH_TOKEN, token)], token)
+            credential.check_token(metadata, token)
+    credential.check_token([(MESH_TOKEN, token)], token)
 
 
 @settings(
@@ -168,7 +168,7 @@ def test_a_file_is_a_token_or_is_refused(tmp_path: Path, content: bytes) -> None
     path = tmp_path / "token"
     path.write_bytes(content)
     with contextlib.suppress(errors.FailedPrecondition):
-        found = credential.read(path)
+        found = credential.read_token(path)
         assert found == content.decode().strip()
         assert found.isprintable()
 
@@ -185,7 +185,7 @@ async def test_a_runtime_takes_orders_from_who_has_the_token(tmp_path: Path) -> 
     def register(server: grpc.aio.Server) -> None:
         runtime_grpc.add_RuntimeServiceServicer_to_server(Servicer(), server)
 
-    check = credential.checker(path, SERVICE)
+    check = credential.make_check(path, SERVICE)
     async with (
         rpc.serve("127.0.0.1:0", register, (SERVICE,), check=check) as served,
         rpc.channel(served.address) as channel,
@@ -193,11 +193,11 @@ async def test_a_runtime_takes_orders_from_who_has_the_token(tmp_path: Path) -> 
         stub = runtime_grpc.RuntimeServiceStub(channel)
         request = runtime_pb.ListModelsRequest()
         assert "there is no" in await refusal(stub.ListModels(request))
-        token = credential.make(path)
+        token = credential.make_token(path)
         assert "want the mesh's token" in await refusal(stub.ListModels(request))
         wrong = ((MESH_TOKEN, token[::-1]),)
         assert "want the mesh's token" in await refusal(stub.ListModels(request, metadata=wrong))
-        await stub.ListModels(request, metadata=credential.metadata(path))
+        await stub.ListModels(request, metadata=credential.token_metadata(path))
 
 
 async def test_a_part_registers_as_soon_as_its_token_is_there(mesh: Mesh, tmp_path: Path) -> None:

@@ -41,13 +41,13 @@ async def test_keys_of_consul_come_and_go_and_hold_while_it_is_away(
     agent: Agent, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place = ("--keys", agent.registry, "--json")
-    changes = keystore.changes(agent.registry)
+    changes = keystore.watch_keys(agent.registry)
     assert await following(changes) == ()
     assert await run("create", "acme", "--pipelines", "p", *place) == 0
     secret = json.loads(capsys.readouterr().out)["key"]
     (key,) = await following(changes, "acme")
-    assert (key.sha256, key.pipelines) == (keys.digest(secret), ("p",))
-    assert agent.value(f"hydro/keys/{key.id}") == keys.record(key)
+    assert (key.sha256, key.pipelines) == (keys.hash_key(secret), ("p",))
+    assert agent.value(f"hydro/keys/{key.id}") == keys.to_record(key)
     agent.put("/v1/kv/hydro/keys/nonsense", b"{}")
     assert await run("create", "globex", *place) == 0
     await following(changes, "acme", "globex")

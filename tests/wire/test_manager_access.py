@@ -17,16 +17,16 @@ from hydro_services import client, errors, rpc
 from hydro_services.security import keyfile, keys
 from hydro_services.security.keys import Key
 
-ADMIN = keys.make_admin()
+ADMIN = keys.make_admin_key()
 
 
 def key(name: str) -> Key:
-    return Key(name, keys.digest(name), datetime(2030, 1, 1, tzinfo=UTC))
+    return Key(name, keys.hash_key(name), datetime(2030, 1, 1, tzinfo=UTC))
 
 
 async def test_keys_of_the_file_reach_envoy_and_leave_it(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
-    keyfile.change(path, lambda _: (key("a"),))
+    keyfile.change_keys(path, lambda _: (key("a"),))
     mesh = Mesh(tmp_path)
     mesh.config = replace(mesh.config, keys=str(path))
     async with mesh.stack:
@@ -35,13 +35,13 @@ async def test_keys_of_the_file_reach_envoy_and_leave_it(tmp_path: Path) -> None
 
         def known() -> set[str]:
             filters = mesh.envoy.resources[ResourceType.FILTER.url]
-            return {name for name in "ab" if keys.digest(name).encode() in filters["callers"]}
+            return {name for name in "ab" if keys.hash_key(name).encode() in filters["callers"]}
 
         await mesh.world.until(lambda: mesh.envoy.has(ResourceType.FILTER, "callers"))
         assert known() == {"a"}, "from the first snapshot on"
-        keyfile.change(path, lambda present: (*present, key("b")))
+        keyfile.change_keys(path, lambda present: (*present, key("b")))
         await mesh.world.until(lambda: known() == {"a", "b"})
-        keyfile.change(path, lambda present: present[1:])
+        keyfile.change_keys(path, lambda present: present[1:])
         await mesh.world.until(lambda: known() == {"b"})
 
 
@@ -76,7 +76,7 @@ async def test_the_managers_own_port_wants_the_admin_key_and_lets_parts_in(tmp_p
         await mesh.connect()
         await mesh.join(mesh.scikit)
         async with rpc.channel(mesh.address) as channel:
-            for wrong in ("", keys.make_admin()):
+            for wrong in ("", keys.make_admin_key()):
                 manager = client.Manager(channel, wrong)
                 with pytest.raises(Exception, match="want the mesh's admin key") as raised:
                     await manager.list_services()

@@ -52,11 +52,11 @@ class AdminOptions:
 
 
 def create(options: CreateOptions, output: Output) -> int:
-    secret, now = keys.make(), datetime.now(UTC).replace(microsecond=0)
+    secret, now = keys.make_key(), datetime.now(UTC).replace(microsecond=0)
     expires = now + options.expires if options.expires else None
     pipelines = tuple(sorted(set(options.pipelines)))
-    key = keys.check(Key(options.name, keys.digest(secret), now, expires, pipelines))
-    asyncio.run(keystore.change(options.keys, lambda present: (*present, key)))
+    key = keys.check_key(Key(options.name, keys.hash_key(secret), now, expires, pipelines))
+    asyncio.run(keystore.change_keys(options.keys, lambda present: (*present, key)))
     if output.json:
         output.value({**_shown(key), "key": secret})
         return 0
@@ -66,7 +66,7 @@ def create(options: CreateOptions, output: Output) -> int:
 
 
 def list_keys(options: Options, output: Output) -> int:
-    found = asyncio.run(keystore.read(options.keys))
+    found = asyncio.run(keystore.read_keys(options.keys))
     if output.json:
         output.value([_shown(key) for key in found])
         return 0
@@ -83,7 +83,7 @@ def _row(key: Key, now: datetime) -> tuple[str, ...]:
 
 
 def _shown(key: Key) -> dict[str, object]:
-    return {name: value for name, value in keys.record(key).items() if name != "sha256"}
+    return {name: value for name, value in keys.to_record(key).items() if name != "sha256"}
 
 
 def revoke(options: RevokeOptions, output: Output) -> int:
@@ -96,7 +96,7 @@ def revoke(options: RevokeOptions, output: Output) -> int:
             raise NotFound(f"no key has the id or name {options.which[:80]!r}; {way_out}")
         return tuple(key for key in present if key not in revoked)
 
-    asyncio.run(keystore.change(options.keys, without))
+    asyncio.run(keystore.change_keys(options.keys, without))
     if output.json:
         output.value({"revoked": [key.id for key in revoked]})
     else:
@@ -106,7 +106,7 @@ def revoke(options: RevokeOptions, output: Output) -> int:
 
 
 def admin(options: AdminOptions, output: Output) -> int:
-    secret = keys.make_admin()
+    secret = keys.make_admin_key()
     if output.json:
         output.value({"key": secret})
     else:

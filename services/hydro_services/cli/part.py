@@ -67,7 +67,7 @@ def run(options: Options, output: Output) -> int:
     if output.json:
         output.value({"part": options.part, "pid": os.getpid()})
     quiet = contextlib.suppress(asyncio.CancelledError)
-    with _guarded(module, config), private_files.new_files(), quiet:
+    with _guarded(module, config), private_files.private_umask(), quiet:
         asyncio.run(_until_signal(module, config))
     return 0
 

@@ -30,7 +30,7 @@ from hydro_services.codecs import json_rows, naming
 from hydro_services.codecs.json_rows import Row
 from hydro_services.runtime import stage
 from hydro_services.runtime.evaluation import evaluate
-from hydro_services.security.trusted_models import trusted
+from hydro_services.security.trusted_models import read_trusted
 
 T = TypeVar("T")
 
@@ -90,7 +90,7 @@ def model(options: Options, output: Output) -> Evaluator:
         ModelError: it cannot be.
         errors.InvalidArgument: the file of trusted digests cannot be read.
     """
-    allowed = set(trusted(options.trusted))
+    allowed = set(read_trusted(options.trusted))
     if options.trust:
         output.note(f"trusting {options.folder}: Python code that it brings runs with your rights")
         allowed.add(digest(options.folder))

@@ -123,7 +123,7 @@ def run(options: Options, output: Output) -> int:
     logs.set_up(options.log_level, "up")
     connections.raise_limit()
     os.environ.pop("HYDRO_ADMIN_KEY", None)  # else the code of models could read it
-    with private_files.new_files():
+    with private_files.private_umask():
         return asyncio.run(_serve(options, output))
 
 

@@ -59,7 +59,7 @@ from hydro_services.manager.rollout.deployer import Deployer
 from hydro_services.manager.telemetry import scrape_targets
 from hydro_services.manager.telemetry.metrics import taker
 from hydro_services.security import admin, credential, keys, keystore
-from hydro_services.security.wall_clock import Jumps
+from hydro_services.security.wall_clock import ClockJumps
 
 if TYPE_CHECKING:
     from hydro_services.manager.api.certificates import Certificates
@@ -168,7 +168,7 @@ async def serve(config: Config) -> AsyncIterator[rpc.Served]:
     entrances = (config.listen, config.edge, config.repository_edge, config.sidecar)
     admin.check_addresses(filter(None, entrances), config.admin_key)
     certificates = _certificates(config)
-    key_changes = keystore.changes(config.keys) if config.keys else None
+    key_changes = keystore.watch_keys(config.keys) if config.keys else None
     api_keys = api_key_watcher.published(await anext(key_changes)) if key_changes else None
     access = _default_access(config)
     with (
@@ -176,7 +176,7 @@ async def serve(config: Config) -> AsyncIterator[rpc.Served]:
         contextlib.closing(Builder(config.data / "envoy")) as builder,
         contextlib.closing(Hub(is_alone=not config.registry, issuer=certificates)) as hub,
     ):
-        token = credential.make(config.token_file or config.data / credential.NAME)
+        token = credential.make_token(config.token_file or config.data / credential.TOKEN_FILE)
         frame = mesh(config, token)
         clock = asyncio.get_running_loop().time
         reach = Reach(config.egress if config.sidecar else None, token)
@@ -220,7 +220,7 @@ async def _joined(going_on: Callable[[], Awaitable[None]]) -> None:
 
 async def _renewed(hub: Hub) -> None:
     """Gives Envoys other certificates where the clock jumps, by which those they have are valid."""
-    jumps = Jumps()
+    jumps = ClockJumps()
     while True:
         jumped_s = round(await jumps.next())
         logger.warning("the clock jumped, new certificates", extra={"jumped_s": jumped_s})
@@ -291,11 +291,11 @@ async def _serve(
 
 def _check(admin_key: str, token: str) -> rpc.Check:
     """The manager's own port is not behind an Envoy that would look at the key."""
-    key_sha256 = keys.digest(admin_key)
+    key_sha256 = keys.hash_key(admin_key)
 
     def check(method: str, metadata: rpc.Metadata) -> None:
         if not method.startswith(f"/{MANAGER}/"):
-            credential.check(metadata, token)
+            credential.check_token(metadata, token)
         elif admin_key:
             admin.check_call(metadata, key_sha256)
 
@@ -323,7 +323,7 @@ def mesh(config: Config, token: str = "") -> Mesh:
     gateway, edge, repository = map(
         rpc.listening, (config.gateway, config.edge, config.repository_edge)
     )
-    key = keys.digest(keys.check_admin(config.admin_key)) if config.admin_key else ""
+    key = keys.hash_key(keys.check_admin_key(config.admin_key)) if config.admin_key else ""
     shown = "" if config.sidecar else of_traffic(token)
     # Who has to show a key is no web page; where others come in, they come by other names.
     is_open = gateway.is_loopback and not (key or config.keys)

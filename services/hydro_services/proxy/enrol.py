@@ -22,9 +22,9 @@ from hydro.manager.v1 import certificate_service_pb2_grpc as pb_grpc
 from hydro_envoy.nodes import JOIN_NAME
 from hydro_envoy.proxy import bootstrap
 from hydro_services import errors, rpc
-from hydro_services.security.certificates import Held, Identity, new_key, pem, request
+from hydro_services.security.certificates import Identity, KeyPair, key_to_pem, make_csr, new_key
 from hydro_services.security.private_files import write_private
-from hydro_services.security.wall_clock import Jumps
+from hydro_services.security.wall_clock import ClockJumps
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ async def joined(
         await asyncio.wait([renewing])
 
 
-def pause_s(held: Held, now: datetime) -> float:
+def pause_s(held: KeyPair, now: datetime) -> float:
     """How long to keep a certificate before the next is asked for."""
     left = (held.expires - now).total_seconds()
     return left / 2 if held.is_valid(now) and left > 2 * RETRY_S else MAX_RETRY_S
@@ -105,7 +105,7 @@ class _Keeper:
         folder = Path(os.path.abspath(folder))  # Envoy watches no other kind
         self._kept = folder / "identity.pem"
         self.files = bootstrap.Identity(folder / "tls" / "identity.json", folder / "tls" / "ca.pem")
-        self._held: Held | None = None
+        self._held: KeyPair | None = None
 
     async def begin(self) -> None:
         """Has a certificate afterwards."""
@@ -121,7 +121,7 @@ class _Keeper:
 
         Where the clock jumps, by which it is valid, at once.
         """
-        jumps = Jumps()
+        jumps = ClockJumps()
         while True:
             assert self._held
             with contextlib.suppress(TimeoutError):
@@ -130,10 +130,10 @@ class _Keeper:
             with contextlib.suppress(errors.HydroError):
                 await self._sign()
 
-    def _left_over(self) -> Held | None:
+    def _left_over(self) -> KeyPair | None:
         try:
             certificate, _, key = self._kept.read_bytes().partition(b"\n\n")
-            held = Held(certificate, key)
+            held = KeyPair(certificate, key)
             return held if held.is_valid(datetime.now(UTC)) else None
         except (OSError, ValueError):
             return None
@@ -158,7 +158,7 @@ class _Keeper:
             await asyncio.sleep(pause)
             pause = min(pause * 2, MAX_RETRY_S)
 
-    async def _ask(self, manager: str) -> Held:
+    async def _ask(self, manager: str) -> KeyPair:
         key = new_key()
         shown = self._held if self._held and self._held.is_valid(datetime.now(UTC)) else None
         credentials = grpc.ssl_channel_credentials(
@@ -170,15 +170,15 @@ class _Keeper:
         wanted = pb.SignCertificateRequest(
             service=self._identity.service,
             instance=self._identity.instance,
-            csr=request(key, self._identity),
+            csr=make_csr(key, self._identity),
             invitation="" if shown else self._invitation.invitation,
         )
         async with grpc.aio.secure_channel(manager, credentials, options) as channel:
             stub = pb_grpc.CertificateServiceStub(channel)
             answer = await stub.SignCertificate(wanted, timeout=CALL_S)
-        return Held(answer.certificate, pem(key))
+        return KeyPair(answer.certificate, key_to_pem(key))
 
-    def _write(self, held: Held) -> None:
+    def _write(self, held: KeyPair) -> None:
         write_private(self._kept, held.certificate.rstrip() + b"\n\n" + held.key)
         content = bootstrap.secret(held.certificate, held.key)
         write_private(self.files.secret, content.encode())

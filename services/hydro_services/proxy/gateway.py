@@ -64,7 +64,7 @@ async def run(config: Config) -> None:
     Raises:
         FailedPrecondition: Envoy is not there, is too old, or ended; the folder is another user's.
     """
-    private_files.folder(config.data, CONTENTS)
+    private_files.make_private_folder(config.data, CONTENTS)
     ads, *more = endpoints(config.xds)
     admin, metrics = (claimed(name, getattr(config, name)) for name in ("admin", "metrics"))
     token = await shown(config.token_file, config.join)
@@ -92,7 +92,7 @@ async def shown(token_file: Path | None, invitation: Path | None) -> str:
     Raises:
         FailedPrecondition: it has no token.
     """
-    return "" if invitation or token_file is None else await credential.wait(token_file)
+    return "" if invitation or token_file is None else await credential.wait_for_token(token_file)
 
 
 async def join(
@@ -109,7 +109,7 @@ async def join(
     from hydro_services.proxy.enrol import joined
     from hydro_services.security.certificates import Identity
 
-    who = Identity.of(Node(wanted.node_id, role=wanted.role).identity)
+    who = Identity.parse(Node(wanted.node_id, role=wanted.role).identity)
     async with joined(invitation, who, managers, folder) as files:
         await serve(replace(wanted, identity=files), folder, registry, threads)
 

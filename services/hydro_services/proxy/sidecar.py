@@ -46,7 +46,7 @@ async def run(config: Config) -> None:
     Raises:
         FailedPrecondition: Envoy is not there, is too old, or ended; the folder is another user's.
     """
-    private_files.folder(config.data, CONTENTS)
+    private_files.make_private_folder(config.data, CONTENTS)
     ads, *more = endpoints(config.xds)
     wanted = Bootstrap(
         config.process,

@@ -64,7 +64,7 @@ async def run(config: Config) -> None:
                 RepositoryServicer(feed, source), server
             ),
             (SERVICE,),
-            check=credential.checker(token_file, SERVICE, credential.check_traffic),
+            check=credential.make_check(token_file, SERVICE, credential.check_traffic),
         ) as served,
     ):
         endpoint = manager_pb.Endpoint(

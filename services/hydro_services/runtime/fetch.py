@@ -93,10 +93,10 @@ class Cache:
 
     async def _download(self, stub: pb_grpc.RepositoryServiceAsyncStub, id: ModelId) -> Path:
         request = pb.GetModelRequest(model=id.model, version=id.version)
-        shown = credential.metadata(self._token_file)
+        shown = credential.token_metadata(self._token_file)
         found = (await stub.GetModel(request, timeout=CALL_S, metadata=shown)).model
         check(found, id)
-        await asyncio.to_thread(private_files.folder, self.root)
+        await asyncio.to_thread(private_files.make_private_folder, self.root)
         await asyncio.to_thread(self._folders.evict, sum(file.size_bytes for file in found.files))
         folder = self.root / id.digest
         try:

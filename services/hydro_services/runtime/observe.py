@@ -14,7 +14,7 @@ from hydro_envoy import headers
 from hydro_services import errors
 from hydro_services.runtime.counts import Counts
 from hydro_services.runtime.stage import Work
-from hydro_services.tracing import Exporter, Parent, Span, parent
+from hydro_services.tracing import Exporter, Parent, Span, parse_parent
 from hydro_services.tracing.span import new_id
 
 
@@ -43,7 +43,7 @@ class Observed:
 
     def __enter__(self) -> Observed:
         self._counts.active += 1
-        if self._exporter and (found := parent(self._metadata)):
+        if self._exporter and (found := parse_parent(self._metadata)):
             self._wall_ns, self._start_ns = time.time_ns(), time.perf_counter_ns()
             self._parent, self._rows, self._failed = found, 0, Counter[str]()
         return self

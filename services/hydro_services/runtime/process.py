@@ -31,7 +31,7 @@ from hydro_services.runtime.fetch import CACHE_BYTES, Cache
 from hydro_services.runtime.host import Host
 from hydro_services.runtime.metrics import taker
 from hydro_services.security import credential, private_files
-from hydro_services.security.trusted_models import trusted
+from hydro_services.security.trusted_models import read_trusted
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ async def run(config: Config, ready: Callable[[str], None] = lambda _: None) -> 
     gc.set_threshold(YOUNG)
     names = served_formats(config)
     config = config.absolute()
-    private_files.folder(config.cache)
+    private_files.make_private_folder(config.cache)
     token_file = None if config.sidecar else config.token_file
     egress = config.manager if config.sidecar else ""
     cache = Cache(config.cache, egress, config.cache_bytes, token_file)
@@ -126,10 +126,10 @@ async def run(config: Config, ready: Callable[[str], None] = lambda _: None) -> 
         load_model = loader(config, names)
         host = Host(cache.fetch, load_model, crashes, evaluated, cache.release, again)
         listen = rpc.listening(config.listen)
-        spans = tracing.exporting(config.zipkin, config.otlp, config.service)
+        spans = tracing.export_spans(config.zipkin, config.otlp, config.service)
         exporter = await stack.enter_async_context(spans)
         answers = data.handlers(host, config.max_message_bytes, health, exporter, token_file)
-        check = credential.checker(token_file, CONTROL)
+        check = credential.make_check(token_file, CONTROL)
         serving = rpc.serve(config.control, register, (CONTROL,), check=check)
         served = await stack.enter_async_context(serving)
         scraping = metrics.serve(config.metrics, taker(host, exporter))
@@ -213,7 +213,7 @@ def loader(config: Config, served: tuple[str, ...]) -> Callable[[Path], Evaluato
             got = f"the model's format is {name}"
             raise errors.ModelRefused(f"{got}, {config.service} serves {', '.join(served)}")
         try:
-            return load(folder, trusted(config.trusted))
+            return load(folder, read_trusted(config.trusted))
         except UntrustedModel as error:
             raise errors.ModelRefused(error.message, digest=error.digest) from error
 

@@ -22,7 +22,7 @@ def check_addresses(addresses: Iterable[str], admin_key: str) -> None:
     Raises:
         FailedPrecondition: one is not of this machine alone, and there is no key.
     """
-    exposed = [each for each in addresses if not _is_ours_alone(each)]
+    exposed = [address for address in addresses if not _is_local(address)]
     if exposed and not admin_key:
         raise FailedPrecondition(
             f"{', '.join(exposed)} can be reached from other machines, which could change the mesh "
@@ -31,8 +31,8 @@ def check_addresses(addresses: Iterable[str], admin_key: str) -> None:
         )
 
 
-def _is_ours_alone(address: str) -> bool:
-    """Whether only this machine reaches it; what is not understood counts as others'."""
+def _is_local(address: str) -> bool:
+    """Whether only this machine reaches it; an address that cannot be parsed counts as exposed."""
     try:
         return Address.parse(address).is_loopback
     except ValueError:
@@ -40,12 +40,12 @@ def _is_ours_alone(address: str) -> bool:
 
 
 def check_call(metadata: Iterable[tuple[str, str | bytes]], key_sha256: str) -> None:
-    """Refuses a call without the admin key of that hash.
+    """Refuses a call that does not have the admin key of this hash.
 
     Raises:
-        Unauthenticated: it has none, or another.
+        Unauthenticated: it has no key, or another one.
     """
     sent = [str(value) for name, value in metadata if name == HEADER]
     scheme, _, key = (sent[0] if len(sent) == 1 else "").partition(" ")
-    if scheme.lower() != SCHEME or not hmac.compare_digest(keys.digest(key), key_sha256):
+    if scheme.lower() != SCHEME or not hmac.compare_digest(keys.hash_key(key), key_sha256):
         raise Unauthenticated("want the mesh's admin key in the header authorization: Bearer")

@@ -1,8 +1,8 @@
-"""The mesh's own authority: certificates for identities, and invitations to get a first one.
+"""The mesh's own certificate authority: certificates for identities, and invitations.
 
-Keys are of the curve P-256. An identity is `spiffe://hydro/<service>/<instance>`, in the one URI of
-a certificate. An invitation is a text that the authority signed: so whoever has its key can check
-one, and nobody has to remember it.
+Keys are of the curve P-256. An identity is `spiffe://hydro/<service>/<instance>`, the only URI in a
+certificate. An invitation lets a process get its first certificate. It is a text that the authority
+signed, so that whoever has the authority's key can check it, and none has to be stored.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from hydro_services import errors
 from hydro_services.security.private_files import warn_if_readable, write_private
 
 BACKDATED = timedelta(minutes=5)
-"""So that clocks may differ."""
+"""Before now: clocks of machines differ."""
 AUTHORITY_LIFE = timedelta(days=3650)
 AUTHORITY_BACKDATED = timedelta(days=365)
-"""So that it holds where it was made by a clock that was ahead, and is put right later."""
+"""Before now: it stays valid when a clock that was ahead is set right after it was made."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who an Envoy speaks for."""
+    """The process that an Envoy stands beside."""
 
     service: str
     instance: str
 
     @classmethod
-    def of(cls, text: str) -> Identity:
+    def parse(cls, text: str) -> Identity:
         """From `<service>/<instance>`.
 
         Raises:
@@ -59,7 +59,7 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class KeyPair:
     """A certificate and its key, PEM."""
 
     certificate: bytes
@@ -70,13 +70,13 @@ class Held:
         return x509.load_pem_x509_certificate(self.certificate).not_valid_after_utc
 
     def is_valid(self, now: datetime) -> bool:
-        """Not before it has begun, as when the clock was set back, and not after its end."""
+        """Whether it is valid at this moment; it is not yet, where the clock was set back."""
         begins = x509.load_pem_x509_certificate(self.certificate).not_valid_before_utc
         return begins <= now < self.expires
 
 
 class Authority:
-    """Signs for the mesh. Whoever has its folder can make any identity."""
+    """Signs certificates. Whoever has its folder can make one for any identity."""
 
     def __init__(self, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
         self._key = key
@@ -84,14 +84,14 @@ class Authority:
 
     @classmethod
     def open(cls, folder: Path) -> Authority:
-        """Reads `ca.key` and `ca.pem`; makes them, for the owner's eyes alone, where there is none.
+        """Reads `ca.key` and `ca.pem`; makes them, readable by the owner alone, if need be.
 
         Raises:
             FailedPrecondition: they cannot be read or written, or do not belong together.
         """
         try:
             if not (folder / "ca.pem").exists():
-                _make(folder)
+                _make_authority(folder)
             warn_if_readable(folder / "ca.key")
             key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
             certificate = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
@@ -112,13 +112,13 @@ class Authority:
         """PEM."""
         return self._certificate.public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, identity: Identity, life: timedelta) -> Held:
+    def issue(self, identity: Identity, life: timedelta) -> KeyPair:
         """A new key and a certificate for it."""
         key = new_key()
-        return Held(self.sign(identity, key.public_key(), life), pem(key))
+        return KeyPair(self.sign(identity, key.public_key(), life), key_to_pem(key))
 
     def sign(self, identity: Identity, key: ec.EllipticCurvePublicKey, life: timedelta) -> bytes:
-        """A certificate, PEM, valid from a little before now."""
+        """A certificate, PEM, valid from `BACKDATED` before now."""
         now = datetime.now(UTC)
         names: list[x509.GeneralName] = [
             x509.UniformResourceIdentifier(f"{TRUST_DOMAIN}{identity}")
@@ -128,7 +128,7 @@ class Authority:
         usages = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         signed = (
-            _builder(_subject(str(identity)), self._certificate.subject, key)
+            _certificate_builder(_subject_name(str(identity)), self._certificate.subject, key)
             .not_valid_before(now - BACKDATED)
             .not_valid_after(now + life)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -140,29 +140,29 @@ class Authority:
         return signed.public_bytes(serialization.Encoding.PEM)
 
     def invite(self, service: str, life: timedelta) -> str:
-        """Lets who has it get a first certificate of any instance of the service."""
+        """A text with which any instance of the service gets its first certificate."""
         expires = int((datetime.now(UTC) + life).timestamp())
         body = json.dumps({"service": service, "expires": expires, "id": secrets.token_hex(8)})
         signature = self._key.sign(body.encode(), ec.ECDSA(hashes.SHA256()))
-        return ".".join(_encoded(part) for part in (body.encode(), signature))
+        return ".".join(_encode_part(part) for part in (body.encode(), signature))
 
     def check(self, invitation: str, identity: Identity) -> None:
-        """Refuses an invitation that is not ours, not for the identity, or too old.
+        """Checks an invitation.
 
         Raises:
-            PermissionDenied: so.
+            PermissionDenied: it is not of this mesh, not for this identity, or has expired.
         """
         try:
-            body, signature = (_decoded(part) for part in invitation.split("."))
+            body, signature = (_decode_part(part) for part in invitation.split("."))
             self._key.public_key().verify(signature, body, ec.ECDSA(hashes.SHA256()))
-            found = json.loads(body)
+            invited = json.loads(body)
         except (ValueError, InvalidSignature):
             message = "the invitation is not of this mesh; make one by `hydro invite`"
             raise errors.PermissionDenied(message) from None
-        if found["service"] != identity.service:
-            message = f"the invitation is for {found['service']!r}, not for {identity.service!r}"
+        if invited["service"] != identity.service:
+            message = f"the invitation is for {invited['service']!r}, not for {identity.service!r}"
             raise errors.PermissionDenied(message)
-        if found["expires"] < datetime.now(UTC).timestamp():
+        if invited["expires"] < datetime.now(UTC).timestamp():
             raise errors.PermissionDenied("the invitation has expired; make one by `hydro invite`")
 
 
@@ -171,7 +171,7 @@ def new_key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def key_to_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     """A private key as text, not encrypted."""
     return key.private_bytes(
         serialization.Encoding.PEM,
@@ -180,23 +180,23 @@ def pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
-def request(key: ec.EllipticCurvePrivateKey, identity: Identity) -> bytes:
+def make_csr(key: ec.EllipticCurvePrivateKey, identity: Identity) -> bytes:
     """A signing request, DER."""
-    builder = x509.CertificateSigningRequestBuilder(_subject(str(identity)))
+    builder = x509.CertificateSigningRequestBuilder(_subject_name(str(identity)))
     return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
 
-def requested(csr: bytes) -> ec.EllipticCurvePublicKey:
+def read_csr(csr: bytes) -> ec.EllipticCurvePublicKey:
     """The key of a signing request.
 
     Raises:
         InvalidArgument: it is malformed, or not signed by its own key.
     """
     with contextlib.suppress(ValueError, TypeError):
-        found = x509.load_der_x509_csr(csr)
-        key = found.public_key()
+        request = x509.load_der_x509_csr(csr)
+        key = request.public_key()
         if (
-            found.is_signature_valid
+            request.is_signature_valid
             and isinstance(key, ec.EllipticCurvePublicKey)
             and isinstance(key.curve, ec.SECP256R1)
         ):
@@ -204,36 +204,36 @@ def requested(csr: bytes) -> ec.EllipticCurvePublicKey:
     raise errors.InvalidArgument("csr is malformed, want a PKCS #10 request, DER, of a P-256 key")
 
 
-def _make(folder: Path) -> None:
-    """The certificate is written last: a folder without it is begun anew."""
+def _make_authority(folder: Path) -> None:
     key, now = new_key(), datetime.now(UTC)
-    subject = _subject("authority")
+    subject = _subject_name("authority")
     certificate = (
-        _builder(subject, subject, key.public_key())
+        _certificate_builder(subject, subject, key.public_key())
         .not_valid_before(now - AUTHORITY_BACKDATED)
         .not_valid_after(now + AUTHORITY_LIFE)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
-    write_private(folder / "ca.key", pem(key))
+    # The certificate last: a folder that has none, as after a crash in between, is made anew.
+    write_private(folder / "ca.key", key_to_pem(key))
     write_private(folder / "ca.pem", certificate.public_bytes(serialization.Encoding.PEM))
 
 
-def _builder(
+def _certificate_builder(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
 ) -> x509.CertificateBuilder:
     return x509.CertificateBuilder(issuer, subject, key, x509.random_serial_number())
 
 
-def _subject(name: str) -> x509.Name:
+def _subject_name(name: str) -> x509.Name:
     organization = x509.NameAttribute(NameOID.ORGANIZATION_NAME, "hydro")
     return x509.Name([organization, x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
 
 
-def _encoded(part: bytes) -> str:
+def _encode_part(part: bytes) -> str:
     return base64.urlsafe_b64encode(part).decode().rstrip("=")
 
 
-def _decoded(part: str) -> bytes:
+def _decode_part(part: str) -> bytes:
     return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))

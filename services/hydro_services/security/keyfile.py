@@ -19,17 +19,17 @@ from hydro_services.security.private_files import warn_if_readable, write_privat
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.25
-"""How often it is looked at: this works on all file systems, and for files that are links."""
+"""Between two looks at the file: polling works on all file systems, and for links."""
 
-_Mark: TypeAlias = tuple[int, int, int]
+_Stamp: TypeAlias = tuple[int, int, int]
 
 
-def read(path: Path) -> tuple[Key, ...]:
+def read_keys(path: Path) -> tuple[Key, ...]:
     """All keys.
 
     Raises:
         NotFound: there is no such file.
-        InvalidArgument: it cannot be read, or is no file of keys.
+        InvalidArgument: it cannot be read, or is not a file of keys.
     """
     try:
         text = path.read_text()
@@ -38,32 +38,32 @@ def read(path: Path) -> tuple[Key, ...]:
         raise NotFound(f"no file of API keys {path}; {way_out}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidArgument(f"cannot read the API keys in {path}: {error}") from error
-    return keys.load(text, str(path))
+    return keys.load_keys(text, str(path))
 
 
-def change(path: Path, to: Callable[[tuple[Key, ...]], tuple[Key, ...]]) -> tuple[Key, ...]:
-    """Replaces the keys by others; who reads meanwhile sees all of the old or all of the new.
+def change_keys(path: Path, to: Callable[[tuple[Key, ...]], tuple[Key, ...]]) -> tuple[Key, ...]:
+    """Replaces the keys; a reader sees either all of the old or all of the new.
 
-    Only its owner may read the file. Changes at the same time follow one another.
+    Only its owner may read the file. Concurrent changes are made one after the other.
 
     Raises:
         As `read`, but a file that is not there yet has no keys; and what `to` raises.
     """
     path = path.resolve()  # what a link leads to is replaced, not the link
-    with _locked(path.parent):
+    with _file_lock(path.parent):
         try:
-            before = read(path)
+            before = read_keys(path)
         except NotFound:
             before = ()
         after = to(before)
         if after != before:
-            write_private(path, keys.dump(after).encode())
+            write_private(path, keys.dump_keys(after).encode())
     return after
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """The lock is the folder's own: it leaves no file behind."""
+def _file_lock(folder: Path) -> Iterator[None]:
+    """A lock of the folder itself, which leaves no file behind."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -73,35 +73,36 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-async def changes(path: Path) -> AsyncGenerator[tuple[Key, ...]]:
+async def watch_keys(path: Path) -> AsyncGenerator[tuple[Key, ...]]:
     """The keys, and then again whenever the file has others.
 
-    Once read, a file that is gone or broken takes nothing away: the last keys stay.
+    A file that is removed or broken after the first read changes nothing: the last keys stay.
 
     Raises:
         As `read`, before the first.
     """
-    mark, present = _mark(path), read(path)
+    # The stamp first: a change between the two is seen as one at the next look.
+    stamp, keys_now = _stamp(path), read_keys(path)
     warn_if_readable(path)
-    yield present
+    yield keys_now
     while True:
         await asyncio.sleep(POLL_S)
-        if (now := _mark(path)) == mark:
+        if (now := _stamp(path)) == stamp:
             continue
-        mark = now
+        stamp = now
         try:
-            found = read(path)
+            keys_read = read_keys(path)
         except (NotFound, InvalidArgument) as error:
             logger.error("API keys stay as they were", extra={"error": error.message})
             continue
-        if found != present:
-            present = found
-            yield present
+        if keys_read != keys_now:
+            keys_now = keys_read
+            yield keys_now
 
 
-def _mark(path: Path) -> _Mark | None:
+def _stamp(path: Path) -> _Stamp | None:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    return status.st_ino, status.st_mtime_ns, status.st_size

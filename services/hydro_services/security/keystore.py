@@ -1,6 +1,6 @@
-"""Where API keys are kept: a file, or Consul's KV store, by how the place is written.
+"""Where API keys are stored: a file or Consul's KV store, as the place says.
 
-In Consul each key is a value of its own, `hydro/keys/<id>`, so that changes need no lock.
+In Consul each key has an entry of its own, `hydro/keys/<id>`, so that changes need no lock.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PREFIX = "hydro/keys/"
 Change: TypeAlias = Callable[[tuple[Key, ...]], tuple[Key, ...]]
 
 
-async def read(place: str) -> tuple[Key, ...]:
+async def read_keys(place: str) -> tuple[Key, ...]:
     """All keys.
 
     Args:
@@ -39,50 +39,50 @@ async def read(place: str) -> tuple[Key, ...]:
         FailedPrecondition: Consul refuses.
     """
     if not is_consul(place):
-        return await asyncio.to_thread(keyfile.read, Path(place))
-    async with _connected(place) as agents:
-        return await _present(agents)
+        return await asyncio.to_thread(keyfile.read_keys, Path(place))
+    async with _connect_consul(place) as agents:
+        return await _read_consul(agents)
 
 
-async def change(place: str, to: Change) -> None:
-    """Replaces the keys by others.
+async def change_keys(place: str, to: Change) -> None:
+    """Replaces the keys.
 
     Raises:
         As `read`, but a file that is not there yet has no keys; and what `to` raises.
     """
     if not is_consul(place):
-        await asyncio.to_thread(keyfile.change, Path(place), to)
+        await asyncio.to_thread(keyfile.change_keys, Path(place), to)
         return
-    async with _connected(place) as agents:
-        before = await _present(agents)
+    async with _connect_consul(place) as agents:
+        before = await _read_consul(agents)
         after = to(before)
         for key in set(after) - set(before):
-            await agents.put(PREFIX + key.id, json.dumps(keys.record(key)).encode(), 0)
+            await agents.put(PREFIX + key.id, json.dumps(keys.to_record(key)).encode(), 0)
         for key in set(before) - set(after):
             await agents.delete(PREFIX + key.id)
 
 
-async def changes(place: str) -> AsyncGenerator[tuple[Key, ...]]:
+async def watch_keys(place: str) -> AsyncGenerator[tuple[Key, ...]]:
     """The keys, and then again whenever there are others. See `keyfile.changes`.
 
-    Waits for a Consul that does not answer; while it is away the last keys stay.
+    Waits while Consul does not answer; the last keys stay until it does.
     """
     if not is_consul(place):
-        async for found in keyfile.changes(Path(place)):
-            yield found
-    async with _connected(place) as agents:
+        async for present in keyfile.watch_keys(Path(place)):
+            yield present
+    async with _connect_consul(place) as agents:
         last: tuple[Key, ...] | None = None
         async for answer in agents.values(PREFIX):
             if answer is None:
                 continue
-            found = _keys({id: value.body for id, value in answer.value.items()})
-            if found != last:
-                last = found
-                yield found
+            present = _parse_values({id: value.body for id, value in answer.value.items()})
+            if present != last:
+                last = present
+                yield present
 
 
 @contextlib.asynccontextmanager
-async def _connected(place: str) -> AsyncGenerator[Agents]:
+async def _connect_consul(place: str) -> AsyncGenerator[Agents]:
     needs_consul()
     from hydro_services.consul.agents import connect
 
@@ -90,17 +90,17 @@ async def _connected(place: str) -> AsyncGenerator[Agents]:
         yield agents
 
 
-async def _present(agents: Agents) -> tuple[Key, ...]:
-    found = await agents.read(PREFIX)
-    return _keys({id: value.body for id, value in found.value.items()})
+async def _read_consul(agents: Agents) -> tuple[Key, ...]:
+    answer = await agents.read(PREFIX)
+    return _parse_values({id: value.body for id, value in answer.value.items()})
 
 
-def _keys(bodies: Mapping[str, bytes]) -> tuple[Key, ...]:
-    """Those that can be read; another is nobody's."""
-    found: list[Key] = []
+def _parse_values(bodies: Mapping[str, bytes]) -> tuple[Key, ...]:
+    """The keys that can be read; an entry that cannot is logged and lets nobody in."""
+    readable: list[Key] = []
     for id, body in sorted(bodies.items()):
         try:
-            found += keys.load(f'{{"keys": [{body.decode()}]}}', f"{PREFIX}{id}")
+            readable += keys.load_keys(f'{{"keys": [{body.decode()}]}}', f"{PREFIX}{id}")
         except (InvalidArgument, UnicodeDecodeError) as error:
             logger.error("API key left out", extra={"id": id, "error": str(error)})
-    return tuple(found)
+    return tuple(readable)

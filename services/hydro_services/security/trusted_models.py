@@ -1,4 +1,4 @@
-"""The file that says which models may run their own code: a digest and a remark a line."""
+"""The file that lists models that may run their own code: a digest and a remark a line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hydro_services.errors import InvalidArgument
 _LINE = re.compile(r"([0-9a-f]{64})(\s.*)?")
 
 
-def trusted(file: Path | None) -> frozenset[str]:
+def read_trusted(file: Path | None) -> frozenset[str]:
     """The digests in the file; read anew each time, so that adding one needs no restart.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Jumps of the wall clock. Certificates are valid by it; waiting goes by the monotonic clock."""
+"""Jumps of the wall clock, by which certificates are valid; waits follow the monotonic clock."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import asyncio
 import time
 
 JUMP_S = 60.0
-"""What is less does no harm: certificates are valid from five minutes before they are made."""
+"""A smaller jump does no harm: certificates are valid from five minutes before they are made."""
 POLL_S = 1.0
 
 
-class Jumps:
-    """Notices when the clock is set, and when the machine was suspended, which only it counts."""
+class ClockJumps:
+    """Notices that the clock was set, or that the machine was suspended."""
 
     def __init__(self) -> None:
         self._offset = _offset()
 
-    def seen(self) -> float:
-        """By how many seconds the clock has jumped since the last jump was told; 0: it has not."""
+    def take_jump(self) -> float:
+        """By how many seconds the clock has jumped since the last jump; 0: it has not."""
         jumped = _offset() - self._offset
         if abs(jumped) < JUMP_S:
             return 0.0
@@ -25,9 +25,9 @@ class Jumps:
         return jumped
 
     async def next(self) -> float:
-        """Waits for a jump; its seconds. Cancelling it loses none."""
+        """Waits for a jump and returns its seconds. No jump is lost by cancelling it."""
         while True:
-            if jumped := self.seen():
+            if jumped := self.take_jump():
                 return jumped
             await asyncio.sleep(POLL_S)
 

@@ -4,7 +4,7 @@
 them), `exporter` (the queue, and the task that empties it).
 """
 
-from hydro_services.tracing.exporter import Exporter, exporting
-from hydro_services.tracing.span import Parent, Span, parent
+from hydro_services.tracing.exporter import Exporter, export_spans
+from hydro_services.tracing.span import Parent, Span, parse_parent
 
-__all__ = ["Exporter", "Parent", "Span", "exporting", "parent"]
+__all__ = ["Exporter", "Parent", "Span", "export_spans", "parse_parent"]

@@ -1,7 +1,7 @@
-"""Takes spans from whoever made them and sends them in batches, in the background.
+"""Queues spans and sends them to a collector in batches, in the background.
 
-What is waiting is bounded. A collector that is away, or slow, costs spans, which are counted, and
-never anybody's time.
+The queue is bounded. A collector that is away or slow costs spans, which are counted, and never
+the time of a call.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Protocol
 
 import grpc.aio
 
-from hydro_services.tracing.otlp import Otlp
+from hydro_services.tracing.otlp import OtlpCollector
 from hydro_services.tracing.span import Span
-from hydro_services.tracing.zipkin import Zipkin
+from hydro_services.tracing.zipkin import ZipkinCollector
 
 logger = logging.getLogger(__name__)
 
@@ -26,14 +26,14 @@ MAX_BATCH = 512
 GATHER_S = 0.5
 """How long a span may wait for others."""
 LAST_S = 1.0
-"""For what is left at the end."""
+"""How long sending what is left may take at the end."""
 
 
 class Collector(Protocol):
     """Where spans go."""
 
     async def send(self, spans: Sequence[Span]) -> int:
-        """Sends spans; answers how many of them were refused. Raises when it takes none."""
+        """Sends spans; returns how many of them were refused. Raises when it takes none."""
         ...
 
     async def close(self) -> None:
@@ -42,35 +42,36 @@ class Collector(Protocol):
 
 
 class Exporter:
-    """The spans that wait, and what became of the others."""
+    """The spans that wait to be sent, and how many were sent or lost."""
 
     def __init__(self, collector: Collector) -> None:
         self.sent = 0
         self.dropped = 0
-        """Refused, or sent while the collector was away, or more than may wait."""
+        """The collector refused them or was away, or the queue was full."""
         self._collector = collector
         self._waiting: deque[Span] = deque()
-        self._some = asyncio.Event()
+        self._has_spans = asyncio.Event()
         self._is_away = False
 
     def add(self, span: Span) -> None:
-        """Takes a span; never waits."""
+        """Queues a span; never waits."""
         if len(self._waiting) >= MAX_WAITING:
             self.dropped += 1
             return
         self._waiting.append(span)
-        self._some.set()
+        self._has_spans.set()
 
     async def run(self) -> None:
         """Sends until cancelled."""
         while True:
-            await self._some.wait()
+            await self._has_spans.wait()
             await asyncio.sleep(GATHER_S)
             await self.flush()
 
     async def flush(self) -> None:
         """Sends what waits now."""
-        self._some.clear()
+        self._has_spans.clear()
+        # No more than what waits now: spans come while these are sent.
         for _ in range(-(-len(self._waiting) // MAX_BATCH)):
             count = min(len(self._waiting), MAX_BATCH)
             await self._send([self._waiting.popleft() for _ in range(count)])
@@ -81,7 +82,9 @@ class Exporter:
         except (OSError, grpc.aio.AioRpcError) as error:
             self.dropped += len(batch)
             if not self._is_away:
-                logger.warning("spans are dropped: no collector", extra={"error": _text(error)})
+                logger.warning(
+                    "spans are dropped: no collector", extra={"error": _error_text(error)}
+                )
             self._is_away = True
             return
         self.sent += len(batch) - refused
@@ -89,12 +92,12 @@ class Exporter:
         self._is_away = False
 
 
-def _text(error: OSError | grpc.aio.AioRpcError) -> str:
+def _error_text(error: OSError | grpc.aio.AioRpcError) -> str:
     return str(error.details() if isinstance(error, grpc.aio.AioRpcError) else error)
 
 
 @contextlib.asynccontextmanager
-async def exporting(zipkin: str, otlp: str, service: str) -> AsyncIterator[Exporter | None]:
+async def export_spans(zipkin: str, otlp: str, service: str) -> AsyncIterator[Exporter | None]:
     """Sends spans in the background until the context ends; None where no collector is named.
 
     Args:
@@ -105,7 +108,9 @@ async def exporting(zipkin: str, otlp: str, service: str) -> AsyncIterator[Expor
     if not zipkin and not otlp:
         yield None
         return
-    collector: Collector = Zipkin(zipkin, service) if zipkin else Otlp(otlp, service)
+    collector: Collector = (
+        ZipkinCollector(zipkin, service) if zipkin else OtlpCollector(otlp, service)
+    )
     exporter = Exporter(collector)
     running = asyncio.create_task(exporter.run())
     try:

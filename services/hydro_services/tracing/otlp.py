@@ -6,6 +6,7 @@ Source: https://opentelemetry.io/docs/specs/otlp/.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import grpc.aio
 
@@ -15,40 +16,44 @@ from hydro_services.tracing.span import Span
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 SEND_S = 5.0
+_Export: TypeAlias = (
+    "grpc.aio.UnaryUnaryMultiCallable[pb.ExportTraceServiceRequest, pb.ExportTraceServiceResponse]"
+)
 
 
-class Otlp:
+class OtlpCollector:
     """A collector at host:port."""
 
     def __init__(self, collector: str, service: str) -> None:
         """`service` is the name of this process's service."""
         self._channel = rpc.channel(collector)
         self._resource = pb.Resource(attributes=_attributes({"service.name": service}))
-        self._export: grpc.aio.UnaryUnaryMultiCallable[pb.ExportTraceServiceRequest, pb.ExportTraceServiceResponse] = (
-            self._channel.unary_unary(
-                EXPORT,
-                request_serializer=pb.ExportTraceServiceRequest.SerializeToString,
-                response_deserializer=pb.ExportTraceServiceResponse.FromString,
-            )
+        self._export: grpc.aio.UnaryUnaryMultiCallable[
+            pb.ExportTraceServiceRequest, pb.ExportTraceServiceResponse
+        ] = self._channel.unary_unary(
+            EXPORT,
+            request_serializer=pb.ExportTraceServiceRequest.SerializeToString,
+            response_deserializer=pb.ExportTraceServiceResponse.FromString,
         )
 
     async def send(self, spans: Sequence[Span]) -> int:
-        """Sends spans; answers how many of them were refused.
+        """Sends spans; returns how many of them were refused.
 
         Raises:
             grpc.aio.AioRpcError: the collector does not take them.
         """
-        scope = pb.ScopeSpans(spans=[encoded(span) for span in spans])
-        found = pb.ResourceSpans(resource=self._resource, scope_spans=[scope])
-        taken = await self._export(pb.ExportTraceServiceRequest(resource_spans=[found]), timeout=SEND_S)
-        return int(taken.partial_success.rejected_spans)
+        scope = pb.ScopeSpans(spans=[encode_span(span) for span in spans])
+        ours = pb.ResourceSpans(resource=self._resource, scope_spans=[scope])
+        request = pb.ExportTraceServiceRequest(resource_spans=[ours])
+        response = await self._export(request, timeout=SEND_S)
+        return int(response.partial_success.rejected_spans)
 
     async def close(self) -> None:
         """Closes the connection."""
         await self._channel.close()
 
 
-def encoded(span: Span) -> pb.Span:
+def encode_span(span: Span) -> pb.Span:
     """A span as a message."""
     return pb.Span(
         trace_id=bytes.fromhex(span.parent.trace),

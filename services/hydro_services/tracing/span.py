@@ -1,4 +1,4 @@
-"""A span, and where its parent is found. Pure."""
+"""A span, and how its parent is read from a call's metadata. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SAMPLED = 1
 
 
 class Parent(NamedTuple):
-    """The span that called us, of a trace that is sampled."""
+    """The span of the caller, of a trace that is sampled."""
 
     trace: str
     """32 hexadecimal digits."""
@@ -25,7 +25,7 @@ class Parent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Work that was done for somebody's call."""
+    """Work that was done for a call."""
 
     parent: Parent
     id: str
@@ -39,12 +39,12 @@ class Span:
     """What went wrong; empty: nothing."""
 
 
-def parent(metadata: Mapping[str, str]) -> Parent | None:
-    """Whose child a span would be; None: nobody wants to know."""
-    found = _PARENT.fullmatch(metadata.get(HEADER, ""))
-    if found is None or not int(found[3], 16) & _SAMPLED:
+def parse_parent(metadata: Mapping[str, str]) -> Parent | None:
+    """The caller's span, of the header traceparent; None: there is none, or it is not sampled."""
+    match = _PARENT.fullmatch(metadata.get(HEADER, ""))
+    if match is None or not int(match[3], 16) & _SAMPLED:
         return None
-    return Parent(found[1], found[2])
+    return Parent(match[1], match[2])
 
 
 def new_id() -> str:

@@ -14,10 +14,10 @@ from hydro_services.tracing.span import Span
 PATH = "/api/v2/spans"
 SEND_S = 5.0
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""By no proxy: http_proxy is for the web."""
+"""Without a proxy: http_proxy is for the web."""
 
 
-class Zipkin:
+class ZipkinCollector:
     """A collector at host:port."""
 
     def __init__(self, collector: str, service: str) -> None:
@@ -26,20 +26,20 @@ class Zipkin:
         self._service = service
 
     async def send(self, spans: Sequence[Span]) -> int:
-        """Sends spans; answers how many of them were refused.
+        """Sends spans; returns how many of them were refused.
 
         Raises:
             OSError: the collector does not take them.
         """
-        body = orjson.dumps([encoded(span, self._service) for span in spans])
+        body = orjson.dumps([encode_span(span, self._service) for span in spans])
         await asyncio.to_thread(_post, self._url, body)
         return 0
 
     async def close(self) -> None:
-        """Nothing is kept open."""
+        """There is no connection to close: each batch has its own."""
 
 
-def encoded(span: Span, service: str) -> dict[str, Any]:
+def encode_span(span: Span, service: str) -> dict[str, Any]:
     """A span as JSON."""
     return {
         "traceId": span.parent.trace,

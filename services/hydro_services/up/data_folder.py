@@ -23,7 +23,7 @@ def locked(path: Path) -> Iterator[None]:
         Unavailable: another process has it.
         FailedPrecondition: it is another user's; see `private_files.folder`.
     """
-    private_files.folder(path, CONTENTS)
+    private_files.make_private_folder(path, CONTENTS)
     with (path / "lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

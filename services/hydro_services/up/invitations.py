@@ -16,7 +16,7 @@ def invite(authority: Authority, service: str, life: timedelta, file: Path) -> P
     Raises:
         InvalidArgument: no service has such a name.
     """
-    Identity.of(f"{service}/any")
+    Identity.parse(f"{service}/any")
     content = {"ca": authority.certificate.decode(), "service": service}
     content["invitation"] = authority.invite(service, life)
     write_private(file, json.dumps(content, indent=1).encode())

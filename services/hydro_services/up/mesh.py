@@ -21,7 +21,7 @@ from hydro_services.errors import InvalidArgument
 from hydro_services.free_ports import free_ports
 from hydro_services.proxy import gateway, sidecar
 from hydro_services.security import admin, credential, keys, keystore
-from hydro_services.security.trusted_models import trusted
+from hydro_services.security.trusted_models import read_trusted
 from hydro_services.up import data_folder, plan, process, ready
 from hydro_services.up.plan import Beside, Options
 from hydro_services.up.process import Program
@@ -67,7 +67,7 @@ async def serve(options: Options, tell: Callable[[str], None]) -> AsyncIterator[
         tell(f"left out: {note}")
     with data_folder.locked(options.data):
         options = _claimed(options)
-        credential.make(options.token)
+        credential.make_token(options.token)
         processes = [
             f"{service.name}/{service.name}-{number + 1}"
             for service, count in services
@@ -99,7 +99,7 @@ async def _check(options: Options) -> None:
     """What would otherwise show only as a part that dies again and again."""
     if not options.models.is_dir():
         raise InvalidArgument(f"no folder {options.models}; make it, or name another by --models")
-    trusted(options.trusted)
+    read_trusted(options.trusted)
     await _check_access(options)
     await gateway.check()
     if options.registry:
@@ -110,9 +110,9 @@ async def _check_access(options: Options) -> None:
     edges = (options.at("manager"), options.at("repository"))
     admin.check_addresses(edges, options.admin_key)
     if options.admin_key:
-        keys.check_admin(options.admin_key)
+        keys.check_admin_key(options.admin_key)
     if options.keys:
-        await keystore.read(options.keys)
+        await keystore.read_keys(options.keys)
     elif options.access == "keys":
         raise InvalidArgument("--access keys needs --keys FILE; see `hydro keys create --help`")
 

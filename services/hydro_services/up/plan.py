@@ -95,7 +95,7 @@ class Options:
     @property
     def token(self) -> Path:
         """The file with the token, made if need be."""
-        return self.token_file or self.data / "manager" / credential.NAME
+        return self.token_file or self.data / "manager" / credential.TOKEN_FILE
 
     @property
     def xds(self) -> str:

@@ -13,7 +13,7 @@ from hydro_envoy.snapshot import Resource
 from hydro_envoy.xds import secrets
 from hydro_services import errors
 from hydro_services.manager.api.peers import peer
-from hydro_services.security.certificates import Authority, Identity, requested
+from hydro_services.security.certificates import Authority, Identity, read_csr
 
 
 class Certificates(pb_grpc.CertificateServiceServicer):
@@ -34,8 +34,8 @@ class Certificates(pb_grpc.CertificateServiceServicer):
     async def SignCertificate(
         self, request: pb.SignCertificateRequest, context: Any
     ) -> pb.SignCertificateResponse:
-        identity = Identity.of(f"{request.service}/{request.instance}")
-        key = requested(request.csr)
+        identity = Identity.parse(f"{request.service}/{request.instance}")
+        key = read_csr(request.csr)
         if request.invitation:
             self._authority.check(request.invitation, identity)
         elif peer(context) != str(identity):
@@ -51,6 +51,6 @@ class Certificates(pb_grpc.CertificateServiceServicer):
 
     def issue(self, node: Node) -> tuple[Resource, ...]:
         """New secrets of an Envoy."""
-        held = self._authority.issue(Identity.of(node.identity), self._life)
+        held = self._authority.issue(Identity.parse(node.identity), self._life)
         trusted = secrets.mesh_ca(self._authority.certificate)
         return secrets.identity(held.certificate, held.key), trusted

@@ -108,7 +108,7 @@ class Store:
         self._path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         with self._errors(FailedPrecondition):
-            private_files.folder(path.parent, CONTENTS)
+            private_files.make_private_folder(path.parent, CONTENTS)
             self._database = sqlite3.connect(
                 path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
             )

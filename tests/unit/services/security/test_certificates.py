@@ -15,7 +15,7 @@ from hydro_envoy.nodes import Node
 from hydro_services import errors
 from hydro_services.manager.api.certificates import Certificates
 from hydro_services.manager.api.peers import admit, caller
-from hydro_services.security.certificates import Authority, Identity, new_key, request, requested
+from hydro_services.security.certificates import Authority, Identity, make_csr, new_key, read_csr
 
 HOUR = timedelta(hours=1)
 SCIKIT = Identity("serving-scikit", "one")
@@ -81,17 +81,17 @@ def test_an_invitation_of_another_mesh_is_refused(authority: Authority, tmp_path
 
 def test_a_request_has_to_be_signed_by_its_own_key() -> None:
     key = new_key()
-    csr = request(key, SCIKIT)
-    assert requested(csr) == key.public_key()
+    csr = make_csr(key, SCIKIT)
+    assert read_csr(csr) == key.public_key()
     for bad in (b"", b"x", csr[:-1], csr[:-1] + bytes([csr[-1] ^ 1])):
         with pytest.raises(errors.InvalidArgument, match="csr is malformed"):
-            requested(bad)
+            read_csr(bad)
 
 
 @pytest.mark.parametrize("text", ["", "a", "a/", "/b", "a/b/c", "a/../b", "-a/b", "a" * 64 + "/b"])
 def test_an_identity_has_two_plain_names(text: str) -> None:
     with pytest.raises(errors.InvalidArgument, match="identity is"):
-        Identity.of(text)
+        Identity.parse(text)
 
 
 def context(header: str = "") -> Any:
@@ -110,7 +110,7 @@ def context(header: str = "") -> Any:
 def test_a_certificate_is_renewed_by_the_last(
     authority: Authority, instance: str, header: str, may: bool
 ) -> None:
-    csr = request(new_key(), SCIKIT)
+    csr = make_csr(new_key(), SCIKIT)
     wanted = pb.SignCertificateRequest(service="serving-scikit", instance=instance, csr=csr)
     answer = Certificates(authority, HOUR).SignCertificate(wanted, context(header))
     if may:

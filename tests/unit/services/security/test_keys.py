@@ -37,24 +37,24 @@ KEYS = st.builds(
 
 
 def key(name: str = "acme", text: str = "a", **more: Any) -> Key:
-    return Key(name, keys.digest(text), NOW, **more)
+    return Key(name, keys.hash_key(text), NOW, **more)
 
 
 def test_keys_differ_and_are_long_and_their_hash_is_sha256() -> None:
-    made = {keys.make() for _ in range(100)}
+    made = {keys.make_key() for _ in range(100)}
     assert len(made) == 100
     assert {len(each) for each in made} == {49}, "a single block of SHA-256"
     secret = made.pop()
-    assert keys.digest(secret) == hashlib.sha256(secret.encode()).hexdigest()
-    assert keys.check_admin(keys.make_admin())
+    assert keys.hash_key(secret) == hashlib.sha256(secret.encode()).hexdigest()
+    assert keys.check_admin_key(keys.make_admin_key())
 
 
 @given(st.lists(KEYS, unique_by=lambda each: each.sha256, max_size=4))
 def test_a_file_of_keys_is_read_as_it_was_written(wanted: list[Key]) -> None:
-    assert keys.load(keys.dump(wanted), "here") == tuple(wanted)
+    assert keys.load_keys(keys.dump_keys(wanted), "here") == tuple(wanted)
 
 
-RECORD = keys.record(key())
+RECORD = keys.to_record(key())
 
 
 @pytest.mark.parametrize(
@@ -69,11 +69,13 @@ RECORD = keys.record(key())
         pytest.param({"keys": [RECORD | {"name": "a b"}]}, "'a b', want at most 63", id="name"),
         pytest.param({"keys": [RECORD | {"name": "a\n]]"}]}, "want at most 63", id="escape"),
         pytest.param({"keys": [RECORD | {"pipelines": ["a,b"]}]}, "'a,b'", id="pipeline"),
-        pytest.param({"keys": [RECORD | {"pipelines": "ab"}]}, "no list", id="one pipeline"),
+        pytest.param({"keys": [RECORD | {"pipelines": "ab"}]}, "not a list", id="one pipeline"),
         pytest.param({"keys": [RECORD | {"name": 1}]}, "", id="name of another type"),
         pytest.param({"keys": [RECORD | {"expires": "soon"}]}, "Invalid isoformat", id="time"),
         pytest.param({"keys": [RECORD | {"expires": "2030-01-01"}]}, "with a zone", id="no zone"),
-        pytest.param({"keys": [RECORD | {"expire": "x"}]}, "'expire', which no key", id="misspelt"),
+        pytest.param(
+            {"keys": [RECORD | {"expire": "x"}]}, "'expire', which is not a", id="misspelt"
+        ),
         pytest.param({"keys": [RECORD, RECORD]}, "a key twice", id="twice"),
         pytest.param({"keys": [{"name": "a"}]}, "no 'sha256'", id="without hash"),
     ],
@@ -81,15 +83,15 @@ RECORD = keys.record(key())
 def test_what_is_no_file_of_keys_is_refused_with_the_reason(content: Any, why: str) -> None:
     text = content if isinstance(content, str) else json.dumps(content)
     with pytest.raises(InvalidArgument, match="is not a file of API keys") as raised:
-        keys.load(text, "here")
+        keys.load_keys(text, "here")
     assert why in raised.value.message
 
 
 def test_keys_reach_envoy_by_hash_with_their_ends() -> None:
     found = api_key_watcher.published([key("b", "2", pipelines=("p",)), key("a", "1", expires=NOW)])
     assert set(found) == {
-        ApiKey(keys.digest("1"), "a", (), int(NOW.timestamp())),
-        ApiKey(keys.digest("2"), "b", ("p",), 0),
+        ApiKey(keys.hash_key("1"), "a", (), int(NOW.timestamp())),
+        ApiKey(keys.hash_key("2"), "b", ("p",), 0),
     }
 
 
@@ -98,11 +100,11 @@ def test_keys_reach_envoy_by_hash_with_their_ends() -> None:
 
 def test_only_the_owner_may_read_the_file(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
-    keyfile.change(path, lambda present: (*present, key()))
+    keyfile.change_keys(path, lambda present: (*present, key()))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert os.listdir(tmp_path) == ["keys.json"]
     path.chmod(0o644)
-    keyfile.change(path, lambda present: (*present, key("b", "b")))
+    keyfile.change_keys(path, lambda present: (*present, key("b", "b")))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
@@ -110,27 +112,27 @@ def test_changes_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
 
     def add(number: int) -> None:
-        keyfile.change(path, lambda present: (*present, key(f"k{number}", str(number))))
+        keyfile.change_keys(path, lambda present: (*present, key(f"k{number}", str(number))))
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(add, range(24)))
-    assert len(keyfile.read(path)) == 24
+    assert len(keyfile.read_keys(path)) == 24
 
 
 def test_a_change_that_fails_leaves_the_file_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "keys.json"
-    keyfile.change(path, lambda present: (key(),))
+    keyfile.change_keys(path, lambda present: (key(),))
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="No space"):
-        keyfile.change(path, lambda present: ())
+        keyfile.change_keys(path, lambda present: ())
     monkeypatch.undo()
-    assert keyfile.read(path) == (key(),)
+    assert keyfile.read_keys(path) == (key(),)
     assert os.listdir(tmp_path) == ["keys.json"]
 
 
@@ -138,17 +140,17 @@ def test_a_link_stays_one(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     link, target = tmp_path / "keys.json", tmp_path / "data" / "real.json"
     link.symlink_to(target)
-    keyfile.change(link, lambda present: (key(),))
+    keyfile.change_keys(link, lambda present: (key(),))
     assert link.is_symlink()
-    assert keyfile.read(target) == (key(),)
+    assert keyfile.read_keys(target) == (key(),)
 
 
 async def test_a_watched_file_tells_its_changes_and_survives_nonsense(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     with pytest.raises(NotFound, match="make it with `hydro keys create NAME --keys"):
-        await anext(keyfile.changes(path))
-    keyfile.change(path, lambda present: (key(),))
-    changes = keyfile.changes(path)
+        await anext(keyfile.watch_keys(path))
+    keyfile.change_keys(path, lambda present: (key(),))
+    changes = keyfile.watch_keys(path)
     assert await anext(changes) == (key(),)
     async with asyncio.timeout(20):
         following = asyncio.ensure_future(anext(changes))
@@ -156,7 +158,7 @@ async def test_a_watched_file_tells_its_changes_and_survives_nonsense(tmp_path: 
         await asyncio.wait([following], timeout=3 * keyfile.POLL_S)
         assert not following.done(), "the last keys stay"
         path.unlink()
-        keyfile.change(path, lambda present: (key("b", "b"),))
+        keyfile.change_keys(path, lambda present: (key("b", "b"),))
         assert await following == (key("b", "b"),)
     await changes.aclose()
 
@@ -195,7 +197,7 @@ def test_what_others_reach_needs_an_admin_key(host: str, is_ours_alone: bool) ->
 @pytest.mark.parametrize("text", ["", "short", "x" * 31, "x" * 129, "x" * 40 + " ", "ü" * 40])
 def test_an_admin_key_that_could_be_guessed_is_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(InvalidArgument, match="want 32 to 128") as raised:
-        keys.check_admin(text)
+        keys.check_admin_key(text)
     assert not text or text not in raised.value.message
 
 
@@ -214,9 +216,9 @@ def test_an_admin_key_that_could_be_guessed_is_refused_and_not_repeated(text: st
 )
 def test_a_call_shows_the_admin_key(metadata: list[tuple[str, str | bytes]], has_it: bool) -> None:
     if has_it:
-        return admin.check_call(metadata, keys.digest("secret"))
+        return admin.check_call(metadata, keys.hash_key("secret"))
     with pytest.raises(Unauthenticated, match="want the mesh's admin key"):
-        admin.check_call(metadata, keys.digest("secret"))
+        admin.check_call(metadata, keys.hash_key("secret"))
     return None
 
 
@@ -236,9 +238,9 @@ def test_a_key_is_shown_once_and_kept_as_a_hash(
     assert run(*words) == 0
     created = json.loads(capsys.readouterr().out)
     secret = created.pop("key")
-    (kept,) = keyfile.read(Path(file))
+    (kept,) = keyfile.read_keys(Path(file))
     assert (kept.name, kept.pipelines) == ("acme", ("a", "b"))
-    assert kept.sha256 == keys.digest(secret)
+    assert kept.sha256 == keys.hash_key(secret)
     assert kept.created >= start
     assert kept.expires == kept.created + timedelta(days=90)
     assert secret not in Path(file).read_text()
@@ -246,7 +248,7 @@ def test_a_key_is_shown_once_and_kept_as_a_hash(
     assert json.loads(capsys.readouterr().out) == [created]
     assert run("create", "acme", "--keys", file) == 0
     shown = capsys.readouterr()
-    assert keys.digest(shown.out.strip()) == keyfile.read(Path(file))[1].sha256
+    assert keys.hash_key(shown.out.strip()) == keyfile.read_keys(Path(file))[1].sha256
     assert "not shown again" in shown.err
 
 
@@ -255,12 +257,12 @@ def test_revoking_takes_a_key_or_all_of_a_caller(
 ) -> None:
     path = tmp_path / "keys.json"
     all_keys = (key("a", "1"), key("a", "2"), key("b", "3"), key("b", "4", expires=NOW))
-    keyfile.change(path, lambda _: all_keys)
+    keyfile.change_keys(path, lambda _: all_keys)
     assert run("revoke", all_keys[2].id, "--keys", str(path)) == 0
     assert run("revoke", "a", "--keys", str(path), "--json") == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out) == {"revoked": [all_keys[0].id, all_keys[1].id]}
-    assert keyfile.read(path) == (all_keys[3],)
+    assert keyfile.read_keys(path) == (all_keys[3],)
     assert run("revoke", "a", "--keys", str(path)) == 1
     assert "no key has the id or name 'a'; see `hydro keys list" in capsys.readouterr().err
     assert run("list", "--keys", str(path)) == 0

@@ -28,7 +28,7 @@ def mode(path: Path) -> int:
 
 
 def test_a_new_folder_is_for_its_owner_whatever_the_umask(tmp_path: Path) -> None:
-    private_files.folder(tmp_path / "above" / "data")
+    private_files.make_private_folder(tmp_path / "above" / "data")
     assert mode(tmp_path / "above" / "data") == 0o700
 
 
@@ -37,7 +37,7 @@ def test_a_folder_that_others_could_enter_is_closed(tmp_path: Path, wide: int) -
     data = tmp_path / "data"
     data.mkdir()
     data.chmod(wide)
-    private_files.folder(data)
+    private_files.make_private_folder(data)
     assert mode(data) & 0o077 == 0
 
 
@@ -49,7 +49,7 @@ def test_what_is_ours_in_it_is_closed_and_nothing_else(tmp_path: Path) -> None:
         (tmp_path / "data" / name).write_text("x")
         (tmp_path / "data" / name).chmod(0o664)
     (tmp_path / "data" / "store" / "link").symlink_to(outside)
-    private_files.folder(tmp_path / "data", ["store"])
+    private_files.make_private_folder(tmp_path / "data", ["store"])
     closed = {name: mode(tmp_path / "data" / name) for name in ("store", "store/deep")}
     assert closed == {"store": 0o700, "store/deep": 0o700}
     assert mode(tmp_path / "data" / "store" / "manager.sqlite") == 0o600
@@ -61,7 +61,7 @@ def test_what_is_ours_in_it_is_closed_and_nothing_else(tmp_path: Path) -> None:
 def test_a_folder_that_all_users_share_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     tmp_path.chmod(0o1777)
     with pytest.raises(FailedPrecondition, match=r"all users share; name another folder by --data"):
-        private_files.folder(tmp_path)
+        private_files.make_private_folder(tmp_path)
     assert mode(tmp_path) == 0o1777
 
 
@@ -73,7 +73,7 @@ def test_what_belongs_to_another_user_is_refused(tmp_path: Path, name: str) -> N
     (tmp_path / "link").symlink_to(tmp_path / "data")
     os.chown(tmp_path / name, NOBODY, NOBODY, follow_symlinks=False)
     with pytest.raises(FailedPrecondition, match=r"belongs to the user with id 65534"):
-        private_files.folder(tmp_path / "link", ["manager"])
+        private_files.make_private_folder(tmp_path / "link", ["manager"])
 
 
 def test_a_secret_that_all_can_read_is_told_of(

@@ -21,7 +21,7 @@ from hydro_services.manager.api.certificates import Certificates
 from hydro_services.proxy import enrol
 from hydro_services.security import wall_clock
 from hydro_services.security.certificates import AUTHORITY_BACKDATED, Authority, Identity
-from hydro_services.security.wall_clock import JUMP_S, Jumps
+from hydro_services.security.wall_clock import JUMP_S, ClockJumps
 from hydro_services.up.invitations import invite
 
 HOUR = timedelta(hours=1)
@@ -54,13 +54,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.mark.parametrize("jumped_s", [5 * 3600, -7 * 3600])
 def test_each_jump_is_told_once(clock: Clock, jumped_s: float) -> None:
-    jumps = Jumps()
-    assert jumps.seen() == 0
+    jumps = ClockJumps()
+    assert jumps.take_jump() == 0
     clock.off_s += jumped_s
-    assert jumps.seen() == pytest.approx(jumped_s, abs=1)
-    assert jumps.seen() == 0
+    assert jumps.take_jump() == pytest.approx(jumped_s, abs=1)
+    assert jumps.take_jump() == 0
     clock.off_s += JUMP_S / 2
-    assert jumps.seen() == 0, "certificates bear that"
+    assert jumps.take_jump() == 0, "certificates bear that"
 
 
 @pytest.mark.parametrize(

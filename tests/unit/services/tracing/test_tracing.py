@@ -29,12 +29,12 @@ def span(number: int = 1, error: str = "") -> Span:
     ],
 )
 def test_a_parent_is_who_called_and_wants_to_know(header: str, want: Parent | None) -> None:
-    assert tracing.parent({"traceparent": header}) == want
-    assert tracing.parent({}) is None
+    assert tracing.parse_parent({"traceparent": header}) == want
+    assert tracing.parse_parent({}) is None
 
 
 def test_zipkin_gets_microseconds() -> None:
-    assert zipkin.encoded(span(error="BAD"), "serving") == {
+    assert zipkin.encode_span(span(error="BAD"), "serving") == {
         "traceId": TRACE,
         "id": "0000000000000001",
         "parentId": ID,
@@ -48,7 +48,7 @@ def test_zipkin_gets_microseconds() -> None:
 
 
 def test_opentelemetry_gets_nanoseconds_and_a_status() -> None:
-    well, failed = otlp.encoded(span()), otlp.encoded(span(error="BAD"))
+    well, failed = otlp.encode_span(span()), otlp.encode_span(span(error="BAD"))
     assert well.end_time_unix_nano - well.start_time_unix_nano == 2_500_000
     assert (well.trace_id.hex(), well.parent_span_id.hex()) == (TRACE, ID)
     assert (well.status.code, failed.status.code, failed.status.message) == (0, 2, "BAD")
