@@ -14,7 +14,9 @@ AsJson = Callable[[Sequence[Column]], Column]
 """Makes one column of JSON values of the rows of several columns, whatever their types."""
 
 
-def merged(parts: Sequence[tuple[Array, Evaluation]], rows: int, as_json: AsJson) -> Evaluation:
+def merge_answers(
+    parts: Sequence[tuple[Array, Evaluation]], rows: int, as_json: AsJson
+) -> Evaluation:
     """The answer to all rows.
 
     Args:
@@ -33,10 +35,10 @@ def merged(parts: Sequence[tuple[Array, Evaluation]], rows: int, as_json: AsJson
     present: dict[str, Array] = {}
     for name in dict.fromkeys(name for _, part in parts for name in part.outputs):
         having = [(at, part) for at, part in parts if name in part.outputs]
-        places = np.concatenate([_places(name, at, part) for at, part in having])
+        places = np.concatenate([_answered_places(name, at, part) for at, part in having])
         if not len(places) and len(answered):
             continue
-        column = _joined([part.outputs[name] for _, part in having], as_json)
+        column = _join_columns([part.outputs[name] for _, part in having], as_json)
         if np.any(places[1:] < places[:-1]):  # parts one after the other are in order as they are
             order = np.argsort(places)
             column, places = column.take(order), places[order]
@@ -46,13 +48,13 @@ def merged(parts: Sequence[tuple[Array, Evaluation]], rows: int, as_json: AsJson
     return Evaluation(outputs, failures, present)
 
 
-def _places(name: str, rows: Array, part: Evaluation) -> Array:
+def _answered_places(name: str, rows: Array, part: Evaluation) -> Array:
     """Those of the rows that have an output."""
     well = np.delete(rows, sorted(part.failures))
     return well[part.present[name]] if name in part.present else well
 
 
-def _joined(parts: Sequence[Column], as_json: AsJson) -> Column:
+def _join_columns(parts: Sequence[Column], as_json: AsJson) -> Column:
     try:
         return concat(parts)
     except ValueError:

@@ -290,7 +290,7 @@ def _lost_lines(
     from hydro_services.codecs import json_rows  # numpy, which nobody needs until something breaks
 
     row = errors.row_json(errors.to_status(error))
-    return httpbody_pb2.HttpBody(content_type=NDJSON, data=json_rows.lines([row] * places))
+    return httpbody_pb2.HttpBody(content_type=NDJSON, data=json_rows.write_lines([row] * places))
 
 
 _FRAMES = resuming.Kind(lambda _: 1, lambda _: 1, _lost_frame, in_flight=256)

@@ -21,7 +21,7 @@ import grpc
 import grpc.aio
 
 from hydro_services import http2
-from hydro_services.codecs.grpc_messages import Messages, framed
+from hydro_services.codecs.grpc_messages import MessageCutter, prefix_message
 from hydro_services.http2 import fields, frames
 
 CALLS, AT_ONCE = 4_000, 32
@@ -38,7 +38,7 @@ REQUEST = fields.encode(
         ("content-type", "application/grpc"),
     ]
 )
-MESSAGE = framed(b"x" * 100)
+MESSAGE = prefix_message(b"x" * 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +116,9 @@ class Client:
 
 async def ours(pipe: Pipe) -> None:
     async def echo(call: http2.Call) -> None:
-        messages = Messages(1 << 20)
+        messages = MessageCutter(1 << 20)
         while not call.ended:
-            await call.write(b"".join(map(framed, messages.feed(await call.read()))))
+            await call.write(b"".join(map(prefix_message, messages.feed(await call.read()))))
 
     async with http2.serve("127.0.0.1", 0, {METHOD: echo}) as port:
         await serving(pipe, port)

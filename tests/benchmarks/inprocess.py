@@ -26,11 +26,11 @@ class Chain:
 
     def answer(self, body: bytes) -> bytes:
         """The same from JSON to JSON."""
-        return json_rows.dumps(json_rows.encode(self.evaluate(self.columns(body))))
+        return json_rows.write_array(json_rows.encode_rows(self.evaluate(self.columns(body))))
 
     def columns(self, body: bytes) -> Columns:
         parsed = [row for row in json_rows.parse_array(body) if isinstance(row, dict)]
-        return json_rows.decode(parsed, self.models[0].signature)[0]
+        return json_rows.decode_rows(parsed, self.models[0].signature)[0]
 
 
 def measure(chain: Chain, body: bytes, count: int, seconds: float) -> dict[str, float]:

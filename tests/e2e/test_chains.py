@@ -14,7 +14,7 @@ from grpc import aio
 from meshes import HOST, MAX_MESSAGE_BYTES
 
 from hydro.serving.v1.frame_pb2 import Frame
-from hydro_services.codecs.grpc_messages import Messages, framed
+from hydro_services.codecs.grpc_messages import MessageCutter, prefix_message
 
 pytestmark = pytest.mark.e2e
 
@@ -50,7 +50,7 @@ async def test_a_stream_may_be_cut_anywhere(
     two: ControlMesh, cuts: tuple[float, ...], size: int
 ) -> None:
     sent = [Frame(pipeline="ab", id=f"{i}" * size).SerializeToString() for i in range(3)]
-    messages = [framed(message) for message in sent]
+    messages = [prefix_message(message) for message in sent]
     body, length = b"".join(messages), len(messages[0])
     ends = [0, *(int(cut * length) for cut in cuts), len(body)]
     pieces = [body[a:b] for a, b in itertools.pairwise(ends)]
@@ -58,7 +58,7 @@ async def test_a_stream_may_be_cut_anywhere(
     async with asyncio.timeout(LIMIT_S):
         path = "/hydro.serving.v1.PredictionService/PredictStream"
         answer = await piecewise.call(HOST, two.port, path, pieces)
-    answers = [Frame.FromString(each).id for each in Messages(1 << 20).feed(answer)]
+    answers = [Frame.FromString(each).id for each in MessageCutter(1 << 20).feed(answer)]
     assert answers == [f"{i}" * size + "AB" for i in range(3)]
 
 

@@ -17,7 +17,7 @@ from clients import NDJSON, Clients, frame, refused, values
 from h2_client import Answer, H2Client
 
 from hydro.serving.v1 import frame_pb2 as pb
-from hydro_services.codecs.grpc_messages import framed
+from hydro_services.codecs.grpc_messages import prefix_message
 
 pytestmark = pytest.mark.e2e
 
@@ -196,7 +196,7 @@ async def test_a_request_that_ends_with_trailers_is_answered_once(
         lines = b"".join(json.dumps({"text": text}).encode() + b"\n" for text in texts)
         streamed = asked(h2, f"/api/v1/serve/{name}", NDJSON["content-type"], lines)
         assert [json.loads(line)["echo"] for line in streamed.body.splitlines()] == texts
-        sent = framed(frame(name, *texts).SerializeToString())
+        sent = prefix_message(frame(name, *texts).SerializeToString())
         once = asked(h2, f"{SERVICE}Predict", "application/grpc", sent)
         assert (len(once.messages), once.grpc_status) == (1, "0")
         both = asked(h2, f"{SERVICE}PredictStream", "application/grpc", sent, sent)
@@ -231,7 +231,7 @@ async def test_who_compresses_is_told_what_is_read(
     def ask() -> Answer:
         stream = h2.open(f"{SERVICE}PredictStream", "application/grpc", ("grpc-encoding", "gzip"))
         for _ in range(sent_before):
-            h2.send(stream, framed(frame(name, "a").SerializeToString()))
+            h2.send(stream, prefix_message(frame(name, "a").SerializeToString()))
         h2.send(stream, struct.pack(">BI", 1, 3) + b"abc", end=True)
         return h2.answer(stream)
 

@@ -106,7 +106,7 @@ async def serving(**models: Evaluator) -> AsyncIterator[Port]:
 def frame(*values: float, id: str = "") -> bytes:
     message = frame_pb2.Frame(id=id)
     message.table.rows = len(values)
-    proto_columns.encode("x", Dense(np.array(values)), message.table.columns.add())
+    proto_columns.encode_column("x", Dense(np.array(values)), message.table.columns.add())
     made: bytes = message.SerializeToString()
     return made
 
@@ -114,7 +114,7 @@ def frame(*values: float, id: str = "") -> bytes:
 def column(message: bytes, name: str = "y") -> list[float]:
     found = frame_pb2.Frame.FromString(message)
     (wanted,) = [c for c in found.table.columns if c.name == name]
-    decoded = proto_columns.decode(wanted, found.table.rows)
+    decoded = proto_columns.decode_column(wanted, found.table.rows)
     assert isinstance(decoded, Dense)
     return [float(value) for value in decoded.values]
 

@@ -19,7 +19,7 @@ from h2.events import (
     TrailersReceived,
 )
 
-from hydro_services.codecs.grpc_messages import Messages
+from hydro_services.codecs.grpc_messages import MessageCutter
 
 WAIT_S = 30.0
 _PIECE = 16_384
@@ -39,7 +39,7 @@ class Answer:
     @property
     def messages(self) -> list[bytes]:
         """gRPC's, of the body."""
-        return Messages(64 << 20).feed(self.body)
+        return MessageCutter(64 << 20).feed(self.body)
 
     @property
     def grpc_status(self) -> str:

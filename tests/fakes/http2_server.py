@@ -10,7 +10,7 @@ import grpc
 import grpc.aio
 
 from hydro_services import http2
-from hydro_services.codecs.grpc_messages import Messages, framed
+from hydro_services.codecs.grpc_messages import MessageCutter, prefix_message
 from hydro_services.http2 import fields, frames
 
 ECHO = "/test.Echo/Call"
@@ -30,9 +30,9 @@ REQUEST = [
 
 
 async def echo(call: http2.Call) -> None:
-    messages = Messages(64 << 20)
+    messages = MessageCutter(64 << 20)
     while not call.ended:
-        await call.write(b"".join(map(framed, messages.feed(await call.read()))))
+        await call.write(b"".join(map(prefix_message, messages.feed(await call.read()))))
     messages.end()
 
 
@@ -50,7 +50,7 @@ class Held:
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
-        await call.write(framed(b"done"))
+        await call.write(prefix_message(b"done"))
         self.finished += 1
 
 

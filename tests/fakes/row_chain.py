@@ -16,7 +16,7 @@ from hydro_runtimes.columns import DataType
 from hydro_runtimes.evaluator import Evaluator, Field, Signature
 from hydro_runtimes.python import PythonEvaluator
 from hydro_services.codecs import json_rows, proto_columns
-from hydro_services.codecs.grpc_messages import framed
+from hydro_services.codecs.grpc_messages import prefix_message
 from hydro_services.runtime.edges.client_frames import received
 from hydro_services.runtime.edges.formats import SERVE
 from hydro_services.runtime.evaluation import evaluate
@@ -71,7 +71,7 @@ def chain(*models: Evaluator, method: str = SERVE) -> list[tuple[Session, Evalua
 
 def through(stages: Sequence[tuple[Session, Evaluator]], messages: Sequence[bytes]) -> list[bytes]:
     for session, model in stages:
-        arrival = session.feed(b"".join(map(framed, messages)), ended=True)
+        arrival = session.feed(b"".join(map(prefix_message, messages)), ended=True)
         work = [each for each in arrival.work if each]
         answers = evaluate(model, [each.inputs for each in work])
         messages = session.answer(work, answers) + session.close()
@@ -85,7 +85,9 @@ def served(models: Sequence[Evaluator], sent: Sequence[Row], kind: str) -> list[
     if kind == "frame a row":
         return by_frames(models, [[row] for row in sent])
     return by_json(
-        models, json_rows.dumps(sent) if kind == "array" else json_rows.lines(sent), kind
+        models,
+        json_rows.write_array(sent) if kind == "array" else json_rows.write_lines(sent),
+        kind,
     )
 
 
@@ -109,12 +111,12 @@ def by_frames(models: Sequence[Evaluator], sent: Sequence[Sequence[Row]]) -> lis
 
 
 def frame(sent: Sequence[Row], number: int) -> pb.Frame:
-    columns, failures = json_rows.decode(sent, Signature((Field("key", DataType.INT64),), ()))
+    columns, failures = json_rows.decode_rows(sent, Signature((Field("key", DataType.INT64),), ()))
     assert not failures
     encoding = pb.ENCODING_RAW if number % 2 else pb.ENCODING_TYPED
     message = pb.Frame(encoding=encoding)
     message.table.rows = len(sent)
-    proto_columns.write(columns, columns.present, message.table)
+    proto_columns.add_columns(columns, columns.present, message.table)
     return message
 
 
@@ -123,8 +125,8 @@ def rows_of(answer: pb.Frame) -> list[Row]:
     errors = {row: {"error": text.split("log id")[0]} for row, text in messages.items()}
     if answer.table.rows:
         received(answer, "s/m")  # from lists of protobuf to bytes
-    listed = json_rows.encode(proto_columns.columns(answer.table))
-    found: list[Row] = json.loads(json_rows.dumps(json_rows.merge(listed, errors)))
+    listed = json_rows.encode_rows(proto_columns.decode_table(answer.table))
+    found: list[Row] = json.loads(json_rows.write_array(json_rows.merge_failed(listed, errors)))
     return found
 
 

@@ -11,7 +11,7 @@ from tests.parity.test_spark import CASES
 
 from hydro_runtimes.load import load
 from hydro_services.cli.score import score
-from hydro_services.codecs.json_rows import lines, parse_array
+from hydro_services.codecs.json_rows import parse_array, write_lines
 
 VALUES: list[Any] = [
     *("35", "abc", "", "NaN", 5, 5.5, 2**70, True, None, {"a": 1}),
@@ -30,7 +30,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 def answers(model: Any, rows: list[Any]) -> list[Any]:
     made, _ = score(model, list(parse_array(json.dumps(rows).encode())))
-    return [json.loads(line) for line in lines(made).splitlines()]
+    return [json.loads(line) for line in write_lines(made).splitlines()]
 
 
 def test_a_value_of_any_kind_is_no_failure_of_the_model(case: Case) -> None:

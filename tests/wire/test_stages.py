@@ -40,7 +40,7 @@ from grpc_health.v1 import health_pb2
 from hydro.serving.v1 import frame_pb2
 from hydro_runtimes.columns import Columns
 from hydro_runtimes.evaluator import Evaluation
-from hydro_services.codecs.grpc_messages import Messages, framed
+from hydro_services.codecs.grpc_messages import MessageCutter, prefix_message
 from hydro_services.runtime import data, processor
 
 
@@ -49,10 +49,10 @@ async def test_stage_answers_headers_then_each_piece_then_the_end() -> None:
         call = port.process("first")
         await call.write(headers())
         assert (await response(call)).WhichOneof("response") == "request_headers"
-        await call.write(piece(framed(frame(1, 2))))
+        await call.write(piece(prefix_message(frame(1, 2))))
         found = streamed(await response(call))
         assert not found.end_of_stream
-        assert column(Messages(LIMIT).feed(found.body)[0]) == [2, 3]
+        assert column(MessageCutter(LIMIT).feed(found.body)[0]) == [2, 3]
         await call.write(piece(b"", end=True))
         found = streamed(await response(call))
         assert (found.body, found.end_of_stream) == (b"", True)
@@ -63,7 +63,7 @@ async def test_stage_answers_headers_then_each_piece_then_the_end() -> None:
 async def test_trailers_end_the_body_and_are_answered() -> None:
     async with serving(plus=Plus()) as port:
         call = port.process("middle")
-        for request in (headers(), piece(framed(frame(1))), TRAILERS):
+        for request in (headers(), piece(prefix_message(frame(1))), TRAILERS):
             await call.write(request)
         kinds = []
         while (message := await call.read()) is not grpc.aio.EOF:
@@ -75,7 +75,7 @@ async def test_trailers_end_the_body_and_are_answered() -> None:
 
 @pytest.mark.parametrize("size", [1, 3, 1000])
 async def test_message_split_over_pieces_is_put_together(size: int) -> None:
-    sent = framed(frame(1)) + framed(frame(2, 3))
+    sent = prefix_message(frame(1)) + prefix_message(frame(2, 3))
     async with serving(plus=Plus()) as port:
         call = port.process("first")
         await call.write(headers())
@@ -83,7 +83,7 @@ async def test_message_split_over_pieces_is_put_together(size: int) -> None:
             await call.write(piece(sent[at : at + size]))
         await call.write(piece(b"", end=True))
         await response(call)
-        messages = Messages(LIMIT).feed(await through(call))
+        messages = MessageCutter(LIMIT).feed(await through(call))
         assert [column(m) for m in messages] == [[2], [3, 4]]
 
 
@@ -93,10 +93,10 @@ async def test_big_body_goes_on_in_pieces_that_envoy_can_take() -> None:
         call = port.process("first")
         await call.write(headers())
         await response(call)
-        sent = framed(frame(*values))
+        sent = prefix_message(frame(*values))
         for at in range(0, len(sent), 60_000):
             await call.write(piece(sent[at : at + 60_000], end=at + 60_000 >= len(sent)))
-        (message,) = Messages(2 * LIMIT).feed(await through(call))
+        (message,) = MessageCutter(2 * LIMIT).feed(await through(call))
         assert column(message) == list(values + 1)
 
 
@@ -114,7 +114,7 @@ class Halting(Plus):
 
 async def test_rows_that_are_evaluated_go_on_while_later_ones_of_the_body_are_not() -> None:
     halting = Halting()
-    sent = framed(body(json.dumps([{"x": i + 100.0} for i in range(700)])))
+    sent = prefix_message(body(json.dumps([{"x": i + 100.0} for i in range(700)])))
     async with serving(plus=halting) as port:
         call = port.process("first")
         for request in (headers(SERVE), piece(sent, end=True)):
@@ -122,9 +122,9 @@ async def test_rows_that_are_evaluated_go_on_while_later_ones_of_the_body_are_no
         await response(call)
         found = streamed(await response(call))
         assert not found.end_of_stream
-        (first,) = Messages(LIMIT).feed(found.body)
+        (first,) = MessageCutter(LIMIT).feed(found.body)
         halting.goes_on.set()
-        (second,) = Messages(LIMIT).feed(await through(call))
+        (second,) = MessageCutter(LIMIT).feed(await through(call))
         assert column(first) + column(second) == [i + 101.0 for i in range(700)]
 
 
@@ -136,7 +136,11 @@ async def test_rows_that_are_evaluated_go_on_while_later_ones_of_the_body_are_no
         pytest.param("plus", [headers(end=True)], "INVALID_ARGUMENT", "no message", id="no body"),
         pytest.param("plus", [headers()] * 2, "INVALID_ARGUMENT", "request_headers", id="twice"),
         pytest.param(
-            "plus", [headers(), piece(framed(b"\xff"))], "INVALID_ARGUMENT", "Frame", id="no frame"
+            "plus",
+            [headers(), piece(prefix_message(b"\xff"))],
+            "INVALID_ARGUMENT",
+            "Frame",
+            id="no frame",
         ),
         pytest.param(
             "plus",
@@ -154,7 +158,7 @@ async def test_rows_that_are_evaluated_go_on_while_later_ones_of_the_body_are_no
         ),
         pytest.param(
             "plus",
-            [headers(SERVE), piece(framed(body("[1"))), piece(b"", end=True)],
+            [headers(SERVE), piece(prefix_message(body("[1"))), piece(b"", end=True)],
             "INVALID_ARGUMENT",
             "malformed JSON",
             id="no JSON",
@@ -197,11 +201,11 @@ async def test_frame_that_cannot_be_read_after_the_first_answer_fails_in_its_pla
     async with serving(plus=Plus()) as port:
         call = port.process("middle")
         await call.write(headers())
-        await call.write(piece(framed(frame(1))))
+        await call.write(piece(prefix_message(frame(1))))
         await response(call)
-        assert Messages(LIMIT).feed(streamed(await response(call)).body)
-        await call.write(piece(framed(b"\xff") + framed(frame(5))))
-        bad, good = Messages(LIMIT).feed(streamed(await response(call)).body)
+        assert MessageCutter(LIMIT).feed(streamed(await response(call)).body)
+        await call.write(piece(prefix_message(b"\xff") + prefix_message(frame(5))))
+        bad, good = MessageCutter(LIMIT).feed(streamed(await response(call)).body)
         assert frame_pb2.Frame.FromString(bad).failure.code == 3
         assert column(good) == [6]
 
@@ -248,14 +252,14 @@ async def test_serve_without_any_message_is_an_error() -> None:
 async def test_chain_of_three_stages_answers_what_the_client_sent() -> None:
     models = {"a": Plus("y", "x"), "b": Plus("z", "y"), "c": Plus("end", "z")}
     async with serving(**models) as port:
-        passed = framed(body('[{"x": 1}, {"x": 13}]'))
+        passed = prefix_message(body('[{"x": 1}, {"x": 13}]'))
         for name, position in (("a", "first"), ("b", "middle")):
             call = port.process(position, name)
             for request in (headers(SERVE), piece(passed), piece(b"", end=True)):
                 await call.write(request)
             await response(call)
             passed = await through(call)
-        last = await answers(port.call(SERVE, "last", "c"), *Messages(LIMIT).feed(passed))
+        last = await answers(port.call(SERVE, "last", "c"), *MessageCutter(LIMIT).feed(passed))
         well, failed = rows(last)
         assert well == {"x": 1, "y": 2, "z": 3, "end": 4}
         assert failed["error"]["stage"] == "s/a"

@@ -17,7 +17,7 @@ from hydro.serving.v1 import prediction_service_pb2
 from hydro_runtimes.columns import Columns, Dense
 from hydro_runtimes.evaluator import Failure
 from hydro_services.codecs import proto_columns
-from hydro_services.codecs.grpc_messages import Messages, framed
+from hydro_services.codecs.grpc_messages import MessageCutter, prefix_message
 from hydro_services.codecs.whole_lines import LineCutter, split_lines
 from hydro_services.runtime import stage
 from hydro_services.runtime.edges import formats, json_frames
@@ -52,7 +52,7 @@ class NumberSource:
             columns = Columns({"x": Dense(np.array(numbers))}, len(numbers))
             frame = pb.Frame(encoding=ENCODING)
             frame.table.rows = len(numbers)
-            proto_columns.write(columns, {}, frame.table)
+            proto_columns.add_columns(columns, {}, frame.table)
             odd = [place for place, each in enumerate(texts) if each == "?"]
             failures = dict.fromkeys(odd, Failure("NOT_A_NUMBER", "got ?, want a number"))
             frame.errors.extend(stage.row_errors(failures, self.reader.stage))
@@ -74,11 +74,11 @@ class ListSink:
 async def through_first(port: Port, sent: Sequence[bytes]) -> list[bytes]:
     """What the first stage hands on for a client's messages, by Envoy's external processor."""
     call = port.process("first", "first")
-    body = b"".join(map(framed, sent))
+    body = b"".join(map(prefix_message, sent))
     for request in (headers(SERVE), piece(body), piece(b"", end=True)):
         await call.write(request)
     await response(call)
-    return Messages(LIMIT).feed(await through(call))
+    return MessageCutter(LIMIT).feed(await through(call))
 
 
 @pytest.fixture(autouse=True)
@@ -156,7 +156,7 @@ async def test_an_encoding_that_the_last_stage_does_not_know_ends_the_call() -> 
     async with serving(plus=Plus("z", "y")) as port:
         frame = pb.Frame(encoding=cast(pb.Encoding, 1001))
         frame.table.rows = 1
-        proto_columns.encode("y", Dense(np.array([1.0])), frame.table.columns.add())
+        proto_columns.encode_column("y", Dense(np.array([1.0])), frame.table.columns.add())
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await answers(port.call(SERVE, "last"), frame.SerializeToString())
     assert raised.value.code() is grpc.StatusCode.INTERNAL

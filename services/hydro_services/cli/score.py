@@ -64,7 +64,7 @@ def _run(options: Options, output: Output) -> int:
             with contextlib.redirect_stdout(sys.stderr):
                 answers, count = score(evaluator, parsed)
             failed += count
-            output.data(json_rows.lines(answers).decode())
+            output.data(json_rows.write_lines(answers).decode())
     if failed:
         output.note(f"{failed} {'row' if failed == 1 else 'rows'} failed")
     return 0
@@ -150,15 +150,15 @@ def _together(
     failures = {i: row for i, row in enumerate(parsed) if isinstance(row, Failure)}
     good = [row for row in parsed if not isinstance(row, Failure)]
     signature = evaluator.signature
-    columns, bad = json_rows.decode(good, signature)
+    columns, bad = json_rows.decode_rows(good, signature)
     failures |= _placed(bad, failures, len(parsed))
-    (answer,) = evaluate(evaluator, [naming.inputs(columns, signature)])
+    (answer,) = evaluate(evaluator, [naming.select_inputs(columns, signature)])
     kept = columns.take(_live(columns.rows, answer.failures)) if answer.failures else columns
     failures |= _placed(answer.failures, failures, len(parsed))
     told = {i: _answer(failure) for i, failure in failures.items()}
     brought = kept.only(kept.keys() - signature.writes)
     outputs = Columns(answer.outputs, kept.rows, answer.present)
-    answers = json_rows.merge(json_rows.encode(brought.plus(outputs)), told)
+    answers = json_rows.merge_failed(json_rows.encode_rows(brought.plus(outputs)), told)
     return answers, sum(row is not None for row in told.values())
 
 

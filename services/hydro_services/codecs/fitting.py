@@ -25,7 +25,7 @@ MAX_ALIKE = 4096
 _NONE: Mapping[int, Failure] = {}
 
 
-def fitted(column: Column, field: Field) -> tuple[Column, Mapping[int, Failure]]:
+def fit_column(column: Column, field: Field) -> tuple[Column, Mapping[int, Failure]]:
     """The column in a field's type, and the failures of rows that do not fit, by index.
 
     What stands in the place of a row that fails means nothing.
@@ -36,16 +36,16 @@ def fitted(column: Column, field: Field) -> tuple[Column, Mapping[int, Failure]]
     if is_exact(column, field):
         return column, _NONE
     if len(column.shape) != len(field.shape):
-        return _reread(column, field)
+        return _reread_values(column, field)
     failures: dict[int, Failure] = {}
     if column.type is not field.type:
         is_number = column.type in _NUMBERS and field.type in _NUMBERS
         if isinstance(column, Sparse | Strings) or not is_number:
-            return _reread(column, field)
-        failures = _misfits(column, field)
-        column = _cast(column, field.type)
-    for row, reason, got in _faults(column, field):
-        failures.setdefault(row, json_columns.wrong(reason, got, field))
+            return _reread_values(column, field)
+        failures = _find_misfits(column, field)
+        column = _cast_numbers(column, field.type)
+    for row, reason, got in _find_faults(column, field):
+        failures.setdefault(row, json_columns.wrong_value(reason, got, field))
     return column, failures
 
 
@@ -56,30 +56,32 @@ def is_exact(column: Column, field: Field) -> bool:
     return column.type is field.type and field.fits(column.shape)
 
 
-def failed_all(failure: Failure, where: str) -> InvalidArgument:
+def fail_whole_frame(failure: Failure, where: str) -> InvalidArgument:
     """What a large frame is told of a column that is at fault in many of its rows: one error."""
     column = {"column": failure.column} if failure.column else {}
     return InvalidArgument(f"{failure.message}, in {where} rows", **column)
 
 
-def _misfits(column: Dense | Ragged, field: Field) -> dict[int, Failure]:
+def _find_misfits(column: Dense | Ragged, field: Field) -> dict[int, Failure]:
     """The rows with numbers that another type of numbers does not have."""
     flat: Column = column
     while isinstance(flat, Ragged):
         flat = flat.elements
     assert isinstance(flat, Dense), "texts are no numbers"
-    found, _ = rows_of(column, np.flatnonzero(~_fits(flat.values.ravel(), field.type)))
+    found, _ = element_rows(column, np.flatnonzero(~_fits_type(flat.values.ravel(), field.type)))
     rows = np.unique(found)
     few = rows if len(rows) <= MAX_ALIKE else rows[:1]
-    listed = zip(few.tolist(), json_columns.values(column.take(few)), strict=True)
-    failures = {row: fault for row, value in listed if (fault := json_columns.fault(value, field))}
+    listed = zip(few.tolist(), json_columns.json_values(column.take(few)), strict=True)
+    failures = {
+        row: fault for row, value in listed if (fault := json_columns.find_fault(value, field))
+    }
     if len(few) < len(rows):
         where = f"{len(rows)} of {column.rows}"
-        raise failed_all(next(iter(failures.values())), where)
+        raise fail_whole_frame(next(iter(failures.values())), where)
     return failures
 
 
-def _fits(values: Array, kind: DataType) -> Array:
+def _fits_type(values: Array, kind: DataType) -> Array:
     """Which numbers another type has; an integer as a float is the nearest one, as in JSON."""
     if kind is DataType.FLOAT64:
         return np.ones(len(values), np.bool_)
@@ -96,10 +98,10 @@ def _fits(values: Array, kind: DataType) -> Array:
     return fits
 
 
-def rows_of(column: Column, elements: Array) -> tuple[Array, Array]:
+def element_rows(column: Column, elements: Array) -> tuple[Array, Array]:
     """The rows of elements that are not null, and those elements."""
     if isinstance(column, Ragged):
-        places, elements = rows_of(column.elements, elements)
+        places, elements = element_rows(column.elements, elements)
         rows = np.searchsorted(column.offsets, places, "right") - 1
     else:
         rows = elements // max(int(np.prod(column.shape)), 1)
@@ -109,7 +111,7 @@ def rows_of(column: Column, elements: Array) -> tuple[Array, Array]:
     return rows[valid], elements[valid]
 
 
-def _cast(column: Dense | Ragged, kind: DataType) -> Dense | Ragged:
+def _cast_numbers(column: Dense | Ragged, kind: DataType) -> Dense | Ragged:
     """The numbers in another type; what does not fit becomes anything."""
     if isinstance(column, Dense):
         values = column.values
@@ -119,31 +121,31 @@ def _cast(column: Dense | Ragged, kind: DataType) -> Dense | Ragged:
             return Dense(values.astype(kind.dtype), column.validity)
     elements = column.elements
     assert not isinstance(elements, Strings), "a text is no number"
-    return Ragged(column.offsets, _cast(elements, kind), column.validity)
+    return Ragged(column.offsets, _cast_numbers(elements, kind), column.validity)
 
 
-def _reread(column: Column, field: Field) -> tuple[Column, Mapping[int, Failure]]:
+def _reread_values(column: Column, field: Field) -> tuple[Column, Mapping[int, Failure]]:
     """By its values, as if they had come as JSON."""
-    listed, unreadable = _json(column, field)
+    listed, unreadable = _json_values(column, field)
     try:
-        return json_columns.column(listed, field), unreadable
+        return json_columns.parse_column(listed, field), unreadable
     except json_columns.ODD:
-        failures = dict(itertools.islice(json_columns.faults(listed, field), MAX_ALIKE + 1))
+        failures = dict(itertools.islice(json_columns.find_faults(listed, field), MAX_ALIKE + 1))
     if len(failures) > MAX_ALIKE:  # Looking for 100,000 takes a second.
-        raise failed_all(next(iter(failures.values())), f"over {MAX_ALIKE} of {column.rows}")
-    return json_columns.column(json_columns.without(listed, failures, field), field), {
+        raise fail_whole_frame(next(iter(failures.values())), f"over {MAX_ALIKE} of {column.rows}")
+    return json_columns.parse_column(json_columns.replace_failed(listed, failures, field), field), {
         **failures,
         **unreadable,
     }
 
 
-def _json(column: Column, field: Field) -> tuple[Sequence[Any], dict[int, Failure]]:
+def _json_values(column: Column, field: Field) -> tuple[Sequence[Any], dict[int, Failure]]:
     valid = [True] * column.rows if column.validity is None else column.validity.tolist()
     if isinstance(column, Dense) and field.type is DataType.STRING:  # NaN is no text
         pairs = zip(column.values.tolist(), valid, strict=True)
         return [value if is_valid else None for value, is_valid in pairs], {}
     if column.type is not DataType.JSON or not isinstance(column, Strings):
-        return json_columns.values(column), {}
+        return json_columns.json_values(column), {}
     values: list[Any] = []
     failures: dict[int, Failure] = {}
     for row, text in enumerate(column.values):
@@ -151,11 +153,11 @@ def _json(column: Column, field: Field) -> tuple[Sequence[Any], dict[int, Failur
             values.append(orjson.loads(text) if valid[row] else None)
         except orjson.JSONDecodeError:
             values.append(None)
-            failures[row] = json_columns.wrong("WRONG_TYPE", "text that is not JSON", field)
+            failures[row] = json_columns.wrong_value("WRONG_TYPE", "text that is not JSON", field)
     return values, failures
 
 
-def _faults(column: Column, field: Field) -> Iterator[tuple[int, str, str]]:
+def _find_faults(column: Column, field: Field) -> Iterator[tuple[int, str, str]]:
     """Rows that do not fit, with the reason and what was got; the outer lists first."""
     rows = np.arange(column.rows)
     depth = 1
@@ -163,31 +165,37 @@ def _faults(column: Column, field: Field) -> Iterator[tuple[int, str, str]]:
         valid = column.validity
         if valid is not None:
             got = "null" if depth == 1 else "a list with null"
-            yield from ((row, "NULL_VALUE", got) for row in _chosen(rows, ~valid, field.nullable))
+            yield from (
+                (row, "NULL_VALUE", got) for row in _null_rows(rows, ~valid, field.nullable)
+            )
             column, rows = column.take(valid), rows[valid]
         if depth > len(field.shape):
             return
-        lengths = _lengths(column)
+        lengths = _row_lengths(column)
         want = field.shape[depth - 1]
         for at in np.flatnonzero((lengths != want) & (want >= 0)).tolist():
-            yield int(rows[at]), "WRONG_SHAPE", json_columns.sized(int(lengths[at]), depth)
+            yield (
+                int(rows[at]),
+                "WRONG_SHAPE",
+                json_columns.describe_length(int(lengths[at]), depth),
+            )
         if isinstance(column, Sparse):
             if column.element_validity is not None:
                 of = np.repeat(rows, np.diff(column.offsets))
-                null = _chosen(of, ~column.element_validity, field.nullable)
+                null = _null_rows(of, ~column.element_validity, field.nullable)
                 yield from ((row, "NULL_VALUE", "a list with null") for row in null)
             return
         rows = np.repeat(rows, lengths)
-        column = _inner(column)
+        column = _inner_elements(column)
         depth += 1
 
 
-def _chosen(rows: Array, mask: Array, nullable: bool) -> list[int]:
+def _null_rows(rows: Array, mask: Array, nullable: bool) -> list[int]:
     chosen: list[int] = [] if nullable else rows[mask].tolist()
     return chosen
 
 
-def _lengths(column: Column) -> Array:
+def _row_lengths(column: Column) -> Array:
     """Of each row's list or vector: int64, (rows,)."""
     if isinstance(column, Ragged):
         return column.lengths
@@ -196,7 +204,7 @@ def _lengths(column: Column) -> Array:
     return np.full(column.rows, column.shape[0])
 
 
-def _inner(column: Column) -> Column:
+def _inner_elements(column: Column) -> Column:
     if isinstance(column, Ragged):
         return column.elements
     assert isinstance(column, Dense), "texts and sparse vectors have no lists in them"

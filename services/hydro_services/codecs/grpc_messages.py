@@ -15,7 +15,7 @@ ACCEPTED = ("grpc-accept-encoding", "identity")
 _PREFIX = struct.Struct(">BI")
 
 
-class Messages:
+class MessageCutter:
     """Cuts chunks into messages; holds at most one message that is not complete."""
 
     def __init__(self, max_bytes: int) -> None:
@@ -56,6 +56,6 @@ class Messages:
             raise TooLarge(f"{got}; send fewer rows a message")
 
 
-def framed(message: bytes) -> bytes:
+def prefix_message(message: bytes) -> bytes:
     """The message with its prefix, not compressed."""
     return _PREFIX.pack(0, len(message)) + message

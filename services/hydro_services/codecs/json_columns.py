@@ -1,8 +1,8 @@
 """JSON values to a column and back: one function for each kind of declared column.
 
-The quick way takes all values at once and fails on the first odd one; then `fault` looks at each
-value by itself, so that only the rows at fault are lost. What a value becomes depends on its field
-alone, never on the values beside it.
+The quick way takes all values at once and fails on the first odd one; then `find_fault` looks at
+each value by itself, so that only the rows at fault are lost. What a value becomes depends on its
+field alone, never on the values beside it.
 
 Numbers that JSON has no name for are the strings "NaN", "Infinity" and "-Infinity". A vector is an
 array when dense, and {"type": "sparse", "size": n, "indices": [...], "values": [...]} when sparse;
@@ -55,71 +55,73 @@ class _Misfit(ValueError):
 _STEP = 64
 """Values that are looked at together, before their halves are."""
 ODD = (ValueError, TypeError, ArithmeticError, KeyError, AttributeError)
-"""What `column` raises."""
+"""What `parse_column` raises."""
 
 
-def column(values: Sequence[Any], field: Field) -> Column:
+def parse_column(values: Sequence[Any], field: Field) -> Column:
     """The column of a declared field from its JSON values, None for null.
 
     Raises:
         ValueError, TypeError, ArithmeticError, KeyError, AttributeError: a value does not fit;
-            `fault` tells which.
+            `find_fault` tells which.
     """
     if field.shape:
         if dict in set(map(type, values)):
-            return _vectors(values, field)
-        return _lists(values, field, field.shape)
-    return _scalars(values, field)
+            return _parse_vectors(values, field)
+        return _parse_lists(values, field, field.shape)
+    return _parse_scalars(values, field)
 
 
-def faults(values: Sequence[Any], field: Field) -> Iterator[tuple[int, Failure]]:
+def find_faults(values: Sequence[Any], field: Field) -> Iterator[tuple[int, Failure]]:
     """The values that do not fit a field, by index."""
     for at in range(0, len(values), _STEP):
-        yield from _faults(values[at : at + _STEP], field, at)
+        yield from _find_faults_by_halves(values[at : at + _STEP], field, at)
 
 
-def _faults(values: Sequence[Any], field: Field, first: int) -> Iterator[tuple[int, Failure]]:
+def _find_faults_by_halves(
+    values: Sequence[Any], field: Field, first: int
+) -> Iterator[tuple[int, Failure]]:
     """Found by halves; counted from `first`."""
     try:
-        column(values, field)
+        parse_column(values, field)
     except ODD:
         if len(values) == 1:
-            if found := fault(values[0], field):
+            if found := find_fault(values[0], field):
                 yield first, found
             return
         middle = len(values) // 2
-        yield from _faults(values[:middle], field, first)
-        yield from _faults(values[middle:], field, first + middle)
+        yield from _find_faults_by_halves(values[:middle], field, first)
+        yield from _find_faults_by_halves(values[middle:], field, first + middle)
 
 
-def without(values: Sequence[Any], failed: Container[int], field: Field) -> Sequence[Any]:
+def replace_failed(values: Sequence[Any], failed: Container[int], field: Field) -> Sequence[Any]:
     """The values with one that fits in the place of those that failed."""
-    empty = _empty(field, field.shape)
+    empty = _fitting_value(field, field.shape)
     return [empty if i in failed else value for i, value in enumerate(values)]
 
 
-def fault(value: Any, field: Field) -> Failure | None:
+def find_fault(value: Any, field: Field) -> Failure | None:
     """Why a value does not fit a field, or None if it does."""
     try:
-        column([value], field)
+        parse_column([value], field)
     except _Misfit as misfit:
-        return wrong(misfit.reason, misfit.got, field)
+        return wrong_value(misfit.reason, misfit.got, field)
     except ODD:
-        return wrong("WRONG_TYPE", _short(value), field)
+        return wrong_value("WRONG_TYPE", _shorten(value), field)
     return None
 
 
-def undeclared(name: str, value: Any) -> Failure | None:
+def find_undeclared_fault(name: str, value: Any) -> Failure | None:
     """Why a value of a column that no field declares cannot be taken, or None if it can."""
     try:
-        inferred([value])
+        infer_column([value])
     except TypeError:
         got = "a value that is nested too deeply or has text that is not Unicode"
         return Failure("WRONG_TYPE", f"column '{name}': got {got}, want JSON", name)
     return None
 
 
-def inferred(values: Sequence[Any]) -> Column:
+def infer_column(values: Sequence[Any]) -> Column:
     """The column of JSON values that no field declares.
 
     Text, numbers and booleans are taken by their type, anything else as JSON.
@@ -128,10 +130,10 @@ def inferred(values: Sequence[Any]) -> Column:
     for kind, type_ in _PLAIN.items():
         if kinds <= {kind, type(None)} and kind in kinds:
             try:
-                return column(values, Field("", type_, nullable=True))
+                return parse_column(values, Field("", type_, nullable=True))
             except ODD:
                 break
-    return column(values, Field("", DataType.JSON, nullable=True))
+    return parse_column(values, Field("", DataType.JSON, nullable=True))
 
 
 _PLAIN = {
@@ -142,49 +144,51 @@ _PLAIN = {
 }
 
 
-def values(column: Column) -> list[Any]:
+def json_values(column: Column) -> list[Any]:
     """JSON values of a column, row by row, for orjson; None for null."""
-    found = _values(column)
+    found = _values_without_nulls(column)
     if column.validity is None:
         return found
     return [v if ok else None for v, ok in zip(found, column.validity.tolist(), strict=True)]
 
 
-def _values(column: Column) -> list[Any]:
+def _values_without_nulls(column: Column) -> list[Any]:
     match column:
         case Strings(type=DataType.JSON):
             return [orjson.Fragment(text) for text in column.values]
         case Strings():
             return list(column.values)
         case Dense():
-            return finite(column.values)
+            return json_numbers(column.values)
         case Ragged():
-            elements, offsets = values(column.elements), column.offsets.tolist()
+            elements, offsets = json_values(column.elements), column.offsets.tolist()
             return [elements[a:b] for a, b in itertools.pairwise(offsets)]
         case Sparse():
-            indices, cells = column.indices.tolist(), _elements(column)
+            indices, cells = column.indices.tolist(), _sparse_elements(column)
             sizes = [column.size] * column.rows if column.sizes is None else column.sizes.tolist()
             spans = zip(sizes, itertools.pairwise(column.offsets.tolist()), strict=True)
-            return [_sparse(size, indices[a:b], cells[a:b]) for size, (a, b) in spans]
+            return [_sparse_object(size, indices[a:b], cells[a:b]) for size, (a, b) in spans]
 
 
-def _sparse(size: int, indices: list[int], cells: list[Any]) -> Any:
+def _sparse_object(size: int, indices: list[int], cells: list[Any]) -> Any:
     """A row that stores every element is a dense one, among others that are not."""
     if size == len(indices):
         return cells
     return {"type": "sparse", "size": size, "indices": indices, "values": cells}
 
 
-def _elements(column: Sparse) -> list[Any]:
-    return values(Dense(column.values, column.element_validity))
+def _sparse_elements(column: Sparse) -> list[Any]:
+    return json_values(Dense(column.values, column.element_validity))
 
 
-def finite(array: np.ndarray[Any, Any]) -> list[Any]:
+def json_numbers(array: np.ndarray[Any, Any]) -> list[Any]:
     """Numbers of any shape as lists, those that JSON has no name for as strings."""
     listed: list[Any] = array.tolist()
     if array.dtype.kind != "f":
         return listed
-    return listed if _is_finite(array.ravel()) else [_named(value) for value in listed]
+    return (
+        listed if _is_finite(array.ravel()) else [_name_special_numbers(value) for value in listed]
+    )
 
 
 def _is_finite(flat: np.ndarray[Any, Any]) -> bool:
@@ -194,20 +198,20 @@ def _is_finite(flat: np.ndarray[Any, Any]) -> bool:
     return bool(np.isfinite(flat).all())
 
 
-def _named(value: Any) -> Any:
+def _name_special_numbers(value: Any) -> Any:
     if isinstance(value, list):
-        return [_named(element) for element in value]
+        return [_name_special_numbers(element) for element in value]
     if math.isfinite(value):
         return value
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
-def _only(kinds: set[type], values: Sequence[Any]) -> None:
+def _check_types(kinds: set[type], values: Sequence[Any]) -> None:
     if not set(map(type, values)) <= kinds:
         raise ValueError("a value is of another type")
 
 
-def _numbers(values: Sequence[Any], type_: DataType) -> np.ndarray[Any, Any]:
+def _parse_numbers(values: Sequence[Any], type_: DataType) -> np.ndarray[Any, Any]:
     if type_ in _FLOATS:
         kinds = set(map(type, values))
         if str in kinds:
@@ -220,46 +224,46 @@ def _numbers(values: Sequence[Any], type_: DataType) -> np.ndarray[Any, Any]:
         with np.errstate(over="raise"):
             return np.array(values, np.float32)
     if type_ is DataType.BOOL:
-        _only({bool}, values)
+        _check_types({bool}, values)
         return np.array(values, np.bool_)
-    return _integers(values, _LIMITS[type_]).astype(type_.dtype)
+    return _parse_integers(values, _LIMITS[type_]).astype(type_.dtype)
 
 
-def _integers(values: Sequence[Any], limit: int) -> np.ndarray[Any, Any]:
+def _parse_integers(values: Sequence[Any], limit: int) -> np.ndarray[Any, Any]:
     kinds = set(map(type, values))
     if float in kinds:
         values = [int(v) if type(v) is float and v.is_integer() else v for v in values]
-    _only({int}, values)
+    _check_types({int}, values)
     if values and not -limit <= min(values) <= max(values) < limit:
         raise ValueError("an integer is out of range")
     return np.array(values, np.int64)
 
 
-def _scalars(values: Sequence[Any], field: Field) -> Dense | Strings:
-    values, validity = _filled(values, field, ())
+def _parse_scalars(values: Sequence[Any], field: Field) -> Dense | Strings:
+    values, validity = _fill_nulls(values, field, ())
     if field.type is DataType.STRING:
-        _only({str}, values)
+        _check_types({str}, values)
         return Strings(values, validity)
     if field.type is DataType.JSON:
         return Strings([orjson.dumps(v).decode() for v in values], validity, DataType.JSON)
-    return Dense(_numbers(values, field.type), validity)
+    return Dense(_parse_numbers(values, field.type), validity)
 
 
-def _lists(values: Sequence[Any], field: Field, shape: tuple[int, ...]) -> Lists:
+def _parse_lists(values: Sequence[Any], field: Field, shape: tuple[int, ...]) -> Lists:
     """Lists of a shape: a tensor where all are alike, as a model expects."""
-    values, validity = _filled(values, field, shape)
-    _only({list}, values)
+    values, validity = _fill_nulls(values, field, shape)
+    _check_types({list}, values)
     size, *inner = shape
     lengths = list(map(len, values))
     if size >= 0 and set(lengths) - {size}:
         got = next(length for length in lengths if length != size)
-        raise _Misfit("WRONG_SHAPE", sized(got, len(field.shape) - len(inner)))
+        raise _Misfit("WRONG_SHAPE", describe_length(got, len(field.shape) - len(inner)))
     flat = list(itertools.chain.from_iterable(values))
-    elements = _lists(flat, field, tuple(inner)) if inner else _scalars(flat, field)
+    elements = _parse_lists(flat, field, tuple(inner)) if inner else _parse_scalars(flat, field)
     return regular(listed(lengths, elements, validity), shape)
 
 
-def _filled(
+def _fill_nulls(
     values: Sequence[Any], field: Field, shape: tuple[int, ...]
 ) -> tuple[Sequence[Any], Validity]:
     """The values with something in the place of nulls, and which are none."""
@@ -268,88 +272,92 @@ def _filled(
     if not field.nullable:
         raise _Misfit("NULL_VALUE", "null" if shape == field.shape else "a list with null")
     validity = np.fromiter((value is not None for value in values), np.bool_, len(values))
-    empty = _empty(field, shape)
+    empty = _fitting_value(field, shape)
     return [empty if value is None else value for value in values], validity
 
 
-def _empty(field: Field, shape: tuple[int, ...]) -> Any:
+def _fitting_value(field: Field, shape: tuple[int, ...]) -> Any:
     """A value that fits."""
     if shape:
-        return [_empty(field, shape[1:])] * max(shape[0], 0)
+        return [_fitting_value(field, shape[1:])] * max(shape[0], 0)
     return {DataType.STRING: "", DataType.BOOL: False}.get(field.type, 0)
 
 
-def sized(count: int, depth: int) -> str:
+def describe_length(count: int, depth: int) -> str:
     """For messages: a list that is too short or too long, and how many lists hold it."""
     return f"{count} elements" if depth == 1 else f"{count} elements in a list of depth {depth}"
 
 
-def _vectors(values: Sequence[Any], field: Field) -> Column:
+def _parse_vectors(values: Sequence[Any], field: Field) -> Column:
     """Vectors of which some are written as objects."""
-    plain = [_as_list(value) for value in values]
+    plain = [_unwrap_dense(value) for value in values]
     if dict not in set(map(type, plain)):
-        return _lists(plain, field, field.shape)
+        return _parse_lists(plain, field, field.shape)
     if len(field.shape) != 1 or field.type not in _NUMBERS:
         raise ValueError("a sparse vector is no value of this field")
     if field.type is not DataType.FLOAT64:
-        return _lists([_expanded(value, field) for value in plain], field, field.shape)
-    given, validity = _filled(plain, field, field.shape)
-    parts = [_stored(value) for value in given]
+        return _parse_lists([_expand_sparse(value, field) for value in plain], field, field.shape)
+    given, validity = _fill_nulls(plain, field, field.shape)
+    parts = [_parse_sparse(value) for value in given]
     sizes = np.array([size for size, _, _ in parts], np.int64)
     wrong = sizes != field.shape[0] if field.shape[0] >= 0 else np.zeros(len(sizes), np.bool_)
     if wrong.any():
-        raise _Misfit("WRONG_SHAPE", sized(int(sizes[wrong][0]), 1))
+        raise _Misfit("WRONG_SHAPE", describe_length(int(sizes[wrong][0]), 1))
     offsets = np.concatenate(([0], np.cumsum([len(indices) for _, indices, _ in parts])))
     indices = np.concatenate([indices for _, indices, _ in parts]).astype(np.int32)
-    stored = _scalars([cell for _, _, cells in parts for cell in cells], replace(field, shape=()))
+    stored = _parse_scalars(
+        [cell for _, _, cells in parts for cell in cells], replace(field, shape=())
+    )
     assert isinstance(stored, Dense), "vectors are of numbers"
     return vectors(sizes, offsets, indices, stored, validity)
 
 
-def _as_list(value: Any) -> Any:
+def _unwrap_dense(value: Any) -> Any:
     """A vector that stores all its elements is a dense one, however it is written."""
     if type(value) is not dict:
         return value
     if value["type"] in _DENSE:
         return value["values"]
-    size, indices, cells = _stored(value)
+    size, indices, cells = _parse_sparse(value)
     return list(cells) if len(indices) == size else value
 
 
-def _expanded(value: Any, field: Field) -> Any:
+def _expand_sparse(value: Any, field: Field) -> Any:
     """A sparse vector as a list, where the field tells how long it is."""
     if type(value) is not dict:
         return value
-    size, indices, _ = _stored(value)
+    size, indices, _ = _parse_sparse(value)
     if size != field.shape[0]:
-        raise _Misfit("WRONG_SHAPE", sized(size, 1))
+        raise _Misfit("WRONG_SHAPE", describe_length(size, 1))
     listed = [0] * size
     for index, cell in zip(indices.tolist(), value["values"], strict=True):
         listed[index] = cell
     return listed
 
 
-def _stored(value: Any) -> tuple[int, Array, Sequence[Any]]:
+def _parse_sparse(value: Any) -> tuple[int, Array, Sequence[Any]]:
     """Size, indices and elements of a vector that is a list, or an object of type sparse."""
     if type(value) is list:
         return len(value), np.arange(len(value)), value
     size, cells = value["size"], value["values"]
     if value["type"] not in _SPARSE or type(size) is not int or not 0 <= size < 2**31:
         raise ValueError("not a vector")
-    indices = _integers(value["indices"], 2**31)
+    indices = _parse_integers(value["indices"], 2**31)
     inside = not len(indices) or (indices[0] >= 0 and indices[-1] < size)
     if len(indices) != len(cells) or not inside or (np.diff(indices) <= 0).any():
         raise ValueError("not a sparse vector")
-    _numbers(cells, DataType.FLOAT64)
+    _parse_numbers(cells, DataType.FLOAT64)
     return size, indices, cells
 
 
-def wrong(reason: str, got: str, field: Field) -> Failure:
+def wrong_value(reason: str, got: str, field: Field) -> Failure:
     """The failure of a row whose value does not fit a field."""
-    return Failure(reason, f"column '{field.name}': got {got}, want {wanted(field)}", field.name)
+    return Failure(
+        reason, f"column '{field.name}': got {got}, want {describe_field(field)}", field.name
+    )
 
 
-def wanted(field: Field) -> str:
+def describe_field(field: Field) -> str:
     """A field's type in words, for messages."""
     kind = {DataType.STRING: "a string", DataType.BOOL: "true or false"}.get(field.type)
     if field.shape:
@@ -358,7 +366,7 @@ def wanted(field: Field) -> str:
     return kind or f"a number ({field.type.value})"
 
 
-def _short(value: Any) -> str:
+def _shorten(value: Any) -> str:
     try:
         text = orjson.dumps(value, default=str).decode()
     except TypeError:  # orjson reads deeper than it writes

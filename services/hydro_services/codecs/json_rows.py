@@ -38,13 +38,13 @@ def read_array(body: bytes | bytearray) -> Iterator[list[Row | Failure] | None]:
         InvalidArgument: not JSON, not an array, or an element that is not an object.
     """
     if len(body) <= json_spans.SPAN_BYTES:
-        yield _rows(_parse_small(body), 0)
+        yield _check_rows(_parse_small(body), 0)
         return
     text = memoryview(body)
     spans: list[tuple[int, int]] = []
     count = 0
-    for start, end in json_spans.spans(text):
-        count += len(_rows(json_spans.parse_span(text[start:end]), count))
+    for start, end in json_spans.split_spans(text):
+        count += len(_check_rows(json_spans.parse_span(text[start:end]), count))
         spans.append((start, end))
         yield None
     for start, end in spans:
@@ -57,7 +57,9 @@ def _parse_small(body: bytes | bytearray) -> list[Any]:
     except orjson.JSONDecodeError as error:
         return _parse_odd(body, error)
     if not isinstance(found, list):
-        raise InvalidArgument(f"the body is {_kind(found)}, want a JSON array of row objects")
+        raise InvalidArgument(
+            f"the body is {_describe_kind(found)}, want a JSON array of row objects"
+        )
     return found
 
 
@@ -65,17 +67,17 @@ def _parse_odd(body: bytes | bytearray, error: orjson.JSONDecodeError) -> list[A
     """The elements of an array, where one of them is JSON that cannot be taken."""
     try:
         text = memoryview(body)
-        spans = list(json_spans.spans(text))
+        spans = list(json_spans.split_spans(text))
         return [row for start, end in spans for row in json_spans.parse_span(text[start:end])]
     except InvalidArgument:
-        raise json_spans.malformed(error) from None
+        raise json_spans.malformed_json(error) from None
 
 
-def _rows(found: list[Any], before: int) -> list[Row | Failure]:
+def _check_rows(found: list[Any], before: int) -> list[Row | Failure]:
     """What is read, all of it row objects; the first is element `before` of the array."""
     if not set(map(type, found)) <= {dict, Failure}:
         at = next(i for i, row in enumerate(found) if type(row) not in (dict, Failure))
-        got = f"element {before + at} is {_kind(found[at])}"
+        got = f"element {before + at} is {_describe_kind(found[at])}"
         raise InvalidArgument(f"{got}, want a row object", row=str(before + at))
     return found
 
@@ -87,56 +89,60 @@ def parse_line(line: json_spans.Text) -> Row | Failure:
     except InvalidArgument as error:
         return Failure("INVALID_ARGUMENT", error.message)
     if not isinstance(row, dict | Failure):
-        return Failure("INVALID_ARGUMENT", f"the line is {_kind(row)}, want a row object")
+        return Failure("INVALID_ARGUMENT", f"the line is {_describe_kind(row)}, want a row object")
     return row
 
 
-def decode(rows: Sequence[Row], signature: Signature) -> tuple[Columns, Mapping[int, Failure]]:
+def decode_rows(rows: Sequence[Row], signature: Signature) -> tuple[Columns, Mapping[int, Failure]]:
     """Columns of the rows that are well, and the failures of the others by their index.
 
     Declared columns come first, in their order and type; then the rest, by the type of their
     values. A column is of those rows alone that have its key.
     """
-    named = naming.of_rows(rows, signature)
+    named = naming.group_rows(rows, signature)
     if len(named) == 1:
-        return _decode(rows, named[0][1])
+        return _decode_alike(rows, named[0][1])
     parts: list[tuple[Array, Evaluation]] = []
     for at, own in named:
-        columns, failures = _decode([rows[i] for i in at.tolist()], own)
+        columns, failures = _decode_alike([rows[i] for i in at.tolist()], own)
         parts.append((at, Evaluation(columns, failures, columns.present)))
-    found = merging.merged(parts, len(rows))
+    found = merging.merge_answers(parts, len(rows))
     return Columns(found.outputs, len(rows) - len(found.failures), found.present), found.failures
 
 
-def _decode(rows: Sequence[Row], signature: Signature) -> tuple[Columns, Mapping[int, Failure]]:
-    """As `decode`, where all rows name the inputs alike."""
+def _decode_alike(
+    rows: Sequence[Row], signature: Signature
+) -> tuple[Columns, Mapping[int, Failure]]:
+    """As `decode_rows`, where all rows name the inputs alike."""
     try:
-        return _quick(rows, signature), {}
+        return _decode_at_once(rows, signature), {}
     except json_columns.ODD:
-        failures = {i: f for i, row in enumerate(rows) if (f := _fault(row, signature))}
+        failures = {i: f for i, row in enumerate(rows) if (f := _find_fault(row, signature))}
     good = [row for i, row in enumerate(rows) if i not in failures]
-    return _quick(good, signature), failures
+    return _decode_at_once(good, signature), failures
 
 
-def _quick(rows: Sequence[Row], signature: Signature) -> Columns:
+def _decode_at_once(rows: Sequence[Row], signature: Signature) -> Columns:
     """All rows at once; raises where any row is not plainly right."""
     found: dict[str, Column] = {}
     present: dict[str, Array] = {}
     for field in signature.inputs:
         try:
-            found[field.name] = json_columns.column([row[field.name] for row in rows], field)
+            found[field.name] = json_columns.parse_column([row[field.name] for row in rows], field)
         except KeyError:
-            at = _having(rows, field, signature)
+            at = _rows_with_field(rows, field, signature)
             if at:
-                found[field.name] = json_columns.column([rows[i][field.name] for i in at], field)
+                found[field.name] = json_columns.parse_column(
+                    [rows[i][field.name] for i in at], field
+                )
                 present[field.name] = np.array(at)
-    _add_rest(rows, signature.reads, found, present)
+    _add_undeclared(rows, signature.reads, found, present)
     if not signature.adds.isdisjoint(found):
         raise ValueError("a column that the model makes")
     return Columns(found, len(rows), present)
 
 
-def _having(rows: Sequence[Row], field: Field, signature: Signature) -> list[int]:
+def _rows_with_field(rows: Sequence[Row], field: Field, signature: Signature) -> list[int]:
     """The rows that have a field which others lack.
 
     Raises:
@@ -149,17 +155,17 @@ def _having(rows: Sequence[Row], field: Field, signature: Signature) -> list[int
     return at
 
 
-def _add_rest(
+def _add_undeclared(
     rows: Sequence[Row],
     declared: Container[str],
     found: dict[str, Column],
     present: dict[str, Array],
 ) -> None:
     """Adds the columns that no field declares."""
-    if are_alike(rows):
+    if have_same_columns(rows):
         for name in rows[0] if rows else ():
             if name not in declared:
-                found[name] = json_columns.inferred([row[name] for row in rows])
+                found[name] = json_columns.infer_column([row[name] for row in rows])
         return
     rest: dict[str, list[int]] = {}
     for i, row in enumerate(rows):
@@ -167,12 +173,12 @@ def _add_rest(
             if name not in declared:
                 rest.setdefault(name, []).append(i)
     for name, at in rest.items():
-        found[name] = json_columns.inferred([rows[i][name] for i in at])
+        found[name] = json_columns.infer_column([rows[i][name] for i in at])
         if len(at) < len(rows):
             present[name] = np.array(at)
 
 
-def are_alike(rows: Sequence[Any]) -> bool:
+def have_same_columns(rows: Sequence[Any]) -> bool:
     """All rows have the same columns; most often they have them in one order."""
     if len(set(map(tuple, rows))) <= 1:
         return True
@@ -180,22 +186,26 @@ def are_alike(rows: Sequence[Any]) -> bool:
     return all(row.keys() == first for row in rows)
 
 
-def _fault(row: Row, signature: Signature) -> Failure | None:
+def _find_fault(row: Row, signature: Signature) -> Failure | None:
     if not signature.adds.isdisjoint(row):
-        return stands(next(f.name for f in signature.outputs if f.name in row and not f.replaces))
+        return column_exists(
+            next(f.name for f in signature.outputs if f.name in row and not f.replaces)
+        )
     for field in signature.inputs:
         if field.name not in row:
             has_others = signature.absent_is_null and not signature.reads.isdisjoint(row)
             if field.optional or has_others:
                 continue
-            return missing(field, row)
-        if found := json_columns.fault(row[field.name], field):
+            return missing_column(field, row)
+        if found := json_columns.find_fault(row[field.name], field):
             return found
     rest = (name for name in row if name not in signature.reads)
-    return next((f for name in rest if (f := json_columns.undeclared(name, row[name]))), None)
+    return next(
+        (f for name in rest if (f := json_columns.find_undeclared_fault(name, row[name]))), None
+    )
 
 
-def stands(name: str) -> Failure:
+def column_exists(name: str) -> Failure:
     """The failure of a row that has a column of the name of one that a model makes."""
     message = (
         f"column '{name}': got one, and the model makes one of this name; rename yours, or declare "
@@ -204,24 +214,26 @@ def stands(name: str) -> Failure:
     return Failure("COLUMN_EXISTS", message, name)
 
 
-def missing(field: Field, row: Iterable[str]) -> Failure:
+def missing_column(field: Field, row: Iterable[str]) -> Failure:
     """The failure of a row that lacks a column; `row` are the names of those that it has."""
-    got = _cut(", ".join(f"'{name}'" for name in sorted(row)) or "none", 400)
-    message = f"column '{field.name}' is missing, want {json_columns.wanted(field)}; got {got}"
+    got = _shorten(", ".join(f"'{name}'" for name in sorted(row)) or "none", 400)
+    message = (
+        f"column '{field.name}' is missing, want {json_columns.describe_field(field)}; got {got}"
+    )
     return Failure("MISSING_COLUMN", message, field.name)
 
 
-def _cut(text: str, limit: int) -> str:
+def _shorten(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-def encode(columns: Columns) -> list[Row]:
+def encode_rows(columns: Columns) -> list[Row]:
     """JSON-ready rows, one object each, in order."""
-    listed = {name: json_columns.values(column) for name, column in columns.items()}
-    return zipped(listed, columns.rows, columns.present)
+    listed = {name: json_columns.json_values(column) for name, column in columns.items()}
+    return zip_columns(listed, columns.rows, columns.present)
 
 
-def zipped(
+def zip_columns(
     columns: Mapping[str, Sequence[Any]], rows: int, present: Mapping[str, Array]
 ) -> list[Row]:
     """Rows from the JSON-ready values of columns; `present` as in `Columns`."""
@@ -236,7 +248,7 @@ def zipped(
     return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def merge(rows: Sequence[Any], failed: Mapping[int, Any]) -> list[Any]:
+def merge_failed(rows: Sequence[Any], failed: Mapping[int, Any]) -> list[Any]:
     """Answers and errors, each in its place."""
     if not failed:
         return list(rows)
@@ -244,16 +256,16 @@ def merge(rows: Sequence[Any], failed: Mapping[int, Any]) -> list[Any]:
     return [failed[i] if i in failed else next(remaining) for i in range(len(rows) + len(failed))]
 
 
-def dumps(rows: Sequence[Any]) -> bytes:
+def write_array(rows: Sequence[Any]) -> bytes:
     """The rows as a JSON array; doubles at full precision."""
     return orjson.dumps(rows)
 
 
-def lines(rows: Sequence[Any]) -> bytes:
+def write_lines(rows: Sequence[Any]) -> bytes:
     """The rows as NDJSON."""
     return b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
 
 
-def _kind(value: Any) -> str:
+def _describe_kind(value: Any) -> str:
     kinds = {dict: "an object", list: "an array", str: "a string", bool: "a boolean"}
     return "null" if value is None else kinds.get(type(value), "a number")

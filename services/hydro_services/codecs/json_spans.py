@@ -58,32 +58,32 @@ class _Marks:
         return int(ends[0]) if len(ends) else None
 
 
-def spans(text: Text) -> Iterator[tuple[int, int]]:
+def split_spans(text: Text) -> Iterator[tuple[int, int]]:
     """Where spans of whole elements begin and end; together they are the array.
 
     Raises:
         InvalidArgument: the text is not an array, or does not end.
     """
-    start = _begin(text)
+    start = _find_start(text)
     only = True
-    for marks in _scan(text):
+    for marks in _scan_marks(text):
         commas, end = marks.commas(), marks.end()
         if end is not None:
             commas = commas[commas < end]
         if len(commas):
-            yield start, _filled(text, start, int(commas[-1]))
+            yield start, _check_filled(text, start, int(commas[-1]))
             start, only = int(commas[-1]) + 1, False
         if end is not None:
             _check_end(text, end)
-            yield start, end if only else _filled(text, start, end)
+            yield start, end if only else _check_filled(text, start, end)
             return
     raise InvalidArgument("malformed JSON: the array does not end, want `]` after its last row")
 
 
-def elements(span: Text) -> Iterator[Text]:
+def split_elements(span: Text) -> Iterator[Text]:
     """The texts of the elements of a span."""
     start = 0
-    for marks in _scan(span, depth=1):
+    for marks in _scan_marks(span, depth=1):
         for comma in marks.commas().tolist():
             yield span[start:comma]
             start = comma + 1
@@ -103,7 +103,7 @@ def parse_span(span: Text) -> list[Any]:
             pass
         else:
             return values
-    return [] if is_blank(span) else [parse_element(element) for element in elements(span)]
+    return [] if is_blank(span) else [parse_element(element) for element in split_elements(span)]
 
 
 def parse_element(text: Text) -> Any:
@@ -119,17 +119,17 @@ def parse_element(text: Text) -> Any:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         if not _OBJECT.match(text) or not _is_json(text):
-            raise malformed(error) from None
+            raise malformed_json(error) from None
         # Without the position, which is in a part of the text that the client does not know.
         return Failure("INVALID_ARGUMENT", f"the row cannot be read: {error.msg}")
 
 
 def is_blank(text: Text) -> bool:
     """It has nothing but white space."""
-    return not any(piece.strip(b" \t\r\n") for piece in _pieces(text))
+    return not any(piece.strip(b" \t\r\n") for piece in _split_pieces(text))
 
 
-def malformed(error: orjson.JSONDecodeError) -> InvalidArgument:
+def malformed_json(error: orjson.JSONDecodeError) -> InvalidArgument:
     """What the client is told of text that is not JSON."""
     want = "want a JSON array of row objects, or one object a line (application/x-ndjson)"
     return InvalidArgument(f"malformed JSON: {error}; {want}")
@@ -140,7 +140,7 @@ def _is_json(text: Text) -> bool:
     if len(text) > _ASKED_BYTES:
         return True
     try:
-        json.loads(bytes(text).decode("utf-8", "replace"), parse_constant=_refuse)
+        json.loads(bytes(text).decode("utf-8", "replace"), parse_constant=_refuse_constant)
     except json.JSONDecodeError:
         return False
     except (RecursionError, ValueError):  # Too deep, or an integer of thousands of digits.
@@ -148,26 +148,26 @@ def _is_json(text: Text) -> bool:
     return True
 
 
-def _refuse(name: str) -> None:
+def _refuse_constant(name: str) -> None:
     raise json.JSONDecodeError(f"{name} is not JSON", name, 0)
 
 
 def _has_too_many(text: Text) -> bool:
     if len(text) <= MAX_VALUES:
         return False
-    rough = (sum(map(piece.count, (b",", b"[", b"{"))) for piece in _pieces(text))
+    rough = (sum(map(piece.count, (b",", b"[", b"{"))) for piece in _split_pieces(text))
     if sum(rough) <= MAX_VALUES:
         return False
-    counts = (int((marks.kinds != _CLOSE).sum()) for marks in _scan(text))
+    counts = (int((marks.kinds != _CLOSE).sum()) for marks in _scan_marks(text))
     return any(total > MAX_VALUES for total in itertools.accumulate(counts))
 
 
-def _pieces(text: Text) -> Iterator[bytes]:
+def _split_pieces(text: Text) -> Iterator[bytes]:
     """A call over all of a long text would hold the interpreter for long."""
     return (bytes(text[at : at + SPAN_BYTES]) for at in range(0, len(text), SPAN_BYTES))
 
 
-def _begin(text: Text) -> int:
+def _find_start(text: Text) -> int:
     if not (begin := _BEGIN.match(text)):
         raise InvalidArgument("the body is not a JSON array, want a JSON array of row objects")
     return begin.end()
@@ -178,16 +178,16 @@ def _check_end(text: Text, end: int) -> None:
         raise InvalidArgument("malformed JSON: want nothing after the end of the array")
 
 
-def _filled(text: Text, start: int, end: int) -> int:
+def _check_filled(text: Text, start: int, end: int) -> int:
     if is_blank(text[start:end]):
         raise InvalidArgument("malformed JSON: want an element before and after each comma")
     return end
 
 
-def _scan(text: Text, depth: int = 0) -> Iterator[_Marks]:
+def _scan_marks(text: Text, depth: int = 0) -> Iterator[_Marks]:
     """All marks, a piece of the text at a time; `depth` before it."""
     inside, escaped = 0, False
-    for number, piece in enumerate(_pieces(text)):
+    for number, piece in enumerate(_split_pieces(text)):
         if escaped:
             piece = b" " + piece[1:]
         escaped = False

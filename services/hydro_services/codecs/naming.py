@@ -19,10 +19,10 @@ Named = Sequence[tuple[Array, Signature]]
 """Rows (int64, ascending) that name the inputs alike, and the signature in their names."""
 
 
-def of_rows(rows: Sequence[Mapping[str, Any]], signature: Signature) -> Named:
+def group_rows(rows: Sequence[Mapping[str, Any]], signature: Signature) -> Named:
     """The rows of each way to name the inputs; most often there is but one."""
     if not signature.ignores_case or all(signature.reads <= row.keys() for row in rows):
-        return _all(len(rows), signature)
+        return _one_group(len(rows), signature)
     found: dict[tuple[str, ...], tuple[tuple[str, str], ...]] = {}
     places: dict[tuple[tuple[str, str], ...], list[int]] = {}
     for i, row in enumerate(rows):
@@ -31,21 +31,21 @@ def of_rows(rows: Sequence[Mapping[str, Any]], signature: Signature) -> Named:
             found[keys] = tuple(named_as([f.name for f in signature.inputs], row.keys()).items())
         places.setdefault(found[keys], []).append(i)
     if len(places) == 1:
-        return _all(len(rows), signature.named(dict(next(iter(places)))))
+        return _one_group(len(rows), signature.named(dict(next(iter(places)))))
     return [(np.array(at), signature.named(dict(given))) for given, at in places.items()]
 
 
-def of_columns(columns: Columns, signature: Signature) -> Named:
-    """As `of_rows`, of rows in columns."""
+def group_columns(columns: Columns, signature: Signature) -> Named:
+    """As `group_rows`, of rows in columns."""
     if not signature.ignores_case:
-        return _all(columns.rows, signature)
+        return _one_group(columns.rows, signature)
     if not columns.present:
-        return _all(columns.rows, signature.for_names(columns))
+        return _one_group(columns.rows, signature.for_names(columns))
     wanted = {name.lower() for name in signature.reads}
     read = [name for name in columns if name.lower() in wanted]
     partial = [name for name in read if name in columns.present]
     if not partial:  # as where no row has the label that a model was fitted with
-        return _all(columns.rows, signature.for_names(read))
+        return _one_group(columns.rows, signature.for_names(read))
     has = np.zeros((len(partial), columns.rows), np.bool_)
     for mask, name in zip(has, partial, strict=True):
         mask[columns.present[name]] = True
@@ -56,32 +56,34 @@ def of_columns(columns: Columns, signature: Signature) -> Named:
         names = [name for name in read if name not in lacking]
         named.append((np.flatnonzero(which.ravel() == kind), signature.for_names(names)))
     same = all(each == named[0][1] for _, each in named)
-    return _all(columns.rows, named[0][1] if named else signature) if same else named
+    return _one_group(columns.rows, named[0][1] if named else signature) if same else named
 
 
-def _all(rows: int, signature: Signature) -> Named:
+def _one_group(rows: int, signature: Signature) -> Named:
     return [(np.arange(rows), signature)]
 
 
-def inputs(columns: Columns, signature: Signature) -> Columns:
+def select_inputs(columns: Columns, signature: Signature) -> Columns:
     """What a model reads, by its own names; columns whose values fit its fields.
 
     Raises:
         InvalidArgument: many values of a column do not fit.
     """
-    named = of_columns(columns, signature)
+    named = group_columns(columns, signature)
     if len(named) == 1:
-        return renamed(columns, named[0][1], signature)
+        return rename_inputs(columns, named[0][1], signature)
     parts = []
     for rows, own in named:
-        part = renamed(columns.take(rows), own, signature)
+        part = rename_inputs(columns.take(rows), own, signature)
         fields = {field.name: field for field in signature.inputs}
-        fitted = {name: fitting.fitted(column, fields[name])[0] for name, column in part.items()}
+        fitted = {
+            name: fitting.fit_column(column, fields[name])[0] for name, column in part.items()
+        }
         parts.append((rows, Columns(fitted, part.rows, part.present)))
-    return regular(merging.columns(parts, columns.rows), signature)
+    return make_regular(merging.merge_columns(parts, columns.rows), signature)
 
 
-def renamed(columns: Columns, own: Signature, signature: Signature) -> Columns:
+def rename_inputs(columns: Columns, own: Signature, signature: Signature) -> Columns:
     """The inputs among columns, under the names of a signature instead of those of the rows."""
     if own is signature:
         return columns.only(signature.reads)
@@ -95,7 +97,7 @@ def renamed(columns: Columns, own: Signature, signature: Signature) -> Columns:
     return Columns(found, columns.rows, present)
 
 
-def regular(columns: Columns, signature: Signature) -> Columns:
+def make_regular(columns: Columns, signature: Signature) -> Columns:
     """The inputs of a model in the forms that models are given."""
     irregular: dict[str, Column] = {}
     for field in signature.inputs:

@@ -42,24 +42,24 @@ MAX_EMPTY = 1_000_000
 """Lists that take no bytes, in a column."""
 
 
-def columns(table: pb.Table, names: Container[str] | None = None) -> Columns:
+def decode_table(table: pb.Table, names: Container[str] | None = None) -> Columns:
     """The columns of a table, all or those of some names.
 
     Raises:
-        InvalidArgument: as `decode` and `present`.
+        InvalidArgument: as `decode_column` and `decode_present`.
     """
     rows = table.rows
     found: dict[str, Column] = {}
     places: dict[str, Array] = {}
     for column in table.columns:
         if names is None or column.name in names:
-            found[column.name] = decode(column, rows)
-            if column.present and (at := present(column, rows)) is not None:
+            found[column.name] = decode_column(column, rows)
+            if column.present and (at := decode_present(column, rows)) is not None:
                 places[column.name] = at
     return Columns(found, rows, places)
 
 
-def present(column: pb.Column, rows: int) -> Array | None:
+def decode_present(column: pb.Column, rows: int) -> Array | None:
     """The rows that have a column (int64, ascending), None where all have it.
 
     Raises:
@@ -78,7 +78,7 @@ def present(column: pb.Column, rows: int) -> Array | None:
     return at
 
 
-def decode(column: pb.Column, rows: int) -> Column:
+def decode_column(column: pb.Column, rows: int) -> Column:
     """The column, whose bytes hold what they say they hold, but for text that is not yet read.
 
     Args:
@@ -89,98 +89,102 @@ def decode(column: pb.Column, rows: int) -> Column:
         InvalidArgument: the sizes of the parts do not agree, or the type is not set.
     """
     try:
-        return _decode(column, len(column.present) // 4 or rows)
+        return _decode_parts(column, len(column.present) // 4 or rows)
     except ValueError as error:
         raise InvalidArgument(f"column '{column.name}': {error}", column=column.name) from None
 
 
-def values(column: pb.Column, rows: int) -> list[Any]:
-    """JSON values of a column as it is inside a chain; what `decode` would give, sooner.
+def json_values(column: pb.Column, rows: int) -> list[Any]:
+    """JSON values of a column as it is inside a chain; what `decode_column` would give, sooner.
 
     Raises:
-        InvalidArgument: as `decode`.
+        InvalidArgument: as `decode_column`.
     """
     if column.offsets or column.validity or column.type not in (_STRING, _FLOAT64):
-        return json_columns.values(decode(column, rows))
+        return json_columns.json_values(decode_column(column, rows))
     rows = len(column.present) // 4 or rows
     try:
         if column.type == _STRING:
             return unpack(column.data, rows)
-        return json_columns.finite(np.frombuffer(column.data).reshape(rows, *column.shape))
+        return json_columns.json_numbers(np.frombuffer(column.data).reshape(rows, *column.shape))
     except ValueError as error:
         raise InvalidArgument(f"column '{column.name}': {error}", column=column.name) from None
 
 
-def _decode(column: pb.Column, rows: int, depth: int = 1) -> Column:
+def _decode_parts(column: pb.Column, rows: int, depth: int = 1) -> Column:
     kind = _KINDS.get(column.type)
     if kind is None:
         raise ValueError(f"data type {column.type} is not known, want one of DataType")
-    validity = _validity(column.validity, rows)
+    validity = _decode_validity(column.validity, rows)
     if not column.offsets:
-        return _elements(column, kind, rows, tuple(column.shape), validity)
-    offsets = _offsets(column.offsets, rows)
+        return _decode_elements(column, kind, rows, tuple(column.shape), validity)
+    offsets = _decode_offsets(column.offsets, rows)
     if column.shape:
-        return _sparse(column, kind, offsets, validity)
+        return _decode_sparse(column, kind, offsets, validity)
     count = int(offsets[-1])
     if not column.HasField("elements"):
-        inner = _elements(column, kind, count, (), _validity(column.element_validity, count))
+        inner = _decode_elements(
+            column, kind, count, (), _decode_validity(column.element_validity, count)
+        )
         return Ragged(offsets, inner, validity)
-    return Ragged(offsets, _inner(column, count, depth), validity)
+    return Ragged(offsets, _decode_inner(column, count, depth), validity)
 
 
-def _inner(column: pb.Column, count: int, depth: int) -> Lists:
+def _decode_inner(column: pb.Column, count: int, depth: int) -> Lists:
     """The elements of lists of lists or tensors."""
     if depth == MAX_DEPTH:
         raise ValueError(f"lists are nested too deeply, want {MAX_DEPTH} dimensions at most")
     if column.elements.type != column.type:
         raise ValueError(f"elements are of type {column.elements.type}, want {column.type}")
-    inner = _decode(column.elements, count, depth + 1)
+    inner = _decode_parts(column.elements, count, depth + 1)
     if isinstance(inner, Sparse):
         raise ValueError("elements are sparse vectors, want values or lists")
     return inner
 
 
-def _elements(
+def _decode_elements(
     column: pb.Column, kind: DataType, rows: int, shape: tuple[int, ...], validity: Validity
 ) -> Dense | Strings:
     if kind in _TEXTS:
         if shape:
             raise ValueError("text has no shape; send lists of text with offsets")
         if column.HasField("values"):
-            return Strings(typed_values.texts(column, kind, rows), validity, kind)
+            return Strings(typed_values.decode_texts(column, kind, rows), validity, kind)
         return Strings(validity=validity, type=kind, packed=column.data, rows=rows)
     if not shape:
-        return Dense(_numbers(column, kind, rows), validity)
+        return Dense(_decode_numbers(column, kind, rows), validity)
     if 0 in shape and math.prod(size or 1 for size in (rows, *shape)) > MAX_EMPTY:
         raise ValueError(f"got over {MAX_EMPTY} empty lists, want them without a shape of 0")
-    return Dense(_numbers(column, kind, rows * math.prod(shape)).reshape(rows, *shape), validity)
+    return Dense(
+        _decode_numbers(column, kind, rows * math.prod(shape)).reshape(rows, *shape), validity
+    )
 
 
-def _numbers(column: pb.Column, kind: DataType, count: int) -> Array:
+def _decode_numbers(column: pb.Column, kind: DataType, count: int) -> Array:
     dtype = kind.dtype
     if column.HasField("values"):
-        return typed_values.numbers(column, kind, count)
+        return typed_values.decode_numbers(column, kind, count)
     data = column.data
     if len(data) != count * dtype.itemsize:
         want = f"{count * dtype.itemsize} for {count} of {kind.value}"
         raise ValueError(f"got {len(data)} bytes of data, want {want}")
-    return _booleans(data) if kind is DataType.BOOL else np.frombuffer(data, dtype)
+    return _decode_booleans(data) if kind is DataType.BOOL else np.frombuffer(data, dtype)
 
 
-def _validity(data: bytes, rows: int) -> Validity:
+def _decode_validity(data: bytes, rows: int) -> Validity:
     if not data:
         return None
     if len(data) != rows:
         raise ValueError(f"got validity for {len(data)} rows, want {rows}")
-    validity = _booleans(data)
+    validity = _decode_booleans(data)
     return None if validity.all() else validity
 
 
-def _booleans(data: bytes) -> npt.NDArray[np.bool_]:
+def _decode_booleans(data: bytes) -> npt.NDArray[np.bool_]:
     return np.frombuffer(data, np.uint8).astype(np.bool_)
 
 
-def _offsets(data: bytes, rows: int) -> npt.NDArray[np.int64]:
+def _decode_offsets(data: bytes, rows: int) -> npt.NDArray[np.int64]:
     if len(data) != (rows + 1) * 4:
         raise ValueError(f"got {len(data)} bytes of offsets, want {(rows + 1) * 4}")
     offsets = np.frombuffer(data, _UINT32).astype(np.int64)
@@ -189,13 +193,13 @@ def _offsets(data: bytes, rows: int) -> npt.NDArray[np.int64]:
     return offsets
 
 
-def _sparse(column: pb.Column, kind: DataType, offsets: Array, validity: Validity) -> Sparse:
+def _decode_sparse(column: pb.Column, kind: DataType, offsets: Array, validity: Validity) -> Sparse:
     if kind is not DataType.FLOAT64 or len(column.shape) != 1:
         raise ValueError("a sparse column is of float64 and has one size")
     count, size = int(offsets[-1]), column.shape[0]
     if len(column.indices) != count * 4:
         raise ValueError(f"got {len(column.indices)} bytes of indices, want {count * 4}")
-    sizes = _sizes(column.sizes, len(offsets) - 1, size)
+    sizes = _decode_sizes(column.sizes, len(offsets) - 1, size)
     indices = np.frombuffer(column.indices, _INT32)
     limits = size if sizes is None else np.repeat(sizes, np.diff(offsets))
     inside = ((indices >= 0) & (indices < limits)).all()
@@ -204,8 +208,8 @@ def _sparse(column: pb.Column, kind: DataType, offsets: Array, validity: Validit
     ascending = (starts[1:] | (np.diff(indices) > 0)).all()
     if not inside or not ascending:
         raise ValueError(f"indices do not ascend within a row from 0 to below {size}")
-    values = _numbers(column, kind, count)
-    elements = _validity(column.element_validity, count)
+    values = _decode_numbers(column, kind, count)
+    elements = _decode_validity(column.element_validity, count)
     _check_nulls(elements, offsets, size if sizes is None else sizes)
     return Sparse(size, offsets, indices, values, validity, sizes, elements)
 
@@ -218,7 +222,7 @@ def _check_nulls(elements: Validity, offsets: Array, sizes: Array | int) -> None
             raise ValueError("a sparse vector has null elements, want numbers")
 
 
-def _sizes(data: bytes, rows: int, size: int) -> npt.NDArray[np.int64] | None:
+def _decode_sizes(data: bytes, rows: int, size: int) -> npt.NDArray[np.int64] | None:
     if not data:
         return None
     if len(data) != rows * 4:
@@ -229,29 +233,31 @@ def _sizes(data: bytes, rows: int, size: int) -> npt.NDArray[np.int64] | None:
     return sizes
 
 
-def is_typed(column: pb.Column) -> bool:
+def has_lists(column: pb.Column) -> bool:
     """It has lists of protobuf, as a client sent it."""
     while column.HasField("elements"):
         column = column.elements
     return column.HasField("values")
 
 
-def raw(column: pb.Column, decoded: Column) -> None:
+def lists_to_bytes(column: pb.Column, decoded: Column) -> None:
     """Rewrites a column of lists of protobuf as bytes: as it is inside a chain."""
     if isinstance(decoded, Ragged):
         target = column.elements if column.HasField("elements") else column
-        raw(target, decoded.elements)
+        lists_to_bytes(target, decoded.elements)
         return
     column.data = decoded.packed if isinstance(decoded, Strings) else decoded.values.tobytes()
     column.ClearField("values")
 
 
-def encode(name: str, column: Column, target: pb.Column, present: Array | None = None) -> None:
+def encode_column(
+    name: str, column: Column, target: pb.Column, present: Array | None = None
+) -> None:
     """Writes a column into an empty message, as bytes; `present` as in `Columns`."""
     target.name = name
     target.type = TYPES[column.type]
     if column.validity is not None:
-        target.validity = _bytes(column.validity)
+        target.validity = _validity_bytes(column.validity)
     if present is not None:
         target.present = present.astype(_UINT32).tobytes()
     match column:
@@ -269,7 +275,7 @@ def encode(name: str, column: Column, target: pb.Column, present: Array | None =
             target.offsets = column.offsets.astype(_UINT32).tobytes()
             target.indices = column.indices.astype(_INT32).tobytes()
             target.data = column.values.tobytes()
-            target.element_validity = _bytes(column.element_validity)
+            target.element_validity = _validity_bytes(column.element_validity)
             if column.sizes is not None:
                 target.sizes = column.sizes.astype(_UINT32).tobytes()
 
@@ -277,43 +283,45 @@ def encode(name: str, column: Column, target: pb.Column, present: Array | None =
 def _encode_elements(elements: Lists, target: pb.Column) -> None:
     """Scalars stand in the column of the lists itself."""
     if elements.shape or isinstance(elements, Ragged):
-        encode("", elements, target.elements)
+        encode_column("", elements, target.elements)
         return
-    target.element_validity = _bytes(elements.validity)
+    target.element_validity = _validity_bytes(elements.validity)
     target.data = elements.packed if isinstance(elements, Strings) else elements.values.tobytes()
 
 
-def write(columns: Mapping[str, Column], present: Mapping[str, Array], target: pb.Table) -> None:
+def add_columns(
+    columns: Mapping[str, Column], present: Mapping[str, Array], target: pb.Table
+) -> None:
     """Adds columns to a table of as many rows; `present` as in `Columns`."""
     for name, column in columns.items():
-        encode(name, column, target.columns.add(), present.get(name))
+        encode_column(name, column, target.columns.add(), present.get(name))
 
 
-def _bytes(validity: Validity) -> bytes:
+def _validity_bytes(validity: Validity) -> bytes:
     return b"" if validity is None or validity.all() else validity.tobytes()
 
 
-def typed(column: pb.Column, rows: int) -> None:
+def bytes_to_lists(column: pb.Column, rows: int) -> None:
     """Rewrites a column of bytes as lists of protobuf, for a client that asked so."""
     if column.HasField("elements"):
-        count = int(_offsets(column.offsets, len(column.present) // 4 or rows)[-1])
-        typed(column.elements, count)
+        count = int(_decode_offsets(column.offsets, len(column.present) // 4 or rows)[-1])
+        bytes_to_lists(column.elements, count)
         return
-    name, listed = _listed(column, rows)
+    name, listed = _flat_elements(column, rows)
     values = column.values
     values.SetInParent()
-    typed_values.fill(getattr(values, name), listed)
+    typed_values.fill_list(getattr(values, name), listed)
     column.data = b""
 
 
-def _listed(column: pb.Column, rows: int) -> tuple[str, Sequence[str] | Array]:
+def _flat_elements(column: pb.Column, rows: int) -> tuple[str, Sequence[str] | Array]:
     """The elements of a column of bytes, and the list of Values for them."""
     kind = _KINDS[column.type]
     if not column.offsets and kind in _TEXTS:
         return "strings", unpack(column.data, len(column.present) // 4 or rows)
     if not column.offsets:
         return typed_values.LISTS[kind], np.frombuffer(column.data, kind.dtype)
-    decoded = decode(column, rows)
+    decoded = decode_column(column, rows)
     flat = decoded.elements if isinstance(decoded, Ragged) else decoded
     assert not isinstance(flat, Ragged), "lists of lists have elements of their own"
     listed = flat.values if isinstance(flat, Strings) else flat.values.ravel()
@@ -341,15 +349,15 @@ def signature_message(signature: Signature) -> signature_pb2.Signature:
     )
 
 
-def signature(message: signature_pb2.Signature) -> Signature:
+def parse_signature(message: signature_pb2.Signature) -> Signature:
     """The inverse of `signature_message`."""
     return Signature(
-        tuple(_field(field) for field in message.inputs),
-        tuple(_field(field) for field in message.outputs),
+        tuple(_parse_field(field) for field in message.inputs),
+        tuple(_parse_field(field) for field in message.outputs),
     )
 
 
-def _field(message: signature_pb2.Field) -> Field:
+def _parse_field(message: signature_pb2.Field) -> Field:
     return Field(
         name=message.name,
         type=_KINDS[message.type],

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hydro_runtimes.evaluator import Failure
-from hydro_services.codecs.json_rows import Row, are_alike
+from hydro_services.codecs.json_rows import Row, have_same_columns
 
 MAX_ROWS = 500
 """In a group, so that the next stage works on one while this one makes the next."""
@@ -21,31 +21,31 @@ _FILLED = 4
 """Of so many places one is filled, beyond those that are free."""
 
 
-def groups(rows: Sequence[Row | Failure]) -> Iterator[list[Row | Failure]]:
+def split_rows(rows: Sequence[Row | Failure]) -> Iterator[list[Row | Failure]]:
     """All rows in order; a row with too many columns is a failure in its place."""
     for at in range(0, len(rows), MAX_ROWS):
         some = rows[at : at + MAX_ROWS]
         if _are_alike(some):
             yield list(some)
         else:
-            yield from _parted([_checked(row) for row in some])
+            yield from _split_unlike([_check_width(row) for row in some])
 
 
 def _are_alike(rows: Sequence[Row | Failure]) -> bool:
     first = rows[0]
     if isinstance(first, Failure) or len(first) > MAX_COLUMNS:
         return False
-    return set(map(type, rows)) == {dict} and are_alike(rows)
+    return set(map(type, rows)) == {dict} and have_same_columns(rows)
 
 
-def _checked(row: Row | Failure) -> Row | Failure:
+def _check_width(row: Row | Failure) -> Row | Failure:
     if isinstance(row, Failure) or len(row) <= MAX_COLUMNS:
         return row
     got = f"the row has {len(row)} columns, want at most {MAX_COLUMNS}"
     return Failure("TOO_MANY_COLUMNS", f"{got}; send a vector as one column, an array of numbers")
 
 
-def _parted(rows: Sequence[Row | Failure]) -> Iterator[list[Row | Failure]]:
+def _split_unlike(rows: Sequence[Row | Failure]) -> Iterator[list[Row | Failure]]:
     group: list[Row | Failure] = []
     names: set[str] = set()
     filled = 0

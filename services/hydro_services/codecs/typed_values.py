@@ -25,7 +25,7 @@ _STEP = 1 << 16
 """Elements that are converted while nobody else has the interpreter."""
 
 
-def listed(column: pb.Column, kind: DataType, count: int) -> Sequence[Any]:
+def typed_list(column: pb.Column, kind: DataType, count: int) -> Sequence[Any]:
     """The list of a column that has `values`.
 
     Raises:
@@ -43,64 +43,64 @@ def listed(column: pb.Column, kind: DataType, count: int) -> Sequence[Any]:
     return found
 
 
-def texts(column: pb.Column, kind: DataType, count: int) -> list[str]:
+def decode_texts(column: pb.Column, kind: DataType, count: int) -> list[str]:
     """The texts.
 
     Raises:
-        ValueError: as `listed`.
+        ValueError: as `typed_list`.
     """
-    found = listed(column, kind, count)
+    found = typed_list(column, kind, count)
     taken: list[str] = []
     for at in range(0, count, _STEP):
         taken += found[at : at + _STEP]
     return taken
 
 
-def fill(target: Any, elements: Sequence[str] | Array) -> None:
+def fill_list(target: Any, elements: Sequence[str] | Array) -> None:
     """Adds elements, texts or an array of them, to a list of `Values`."""
     if len(elements) > _STEP:
         for at in range(0, len(elements), _STEP):
-            fill(target, elements[at : at + _STEP])
+            fill_list(target, elements[at : at + _STEP])
     else:
         target.extend(elements.tolist() if isinstance(elements, np.ndarray) else elements)
 
 
-def numbers(column: pb.Column, kind: DataType, count: int) -> Array:
+def decode_numbers(column: pb.Column, kind: DataType, count: int) -> Array:
     """The elements; 0 in the place of those that do not fit the type.
 
     Raises:
-        ValueError: as `listed`.
+        ValueError: as `typed_list`.
     """
-    found = listed(column, kind, count)
+    found = typed_list(column, kind, count)
     made: Array = np.empty(count, kind.dtype)
-    for at, wide in _wide(found, kind):
+    for at, wide in _widen(found, kind):
         is_same = wide.dtype == kind.dtype
-        made[at : at + _STEP] = wide if is_same else np.where(_fits(wide, kind), wide, 0)
+        made[at : at + _STEP] = wide if is_same else np.where(_fits_type(wide, kind), wide, 0)
     return made
 
 
-def misfits(column: pb.Column, kind: DataType, count: int) -> Array:
+def find_misfits(column: pb.Column, kind: DataType, count: int) -> Array:
     """The indices of elements that do not fit: integers out of range, and doubles beyond float32.
 
     Doubles are rounded to the nearest float32.
 
     Raises:
-        ValueError: as `listed`.
+        ValueError: as `typed_list`.
     """
     if kind not in (DataType.INT32, DataType.FLOAT32):
         return np.zeros(0, np.int64)
-    parts = _wide(listed(column, kind, count), kind)
-    found = [at + np.flatnonzero(~_fits(wide, kind)) for at, wide in parts]
+    parts = _widen(typed_list(column, kind, count), kind)
+    found = [at + np.flatnonzero(~_fits_type(wide, kind)) for at, wide in parts]
     return np.concatenate([np.zeros(0, np.int64), *found])
 
 
-def _wide(found: Sequence[Any], kind: DataType) -> Iterator[tuple[int, Array]]:
+def _widen(found: Sequence[Any], kind: DataType) -> Iterator[tuple[int, Array]]:
     """The elements as they came, some at a time, and where these begin."""
     for at in range(0, len(found), _STEP):
         yield at, np.array(found[at : at + _STEP], _WIDE[LISTS[kind]])
 
 
-def _fits(wide: Array, kind: DataType) -> Array:
+def _fits_type(wide: Array, kind: DataType) -> Array:
     """Which of int64 or float64 elements are in the range of a narrower type: bool."""
     limits = np.finfo(np.float32) if kind is DataType.FLOAT32 else np.iinfo(kind.dtype)
     return ~((wide < limits.min) | (wide > limits.max)) | np.isinf(wide)

@@ -41,7 +41,7 @@ def check_frame(message: bytes) -> None:
     if len(message) <= SMALL_BYTES:
         return
     try:
-        fields = sum(1 for _ in islice(_walk(message), MAX_FIELDS))
+        fields = sum(1 for _ in islice(_walk_frame(message), MAX_FIELDS))
     except IndexError:
         return
     if fields == MAX_FIELDS:
@@ -49,38 +49,38 @@ def check_frame(message: bytes) -> None:
         raise TooLarge(f"{got}; send fewer rows a message, or texts packed in `data`")
 
 
-def _walk(message: bytes) -> Iterator[_Field]:
+def _walk_frame(message: bytes) -> Iterator[_Field]:
     columns = listed = 0
-    for field in _fields(message, 0, len(message)):
+    for field in _walk_fields(message, 0, len(message)):
         yield field
         number, start, end = field
         if number in (_ERRORS, _FAILURE) and end > start:
             raise InvalidArgument("got errors in a frame, which are for answers; leave them out")
         if number != _TABLE:
             continue
-        for inner in _fields(message, start, end):
+        for inner in _walk_fields(message, start, end):
             yield inner
             if inner[0] != _COLUMNS:
                 continue
             columns += 1
             if columns > MAX_COLUMNS:
                 raise InvalidArgument(f"got a frame of over {MAX_COLUMNS} columns; {WAY_OUT}")
-            for part, in_values in _column(message, inner[1], inner[2]):
+            for part, in_values in _walk_column(message, inner[1], inner[2]):
                 yield part
-                listed += _count(message, part) if in_values else 0
+                listed += _count_numbers(message, part) if in_values else 0
                 _check_listed(listed)
 
 
-def _column(message: bytes, start: int, end: int) -> Iterator[tuple[_Field, bool]]:
+def _walk_column(message: bytes, start: int, end: int) -> Iterator[tuple[_Field, bool]]:
     """The fields of a column and of the columns within it, each with whether it is a list."""
     inside = [(start, end)]
     while inside:
-        for part in _fields(message, *inside.pop()):
+        for part in _walk_fields(message, *inside.pop()):
             yield part, False
             if part[0] == _ELEMENTS:
                 inside.append(part[1:])
             elif part[0] == _VALUES:
-                yield from ((each, True) for each in _fields(message, *part[1:]))
+                yield from ((each, True) for each in _walk_fields(message, *part[1:]))
 
 
 WAY_OUT = "send a vector as one column, with a shape or offsets"
@@ -92,7 +92,7 @@ def _check_listed(listed: int) -> None:
         raise TooLarge(f"{got}; send fewer rows a message, or numbers as bytes in `data`")
 
 
-def _count(message: bytes, field: _Field) -> int:
+def _count_numbers(message: bytes, field: _Field) -> int:
     """Numbers and booleans in a list of `Values`: the last byte of each has no eighth bit."""
     number, start, end = field
     if number not in (_INTEGERS, _BOOLS):
@@ -100,20 +100,20 @@ def _count(message: bytes, field: _Field) -> int:
     return int((np.frombuffer(message, np.uint8, end - start, start) < 128).sum())
 
 
-def _fields(message: bytes, at: int, end: int) -> Iterator[_Field]:
+def _walk_fields(message: bytes, at: int, end: int) -> Iterator[_Field]:
     """The fields of a message within a message.
 
     Raises:
         IndexError: the bytes are not a message.
     """
     while at < end:
-        tag, at = _varint(message, at)
+        tag, at = _read_varint(message, at)
         kind, start = tag & 7, at
         if kind == _LENGTH:
-            length, start = _varint(message, at)
+            length, start = _read_varint(message, at)
             at = start + length
         elif kind == _VARINT:
-            _, at = _varint(message, at)
+            _, at = _read_varint(message, at)
         else:
             at += _FIXED.get(kind, len(message))
         if at > end:
@@ -121,7 +121,7 @@ def _fields(message: bytes, at: int, end: int) -> Iterator[_Field]:
         yield tag >> 3, start, at
 
 
-def _varint(message: bytes, at: int) -> tuple[int, int]:
+def _read_varint(message: bytes, at: int) -> tuple[int, int]:
     value = shift = 0
     while (byte := message[at]) >= 128:
         value |= (byte & 127) << shift

@@ -22,7 +22,7 @@ import numpy as np
 from hydro_runtimes.columns import Array, Columns
 from hydro_runtimes.evaluator import Evaluation, Evaluator
 from hydro_services import logs
-from hydro_services.codecs.merging import merged
+from hydro_services.codecs.merging import merge_answers
 from hydro_services.runtime.counts import Counts
 from hydro_services.runtime.evaluation import evaluate
 from hydro_services.runtime.rerun_queue import RerunQueue
@@ -138,7 +138,7 @@ class Batcher:
             piece = await loop.run_in_executor(self._executor, inputs.take, rows)
             (answer,) = await self._turn([piece], size)
             parts.append((np.arange(rows.start, rows.stop), answer))
-        return await loop.run_in_executor(self._executor, merged, parts, inputs.rows)
+        return await loop.run_in_executor(self._executor, merge_answers, parts, inputs.rows)
 
     async def _turn(self, inputs: Sequence[Columns], size: int) -> list[Evaluation]:
         done: asyncio.Future[list[Evaluation]] = asyncio.get_running_loop().create_future()

@@ -8,7 +8,7 @@ from pathlib import Path
 from grpc_health.v1 import health_pb2
 
 from hydro_services import http2
-from hydro_services.codecs.grpc_messages import framed
+from hydro_services.codecs.grpc_messages import prefix_message
 from hydro_services.runtime.edges import formats
 from hydro_services.runtime.host import Host
 from hydro_services.runtime.offload import Codecs
@@ -19,7 +19,7 @@ from hydro_services.tracing import Exporter
 
 CHECK = "/grpc.health.v1.Health/Check"
 _STATES = {
-    state: framed(health_pb2.HealthCheckResponse(status=number).SerializeToString())
+    state: prefix_message(health_pb2.HealthCheckResponse(status=number).SerializeToString())
     for state, number in ((True, 1), (False, 2))
 }
 

@@ -44,7 +44,7 @@ def _by_kind(evaluator: Evaluator, inputs: Sequence[Columns], raised: Raised) ->
     alike = [joining.alike(each) for each in inputs]
     remaining = iter(_in_groups(evaluator, [part for parts in alike for _, part in parts], raised))
     return [
-        merging.merged([(rows, next(remaining)) for rows, _ in parts], each.rows)
+        merging.merge_answers([(rows, next(remaining)) for rows, _ in parts], each.rows)
         for each, parts in zip(inputs, alike, strict=True)
     ]
 
@@ -186,7 +186,7 @@ class _Parts:
         middle = np.arange(inputs.rows) < inputs.rows // 2
         halves = [np.flatnonzero(middle), np.flatnonzero(~middle)]
         parts = [(rows, self._evaluate(inputs.take(rows))) for rows in halves]
-        return merging.merged(parts, inputs.rows)
+        return merging.merge_answers(parts, inputs.rows)
 
     def _evaluate(self, inputs: Columns) -> Evaluation:
         if self._bytes > MAX_PARTS_BYTES:

@@ -10,7 +10,7 @@ from time import perf_counter
 
 from hydro_envoy import headers
 from hydro_services import http2
-from hydro_services.codecs.grpc_messages import framed
+from hydro_services.codecs.grpc_messages import prefix_message
 from hydro_services.runtime.edges import formats
 from hydro_services.runtime.edges.http_body import PIECE_BYTES
 from hydro_services.runtime.host import Host
@@ -56,7 +56,7 @@ class Prediction:
 async def write(call: http2.Call, messages: Sequence[bytes]) -> None:
     """Sends messages: small ones in one write, large ones without a copy of all of them."""
     if sum(map(len, messages)) <= PIECE_BYTES:
-        await call.write(b"".join(map(framed, messages)))
+        await call.write(b"".join(map(prefix_message, messages)))
         return
     for message in messages:
-        await call.write(framed(message))
+        await call.write(prefix_message(message))

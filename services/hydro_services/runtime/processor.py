@@ -23,7 +23,7 @@ from google.protobuf.message import DecodeError
 from hydro_envoy import headers
 from hydro_envoy.headers import Position
 from hydro_services import errors, http2, logs
-from hydro_services.codecs.grpc_messages import ACCEPTED, Messages, framed
+from hydro_services.codecs.grpc_messages import ACCEPTED, MessageCutter, prefix_message
 from hydro_services.runtime.batch import Batcher
 from hydro_services.runtime.evaluation import answer_bytes
 from hydro_services.runtime.host import Host
@@ -47,12 +47,12 @@ _HTTP = {
     grpc.StatusCode.UNAVAILABLE: http_status_pb2.ServiceUnavailable,
     grpc.StatusCode.UNIMPLEMENTED: http_status_pb2.NotImplemented,
 }
-_HEADERS = framed(
+_HEADERS = prefix_message(
     pb.ProcessingResponse(
         request_headers=pb.HeadersResponse(response=pb.CommonResponse())
     ).SerializeToString()
 )
-_TRAILERS = framed(
+_TRAILERS = prefix_message(
     pb.ProcessingResponse(request_trailers=pb.TrailersResponse()).SerializeToString()
 )
 
@@ -64,7 +64,7 @@ class Exchange:
         self._metadata = metadata
         self._signature = batcher.evaluator.signature
         self._max_bytes = max_bytes
-        self._messages = Messages(max_bytes)
+        self._messages = MessageCutter(max_bytes)
         self._session: Session | None = None
         self._greeting = b""
         self._ended = ""
@@ -230,7 +230,7 @@ def header(sent: pb.HttpHeaders, name: str) -> str:
 
 def responses(messages: Sequence[bytes], *, end: bool) -> list[bytes]:
     """The body to go on, in pieces; the last one ends the stream where the client's has ended."""
-    body = b"".join(map(framed, messages))
+    body = b"".join(map(prefix_message, messages))
     if not body and not end:
         return []
     pieces = range(0, len(body) or 1, CHUNK)
@@ -242,7 +242,7 @@ def _body(piece: bytes, end: bool) -> bytes:
     streamed = response.request_body.response.body_mutation.streamed_response
     streamed.body = piece
     streamed.end_of_stream = end
-    return framed(response.SerializeToString())
+    return prefix_message(response.SerializeToString())
 
 
 def immediate(error: errors.HydroError, metadata: Mapping[str, str]) -> bytes:
@@ -264,4 +264,4 @@ def immediate(error: errors.HydroError, metadata: Mapping[str, str]) -> bytes:
     for name, value in fields:
         added = response.headers.set_headers.add()
         added.header.key, added.header.raw_value = name, value
-    return framed(pb.ProcessingResponse(immediate_response=response).SerializeToString())
+    return prefix_message(pb.ProcessingResponse(immediate_response=response).SerializeToString())

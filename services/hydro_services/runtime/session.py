@@ -15,7 +15,7 @@ from hydro.serving.v1 import frame_pb2 as pb
 from hydro_envoy.headers import Position
 from hydro_runtimes.evaluator import Evaluation, Signature
 from hydro_services import errors
-from hydro_services.codecs.grpc_messages import Messages
+from hydro_services.codecs.grpc_messages import MessageCutter
 from hydro_services.runtime import stage
 from hydro_services.runtime.edges import formats
 from hydro_services.runtime.edges.frames import BETWEEN_STAGES
@@ -50,7 +50,7 @@ class Session:
         self.apart = call.again
         """What comes may end its process; what comes after the first answer was not begun yet."""
         self._has_answered = False
-        self._messages = Messages(max_bytes)
+        self._messages = MessageCutter(max_bytes)
         reader = Reader(signature, call.stage, max_bytes, call.pipeline)
         self._source: Source = (
             formats.open_source(call.method, reader)

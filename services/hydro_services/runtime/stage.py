@@ -69,24 +69,24 @@ def inputs(
     """
     columns = read
     if columns is None:
-        columns = proto_columns.columns(frame.table, _looked_at(frame.table, signature))
+        columns = proto_columns.decode_table(frame.table, _looked_at(frame.table, signature))
     exact = _exact_inputs(columns, signature)
     if exact is not None:
         return exact
     failures = _standing(columns, signature)
     parts = []
-    for rows, own in naming.of_columns(columns, signature):
+    for rows, own in naming.group_columns(columns, signature):
         some = columns if len(rows) == columns.rows else columns.take(rows)
         part, found = _inputs(frame.table, some, rows, own)
-        parts.append((rows, naming.renamed(part, own, signature)))
+        parts.append((rows, naming.rename_inputs(part, own, signature)))
         for row, failure in found.items():
             failures.setdefault(int(rows[row]), failure)
-    taken = parts[0][1] if len(parts) == 1 else merging.columns(parts, columns.rows)
+    taken = parts[0][1] if len(parts) == 1 else merging.merge_columns(parts, columns.rows)
     if failures:
         kept = _kept(columns.rows, failures)
         drop(frame, failures, stage)
         taken = taken.take(kept)
-    return naming.regular(taken, signature)
+    return naming.make_regular(taken, signature)
 
 
 def _exact_inputs(columns: Columns, signature: Signature) -> Columns | None:
@@ -136,7 +136,7 @@ def _inputs(
     bare = _without_inputs(columns, signature)
     for field in signature.inputs:
         if field.name in columns:
-            found[field.name], faults = fitting.fitted(columns[field.name], field)
+            found[field.name], faults = fitting.fit_column(columns[field.name], field)
             places = columns.present.get(field.name)
             for row, failure in faults.items():
                 failures.setdefault(row if places is None else int(places[row]), failure)
@@ -155,7 +155,10 @@ def _standing(columns: Columns, signature: Signature) -> dict[int, Failure]:
     for field in signature.outputs:
         if field.name in columns and not field.replaces:
             rows = columns.present.get(field.name, range(columns.rows))
-            failures = {**dict.fromkeys(map(int, rows), codec.stands(field.name)), **failures}
+            failures = {
+                **dict.fromkeys(map(int, rows), codec.column_exists(field.name)),
+                **failures,
+            }
     return failures
 
 
@@ -179,18 +182,20 @@ def _missing(sent: pb.Table, columns: Columns, at: Array, field: Field) -> Mappi
         errors.InvalidArgument: a large frame lacks it.
     """
     if field.name not in columns and sent.rows == columns.rows > fitting.MAX_ALIKE:
-        lack = codec.missing(field, [column.name for column in sent.columns])
-        raise fitting.failed_all(lack, f"all {columns.rows}")
+        lack = codec.missing_column(field, [column.name for column in sent.columns])
+        raise fitting.fail_whole_frame(lack, f"all {columns.rows}")
     lacking = np.ones(columns.rows, np.bool_)
     lacking[columns.present.get(field.name, [])] = False
     rows = np.flatnonzero(lacking).tolist()
     whole = [column.name for column in sent.columns if not column.present]
     if len(whole) == len(sent.columns):
-        return dict.fromkeys(rows, codec.missing(field, whole))
-    places = {c.name: proto_columns.present(c, sent.rows) for c in sent.columns}
+        return dict.fromkeys(rows, codec.missing_column(field, whole))
+    places = {c.name: proto_columns.decode_present(c, sent.rows) for c in sent.columns}
     has = {name: None if of is None else set(of.tolist()) for name, of in places.items()}
     return {
-        row: codec.missing(field, [name for name, of in has.items() if of is None or at[row] in of])
+        row: codec.missing_column(
+            field, [name for name, of in has.items() if of is None or at[row] in of]
+        )
         for row in rows
     }
 
@@ -204,7 +209,7 @@ def outputs(frame: pb.Frame, signature: Signature, evaluation: Evaluation, stage
         kept = [column for column in columns if column.name not in signature.writes]
         del columns[:]
         columns.extend(kept)
-    proto_columns.write(evaluation.outputs, evaluation.present, frame.table)
+    proto_columns.add_columns(evaluation.outputs, evaluation.present, frame.table)
 
 
 def drop(frame: pb.Frame, failures: Mapping[int, Failure], stage: str) -> None:
@@ -233,10 +238,10 @@ def drop(frame: pb.Frame, failures: Mapping[int, Failure], stage: str) -> None:
     for at in range(0, len(ordered), _STEP):
         frame.errors.extend(ordered[at : at + _STEP])
     kept = _kept(rows, failures)
-    columns = proto_columns.columns(frame.table).take(kept)
+    columns = proto_columns.decode_table(frame.table).take(kept)
     frame.table.Clear()
     frame.table.rows = columns.rows
-    proto_columns.write(columns, columns.present, frame.table)
+    proto_columns.add_columns(columns, columns.present, frame.table)
 
 
 def _kept(rows: int, failures: Iterable[int]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

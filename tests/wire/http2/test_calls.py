@@ -26,7 +26,7 @@ from http2_server import (
 )
 
 from hydro_services import errors, http2
-from hydro_services.codecs.grpc_messages import framed
+from hydro_services.codecs.grpc_messages import prefix_message
 
 
 def breaks(*pieces: bytes) -> http2.Handler:
@@ -44,7 +44,7 @@ def breaks(*pieces: bytes) -> http2.Handler:
 
 
 async def test_an_error_after_the_first_bytes_can_break_the_stream() -> None:
-    async with channel(breaks(framed(b"a"), framed(BIG[: 1 << 20]))) as target:
+    async with channel(breaks(prefix_message(b"a"), prefix_message(BIG[: 1 << 20]))) as target:
         call = stream(target)(iter([b""]))
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             # gRPC's client throws away what came before, unless it has been read.
@@ -122,7 +122,7 @@ async def test_writer_waits_for_a_slow_reader() -> None:
     async def flood(call: http2.Call) -> None:
         nonlocal written
         for _ in range(200):
-            await call.write(framed(bytes(100_000)))
+            await call.write(prefix_message(bytes(100_000)))
             written += 1
 
     async with channel(flood, ("grpc.http2.bdp_probe", 0)) as target:
@@ -192,7 +192,7 @@ async def test_bug_is_told_as_an_id_that_the_log_has(caplog: pytest.LogCaptureFi
 
 async def test_error_after_answers_comes_after_them() -> None:
     async def half(call: http2.Call) -> None:
-        await call.write(framed(b"one") + framed(b"two"))
+        await call.write(prefix_message(b"one") + prefix_message(b"two"))
         raise errors.Aborted("that was all")
 
     async with channel(half) as target:
@@ -206,15 +206,15 @@ async def test_error_after_answers_comes_after_them() -> None:
 
 async def test_answer_before_the_client_has_sent_all_is_taken() -> None:
     async def hasty(call: http2.Call) -> None:
-        await call.write(framed(await call.read()))
+        await call.write(prefix_message(await call.read()))
 
     async with channel(hasty) as target:
         call = stream(target)()
         await call.write(b"one")
-        assert await call.read() == framed(b"one")
+        assert await call.read() == prefix_message(b"one")
         assert await call.read() is grpc.aio.EOF
         assert await call.code() is grpc.StatusCode.OK
-        assert await unary(target)(b"next") == framed(b"next")
+        assert await unary(target)(b"next") == prefix_message(b"next")
 
 
 async def test_unknown_method_is_unimplemented() -> None:

@@ -25,7 +25,7 @@ from http2_server import (
 )
 
 from hydro_services import http2
-from hydro_services.codecs.grpc_messages import framed
+from hydro_services.codecs.grpc_messages import prefix_message
 from hydro_services.http2 import fields, frames
 
 
@@ -61,7 +61,7 @@ async def test_servers_own_clock_ends_a_call(text: str, code: str) -> None:
 
 
 async def test_answer_that_a_slow_reader_has_yet_to_take_is_not_lost_at_the_end() -> None:
-    body = framed(bytes(500_000))
+    body = prefix_message(bytes(500_000))
 
     async def big(call: http2.Call) -> None:
         await call.write(body)
@@ -89,14 +89,16 @@ async def test_answer_that_a_slow_reader_has_yet_to_take_is_not_lost_at_the_end(
 async def test_trailers_of_a_client_end_its_request() -> None:
     async with raw() as peer:
         trailers = frames.headers(1, fields.encode([("x", "y")]), end=True)
-        peer.send(request(1), frames.frame(frames.DATA, 0, 1, framed(b"a")), trailers)
-        assert (await peer.until(frames.DATA))[3] == framed(b"a")
+        peer.send(request(1), frames.frame(frames.DATA, 0, 1, prefix_message(b"a")), trailers)
+        assert (await peer.until(frames.DATA))[3] == prefix_message(b"a")
         assert await status(peer) == "0"
 
 
 async def test_request_cut_within_a_message_is_an_error() -> None:
     async with raw() as peer:
-        peer.send(request(1), frames.frame(frames.DATA, frames.END_STREAM, 1, framed(b"abc")[:6]))
+        peer.send(
+            request(1), frames.frame(frames.DATA, frames.END_STREAM, 1, prefix_message(b"abc")[:6])
+        )
         assert await status(peer) == "3"
 
 
@@ -206,7 +208,7 @@ async def test_other_protocol_is_answered_by_a_goaway_and_the_end() -> None:
 
 
 async def test_frame_after_frame_of_one_byte_makes_one_message() -> None:
-    message = framed(b"x" * 500)
+    message = prefix_message(b"x" * 500)
     async with raw() as peer:
         peer.send(request(1))
         for i in range(len(message)):

@@ -16,7 +16,7 @@ def merge_groups(parts: Sequence[tuple[Array, Evaluation]], rows: int) -> Evalua
     well = [
         (at, each if len(each.failures) < len(at) else _failures_only(each)) for at, each in parts
     ]
-    found = merging.merged(well, rows, _json_column)
+    found = merging.merge_answers(well, rows, _json_column)
     outputs = {name: column for name, column in found.outputs.items() if name not in found.present}
     return Evaluation(outputs, found.failures)
 

@@ -50,7 +50,7 @@ def received(frame: pb.Frame, name: str) -> Columns | None:
     columns = _simple_columns(frame.table)
     if columns is not None:
         for column in frame.table.columns:
-            proto_columns.raw(column, columns[column.name])
+            proto_columns.lists_to_bytes(column, columns[column.name])
         frame.encoding = frame.encoding or pb.ENCODING_TYPED
         return columns
     _check_table(frame.table)
@@ -58,11 +58,11 @@ def received(frame: pb.Frame, name: str) -> Columns | None:
     is_typed = False
     failures: dict[int, Failure] = {}
     for column in frame.table.columns:
-        if proto_columns.is_typed(column):
+        if proto_columns.has_lists(column):
             is_typed = True
             decoded = columns[column.name]
             _fail(failures, _misfits(column, decoded), columns, column.name)
-            proto_columns.raw(column, decoded)
+            proto_columns.lists_to_bytes(column, decoded)
         if column.type == pb.DATA_TYPE_JSON:
             _fail(failures, _misread(columns[column.name], column.name), columns, column.name)
     if frame.encoding == pb.ENCODING_UNSPECIFIED:
@@ -134,11 +134,11 @@ def _carried(column: pb.Column) -> int:
 def _columns(sent: pb.Table) -> Columns:
     """The columns, all of whose bytes are right."""
     _check_each(sent.columns, _check_parts)
-    columns = proto_columns.columns(sent)
+    columns = proto_columns.decode_table(sent)
     if all(lack > 0 for lack in _lacking(sent)):
         got = f"got a frame that claims {sent.rows} rows"
         raise errors.InvalidArgument(f"{got}, want bytes for each of them in a column")
-    packed = (column for column in sent.columns if not proto_columns.is_typed(column))
+    packed = (column for column in sent.columns if not proto_columns.has_lists(column))
     _check_each(packed, lambda column: _check_text(columns[column.name]))
     return columns
 
@@ -223,7 +223,7 @@ def _misread(decoded: Column, name: str) -> dict[int, Failure]:
     texts = memoryview(flat.packed)
     spans = enumerate(_texts(flat.packed, flat.rows))
     found = {i: said for i, (a, b) in spans if (said := _unreadable(texts[a:b]))}
-    rows, elements = fitting.rows_of(decoded, np.fromiter(found, np.int64))
+    rows, elements = fitting.element_rows(decoded, np.fromiter(found, np.int64))
     failures: dict[int, Failure] = {}
     for row, element in zip(rows.tolist(), elements.tolist(), strict=True):
         reason, got = found[element]
@@ -247,12 +247,12 @@ def _misfits(column: pb.Column, decoded: Column) -> dict[int, Failure]:
         inner = inner.elements if inner.HasField("elements") else inner
     if not isinstance(flat, Dense) or not flat.values.size:
         return {}
-    found = typed_values.misfits(inner, flat.type, flat.values.size)
-    listed = typed_values.listed(inner, flat.type, flat.values.size)
-    wanted = json_columns.wanted(Field(column.name, flat.type))
+    found = typed_values.find_misfits(inner, flat.type, flat.values.size)
+    listed = typed_values.typed_list(inner, flat.type, flat.values.size)
+    wanted = json_columns.describe_field(Field(column.name, flat.type))
     failures: dict[int, Failure] = {}
     for row, element in zip(
-        *(each.tolist() for each in fitting.rows_of(decoded, found)), strict=True
+        *(each.tolist() for each in fitting.element_rows(decoded, found)), strict=True
     ):
         if row not in failures:
             message = f"column '{column.name}': got {listed[element]}, want {wanted}"

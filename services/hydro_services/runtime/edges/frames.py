@@ -86,7 +86,7 @@ class ClientSink(StageSink):
     def write(self, frame: pb.Frame) -> list[bytes]:
         if frame.encoding == pb.ENCODING_TYPED:
             for column in frame.table.columns:
-                proto_columns.typed(column, frame.table.rows)
+                proto_columns.bytes_to_lists(column, frame.table.rows)
         return [frame.SerializeToString()]
 
 

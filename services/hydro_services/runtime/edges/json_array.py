@@ -58,7 +58,7 @@ class ArraySink:
 
     def write(self, frame: pb.Frame) -> list[bytes]:
         parts = [
-            memoryview(json_rows.dumps(rows))[1:-1]
+            memoryview(json_rows.write_array(rows))[1:-1]
             for rows in json_frames.answer_parts(frame)
             if rows
         ]

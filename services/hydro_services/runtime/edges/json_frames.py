@@ -19,7 +19,7 @@ def read_rows(
     rows: Sequence[json_rows.Row | Failure], encoding: pb.Encoding, reader: Reader
 ) -> Iterator[Work]:
     """The frames of rows, in groups; a failure stands in the place of a row that cannot be read."""
-    for group in row_groups.groups(rows):
+    for group in row_groups.split_rows(rows):
         yield read_group(group, encoding, reader)
 
 
@@ -29,14 +29,14 @@ def read_group(
     """The frame of some rows."""
     unread = {i: row for i, row in enumerate(rows) if isinstance(row, Failure)}
     good = [row for row in rows if not isinstance(row, Failure)]
-    columns, failed = json_rows.decode(good, reader.signature)
+    columns, failed = json_rows.decode_rows(good, reader.signature)
     failures = _places(unread, failed, len(rows))
     frame = pb.Frame(encoding=encoding)
     if failures:
         frame.errors.extend(stage.row_errors(failures, reader.stage))
     frame.table.rows = columns.rows
-    proto_columns.write(columns, columns.present, frame.table)
-    return Work(frame, naming.inputs(columns, reader.signature))
+    proto_columns.add_columns(columns, columns.present, frame.table)
+    return Work(frame, naming.select_inputs(columns, reader.signature))
 
 
 def _places(
@@ -57,29 +57,31 @@ def answer_parts(frame: pb.Frame) -> Iterator[list[json_rows.Row]]:
     """
     size, errors = frame.ByteSize(), _error_rows(frame.errors)
     if size <= PIECE_BYTES:
-        yield json_rows.merge(_rows(frame.table), errors)
+        yield json_rows.merge_failed(_rows(frame.table), errors)
         return
-    columns, taken = proto_columns.columns(frame.table), 0
+    columns, taken = proto_columns.decode_table(frame.table), 0
     count = columns.rows + len(errors)
     step = max(1, count * PIECE_BYTES // size)
     for first in range(0, count, step):
         places = range(first, min(first + step, count))
         failed = {place - first: errors[place] for place in places if place in errors}
         well = len(places) - len(failed)
-        rows = json_rows.encode(columns.take(slice(taken, taken + well)))
+        rows = json_rows.encode_rows(columns.take(slice(taken, taken + well)))
         taken += well
-        yield json_rows.merge(rows, failed)
+        yield json_rows.merge_failed(rows, failed)
 
 
 def _rows(table: pb.Table) -> list[json_rows.Row]:
     """All at once."""
-    columns = {column.name: proto_columns.values(column, table.rows) for column in table.columns}
+    columns = {
+        column.name: proto_columns.json_values(column, table.rows) for column in table.columns
+    }
     places = {
         c.name: at
         for c in table.columns
-        if c.present and (at := proto_columns.present(c, table.rows)) is not None
+        if c.present and (at := proto_columns.decode_present(c, table.rows)) is not None
     }
-    return json_rows.zipped(columns, table.rows, places)
+    return json_rows.zip_columns(columns, table.rows, places)
 
 
 def _error_rows(failed: Sequence[pb.RowError]) -> dict[int, Any]:

@@ -61,7 +61,7 @@ class LineSink:
     """Writes lines, an error as a line of its own."""
 
     def write(self, frame: pb.Frame) -> list[bytes]:
-        return [json_rows.lines(rows) for rows in json_frames.answer_parts(frame) if rows]
+        return [json_rows.write_lines(rows) for rows in json_frames.answer_parts(frame) if rows]
 
     def end(self) -> list[bytes]:
         return []

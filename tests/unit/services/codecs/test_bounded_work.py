@@ -32,7 +32,7 @@ from hydro.serving.v1 import prediction_service_pb2
 from hydro_runtimes.columns import Columns, DataType, Dense
 from hydro_runtimes.evaluator import Evaluation, Field, Signature
 from hydro_services import errors
-from hydro_services.codecs.grpc_messages import framed
+from hydro_services.codecs.grpc_messages import prefix_message
 from hydro_services.runtime.batch import Batcher
 from hydro_services.runtime.edges.formats import SERVE
 from hydro_services.runtime.offload import Codecs
@@ -109,7 +109,7 @@ def body(content: bytes, kind: str = "application/json") -> bytes:
     """As the transcoder brings it."""
     bodies = [httpbody_pb2.HttpBody(content_type=kind, data=piece) for piece in cut(content, M)]
     requests = [prediction_service_pb2.ServeRequest(body=each) for each in bodies]
-    return b"".join(framed(request.SerializeToString()) for request in requests)
+    return b"".join(prefix_message(request.SerializeToString()) for request in requests)
 
 
 def of_envoy(path: str, data: bytes) -> list[bytes]:
@@ -123,7 +123,7 @@ def of_envoy(path: str, data: bytes) -> list[bytes]:
         request.request_body.body = piece
         requests.append(request)
     requests[-1].request_body.end_of_stream = True
-    return [framed(request.SerializeToString()) for request in requests]
+    return [prefix_message(request.SerializeToString()) for request in requests]
 
 
 def waited_s() -> float:
@@ -243,7 +243,7 @@ def frame(rows: int, **columns: dict[str, Any]) -> bytes:
     made.table.rows = rows
     for name, parts in columns.items():
         made.table.columns.add(name=name, **parts)
-    return framed(made.SerializeToString())
+    return prefix_message(made.SerializeToString())
 
 
 TEXT, FLOAT, INT = pb.DATA_TYPE_STRING, pb.DATA_TYPE_FLOAT64, pb.DATA_TYPE_INT32

@@ -30,7 +30,7 @@ def columns(draw: st.DrawFn) -> tuple[Column, Field]:
     own = Field("x", kind, tuple(-1 for _ in shape), nullable=True)
     value: st.SearchStrategy[Any] = st.none() | odd | st.integers(-3, 3)
     value = value.filter(
-        lambda each: json_columns.fault(each, Field("x", kind, nullable=True)) is None
+        lambda each: json_columns.find_fault(each, Field("x", kind, nullable=True)) is None
     )
     for size in reversed(shape):
         lists = [st.lists(value, max_size=3)]
@@ -38,7 +38,9 @@ def columns(draw: st.DrawFn) -> tuple[Column, Field]:
             lists.append(st.lists(value, min_size=size, max_size=size))
         value = st.one_of(st.none(), *lists)
     values = draw(st.lists(value, min_size=1, max_size=4))
-    return json_columns.column(values, own), Field("x", wanted, shape, nullable=draw(st.booleans()))
+    return json_columns.parse_column(values, own), Field(
+        "x", wanted, shape, nullable=draw(st.booleans())
+    )
 
 
 @given(columns())
@@ -46,14 +48,16 @@ def test_numbers_of_another_type_are_as_those_of_json(
     case: tuple[Column, Field],
 ) -> None:
     column, field = case
-    found, failures = fitting.fitted(column, field)
-    values = orjson.loads(orjson.dumps(json_columns.values(column)))
-    faults = ((i, json_columns.fault(value, field)) for i, value in enumerate(values))
+    found, failures = fitting.fit_column(column, field)
+    values = orjson.loads(orjson.dumps(json_columns.json_values(column)))
+    faults = ((i, json_columns.find_fault(value, field)) for i, value in enumerate(values))
     assert failures == {i: fault for i, fault in faults if fault}
     well = [i for i in range(len(values)) if i not in failures]
-    want = json_columns.column([values[i] for i in well], field)
+    want = json_columns.parse_column([values[i] for i in well], field)
     got = found.take(np.array(well, np.int64))
     assert not isinstance(got, Sparse)
     got = regular(got, field.shape)
     assert got.type is want.type
-    assert orjson.dumps(json_columns.values(got)) == orjson.dumps(json_columns.values(want))
+    assert orjson.dumps(json_columns.json_values(got)) == orjson.dumps(
+        json_columns.json_values(want)
+    )

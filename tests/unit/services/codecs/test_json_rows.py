@@ -16,7 +16,7 @@ from hydro_services.errors import InvalidArgument
 def decode(
     sent: Sequence[json_rows.Row], fields: Sequence[Field]
 ) -> tuple[Columns, Mapping[int, Failure]]:
-    return json_rows.decode(sent, Signature(tuple(fields), ()))
+    return json_rows.decode_rows(sent, Signature(tuple(fields), ()))
 
 
 TITLE = Field("title", DataType.STRING)
@@ -66,7 +66,7 @@ def test_only_the_rows_at_fault_are_lost() -> None:
     }
     assert failures[2].column == "title"
     assert "got 3, want a string" in failures[2].message
-    assert json_rows.encode(columns) == [
+    assert json_rows.encode_rows(columns) == [
         {"title": "a", "price": 1.0},
         {"title": "f", "price": "NaN"},
     ]
@@ -81,14 +81,14 @@ def test_an_integer_that_does_not_fit_fails_by_itself() -> None:
     field = Field("n", DataType.INT32)
     columns, failures = decode([{"n": 2**31}, {"n": -5}, {"n": 2.0}, {"n": 2.5}], [field])
     assert set(failures) == {0, 3}
-    assert json_rows.encode(columns) == [{"n": -5}, {"n": 2}]
+    assert json_rows.encode_rows(columns) == [{"n": -5}, {"n": 2}]
 
 
 def test_a_number_that_single_precision_cannot_hold_fails_by_itself() -> None:
     field = Field("x", DataType.FLOAT32)
     columns, failures = decode([{"x": 1e39}, {"x": 1.5}, {"x": "Infinity"}], [field])
     assert {i: f.reason for i, f in failures.items()} == {0: "WRONG_TYPE"}
-    assert json_rows.encode(columns) == [{"x": 1.5}, {"x": "Infinity"}]
+    assert json_rows.encode_rows(columns) == [{"x": 1.5}, {"x": "Infinity"}]
 
 
 def test_a_vector_of_the_wrong_size_fails_by_itself() -> None:
@@ -108,7 +108,7 @@ def test_sparse_and_dense_vectors_mix() -> None:
     vector = columns["v"]
     assert isinstance(vector, Sparse)
     assert vector.dense().values.tolist() == [[0, 5, 0], [1, 0, 2], [1, 2, 3]]
-    assert json_rows.encode(columns) == [{"v": sparse}, {"v": [1, 0, 2]}, {"v": [1, 2, 3]}]
+    assert json_rows.encode_rows(columns) == [{"v": sparse}, {"v": [1, 0, 2]}, {"v": [1, 2, 3]}]
 
 
 @pytest.mark.parametrize(
@@ -135,21 +135,21 @@ def test_lists_of_texts_are_ragged_and_keep_nulls() -> None:
     columns, failures = decode([{"words": ["a", None]}, {"words": []}], [field])
     assert not failures
     assert isinstance(columns["words"], Ragged)
-    assert json_rows.encode(columns) == [{"words": ["a", None]}, {"words": []}]
+    assert json_rows.encode_rows(columns) == [{"words": ["a", None]}, {"words": []}]
 
 
 def test_special_numbers_have_names_in_json() -> None:
     columns = Columns({"x": Dense(np.array([[math.nan, 1.0], [math.inf, -math.inf]]))})
-    assert json_rows.encode(columns) == [{"x": ["NaN", 1.0]}, {"x": ["Infinity", "-Infinity"]}]
+    assert json_rows.encode_rows(columns) == [{"x": ["NaN", 1.0]}, {"x": ["Infinity", "-Infinity"]}]
 
 
 def test_no_rows_are_no_rows() -> None:
     columns, failures = decode([], [TITLE])
-    assert (columns.rows, failures, json_rows.encode(columns)) == (0, {}, [])
+    assert (columns.rows, failures, json_rows.encode_rows(columns)) == (0, {}, [])
 
 
 def test_a_failed_row_is_answered_in_its_place() -> None:
-    assert json_rows.merge(["a", "c"], {1: "b", 3: "d"}) == ["a", "b", "c", "d"]
+    assert json_rows.merge_failed(["a", "c"], {1: "b", 3: "d"}) == ["a", "b", "c", "d"]
 
 
 scalars = (
@@ -170,7 +170,7 @@ def test_undeclared_columns_come_back_as_they_were_sent(sent: list[dict[str, obj
     columns, failures = decode(sent, [])
     assert not failures
     names = {name for row in sent for name in row}
-    answered = json.loads(json_rows.dumps(json_rows.encode(columns)))
+    answered = json.loads(json_rows.write_array(json_rows.encode_rows(columns)))
     assert answered == sent
     assert set(columns) == names
 
@@ -180,7 +180,7 @@ def test_each_row_is_answered_or_failed_whatever_is_sent(sent: list[dict[str, ob
     fields = [TITLE, PRICE, Field("v", DataType.FLOAT64, (-1,), nullable=True)]
     columns, failures = decode(sent, fields)
     assert columns.rows + len(failures) == len(sent)
-    json_rows.dumps(json_rows.encode(columns))
+    json_rows.write_array(json_rows.encode_rows(columns))
 
 
 def test_strings_are_decoded_only_when_asked_for() -> None:

@@ -34,7 +34,7 @@ ODD = [
 
 def read(text: bytes) -> list[Any]:
     """All elements, span by span."""
-    spans = list(json_spans.spans(text))
+    spans = list(json_spans.split_spans(text))
     return [value for start, end in spans for value in json_spans.parse_span(text[start:end])]
 
 
@@ -55,7 +55,7 @@ def test_spans_hold_all_elements_whatever_their_size() -> None:
 
 
 def elements(text: bytes) -> list[bytes]:
-    found = map(bytes, json_spans.elements(text.strip()[1:-1]))
+    found = map(bytes, json_spans.split_elements(text.strip()[1:-1]))
     return [each for each in found if each.strip()]
 
 

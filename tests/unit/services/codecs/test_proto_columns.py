@@ -53,16 +53,16 @@ OFFSETS = np.array([0, 2, 2, 3])
 )
 def test_a_column_comes_back_as_it_was_written(column: Column) -> None:
     message = pb.Column()
-    proto_columns.encode("x", column, message)
-    read = proto_columns.decode(pb.Column.FromString(message.SerializeToString()), 3)
+    proto_columns.encode_column("x", column, message)
+    read = proto_columns.decode_column(pb.Column.FromString(message.SerializeToString()), 3)
     assert type(read) is type(column)
     assert as_json(read) == as_json(column)
-    proto_columns.typed(message, 3)
-    assert as_json(proto_columns.decode(message, 3)) == as_json(column)
+    proto_columns.bytes_to_lists(message, 3)
+    assert as_json(proto_columns.decode_column(message, 3)) == as_json(column)
 
 
 def as_json(column: Column) -> bytes:
-    return json_rows.dumps(json_rows.encode(Columns({"x": column})))
+    return json_rows.write_array(json_rows.encode_rows(Columns({"x": column})))
 
 
 def lists(elements: pb.Column | None = None, last: int = 0) -> pb.Column:
@@ -129,7 +129,7 @@ def sparse(**fields: Any) -> pb.Column:
 )
 def test_parts_that_do_not_agree_are_refused(message: pb.Column, said: str) -> None:
     with pytest.raises(InvalidArgument, match=said):
-        proto_columns.decode(message, 2)
+        proto_columns.decode_column(message, 2)
 
 
 @pytest.mark.parametrize(
@@ -143,4 +143,4 @@ def test_parts_that_do_not_agree_are_refused(message: pb.Column, said: str) -> N
 def test_rows_that_have_a_column_are_rows_of_its_table(present: bytes, said: str) -> None:
     message = pb.Column(name="x", type=pb.DATA_TYPE_JSON, present=present)
     with pytest.raises(InvalidArgument, match=said):
-        proto_columns.present(message, 2)
+        proto_columns.decode_present(message, 2)

@@ -12,7 +12,7 @@ from hydro_services.runtime import stage
 @pytest.mark.parametrize("value", [1e39, -3.5e38])
 def test_a_number_beyond_float32_is_an_error_in_its_row(value: float) -> None:
     sent: list[json_rows.Row] = [{"x": value}, {"x": 1.5}, {"x": "Infinity"}]
-    columns, failures = json_rows.decode(sent, Signature((Field("x", DataType.FLOAT32),), ()))
+    columns, failures = json_rows.decode_rows(sent, Signature((Field("x", DataType.FLOAT32),), ()))
     assert {row: failure.reason for row, failure in failures.items()} == {0: "WRONG_TYPE"}
     assert columns.rows == 2
 
@@ -21,8 +21,8 @@ def test_a_double_of_a_stage_before_that_is_beyond_float32_is_an_error_in_its_ro
     frame = pb.Frame()
     frame.table.rows = 2
     target = frame.table.columns.add()
-    column, _ = json_rows.decode([{"x": 1e39}, {"x": 0.5}], Signature((), ()))
-    proto_columns.encode("x", column["x"], target)
+    column, _ = json_rows.decode_rows([{"x": 1e39}, {"x": 0.5}], Signature((), ()))
+    proto_columns.encode_column("x", column["x"], target)
     read = stage.inputs(frame, Signature((Field("x", DataType.FLOAT32),), ()), "s/m")
     assert [error.row for error in frame.errors] == [0]
     assert read["x"].rows == 1
@@ -31,10 +31,12 @@ def test_a_double_of_a_stage_before_that_is_beyond_float32_is_an_error_in_its_ro
 @pytest.mark.parametrize("declared", ["first", "later"])
 def test_an_integer_as_a_double_is_the_nearest_one_wherever_it_is_read(declared: str) -> None:
     signature = Signature((Field("x", DataType.FLOAT64),), ())
-    columns, _ = json_rows.decode([{"x": 2**53 + 1}], signature if declared == "first" else NOTHING)
+    columns, _ = json_rows.decode_rows(
+        [{"x": 2**53 + 1}], signature if declared == "first" else NOTHING
+    )
     frame = pb.Frame()
     frame.table.rows = 1
-    proto_columns.write(columns, columns.present, frame.table)
+    proto_columns.add_columns(columns, columns.present, frame.table)
     column = stage.inputs(frame, signature, "s/m")["x"]
     assert isinstance(column, Dense)
     assert column.values.tolist() == [2.0**53]

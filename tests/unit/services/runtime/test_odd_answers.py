@@ -13,7 +13,7 @@ from hydro_envoy.headers import Position
 from hydro_runtimes.columns import DataType
 from hydro_runtimes.evaluator import Field, Signature
 from hydro_runtimes.python import PythonEvaluator
-from hydro_services.codecs.grpc_messages import framed
+from hydro_services.codecs.grpc_messages import prefix_message
 from hydro_services.runtime.edges.formats import SERVE
 from hydro_services.runtime.evaluation import evaluate
 from hydro_services.runtime.session import Call, Session
@@ -99,7 +99,7 @@ def served(model: PythonEvaluator, rows: Sequence[Mapping[str, str]]) -> list[An
     session = Session(Call(SERVE, Position.ONLY, "m", "s/m"), model.signature, 1 << 20)
     body = httpbody_pb2.HttpBody(data=json.dumps(rows).encode())
     request = prediction_service_pb2.ServeRequest(body=body).SerializeToString()
-    arrival = session.feed(framed(request), ended=True)
+    arrival = session.feed(prefix_message(request), ended=True)
     work = [each for each in arrival.work if each]
     messages = session.answer(work, evaluate(model, [each.inputs for each in work]))
     text = b"".join(httpbody_pb2.HttpBody.FromString(message).data for message in messages)

@@ -15,7 +15,7 @@ from hydro_envoy.headers import Position
 from hydro_runtimes.columns import Columns, DataType, Dense, Strings
 from hydro_runtimes.evaluator import Evaluation, Evaluator, Failure, Field, Signature
 from hydro_services import errors
-from hydro_services.codecs.grpc_messages import framed
+from hydro_services.codecs.grpc_messages import prefix_message
 from hydro_services.runtime.edges.formats import SERVE
 from hydro_services.runtime.edges.http_body import PIECE_BYTES
 from hydro_services.runtime.evaluation import evaluate
@@ -74,7 +74,7 @@ def through(method: str, chunks: list[bytes], limit: int = LIMIT) -> list[bytes]
 
     def onward(messages: list[bytes]) -> None:
         for message in messages:
-            answers.extend(answered(last, MODELS[1], last.feed(framed(message))))
+            answers.extend(answered(last, MODELS[1], last.feed(prefix_message(message))))
 
     for chunk in chunks:
         onward(answered(first, MODELS[0], first.feed(chunk)))
@@ -86,7 +86,7 @@ def through(method: str, chunks: list[bytes], limit: int = LIMIT) -> list[bytes]
 
 def piece(data: bytes, content_type: str = "application/json") -> bytes:
     body = httpbody_pb2.HttpBody(content_type=content_type, data=data)
-    return framed(prediction_service_pb2.ServeRequest(body=body).SerializeToString())
+    return prefix_message(prediction_service_pb2.ServeRequest(body=body).SerializeToString())
 
 
 def served(data: bytes, content_type: str = "application/json") -> bytes:
@@ -219,7 +219,9 @@ def streamed(messages: list[bytes]) -> list[pb.Frame]:
 
 
 def test_frames_are_answered_one_by_one_in_order() -> None:
-    answers = streamed([framed(frame(["ab"] * i, id=str(i)).SerializeToString()) for i in range(4)])
+    answers = streamed(
+        [prefix_message(frame(["ab"] * i, id=str(i)).SerializeToString()) for i in range(4)]
+    )
     assert [answer.id for answer in answers] == ["0", "1", "2", "3"]
     assert [answer.table.rows for answer in answers] == [0, 1, 2, 3]
     column = {c.name: c for c in answers[2].table.columns}["twice"]
@@ -231,7 +233,7 @@ def test_a_frame_sent_with_values_is_answered_with_values() -> None:
     message.table.rows = 2
     column = message.table.columns.add(name="text", type=pb.DATA_TYPE_STRING)
     column.values.strings.extend(["a", "bad"])
-    (answer,) = streamed([framed(message.SerializeToString())])
+    (answer,) = streamed([prefix_message(message.SerializeToString())])
     columns = {c.name: c for c in answer.table.columns}
     assert list(columns["text"].values.strings) == ["a"]
     assert list(columns["twice"].values.doubles) == [2.0]
@@ -239,8 +241,8 @@ def test_a_frame_sent_with_values_is_answered_with_values() -> None:
 
 
 def test_a_frame_that_cannot_be_read_is_answered_in_its_place_once_the_stream_has_begun() -> None:
-    good = framed(frame(["a"]).SerializeToString())
-    answers = streamed([good, framed(b"\xff\xff"), good])
+    good = prefix_message(frame(["a"]).SerializeToString())
+    answers = streamed([good, prefix_message(b"\xff\xff"), good])
     assert [answer.failure.code for answer in answers] == [0, 3, 0]
     assert "want a hydro.serving.v1.Frame" in answers[1].failure.message
 
@@ -248,7 +250,7 @@ def test_a_frame_that_cannot_be_read_is_answered_in_its_place_once_the_stream_ha
 def broken(change: Callable[[pb.Frame], object]) -> bytes:
     message = frame(["a", "b"])
     change(message)
-    return framed(message.SerializeToString())
+    return prefix_message(message.SerializeToString())
 
 
 @pytest.mark.parametrize(
@@ -269,14 +271,14 @@ def test_a_first_frame_that_does_not_hold_what_it_says_fails_the_call(
 def test_a_frame_without_a_needed_column_fails_all_its_rows() -> None:
     message = frame(["a", "b"])
     message.table.columns[0].name = "texd"
-    (answer,) = streamed([framed(message.SerializeToString())])
+    (answer,) = streamed([prefix_message(message.SerializeToString())])
     assert [error.row for error in answer.errors] == [0, 1]
     assert "column 'text' is missing" in answer.errors[0].status.message
 
 
 def test_a_message_over_the_limit_is_refused_by_its_prefix() -> None:
     with pytest.raises(errors.TooLarge, match="want at most 10"):
-        through(PREDICT, [framed(b"x" * 11)], limit=10)
+        through(PREDICT, [prefix_message(b"x" * 11)], limit=10)
 
 
 def only(method: str) -> Session:
@@ -294,7 +296,7 @@ def test_a_later_frame_for_another_pipeline_fails_in_its_place(names: list[str])
     for name in ("mine", *names):
         sent = frame(["a"])
         sent.pipeline, sent.id = name, name
-        work = fed(session, framed(sent.SerializeToString()))
+        work = fed(session, prefix_message(sent.SerializeToString()))
         evaluations = evaluate(MODELS[0], [each.inputs for each in work])
         answers += [pb.Frame.FromString(each) for each in session.answer(work, evaluations)]
     fits = [name in ("", "mine") for name in ("mine", *names)]
@@ -308,7 +310,7 @@ def test_a_first_frame_for_another_pipeline_fails_the_call() -> None:
     # The gateway routes by the first `pipeline` in the bytes, protobuf takes the last.
     twice = b"".join(pb.Frame(pipeline=name).SerializeToString() for name in ("mine", "other"))
     with pytest.raises(errors.InvalidArgument, match="'other' in a call of pipeline 'mine'"):
-        fed(only(PREDICT), framed(twice))
+        fed(only(PREDICT), prefix_message(twice))
 
 
 def test_a_later_piece_of_a_body_for_another_pipeline_fails_the_call() -> None:
@@ -321,13 +323,13 @@ def test_a_later_piece_of_a_body_for_another_pipeline_fails_the_call() -> None:
 
 def named(pipeline: str, body: httpbody_pb2.HttpBody) -> bytes:
     request = prediction_service_pb2.ServeRequest(pipeline=pipeline, body=body)
-    return framed(request.SerializeToString())
+    return prefix_message(request.SerializeToString())
 
 
 def test_a_frame_without_rows_to_stand_for_breaks_an_answer_over_http() -> None:
     last = Session(Call(SERVE, Position.LAST, "b", "s/b"), MODELS[1].signature, LIMIT)
-    good = framed(pb.Frame(encoding=pb.ENCODING_NDJSON).SerializeToString())
-    work = fed(last, good + framed(b"\xff\xff"))
+    good = prefix_message(pb.Frame(encoding=pb.ENCODING_NDJSON).SerializeToString())
+    work = fed(last, good + prefix_message(b"\xff\xff"))
     evaluations = evaluate(MODELS[1], [each.inputs for each in work])
     with pytest.raises(errors.Internal, match="a part of the answer was lost"):
         last.answer(work, evaluations)

@@ -20,7 +20,7 @@ from hydro_runtimes.columns import Columns, DataType, Dense, pack
 from hydro_runtimes.evaluator import Evaluation, Field, Signature
 from hydro_services import errors
 from hydro_services.codecs import proto_columns, typed_values, wire
-from hydro_services.codecs.grpc_messages import framed
+from hydro_services.codecs.grpc_messages import prefix_message
 from hydro_services.runtime.evaluation import evaluate
 from hydro_services.runtime.session import Call, Session
 
@@ -56,7 +56,7 @@ def answered(frame: pb.Frame | bytes) -> pb.Frame:
     """
     message = frame if isinstance(frame, bytes) else frame.SerializeToString()
     session = Session(Call(STREAM, Position.ONLY, "m", "s/m"), Echo.signature, 64 << 20)
-    work = [each for each in session.feed(framed(message), ended=True).work if each]
+    work = [each for each in session.feed(prefix_message(message), ended=True).work if each]
     done = evaluate(Echo(), [each.inputs for each in work])
     (answer,) = session.answer(work, done)
     return pb.Frame.FromString(answer)
@@ -282,7 +282,7 @@ def test_a_column_that_many_rows_lack_is_one_error() -> None:
     session = Session(Call(STREAM, Position.ONLY, "m", "s/m"), Needs, 64 << 20)
     frame = packed("x", 1_000_000, type=pb.DATA_TYPE_BOOL, data=bytes(1_000_000))
     with pytest.raises(errors.InvalidArgument, match=r"'need' is missing.*in all 1000000 rows"):
-        list(session.feed(framed(frame.SerializeToString())).work)
+        list(session.feed(prefix_message(frame.SerializeToString())).work)
 
 
 @pytest.mark.parametrize("odd", [1, 4096])
@@ -293,7 +293,7 @@ def test_values_of_a_wrong_type_fail_their_rows_of_a_frame_of_any_size(odd: int)
     signature = Signature((Field("x", DataType.INT64),), ())
     session = Session(Call(STREAM, Position.ONLY, "m", "s/m"), signature, 64 << 20)
     frame = packed("x", rows, type=pb.DATA_TYPE_FLOAT64, data=values.tobytes())
-    (work,) = session.feed(framed(frame.SerializeToString())).work
+    (work,) = session.feed(prefix_message(frame.SerializeToString())).work
     assert work is not None
     assert [error.row for error in work.frame.errors] == [*range(rows - odd, rows)]
     column = work.inputs["x"]
@@ -307,7 +307,7 @@ def test_a_column_of_another_type_is_one_error() -> None:
     halves = np.full(1_000_000, 0.5, "<f8").tobytes()
     frame = packed("x", 1_000_000, type=pb.DATA_TYPE_FLOAT64, data=halves)
     with pytest.raises(errors.InvalidArgument, match="in 1000000 of 1000000 rows"):
-        list(session.feed(framed(frame.SerializeToString())).work)
+        list(session.feed(prefix_message(frame.SerializeToString())).work)
 
 
 # What is parsed before it is looked through.

@@ -80,7 +80,7 @@ def rows_of(columns: Columns | None) -> object:
     if columns is None:
         return None
     kinds = [(name, type(column), column.type, column.shape) for name, column in columns.items()]
-    return kinds, json_rows.dumps(json_rows.encode(columns))
+    return kinds, json_rows.write_array(json_rows.encode_rows(columns))
 
 
 def read(frame: pb.Frame, signature: Signature) -> object:
