@@ -15,7 +15,7 @@ import yaml
 from packages import built, debian_packages
 from whole_mesh import ROOT
 
-from hydro_services.cli import main
+from hydro_services.cli.parser import parse
 
 pytestmark = pytest.mark.packaging
 
@@ -41,7 +41,7 @@ def ran(*command: str, cwd: Path = ROOT) -> str:
 def accepts(words: list[str]) -> None:
     """The command `hydro` knows these words, in which variables stand for what a user has."""
     words = [re.sub(r"\$(\(\w+\)|\{\w+\}|\w+)", "10.0.0.1", word) for word in words]
-    main.parse([re.sub(r"^/run/secrets/.*", os.devnull, word) for word in words])
+    parse([re.sub(r"^/run/secrets/.*", os.devnull, word) for word in words])
 
 
 def test_lintian_finds_nothing_in_the_package(tmp_path: Path) -> None:
@@ -201,3 +201,24 @@ def test_an_invitation_becomes_a_secret(kubectl: Path) -> None:
 def test_no_secret_is_made_of_an_invitation_that_failed(kubectl: Path, hydro: str) -> None:
     code, secrets = invited(kubectl, hydro)
     assert (code != 0, secrets) == (True, {})
+
+
+SHELLS = {
+    "bash": """eval "$(hydro completion bash)"
+COMP_WORDS=(hydro pipelines g); COMP_CWORD=2; _hydro; echo "${COMPREPLY[@]}"
+COMP_WORDS=(hydro up --access ''); COMP_CWORD=3; _hydro; echo "${COMPREPLY[@]}" """,
+    "fish": """hydro completion fish | source
+complete -C 'hydro pipelines g' | cut -f1
+complete -C 'hydro up --access ' | string join ' '""",
+    "zsh": """compdef() { }
+eval "$(hydro completion zsh)"
+_describe() { print -r -- "${(P@)2%%:*}" }
+words=(hydro pipelines g); CURRENT=3; _hydro
+words=(hydro up --access ''); CURRENT=4; _hydro""",
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_shells_complete_verbs_and_values(shell: str) -> None:
+    debian_packages(shell)
+    assert ran(shell, "-c", SHELLS[shell]) == "get\nanyone keys\n"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from hydro_services.cli.command import Command, seconds
+from hydro_services.cli import values
+from hydro_services.cli.command import Command, Option
+from hydro_services.cli.options import folder
 from hydro_services.cli.output import Output
+from hydro_services.cli.parser import SUMMARIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,28 +22,6 @@ class Options:
     expires_s: float
     out: Path
     json: bool = False
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "service", metavar="SERVICE", help="a runtime service, repository, or gateway"
-    )
-    parser.add_argument(
-        "--ca",
-        type=Path,
-        default=Path(".hydro/manager/ca"),
-        metavar="DIR",
-        help="the mesh's authority, as the manager has it (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--expires",
-        dest="expires_s",
-        type=seconds,
-        default="3600",
-        metavar="SECONDS",
-        help="how long it lets join; who has joined stays (default: %(default)s)",
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="where to write it")
 
 
 def run(options: Options, output: Output) -> int:
@@ -65,15 +45,29 @@ def run(options: Options, output: Output) -> int:
 COMMANDS = (
     Command(
         "invite",
-        "let a part on another machine join a mesh with sidecars",
+        SUMMARIES["invite"],
         (
             "hydro invite serving-scikit --out scikit.json",
             "hydro invite gateway --ca /var/lib/hydro/manager/ca --expires 600 --out gateway.json",
         ),
-        add_arguments,
+        (
+            Option("SERVICE", "a runtime service, repository, or gateway"),
+            folder("ca", ".hydro/manager/ca", "the mesh's authority, as the manager has it"),
+            Option(
+                "--expires",
+                "how long the invitation lets parts join; those that have joined stay",
+                values.seconds,
+                "SECONDS",
+                "3600",
+                field="expires_s",
+                variable="",
+            ),
+            Option("--out", "where to write it", Path, "FILE", variable="", is_required=True),
+        ),
         Options,
         run,
-        "Writes a file with the authority's certificate and a secret that lets any instance of\n"
-        "the service get a first certificate. Bring it there by a safe way, and give it by --join.",
+        "Writes a file with the authority's certificate and a secret, with which any instance of\n"
+        "the service gets its first certificate. Bring the file there by a safe way, and give it\n"
+        "with --join.",
     ),
 )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import os
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from hydro_services.cli.command import Command
+from hydro_services.cli import values
+from hydro_services.cli.command import Command, Option
 from hydro_services.cli.output import Output
 from hydro_services.errors import NotFound
 from hydro_services.security import keys, keystore
@@ -58,20 +57,20 @@ def create(options: CreateOptions, output: Output) -> int:
     key = keys.check_key(Key(options.name, keys.hash_key(secret), now, expires, pipelines))
     asyncio.run(keystore.change_keys(options.keys, lambda present: (*present, key)))
     if output.json:
-        output.value({**_shown(key), "key": secret})
+        output.value({**_public_record(key), "key": secret})
         return 0
-    output.note(f"the key {key.id} of {key.name}, which is kept nowhere and not shown again:")
+    output.note(f"the key {key.id} of {key.name}, which is not kept and not shown again:")
     output.data(f"{secret}\n")
     return 0
 
 
 def list_keys(options: Options, output: Output) -> int:
-    found = asyncio.run(keystore.read_keys(options.keys))
+    present = asyncio.run(keystore.read_keys(options.keys))
     if output.json:
-        output.value([_shown(key) for key in found])
+        output.value([_public_record(key) for key in present])
         return 0
     now = datetime.now(UTC)
-    output.table(("id", "name", "pipelines", "created", "expires"), (_row(k, now) for k in found))
+    output.table(("id", "name", "pipelines", "created", "expires"), (_row(k, now) for k in present))
     return 0
 
 
@@ -82,7 +81,7 @@ def _row(key: Key, now: datetime) -> tuple[str, ...]:
     return key.id, key.name, pipelines, f"{key.created:%Y-%m-%d %H:%M}", expires + ended
 
 
-def _shown(key: Key) -> dict[str, object]:
+def _public_record(key: Key) -> dict[str, object]:
     return {name: value for name, value in keys.to_record(key).items() if name != "sha256"}
 
 
@@ -101,7 +100,7 @@ def revoke(options: RevokeOptions, output: Output) -> int:
         output.value({"revoked": [key.id for key in revoked]})
     else:
         ids = ", ".join(f"{key.id} of {key.name}" for key in revoked)
-        output.note(f"revoked {ids}; streams under way go on")
+        output.note(f"revoked {ids}; open streams go on")
     return 0
 
 
@@ -114,56 +113,20 @@ def admin(options: AdminOptions, output: Output) -> int:
     return 0
 
 
-def duration(text: str) -> timedelta:
+def parse_duration(text: str) -> timedelta:
     """For example 30m, 12h or 90d."""
-    found = _DURATION.fullmatch(text)
-    if not found:
-        raise argparse.ArgumentTypeError(f"got {text!r}, want a time such as 30m, 12h or 90d")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    parts = _DURATION.fullmatch(text)
+    if not parts:
+        raise ValueError(f"got {text!r}, want a time such as 30m, 12h or 90d")
+    return timedelta(**{_UNITS[parts[2]]: int(parts[1])})
 
 
-def names(text: str) -> tuple[str, ...]:
-    """Separated by commas."""
-    return tuple(filter(None, text.split(",")))
-
-
-def _file(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--keys",
-        default=os.environ.get("HYDRO_KEYS", "keys.json"),
-        metavar="FILE",
-        help="where API keys are kept: a file, or consul://HOST:PORT,...\n"
-        "(default: %(default)s; environment: HYDRO_KEYS)",
-    )
-
-
-def _create(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="of the caller, who may have several keys")
-    parser.add_argument(
-        "--pipelines",
-        type=names,
-        default=(),
-        metavar="A,B",
-        help="the only pipelines it is for (default: all)",
-    )
-    parser.add_argument(
-        "--expires",
-        type=duration,
-        metavar="TIME",
-        help="after which it is no longer taken, such as 12h or 90d (default: never)",
-    )
-    _file(parser)
-
-
-def _revoke(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("which", metavar="ID|NAME", help="a key, or all keys of a caller")
-    _file(parser)
-
-
-def _nothing(parser: argparse.ArgumentParser) -> None:
-    """`admin` has no arguments of its own."""
-
-
+_KEYS = Option(
+    "--keys",
+    "where API keys are kept: a file, or consul://HOST:PORT,...",
+    metavar="FILE",
+    default="keys.json",
+)
 COMMANDS = (
     Command(
         "keys create",
@@ -173,37 +136,57 @@ COMMANDS = (
             "hydro keys create acme --pipelines endpointML,iris --keys /etc/hydro/keys.json",
             "hydro keys create acme --keys consul://127.0.0.1:8500",
         ),
-        _create,
+        (
+            Option("NAME", "the caller's name; a caller may have several keys"),
+            Option(
+                "--pipelines",
+                "the only pipelines that it is for",
+                values.names,
+                "NAME,...",
+                default=(),
+                shown_default="all",
+                variable="",
+            ),
+            Option(
+                "--expires",
+                "after which time the key ends, such as 12h or 90d",
+                parse_duration,
+                "TIME",
+                shown_default="never",
+                variable="",
+            ),
+            _KEYS,
+        ),
         CreateOptions,
         create,
-        "The file gets the key's SHA-256 alone. A mesh that was started with `--keys FILE` takes\n"
-        "the key a moment later; callers send it in the header x-api-key.",
+        "The file gets only the SHA-256 of the key. A mesh that was started with `--keys FILE`\n"
+        "takes the key a moment later; callers send it in the header x-api-key.",
     ),
     Command(
         "keys list",
         "list API keys and whose they are",
         ("hydro keys list", "hydro keys list --json --keys /etc/hydro/keys.json"),
-        _file,
+        (_KEYS,),
         Options,
         list_keys,
     ),
     Command(
         "keys revoke",
-        "take API keys back; streams under way go on",
+        "revoke API keys; open streams go on",
         ("hydro keys revoke 3f0c1d2e4b5a", "hydro keys revoke acme"),
-        _revoke,
+        (Option("ID|NAME", "a key, or all keys of a caller", field="which"), _KEYS),
         RevokeOptions,
         revoke,
     ),
     Command(
         "keys admin",
-        "make an admin key, and write it to stdout",
+        "make an admin key, and write it to standard output",
         (
             "(umask 077; hydro keys admin > admin.key)",
             "hydro up --host 0.0.0.0 --admin-key-file admin.key",
             "HYDRO_ADMIN_KEY=$(cat admin.key) hydro pipelines list --manager 10.0.0.5:8080",
         ),
-        _nothing,
+        (),
         AdminOptions,
         admin,
         "Who has it may change the mesh. A mesh that other machines can reach needs one.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -13,9 +12,9 @@ from hydro.repository.v1 import repository_service_pb2 as pb
 from hydro_runtimes import formats
 from hydro_services import client
 from hydro_services.cli import render
-from hydro_services.cli.command import REPOSITORY, Command, address, key_file
+from hydro_services.cli.command import Command, Option
+from hydro_services.cli.options import REPOSITORY_CALL
 from hydro_services.cli.output import Output
-from hydro_services.cli.trust import tls_ca
 from hydro_services.reachability import Tls
 
 T = TypeVar("T")
@@ -49,18 +48,18 @@ class TrustOptions:
     json: bool
 
 
-def call(options: Options, action: Callable[[client.Repository], Awaitable[T]]) -> T:
-    """Asks the repository."""
+def call_repository(options: Options, action: Callable[[client.Repository], Awaitable[T]]) -> T:
+    """What the action answers, over a connection of its own."""
 
-    async def ask() -> T:
+    async def call() -> T:
         async with client.connect("repository", options.repository, options.tls_ca) as channel:
             return await action(client.Repository(channel, options.admin_key))
 
-    return asyncio.run(ask())
+    return asyncio.run(call())
 
 
 def list_models(options: Options, output: Output) -> int:
-    models = call(options, lambda repository: repository.list_models())
+    models = call_repository(options, lambda repository: repository.list_models())
     if output.json:
         output.value([render.as_json(model) for model in models])
         return 0
@@ -78,9 +77,11 @@ def list_models(options: Options, output: Output) -> int:
     return 0
 
 
-def show(options: ShowOptions, output: Output) -> int:
+def show_model(options: ShowOptions, output: Output) -> int:
     name, _, version = options.model.partition(":")
-    render_model(call(options, lambda repository: repository.get_model(name, version)), output)
+    render_model(
+        call_repository(options, lambda repository: repository.get_model(name, version)), output
+    )
     return 0
 
 
@@ -100,7 +101,7 @@ def render_model(model: pb.ModelVersion, output: Output) -> None:
         output.data(f"  {render.size(file.size_bytes):>9}  {file.sha256[:12]}  {file.path}\n")
 
 
-def trust(options: TrustOptions, output: Output) -> int:
+def trust_model(options: TrustOptions, output: Output) -> int:
     from hydro_runtimes.files import digest as digest_of
 
     # Wherever its links lead: what they lead to is what is trusted.
@@ -129,27 +130,6 @@ def add_line(file: Path, digest: str, name: str) -> bool:
     return True
 
 
-def _repository(parser: argparse.ArgumentParser) -> None:
-    address(parser, "repository", REPOSITORY, "the repository")
-    key_file(parser, "admin-key", "the mesh's admin key, where it has one")
-    tls_ca(parser)
-
-
-def _model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="NAME[:VERSION]", help="the latest version by default")
-    _repository(parser)
-
-
-def _folder(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, metavar="MODEL_DIR", help="the model's folder")
-    parser.add_argument(
-        "--file",
-        type=Path,
-        default=Path("trusted.txt"),
-        help="the list of trusted digests (default: %(default)s)",
-    )
-
-
 def _names_of_code() -> str:
     return " and ".join(format.name for format in formats.FORMATS if format.runs_code)
 
@@ -157,9 +137,9 @@ def _names_of_code() -> str:
 COMMANDS = (
     Command(
         "models list",
-        "list every version of every model, and why it is refused where it is",
+        "list every version of every model, and why some are refused",
         ("hydro models list", "hydro models list --json"),
-        _repository,
+        REPOSITORY_CALL,
         Options,
         list_models,
     ),
@@ -167,9 +147,12 @@ COMMANDS = (
         "models show",
         "show a model's columns and files",
         ("hydro models show pm_spark", "hydro models show pm_spark:1 --json"),
-        _model,
+        (
+            Option("NAME[:VERSION]", "without a version: the latest", field="model"),
+            *REPOSITORY_CALL,
+        ),
         ShowOptions,
-        show,
+        show_model,
     ),
     Command(
         "models trust",
@@ -178,9 +161,14 @@ COMMANDS = (
             "hydro models trust models/scikit/pm_scikit --file models/trusted.txt",
             "hydro models trust ./my_model",
         ),
-        _folder,
+        (
+            Option("MODEL_DIR", "the model's folder", Path, field="folder"),
+            Option(
+                "--file", "the list of trusted digests", Path, "FILE", "trusted.txt", variable=""
+            ),
+        ),
         TrustOptions,
-        trust,
+        trust_model,
         "Appends the model's digest to a list that runtimes are given with --trusted. A model of\n"
         f"the formats {_names_of_code()} runs code when it is loaded; no other model needs trust.",
     ),

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import importlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from hydro_services import guard, logs
-from hydro_services.cli.command import Command
+from hydro_services.cli.command import Command, Option
+from hydro_services.cli.options import log_level
 from hydro_services.cli.output import Output
+from hydro_services.cli.parser import SUMMARIES
 from hydro_services.security import private_files
 from hydro_services.up.signals import on_stop
 
@@ -32,31 +33,15 @@ class Options:
 
 
 def command(
-    part: str,
-    module: str,
-    summary: str,
-    examples: tuple[str, ...],
-    add_arguments: Callable[[argparse.ArgumentParser], None],
+    part: str, module: str, examples: tuple[str, ...], options: tuple[Option, ...]
 ) -> Command:
-    """The command `hydro PART`: each argument is a field of the module's `Config`."""
+    """The command `hydro PART`: each option is a field of the module's `Config`."""
 
-    def add_all(parser: argparse.ArgumentParser) -> None:
-        add_arguments(parser)
-        log_level(parser, "INFO")
-
-    def options(log_level: str, json: bool, **config: Any) -> Options:
+    def make(log_level: str, json: bool, **config: Any) -> Options:
         return Options(part, module, config, log_level, json)
 
-    return Command(part, summary, examples, add_all, options, run, "Ctrl-C drains, then stops.")
-
-
-def log_level(parser: argparse.ArgumentParser, default: str) -> None:
-    parser.add_argument(
-        "--log-level",
-        default=os.environ.get("HYDRO_LOG_LEVEL", default),
-        choices=("DEBUG", "INFO", "WARNING", "ERROR"),
-        help="(default: %(default)s; environment: HYDRO_LOG_LEVEL)",
-    )
+    about = "Ctrl-C lets open requests finish, then stops it."
+    return Command(part, SUMMARIES[part], examples, (*options, log_level("INFO")), make, run, about)
 
 
 def run(options: Options, output: Output) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 from collections.abc import AsyncIterator
@@ -10,11 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from hydro_services import client
-from hydro_services.cli import source
-from hydro_services.cli.command import GATEWAY, Command, address, key_file
+from hydro_services.cli import source, values
+from hydro_services.cli.command import Command, Option
+from hydro_services.cli.options import GATEWAY_CALL, ROWS
 from hydro_services.cli.output import Output
-from hydro_services.cli.rowtable import RowTable
-from hydro_services.cli.trust import tls_ca
+from hydro_services.cli.parser import SUMMARIES
+from hydro_services.cli.row_table import RowTable
 from hydro_services.reachability import Tls
 
 JSON = "application/json"
@@ -176,42 +176,30 @@ def is_failed(row: dict[str, Any]) -> bool:
     return row.keys() == {"error"} and isinstance(row["error"], dict)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("pipeline", metavar="PIPELINE", help="the pipeline's name")
-    parser.add_argument(
-        "file",
-        nargs="?",
-        default="-",
-        metavar="FILE",
-        help="rows: a JSON array, or one JSON object a line; - or nothing for stdin",
-    )
-    address(parser, "gateway", GATEWAY, "the gateway")
-    key_file(parser, "api-key", "an API key or a token, for a pipeline that wants one")
-    tls_ca(parser)
-    parser.add_argument(
-        "--table",
-        nargs="?",
-        const=(),
-        type=columns,
-        metavar="COLUMN,...",
-        help="write a table, of these columns or of all (default on a terminal)",
-    )
-
-
-def columns(text: str) -> tuple[str, ...]:
-    return tuple(filter(None, text.split(",")))
-
-
 COMMANDS = (
     Command(
         "predict",
-        "send rows through a pipeline",
+        SUMMARIES["predict"],
         (
             "hydro predict endpointML rows.json",
             "tail -f rows.ndjson | hydro predict endpointML",
             "hydro predict endpointML rows.json --gateway mesh.example.org:8083 --tls-ca system",
         ),
-        add_arguments,
+        (
+            Option("PIPELINE", "the pipeline's name"),
+            ROWS,
+            *GATEWAY_CALL,
+            Option(
+                "--table",
+                "write a table, of these columns or of all",
+                values.names,
+                "COLUMN,...",
+                shown_default="a table on a terminal, else JSON",
+                variable="",
+                nargs="?",
+                const=(),
+            ),
+        ),
         Options,
         run,
         "Answers an array with an array, and lines with lines, each as soon as it is ready.\n"

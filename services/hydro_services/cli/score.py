@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import itertools
 import os
@@ -24,8 +23,10 @@ from hydro_runtimes.files import digest
 from hydro_runtimes.load import load
 from hydro_services import errors, logs
 from hydro_services.cli import source
-from hydro_services.cli.command import Command
+from hydro_services.cli.command import Command, Option
+from hydro_services.cli.options import ROWS, TRUSTED
 from hydro_services.cli.output import Output
+from hydro_services.cli.parser import SUMMARIES
 from hydro_services.codecs import json_rows, naming
 from hydro_services.codecs.json_rows import Row
 from hydro_services.runtime import stage
@@ -186,39 +187,26 @@ def _answer(failure: Failure) -> Row | None:
     return errors.row_json(stage.status(replace(failure, stage=""), part))
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, metavar="MODEL_DIR", help="the model's folder")
-    parser.add_argument(
-        "file",
-        nargs="?",
-        default="-",
-        metavar="FILE",
-        help="rows: one JSON object a line, or an array; - or nothing for stdin",
-    )
-    parser.add_argument(
-        "--trusted",
-        type=Path,
-        metavar="FILE",
-        help="digests of models that may run code of their own",
-    )
-    parser.add_argument("--trust", action="store_true", help="let this model run code of its own")
-
-
 COMMANDS = (
     Command(
         "score",
-        "run one model offline, without servers",
+        SUMMARIES["score"],
         (
             "hydro score models/spark/pm_spark rows.ndjson > answers.ndjson",
             "hydro score models/scikit/pm_scikit --trust < rows.ndjson",
         ),
-        add_arguments,
+        (
+            Option("MODEL_DIR", "the model's folder", Path, field="folder"),
+            ROWS,
+            TRUSTED,
+            Option("--trust", "let this model run code of its own", default=False, is_flag=True),
+        ),
         Options,
         run,
-        "Writes a line for each row, in order: its own columns and the model's; where the row\n"
-        'failed, {"error": {"code", "status", "reason", "message", "stage", "column"}}; where the\n'
-        "model leaves it out, null. Exit code 0 where all rows were answered, errors too, and 1\n"
-        "where the model or the file cannot be read.\n"
+        "Writes a line for each row, in order: the row with the columns that the model adds, or\n"
+        '{"error": {"code", "status", "reason", "message", "stage", "column"}} if it failed, or\n'
+        "null if the model leaves it out. The exit code is 0 when all rows were answered, also by\n"
+        "errors, and 1 when the model or the file cannot be read.\n"
         "HYDRO_LOG_LEVEL=ERROR shows the tracebacks of a model's own code.",
     ),
 )

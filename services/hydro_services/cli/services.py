@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from hydro_services.cli import render
 from hydro_services.cli.command import Command
+from hydro_services.cli.manager_call import ManagerOptions, call_manager
+from hydro_services.cli.options import MANAGER_CALL
 from hydro_services.cli.output import Output
-from hydro_services.cli.pipelines import Options, call, manager_argument
 
 
-def list_services(options: Options, output: Output) -> int:
-    services = call(options, lambda manager: manager.list_services())
+def list_services(options: ManagerOptions, output: Output) -> int:
+    services = call_manager(options, lambda manager: manager.list_services())
     if output.json:
         output.value([render.as_json(service) for service in services])
         return 0
     rows = [
         (
             service.name,
-            e.instance,
-            e.address,
-            "ready" if e.ready else "not ready",
-            " ".join(e.formats),
+            endpoint.instance,
+            endpoint.address,
+            "ready" if endpoint.ready else "not ready",
+            " ".join(endpoint.formats),
         )
         for service in services
-        for e in service.endpoints
+        for endpoint in service.endpoints
     ]
     output.table(("service", "instance", "address", "state", "formats"), rows)
     return 0
@@ -33,8 +34,8 @@ COMMANDS = (
         "services list",
         "list services and their endpoints",
         ("hydro services list", "hydro services list --json"),
-        manager_argument,
-        Options,
+        MANAGER_CALL,
+        ManagerOptions,
         list_services,
     ),
 )

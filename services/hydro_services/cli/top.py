@@ -2,56 +2,39 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import dataclasses
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from hydro_services import reachability
 from hydro_services.cli import screen
-from hydro_services.cli.command import Command
+from hydro_services.cli.command import Command, Option
+from hydro_services.cli.manager_call import ManagerOptions
+from hydro_services.cli.options import MANAGER_CALL
 from hydro_services.cli.output import Output
-from hydro_services.cli.pipelines import manager_argument
-from hydro_services.reachability import Tls
+from hydro_services.cli.parser import SUMMARIES
 from hydro_services.top.watch import Moment, Watch, open_watch
 
 QUIT = ("q", "Q", "\x03", "\x04", "")
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """What is asked for."""
+class Options(ManagerOptions):
+    """Where to look, how often and until when."""
 
-    manager: str
     interval: float
     once: bool
-    json: bool
-    admin_key: str = field(default="", repr=False, kw_only=True)
-    tls_ca: Tls | None = field(default=None, kw_only=True)
-    """None: in clear text."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    manager_argument(parser)
-    parser.add_argument(
-        "--interval",
-        type=seconds,
-        default=2.0,
-        metavar="SECONDS",
-        help="between two looks (default: 2)",
-    )
-    parser.add_argument("--once", action="store_true", help="look for one interval, then end")
-
-
-def seconds(text: str) -> float:
+def parse_interval(text: str) -> float:
     """From 0.2 s to an hour."""
     with contextlib.suppress(ValueError):
         if 0.2 <= float(text) <= 3600:
             return float(text)
-    raise argparse.ArgumentTypeError(f"got {text!r}, want a number of seconds from 0.2 to 3600")
+    raise ValueError(f"got {text!r}, want a number of seconds from 0.2 to 3600")
 
 
 def run(options: Options, output: Output) -> int:
@@ -134,9 +117,20 @@ def _screen(options: Options, moment: Moment, height: int) -> list[str]:
 COMMANDS = (
     Command(
         "top",
-        "show live what the mesh is doing",
+        SUMMARIES["top"],
         ("hydro top", "hydro top --interval 5", "hydro top --once --json"),
-        add_arguments,
+        (
+            *MANAGER_CALL,
+            Option(
+                "--interval",
+                "between two looks",
+                parse_interval,
+                "SECONDS",
+                "2",
+                variable="",
+            ),
+            Option("--once", "look for one interval, then end", default=False, is_flag=True),
+        ),
         Options,
         run,
         "Requests, errors and times of pipelines and stages, and how each process is, as they\n"

@@ -2,114 +2,50 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import os
-from pathlib import Path
 from typing import Any
 
 from hydro_envoy.proxy import connections
 from hydro_services import logs
-from hydro_services.cli.command import (
+from hydro_services.address import parse_host
+from hydro_services.cli.command import Command, Option
+from hydro_services.cli.options import (
+    ACCESS,
+    CACHE_BYTES,
+    CERTIFICATE_TTL,
+    ENVOY,
     GATEWAY,
     MANAGER,
+    MODELS,
     REPOSITORY,
-    Command,
-    UsageError,
-    access,
-    access_log,
-    cache_bytes,
-    certificate_ttl,
-    collector,
-    host,
+    TLS,
+    TRUSTED,
+    folder,
+    log_level,
     port,
     registry,
-    time_limits,
-    tls,
     token_file,
-    trace_percent,
 )
 from hydro_services.cli.output import Output
+from hydro_services.cli.parser import SUMMARIES
+from hydro_services.cli.usage import UsageError
 from hydro_services.security import private_files
 from hydro_services.up import mesh
 from hydro_services.up.plan import Options, known_services
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--models",
-        type=Path,
-        default=Path("models"),
-        metavar="DIR",
-        help="the folder of models (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--trusted",
-        type=Path,
-        metavar="FILE",
-        help="digests of models that may run code of their own; see hydro models trust",
-    )
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=Path(".hydro"),
-        metavar="DIR",
-        help="where all state is kept (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--host",
-        type=host,
-        default=os.environ.get("HYDRO_HOST", "127.0.0.1"),
-        help="the address to listen at (default: %(default)s; environment: HYDRO_HOST)",
-    )
-    port(parser, "manager", 8080, "the manager's HTTP and gRPC")
-    port(parser, "gateway", 8083, "predictions")
-    port(parser, "repository", 8087, "the repository's HTTP and gRPC")
-    port(parser, "xds", 8082, "where Envoy and all parts reach the manager's process")
-    registry(parser)
-    parser.add_argument(
-        "--runtime",
-        dest="runtimes",
-        action="append",
-        default=[],
-        type=runtime,
-        metavar="SERVICE[=N]",
-        help="a runtime service and how many of it, repeatable\n"
-        f"(default: one each of {', '.join(s.name for s in known_services())})",
-    )
-    cache_bytes(parser)
-    collector(parser)
-    trace_percent(parser)
-    time_limits(parser)
-    access_log(parser)
-    access(parser)
-    token_file(parser, None)
-    parser.add_argument(
-        "--sidecars",
-        action="store_true",
-        help="an Envoy in front of every part, as on many machines, instead of one for all",
-    )
-    certificate_ttl(parser)
-    tls(parser)
-    parser.add_argument(
-        "--log-level",
-        default=os.environ.get("HYDRO_LOG_LEVEL", "WARNING"),
-        choices=("DEBUG", "INFO", "WARNING", "ERROR"),
-        help="of all parts (default: %(default)s; environment: HYDRO_LOG_LEVEL)",
-    )
-
-
-def runtime(text: str) -> tuple[str, int]:
+def parse_runtime(text: str) -> tuple[str, int]:
     """SERVICE or SERVICE=N."""
     name, _, count = text.partition("=")
     if not name or not (count or "1").isdecimal() or not 1 <= int(count or 1) <= 64:
-        raise argparse.ArgumentTypeError(f"got {text!r}, want SERVICE or SERVICE=N, N from 1 to 64")
+        raise ValueError(f"got {text!r}, want SERVICE or SERVICE=N, N from 1 to 64")
     return name, int(count or 1)
 
 
-def options(**arguments: Any) -> Options:
-    """Checks what needs more than one word."""
+def make_options(**arguments: Any) -> Options:
+    """Checks what concerns several options."""
     names = [name for name, _ in arguments["runtimes"]]
     if len(names) != len(set(names)):
         raise UsageError("a service is given twice by --runtime; want SERVICE=N for more than one")
@@ -141,11 +77,11 @@ async def _serve(options: Options, output: Output) -> int:
 
 async def _until_cancelled(options: Options, output: Output) -> None:
     async with mesh.serve(options, output.note) as running:
-        render(running, output)
+        show_ready(running, output)
         await asyncio.Event().wait()
 
 
-def render(options: Options, output: Output) -> None:
+def show_ready(options: Options, output: Output) -> None:
     """The ready message: addresses, and what to paste next."""
     scheme = "https" if options.tls_cert else "http"
     urls = {name: f"{scheme}://{options.at(name)}" for name in options.ports if name != "xds"}
@@ -200,16 +136,54 @@ def _prefix(options: Options) -> str:
 COMMANDS = (
     Command(
         "up",
-        "run the whole mesh on this machine",
+        SUMMARIES["up"],
         (
             "hydro up --models models --trusted models/trusted.txt",
             "hydro up --gateway-port 9083 --runtime serving-localml-spark=2",
             "hydro up --host 0.0.0.0 --admin-key-file admin.key --keys keys.json --access keys",
         ),
-        add_arguments,
-        options,
+        (
+            MODELS,
+            TRUSTED,
+            folder("data", ".hydro", "where all state is kept"),
+            Option(
+                "--host",
+                "the address to listen at",
+                parse_host,
+                default="127.0.0.1",
+            ),
+            port("manager", 8080, "the manager's HTTP and gRPC"),
+            port("gateway", 8083, "predictions"),
+            port("repository", 8087, "the repository's HTTP and gRPC"),
+            port("xds", 8082, "where Envoy and all parts reach the manager's process"),
+            registry(),
+            Option(
+                "--runtime",
+                "a runtime service and how many processes of it; may be given again",
+                parse_runtime,
+                "SERVICE[=N]",
+                default=(),
+                shown_default=f"one each of {', '.join(s.name for s in known_services())}",
+                field="runtimes",
+                is_repeatable=True,
+            ),
+            CACHE_BYTES,
+            *ENVOY,
+            *ACCESS,
+            token_file(None),
+            Option(
+                "--sidecars",
+                "an Envoy in front of every part, as on many machines, instead of one for all",
+                default=False,
+                is_flag=True,
+            ),
+            CERTIFICATE_TTL,
+            *TLS,
+            log_level("WARNING"),
+        ),
+        make_options,
         run,
         "Starts Envoy, the manager, the repository and the runtimes, and starts each again when\n"
-        "it dies. Ctrl-C lets requests under way finish, then stops everything.",
+        "it dies. Ctrl-C lets open requests finish, then stops everything.",
     ),
 )

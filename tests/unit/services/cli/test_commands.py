@@ -15,7 +15,7 @@ import pytest
 from hydro.manager.v1 import manager_service_pb2 as manager_pb
 from hydro_services import rpc
 from hydro_services.cli import main as cli
-from hydro_services.cli import pipelines
+from hydro_services.cli import pipeline_texts
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,9 @@ async def test_variants_and_policies_are_shown(hydro: Run, tmp_path: Path) -> No
 
 def test_a_change_is_shown_by_the_lines_that_differ() -> None:
     change = manager_pb.ResourceChange(action="change", before="a\nb\nc", after="a\nx\nc")
-    assert pipelines.changed_lines(change) == ["@@ -1,3 +1,3 @@", " a", "-b", "+x", " c"]
+    assert pipeline_texts.changed_lines(change) == ["@@ -1,3 +1,3 @@", " a", "-b", "+x", " c"]
     change.before = ""
-    assert pipelines.changed_lines(change) == ["a", "x", "c"]
+    assert pipeline_texts.changed_lines(change) == ["a", "x", "c"]
 
 
 @pytest.mark.parametrize("text", ["nonsense", "[1]", '{"chains": []}', '{"name": 3}'])

@@ -10,7 +10,9 @@ import pytest
 
 from hydro_services.cli import main as cli
 from hydro_services.cli import models, part, pipelines, predict, score
-from hydro_services.cli.command import UsageError
+from hydro_services.cli.manager_call import ManagerOptions
+from hydro_services.cli.parser import SUMMARIES, parse
+from hydro_services.cli.usage import UsageError
 from hydro_services.up.plan import Options as UpOptions
 
 HERE = "127.0.0.1"
@@ -28,9 +30,7 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("line", "options"),
     [
-        pytest.param(
-            "pipelines list", pipelines.Options(f"{HERE}:8080", False), id="all by default"
-        ),
+        pytest.param("pipelines list", ManagerOptions(f"{HERE}:8080", False), id="all by default"),
         pytest.param(
             "pipelines get p --json --manager h:1",
             pipelines.OneOptions("h:1", True, "p"),
@@ -117,7 +117,7 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_words_become_options(line: str, options: Any) -> None:
-    assert cli.parse(line.split())[1] == options
+    assert parse(line.split())[1] == options
 
 
 @pytest.mark.parametrize(
@@ -131,14 +131,14 @@ def test_words_become_options(line: str, options: Any) -> None:
 def test_addresses_of_ipv6_are_one_however_they_are_written(
     line: str, name: str, found: str
 ) -> None:
-    assert getattr(cli.parse(line.split())[1], name) == found
+    assert getattr(parse(line.split())[1], name) == found
 
 
 @pytest.mark.parametrize("name", ["manager", "repository", "runtime serving-scikit", "gateway"])
 def test_the_options_of_a_part_make_its_configuration(name: str) -> None:
     import importlib
 
-    _, options = cli.parse(name.split())
+    _, options = parse(name.split())
     importlib.import_module(options.module).Config(**options.config)
 
 
@@ -147,14 +147,14 @@ def test_keys_come_from_files_or_the_environment_and_are_not_shown(
 ) -> None:
     monkeypatch.setenv("HYDRO_ADMIN_KEY", " from-environment\n")
     for line in ("pipelines list", "models list", "up", "services list"):
-        found = cli.parse(line.split())[1]
+        found = parse(line.split())[1]
         assert found.admin_key == "from-environment"
         assert "from-environment" not in repr(found)
     (tmp_path / "k").write_text("from-file\n")
     line = f"pipelines get p --admin-key-file {tmp_path}/k"
-    assert cli.parse(line.split())[1].admin_key == "from-file"
+    assert parse(line.split())[1].admin_key == "from-file"
     line = f"predict p --api-key-file {tmp_path}/k"
-    assert cli.parse(line.split())[1].api_key == "from-file"
+    assert parse(line.split())[1].api_key == "from-file"
 
 
 @pytest.mark.parametrize("text", [b"no certificate", None])
@@ -162,7 +162,7 @@ def test_a_file_without_certificates_is_refused(text: bytes | None, tmp_path: Pa
     if text is not None:
         (tmp_path / "ca").write_bytes(text)
     with pytest.raises(UsageError, match=r"cannot read .*/ca|has no certificates; want PEM"):
-        cli.parse(["predict", "p", "--tls-ca", str(tmp_path / "ca")])
+        parse(["predict", "p", "--tls-ca", str(tmp_path / "ca")])
 
 
 @pytest.mark.parametrize("text", [b"two words", b"two\nlines", b"\xc3\xbc", b"\xff", None])
@@ -170,16 +170,16 @@ def test_a_file_that_holds_no_key_is_refused(text: bytes | None, tmp_path: Path)
     if text is not None:
         (tmp_path / "k").write_bytes(text)
     with pytest.raises(UsageError, match=r"cannot read|want one line of visible ASCII") as raised:
-        cli.parse(["models", "list", "--admin-key-file", str(tmp_path / "k")])
+        parse(["models", "list", "--admin-key-file", str(tmp_path / "k")])
     assert "two" not in str(raised.value)
 
 
 def test_the_environment_sets_addresses_and_an_option_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYDRO_MANAGER", "h:1")
     monkeypatch.setenv("HYDRO_XDS_PORT", "7")
-    assert cli.parse(["pipelines", "list"])[1].manager == "h:1"
-    assert cli.parse(["pipelines", "list", "--manager", "h:2"])[1].manager == "h:2"
-    assert cli.parse(["up"])[1].xds_port == 7
+    assert parse(["pipelines", "list"])[1].manager == "h:1"
+    assert parse(["pipelines", "list", "--manager", "h:2"])[1].manager == "h:2"
+    assert parse(["up"])[1].xds_port == 7
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_the_environment_sets_addresses_and_an_option_wins(monkeypatch: pytest.M
 )
 def test_what_makes_no_sense_is_a_usage_error(line: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        cli.parse(line.split())
+        parse(line.split())
     assert message in str(caught.value)
 
 
@@ -251,7 +251,7 @@ def test_a_bug_is_told_without_its_traceback(
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("noun", cli.NOUNS)
+@pytest.mark.parametrize("noun", SUMMARIES)
 def test_every_command_has_help_with_two_examples(
     noun: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

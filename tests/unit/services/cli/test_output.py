@@ -7,7 +7,7 @@ import pytest
 
 from hydro_services.cli import render
 from hydro_services.cli.output import Output
-from hydro_services.cli.rowtable import RowTable, fit
+from hydro_services.cli.row_table import RowTable, fit
 
 
 class Terminal(io.StringIO):

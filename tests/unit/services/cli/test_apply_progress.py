@@ -11,8 +11,8 @@ import pytest
 
 from hydro.manager.v1 import pipeline_pb2 as pb
 from hydro_services import errors
-from hydro_services.cli import applying
-from hydro_services.cli.applying import Progress
+from hydro_services.cli import apply_progress
+from hydro_services.cli.apply_progress import Progress
 from hydro_services.cli.output import Output
 
 LOADING = errors.Unavailable("model m is not loaded", awaits="load", stage="s/m", loaded="0")
@@ -67,7 +67,7 @@ def test_a_terminal_has_one_line_that_changes_and_goes() -> None:
     clock.now = 7.2
     told.tick()
     told.end()
-    clear = applying.CLEAR_LINE
+    clear = apply_progress.CLEAR_LINE
     lines = written(told.output.err).split(clear)
     assert lines == [
         "",
@@ -134,18 +134,18 @@ async def test_a_manager_that_goes_away_is_waited_for_by_the_etag_of_what_is_pen
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("FIRST_S", "AGAIN_S"):
-        monkeypatch.setattr(applying, name, 0.0)
+        monkeypatch.setattr(apply_progress, name, 0.0)
     told, _ = progress()
     manager = Manager(absences=2)
     wanted = pb.Pipeline(name="p", etag="before")
-    applied = await applying.apply(manager, wanted, 30.0, told)  # type: ignore[arg-type]
+    applied = await apply_progress.apply(manager, wanted, 30.0, told)  # type: ignore[arg-type]
     assert applied.state == pb.PIPELINE_STATE_READY
     assert manager.etags == ["before", "e1", "e1"], "what somebody else wants is left alone"
 
 
 async def test_what_was_never_pending_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(applying, "FIRST_S", 0.0)
+    monkeypatch.setattr(apply_progress, "FIRST_S", 0.0)
     told, _ = progress()
     manager = Manager(absences=1, tells=False)
     with pytest.raises(errors.Unavailable, match="does not answer"):
-        await applying.apply(manager, pb.Pipeline(name="p"), 30.0, told)  # type: ignore[arg-type]
+        await apply_progress.apply(manager, pb.Pipeline(name="p"), 30.0, told)  # type: ignore[arg-type]

@@ -1,0 +1,34 @@
+"""How commands call the manager."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from hydro_services import client
+from hydro_services.reachability import Tls
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ManagerOptions:
+    """Where the manager is, and with what to call it."""
+
+    manager: str
+    json: bool
+    admin_key: str = field(default="", repr=False, kw_only=True)
+    tls_ca: Tls | None = field(default=None, kw_only=True)
+    """None: in clear text."""
+
+
+def call_manager(options: ManagerOptions, action: Callable[[client.Manager], Awaitable[T]]) -> T:
+    """What the action answers, over a connection of its own."""
+
+    async def call() -> T:
+        async with client.connect("manager", options.manager, options.tls_ca) as channel:
+            return await action(client.Manager(channel, options.admin_key))
+
+    return asyncio.run(call())
