@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -16,6 +17,10 @@ IN_CI = os.environ.get("CI") == "true"
 # gRPC's handlers of forks have threads in the child that lack what they work on; of the tests that
 # start programs PySpark's does so by a fork, and its Java then never starts.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
+# A shell starts what is in the background with SIGINT ignored, and so would be all that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Slow machines fail no test.
 settings.register_profile(
