@@ -14,7 +14,7 @@ from hydro_runtimes.spark.sql import zones
 from hydro_runtimes.spark.sql.casts import Mode
 from hydro_runtimes.spark.sql.errors import StatementError
 from hydro_runtimes.spark.sql.expressions import Column, Compiler, Scope
-from hydro_runtimes.spark.sql.functions.json import written
+from hydro_runtimes.spark.sql.functions.json import write_json
 from hydro_runtimes.spark.sql.parser import Parser
 from hydro_runtimes.spark.sql.values import Rows
 
@@ -39,19 +39,19 @@ def answered(expression: str, ansi: bool, zone: str, table: str = "plain") -> di
     scope = Scope([Column(name, name, value.type, "__THIS__") for name, value in given.items()])
     try:
         parser = Parser(expression)
-        node = parser.named()
+        node = parser.parse_named_expression()
         compiler = Compiler(mode)
         typed = compiler.compile(node, scope)
     except StatementError:
         return None
-    rows = Rows.of(given, row_count(table))
+    rows = Rows.from_columns(given, row_count(table))
     with np.errstate(all="ignore"):
-        values = typed.evaluate(rows).listed()
+        values = typed.evaluate(rows).to_list()
     texts = [
-        ERROR if row in rows.errors else None if one is None else written(typed.type, one, mode)
+        ERROR if row in rows.errors else None if one is None else write_json(typed.type, one, mode)
         for row, one in enumerate(values)
     ]
-    return {"name": compiler.name(node), "type": str(typed.type), "rows": texts}
+    return {"name": compiler.output_name(node), "type": str(typed.type), "rows": texts}
 
 
 def spark_answers(

@@ -313,9 +313,9 @@ def columns(zone: str, table: str) -> Mapping[str, Value]:
     for name, (kind, given) in TABLES[table].items():
         found: list[Any] = []
         for text in given:
-            node = Parser(f"cast({text} as {kind})").expression()
-            rows = Rows.of({}, 1)
-            found += compiler.compile(node, Scope([])).evaluate(rows).listed()
+            node = Parser(f"cast({text} as {kind})").parse_expression()
+            rows = Rows.from_columns({}, 1)
+            found += compiler.compile(node, Scope([])).evaluate(rows).to_list()
             assert not rows.errors, text
         made[name] = value_of(parse_ddl(kind), found)
     return made

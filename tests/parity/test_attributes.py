@@ -11,7 +11,8 @@ from tests.parity.test_fresh import pytestmark as of_fresh
 from tests.parity.test_fresh import spark
 
 from hydro_runtimes.columns import DataType
-from hydro_runtimes.spark.data.schema import NUMBER, TEXT, ColumnInfo, Schema, vector_info
+from hydro_runtimes.spark.data.column_info import NUMBER, TEXT, ColumnInfo, vector_info
+from hydro_runtimes.spark.data.schema import Schema
 from hydro_runtimes.spark.format.saved import open_stage
 from hydro_runtimes.spark.registry import load_stage
 

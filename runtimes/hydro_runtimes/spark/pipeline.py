@@ -12,9 +12,10 @@ from hydro_runtimes.columns import Columns, DataType
 from hydro_runtimes.evaluator import Evaluation, Field, Part, Signature
 from hydro_runtimes.spark.data import inputs
 from hydro_runtimes.spark.data.batch import Batch, Transformer, WrongColumn
+from hydro_runtimes.spark.data.column_info import Reading, stated_info
 from hydro_runtimes.spark.data.inputs import Group
 from hydro_runtimes.spark.data.merging import merge_groups
-from hydro_runtimes.spark.data.schema import Reading, Schema, stated_info
+from hydro_runtimes.spark.data.schema import Schema
 from hydro_runtimes.spark.data.session_conf import SessionConf
 from hydro_runtimes.spark.format.saved import open_stage, release_memory
 from hydro_runtimes.spark.registry import load_stage

@@ -36,12 +36,7 @@ _CLASSES: Mapping[str, tuple[str, ...]] = {
         "clustering.KMeansModel",
     ),
     "vocabularies": ("feature.CountVectorizerModel", "feature.IDFModel", "feature.Word2VecModel"),
-    "encoders": (
-        "feature.OneHotEncoder",
-        "feature.OneHotEncoderModel",
-        "feature.TargetEncoderModel",
-        "feature.VectorIndexerModel",
-    ),
+    "one_hot_encoder": ("feature.OneHotEncoder", "feature.OneHotEncoderModel"),
     "expansion": ("feature.DCT", "feature.PCAModel", "feature.PolynomialExpansion"),
     "factorization": (
         "classification.FMClassificationModel",
@@ -97,6 +92,8 @@ _CLASSES: Mapping[str, tuple[str, ...]] = {
         "feature.Tokenizer",
     ),
     "lda": ("clustering.DistributedLDAModel", "clustering.LocalLDAModel"),
+    "target_encoder": ("feature.TargetEncoderModel",),
+    "vector_indexer": ("feature.VectorIndexerModel",),
     "trees": (
         "classification.DecisionTreeClassificationModel",
         "classification.GBTClassificationModel",

@@ -1,4 +1,4 @@
-"""The rows of a batch on their way through the stages, and those that fell out."""
+"""The rows of a batch on their way through the stages, and the failures of those taken out."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ class Batch(NamedTuple):
     columns: Mapping[str, Column]
     rows: int
     source_rows: Array | None = None
-    """int64, (rows,): the index of each row in the batch that came in; None where all are here."""
+    """int64, (rows,): the index of each row in the request; None while all rows are here."""
     failures: Mapping[int, Failure] | None = None
-    """By index in the batch that came in."""
+    """By index in the request."""
 
     def with_columns(self, columns: Mapping[str, Column]) -> Batch:
-        """With these columns, which replace those of the same name."""
+        """The batch with these columns, which replace those of the same name."""
         return Batch({**self.columns, **columns}, self.rows, self.source_rows, self.failures)
 
     def select(self, names: Iterable[str]) -> Batch:
-        """With no other columns than these."""
+        """The batch with no other columns than these."""
         columns = {name: self.columns[name] for name in names}
         return Batch(columns, self.rows, self.source_rows, self.failures)
 
     def without_rows(self, failures: Mapping[int, Failure]) -> Batch:
-        """Without the rows (indices in this batch) that failed here."""
+        """The batch without the rows that failed, given by their index in this batch."""
         if not failures:
             return self
         kept = np.arange(self.rows) if self.source_rows is None else self.source_rows
@@ -47,15 +47,19 @@ class Batch(NamedTuple):
 
 
 class Transformer(Protocol):
-    """What brings a batch through a stage: pure, without state of a batch."""
+    """A stage as it is evaluated: a pure function of a batch."""
 
     def transform(self, batch: Batch) -> Batch:
-        """Adds its columns; takes out the rows that fail."""
+        """The batch with the stage's columns added, without the rows that fail.
+
+        Raises:
+            WrongColumn: a column has a form that the stage cannot read.
+        """
         ...
 
 
 class WrongColumn(Exception):
-    """A column has a form that a stage cannot read: all its rows fail."""
+    """A column has a form that a stage cannot read, so that all rows fail."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
@@ -64,20 +68,20 @@ class WrongColumn(Exception):
 
 @dataclass(frozen=True, slots=True)
 class InputColumn:
-    """The stage and the column of a failure."""
+    """A column that a stage reads, and the failures of rows because of it."""
 
     stage: str
-    """The uid; "" for the pipeline as a whole."""
+    """The uid of the stage; "" for the pipeline as a whole."""
     name: str
 
     def invalid_row(self, message: str) -> Failure:
-        """The failure of a row that Spark refuses."""
+        """The failure of a row for which Spark raises an error."""
         stage = f"stage '{self.stage}', " if self.stage else ""
         text = f"{stage}column '{self.name}': {message}"
         return Failure(INVALID, text, self.name, self.stage or None)
 
     def dropped_row(self, message: str) -> Failure:
-        """The failure of a row that Spark leaves out."""
+        """The failure of a row that Spark drops (handleInvalid="skip")."""
         text = f"stage '{self.stage}', column '{self.name}': row dropped, {message}"
         return Failure(DROPPED, text, self.name, self.stage)
 
@@ -87,5 +91,5 @@ class InputColumn:
         return WrongColumn(self.invalid_row(f"got {column.type.value}{shape}, want {want}"))
 
     def refused_row(self, message: str, drop: bool) -> Failure:
-        """As `dropped` or `invalid`."""
+        """As `dropped_row` or `invalid_row`."""
         return self.dropped_row(message) if drop else self.invalid_row(message)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hydro_runtimes.columns import Array, Column, Dense
-from hydro_runtimes.spark.data.schema import NUMBER, Schema, vector_info
+from hydro_runtimes.spark.data.column_info import NUMBER, vector_info
+from hydro_runtimes.spark.data.schema import Schema
 from hydro_runtimes.spark.format.saved import Saved
 
 _BOTH = np.ones((2, 2))
@@ -18,7 +19,7 @@ _BOTH = np.ones((2, 2))
 
 @dataclass(frozen=True, slots=True)
 class ClassifierColumns:
-    """The output columns of a classifier; a name may be "" for a column that is not wanted."""
+    """The output columns of a classifier; the name "" means that a column is not wanted."""
 
     raw: str
     probability: str
@@ -33,7 +34,7 @@ class ClassifierColumns:
         """Reads the params of a classifier and adds its columns to the schema.
 
         Raises:
-            InvalidModel: the thresholds are not one for each class.
+            InvalidModel: the number of thresholds is not that of the classes.
         """
         raw = saved.text("rawPredictionCol", "rawPrediction")
         probability = saved.text("probabilityCol", "probability") if has_probability else ""
@@ -50,7 +51,11 @@ class ClassifierColumns:
         return cls(raw, probability, prediction, thresholds)
 
     def output_columns(self, raw: Array, probability: Array | None) -> dict[str, Column]:
-        """The columns for raw scores and probabilities, each float64, (rows, classes)."""
+        """The columns for raw scores and probabilities, each float64, (rows, classes).
+
+        Source: ProbabilisticClassificationModel.transform, 4.3.0: the prediction comes from the
+        probabilities only where there are thresholds, else from the raw scores.
+        """
         if self.thresholds is not None and probability is not None:
             return self.columns_of_classes(
                 raw, probability, argmax(divide_by_thresholds(probability, self.thresholds))
@@ -60,7 +65,13 @@ class ClassifierColumns:
     def columns_of_classes(
         self, raw: Array, probability: Array | None, classes: Array
     ) -> dict[str, Column]:
-        """The columns where the class is already known."""
+        """The columns for a class that is known already.
+
+        Args:
+            raw: as that of `output_columns`.
+            probability: as that of `output_columns`.
+            classes: the predicted class of each row, (rows,), of any number type.
+        """
         columns: dict[str, Column] = {}
         if self.raw:
             columns[self.raw] = Dense(raw)
@@ -72,13 +83,20 @@ class ClassifierColumns:
 
 
 def divide_by_thresholds(probability: Array, thresholds: Array) -> Array:
-    """Probability over threshold; a NaN (0 over 0) can never win."""
+    """Probability / threshold: float64, (rows, classes). 0 / 0, which is NaN, never wins.
+
+    Source: ProbabilisticClassificationModel.probability2prediction, 4.3.0.
+    """
     ratio = probability / thresholds
     return np.where(np.isnan(ratio), -np.inf, ratio)
 
 
 def argmax(values: Array) -> Array:
-    """The first largest of each row, as DenseVector.argmax: NaN wins only in the first place."""
+    """The index of the first largest value of each row: (rows,); a bool for two classes.
+
+    As org.apache.spark.ml.linalg.DenseVector.argmax, 4.3.0: it keeps the best so far and compares
+    with >, which is false beside NaN. So NaN wins in the first place only.
+    """
     if values.shape[1] == 2:
         return np.asarray(values[:, 1] > values[:, 0])
     found = values.argmax(axis=1)
@@ -89,7 +107,10 @@ def argmax(values: Array) -> Array:
 
 
 def normalize_to_probabilities(raw: Array) -> Array:
-    """Each row over its sum; a row of sum 0 stays."""
+    """Each row divided by its sum: float64, (rows, classes). A row whose sum is 0 stays.
+
+    Source: ProbabilisticClassificationModel.normalizeToProbabilitiesInPlace, 4.3.0.
+    """
     # For two classes a product costs less than a reduction, and its shape spares a broadcast.
     two_classes = raw.shape[1] == 2
     total = raw.dot(_BOTH) if two_classes else np.add.reduce(raw, axis=1, keepdims=True)
@@ -107,10 +128,13 @@ def pair_classes(other: Array, one: Array) -> Array:
 
 
 def softmax(margins: Array) -> Array:
-    """Exp of each row, over its sum; an infinite margin takes all, and 0 times others is left.
+    """exp(margin) / sum of exp(margins), for each row: float64, (rows, classes).
+
+    An infinite margin gets 1, and each other one 0 times its margin.
 
     Source: org.apache.spark.ml.impl.Utils.softmax, 4.3.0.
     """
+    # Spark subtracts the largest margin too, so that exp does not overflow.
     most = np.maximum.reduce(margins, axis=1, keepdims=True)
     shares = np.exp(margins - most)
     shares /= np.add.reduce(shares, axis=1, keepdims=True)

@@ -13,12 +13,12 @@ def cast_to_texts(source: InputColumn, column: Column) -> Sequence[str | None]:
     """Spark's CAST of a scalar column to STRING; None for null.
 
     Raises:
-        WrongColumn: the column has no scalars.
+        WrongColumn: the column does not hold scalars.
     """
     if isinstance(column, Strings):
         values: Sequence[str | None] = column.values
     elif isinstance(column, Dense) and column.values.ndim == 1:
-        values = java_text.numbers(column.values)
+        values = java_text.number_texts(column.values)
     else:
         raise source.wrong_column(column, "a text, a number or a boolean")
     if column.validity is None:

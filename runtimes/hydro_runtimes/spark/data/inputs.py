@@ -1,8 +1,8 @@
-"""The columns that come in, as the stages read them.
+"""The columns of a request, as the stages read them.
 
-Where a saved pipeline does not tell the type of a column (an input of a VectorAssembler may be a
-number, a boolean or a vector), its field is declared as JSON and any column is taken. A value that
-comes from JSON has its own type: rows of different types are evaluated apart.
+A saved pipeline does not tell the type of every column: an input of a VectorAssembler may be a
+number, a boolean or a vector. The field of such a column is declared as JSON, and any column is
+accepted. A value that comes as JSON has its own type; rows whose types differ are evaluated apart.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from hydro_runtimes.columns import Array, Column, Columns, DataType, Dense, Ragg
 from hydro_runtimes.evaluator import Failure, Field, named_as
 from hydro_runtimes.spark.data import word_lists
 from hydro_runtimes.spark.data.batch import Batch, InputColumn
+from hydro_runtimes.spark.data.column_info import Reading
 from hydro_runtimes.spark.data.json_types import json_column, type_of_json
-from hydro_runtimes.spark.data.schema import Reading
 from hydro_runtimes.spark.data.sql_columns import field_column
 from hydro_runtimes.spark.sql.types import BOOLEAN, DOUBLE, LONG, STRING, VOID, SqlType
 
@@ -31,10 +31,10 @@ _MAX_VECTOR = 1 << 31
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Rows whose undeclared values have the same types."""
+    """Rows whose JSON values have the same types."""
 
     rows: Array | None
-    """int64: their places in what came in; None where these are all rows."""
+    """int64: their indices in the request; None where these are all rows."""
     columns: Columns
     kinds: Mapping[str, SqlType]
     """The types of the columns that come as JSON."""
@@ -45,7 +45,7 @@ class Group:
 def group_rows(
     columns: Columns, fields: Sequence[Field], readings: Mapping[str, Reading]
 ) -> list[Group]:
-    """What came in, grouped so that no row's types depend on another row.
+    """The rows of a request, grouped so that no row's types depend on another row.
 
     Raises:
         ValueError: a column does not hold as many JSON values as there are rows.
@@ -75,9 +75,9 @@ def group_rows(
 
 
 def add_missing_columns(columns: Columns, fields: Sequence[Field]) -> Columns:
-    """What came in under the names of the fields, with null for a field that is not there.
+    """The request's columns under the names of the fields, with nulls for a field that is missing.
 
-    Names may differ in case, as in Spark; a field that may be missing stays so.
+    Names may differ in case, as in Spark. An optional field that is missing stays missing.
     """
     names = [field.name for field in fields]
     if all(name in columns for name in names):
@@ -108,13 +108,13 @@ def batch_of_group(
     readings: Mapping[str, Reading],
     nested: Mapping[str, tuple[str, ...]],
 ) -> Batch:
-    """The inputs of the pipeline, those that are there; rows with no such value fail.
+    """The batch that the pipeline starts from; rows whose values fit no input fail.
 
     Args:
-        group: of rows that came in.
+        group: rows of a request.
         fields: the inputs of the signature.
         readings: by name, how the stages read the columns that may be of any type.
-        nested: the columns that are fields of others: their column and the names of the fields.
+        nested: by name, the columns that are fields of others: the column, then the path of fields.
     """
     taken: dict[str, Column] = {}
     failures: dict[int, Failure] = {}
@@ -150,7 +150,7 @@ def _parse_json(column: Strings, reading: Reading) -> list[Any]:
 def _column_of_type(
     values: list[Any], kind: SqlType, reading: Reading
 ) -> tuple[Column, dict[int, str]]:
-    """The column of JSON values of one type, and the rows that have no place in it."""
+    """The column of JSON values of one type; by row, what is wrong with those that do not fit."""
     if reading in (Reading.SQL, Reading.SQL_NUMBERS):
         return json_column(kind, values), {}
     if reading is Reading.LABEL:
@@ -159,7 +159,7 @@ def _column_of_type(
 
 
 def _label_column(values: list[Any], kind: SqlType) -> tuple[Column, dict[int, str]]:
-    """Scalars, whose texts are looked up."""
+    """Scalars, whose texts a StringIndexerModel looks up."""
     if kind in (BOOLEAN, LONG, DOUBLE):
         return _column_by_kind(values, Reading.ANY)
     is_text = kind in (STRING, VOID)
@@ -200,7 +200,7 @@ def _number_column(values: list[Any], kinds: set[type], validity: Array | None) 
 
 
 def _vector_column(values: list[Any], validity: Array | None) -> tuple[Column, dict[int, str]]:
-    """Lists of texts, or vectors: sparse where one is, of any sizes where they differ."""
+    """A column of lists of texts or of vectors: Sparse if one value is, Ragged if sizes differ."""
     given = [value for value in values if isinstance(value, list)]
     if any(
         isinstance(element, str) and element not in _NUMBERS for one in given for element in one
@@ -230,7 +230,7 @@ def _vector_column(values: list[Any], validity: Array | None) -> tuple[Column, d
 
 
 def _parse_vector(value: Any) -> tuple[int, Sequence[int], list[float]]:
-    """Size, indices and elements of a vector as the parity set writes it, or of a plain list."""
+    """Size, indices and elements of a vector, given as a list or as in Spark's JSON of vectors."""
     if value is None:
         return 0, (), []
     if isinstance(value, list) or value["type"] in ("dense", 1):
@@ -244,9 +244,9 @@ def _parse_vector(value: Any) -> tuple[int, Sequence[int], list[float]]:
     if not (type(size) is int and 0 <= size < _MAX_VECTOR and ascending) or (
         indices and not (indices[0] >= 0 and indices[-1] < size)
     ):
-        raise ValueError("no sparse vector")
+        raise ValueError("not a sparse vector")
     if len(indices) != len(elements) or value["type"] not in ("sparse", 0):
-        raise ValueError("no sparse vector")
+        raise ValueError("not a sparse vector")
     return size, indices, elements
 
 
@@ -276,7 +276,7 @@ def _parse_number(value: Any) -> float:
     if isinstance(value, str):
         return _NUMBERS[value]
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError("no number")
+        raise TypeError("not a number")
     return float(value)
 
 

@@ -1,7 +1,7 @@
-"""The types of JSON values, each by itself.
+"""The type of a JSON value, which depends on no other value.
 
-A number with a point or an exponent is a double, one without is a bigint. An object with `type`,
-as Spark ML writes vectors, is a vector; any other is a struct of the fields that it has.
+A number with a point or an exponent is a double, one without is a bigint. An object with `type` and
+`values`, as Spark ML writes vectors, is a vector; any other object is a struct of its fields.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from hydro_runtimes.columns import Column
 from hydro_runtimes.spark.data.sql_columns import to_column
 from hydro_runtimes.spark.sql.casts import Mode
-from hydro_runtimes.spark.sql.coercion import wider
+from hydro_runtimes.spark.sql.coercion import wider_type
 from hydro_runtimes.spark.sql.types import (
     BOOLEAN,
     DOUBLE,
@@ -34,7 +34,7 @@ _VECTORS = ("sparse", "dense", 0, 1)
 
 
 def type_of_json(value: Any) -> SqlType:
-    """The type of one value."""
+    """The SQL type of one JSON value."""
     match value:
         case None:
             return VOID
@@ -65,13 +65,13 @@ def _is_vector(value: Mapping[str, Any]) -> bool:
 def _element_type(values: Sequence[Any]) -> SqlType:
     found = VOID
     for kind in dict.fromkeys(map(type_of_json, values)):
-        # Elements of different types are texts, as Spark reads such JSON.
-        found = wider(found, kind, ansi=False) or STRING
+        # Spark reads elements of different types as texts (JsonInferSchema.compatibleType).
+        found = wider_type(found, kind, ansi=False) or STRING
     return found
 
 
 def _sql_value(kind: SqlType, value: Any) -> Any:
-    """A JSON value as `Value` holds one of its type."""
+    """A JSON value as `sql.values.Value` holds a value of this type."""
     if value is None:
         return None
     match kind.name:

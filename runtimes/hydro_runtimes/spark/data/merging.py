@@ -11,7 +11,12 @@ from hydro_runtimes.spark.data.sql_columns import column_json
 
 
 def merge_groups(parts: Sequence[tuple[Array, Evaluation]], rows: int) -> Evaluation:
-    """One answer: the columns that all groups answered, as JSON where their types differ."""
+    """One answer for all rows: the columns that every group has, as JSON where their types differ.
+
+    Args:
+        parts: the answers of the groups, each with the indices of its rows, int64.
+        rows: how many there are in the request.
+    """
     # A group whose rows all fail has no columns, or empty ones, of whatever type.
     well = [
         (at, each if len(each.failures) < len(at) else _failures_only(each)) for at, each in parts

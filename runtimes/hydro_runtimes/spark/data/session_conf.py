@@ -1,4 +1,4 @@
-"""What a Spark session would have set, as far as answers depend on it."""
+"""The settings of a Spark session that answers depend on."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from hydro_runtimes.spark.sql.casts import Mode
 
 @dataclass(frozen=True, slots=True)
 class SessionConf:
-    """Stated in metadata.json beside a model."""
+    """As metadata.json states them beside a model. Source: SQLConf, 4.3.0."""
 
     ansi: bool | None = None
-    """spark.sql.ansi.enabled; None: the default of the Spark that saved the model."""
+    """spark.sql.ansi.enabled; None means the default of the Spark that saved the model."""
     zone: str = "UTC"
     """spark.sql.session.timeZone."""
 
@@ -23,7 +23,7 @@ class SessionConf:
         zones.zone_of(self.zone)
 
     def evaluation_mode(self, saved: Saved) -> Mode:
-        """How statements of a stage are evaluated: with ANSI since Spark 4.0."""
+        """The mode in which a stage's statements are evaluated: by default with ANSI since 4.0."""
         ansi = self.ansi
         if ansi is None:
             ansi = not saved.version or saved.version[0] >= 4

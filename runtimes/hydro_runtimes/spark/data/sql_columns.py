@@ -1,4 +1,4 @@
-"""From columns of a batch to values of SQL and back."""
+"""Conversion of columns of a batch to values of SQL, and back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hydro_runtimes.columns import Column, DataType, Dense, Ragged, Rows, Sparse
 from hydro_runtimes.spark.data import word_lists
 from hydro_runtimes.spark.sql.casts import Mode, text_of
 from hydro_runtimes.spark.sql.errors import StatementError
-from hydro_runtimes.spark.sql.functions.json import written
+from hydro_runtimes.spark.sql.functions.json import write_json
 from hydro_runtimes.spark.sql.types import (
     BOOLEAN,
     DOUBLE,
@@ -26,7 +26,7 @@ from hydro_runtimes.spark.sql.types import (
     SqlType,
     array_of,
 )
-from hydro_runtimes.spark.sql.values import Value, constant, value_of
+from hydro_runtimes.spark.sql.values import Value, constant_value, value_of
 
 _TYPES: Mapping[DataType, SqlType] = {
     DataType.BOOL: BOOLEAN,
@@ -42,16 +42,16 @@ _AS_TEXT = ("date", "timestamp", "timestamp_ntz", "binary")
 
 
 class ValueColumn(Strings):
-    """Values that no other column holds: decimals, dates, maps, structs, arrays of them.
+    """Values that no other kind of column holds: decimals, dates, maps, structs, arrays of those.
 
-    For all others it is a column of their texts, or of their JSON.
+    To whoever does not know SQL it is a column of their texts, or of their JSON.
     """
 
     __slots__ = ("mode", "value")
 
     def __init__(self, value: Value, mode: Mode) -> None:
         validity = ~value.null if value.null.any() else None
-        texts = [_value_text(value.type, one, mode) for one in value.listed()]
+        texts = [_value_text(value.type, one, mode) for one in value.to_list()]
         is_text = value.type.name in _AS_TEXT or value.type.is_interval
         super().__init__(texts, validity, DataType.STRING if is_text else DataType.JSON)
         self.value = value
@@ -67,11 +67,11 @@ def _value_text(kind: SqlType, value: Any, mode: Mode) -> str:
     if value is None:
         return ""
     is_text = kind.name in _AS_TEXT or kind.is_interval
-    return text_of(kind, value, mode) if is_text else written(kind, value, mode)
+    return text_of(kind, value, mode) if is_text else write_json(kind, value, mode)
 
 
 class VoidColumn(Dense):
-    """Null in every row, of no type: as numbers for whoever reads numbers."""
+    """A column of type void: null in every row. To readers of numbers it holds numbers."""
 
     __slots__ = ()
 
@@ -84,10 +84,10 @@ class VoidColumn(Dense):
 
 
 class ColumnValues(Mapping[str, Value]):
-    """Columns as values, each made when it is first asked for."""
+    """Columns as values of SQL, each converted when it is first read."""
 
     def __init__(self, columns: Mapping[str, Column], vectors: frozenset[str]) -> None:
-        """`vectors` names the columns whose lists of numbers are vectors of Spark ML."""
+        """`vectors` are the names of columns whose lists of numbers are vectors of Spark ML."""
         self._columns = columns
         self._vectors = vectors
         self._values: dict[str, Value] = {}
@@ -109,10 +109,14 @@ class ColumnValues(Mapping[str, Value]):
 
 
 def type_of_column(column: Column, is_vector: bool) -> SqlType:
-    """The type of a column's values.
+    """The SQL type of a column's values.
+
+    Args:
+        column: the column.
+        is_vector: whether lists of numbers are vectors of Spark ML, not arrays.
 
     Raises:
-        StatementError: SQL has none such.
+        StatementError: SQL has no such type.
     """
     match column:
         case ValueColumn():
@@ -133,7 +137,7 @@ def type_of_column(column: Column, is_vector: bool) -> SqlType:
 
 
 def column_type(kind: SqlType) -> tuple[DataType, tuple[int, ...]]:
-    """The type and shape of the column that holds values of a type: int32 for what is shorter."""
+    """The type and shape of the column that holds values of an SQL type; a smallint is an int32."""
     if kind.name in ("tinyint", "smallint"):
         return DataType.INT32, ()
     if kind.name == "array" and kind.parts[0] in _DATA_TYPES:
@@ -144,13 +148,21 @@ def column_type(kind: SqlType) -> tuple[DataType, tuple[int, ...]]:
 
 
 def to_column(value: Value, mode: Mode) -> Column:
-    """The column of these values."""
+    """The column of these values.
+
+    Args:
+        value: the values.
+        mode: whose zone the texts of timestamps are in.
+
+    Raises:
+        StatementError: no column holds such values.
+    """
     kind = value.type
     validity = ~value.null if value.null.any() else None
     if kind == VOID:
         return VoidColumn(len(value.null))
     if kind == STRING:
-        texts = value.listed()
+        texts = value.to_list()
         return Strings([text or "" for text in texts], validity)
     if kind in _DATA_TYPES or kind.is_whole:
         name, _ = column_type(kind)
@@ -163,30 +175,30 @@ def to_column(value: Value, mode: Mode) -> Column:
 
 
 def field_column(column: Column, path: Sequence[str]) -> Column:
-    """A field of each struct of a column; null where there is none of the name."""
+    """A field of each struct of a column, by a path of names; null if there is no such field."""
     value = _column_value(column, type_of_column(column, is_vector=False))
     for name in path:
         places = [i for i, one in enumerate(value.type.names) if one.lower() == name.lower()]
         if len(places) != 1:
             return VoidColumn(column.rows)
         place = places[0]
-        rows = [None if one is None else one[place] for one in value.listed()]
+        rows = [None if one is None else one[place] for one in value.to_list()]
         value = value_of(value.type.parts[place], rows)
     return to_column(value, _MODE)
 
 
 def column_json(column: Column) -> list[str]:
-    """Each value of a column as a text of JSON."""
+    """Each value of a column, written as JSON."""
     if isinstance(column, Strings) and column.type is DataType.JSON:
         valid = [True] * column.rows if column.validity is None else column.validity.tolist()
         return [text if ok else "null" for text, ok in zip(column.values, valid, strict=True)]
     value = _column_value(column, type_of_column(column, is_vector=False))
-    return [written(value.type, one, _MODE) for one in value.listed()]
+    return [write_json(value.type, one, _MODE) for one in value.to_list()]
 
 
 def _array_column(value: Value, element: SqlType, mode: Mode) -> Column:
     validity = ~value.null if value.null.any() else None
-    rows = [[] if one is None else one for one in value.listed()]
+    rows = [[] if one is None else one for one in value.to_list()]
     if element == STRING:
         made = word_lists.words_column(rows)
         return Ragged(made.offsets, made.elements, validity)
@@ -200,7 +212,7 @@ def _array_column(value: Value, element: SqlType, mode: Mode) -> Column:
 
 def _vector_column(value: Value) -> Column:
     validity = ~value.null if value.null.any() else None
-    given = [(0, None, []) if one is None else one for one in value.listed()]
+    given = [(0, None, []) if one is None else one for one in value.to_list()]
     sizes = {size for (size, _, _), gone in zip(given, value.null, strict=True) if not gone} or {0}
     stored = [range(size) if places is None else places for size, places, _ in given]
     offsets = np.cumsum([0, *map(len, stored)], dtype=np.int64)
@@ -215,7 +227,7 @@ def _column_value(column: Column, kind: SqlType) -> Value:
     if isinstance(column, ValueColumn):
         return column.value
     if isinstance(column, VoidColumn):
-        return constant(VOID, None, column.rows)
+        return constant_value(VOID, None, column.rows)
     null = np.zeros(column.rows, bool) if column.validity is None else ~column.validity
     if isinstance(column, Dense) and column.values.ndim == 1:
         return Value(kind, column.values, null)
@@ -235,7 +247,7 @@ def _column_rows(column: Column) -> Sequence[Any]:
         case Ragged():
             elements = _column_value(
                 column.elements, type_of_column(column.elements, False)
-            ).listed()
+            ).to_list()
             return [elements[a:b] for a, b in pairwise(column.offsets.tolist())]
         case Sparse():
             indices, numbers = column.indices.tolist(), column.values.tolist()

@@ -1,4 +1,4 @@
-"""Columns as Spark's vectors and numbers: what stages read, with the rows at fault taken out."""
+"""Columns as the vectors and numbers that stages read; rows whose value does not fit fail."""
 
 from __future__ import annotations
 
@@ -16,13 +16,21 @@ Vectors: TypeAlias = Dense | Sparse
 
 
 def read_numbers(batch: Batch, source: InputColumn) -> tuple[Batch, Array]:
-    """A column of numbers as float64, (rows,); rows with null fail."""
+    """A column of numbers as float64, (rows,); rows with null fail.
+
+    Raises:
+        WrongColumn: the column does not hold numbers.
+    """
     batch = fail_nulls(batch, source)
     return batch, read_scalar(batch, source).values
 
 
 def read_scalar(batch: Batch, source: InputColumn) -> Dense:
-    """A column of numbers as float64, (rows,), with its nulls."""
+    """A column of numbers as float64, (rows,), with its nulls.
+
+    Raises:
+        WrongColumn: the column does not hold numbers.
+    """
     column = batch.columns[source.name]
     if not isinstance(column, Dense) or column.values.ndim != 1:
         raise source.wrong_column(column, "a number")
@@ -30,7 +38,7 @@ def read_scalar(batch: Batch, source: InputColumn) -> Dense:
 
 
 def fail_nulls(batch: Batch, source: InputColumn) -> Batch:
-    """The rows in which the column is not null; the others fail."""
+    """The batch without the rows in which the column is null: they fail."""
     validity = batch.columns[source.name].validity
     if validity is None or validity.all():
         return batch
@@ -39,10 +47,14 @@ def fail_nulls(batch: Batch, source: InputColumn) -> Batch:
 
 
 def read_vectors(batch: Batch, source: InputColumn, size: int) -> tuple[Batch, Vectors]:
-    """A column of vectors of this size; rows with null or another size fail."""
+    """A column of vectors of this size; rows with null or another size fail.
+
+    Raises:
+        WrongColumn: the column does not hold vectors.
+    """
     column = batch.columns[source.name]
     if isinstance(column, Dense) and column.validity is None and _is_double(column.values, size):
-        return batch, column  # as most are
+        return batch, column  # the common case, without a copy
     batch = fail_nulls(batch, source)
     column = batch.columns[source.name]
     if isinstance(column, Ragged):
@@ -59,7 +71,7 @@ def read_vectors(batch: Batch, source: InputColumn, size: int) -> tuple[Batch, V
 
 
 def read_matrix(batch: Batch, source: InputColumn, size: int) -> tuple[Batch, Array]:
-    """As `vectors`, with every element stored: float64, (rows, size)."""
+    """As `read_vectors`, with every element stored: float64, (rows, size)."""
     batch, column = read_vectors(batch, source, size)
     return batch, dense_values(column)
 
@@ -72,7 +84,11 @@ def dense_values(column: Vectors) -> Array:
 def map_each_size(
     source: InputColumn, column: Column, function: Callable[[Vectors], Vectors]
 ) -> Column:
-    """Applies a function of vectors of one size to a column whose sizes may vary."""
+    """Applies a function of vectors of one size to a column whose sizes may vary.
+
+    Raises:
+        WrongColumn: the column does not hold vectors.
+    """
     if isinstance(column, Dense):
         return function(_as_double(column))
     if isinstance(column, Sparse):
@@ -90,7 +106,7 @@ def map_each_size(
 
 
 def ragged_vectors(rows: list[list[float]]) -> Column:
-    """Vectors of any sizes; Dense where they are all of one."""
+    """A column of vectors of any sizes; Dense if all have the same size."""
     sizes = {len(row) for row in rows}
     if len(sizes) == 1:
         return Dense(np.array(rows, dtype=np.float64))
@@ -111,7 +127,10 @@ def row_ids(offsets: Array) -> Array:
 
 
 def multiply(column: Vectors, weights: Array) -> Array:
-    """Each vector times a matrix (size, n) or a vector (size,): float64, (rows, n) or (rows,)."""
+    """Each vector times a matrix (size, n) or a vector (size,): float64, (rows, n) or (rows,).
+
+    Source: org.apache.spark.ml.linalg.BLAS.{dot, gemv}, 4.3.0.
+    """
     if isinstance(column, Dense):
         return np.asarray(column.values @ weights)
     taken = weights[column.indices]
@@ -131,7 +150,7 @@ def row_sums(values: Array, offsets: Array) -> Array:
 
 
 def row_maxima(values: Array, offsets: Array) -> Array:
-    """The largest stored element of each row, 0 where it has none but NaN: float64, (rows,)."""
+    """The largest stored element of each row: float64, (rows,); 0 if all are NaN."""
     maxima = np.zeros(len(offsets) - 1)
     filled = np.flatnonzero(np.diff(offsets))
     if len(filled):
@@ -140,7 +159,7 @@ def row_maxima(values: Array, offsets: Array) -> Array:
 
 
 def show_vector(values: Array) -> str:
-    """A vector for a message, cut where it is long."""
+    """A vector for a message, shortened if it is long."""
     shown = ",".join(repr(value) for value in values[:8].tolist())
     return f"[{shown}{',...' if len(values) > 8 else ''}]"
 

@@ -1,4 +1,4 @@
-"""Texts and their places, in little more memory than the texts themselves."""
+"""Texts and their indices, in little more memory than the texts themselves."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _PIECE = 1 << 16
 
 
 class Vocabulary:
-    """A fixed list of texts, looked up by text.
+    """A fixed list of texts in which the index of a text is looked up.
 
-    A dict of 200,000 words takes ten times the bytes of the words. Here they lie one after the
-    other, beside their places sorted by the bits of their hashes.
+    A dict of 200,000 words takes ten times the bytes of the words. Here the words lie one after the
+    other in one bytes object, and their indices are sorted by buckets of their hashes.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
-        """Of equal texts the last one counts, as in a Scala map.
+        """Of equal texts the last one counts, as in a map of Scala.
 
         Raises:
             OverflowError: the texts have 2 GiB or more.
@@ -37,15 +37,16 @@ class Vocabulary:
         self._places = _int_array(np.argsort(bucket, kind="stable"))
         counts = np.bincount(bucket, minlength=self._mask + 1)
         self._starts = _int_array(np.concatenate(([0], np.cumsum(counts))))
-        """Of each bucket, where its places start; the last is the number of texts."""
+        """For each bucket, where its places start; after the last, the number of texts."""
 
     def __len__(self) -> int:
         return len(self._ends) - 1
 
     def find(self, text: str) -> int:
-        """The index of a text; -1 where it is none of these."""
+        """The index of a text; -1 if it is not in the list."""
         data, ends, places = _encode(text), self._ends, self._places
         bucket = hash(text) & self._mask
+        # Backwards, so that the last of equal texts is found.
         for at in range(self._starts[bucket + 1] - 1, self._starts[bucket] - 1, -1):
             place = places[at]
             if self._bytes[ends[place] : ends[place + 1]] == data:
@@ -53,7 +54,7 @@ class Vocabulary:
         return -1
 
     def find_all(self, texts: Iterable[str | None]) -> Array:
-        """As `place`, of many texts, most of them seen before: int64; -1 for None."""
+        """As `find`, for many texts: int64, (texts,); -1 for None."""
         listed = list(texts)
         known = {text: -1 if text is None else self.find(text) for text in dict.fromkeys(listed)}
         return np.fromiter(map(known.__getitem__, listed), np.int64, len(listed))
@@ -73,5 +74,5 @@ def _encode_all(texts: Sequence[str]) -> tuple[bytes, Array]:
 
 
 def _int_array(values: Array) -> array[int]:
-    """Whose elements Python reads faster than those of numpy."""
+    """An array whose elements Python reads faster than those of a numpy array."""
     return array("i", values.astype(np.intc).tobytes())

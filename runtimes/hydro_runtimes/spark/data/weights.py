@@ -1,4 +1,4 @@
-"""The coefficients of linear models, of which a sparse matrix stores only some."""
+"""The coefficients of linear models; a sparse vector or matrix stores only some of them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,25 @@ from hydro_runtimes.spark.format.parquet import Table
 
 @dataclass(frozen=True)
 class Weights:
-    """What vectors are multiplied by; an element without a weight counts for nothing, NaN too."""
+    """What vectors are multiplied by. An element without a weight adds nothing, even if it is NaN.
+
+    Source: org.apache.spark.ml.linalg.BLAS.{dot, gemv}, 4.3.0, which visit stored weights only.
+    """
 
     size: int
-    """Of the vectors."""
+    """The size of the vectors."""
     used: Array | None
     """int64: the elements that have a weight, ascending; None where all have."""
     values: Array
-    """float64, (size or used, n), or without n for a single weight an element."""
+    """float64, (size or used, n), or (size or used,) for one weight for each element."""
 
     @classmethod
     def load(cls, table: Table, name: str, is_matrix: bool) -> Weights:
-        """From a vector (size,), or a matrix (n, size), in the only row of a table."""
+        """Reads a vector (size,) or a matrix (n, size) from the only row of a table.
+
+        Raises:
+            InvalidModel: there is none.
+        """
         whole = table.matrix(name).T if is_matrix else table.vector(name)
         used = table.stored_elements(name)
         if used is None:
@@ -44,7 +51,7 @@ class Weights:
         return products
 
     def _mend_unstored(self, taken: Array, products: Array) -> None:
-        """NaN times a weight that only others of the n have."""
+        """Mends products in which NaN met a weight that this one of the n does not store."""
         odd = np.flatnonzero(~np.isfinite(products).all(axis=1))
         for place, weights in enumerate(self.values.T):
             own = np.flatnonzero(weights)
@@ -52,7 +59,7 @@ class Weights:
 
 
 def _used_elements(column: Sparse, used: Array) -> Vectors:
-    """The elements that are used, numbered from 0."""
+    """The vectors of the used elements only, numbered from 0."""
     if not len(used):
         return Dense(np.zeros((column.rows, 0)))
     at = np.searchsorted(used, column.indices)

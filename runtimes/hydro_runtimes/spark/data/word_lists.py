@@ -33,7 +33,7 @@ class Words:
 
 
 def read_words(batch: Batch, source: InputColumn) -> tuple[Batch, Words]:
-    """A column of lists of texts; rows with null fail.
+    """The words of a column of lists of texts; rows in which it is null fail.
 
     Raises:
         WrongColumn: the column is something else.

@@ -1,4 +1,4 @@
-"""What Hadoop compressed: the codecs by the suffix that each gives to a file. Bounded."""
+"""Decompression of what Hadoop compressed, by the suffix of the file, up to a limit."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import pyarrow as pa
 
 
 def decompress(suffix: str, data: bytes, most: int) -> bytes:
-    """The bytes before they were compressed, as many as asked for at most; as they are otherwise.
+    """The decompressed bytes of a file; the bytes as they are if its suffix is of no codec.
 
     Args:
         suffix: of the file's name, such as ".gz".
-        data: of the file.
-        most: bytes that are wanted.
+        data: the bytes of the file.
+        most: the number of decompressed bytes after which to stop.
 
     Raises:
-        ValueError: they are not what the suffix says.
+        ValueError: the bytes are not what the suffix says.
     """
     codec = _CODECS.get(suffix)
     if codec is None:
@@ -29,7 +29,7 @@ def decompress(suffix: str, data: bytes, most: int) -> bytes:
 
 
 def _inflate(data: bytes, most: int) -> bytes:
-    """Zlib or gzip."""
+    """Zlib or gzip: wbits 32 + 15 recognizes either header."""
     return zlib.decompressobj(wbits=47).decompress(data, most)
 
 
@@ -42,8 +42,9 @@ def _stream_codec(codec: str) -> Callable[[bytes, int], bytes]:
 
 
 def _block_codec(codec: str, size_of: Callable[[bytes], int]) -> Callable[[bytes, int], bytes]:
-    """Blocks, each with its expanded size, of chunks with their own size.
+    """A codec of blocks: each has its decompressed size, then chunks with their compressed size.
 
+    Both sizes are big-endian ints of 4 bytes.
     Source: org.apache.hadoop.io.compress.BlockCompressorStream, 3.4.
     """
 
@@ -56,6 +57,8 @@ def _block_codec(codec: str, size_of: Callable[[bytes], int]) -> Callable[[bytes
                 length = int.from_bytes(data[at : at + 4], "big")
                 chunk = data[at + 4 : at + 4 + length]
                 at += 4 + length
+                # The size is read from the chunk before its bytes are made, so that no chunk can
+                # ask for more memory than the limit.
                 size = size_of(chunk)
                 if not 0 < size <= most:
                     raise ValueError(f"a chunk claims {size} bytes")
@@ -66,7 +69,7 @@ def _block_codec(codec: str, size_of: Callable[[bytes], int]) -> Callable[[bytes
 
 
 def _snappy_size(chunk: bytes) -> int:
-    """Stands at the start, as a varint."""
+    """The decompressed size, which stands at the start of a chunk as a varint."""
     size = 0
     for place, byte in enumerate(chunk[:5]):
         size |= (byte & 127) << (7 * place)
@@ -76,8 +79,9 @@ def _snappy_size(chunk: bytes) -> int:
 
 
 def _lz4_size(chunk: bytes) -> int:
-    """That of all literals and matches: it stands nowhere.
+    """The decompressed size: the sum of all literals and matches, for LZ4 does not state it.
 
+    A match has at least 4 bytes, and 2 bytes of offset before its length.
     Source: LZ4 block format, 1.9.
     """
     size = at = 0
@@ -93,7 +97,7 @@ def _lz4_size(chunk: bytes) -> int:
 
 
 def _lz4_length(chunk: bytes, at: int, length: int) -> tuple[int, int]:
-    """A length that may go on in further bytes, and where those end."""
+    """A length, of which 15 means that further bytes are added; and where those end."""
     if length < 15:
         return length, at
     while chunk[at] == 255:

@@ -1,8 +1,8 @@
-"""Where in a folder the saved stage is: people point at the folder that their tool made around it.
+"""Where in a folder the saved stage is: users name the folder that their tool made around it.
 
 MLflow   MLmodel names the folder of the flavor "spark", and tells the types of columns
-SparkR   rMetadata beside the pipeline
-copied   the only model, one or two folders further down
+SparkR   rMetadata lies beside the pipeline
+copied   the only model is one or two folders further down
 
 Source: mlflow.spark 3.3.2, org.apache.spark.ml.r.RWrappers 4.3.0.
 """
@@ -23,7 +23,7 @@ from hydro_runtimes.files import open_regular
 _MAX_MLMODEL_BYTES = 4 << 20
 _MAX_LEVELS = 2
 _STAGE = re.compile(r"\d+_")
-"""What the name of a stage's folder starts with, in a PipelineModel."""
+"""The start of the name of a stage's folder in a PipelineModel: its index."""
 _TYPES: Mapping[object, DataType] = {
     "boolean": DataType.BOOL,
     "integer": DataType.INT32,
@@ -32,23 +32,23 @@ _TYPES: Mapping[object, DataType] = {
     "double": DataType.FLOAT64,
     "string": DataType.STRING,
 }
-"""Of MLflow's signature; what it has besides says too little of a column of Spark."""
+"""By type in MLflow's signature; its other types do not tell the type of a column of Spark."""
 
 
 class SavedFolder(NamedTuple):
-    """A model's folder."""
+    """The folder of a model, and what lies in it."""
 
     stage: Path
-    """The folder of the saved stage: itself or one in it."""
+    """The folder of the saved stage: the same folder, or one in it."""
     inputs: tuple[Field, ...] = ()
-    """The columns whose types are told beside it."""
+    """The columns whose types MLflow tells."""
 
 
 def read_layout(folder: Path) -> SavedFolder | None:
-    """The layout that the names in a folder tell; None if they tell none.
+    """The layout that the names in a folder show; None if they show none.
 
     Raises:
-        InvalidModel: it is MLflow's with the flavor "spark", or SparkR's, without a saved stage.
+        InvalidModel: MLflow (flavor "spark") or SparkR made it, but no saved stage is in it.
     """
     if is_stage(folder):
         return SavedFolder(folder)
@@ -60,10 +60,10 @@ def read_layout(folder: Path) -> SavedFolder | None:
 
 
 def search_below(folder: Path) -> SavedFolder | None:
-    """The layout of the only model below a folder; None if there is none.
+    """The layout of the only model in the folders below; None if there is none.
 
     Raises:
-        InvalidModel: there are several, or parts of one.
+        InvalidModel: there are several models, or a model of which parts are missing.
     """
     if (reason := _layout_problem(folder)) is not None:
         raise InvalidModel(folder, reason)
@@ -75,7 +75,7 @@ def search_below(folder: Path) -> SavedFolder | None:
 
 
 def is_stage(folder: Path) -> bool:
-    """Whether Spark saved a stage as this folder."""
+    """Whether this is the folder of a saved stage."""
     return (folder / "metadata").is_dir() and any((folder / "metadata").glob("part-*"))
 
 
@@ -108,7 +108,7 @@ def _models_below(folder: Path, levels: int) -> list[SavedFolder]:
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    """Those in a folder that no link leads to, by name, but for Hadoop's own."""
+    """The folders in a folder, by name, without links and without Hadoop's own (`_*`, `.*`)."""
     try:
         paths = sorted(folder.iterdir())
     except OSError as error:
@@ -125,7 +125,7 @@ def _only_below(folder: Path, whose: str) -> Path:
 
 
 def _mlflow_folder(folder: Path) -> SavedFolder | None:
-    """None where MLflow has another flavor alone."""
+    """None if MLflow saved other flavors only."""
     flavors = _mlflow_flavors(folder)
     function = _as_mapping(flavors.get("python_function"))
     if "spark" in flavors:
@@ -159,7 +159,7 @@ def _read_mlmodel(folder: Path) -> Mapping[str, Any]:
 
 
 def _signature_inputs(text: Any) -> tuple[Field, ...]:
-    """The columns of a signature whose types are Spark's; a list of JSON, as text."""
+    """The columns of a signature, which is a text of JSON, whose types are Spark's too."""
     try:
         columns = json.loads(text) if isinstance(text, str) else ()
     except (ValueError, RecursionError):

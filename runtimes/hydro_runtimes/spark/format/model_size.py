@@ -1,6 +1,6 @@
-"""How large a saved model may be: it is untrusted, and may claim more than it holds.
+"""How large a saved model may be: it is untrusted, and may claim to be larger than its files.
 
-The limit is that of the operator of the process, who knows its memory; a model cannot raise it.
+The limit is set by whoever runs the process and knows its memory; a model cannot raise it.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from hydro_runtimes.errors import InvalidModel
 VARIABLE = "HYDRO_MAX_MODEL_VALUES"
 DEFAULT = 1 << 27
 _BYTES_OF_VALUE = 32
-"""The most that a value of a table may take when expanded, on average."""
+"""The most bytes that a value of a table may take on average when it is decompressed."""
 
 
 def max_values() -> int:
-    """Numbers or texts in one table, or in one vector or matrix with its unstored zeros.
+    """The most numbers or texts in one table, or in one vector or matrix with its unstored zeros.
 
     Raises:
-        InvalidModel: the environment has no such number.
+        InvalidModel: the environment variable is not such a number.
     """
     text = os.environ.get(VARIABLE) or str(DEFAULT)
     if not text.isdecimal() or not 0 < len(text) < 19:
@@ -28,7 +28,12 @@ def max_values() -> int:
 
 
 def size_problem(values: int, size_bytes: int = 0) -> str | None:
-    """What to say of a table of this size, if it is too large, with the way out."""
+    """Why a table of this size is too large, with the way out; None if it is not too large.
+
+    Args:
+        values: the number of values.
+        size_bytes: of all values, decompressed.
+    """
     limit = max_values()
     if values <= limit and size_bytes <= limit * _BYTES_OF_VALUE:
         return None

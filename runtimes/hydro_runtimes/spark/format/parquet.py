@@ -1,4 +1,4 @@
-"""Rows of parquet as numpy arrays and Python values, with their types checked.
+"""Rows of parquet as numpy arrays and Python values, whose types are checked.
 
 Vectors and matrices are structs as org.apache.spark.ml.linalg.{VectorUDT, MatrixUDT} lay them out.
 """
@@ -20,10 +20,13 @@ from hydro_runtimes.spark.format import model_size, part_files
 
 
 class Table:
-    """Rows read from parquet, asked for by column; a dot leads into a struct."""
+    """Rows read from parquet, by column; a dot in a name leads into a struct.
+
+    All methods raise InvalidModel where a column is missing, of another type, or has nulls.
+    """
 
     def __init__(self, invalid: Callable[[str], InvalidModel], name: str, table: pa.Table) -> None:
-        """From the table, its folder's name, and the error for a message about its stage."""
+        """Takes the error of the stage for a message, the name of the folder, and the table."""
         self._invalid = invalid
         self._name = name
         self._table = table
@@ -111,9 +114,12 @@ class Table:
         return self._parse_vector(name, self.value(name))
 
     def stored_elements(self, name: str) -> Array | None:
-        """The elements of a vector, or the columns of a matrix, that are stored; None for all.
+        """The elements that the vector in the only row stores, or the columns that its matrix does.
 
-        int64, ascending. Of the only row, which `vector` or `matrix` has checked.
+        The value must have been read by `vector` or `matrix` before, which check it.
+
+        Returns:
+            int64, ascending; None if all are stored.
         """
         value = self.value(name)
         if value["type"] == 1:
@@ -220,7 +226,7 @@ def _are_texts(column: Any) -> bool:
 
 
 def _texts(column: Any) -> list[str]:
-    """By numpy, which makes texts four times faster than Arrow does."""
+    """A column as texts, by way of numpy, which is four times faster than Arrow's to_pylist."""
     texts: list[str] = column.to_numpy(zero_copy_only=False).tolist()
     return texts
 
@@ -230,6 +236,6 @@ def _are_ints(values: Array) -> bool:
 
 
 def shorten(value: Any) -> str:
-    """A value for a message, cut where it is long."""
+    """A value for a message, shortened if it is long."""
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     return text if len(text) <= 100 else f"{text[:97]}..."

@@ -1,7 +1,7 @@
-"""The part files of a table: whether they are those of one save, and all of them.
+"""The part files of a table: whether they are all those of one save, and no others.
 
-Spark puts whatever lies in a folder into one table. Two saves in one folder (copied one over the
-other, or one that was broken off) then give a table in which the rows of either win by chance.
+Spark reads all files of a folder as one table. After two saves into one folder (one copied over the
+other, or one that was interrupted), it depends on chance which rows of the two count.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from hydro_runtimes.files import open_regular
 SAVE_AGAIN = "save the model again into an empty folder: model.write().overwrite().save(path)"
 COPY_WHOLE = f"copy the whole folder, or {SAVE_AGAIN}"
 _JOB = re.compile(r"part-(?:r-)?\d+-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
-"""A part file's name has the number of its task and the id of the job, one for each table saved.
+"""A part file's name: the number of its task, and the id of the job, which is new for each save.
 
 Source: org.apache.spark.internal.io.HadoopMapReduceCommitProtocol.getFilename, 4.3.0.
 """
 _CHECKSUMS = b"crc\0"
-"""What a file of checksums starts with, before the number of bytes of each.
+"""The start of a file of checksums; the number of bytes for each checksum follows.
 
 Source: org.apache.hadoop.fs.ChecksumFileSystem, 3.4.
 """
@@ -34,14 +34,19 @@ _READ_BYTES = 1 << 20
 
 
 class PartFile(NamedTuple):
-    """A part file."""
+    """A part file, as it was read."""
 
     name: str
     rows: int
 
 
 def problem_of_files(folder: Path, names: Sequence[str]) -> str | None:
-    """What tells by names alone that the part files of a folder are not all of one save."""
+    """What the names in a folder show to be wrong with a save; None if nothing is.
+
+    Args:
+        folder: of the table.
+        names: of its part files.
+    """
     here = {path.name for path in folder.iterdir()}
     if "_temporary" in here and "_SUCCESS" not in here:
         return f"was not saved to its end, for there is _temporary; {SAVE_AGAIN}"
@@ -57,13 +62,13 @@ def problem_of_files(folder: Path, names: Sequence[str]) -> str | None:
 
 
 def problem_of_rows(table: pa.Table, parts: Sequence[PartFile], key: Sequence[str]) -> str | None:
-    """What tells that rows are there twice, or that the only row is missing.
+    """What the rows of a table show to be wrong: a row twice, or the only row missing; else None.
 
     Args:
         table: all rows, those of the part files one after the other.
         parts: the part files.
-        key: the columns that no two rows have the same values in, a dot leading into a struct;
-            if the table has none of them, it is one of a single row.
+        key: the columns whose values differ from row to row; a dot leads into a struct. A table
+            that has none of them is one of a single row.
     """
     columns = [column for name in key if (column := find_column(table, name)) is not None]
     if not columns:
@@ -81,7 +86,7 @@ def problem_of_rows(table: pa.Table, parts: Sequence[PartFile], key: Sequence[st
 
 
 def find_column(table: pa.Table, name: str) -> Any:
-    """A column as one array, a dot leading into a struct; None where there is none."""
+    """A column as one Arrow array; a dot leads into a struct. None if there is no such column."""
     first, *rest = name.split(".")
     if first not in table.column_names:
         return None
@@ -95,7 +100,7 @@ def find_column(table: pa.Table, name: str) -> Any:
 
 
 def problem_of_checksums(path: Path) -> str | None:
-    """What tells that a part file is not the one that its file of checksums is of, if it has one.
+    """What is wrong if a part file does not match its file of checksums; None if it has none.
 
     Raises:
         OSError: either cannot be read.
@@ -105,6 +110,7 @@ def problem_of_checksums(path: Path) -> str | None:
         return None
     with open_regular(beside) as stream:
         sums = stream.read()
+    # Bytes 4 to 8: for how many bytes each checksum is. The checksums follow: CRC-32, big-endian.
     size = int.from_bytes(sums[4:8], "big")
     if not sums.startswith(_CHECKSUMS) or size < 1:
         return None
@@ -119,7 +125,7 @@ def problem_of_checksums(path: Path) -> str | None:
 
 
 def _read_blocks(stream: BinaryIO, size: int) -> Iterator[memoryview]:
-    """What a file holds, so many bytes at a time, of which many are read at once."""
+    """The bytes of a file in blocks of `size`, many of which are read at once."""
     while data := memoryview(stream.read(size * max(1, _READ_BYTES // size))):
         for start in range(0, len(data), size):
             yield data[start : start + size]
@@ -134,7 +140,7 @@ def _problem_of_row(parts: Sequence[PartFile], rows: int) -> str | None:
 
 
 def where_twice(one: str, other: str) -> str:
-    """Where something is that should be there once, by the names of part files."""
+    """Says that something is in two part files, or twice in one, though it should be there once."""
     if one == other:
         return f"twice in {one}; {SAVE_AGAIN}"
     return f"both in {one} and in {other}, part files of two saves in one folder; {SAVE_AGAIN}"
@@ -155,7 +161,11 @@ def _are_unique(columns: Sequence[Any]) -> bool:
 
 
 def _are_unique_numbers(columns: Sequence[Array]) -> bool:
-    """Most tables are in order; else by counting them where they lie close, as ids do."""
+    """Whether no two rows are equal; the columns are of whole numbers.
+
+    Three ways, the fastest first: most tables are sorted, which one comparison shows; numbers that
+    lie close together, as ids do, are counted; others are sorted.
+    """
     if not len(columns[0]) or _are_ascending(columns):
         return True
     place, size = np.zeros(len(columns[0]), dtype=np.int64), 1
@@ -171,7 +181,7 @@ def _are_unique_numbers(columns: Sequence[Array]) -> bool:
 
 
 def _are_ascending(columns: Sequence[Array]) -> bool:
-    """Whether each row is greater than the one before, by the first column that differs."""
+    """Whether each row is greater than the row before it, by the first column that differs."""
     greater = np.zeros(len(columns[0]) - 1, dtype=bool)
     for column in reversed(columns):
         before, after = column[:-1], column[1:]

@@ -68,10 +68,10 @@ class Saved:
         return InvalidModel(self.path, f"{self.name.rpartition('.')[2]} '{self.uid}': {message}")
 
     def param(self, name: str, kind: type | tuple[type, ...], default: Any = None) -> Any:
-        """A param of this type; `default` where the file does not have it (a newer param).
+        """A param of this type; the default if the file lacks it, because a later Spark added it.
 
         Raises:
-            InvalidModel: it is of another type, or missing and without a default.
+            InvalidModel: it is of another type, or it is missing and has no default.
         """
         value = self.params.get(name, default)
         if value is None and default is None and name not in self.params:
@@ -107,14 +107,14 @@ class Saved:
         )
 
     def integers(self, name: str, default: Sequence[int] | None = None) -> list[int]:
-        """A param that is a list of whole numbers within an int."""
+        """A param that is a list of whole numbers that fit an int."""
         values = self.param(name, list, default if default is None else [*default])
         if not all(type(value) is int and abs(value) < 2**31 for value in values):
             raise self.invalid(f"param '{name}' is {shorten(values)}, want ints")
         return list(values)
 
     def check_numbers(self, name: str, values: Any) -> Array:
-        """A value of the param `name` that should be a list of numbers: float64, (n,)."""
+        """A part of the param `name` that should be a list of numbers: float64, (n,)."""
         if not isinstance(values, list):
             raise self.invalid(f"param '{name}' is {shorten(values)}, want a list")
         return np.array([self._check_number(name, value) for value in values], dtype=np.float64)
@@ -144,9 +144,9 @@ class Saved:
         return dense
 
     def columns(self, single: str, many: str) -> tuple[str, ...]:
-        """The names in the param `single` or the list `many`, whichever is set.
+        """The column names in the param `single` or in the list `many`, whichever is set.
 
-        Set beats default; the list beats the single one where both are set.
+        A param that was set counts before a default, and the list before the single name.
         """
         mine = self.metadata.get("paramMap", {})
         if many in mine or (single not in mine and many in self.params):
@@ -154,7 +154,11 @@ class Saved:
         return (self.text(single),)
 
     def metadata_value(self, name: str, kind: type) -> Any:
-        """A value beside the params in the metadata, such as numClasses."""
+        """A value of the metadata that is no param, such as numClasses.
+
+        Raises:
+            InvalidModel: it is missing, or of another type.
+        """
         value = self.metadata.get(name)
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise self.invalid(f"metadata '{name}' is {shorten(value)}, want {_kind_name(kind)}")
@@ -170,8 +174,8 @@ class Saved:
 
         Args:
             folder: that holds them.
-            key: the columns that tell one row from another; if none of them is there, as in the
-                tables that have none, there is a single row.
+            key: the columns whose values differ from row to row. If the table has none of them, it
+                must have a single row.
             columns: those to read, all by default; a dot leads into a struct.
 
         Raises:
@@ -187,16 +191,20 @@ class Saved:
     def table_pieces(
         self, columns: Sequence[str], folder: str = "data", rows: int = PIECE_ROWS
     ) -> Iterator[Table]:
-        """The rows of `table` again, with these columns, so many at a time."""
+        """The rows of `table` again, with these columns, `rows` of them at a time.
+
+        Raises:
+            InvalidModel: the files cannot be read.
+        """
         return read_pieces(self, self.path / folder, columns, rows)
 
     def float_matrix(self, name: str, size: int, place: Array, folder: str = "data") -> Array:
-        """A column of lists of so many numbers: float32, (rows, size).
+        """A column of lists of `size` numbers each: float32, (rows, size).
 
         Args:
             name: of the column.
             size: of each list.
-            place: where each row of `table` is put, each place once: int64, (rows,).
+            place: the row of the answer for each row of `table`, each once: int64, (rows,).
             folder: of the table.
 
         Raises:
@@ -243,7 +251,7 @@ class Saved:
         return found
 
     def _stage_folders(self) -> dict[tuple[int, str], Path]:
-        """By place and uid: saving twice into a folder can leave several for a place."""
+        """The folders of stages by index and uid; after two saves an index may have two folders."""
         folders: dict[tuple[int, str], Path] = {}
         for path in _list_folder(self.path / "stages"):
             if match := re.match(r"(\d{1,9})_(.*)", path.name):
@@ -258,7 +266,7 @@ class Saved:
         try:
             return float(value)
         except OverflowError:
-            raise self.invalid(f"param '{name}' is no double") from None
+            raise self.invalid(f"param '{name}' is not a double: it is too large") from None
 
 
 def open_stage(path: Path, depth: int = 0) -> Saved:
@@ -337,7 +345,7 @@ def read_table(
 
 
 def read_pieces(stage: Saved, folder: Path, columns: Sequence[str], most: int) -> Iterator[Table]:
-    """The rows of a table that `read_table` has checked, of which so many are in memory.
+    """The rows of a table that `read_table` has checked, at most `most` of them at a time.
 
     Raises:
         InvalidModel: the files cannot be read.
@@ -352,7 +360,7 @@ def read_pieces(stage: Saved, folder: Path, columns: Sequence[str], most: int) -
 def _open_part_files(
     stage: Saved, folder: Path
 ) -> Iterator[tuple[list[Path], list[pq.ParquetFile]]]:
-    """The parquet files of a folder, open; what Arrow raises meanwhile is `InvalidModel`."""
+    """The open parquet files of a folder; what Arrow raises while they are open is InvalidModel."""
     listed = _list_folder(folder)
     paths = [path for path in listed if path.suffix == ".parquet"]
     if not paths:
@@ -361,9 +369,9 @@ def _open_part_files(
     try:
         with contextlib.ExitStack() as stack:
             streams = [stack.enter_context(open_regular(path)) for path in paths]
-            # The same open files by their numbers: Arrow's threads would come back into Python to
-            # read or to let go of a file of Python's, and Python 3.11 ends a thread that does so
-            # while the process ends, through C++ frames, which aborts it (1 run in 100).
+            # Arrow opens the files by their descriptors' numbers. Given file objects of Python, its
+            # threads would call Python to read and to close them; Python 3.11 ends a thread that
+            # does so while the process exits, through C++ frames, which aborts it (1 run in 100).
             files = [
                 stack.enter_context(pa.OSFile(f"/dev/fd/{stream.fileno()}")) for stream in streams
             ]
@@ -377,7 +385,7 @@ def _open_part_files(
 
 
 def release_memory() -> None:
-    """Gives back to the system what Arrow keeps for tables to come."""
+    """Returns memory to the system that Arrow keeps for further tables."""
     pa.default_memory_pool().release_unused()
 
 
@@ -393,10 +401,10 @@ def _check_sizes(stage: Saved, folder: Path, opened: Sequence[pq.ParquetFile]) -
 
 
 def _list_folder(folder: Path) -> list[Path]:
-    """The entries of a folder by name, but for Hadoop's own (`_*`, `.*`).
+    """The entries of a folder by name, without Hadoop's own (`_*`, `.*`).
 
     Raises:
-        InvalidModel: it is no folder, or holds absurdly many entries.
+        InvalidModel: it is not a folder, or has too many entries.
     """
     try:
         names = sorted(path for path in folder.iterdir() if path.name[0] not in "_.")
@@ -408,10 +416,10 @@ def _list_folder(folder: Path) -> list[Path]:
 
 
 def _read_part(path: Path) -> bytes:
-    """The bytes of a part of the metadata, which Hadoop may have compressed.
+    """The bytes of a part file of the metadata, which Hadoop may have compressed.
 
     Raises:
-        OSError: it cannot be read, or is not what its name says.
+        OSError: it cannot be read, or its bytes are not what its suffix says.
     """
     with open_regular(path) as stream:
         data = stream.read(MAX_METADATA_BYTES)

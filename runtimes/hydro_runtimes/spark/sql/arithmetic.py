@@ -14,9 +14,9 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from hydro_runtimes.columns import Array
-from hydro_runtimes.spark.sql.binding import converted
+from hydro_runtimes.spark.sql.binding import cast_to
 from hydro_runtimes.spark.sql.casts import DECIMALS, Mode, fit_decimal
-from hydro_runtimes.spark.sql.coercion import wider
+from hydro_runtimes.spark.sql.coercion import wider_type
 from hydro_runtimes.spark.sql.errors import StatementError
 from hydro_runtimes.spark.sql.types import (
     DOUBLE,
@@ -28,10 +28,17 @@ from hydro_runtimes.spark.sql.types import (
     SqlType,
     adjusted_decimal,
     as_decimal,
-    bits,
-    decimal,
+    bit_width,
+    decimal_of,
 )
-from hydro_runtimes.spark.sql.values import Rows, Typed, Value, evaluated_where, refused, value_of
+from hydro_runtimes.spark.sql.values import (
+    Rows,
+    Typed,
+    Value,
+    evaluate_where,
+    refuse_where,
+    value_of,
+)
 
 Operator: TypeAlias = Literal["+", "-", "*", "/", "%", "div", "pmod"]
 _DIVIDE = Context(prec=39, rounding=ROUND_HALF_UP, Emin=-10000, Emax=10000)
@@ -44,7 +51,9 @@ _ZERO: Mapping[str, str] = {
 _DIVIDE_BY_ZERO = "DIVIDE_BY_ZERO: the divisor is 0; use try_divide to get null"
 
 
-def arithmetic(operator: Operator, sides: Sequence[Typed], mode: Mode, safe: bool = False) -> Typed:
+def bind_arithmetic(
+    operator: Operator, sides: Sequence[Typed], mode: Mode, safe: bool = False
+) -> Typed:
     """An operation on two numbers.
 
     Args:
@@ -56,60 +65,60 @@ def arithmetic(operator: Operator, sides: Sequence[Typed], mode: Mode, safe: boo
     Raises:
         StatementError: Spark has no such operation on these types.
     """
-    kind = _operands(operator, [side.type for side in sides], mode)
+    kind = _operand_type(operator, [side.type for side in sides], mode)
     if safe:
         mode = replace(mode, ansi=True)  # what overflows is null, and does not wrap
     if kind == UNKNOWN:
-        return Typed(_result(operator, UNKNOWN), sides[0].evaluate)
+        return Typed(_result_type(operator, UNKNOWN), sides[0].evaluate)
     if kind.name == "decimal":
-        return _decimals(operator, sides, mode, safe)
-    left, right = (converted(side, kind, mode) for side in sides)
-    result = _result(operator, kind)
+        return _decimal_arithmetic(operator, sides, mode, safe)
+    left, right = (cast_to(side, kind, mode) for side in sides)
+    result = _result_type(operator, kind)
     foldable = left.foldable and right.foldable
-    compute = _division if operator in _DIVISIONS else _sum
+    compute = _divide_numbers if operator in _DIVISIONS else _add_or_multiply
 
     def evaluate(rows: Rows) -> Value:
-        a, b = _both(operator, left, right, rows)
+        a, b = _evaluate_sides(operator, left, right, rows)
         return compute(operator, a, b, result, rows, mode, safe or not mode.ansi)
 
     return Typed(result, evaluate, foldable)
 
 
-def negated(child: Typed, mode: Mode) -> Typed:
+def negate(child: Typed, mode: Mode) -> Typed:
     """A change of sign; that of the least whole number is an error with ANSI.
 
     Raises:
         StatementError: the child is no number.
     """
-    return _signed(child, mode, np.negative, _minus)
+    return _change_sign(child, mode, np.negative, _minus_decimal)
 
 
-def _minus(number: Decimal) -> Decimal:
+def _minus_decimal(number: Decimal) -> Decimal:
     """With 34 digits, as Scala's BigDecimal has it."""
     return DECIMALS.minus(_DIGITS_34.plus(number))
 
 
-def absolute(arguments: Sequence[Typed], mode: Mode) -> Typed:
+def absolute_value(arguments: Sequence[Typed], mode: Mode) -> Typed:
     """The absolute value.
 
     Raises:
         StatementError: the argument is no number.
     """
-    return _signed(arguments[0], mode, np.abs, lambda x: x if x >= 0 else _minus(x))
+    return _change_sign(arguments[0], mode, np.abs, lambda x: x if x >= 0 else _minus_decimal(x))
 
 
-def _both(operator: str, left: Typed, right: Typed, rows: Rows) -> tuple[Value, Value]:
+def _evaluate_sides(operator: str, left: Typed, right: Typed, rows: Rows) -> tuple[Value, Value]:
     """Where the side that is worked out first is null, the other is not: it may be in error.
 
     Source: BinaryExpression.eval and DivModLike.eval: a divisor comes first.
     """
     first, second = (right, left) if operator in _DIVISIONS else (left, right)
     settled = first.evaluate(rows)
-    other = evaluated_where(second, rows, ~settled.null)
+    other = evaluate_where(second, rows, ~settled.null)
     return (other, settled) if operator in _DIVISIONS else (settled, other)
 
 
-def _operands(operator: str, kinds: Sequence[SqlType], mode: Mode) -> SqlType:
+def _operand_type(operator: str, kinds: Sequence[SqlType], mode: Mode) -> SqlType:
     """The type to which both sides are converted."""
     one, other = kinds
     if kinds == [VOID, VOID]:
@@ -117,7 +126,7 @@ def _operands(operator: str, kinds: Sequence[SqlType], mode: Mode) -> SqlType:
     if STRING in kinds and not mode.ansi and operator != "div":
         # Without ANSI a text in arithmetic is a double, also beside a whole number.
         one, other = (DOUBLE if kind == STRING else kind for kind in kinds)
-    kind = wider(one, other, mode.ansi)
+    kind = wider_type(one, other, mode.ansi)
     if kind is None or kind == STRING or not (kind.is_number or kind == UNKNOWN):
         raise StatementError(f"{kinds[0]} {operator} {kinds[1]} is not supported")
     if operator == "/" and not (kind.is_fraction or kind.name == "decimal"):
@@ -131,11 +140,11 @@ def _operands(operator: str, kinds: Sequence[SqlType], mode: Mode) -> SqlType:
     return kind
 
 
-def _result(operator: str, kind: SqlType) -> SqlType:
+def _result_type(operator: str, kind: SqlType) -> SqlType:
     return LONG if operator == "div" else kind
 
 
-def _sum(
+def _add_or_multiply(
     operator: str, a: Value, b: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool
 ) -> Value:
     """+, - or *; what does not fit wraps without ANSI, as in Java."""
@@ -144,14 +153,14 @@ def _sum(
     made: Array = compute(a.data, b.data)
     if kind.is_fraction or (not mode.ansi and not safe):
         return Value(kind, made, null)
-    over = _overflowed(operator, a.data, b.data, made, kind)
+    over = _find_overflow(operator, a.data, b.data, made, kind)
     if not mode.ansi and over.any():
         return Value(kind, made, null)
     message = f"ARITHMETIC_OVERFLOW: the result does not fit into {kind}"
-    return refused(Value(kind, made, null), over & ~null, rows, message, safe)
+    return refuse_where(Value(kind, made, null), over & ~null, rows, message, safe)
 
 
-def _overflowed(operator: str, a: Array, b: Array, made: Array, kind: SqlType) -> Array:
+def _find_overflow(operator: str, a: Array, b: Array, made: Array, kind: SqlType) -> Array:
     if kind == LONG:
         wide = {"+": np.add, "-": np.subtract, "*": np.multiply}[operator]
         guess = np.abs(wide(a.astype(np.float64), b.astype(np.float64)))
@@ -165,7 +174,7 @@ def _overflowed(operator: str, a: Array, b: Array, made: Array, kind: SqlType) -
     return np.asarray(exact != made, dtype=bool)
 
 
-def _division(
+def _divide_numbers(
     operator: str, a: Value, b: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool
 ) -> Value:
     zero = b.data == 0
@@ -185,19 +194,19 @@ def _division(
     if operator == "div" and kind == LONG:
         least = (a.data == np.iinfo(np.int64).min) & (b.data == -1)
         if mode.ansi:
-            value = refused(value, least, rows, "ARITHMETIC_OVERFLOW in bigint", safe)
-    return refused(value, zero, rows, message, safe)
+            value = refuse_where(value, least, rows, "ARITHMETIC_OVERFLOW in bigint", safe)
+    return refuse_where(value, zero, rows, message, safe)
 
 
-def _decimals(operator: str, sides: Sequence[Typed], mode: Mode, safe: bool) -> Typed:
+def _decimal_arithmetic(operator: str, sides: Sequence[Typed], mode: Mode, safe: bool) -> Typed:
     one, other = (_decimal_type(side) for side in sides)
-    left, right = converted(sides[0], one, mode), converted(sides[1], other, mode)
+    left, right = cast_to(sides[0], one, mode), cast_to(sides[1], other, mode)
     kind = _decimal_result(operator, one, other)
     compute = _DECIMAL[operator]
     quiet = safe or not mode.ansi
 
     def evaluate(rows: Rows) -> Value:
-        a, b = _both(operator, left, right, rows)
+        a, b = _evaluate_sides(operator, left, right, rows)
         null = a.null | b.null
         made: list[Any] = [None] * rows.count
         over, zero = np.zeros(rows.count, bool), np.zeros(rows.count, bool)
@@ -206,17 +215,19 @@ def _decimals(operator: str, sides: Sequence[Typed], mode: Mode, safe: bool) -> 
             if operator in _DIVISIONS and not y:
                 zero[row] = True
                 continue
-            made[row] = _fitted(compute(x, y), kind)
+            made[row] = _fit_result(compute(x, y), kind)
             over[row] = made[row] is None
         if not quiet:
-            rows.fail(over, f"NUMERIC_VALUE_OUT_OF_RANGE: the result does not fit into {kind}")
-            rows.fail(zero, _ZERO.get(operator, _DIVIDE_BY_ZERO))
+            rows.note_errors(
+                over, f"NUMERIC_VALUE_OUT_OF_RANGE: the result does not fit into {kind}"
+            )
+            rows.note_errors(zero, _ZERO.get(operator, _DIVIDE_BY_ZERO))
         return value_of(kind, made)
 
     return Typed(kind, evaluate, left.foldable and right.foldable)
 
 
-def _fitted(number: Decimal, kind: SqlType) -> Any:
+def _fit_result(number: Decimal, kind: SqlType) -> Any:
     if kind == LONG:
         whole = int(number)
         return whole if -(2**63) <= whole < 2**63 else None
@@ -242,10 +253,10 @@ _DECIMAL: Mapping[str, Callable[[Decimal, Decimal], Decimal]] = {
 def _decimal_type(side: Typed) -> SqlType:
     """A whole number written in the statement has only the digits that it has."""
     if side.type == VOID:
-        return decimal(1, 0)
+        return decimal_of(1, 0)
     if side.literal and side.type in (INT, LONG):
-        value = side.evaluate(Rows.of({}, 1)).data[0]
-        return decimal(len(str(abs(int(value)))), 0)
+        value = side.evaluate(Rows.from_columns({}, 1)).data[0]
+        return decimal_of(len(str(abs(int(value)))), 0)
     return as_decimal(side.type)
 
 
@@ -266,14 +277,14 @@ def _decimal_result(operator: str, one: SqlType, other: SqlType) -> SqlType:
     return adjusted_decimal(min(p1 - s1, p2 - s2) + scale, scale)
 
 
-def _signed(
+def _change_sign(
     child: Typed,
     mode: Mode,
     compute: Callable[[Array], Array],
     of_decimal: Callable[[Decimal], Decimal],
 ) -> Typed:
     if child.type in (STRING, VOID):
-        child = converted(child, DOUBLE, mode)
+        child = cast_to(child, DOUBLE, mode)
     kind = child.type
     if not (kind.is_number or kind == UNKNOWN or kind.is_months or kind.is_micros):
         raise StatementError(f"got {kind}, want a number")
@@ -282,16 +293,18 @@ def _signed(
         value = child.evaluate(rows)
         if kind.name == "decimal":
             exact = [
-                None if x is None else fit_decimal(of_decimal(x), kind) for x in value.listed()
+                None if x is None else fit_decimal(of_decimal(x), kind) for x in value.to_list()
             ]
             made = value_of(kind, exact)
             over = made.null & ~value.null
-            rows.fail(over, f"NUMERIC_VALUE_OUT_OF_RANGE: the result does not fit into {kind}")
+            rows.note_errors(
+                over, f"NUMERIC_VALUE_OUT_OF_RANGE: the result does not fit into {kind}"
+            )
             return made
         signed = Value(kind, compute(value.data), value.null)
         if not kind.is_whole or not mode.ansi:
             return signed
-        least = value.data == -(1 << (bits(kind) - 1))
-        return refused(signed, least, rows, f"ARITHMETIC_OVERFLOW in {kind}", safe=False)
+        least = value.data == -(1 << (bit_width(kind) - 1))
+        return refuse_where(signed, least, rows, f"ARITHMETIC_OVERFLOW in {kind}", safe=False)
 
     return Typed(kind, evaluate, child.foldable, child.literal)

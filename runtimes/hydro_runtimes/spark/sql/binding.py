@@ -13,7 +13,7 @@ import numpy as np
 
 from hydro_runtimes.columns import Array
 from hydro_runtimes.spark.sql import row_limits
-from hydro_runtimes.spark.sql.casts import Mode, cast, castable
+from hydro_runtimes.spark.sql.casts import Mode, can_cast, cast_value
 from hydro_runtimes.spark.sql.coercion import common_type
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
 from hydro_runtimes.spark.sql.types import (
@@ -27,7 +27,7 @@ from hydro_runtimes.spark.sql.types import (
     VOID,
     SqlType,
 )
-from hydro_runtimes.spark.sql.values import Rows, Typed, Value, evaluated_where, value_of
+from hydro_runtimes.spark.sql.values import Rows, Typed, Value, evaluate_where, value_of
 
 Bind: TypeAlias = Callable[[Sequence[Typed], Mode], Typed]
 _TIMES = (DATE, TIMESTAMP, TIMESTAMP_NTZ)
@@ -45,7 +45,7 @@ class Function:
     """Its type, where that does not depend on those of its arguments."""
 
 
-def argument(typed: Typed, want: SqlType, mode: Mode) -> Typed:
+def implicit_cast(typed: Typed, want: SqlType, mode: Mode) -> Typed:
     """An argument as a function takes it, cast without being asked to where Spark does so.
 
     Raises:
@@ -53,14 +53,14 @@ def argument(typed: Typed, want: SqlType, mode: Mode) -> Typed:
     """
     if typed.type == want:
         return typed
-    if not implicit(typed.type, want) and not (
+    if not can_cast_implicitly(typed.type, want) and not (
         mode.ansi and typed.type == STRING and want == BOOLEAN
     ):
         raise StatementError(f"an argument is {typed.type}, want {want}")
-    return converted(typed, want, mode)
+    return cast_to(typed, want, mode)
 
 
-def exactly(typed: Typed, want: SqlType, mode: Mode) -> Typed:
+def require_type(typed: Typed, want: SqlType, mode: Mode) -> Typed:
     """An argument as a function takes it that Spark casts nothing for.
 
     Raises:
@@ -68,10 +68,10 @@ def exactly(typed: Typed, want: SqlType, mode: Mode) -> Typed:
     """
     if typed.type not in (want, VOID, UNKNOWN):
         raise StatementError(f"an argument is {typed.type}, want {want}")
-    return converted(typed, want, mode)
+    return cast_to(typed, want, mode)
 
 
-def implicit(have: SqlType, want: SqlType) -> bool:
+def can_cast_implicitly(have: SqlType, want: SqlType) -> bool:
     """Whether an argument of one type is taken for another."""
     if have in (want, VOID) or UNKNOWN in (have, want):
         return True
@@ -82,11 +82,11 @@ def implicit(have: SqlType, want: SqlType) -> bool:
     if have.is_number and want.is_number:
         return True
     if have.name == want.name and have.is_nested:
-        return all(map(implicit, have.parts, want.parts))
+        return all(map(can_cast_implicitly, have.parts, want.parts))
     return have in _TIMES and want in _TIMES
 
 
-def converted(typed: Typed, want: SqlType, mode: Mode, safe: bool = False) -> Typed:
+def cast_to(typed: Typed, want: SqlType, mode: Mode, safe: bool = False) -> Typed:
     """An expression cast to a type.
 
     Raises:
@@ -94,13 +94,13 @@ def converted(typed: Typed, want: SqlType, mode: Mode, safe: bool = False) -> Ty
     """
     if typed.type == want:
         return typed
-    if not castable(typed.type, want, replace(mode, ansi=mode.ansi or safe)):
+    if not can_cast(typed.type, want, replace(mode, ansi=mode.ansi or safe)):
         raise StatementError(f"{typed.type} cannot be cast to {want}")
     inner = typed.evaluate
-    return Typed(want, lambda rows: cast(inner(rows), want, rows, mode, safe), typed.foldable)
+    return Typed(want, lambda rows: cast_value(inner(rows), want, rows, mode, safe), typed.foldable)
 
 
-def in_common(arguments: Sequence[Typed], mode: Mode) -> list[Typed]:
+def cast_to_common_type(arguments: Sequence[Typed], mode: Mode) -> list[Typed]:
     """The arguments in the one type that they have in common.
 
     Raises:
@@ -110,7 +110,7 @@ def in_common(arguments: Sequence[Typed], mode: Mode) -> list[Typed]:
     kind = common_type(kinds, mode.ansi)
     if kind is None:
         raise StatementError(f"{', '.join(map(str, dict.fromkeys(kinds)))} have no common type")
-    return [converted(one, kind, mode) for one in arguments]
+    return [cast_to(one, kind, mode) for one in arguments]
 
 
 def constant_of(typed: Typed, what: str) -> Any:
@@ -121,14 +121,14 @@ def constant_of(typed: Typed, what: str) -> Any:
     """
     if not typed.foldable:
         raise StatementError(f"{what} depends on a column, want a constant")
-    rows = Rows.of({}, 1)
+    rows = Rows.from_columns({}, 1)
     value = typed.evaluate(rows)
     if rows.errors:
         raise StatementError(f"{what}: {rows.errors[0]}")
-    return value.listed()[0]
+    return value.to_list()[0]
 
 
-def strict(
+def row_function(
     compute: Callable[..., Any],
     takes: Sequence[SqlType],
     gives: SqlType,
@@ -145,7 +145,7 @@ def strict(
         least: how many arguments there must be; default all.
         exact: Spark casts no arguments for it.
     """
-    taken = exactly if exact else argument
+    taken = require_type if exact else implicit_cast
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         given = [taken(one, want, mode) for one, want in zip(arguments, takes, strict=False)]
@@ -158,11 +158,11 @@ def row_by_row(compute: Callable[..., Any], given: Sequence[Typed], gives: SqlTy
     """The answers of `compute` for rows in which no argument is null; null in others."""
 
     def evaluate(rows: Rows) -> Value:
-        values, missing = unless_null(given, rows)
+        values, missing = evaluate_unless_null(given, rows)
         made: list[Any] = [None] * rows.count
         plain = [value.data.tolist() for value in values]
         for row in np.flatnonzero(~missing).tolist():
-            made[row] = attempt(rows, row, compute, *(column[row] for column in plain))
+            made[row] = try_row(rows, row, compute, *(column[row] for column in plain))
         return value_of(gives, _in_range(made, gives, rows))
 
     return Typed(gives, evaluate, all(one.foldable for one in given))
@@ -180,16 +180,16 @@ def _in_range(made: list[Any], kind: SqlType, rows: Rows) -> list[Any]:
     return made
 
 
-def attempt(rows: Rows, row: int, compute: Callable[..., Any], *arguments: Any) -> Any:
+def try_row(rows: Rows, row: int, compute: Callable[..., Any], *arguments: Any) -> Any:
     """The answer of a row, or None where it fails, which is noted."""
-    if rows.made and row_limits.spent(rows, row):
+    if rows.made_sizes and row_limits.is_over_limit(rows, row):
         return None
     try:
         made = compute(*arguments)
     except RowError as error:
         rows.errors.setdefault(int(rows.index[row]), str(error))
         return None
-    if type(made) in _SIZED and row_limits.spend(rows, row, _added(made, arguments)):
+    if type(made) in _SIZED and row_limits.count_made(rows, row, _added_size(made, arguments)):
         return None
     return made
 
@@ -197,16 +197,16 @@ def attempt(rows: Rows, row: int, compute: Callable[..., Any], *arguments: Any) 
 _SIZED = (str, list, bytes)
 
 
-def _added(made: Any, arguments: Sequence[Any]) -> int:
+def _added_size(made: Any, arguments: Sequence[Any]) -> int:
     """What a function has made beyond what it was given."""
-    return row_limits.size(made) - sum(map(row_limits.size, arguments))
+    return row_limits.size_of(made) - sum(map(row_limits.size_of, arguments))
 
 
-def tried(typed: Typed) -> Typed:
+def null_on_error(typed: Typed) -> Typed:
     """The expression with null in place of any error, also of the expressions in it."""
 
     def evaluate(rows: Rows) -> Value:
-        apart = rows.apart()
+        apart = rows.with_own_errors()
         value = typed.evaluate(apart)
         failed = np.array([row in apart.errors for row in rows.index.tolist()], dtype=bool)
         return Value(value.type, value.data, value.null | failed)
@@ -214,7 +214,7 @@ def tried(typed: Typed) -> Typed:
     return Typed(typed.type, evaluate, typed.foldable)
 
 
-def unless_null(given: Sequence[Typed], rows: Rows) -> tuple[list[Value], Array]:
+def evaluate_unless_null(given: Sequence[Typed], rows: Rows) -> tuple[list[Value], Array]:
     """The arguments one after the other; where one is null the next is not worked out.
 
     Returns:
@@ -223,26 +223,24 @@ def unless_null(given: Sequence[Typed], rows: Rows) -> tuple[list[Value], Array]
     missing = np.zeros(rows.count, dtype=bool)
     values: list[Value] = []
     for one in given:
-        value = evaluated_where(one, rows, ~missing)
+        value = evaluate_where(one, rows, ~missing)
         values.append(value)
         missing = missing | value.null
     return values, missing
 
 
-def of_columns(compute: Callable[..., Array], takes: Sequence[SqlType], gives: SqlType) -> Function:
+def column_function(
+    compute: Callable[..., Array], takes: Sequence[SqlType], gives: SqlType
+) -> Function:
     """A function of whole arrays of numbers; null where an argument is."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
-        given = [argument(one, want, mode) for one, want in zip(arguments, takes, strict=True)]
+        given = [implicit_cast(one, want, mode) for one, want in zip(arguments, takes, strict=True)]
 
         def evaluate(rows: Rows) -> Value:
-            values, null = unless_null(given, rows)
+            values, null = evaluate_unless_null(given, rows)
             return Value(gives, compute(*(value.data for value in values)), null)
 
         return Typed(gives, evaluate, all(one.foldable for one in given))
 
     return Function(bind, len(takes), len(takes), gives)
-
-
-def boolean(evaluate: Callable[[Rows], Value], foldable: bool) -> Typed:
-    return Typed(BOOLEAN, evaluate, foldable)

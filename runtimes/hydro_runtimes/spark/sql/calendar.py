@@ -54,7 +54,7 @@ def add_months(days: int, months: int) -> int:
     return days_of(year, month, min(day, month_length(year, month)))
 
 
-def weekday(days: int) -> int:
+def weekday_of(days: int) -> int:
     """0 for Monday to 6 for Sunday."""
     return (days + 3) % 7
 
@@ -66,6 +66,6 @@ def day_of_year(days: int) -> int:
 
 def iso_week(days: int) -> tuple[int, int]:
     """Year and number (from 1) of the ISO week."""
-    thursday = days - weekday(days) + 3
+    thursday = days - weekday_of(days) + 3
     year, _, _ = date_of(thursday)
     return year, (thursday - days_of(year, 1, 1)) // 7 + 1

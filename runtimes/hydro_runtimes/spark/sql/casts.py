@@ -22,12 +22,12 @@ from hydro_runtimes.spark.sql.errors import StatementError
 from hydro_runtimes.spark.sql.interval_texts import (
     MICROS_OF,
     MONTHS_OF,
-    calendar_of,
-    parts_of,
+    calendar_interval,
     read_interval,
+    split_amounts,
+    strip_interval_words,
     text_of_interval,
-    truncated,
-    unframed,
+    truncating_divmod,
 )
 from hydro_runtimes.spark.sql.types import (
     BINARY,
@@ -41,10 +41,10 @@ from hydro_runtimes.spark.sql.types import (
     UNKNOWN,
     VOID,
     SqlType,
-    bits,
-    decimal,
+    bit_width,
+    decimal_of,
 )
-from hydro_runtimes.spark.sql.values import Rows, Value, constant, refused, value_of
+from hydro_runtimes.spark.sql.values import Rows, Value, constant_value, refuse_where, value_of
 
 DECIMALS = Context(prec=400, Emin=-10000, Emax=10000)
 TRUE = frozenset(("t", "true", "y", "yes", "1"))
@@ -67,7 +67,7 @@ class Mode:
     utf8_words: bool = True
 
 
-def cast(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool = False) -> Value:
+def cast_value(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool = False) -> Value:
     """A value as another type.
 
     Args:
@@ -80,35 +80,35 @@ def cast(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool = False
     if value.type == kind or kind == UNKNOWN:
         return value
     if value.type in (VOID, UNKNOWN):
-        return constant(kind, None, rows.count)
+        return constant_value(kind, None, rows.count)
     if safe:
         mode = replace(mode, ansi=True)  # TRY_CAST has the rules of ANSI, without its errors
     try_cast, safe = safe, safe or not mode.ansi
     if kind.is_nested:
-        return _nested(value, kind, rows, mode, try_cast)
+        return _cast_nested(value, kind, rows, mode, try_cast)
     if kind == STRING:
-        return _text(value, mode)
+        return _cast_to_text(value, mode)
     if kind == BINARY:
-        return _rowwise(value, kind, lambda x: _to_bytes(x, value.type), rows, safe)
+        return _cast_rows(value, kind, lambda x: _to_bytes(x, value.type), rows, safe)
     if kind.is_interval:
-        return _interval(value, kind, rows, safe)
+        return _cast_to_interval(value, kind, rows, safe)
     if value.type.is_interval:
         # What does not fit is an error without ANSI, too.
-        return cast(_amount(value), kind, rows, replace(mode, ansi=True), try_cast)
+        return cast_value(_interval_amount(value), kind, rows, replace(mode, ansi=True), try_cast)
     if kind == BOOLEAN:
-        return _boolean(value, rows, safe)
+        return _cast_to_boolean(value, rows, safe)
     if kind.name == "decimal":
-        return _decimal(value, kind, rows, safe)
+        return _cast_to_decimal(value, kind, rows, safe)
     if kind in (DATE, *_TIMES):
-        return _moment(value, kind, rows, mode, safe)
+        return _cast_to_moment(value, kind, rows, mode, safe)
     if kind.is_fraction:
-        return _fraction(value, kind, rows, safe)
+        return _cast_to_fraction(value, kind, rows, safe)
     if kind.is_whole:
-        return _whole(value, kind, rows, mode, safe)
-    return value.retyped(kind)
+        return _cast_to_whole(value, kind, rows, mode, safe)
+    return value.with_type(kind)
 
 
-def castable(have: SqlType, want: SqlType, mode: Mode) -> bool:
+def can_cast(have: SqlType, want: SqlType, mode: Mode) -> bool:
     """Whether Spark casts between two types at all.
 
     Source: Cast.{canCast, canAnsiCast}.
@@ -119,7 +119,7 @@ def castable(have: SqlType, want: SqlType, mode: Mode) -> bool:
         if want == STRING:
             return True
         same = have.name == want.name and len(have.parts) == len(want.parts)
-        return same and all(map(castable, have.parts, want.parts, [mode] * len(have.parts)))
+        return same and all(map(can_cast, have.parts, want.parts, [mode] * len(have.parts)))
     if want == STRING:
         return have.name != "vector"
     if want == BINARY:
@@ -168,11 +168,11 @@ def text_of(kind: SqlType, value: Any, mode: Mode) -> str:
         case "boolean":
             return "true" if value else "false"
         case "float":
-            return java_text.numbers(np.array([value], np.float32))[0]
+            return java_text.number_texts(np.array([value], np.float32))[0]
         case "double":
-            return java_text.numbers(np.array([value], np.float64))[0]
+            return java_text.number_texts(np.array([value], np.float64))[0]
         case "decimal":
-            return f"{value:f}" if mode.ansi else _scientific(value)
+            return f"{value:f}" if mode.ansi else _scientific_text(value)
         case "date":
             return zones.date_text(int(value))
         case "timestamp":
@@ -182,13 +182,15 @@ def text_of(kind: SqlType, value: Any, mode: Mode) -> str:
         case "binary":
             return bytes(value).decode(errors="replace")
         case "array":
-            return f"[{', '.join(_part(kind.parts[0], one, mode) for one in value)}]"
+            return f"[{', '.join(_text_of_part(kind.parts[0], one, mode) for one in value)}]"
         case "map":
             key, item = kind.parts
-            pairs = (f"{_part(key, a, mode)} -> {_part(item, b, mode)}" for a, b in value)
+            pairs = (
+                f"{_text_of_part(key, a, mode)} -> {_text_of_part(item, b, mode)}" for a, b in value
+            )
             return f"{{{', '.join(pairs)}}}"
         case "struct":
-            return f"{{{', '.join(map(_part, kind.parts, value, [mode] * len(value)))}}}"
+            return f"{{{', '.join(map(_text_of_part, kind.parts, value, [mode] * len(value)))}}}"
     if kind.is_whole:
         return str(int(value))
     if kind.is_interval:
@@ -196,11 +198,11 @@ def text_of(kind: SqlType, value: Any, mode: Mode) -> str:
     raise StatementError(f"{kind} has no text")
 
 
-def _part(kind: SqlType, value: Any, mode: Mode) -> str:
+def _text_of_part(kind: SqlType, value: Any, mode: Mode) -> str:
     return "null" if value is None else text_of(kind, value, mode)
 
 
-def _scientific(value: Decimal) -> str:
+def _scientific_text(value: Decimal) -> str:
     """As BigDecimal.toString."""
     sign, figures, exponent = value.as_tuple()
     digits = "".join(map(str, figures)) or "0"
@@ -211,7 +213,7 @@ def _scientific(value: Decimal) -> str:
     return f"{'-' if sign else ''}{digits[0]}{after}E{power:+d}"
 
 
-def _rowwise(
+def _cast_rows(
     value: Value, kind: SqlType, convert: Callable[[Any], Any], rows: Rows, safe: bool
 ) -> Value:
     """Converts row by row; None is what cannot be converted."""
@@ -222,7 +224,7 @@ def _rowwise(
     if kind.dtype.kind == "i" and value.type in (DATE, *_TIMES):
         limit = 1 << (8 * kind.dtype.itemsize - 1)
         over = np.array([x is not None and not -limit <= x < limit for x in made], dtype=bool)
-        rows.fail(over, f"ARITHMETIC_OVERFLOW: the {value.type} does not fit into {kind}")
+        rows.note_errors(over, f"ARITHMETIC_OVERFLOW: the {value.type} does not fit into {kind}")
         made = [None if bad else x for x, bad in zip(made, over, strict=True)]
     found = value_of(kind, made)
     if not safe:
@@ -233,11 +235,11 @@ def _rowwise(
 def _fail_each(value: Value, bad: Array, kind: SqlType, rows: Rows) -> None:
     """Each row's error tells its own value, and no other's."""
     for row in np.flatnonzero(bad).tolist():
-        message = _invalid(value.type, value.data[row], kind)
+        message = _invalid_input(value.type, value.data[row], kind)
         rows.errors.setdefault(int(rows.index[row]), message)
 
 
-def _invalid(have: SqlType, example: Any, want: SqlType) -> str:
+def _invalid_input(have: SqlType, example: Any, want: SqlType) -> str:
     shown = str(example)
     shown = shown if len(shown) <= 40 else shown[:37] + "..."
     way_out = "use try_cast to get null"
@@ -247,13 +249,13 @@ def _invalid(have: SqlType, example: Any, want: SqlType) -> str:
 def _to_bytes(value: Any, kind: SqlType) -> bytes:
     if kind == STRING:
         return bytes(value.encode())
-    return int(value).to_bytes(bits(kind) // 8, "big", signed=True)
+    return int(value).to_bytes(bit_width(kind) // 8, "big", signed=True)
 
 
-def _text(value: Value, mode: Mode) -> Value:
+def _cast_to_text(value: Value, mode: Mode) -> Value:
     kind = value.type
     if kind.is_whole or kind.is_fraction or kind == BOOLEAN:
-        texts: list[Any] = list(java_text.numbers(value.data))
+        texts: list[Any] = list(java_text.number_texts(value.data))
     else:
         texts = [
             "" if gone else text_of(kind, x, mode)
@@ -264,52 +266,54 @@ def _text(value: Value, mode: Mode) -> Value:
     return Value(STRING, data, value.null)
 
 
-def _interval(value: Value, kind: SqlType, rows: Rows, safe: bool) -> Value:
+def _cast_to_interval(value: Value, kind: SqlType, rows: Rows, safe: bool) -> Value:
     have = value.type
     if have == STRING:
-        return _rowwise(value, kind, lambda text: _read_interval(text, kind), rows, safe)
+        return _cast_rows(value, kind, lambda text: _read_interval(text, kind), rows, safe)
     if have.is_interval:
-        step = _step(kind)
+        step = _unit_step(kind)
         return Value(kind, np.trunc(value.data / step).astype(np.int64) * step, value.null)
     limit = 2**31 if kind.is_months else 2**63
 
-    def scaled(number: Any) -> int | None:
-        exact = DECIMALS.multiply(Decimal(number), _step(kind))
+    def scale_number(number: Any) -> int | None:
+        exact = DECIMALS.multiply(Decimal(number), _unit_step(kind))
         whole = int(exact.to_integral_value(ROUND_HALF_UP, DECIMALS))
         return whole if -limit <= whole < limit else None
 
-    return _rowwise(value, kind, scaled, rows, safe=False)
+    return _cast_rows(value, kind, scale_number, rows, safe=False)
 
 
 def _read_interval(text: str, kind: SqlType) -> Any:
     if kind.name == "interval":
         try:
-            return calendar_of(" ".join(part) for part in parts_of(text))
+            return calendar_interval(" ".join(part) for part in split_amounts(text))
         except StatementError:
             return None
-    inner = unframed(text, kind)
+    inner = strip_interval_words(text, kind)
     return None if inner is None else read_interval(inner, kind)
 
 
-def _amount(value: Value) -> Value:
+def _interval_amount(value: Value) -> Value:
     """An interval of one unit as a number of them."""
     kind = value.type
     if kind.units[1] == "second":
-        amounts = [None if x is None else Decimal(x).scaleb(-6) for x in value.listed()]
-        return value_of(decimal(18, 6), amounts)
-    whole = [None if x is None else truncated(x, _step(kind))[0] for x in value.listed()]
+        amounts = [None if x is None else Decimal(x).scaleb(-6) for x in value.to_list()]
+        return value_of(decimal_of(18, 6), amounts)
+    whole = [
+        None if x is None else truncating_divmod(x, _unit_step(kind))[0] for x in value.to_list()
+    ]
     return value_of(INT if kind.is_months else LONG, whole)
 
 
-def _step(kind: SqlType) -> int:
+def _unit_step(kind: SqlType) -> int:
     """Of the last unit."""
     unit = kind.units[1]
     return 1 if unit == "second" and kind.units[0] != unit else {**MONTHS_OF, **MICROS_OF}[unit]
 
 
-def _boolean(value: Value, rows: Rows, safe: bool) -> Value:
+def _cast_to_boolean(value: Value, rows: Rows, safe: bool) -> Value:
     if value.type == STRING:
-        return _rowwise(value, BOOLEAN, _parse_boolean, rows, safe)
+        return _cast_rows(value, BOOLEAN, _parse_boolean, rows, safe)
     if value.type in (DATE, *_TIMES):
         return Value(BOOLEAN, value.data != 0, value.null | (value.type == DATE))
     data = np.array([bool(x) for x in value.data.tolist()], dtype=bool)
@@ -317,25 +321,25 @@ def _boolean(value: Value, rows: Rows, safe: bool) -> Value:
 
 
 def _parse_boolean(text: str) -> bool | None:
-    word = zones.trimmed(text).lower()
+    word = zones.trim_text(text).lower()
     return True if word in TRUE else False if word in FALSE else None
 
 
-def _fraction(value: Value, kind: SqlType, rows: Rows, safe: bool) -> Value:
+def _cast_to_fraction(value: Value, kind: SqlType, rows: Rows, safe: bool) -> Value:
     if value.type == STRING:
-        return _rowwise(value, kind, parse_double, rows, safe)
+        return _cast_rows(value, kind, parse_double, rows, safe)
     if value.type == TIMESTAMP:
         return Value(kind, (value.data / 1_000_000).astype(kind.dtype), value.null)
     if value.type == DATE:
-        return constant(kind, None, rows.count)
+        return constant_value(kind, None, rows.count)
     if value.type.name == "decimal":
-        return _rowwise(value, kind, float, rows, safe)
+        return _cast_rows(value, kind, float, rows, safe)
     return Value(kind, value.data.astype(kind.dtype), value.null)
 
 
 def parse_double(text: str) -> float | None:
     """A double as java.lang.Double.valueOf reads it, without hexadecimal; None where it is none."""
-    text = zones.trimmed(text)
+    text = zones.trim_text(text)
     named = _NAMED.get(text.lower())
     if named is not None:
         return named
@@ -348,15 +352,15 @@ def parse_double(text: str) -> float | None:
         return None
 
 
-def _whole(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool) -> Value:
+def _cast_to_whole(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool) -> Value:
     have = value.type
-    limit = 1 << (bits(kind) - 1)
+    limit = 1 << (bit_width(kind) - 1)
     if have == STRING:
-        return _rowwise(value, kind, lambda text: _parse_whole(text, limit, mode), rows, safe)
+        return _cast_rows(value, kind, lambda text: _parse_whole(text, limit, mode), rows, safe)
     if have == BOOLEAN:
         return Value(kind, value.data.astype(kind.dtype), value.null)
     if have == DATE:
-        return constant(kind, None, rows.count)
+        return constant_value(kind, None, rows.count)
     if have.name == "decimal":
         return _decimal_to_whole(value, kind, rows, mode, safe)
     data = value.data if have != TIMESTAMP else value.data // 1_000_000
@@ -366,11 +370,11 @@ def _whole(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool) -> V
     if not mode.ansi and have != TIMESTAMP:
         bad = np.zeros(rows.count, bool)  # wraps, as a cast of Java does
     made = Value(kind, data.astype(kind.dtype), value.null)
-    return refused(made, bad, rows, _overflow(kind), safe)
+    return refuse_where(made, bad, rows, _overflow_message(kind), safe)
 
 
 def _parse_whole(text: str, limit: int, mode: Mode) -> int | None:
-    text = zones.trimmed(text)
+    text = zones.trim_text(text)
     digits = text[1:] if text[:1] in ("+", "-") else text
     if not mode.ansi and "." in digits:
         # Without ANSI the fraction is cut off, but must be one.
@@ -387,11 +391,11 @@ def _parse_whole(text: str, limit: int, mode: Mode) -> int | None:
 def _fraction_to_whole(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool) -> Value:
     """Towards 0. Without ANSI as Java casts: NaN is 0, and what is too large is the largest."""
     whole = np.trunc(value.data.astype(np.float64))
-    limit = float(1 << (bits(kind) - 1))
+    limit = float(1 << (bit_width(kind) - 1))
     if mode.ansi:
         bad = np.isnan(whole) | (whole >= limit) | (whole < -limit)
         made = Value(kind, np.where(bad, 0, whole).astype(kind.dtype), value.null)
-        return refused(made, bad, rows, _overflow(kind), safe)
+        return refuse_where(made, bad, rows, _overflow_message(kind), safe)
     wide = 63 if kind.name == "bigint" else 31
     edge = 2.0**wide
     held = np.where(np.isnan(whole), 0, whole)
@@ -401,7 +405,7 @@ def _fraction_to_whole(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe
 
 
 def _decimal_to_whole(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool) -> Value:
-    limit = 1 << (bits(kind) - 1)
+    limit = 1 << (bit_width(kind) - 1)
 
     def convert(number: Decimal) -> int | None:
         whole = int(number.to_integral_value(ROUND_DOWN, DECIMALS))
@@ -409,14 +413,14 @@ def _decimal_to_whole(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe:
             return whole
         return None if mode.ansi else (whole + limit) % (2 * limit) - limit
 
-    return _rowwise(value, kind, convert, rows, safe)
+    return _cast_rows(value, kind, convert, rows, safe)
 
 
-def _overflow(kind: SqlType) -> str:
+def _overflow_message(kind: SqlType) -> str:
     return f"CAST_OVERFLOW: the value does not fit into {kind}; use try_cast to get null"
 
 
-def _decimal(value: Value, kind: SqlType, rows: Rows, safe: bool) -> Value:
+def _cast_to_decimal(value: Value, kind: SqlType, rows: Rows, safe: bool) -> Value:
     made: list[Any] = []
     invalid = np.zeros(rows.count, bool)
     over = np.zeros(rows.count, bool)
@@ -428,14 +432,14 @@ def _decimal(value: Value, kind: SqlType, rows: Rows, safe: bool) -> Value:
         made.append(fitted)
     if not safe:
         _fail_each(value, invalid, kind, rows)
-        rows.fail(over, f"NUMERIC_VALUE_OUT_OF_RANGE: the value does not fit into {kind}")
+        rows.note_errors(over, f"NUMERIC_VALUE_OUT_OF_RANGE: the value does not fit into {kind}")
     return value_of(kind, made)
 
 
 def as_number(kind: SqlType, value: Any) -> Decimal | None:
     """The decimal number of a value; None for NaN, infinities and texts that are no number."""
     if kind == STRING:
-        text = zones.trimmed(value)
+        text = zones.trim_text(value)
         if not set(text) <= set("0123456789.eE+-"):
             return None
         try:
@@ -461,25 +465,25 @@ def fit_decimal(number: Decimal, kind: SqlType) -> Decimal | None:
     return fitted if fitted.adjusted() < kind.precision - kind.scale else None
 
 
-def _moment(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool) -> Value:
+def _cast_to_moment(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool) -> Value:
     """A date or timestamp."""
     have, zone = value.type, mode.zone if kind == TIMESTAMP else UTC
     if have == STRING:
         if kind == DATE:
-            return _rowwise(value, kind, zones.parse_date, rows, safe)
+            return _cast_rows(value, kind, zones.parse_date, rows, safe)
         read = zones.parse_clock if kind == TIMESTAMP_NTZ else zones.parse_timestamp
-        return _rowwise(value, kind, lambda text: read(text, zone), rows, safe)
+        return _cast_rows(value, kind, lambda text: read(text, zone), rows, safe)
     if kind == DATE:
         local = UTC if have == TIMESTAMP_NTZ else mode.zone
-        return _rowwise(value, kind, lambda at: zones.local_of(at, local) // DAY, rows, safe)
+        return _cast_rows(value, kind, lambda at: zones.local_of(at, local) // DAY, rows, safe)
     if have == DATE:
-        return _rowwise(value, kind, lambda day: zones.day_start(day, zone), rows, safe)
+        return _cast_rows(value, kind, lambda day: zones.day_start(day, zone), rows, safe)
     if have in _TIMES:
         move = zones.local_of if kind == TIMESTAMP_NTZ else zones.instant_of
-        return _rowwise(value, kind, lambda at: move(at, mode.zone), rows, safe)
+        return _cast_rows(value, kind, lambda at: move(at, mode.zone), rows, safe)
     if have == BOOLEAN:
         return Value(kind, value.data.astype(np.int64), value.null)  # true is 1 microsecond
-    return _rowwise(value, kind, lambda number: _from_seconds(number, mode), rows, safe)
+    return _cast_rows(value, kind, lambda number: _from_seconds(number, mode), rows, safe)
 
 
 def _from_seconds(seconds: Any, mode: Mode) -> int | None:
@@ -508,21 +512,25 @@ def nearest_long(number: int) -> int:
     return max(-(2**63), min(2**63 - 1, number))
 
 
-def _nested(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool) -> Value:
+def _cast_nested(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool) -> Value:
     if kind.name == "struct":
-        return _struct(value, kind, rows, mode, safe)
+        return _cast_struct(value, kind, rows, mode, safe)
     # The lists of all rows as one column of elements, cast and cut into lists again.
-    lists = [[] if one is None else one for one in value.listed()]
+    lists = [[] if one is None else one for one in value.to_list()]
     lengths = np.array([len(one) for one in lists], dtype=np.int64)
     flat = list(chain.from_iterable(lists))
     inner = rows.take(np.repeat(np.arange(rows.count), lengths))
     if kind.name == "array":
         parts = [
-            cast(value_of(value.type.parts[0], flat), kind.parts[0], inner, mode, safe).listed()
+            cast_value(
+                value_of(value.type.parts[0], flat), kind.parts[0], inner, mode, safe
+            ).to_list()
         ]
     else:
         parts = [
-            cast(value_of(have, [pair[i] for pair in flat]), want, inner, mode, safe).listed()
+            cast_value(
+                value_of(have, [pair[i] for pair in flat]), want, inner, mode, safe
+            ).to_list()
             for i, (have, want) in enumerate(zip(value.type.parts, kind.parts, strict=True))
         ]
     items: list[Any] = parts[0] if len(parts) == 1 else list(zip(*parts, strict=True))
@@ -531,10 +539,10 @@ def _nested(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool) -> 
     return _with_null(value_of(kind, made), value.null)
 
 
-def _struct(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool) -> Value:
-    present = [one if one is not None else (None,) * len(kind.parts) for one in value.listed()]
+def _cast_struct(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool) -> Value:
+    present = [one if one is not None else (None,) * len(kind.parts) for one in value.to_list()]
     parts = [
-        cast(value_of(have, [one[i] for one in present]), want, rows, mode, safe).listed()
+        cast_value(value_of(have, [one[i] for one in present]), want, rows, mode, safe).to_list()
         for i, (have, want) in enumerate(zip(value.type.parts, kind.parts, strict=True))
     ]
     made = list(zip(*parts, strict=True)) if parts else [()] * rows.count

@@ -22,8 +22,8 @@ from hydro_runtimes.spark.sql.types import (
     SqlType,
     array_of,
     as_decimal,
-    bits,
-    decimal,
+    bit_width,
+    decimal_of,
     interval_of,
     map_of,
     struct_of,
@@ -34,57 +34,57 @@ _TIMES = (TIMESTAMP, TIMESTAMP_NTZ)
 
 def common_type(kinds: Iterable[SqlType], ansi: bool) -> SqlType | None:
     """The type of what is one of several: coalesce, CASE, array; None where there is none."""
-    return _folded(kinds, lambda one, other: wider(one, other, ansi))
+    return _fold_types(kinds, lambda one, other: wider_type(one, other, ansi))
 
 
 def common_type_without_texts(kinds: Iterable[SqlType], ansi: bool) -> SqlType | None:
     """As `common_type`, but a text has no type in common with anything else: greatest, least."""
-    return _folded(kinds, lambda one, other: _tightest(one, other, ansi))
+    return _fold_types(kinds, lambda one, other: _tightest_common_type(one, other, ansi))
 
 
 def compared_type(one: SqlType, other: SqlType, ansi: bool) -> SqlType | None:
     """The type in which two values are compared; None where they cannot be."""
     if one.is_nested and other.is_nested:
-        return tightest(one, other, ansi)
+        return tightest_type(one, other, ansi)
     if ansi or STRING not in (one, other) or one == other:
-        return wider(one, other, ansi)
+        return wider_type(one, other, ansi)
     rest = other if one == STRING else one
     if rest == VOID:
         return STRING
     return None if rest.is_nested or rest.is_interval else rest
 
 
-def tightest(one: SqlType, other: SqlType, ansi: bool) -> SqlType | None:
+def tightest_type(one: SqlType, other: SqlType, ansi: bool) -> SqlType | None:
     """The type that holds the values of both exactly; None where there is none."""
     if one.is_nested and one.name == other.name:
-        return _nested(one, other, lambda a, b: tightest(a, b, ansi))
+        return _common_nested(one, other, lambda a, b: tightest_type(a, b, ansi))
     if one.is_number and other.is_number and "decimal" in (one.name, other.name) and one != other:
         whole, exact = (one, other) if other.name == "decimal" else (other, one)
         holds = as_decimal(whole)
         digits = exact.precision - exact.scale
         return exact if whole.is_whole and digits >= holds.precision else None
-    return _tightest(one, other, ansi)
+    return _tightest_common_type(one, other, ansi)
 
 
 def wider_without_texts(one: SqlType, other: SqlType, ansi: bool) -> SqlType | None:
     """As `wider`, but a text has no type in common with anything else, inside of arrays too."""
     if one.is_nested and one.name == other.name:
-        return _nested(one, other, lambda a, b: wider_without_texts(a, b, ansi))
-    return _tightest(one, other, ansi)
+        return _common_nested(one, other, lambda a, b: wider_without_texts(a, b, ansi))
+    return _tightest_common_type(one, other, ansi)
 
 
-def wider(one: SqlType, other: SqlType, ansi: bool) -> SqlType | None:
+def wider_type(one: SqlType, other: SqlType, ansi: bool) -> SqlType | None:
     """The type of two values of which one is taken; None where there is none."""
-    found = _tightest(one, other, ansi)
+    found = _tightest_common_type(one, other, ansi)
     if found is not None:
         return found
     if STRING in (one, other):
         rest = other if one == STRING else one
-        return _with_text(rest) if ansi else _as_text(rest)
+        return _ansi_type_beside_text(rest) if ansi else _type_beside_text(rest)
     return None
 
 
-def _with_text(rest: SqlType) -> SqlType | None:
+def _ansi_type_beside_text(rest: SqlType) -> SqlType | None:
     if rest.is_whole:
         return LONG
     if rest.is_number:
@@ -92,11 +92,11 @@ def _with_text(rest: SqlType) -> SqlType | None:
     return None if rest.is_nested or rest.is_interval else rest
 
 
-def _as_text(rest: SqlType) -> SqlType | None:
+def _type_beside_text(rest: SqlType) -> SqlType | None:
     return None if rest.is_nested or rest.name in ("binary", "boolean", "vector") else STRING
 
 
-def _tightest(one: SqlType, other: SqlType, ansi: bool) -> SqlType | None:
+def _tightest_common_type(one: SqlType, other: SqlType, ansi: bool) -> SqlType | None:
     if one == other or other == VOID:
         return one
     if one == VOID:
@@ -104,13 +104,13 @@ def _tightest(one: SqlType, other: SqlType, ansi: bool) -> SqlType | None:
     if UNKNOWN in (one, other):
         return UNKNOWN
     if one.is_number and other.is_number:
-        return _number(one, other, ansi)
+        return _wider_number(one, other, ansi)
     if DATE in (one, other) and (one in _TIMES or other in _TIMES):
         return other if one == DATE else one
     if one in _TIMES and other in _TIMES:
         return TIMESTAMP
     if one.name == other.name and one.is_nested:
-        return _nested(one, other, lambda a, b: wider(a, b, ansi))
+        return _common_nested(one, other, lambda a, b: wider_type(a, b, ansi))
     if one.is_months and other.is_months:
         return _wider_interval(one, other, MONTH_UNITS)
     if one.is_micros and other.is_micros:
@@ -124,9 +124,9 @@ def _wider_interval(one: SqlType, other: SqlType, units: Sequence[str]) -> SqlTy
     return interval_of(units[min(places)], units[max(places)])
 
 
-def _number(one: SqlType, other: SqlType, ansi: bool) -> SqlType:
+def _wider_number(one: SqlType, other: SqlType, ansi: bool) -> SqlType:
     if one.is_whole and other.is_whole:
-        return max(one, other, key=bits)
+        return max(one, other, key=bit_width)
     if DOUBLE in (one, other):
         return DOUBLE
     if FLOAT in (one, other):
@@ -143,10 +143,10 @@ def wider_decimal(one: SqlType, other: SqlType) -> SqlType:
     """
     scale = max(one.scale, other.scale)
     whole = max(one.precision - one.scale, other.precision - other.scale)
-    return decimal(whole + scale, scale) if whole + scale <= 38 else decimal(38, scale)
+    return decimal_of(whole + scale, scale) if whole + scale <= 38 else decimal_of(38, scale)
 
 
-def _nested(
+def _common_nested(
     one: SqlType, other: SqlType, pair: Callable[[SqlType, SqlType], SqlType | None]
 ) -> SqlType | None:
     if len(one.parts) != len(other.parts):
@@ -165,7 +165,7 @@ def _nested(
     return struct_of(list(zip(one.names, whole, strict=True)))
 
 
-def _folded(
+def _fold_types(
     kinds: Iterable[SqlType], pair: Callable[[SqlType, SqlType], SqlType | None]
 ) -> SqlType | None:
     found: SqlType | None = VOID

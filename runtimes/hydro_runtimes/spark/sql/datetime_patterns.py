@@ -74,26 +74,28 @@ class DateTimePattern:
     def __init__(self, pattern: str) -> None:
         """Raises StatementError where it is none that Spark takes."""
         self.pattern = pattern
-        self._pieces = _pieces(pattern)
+        self._pieces = _parse_pattern(pattern)
 
-    def write(self, micros: int, zone: tzinfo) -> str:
+    def format_instant(self, micros: int, zone: tzinfo) -> str:
         """The text of an instant in a zone."""
         offset = zones.offset_at(micros, zone)
         days, rest = divmod(micros + offset, DAY)
         clock = _Clock(days, rest, zone, offset)
         # Without an era, years before the first are 0, -1, ...
         of_era = any(piece.letter == "G" for piece in self._pieces)
-        return "".join(_written(piece, clock, of_era) for piece in self._pieces)
+        return "".join(_format_piece(piece, clock, of_era) for piece in self._pieces)
 
-    def read(self, text: str, zone: tzinfo) -> int | None:
+    def parse_instant(self, text: str, zone: tzinfo) -> int | None:
         """The instant of a text; None where it does not follow the pattern.
 
         Fields that the pattern lacks are those of 1970-01-01 00:00 in the zone.
         """
-        match = _reader(self.pattern).fullmatch(text)
+        match = _pattern_regex(self.pattern).fullmatch(text)
         if match is None:
             return None
-        return _instant({name: value for name, value in match.groupdict().items() if value}, zone)
+        return _resolve_instant(
+            {name: value for name, value in match.groupdict().items() if value}, zone
+        )
 
 
 @lru_cache(maxsize=256)
@@ -106,13 +108,13 @@ def datetime_pattern(pattern: str) -> DateTimePattern:
     return DateTimePattern(pattern)
 
 
-def _pieces(pattern: str) -> tuple[_Piece, ...]:
+def _parse_pattern(pattern: str) -> tuple[_Piece, ...]:
     made: list[_Piece] = []
     at = 0
     while at < len(pattern):
         match = _PIECE.match(pattern, at)
         if match is None or set(match[4] or "") & set("{}#"):
-            raise _unknown(pattern, pattern[at])
+            raise _unsupported_part(pattern, pattern[at])
         at = match.end()
         if match[1] is None:
             quoted = match[2]
@@ -126,16 +128,16 @@ def _pieces(pattern: str) -> tuple[_Piece, ...]:
             or (letter == "V" and count != 2)
             or (letter == "O" and count not in (1, 4))
         ):
-            raise _unknown(pattern, match[0])
+            raise _unsupported_part(pattern, match[0])
         made.append(_Piece(letter, count))
     return tuple(made)
 
 
-def _unknown(pattern: str, part: str) -> StatementError:
+def _unsupported_part(pattern: str, part: str) -> StatementError:
     return StatementError(f"'{part}' in the datetime pattern '{pattern[:60]}' is not supported")
 
 
-def _written(piece: _Piece, clock: _Clock, of_era: bool) -> str:
+def _format_piece(piece: _Piece, clock: _Clock, of_era: bool) -> str:
     letter, count = piece.letter, piece.count
     if letter in ("", "[", "]"):
         return piece.text
@@ -164,7 +166,7 @@ def _date_part(letter: str, count: int, clock: _Clock, of_era: bool) -> str:
         case "D":
             return f"{calendar.day_of_year(clock.days):0{count}d}"
         case "E":
-            return DAYS[calendar.weekday(clock.days)][: 3 if count < 4 else 9]
+            return DAYS[calendar.weekday_of(clock.days)][: 3 if count < 4 else 9]
         case "F":
             return str((day - 1) % 7 + 1)
         case "G":
@@ -231,8 +233,8 @@ def _zone_short(clock: _Clock, count: int) -> str:
 
 
 @lru_cache(maxsize=256)
-def _reader(pattern: str) -> re.Pattern[str]:
-    pieces = _pieces(pattern)
+def _pattern_regex(pattern: str) -> re.Pattern[str]:
+    pieces = _parse_pattern(pattern)
     parts: list[str] = []
     seen: set[str] = set()
     for place, piece in enumerate(pieces):
@@ -247,11 +249,11 @@ def _reader(pattern: str) -> re.Pattern[str]:
             adjacent = bool(after) and after in "yMLdDHhKkmsS"
             name = f"{piece.letter}{len(seen)}"
             seen.add(name)
-            parts.append(f"(?P<{name}>{_readable(piece, adjacent, pattern)})")
+            parts.append(f"(?P<{name}>{_piece_regex(piece, adjacent, pattern)})")
     return re.compile("".join(parts), re.IGNORECASE)
 
 
-def _readable(piece: _Piece, adjacent: bool, pattern: str) -> str:
+def _piece_regex(piece: _Piece, adjacent: bool, pattern: str) -> str:
     letter, count = piece.letter, piece.count
     match letter:
         case "y":
@@ -278,10 +280,10 @@ def _readable(piece: _Piece, adjacent: bool, pattern: str) -> str:
     raise StatementError(f"'{letter}' in '{pattern[:60]}' is only for writing, not for reading")
 
 
-def _instant(fields: Mapping[str, str], zone: tzinfo) -> int | None:
+def _resolve_instant(fields: Mapping[str, str], zone: tzinfo) -> int | None:
     given = {name[0].replace("L", "M"): value for name, value in fields.items()}
-    days = _days(given, fields)
-    micros = _micros(given)
+    days = _resolve_days(given, fields)
+    micros = _resolve_micros(given)
     if days is None or micros is None:
         return None
     for letter in "VzXxZO":
@@ -293,7 +295,7 @@ def _instant(fields: Mapping[str, str], zone: tzinfo) -> int | None:
     return zones.instant_of(days * DAY + micros, zone)
 
 
-def _days(given: Mapping[str, str], fields: Mapping[str, str]) -> int | None:
+def _resolve_days(given: Mapping[str, str], fields: Mapping[str, str]) -> int | None:
     written = given.get("y", "1970")
     year = int(written) + (2000 if "y" in given and len(written) == 2 and _is_short(fields) else 0)
     if given.get("G", "").upper() in ("BC", "BEFORE CHRIST"):
@@ -302,7 +304,7 @@ def _days(given: Mapping[str, str], fields: Mapping[str, str]) -> int | None:
         of_year = int(given["D"])
         length = 366 if calendar.is_leap(year) else 365
         return calendar.days_of(year, 1, 1) + of_year - 1 if 1 <= of_year <= length else None
-    month = _month(given.get("M", "1"))
+    month = _month_number(given.get("M", "1"))
     day = int(given.get("d", "1"))
     return calendar.days_of(year, month, day) if calendar.is_date(year, month, day) else None
 
@@ -311,13 +313,13 @@ def _is_short(fields: Mapping[str, str]) -> bool:
     return any(name[0] == "y" and len(value) == 2 for name, value in fields.items())
 
 
-def _month(text: str) -> int:
+def _month_number(text: str) -> int:
     if text.isdigit():
         return int(text)
     return next(i for i, name in enumerate(MONTHS, 1) if name.lower().startswith(text.lower()))
 
 
-def _micros(given: Mapping[str, str]) -> int | None:
+def _resolve_micros(given: Mapping[str, str]) -> int | None:
     """Of the day; None where a field is out of its range."""
     hour = 0
     if "H" in given:

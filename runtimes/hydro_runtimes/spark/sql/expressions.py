@@ -12,15 +12,15 @@ from decimal import ROUND_CEILING, ROUND_FLOOR
 from typing import Any
 
 from hydro_runtimes.spark.sql import logic, ordering, zones
-from hydro_runtimes.spark.sql.binding import Function, converted, strict
+from hydro_runtimes.spark.sql.binding import Function, cast_to, row_function
 from hydro_runtimes.spark.sql.casts import Mode, text_of
 from hydro_runtimes.spark.sql.errors import StatementError
 from hydro_runtimes.spark.sql.functions import ALIASES, FUNCTIONS, function_named
 from hydro_runtimes.spark.sql.functions.arrays import arrays_zip, element_of
 from hydro_runtimes.spark.sql.functions.higher_order import HIGHER_ORDER, Body, bind_higher_order
-from hydro_runtimes.spark.sql.functions.intervals import dated, shown
-from hydro_runtimes.spark.sql.functions.number_formats import shown_format
-from hydro_runtimes.spark.sql.functions.patterns import like
+from hydro_runtimes.spark.sql.functions.intervals import bind_datetime_arithmetic, spark_operation
+from hydro_runtimes.spark.sql.functions.number_formats import spark_to_char
+from hydro_runtimes.spark.sql.functions.patterns import bind_like
 from hydro_runtimes.spark.sql.names import output_name
 from hydro_runtimes.spark.sql.syntax import (
     Alias,
@@ -54,7 +54,7 @@ from hydro_runtimes.spark.sql.types import (
     named_type,
     struct_of,
 )
-from hydro_runtimes.spark.sql.values import Rows, Typed, Value, constant, value_of
+from hydro_runtimes.spark.sql.values import Rows, Typed, Value, constant_value, value_of
 
 _NAMED_FUNCTIONS = frozenset(
     ("current_date", "current_time", "current_timestamp", "current_user", "localtime")
@@ -98,7 +98,7 @@ class Compiler:
     shown: dict[int, Expression] = field(default_factory=dict)
     """By id of a node, what Spark names in its place: only types tell, as of d + 1."""
 
-    def name(self, node: Expression) -> str:
+    def output_name(self, node: Expression) -> str:
         """The name of an item of SELECT that was compiled."""
         return output_name(node, self.shown)
 
@@ -111,45 +111,45 @@ class Compiler:
         """
         match node:
             case Literal():
-                return self._literal(node)
+                return self._compile_literal(node)
             case Name():
-                if scope.aliases and isinstance(resolve(node.parts, scope)[0], Typed):
+                if scope.aliases and isinstance(resolve_name(node.parts, scope)[0], Typed):
                     first = f"lateralAliasReference({node.parts[0]})"
                     self.shown[id(node)] = Name((first, *node.parts[1:]))
-                return self._name(node.parts, scope)
+                return self._compile_name(node.parts, scope)
             case Alias():
                 return self.compile(node.child, scope)
             case Cast():
                 inner = self.compile(node.child, scope)
-                return self._cast(inner, node.type, node.safe)
+                return self._compile_cast(inner, node.type, node.safe)
             case Operation():
-                return self._operation(node, scope)
+                return self._compile_operation(node, scope)
             case Case():
-                return self._case(node, scope)
+                return self._compile_case(node, scope)
             case In():
                 options = [self.compile(one, scope) for one in node.options]
-                return ordering.one_of(self.compile(node.child, scope), options, self.mode)
+                return ordering.bind_in(self.compile(node.child, scope), options, self.mode)
             case Like():
                 sides = [self.compile(one, scope) for one in (node.child, node.pattern)]
-                return like(node.operator, sides, node.escape, self.mode)
+                return bind_like(node.operator, sides, node.escape, self.mode)
             case Quantified():
-                return self.compile(_joined(node), scope)
+                return self.compile(_join_tests(node), scope)
             case Element():
                 sides = [self.compile(one, scope) for one in (node.child, node.key)]
                 if sides[0].type.name == "struct" and isinstance(node.key, Literal):
                     self.shown[id(node)] = FieldOf(node.child, str(node.key.value))
-                    return self._field(sides[0], str(node.key.value))
+                    return self._get_field(sides[0], str(node.key.value))
                 return element_of(sides, self.mode)
             case FieldOf():
-                return self._field(self.compile(node.child, scope), node.name)
+                return self._get_field(self.compile(node.child, scope), node.name)
             case Call():
-                return self._call(node, scope)
+                return self._compile_call(node, scope)
             case Lambda():
                 raise StatementError("a function of the form x -> ... only stands in an argument")
             case Star():
                 raise StatementError("* only stands by itself in SELECT")
 
-    def _literal(self, node: Literal) -> Typed:
+    def _compile_literal(self, node: Literal) -> Typed:
         kind, value = node.type, node.value
         if kind in (DATE, TIMESTAMP, TIMESTAMP_NTZ) and isinstance(value, str):
             zone = self.mode.zone if kind == TIMESTAMP else UTC
@@ -159,35 +159,35 @@ class Compiler:
             value = read
             text = text_of(kind, value, self.mode)
             self.shown[id(node)] = replace(node, text=f"{str(kind).upper()} '{text}'")
-        return Typed(kind, lambda rows: constant(kind, value, rows.count), True, literal=True)
+        return Typed(kind, lambda rows: constant_value(kind, value, rows.count), True, literal=True)
 
-    def _name(self, parts: tuple[str, ...], scope: Scope) -> Typed:
-        found, fields = resolve(parts, scope)
-        typed = found if isinstance(found, Typed) else _column(found)
+    def _compile_name(self, parts: tuple[str, ...], scope: Scope) -> Typed:
+        found, fields = resolve_name(parts, scope)
+        typed = found if isinstance(found, Typed) else _read_column(found)
         for name in fields:
-            typed = self._field(typed, name)
+            typed = self._get_field(typed, name)
         return typed
 
-    def _field(self, child: Typed, name: str) -> Typed:
+    def _get_field(self, child: Typed, name: str) -> Typed:
         """A field of a struct, of each struct of an array, or the value of a map's key."""
         kind = child.type
         if kind == UNKNOWN:
             return Typed(UNKNOWN, child.evaluate)
         if kind.name == "map":
             key = Literal(STRING, name, name)
-            return element_of([child, self._literal(key)], self.mode)
+            return element_of([child, self._compile_literal(key)], self.mode)
         if kind.name == "array" and kind.parts[0].name == "struct":
-            place = _place(kind.parts[0], name)
+            place = _field_place(kind.parts[0], name)
             made = array_of(kind.parts[0].parts[place])
-            return _mapped(
+            return _map_value(
                 child, made, lambda value: [None if x is None else x[place] for x in value]
             )
         if kind.name != "struct":
             raise StatementError(f"'{name}' is asked of {kind}, which has no fields")
-        place = _place(kind, name)
-        return _mapped(child, kind.parts[place], lambda value: value[place])
+        place = _field_place(kind, name)
+        return _map_value(child, kind.parts[place], lambda value: value[place])
 
-    def without(self, child: Typed, paths: Sequence[tuple[str, ...]]) -> Typed:
+    def drop_fields(self, child: Typed, paths: Sequence[tuple[str, ...]]) -> Typed:
         """A struct without some of its fields.
 
         Raises:
@@ -196,49 +196,49 @@ class Compiler:
         kept: list[tuple[str, Typed]] = []
         named = {path[0].lower() for path in paths if len(path) == 1}
         for name in named:
-            self._field(child, name)
+            self._get_field(child, name)
         for name in child.type.names:
             deeper = [
                 path[1:] for path in paths if len(path) > 1 and path[0].lower() == name.lower()
             ]
             if deeper:
-                kept.append((name, self.without(self._field(child, name), deeper)))
+                kept.append((name, self.drop_fields(self._get_field(child, name), deeper)))
             elif name.lower() not in named:
-                kept.append((name, self._field(child, name)))
+                kept.append((name, self._get_field(child, name)))
         kind = struct_of([(name, part.type) for name, part in kept])
 
         def evaluate(rows: Rows) -> Value:
             # Of null it is a struct of nulls, as in Spark.
-            columns = [part.evaluate(rows).listed() for _, part in kept]
+            columns = [part.evaluate(rows).to_list() for _, part in kept]
             return value_of(
                 kind, list(zip(*columns, strict=True)) if columns else [()] * rows.count
             )
 
         return Typed(kind, evaluate)
 
-    def _cast(self, child: Typed, kind: SqlType, safe: bool = False) -> Typed:
-        return converted(child, kind, self.mode, safe)
+    def _compile_cast(self, child: Typed, kind: SqlType, safe: bool = False) -> Typed:
+        return cast_to(child, kind, self.mode, safe)
 
-    def _operation(self, node: Operation, scope: Scope) -> Typed:
+    def _compile_operation(self, node: Operation, scope: Scope) -> Typed:
         sides = [self.compile(side, scope) for side in node.sides]
         operator = node.operator
         try:
             if operator in ("AND", "OR"):
-                return logic.logic(operator, sides, self.mode)
+                return logic.and_or(operator, sides, self.mode)
             if operator == "NOT":
-                return logic.negation(sides[0], self.mode)
+                return logic.logical_not(sides[0], self.mode)
             if operator == "<=>":
                 return ordering.null_safe_equal(sides, self.mode)
             if operator in _COMPARISONS:
                 self._show_whole(node, sides)
-                return ordering.compare(operator, sides, self.mode)
+                return ordering.bind_comparison(operator, sides, self.mode)
             if operator in ("+", "-", "*", "/"):
-                found = dated(operator, sides, self.mode)
+                found = bind_datetime_arithmetic(operator, sides, self.mode)
                 if found is not None:
-                    self.shown[id(node)] = shown(node, sides[0].type, sides[1].type)
+                    self.shown[id(node)] = spark_operation(node, sides[0].type, sides[1].type)
                     return found
             name = "concat" if operator == "||" else operator
-            return self._bound(FUNCTIONS[name], sides)
+            return self._bind_function(FUNCTIONS[name], sides)
         except StatementError as error:
             raise StatementError(f"{output_name(node)}: {error}") from None
 
@@ -260,23 +260,23 @@ class Compiler:
             shown = (node.sides[0], new) if place else (new, node.sides[1])
             self.shown[id(node)] = Operation(node.operator, shown)
 
-    def _case(self, node: Case, scope: Scope) -> Typed:
+    def _compile_case(self, node: Case, scope: Scope) -> Typed:
         tests = [self.compile(test, scope) for test, _ in node.branches]
         results = [self.compile(result, scope) for _, result in node.branches]
         otherwise = node.otherwise or Literal(VOID, None, "NULL")
-        return logic.case(tests, [*results, self.compile(otherwise, scope)], self.mode)
+        return logic.case_when(tests, [*results, self.compile(otherwise, scope)], self.mode)
 
-    def _call(self, node: Call, scope: Scope) -> Typed:
+    def _compile_call(self, node: Call, scope: Scope) -> Typed:
         if node.name in ("struct", "named_struct"):
-            return self._struct(node, scope)
+            return self._compile_struct(node, scope)
         if node.name in CAST_NAMES and len(node.arguments) == 1:
             kind = named_type(node.name) or SqlType("decimal", precision=10)
-            return self._cast(self.compile(node.arguments[0], scope), kind)
+            return self._compile_cast(self.compile(node.arguments[0], scope), kind)
         name = node.name
         if any(isinstance(one, Lambda) for one in node.arguments) or name in HIGHER_ORDER:
-            return self._higher_order(node, scope)
+            return self._compile_higher_order(node, scope)
         if name == "when":
-            return self.compile(_when(node), scope)
+            return self.compile(_case_of_when(node), scope)
         function = function_named(name, node.written or name)
         self._check_count(function, node)
         given = [self.compile(one, scope) for one in node.arguments]
@@ -285,11 +285,11 @@ class Compiler:
                 names = [_field_name(one, place, "") for place, one in enumerate(node.arguments)]
                 return arrays_zip(given, names)
             if ALIASES.get(name, name) == "to_char":
-                self.shown[id(node)] = shown_format(node, given[0].type)
+                self.shown[id(node)] = spark_to_char(node, given[0].type)
             if name in ("lpad", "rpad") and len(given) == 2 and given[0].type == BINARY:
                 zero = Literal(BINARY, b"\0", "X'00'")
                 self.shown[id(node)] = Call(name, (*node.arguments, zero))
-            return self._bound(function, given)
+            return self._bind_function(function, given)
         except StatementError as error:
             raise type(error)(f"{node.written or name}(...): {error}") from None
 
@@ -302,18 +302,18 @@ class Compiler:
             want += f" to {function.most}" if function.most < 1000 else " or more"
         raise StatementError(f"the function '{node.written}' has {count} arguments, want {want}")
 
-    def _bound(self, function: Function, given: Sequence[Typed]) -> Typed:
+    def _bind_function(self, function: Function, given: Sequence[Typed]) -> Typed:
         if any(one.type == UNKNOWN for one in given):
             # Only while the statement is loaded: rows have types, and are bound anew.
-            return Typed(function.gives, _never)
+            return Typed(function.gives, _refuse_to_evaluate)
         return function.bind(given, self.mode)
 
-    def _higher_order(self, node: Call, scope: Scope) -> Typed:
+    def _compile_higher_order(self, node: Call, scope: Scope) -> Typed:
         function = HIGHER_ORDER.get({"reduce": "aggregate"}.get(node.name, node.name))
         if function is None:
             raise StatementError(f"'{node.written}' takes no function as an argument")
         given = [
-            self._body(one, scope) if isinstance(one, Lambda) else self.compile(one, scope)
+            self._compile_body(one, scope) if isinstance(one, Lambda) else self.compile(one, scope)
             for one in node.arguments
         ]
         try:
@@ -321,21 +321,21 @@ class Compiler:
         except StatementError as error:
             raise type(error)(f"{node.written}(...): {error}") from None
 
-    def _body(self, node: Lambda, scope: Scope) -> Body:
+    def _compile_body(self, node: Lambda, scope: Scope) -> Body:
         """Typed when the types of its variables are known."""
 
-        def body(kinds: Sequence[SqlType], keys: Sequence[str]) -> Typed:
+        def bind_body(kinds: Sequence[SqlType], keys: Sequence[str]) -> Typed:
             variables = [
                 Column(name, key, kind, None)
                 for name, key, kind in zip(node.names, keys, kinds, strict=False)
             ]
             return self.compile(node.body, replace(scope, variables=[*variables, *scope.variables]))
 
-        return Body(len(node.names), body)
+        return Body(len(node.names), bind_body)
 
-    def _struct(self, node: Call, scope: Scope) -> Typed:
+    def _compile_struct(self, node: Call, scope: Scope) -> Typed:
         if node.name == "named_struct":
-            names = [_text_of(one) for one in node.arguments[::2]]
+            names = [_struct_field_name(one) for one in node.arguments[::2]]
             nodes: Sequence[Expression] = node.arguments[1::2]
             if len(names) != len(nodes):
                 raise StatementError("named_struct(...) wants a value after each name")
@@ -345,10 +345,10 @@ class Compiler:
         parts = [self.compile(one, scope) for one in nodes]
         kind = struct_of(list(zip(names, (part.type for part in parts), strict=True)))
         if any(part.type == UNKNOWN for part in parts):
-            return Typed(UNKNOWN, _never)
+            return Typed(UNKNOWN, _refuse_to_evaluate)
 
         def evaluate(rows: Rows) -> Value:
-            columns = [part.evaluate(rows).listed() for part in parts]
+            columns = [part.evaluate(rows).to_list() for part in parts]
             return value_of(
                 kind, list(zip(*columns, strict=True)) if columns else [()] * rows.count
             )
@@ -356,7 +356,7 @@ class Compiler:
         return Typed(kind, evaluate, all(part.foldable for part in parts))
 
 
-def resolve(parts: tuple[str, ...], scope: Scope) -> tuple[Column | Typed, tuple[str, ...]]:
+def resolve_name(parts: tuple[str, ...], scope: Scope) -> tuple[Column | Typed, tuple[str, ...]]:
     """What a name stands for, and the fields that follow.
 
     A variable of a function comes before a column, a column before a name given in the same SELECT.
@@ -376,10 +376,10 @@ def resolve(parts: tuple[str, ...], scope: Scope) -> tuple[Column | Typed, tuple
             if (column.table or "").lower() == names[0] and column.name.lower() == names[1]
         ]
         if qualified:
-            return _only(qualified, parts), parts[2:]
+            return _require_one(qualified, parts), parts[2:]
     plain = [column for column in scope.columns if column.name.lower() == names[0]]
     if plain:
-        return _only(plain, parts), parts[1:]
+        return _require_one(plain, parts), parts[1:]
     if scope.aliases and names[0] in scope.aliases:
         aliased = scope.aliases[names[0]]
         if aliased is None:
@@ -394,19 +394,19 @@ def resolve(parts: tuple[str, ...], scope: Scope) -> tuple[Column | Typed, tuple
     raise StatementError(f"there is no column '{'.'.join(parts)}', want one of {known[:300]}")
 
 
-def _only(found: Sequence[Column], parts: tuple[str, ...]) -> Column:
+def _require_one(found: Sequence[Column], parts: tuple[str, ...]) -> Column:
     if len(found) > 1:
         names = ", ".join(f"'{column.name}'" for column in found)
         raise StatementError(f"'{'.'.join(parts)}' is ambiguous: {names}")
     return found[0]
 
 
-def _column(column: Column) -> Typed:
+def _read_column(column: Column) -> Typed:
     key = column.key
-    return Typed(column.type, lambda rows: rows.column(key))
+    return Typed(column.type, lambda rows: rows.read_column(key))
 
 
-def _place(kind: SqlType, name: str) -> int:
+def _field_place(kind: SqlType, name: str) -> int:
     places = [i for i, one in enumerate(kind.names) if one.lower() == name.lower()]
     if len(places) != 1:
         problem = "is ambiguous in" if places else "is not a field of"
@@ -414,24 +414,24 @@ def _place(kind: SqlType, name: str) -> int:
     return places[0]
 
 
-def _mapped(child: Typed, kind: SqlType, change: Any) -> Typed:
-    return strict(change, [child.type], kind).bind([child], Mode(True, UTC))
+def _map_value(child: Typed, kind: SqlType, change: Any) -> Typed:
+    return row_function(change, [child.type], kind).bind([child], Mode(True, UTC))
 
 
-def _text_of(node: Expression) -> str:
+def _struct_field_name(node: Expression) -> str:
     if not isinstance(node, Literal) or node.type != STRING:
         raise StatementError("the names in named_struct(...) are texts")
     return str(node.value)
 
 
-def _when(node: Call) -> Case:
+def _case_of_when(node: Call) -> Case:
     """when(condition, value, ..., otherwise)."""
     given = node.arguments
     otherwise = given[-1] if len(given) % 2 else None
     return Case(tuple(zip(given[::2], given[1::2], strict=False)), otherwise)
 
 
-def _joined(node: Quantified) -> Expression:
+def _join_tests(node: Quantified) -> Expression:
     whole = node.tests[0]
     for test in node.tests[1:]:
         whole = Operation(node.operator, (whole, test))
@@ -449,5 +449,5 @@ def _field_name(node: Expression, place: int, before: str = "col") -> str:
     return f"{before}{place}"
 
 
-def _never(rows: Rows) -> Value:
+def _refuse_to_evaluate(rows: Rows) -> Value:
     raise StatementError("the type of a column is not known")

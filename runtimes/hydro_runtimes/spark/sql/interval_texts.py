@@ -40,17 +40,17 @@ _MOST = {"hour": 23, "minute": 59, "second": 59}
 def text_of_interval(kind: SqlType, value: Any) -> str:
     """INTERVAL '1-2' YEAR TO MONTH, INTERVAL '3 02:00:00' DAY TO SECOND, or 1 months 3 days."""
     if kind.is_months:
-        return _framed(kind, _months_text(kind, value))
+        return _interval_words(kind, _months_text(kind, value))
     if kind.is_micros:
-        return _framed(kind, _micros_text(kind, value))
+        return _interval_words(kind, _micros_text(kind, value))
     return calendar_text(*value)
 
 
 def calendar_text(months: int, days: int, micros: int) -> str:
     """1 years 2 months 3 days 4 hours 5 minutes 6.5 seconds, of what is not 0."""
-    years, months = truncated(months, 12)
-    hours, rest = truncated(micros, 3_600_000_000)
-    minutes, rest = truncated(rest, 60_000_000)
+    years, months = truncating_divmod(months, 12)
+    hours, rest = truncating_divmod(micros, 3_600_000_000)
+    minutes, rest = truncating_divmod(rest, 60_000_000)
     parts = zip(
         (years, months, days, hours, minutes),
         ("years", "months", "days", "hours", "minutes"),
@@ -62,7 +62,7 @@ def calendar_text(months: int, days: int, micros: int) -> str:
     return " ".join(texts) or "0 seconds"
 
 
-def truncated(number: int, by: int) -> tuple[int, int]:
+def truncating_divmod(number: int, by: int) -> tuple[int, int]:
     """Quotient towards 0 and remainder, as in Java."""
     whole = abs(number) // by
     whole = whole if number >= 0 else -whole
@@ -75,11 +75,11 @@ def interval_constant(parts: Sequence[tuple[str, str]]) -> tuple[SqlType, int]:
     Raises:
         StatementError: there is no such unit, months and days are mixed, or it does not fit.
     """
-    months, days, micros = calendar_of(f"{amount} {unit}" for amount, unit in parts)
+    months, days, micros = calendar_interval(f"{amount} {unit}" for amount, unit in parts)
     units = [unit.lower().removesuffix("s") for _, unit in parts]
     names = [_STANDS_FOR.get(unit, unit) for unit in units]
     if all(name in MONTH_UNITS for name in names):
-        return _spanning(names, MONTH_UNITS), months
+        return _interval_spanning(names, MONTH_UNITS), months
     if any(name in MONTH_UNITS for name in names):
         raise StatementError(
             "an INTERVAL mixes months and days, want one of both; make_interval() mixes them"
@@ -87,10 +87,10 @@ def interval_constant(parts: Sequence[tuple[str, str]]) -> tuple[SqlType, int]:
     total = days * DAY + micros
     if not -_LONG <= total < _LONG:
         raise StatementError("the INTERVAL does not fit")
-    return _spanning(names, MICRO_UNITS), total
+    return _interval_spanning(names, MICRO_UNITS), total
 
 
-def calendar_of(parts: Iterable[str]) -> tuple[int, int, int]:
+def calendar_interval(parts: Iterable[str]) -> tuple[int, int, int]:
     """Months, days and microseconds of texts such as "3 days" or "-1.5 seconds".
 
     Raises:
@@ -121,7 +121,7 @@ def calendar_of(parts: Iterable[str]) -> tuple[int, int, int]:
     return months, days, micros
 
 
-def parts_of(text: str) -> list[tuple[str, str]]:
+def split_amounts(text: str) -> list[tuple[str, str]]:
     """The amounts and units of a text such as "3 days 2 hours".
 
     Raises:
@@ -148,7 +148,7 @@ def read_interval(text: str, kind: SqlType) -> int | None:
     return _read_micros(text, kind)
 
 
-def unframed(text: str, kind: SqlType) -> str | None:
+def strip_interval_words(text: str, kind: SqlType) -> str | None:
     """What stands within INTERVAL '...' DAY TO SECOND, or the text itself; None for other units."""
     match = re.fullmatch(
         r"interval\s+([+-])?'([^']*)'\s+(\w+(?:\s+to\s+\w+)?)", text.strip(), re.IGNORECASE
@@ -176,7 +176,7 @@ def _read_months(text: str, kind: SqlType) -> int | None:
 
 
 def _read_micros(text: str, kind: SqlType) -> int | None:
-    units = between(*kind.units)
+    units = units_between(*kind.units)
     form = "".join(
         ("" if place == 0 else _JOINTS[unit]) + _NUMBERS[unit] for place, unit in enumerate(units)
     )
@@ -193,17 +193,17 @@ def _read_micros(text: str, kind: SqlType) -> int | None:
     return micros if -_LONG <= micros < _LONG else None
 
 
-def between(first: str, last: str) -> Sequence[str]:
+def units_between(first: str, last: str) -> Sequence[str]:
     """The units of days to seconds from one to another."""
     return MICRO_UNITS[MICRO_UNITS.index(first) : MICRO_UNITS.index(last) + 1]
 
 
-def _spanning(names: Sequence[str], units: Sequence[str]) -> SqlType:
+def _interval_spanning(names: Sequence[str], units: Sequence[str]) -> SqlType:
     places = [units.index(name) for name in names]
     return interval_of(units[min(places)], units[max(places)])
 
 
-def _framed(kind: SqlType, inner: str) -> str:
+def _interval_words(kind: SqlType, inner: str) -> str:
     return f"INTERVAL '{inner}' {kind.name.removeprefix('interval ').upper()}"
 
 
@@ -217,7 +217,7 @@ def _months_text(kind: SqlType, months: int) -> str:
 def _micros_text(kind: SqlType, micros: int) -> str:
     rest = abs(micros)
     parts = ["-" if micros < 0 else ""]
-    for place, unit in enumerate(between(*kind.units)):
+    for place, unit in enumerate(units_between(*kind.units)):
         if place:
             parts.append(_JOINTS[unit])
         if unit == "second":

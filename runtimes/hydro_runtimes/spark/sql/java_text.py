@@ -11,15 +11,15 @@ import numpy as np
 from hydro_runtimes.columns import Array
 
 
-def numbers(values: Array) -> list[str]:
+def number_texts(values: Array) -> list[str]:
     """The text of each number or boolean."""
     if values.dtype.kind == "b":
         return ["true" if value else "false" for value in values.tolist()]
     if values.dtype.kind in "iu":
         return [str(value) for value in values.tolist()]
     if values.dtype == np.float32:
-        return [decimal(_two_digits(str(value), value)) for value in values]
-    return [decimal(_two_digits(repr(value), value)) for value in values.tolist()]
+        return [double_text(_two_digits(str(value), value)) for value in values]
+    return [double_text(_two_digits(repr(value), value)) for value in values.tolist()]
 
 
 def _two_digits(text: str, value: float | np.float32) -> str:
@@ -31,7 +31,7 @@ def _two_digits(text: str, value: float | np.float32) -> str:
     return text
 
 
-def decimal(text: str) -> str:
+def double_text(text: str) -> str:
     """Java's form of Python's shortest text of a double: 1.0E7, 9.999E-4, NaN, -Infinity."""
     if text in _NAMES:
         return _NAMES[text]
@@ -44,18 +44,18 @@ def decimal(text: str) -> str:
     power = int(exponent or 0) + len(whole) - (len(whole + fraction) - len(digits)) - 1
     digits = digits.rstrip("0") or "0"
     if -3 <= power < 7:
-        return sign + _plain(digits, power)
+        return sign + _without_exponent(digits, power)
     return f"{sign}{digits[0]}.{digits[1:] or '0'}E{power}"
 
 
-def _plain(digits: str, power: int) -> str:
+def _without_exponent(digits: str, power: int) -> str:
     if power < 0:
         return f"0.{'0' * (-power - 1)}{digits}"
     digits = digits.ljust(power + 1, "0")
     return f"{digits[: power + 1]}.{digits[power + 1 :] or '0'}"
 
 
-def ordered(values: Array) -> Array:
+def sortable_bits(values: Array) -> Array:
     """int64 that compare as Double.compare does: -0.0 below 0.0, NaN above all."""
     bits = np.where(np.isnan(values), np.nan, values).view(np.int64)
     return bits ^ ((bits >> 63) & 0x7FFFFFFFFFFFFFFF)

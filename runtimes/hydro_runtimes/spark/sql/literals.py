@@ -12,8 +12,8 @@ from hydro_runtimes.spark.sql import java_text
 from hydro_runtimes.spark.sql.errors import StatementError
 from hydro_runtimes.spark.sql.interval_texts import (
     interval_constant,
-    parts_of,
     read_interval,
+    split_amounts,
     text_of_interval,
 )
 from hydro_runtimes.spark.sql.syntax import Literal
@@ -32,20 +32,20 @@ from hydro_runtimes.spark.sql.types import (
     TIMESTAMP,
     TIMESTAMP_NTZ,
     SqlType,
-    bits,
-    decimal,
+    bit_width,
+    decimal_of,
     interval_of,
 )
 
 _WHOLE: Mapping[str, SqlType] = {"L": LONG, "S": SHORT, "Y": BYTE}
 
 
-def text(value: str) -> Literal:
+def text_literal(value: str) -> Literal:
     """A text."""
     return Literal(STRING, value, value)
 
 
-def number(written: str) -> Literal:
+def number_literal(written: str) -> Literal:
     """A number as written, with its sign and suffix.
 
     Raises:
@@ -53,24 +53,24 @@ def number(written: str) -> Literal:
     """
     upper = written.upper()
     if upper.endswith("BD"):
-        return _decimal(upper[:-2])
+        return _decimal_literal(upper[:-2])
     if upper[-1] in "DF" and not upper.startswith("0X"):
         value = float(upper[:-1])
         kind = DOUBLE if upper[-1] == "D" else FLOAT
-        return Literal(kind, value, java_text.decimal(repr(value)))
+        return Literal(kind, value, java_text.double_text(repr(value)))
     if upper[-1] in _WHOLE:
-        return _whole(upper[:-1], _WHOLE[upper[-1]])
+        return _whole_literal(upper[:-1], _WHOLE[upper[-1]])
     if "E" in upper:
-        return _double(upper)
+        return _double_literal(upper)
     if "." in upper:
-        return _decimal(upper)
+        return _decimal_literal(upper)
     for kind in (INT, LONG):
-        if _fits(int(upper), kind):
-            return _whole(upper, kind)
-    return _decimal(upper)
+        if _fits_type(int(upper), kind):
+            return _whole_literal(upper, kind)
+    return _decimal_literal(upper)
 
 
-def binary(digits: str) -> Literal:
+def binary_literal(digits: str) -> Literal:
     """X'1F'.
 
     Raises:
@@ -83,35 +83,35 @@ def binary(digits: str) -> Literal:
     return Literal(BINARY, value, f"X'{value.hex().upper()}'")
 
 
-def typed(word: str, value: str) -> Literal:
+def datetime_literal(word: str, value: str) -> Literal:
     """DATE '...', TIMESTAMP '...': read when the statement is typed, in the session's zone."""
     kind = {"DATE": DATE, "TIMESTAMP_NTZ": TIMESTAMP_NTZ}.get(word, TIMESTAMP)
     return Literal(kind, value, f"{word} '{value}'")
 
 
-def interval(parts: Sequence[tuple[str, str]]) -> Literal:
+def interval_literal(parts: Sequence[tuple[str, str]]) -> Literal:
     """INTERVAL amount unit [amount unit ...]; a unit may be a range, as YEAR TO MONTH.
 
     Raises:
         StatementError: a unit that there is not, or an amount that is not one.
     """
     if len(parts) == 1 and " TO " in parts[0][1]:
-        kind, value = _range(*parts[0])
+        kind, value = _interval_range(*parts[0])
     else:
         kind, value = interval_constant(parts)
     return Literal(kind, value, text_of_interval(kind, value))
 
 
-def interval_text(value: str) -> Literal:
+def interval_literal_of_text(value: str) -> Literal:
     """INTERVAL '3 days 2 hours'.
 
     Raises:
         StatementError: it is not so written.
     """
-    return interval(parts_of(value))
+    return interval_literal(split_amounts(value))
 
 
-def _range(value: str, unit: str) -> tuple[SqlType, int]:
+def _interval_range(value: str, unit: str) -> tuple[SqlType, int]:
     first, _, last = unit.lower().partition(" to ")
     for units in (MONTH_UNITS, MICRO_UNITS):
         if first in units and last in units and units.index(first) < units.index(last):
@@ -122,30 +122,30 @@ def _range(value: str, unit: str) -> tuple[SqlType, int]:
     raise StatementError(f"INTERVAL '{value[:60]}' is not {unit}")
 
 
-def _whole(digits: str, kind: SqlType) -> Literal:
+def _whole_literal(digits: str, kind: SqlType) -> Literal:
     value = int(digits)
-    if not _fits(value, kind):
+    if not _fits_type(value, kind):
         raise StatementError(f"{digits} does not fit into {kind}")
     return Literal(kind, value, str(value))
 
 
-def _fits(value: int, kind: SqlType) -> bool:
-    limit = 1 << (bits(kind) - 1)
+def _fits_type(value: int, kind: SqlType) -> bool:
+    limit = 1 << (bit_width(kind) - 1)
     return -limit <= value < limit
 
 
-def _double(digits: str) -> Literal:
+def _double_literal(digits: str) -> Literal:
     value = float(digits)
     if value in (float("inf"), float("-inf")):
         raise StatementError(f"{digits} does not fit into double")
-    return Literal(DOUBLE, value, java_text.decimal(repr(value)))
+    return Literal(DOUBLE, value, java_text.double_text(repr(value)))
 
 
-def _decimal(digits: str) -> Literal:
+def _decimal_literal(digits: str) -> Literal:
     value = Decimal(digits)
     _, figures, exponent = value.as_tuple()
     scale = max(-int(exponent), 0)
     precision = max(len(figures) + max(int(exponent), 0), scale)
     if precision > 38:
         raise StatementError(f"{digits} has more than 38 digits")
-    return Literal(decimal(precision, scale), value, f"{value:f}")
+    return Literal(decimal_of(precision, scale), value, f"{value:f}")

@@ -11,17 +11,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from hydro_runtimes.columns import Array
-from hydro_runtimes.spark.sql.binding import argument, converted, in_common
+from hydro_runtimes.spark.sql.binding import cast_to, cast_to_common_type, implicit_cast
 from hydro_runtimes.spark.sql.casts import Mode
 from hydro_runtimes.spark.sql.errors import StatementError
-from hydro_runtimes.spark.sql.ordering import compare
+from hydro_runtimes.spark.sql.ordering import bind_comparison
 from hydro_runtimes.spark.sql.types import BOOLEAN, DOUBLE, STRING, UNKNOWN, VOID
-from hydro_runtimes.spark.sql.values import Rows, Typed, Value, constant
+from hydro_runtimes.spark.sql.values import Rows, Typed, Value, constant_value
 
-_NULL = Typed(VOID, lambda rows: constant(VOID, None, rows.count), foldable=True)
+_NULL = Typed(VOID, lambda rows: constant_value(VOID, None, rows.count), foldable=True)
 
 
-def truth(typed: Typed, mode: Mode) -> Typed:
+def require_condition(typed: Typed, mode: Mode) -> Typed:
     """An expression that is a condition.
 
     Raises:
@@ -29,20 +29,20 @@ def truth(typed: Typed, mode: Mode) -> Typed:
     """
     if typed.type not in (BOOLEAN, VOID, UNKNOWN):
         raise StatementError(f"a condition is {typed.type}, want boolean")
-    return converted(typed, BOOLEAN, mode)
+    return cast_to(typed, BOOLEAN, mode)
 
 
-def _operand(side: Typed, mode: Mode) -> Typed:
+def _logical_operand(side: Typed, mode: Mode) -> Typed:
     """Of AND, OR and NOT, for which a text is cast with ANSI, other than for CASE and WHERE."""
-    return truth(
-        converted(side, BOOLEAN, mode) if side.type == STRING and mode.ansi else side, mode
+    return require_condition(
+        cast_to(side, BOOLEAN, mode) if side.type == STRING and mode.ansi else side, mode
     )
 
 
-def logic(operator: str, sides: Sequence[Typed], mode: Mode) -> Typed:
+def and_or(operator: str, sides: Sequence[Typed], mode: Mode) -> Typed:
     """AND, OR, three-valued; the right side is only worked out where the left leaves it open."""
     is_and = operator == "AND"
-    left_side, right_side = (_operand(side, mode) for side in sides)
+    left_side, right_side = (_logical_operand(side, mode) for side in sides)
 
     def evaluate(rows: Rows) -> Value:
         left = left_side.evaluate(rows)
@@ -57,9 +57,9 @@ def logic(operator: str, sides: Sequence[Typed], mode: Mode) -> Typed:
     return Typed(BOOLEAN, evaluate, left_side.foldable and right_side.foldable)
 
 
-def negation(child: Typed, mode: Mode) -> Typed:
+def logical_not(child: Typed, mode: Mode) -> Typed:
     """NOT."""
-    inner = _operand(child, mode)
+    inner = _logical_operand(child, mode)
 
     def evaluate(rows: Rows) -> Value:
         value = inner.evaluate(rows)
@@ -78,7 +78,7 @@ def is_null(child: Typed, wanted: bool) -> Typed:
     return Typed(BOOLEAN, evaluate, child.foldable)
 
 
-def case(tests: Sequence[Typed], results: Sequence[Typed], mode: Mode) -> Typed:
+def case_when(tests: Sequence[Typed], results: Sequence[Typed], mode: Mode) -> Typed:
     """The result of the first test that is true, else the last result.
 
     Args:
@@ -89,8 +89,8 @@ def case(tests: Sequence[Typed], results: Sequence[Typed], mode: Mode) -> Typed:
     Raises:
         StatementError: a test is no boolean, or the results have no type in common.
     """
-    conditions = [truth(test, mode) for test in tests]
-    given = in_common(results, mode)
+    conditions = [require_condition(test, mode) for test in tests]
+    given = cast_to_common_type(results, mode)
     last = len(conditions)
 
     def evaluate(rows: Rows) -> Value:
@@ -99,7 +99,7 @@ def case(tests: Sequence[Typed], results: Sequence[Typed], mode: Mode) -> Typed:
             left = np.flatnonzero(chosen == last)
             part = test.evaluate(rows.take(left))
             chosen[left[part.data & ~part.null]] = place
-        return _picked(rows, chosen, given)
+        return _pick_results(rows, chosen, given)
 
     return Typed(given[0].type, evaluate, all(one.foldable for one in (*conditions, *given)))
 
@@ -110,7 +110,7 @@ def coalesce(arguments: Sequence[Typed], mode: Mode) -> Typed:
     Raises:
         StatementError: the arguments have no type in common.
     """
-    given = in_common(arguments, mode)
+    given = cast_to_common_type(arguments, mode)
 
     def evaluate(rows: Rows) -> Value:
         chosen = np.full(rows.count, len(given) - 1)
@@ -119,7 +119,7 @@ def coalesce(arguments: Sequence[Typed], mode: Mode) -> Typed:
             null = one.evaluate(rows.take(left)).null
             chosen[left[~null]] = place
             left = left[null]
-        return _picked(rows, chosen, given)
+        return _pick_results(rows, chosen, given)
 
     return Typed(given[0].type, evaluate, all(one.foldable for one in given))
 
@@ -127,24 +127,24 @@ def coalesce(arguments: Sequence[Typed], mode: Mode) -> Typed:
 def null_if(arguments: Sequence[Typed], mode: Mode) -> Typed:
     """The first, or null where it equals the second."""
     first, second = arguments
-    return case([compare("=", (first, second), mode)], [_NULL, first], mode)
+    return case_when([bind_comparison("=", (first, second), mode)], [_NULL, first], mode)
 
 
 def if_else(arguments: Sequence[Typed], mode: Mode) -> Typed:
     """if(condition, then, else)."""
-    return case(arguments[:1], arguments[1:], mode)
+    return case_when(arguments[:1], arguments[1:], mode)
 
 
 def if_not_null(arguments: Sequence[Typed], mode: Mode) -> Typed:
     """nvl2(x, where it is not null, where it is)."""
     first, present, missing = arguments
-    return case([is_null(first, wanted=False)], [present, missing], mode)
+    return case_when([is_null(first, wanted=False)], [present, missing], mode)
 
 
 def not_a_number(arguments: Sequence[Typed], mode: Mode) -> Typed:
     """isnan: false for null."""
     (child,) = arguments
-    inner = child if child.type.is_fraction else argument(child, DOUBLE, mode)
+    inner = child if child.type.is_fraction else implicit_cast(child, DOUBLE, mode)
 
     def evaluate(rows: Rows) -> Value:
         value = inner.evaluate(rows)
@@ -157,13 +157,13 @@ def unless_nan(arguments: Sequence[Typed], mode: Mode) -> Typed:
     """nanvl: the first, or the second where the first is NaN."""
     first, second = arguments
     if first.type != second.type or not first.type.is_fraction:
-        first, second = argument(first, DOUBLE, mode), argument(second, DOUBLE, mode)
-    return case([not_a_number([first], mode)], [second, first], mode)
+        first, second = implicit_cast(first, DOUBLE, mode), implicit_cast(second, DOUBLE, mode)
+    return case_when([not_a_number([first], mode)], [second, first], mode)
 
 
-def _picked(rows: Rows, chosen: Array, results: Sequence[Typed]) -> Value:
+def _pick_results(rows: Rows, chosen: Array, results: Sequence[Typed]) -> Value:
     """For each row the result that was chosen; all are of one type."""
-    picked = constant(results[0].type, None, rows.count)
+    picked = constant_value(results[0].type, None, rows.count)
     for place, result in enumerate(results):
         at = chosen == place
         if not at.any():

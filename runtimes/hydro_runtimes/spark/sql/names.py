@@ -126,14 +126,14 @@ def output_name(node: Expression, shown: Mapping[int, Expression] | None = None)
             return node.child.parts[-1]
         case Call() if _is_cast(node) and isinstance(node.arguments[0], Name):
             return node.arguments[0].parts[-1]
-    return _text(_replaced(node, shown) if shown else node)
+    return _sql_text(_replace_nodes(node, shown) if shown else node)
 
 
 def _is_cast(node: Call) -> bool:
     return node.name in CAST_NAMES and len(node.arguments) == 1
 
 
-def _text(node: Expression) -> str:
+def _sql_text(node: Expression) -> str:
     match node:
         case Literal():
             return node.text
@@ -142,41 +142,41 @@ def _text(node: Expression) -> str:
         case Star():
             return "*"
         case Alias():
-            return f"{_text(node.child)} AS {node.name}"
+            return f"{_sql_text(node.child)} AS {node.name}"
         case Cast() if node.type.is_nested:
-            return _text(node.child)
+            return _sql_text(node.child)
         case Cast():
             name = "TRY_CAST" if node.safe else "CAST"
-            return f"{name}({_text(node.child)} AS {_type(node.type)})"
+            return f"{name}({_sql_text(node.child)} AS {_type_text(node.type)})"
         case Operation():
-            return _operation(node)
+            return _operation_text(node)
         case Case():
-            whens = "".join(f" WHEN {_text(a)} THEN {_text(b)}" for a, b in node.branches)
-            otherwise = f" ELSE {_text(node.otherwise)}" if node.otherwise is not None else ""
+            whens = "".join(f" WHEN {_sql_text(a)} THEN {_sql_text(b)}" for a, b in node.branches)
+            otherwise = f" ELSE {_sql_text(node.otherwise)}" if node.otherwise is not None else ""
             return f"CASE{whens}{otherwise} END"
         case In():
-            return f"({_text(node.child)} IN ({', '.join(map(_text, node.options))}))"
+            return f"({_sql_text(node.child)} IN ({', '.join(map(_sql_text, node.options))}))"
         case Like():
-            return _like(node)
+            return _like_text(node)
         case Quantified():
-            return _quantified(node)
+            return _quantified_text(node)
         case Lambda():
             variables = "".join(", namedlambdavariable()" for _ in node.names)
-            return f"lambdafunction({_body(node)}{variables})"
+            return f"lambdafunction({_lambda_text(node)}{variables})"
         case Element():
-            return f"{_text(node.child)}[{_text(node.key)}]"
+            return f"{_sql_text(node.child)}[{_sql_text(node.key)}]"
         case FieldOf():
-            return f"{_text(node.child)}.{node.name}"
+            return f"{_sql_text(node.child)}.{node.name}"
         case Call():
-            return _call(node)
+            return _call_text(node)
 
 
-def _type(kind: SqlType) -> str:
+def _type_text(kind: SqlType) -> str:
     return str(kind).upper().replace(":", ": ") if kind.name == "struct" else str(kind).upper()
 
 
-def _operation(node: Operation) -> str:
-    sides = [_text(side) for side in node.sides]
+def _operation_text(node: Operation) -> str:
+    sides = [_sql_text(side) for side in node.sides]
     match node.operator:
         case "NOT":
             return f"(NOT {sides[0]})"
@@ -187,27 +187,27 @@ def _operation(node: Operation) -> str:
         case "~":
             return f"~{sides[0]}"
         case "||":
-            return f"concat({', '.join(_flattened(node))})"
+            return f"concat({', '.join(_concat_sides(node))})"
     text = f"{sides[0]} {node.operator.removesuffix(' interval')} {sides[1]}"
     return text if node.operator.endswith(" interval") else f"({text})"
 
 
-def _flattened(node: Expression) -> list[str]:
+def _concat_sides(node: Expression) -> list[str]:
     """A || b || c is one concat."""
     if isinstance(node, Operation) and node.operator == "||":
-        return [*_flattened(node.sides[0]), _text(node.sides[1])]
-    return [_text(node)]
+        return [*_concat_sides(node.sides[0]), _sql_text(node.sides[1])]
+    return [_sql_text(node)]
 
 
-def _like(node: Like) -> str:
-    child, pattern = _text(node.child), _text(node.pattern)
+def _like_text(node: Like) -> str:
+    child, pattern = _sql_text(node.child), _sql_text(node.pattern)
     if node.operator == "LIKE":
         escape = f" ESCAPE '{node.escape}'" if node.escape != "\\" else ""
         return f"{child} LIKE {pattern}{escape}"
     return f"{'RLIKE' if node.operator == 'RLIKE' else 'ilike'}({child}, {pattern})"
 
 
-def _quantified(node: Quantified) -> str:
+def _quantified_text(node: Quantified) -> str:
     """Patterns that are constants are not shown."""
     first = node.tests[0]
     negated = isinstance(first, Operation)
@@ -218,22 +218,22 @@ def _quantified(node: Quantified) -> str:
     ):
         name = f"{'not' if negated else ''}like{'any' if node.operator == 'OR' else 'all'}"
         like = likes[0]
-        child = _text(like.child) if isinstance(like, Like) else ""
+        child = _sql_text(like.child) if isinstance(like, Like) else ""
         is_lower = isinstance(like, Like) and like.operator == "ILIKE"
         return f"{name}({f'lower({child})' if is_lower else child})"
-    text = _text(node.tests[0])
+    text = _sql_text(node.tests[0])
     for test in node.tests[1:]:
-        text = f"({text} {node.operator} {_text(test)})"
+        text = f"({text} {node.operator} {_sql_text(test)})"
     return text
 
 
-def _body(node: Lambda) -> str:
+def _lambda_text(node: Lambda) -> str:
     names = {name.lower() for name in node.names}
 
-    def text(inner: Expression) -> str:
-        return _text(_without_variables(inner, names))
+    def text_of(inner: Expression) -> str:
+        return _sql_text(_without_variables(inner, names))
 
-    return text(node.body)
+    return text_of(node.body)
 
 
 def _without_variables(node: Expression, names: set[str]) -> Expression:
@@ -241,35 +241,37 @@ def _without_variables(node: Expression, names: set[str]) -> Expression:
     if isinstance(node, Name) and node.parts[0].lower() in names:
         variable = "namedlambdavariable()"
         return Name((variable, *node.parts[1:]))
-    return _rebuilt(node, lambda inner: _without_variables(inner, names))
+    return _rebuild_node(node, lambda inner: _without_variables(inner, names))
 
 
-def _replaced(node: Expression, shown: Mapping[int, Expression]) -> Expression:
-    return _rebuilt(shown.get(id(node), node), lambda inner: _replaced(inner, shown))
+def _replace_nodes(node: Expression, shown: Mapping[int, Expression]) -> Expression:
+    return _rebuild_node(shown.get(id(node), node), lambda inner: _replace_nodes(inner, shown))
 
 
-def _rebuilt(node: Expression, child: Callable[[Expression], Expression]) -> Expression:
-    def change(value: object) -> object:
+def _rebuild_node(node: Expression, child: Callable[[Expression], Expression]) -> Expression:
+    def rebuild_value(value: object) -> object:
         if isinstance(value, Expression):
             return child(value)
         if isinstance(value, tuple):
-            return tuple(change(one) for one in value)
+            return tuple(rebuild_value(one) for one in value)
         return value
 
-    changed: dict[str, Any] = {one.name: change(getattr(node, one.name)) for one in fields(node)}
+    changed: dict[str, Any] = {
+        one.name: rebuild_value(getattr(node, one.name)) for one in fields(node)
+    }
     made: Expression = replace(node, **changed)
     return made
 
 
-def _call(node: Call) -> str:
-    name, given = node.name, [_text(one) for one in node.arguments]
+def _call_text(node: Call) -> str:
+    name, given = node.name, [_sql_text(one) for one in node.arguments]
     if _is_cast(node):
         return given[0]
     match name:
         case "when":
             otherwise = given[-1] if len(given) % 2 else None
             pairs = zip(node.arguments[::2], node.arguments[1::2], strict=False)
-            return _text(Case(tuple(pairs), node.arguments[-1] if otherwise else None))
+            return _sql_text(Case(tuple(pairs), node.arguments[-1] if otherwise else None))
         case "isnull":
             return f"({given[0]} IS NULL)"
         case "isnotnull":

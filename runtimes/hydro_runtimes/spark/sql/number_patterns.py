@@ -17,7 +17,7 @@ _DEFAULT = "#,###,###,###,###,###,##0"
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _SubPattern:
     """One of the two halves that a semicolon divides."""
 
     prefix: str
@@ -38,11 +38,11 @@ class _Part:
 class NumberPattern:
     """A pattern, made once."""
 
-    positive: _Part
+    positive: _SubPattern
     negative_prefix: str
     negative_suffix: str
 
-    def write(self, number: Decimal | None, value: Any) -> str:
+    def format_number(self, number: Decimal | None, value: Any) -> str:
         """The text of a number.
 
         Args:
@@ -56,7 +56,7 @@ class NumberPattern:
             body, negative = "∞", value < 0
         else:
             exact = Decimal(value) if isinstance(value, float) else number
-            body, negative = _body(part, number, exact)
+            body, negative = _format_body(part, number, exact)
         if negative:
             return f"{self.negative_prefix}{body}{self.negative_suffix}"
         return f"{part.prefix}{body}{part.suffix}"
@@ -69,11 +69,11 @@ def number_pattern(pattern: str) -> NumberPattern:
     Raises:
         RowError: Java takes no such pattern.
     """
-    halves = _halves(pattern or _DEFAULT)
-    positive = _part(halves[0], pattern)
+    halves = _split_halves(pattern or _DEFAULT)
+    positive = _parse_half(halves[0], pattern)
     if len(halves) == 1:
         return NumberPattern(positive, f"-{positive.prefix}", positive.suffix)
-    other = _part(halves[1], pattern)
+    other = _parse_half(halves[1], pattern)
     if (other.prefix, other.suffix) == (positive.prefix, positive.suffix):
         return NumberPattern(positive, f"-{positive.prefix}", positive.suffix)
     return NumberPattern(positive, other.prefix, other.suffix)
@@ -86,7 +86,7 @@ def round_half_even(number: Decimal, exact: Decimal, places: int) -> Decimal:
     return exact.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN, DECIMALS)
 
 
-def _halves(pattern: str) -> list[str]:
+def _split_halves(pattern: str) -> list[str]:
     quoted = False
     for at, char in enumerate(pattern):
         quoted ^= char == "'"
@@ -95,12 +95,12 @@ def _halves(pattern: str) -> list[str]:
     return [pattern]
 
 
-def _bad(pattern: str) -> RowError:
+def _bad_pattern(pattern: str) -> RowError:
     return RowError(f"'{pattern[:60]}' is not a pattern of numbers, such as '#,##0.00'")
 
 
-def _part(text: str, pattern: str) -> _Part:
-    prefix, at, scale = _affix(text, 0, pattern)
+def _parse_half(text: str, pattern: str) -> _SubPattern:
+    prefix, at, scale = _parse_affix(text, 0, pattern)
     start = at
     while at < len(text) and text[at] in "#0,.":
         at += 1
@@ -109,20 +109,20 @@ def _part(text: str, pattern: str) -> _Part:
     if text[at : at + 1] == "E":
         zeros = len(text[at + 1 :]) - len(text[at + 1 :].lstrip("0"))
         if not zeros or not form:
-            raise _bad(pattern)
+            raise _bad_pattern(pattern)
         exponent, at = zeros, at + 1 + zeros
-    suffix, end, scale_after = _affix(text, at, pattern)
+    suffix, end, scale_after = _parse_affix(text, at, pattern)
     if end != len(text):
-        raise _bad(pattern)
-    part = _digits(form, pattern)
+        raise _bad_pattern(pattern)
+    part = _parse_digits(form, pattern)
     if exponent and part.group:
-        raise _bad(pattern)
+        raise _bad_pattern(pattern)
     return replace(
         part, prefix=prefix, suffix=suffix, exponent=exponent, scale=scale or scale_after
     )
 
 
-def _affix(text: str, at: int, pattern: str) -> tuple[str, int, int]:
+def _parse_affix(text: str, at: int, pattern: str) -> tuple[str, int, int]:
     made, scale, quoted = "", 0, False
     while at < len(text):
         char = text[at]
@@ -135,7 +135,7 @@ def _affix(text: str, at: int, pattern: str) -> tuple[str, int, int]:
             break
         elif not quoted and char in "%\u2030":
             if scale:
-                raise _bad(pattern)
+                raise _bad_pattern(pattern)
             scale, made = 2 if char == "%" else 3, made + char
         elif not quoted and char == "\xa4":
             made += "$"
@@ -145,34 +145,34 @@ def _affix(text: str, at: int, pattern: str) -> tuple[str, int, int]:
     return made, at, scale
 
 
-def _digits(form: str, pattern: str) -> _Part:
+def _parse_digits(form: str, pattern: str) -> _SubPattern:
     whole, _, fraction = form.partition(".")
     digits = whole.replace(",", "")
     group = len(whole) - whole.rfind(",") - 1 if "," in whole else 0
     zeros = digits.lstrip("#")
     zeros_after = fraction.rstrip("#")
     if set(zeros) - {"0"} or set(zeros_after) - {"0"} or "," in fraction or "." in fraction:
-        raise _bad(pattern)
+        raise _bad_pattern(pattern)
     if "," in whole and not group:
-        raise _bad(pattern)
+        raise _bad_pattern(pattern)
     least = len(zeros)
     if "." in form and not zeros and not zeros_after and digits + fraction:
         # "#.##" has a digit before the point at least, ".##" one after it.
         least, zeros_after = (1, "") if digits else (0, "0")
-    return _Part("", "", least, len(digits), len(zeros_after), len(fraction), group, 0, 0)
+    return _SubPattern("", "", least, len(digits), len(zeros_after), len(fraction), group, 0, 0)
 
 
-def _body(part: _Part, number: Decimal, exact: Decimal) -> tuple[str, bool]:
+def _format_body(part: _SubPattern, number: Decimal, exact: Decimal) -> tuple[str, bool]:
     """Digits, and whether there is a minus."""
     number, exact = (DECIMALS.scaleb(one, part.scale) for one in (number, exact))
     negative = number.is_signed()
     number, exact = number.copy_abs(), exact.copy_abs()
     if part.exponent:
-        return _scientific(part, number), negative
-    return _plain(part, round_half_even(number, exact, part.most_fraction)), negative
+        return _format_scientific(part, number), negative
+    return _format_plain(part, round_half_even(number, exact, part.most_fraction)), negative
 
 
-def _plain(part: _Part, number: Decimal) -> str:
+def _format_plain(part: _SubPattern, number: Decimal) -> str:
     whole, _, fraction = f"{number:f}".partition(".")
     whole = whole.lstrip("0").rjust(part.least_whole, "0")
     kept = fraction[: part.least_fraction] + fraction[part.least_fraction :].rstrip("0")
@@ -187,7 +187,7 @@ def _plain(part: _Part, number: Decimal) -> str:
     return f"{whole}.{kept}" if kept else whole
 
 
-def _scientific(part: _Part, number: Decimal) -> str:
+def _format_scientific(part: _SubPattern, number: Decimal) -> str:
     power = number.adjusted() if number else 0
     if part.most_whole > part.least_whole and part.most_whole > 1:
         shift = power // part.most_whole * part.most_whole

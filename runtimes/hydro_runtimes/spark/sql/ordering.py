@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from hydro_runtimes.columns import Array
-from hydro_runtimes.spark.sql.binding import converted, in_common
+from hydro_runtimes.spark.sql.binding import cast_to, cast_to_common_type
 from hydro_runtimes.spark.sql.casts import Mode
 from hydro_runtimes.spark.sql.coercion import common_type_without_texts, compared_type
 from hydro_runtimes.spark.sql.errors import StatementError
-from hydro_runtimes.spark.sql.types import BOOLEAN, SqlType, leaves
-from hydro_runtimes.spark.sql.values import Rows, Typed, Value, evaluated_where
+from hydro_runtimes.spark.sql.types import BOOLEAN, SqlType, nested_types
+from hydro_runtimes.spark.sql.values import Rows, Typed, Value, evaluate_where
 
 _TESTS: dict[str, Callable[[Array], Array]] = {
     "=": lambda order: order == 0,
@@ -29,12 +29,12 @@ _TESTS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def orderable(kind: SqlType) -> bool:
+def is_orderable(kind: SqlType) -> bool:
     """Whether values of a type have an order: maps and intervals of mixed units have none."""
-    return not any(part.name in ("map", "interval", "vector") for part in leaves(kind))
+    return not any(part.name in ("map", "interval", "vector") for part in nested_types(kind))
 
 
-def order(left: Value, right: Value) -> Array:
+def compare_values(left: Value, right: Value) -> Array:
     """int8, (rows,): below 0, 0 or above 0 as the left side is less, equal or more.
 
     NaN equals itself and is above all numbers; -0.0 equals 0.0. Both are of one type.
@@ -44,7 +44,7 @@ def order(left: Value, right: Value) -> Array:
         keys = sort_key(left.type)
         return np.array(
             [
-                0 if gone else _order(keys(x), keys(y))
+                0 if gone else _compare_keys(keys(x), keys(y))
                 for x, y, gone in zip(a, b, left.null | right.null, strict=True)
             ],
             dtype=np.int8,
@@ -70,7 +70,7 @@ def sort_key(kind: SqlType) -> Callable[[Any], Any]:
     return lambda x: (0,) if x is None else (1, x)
 
 
-def compare(operator: str, sides: Sequence[Typed], mode: Mode) -> Typed:
+def bind_comparison(operator: str, sides: Sequence[Typed], mode: Mode) -> Typed:
     """=, <, <=, >, >= in the type that both sides have in common.
 
     Raises:
@@ -80,8 +80,8 @@ def compare(operator: str, sides: Sequence[Typed], mode: Mode) -> Typed:
 
     def evaluate(rows: Rows) -> Value:
         a = left.evaluate(rows)
-        b = evaluated_where(right, rows, ~a.null)
-        return Value(BOOLEAN, _TESTS[operator](order(a, b)), a.null | b.null)
+        b = evaluate_where(right, rows, ~a.null)
+        return Value(BOOLEAN, _TESTS[operator](compare_values(a, b)), a.null | b.null)
 
     return Typed(BOOLEAN, evaluate, left.foldable and right.foldable)
 
@@ -97,13 +97,13 @@ def null_safe_equal(sides: Sequence[Typed], mode: Mode) -> Typed:
     def evaluate(rows: Rows) -> Value:
         a, b = left.evaluate(rows), right.evaluate(rows)
         either = a.null | b.null
-        same = np.where(either, a.null & b.null, order(a, b) == 0)
+        same = np.where(either, a.null & b.null, compare_values(a, b) == 0)
         return Value(BOOLEAN, same, np.zeros(rows.count, bool))
 
     return Typed(BOOLEAN, evaluate, left.foldable and right.foldable)
 
 
-def one_of(child: Typed, options: Sequence[Typed], mode: Mode) -> Typed:
+def bind_in(child: Typed, options: Sequence[Typed], mode: Mode) -> Typed:
     """IN: true where an option is equal, null where none is but something is null.
 
     Raises:
@@ -116,29 +116,29 @@ def one_of(child: Typed, options: Sequence[Typed], mode: Mode) -> Typed:
         found, null = np.zeros(rows.count, dtype=bool), first.null.copy()
         for option in given[1:]:
             # An option is only worked out where none before it was equal.
-            other = evaluated_where(option, rows, ~first.null & ~found)
-            found = found | ((order(first, other) == 0) & ~other.null & ~first.null)
+            other = evaluate_where(option, rows, ~first.null & ~found)
+            found = found | ((compare_values(first, other) == 0) & ~other.null & ~first.null)
             null = null | other.null
         return Value(BOOLEAN, found, null & ~found)
 
     return Typed(BOOLEAN, evaluate, all(one.foldable for one in given))
 
 
-def extreme(sign: int) -> Callable[[Sequence[Typed], Mode], Typed]:
+def bind_extreme(sign: int) -> Callable[[Sequence[Typed], Mode], Typed]:
     """Greatest (1) or least (-1) of what is not null."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         kinds = [one.type for one in arguments]
         kind = common_type_without_texts(kinds, mode.ansi)
-        if kind is None or not orderable(kind):
+        if kind is None or not is_orderable(kind):
             raise StatementError(f"{', '.join(map(str, kinds))} cannot be compared")
-        given = [converted(one, kind, mode) for one in arguments]
+        given = [cast_to(one, kind, mode) for one in arguments]
 
         def evaluate(rows: Rows) -> Value:
             best = given[0].evaluate(rows)
             for one in given[1:]:
                 other = one.evaluate(rows)
-                better = best.null | (~other.null & (sign * order(other, best) > 0))
+                better = best.null | (~other.null & (sign * compare_values(other, best) > 0))
                 null = np.where(better, other.null, best.null)
                 best = Value(kind, np.where(better, other.data, best.data), null)
             return best
@@ -153,9 +153,9 @@ def _in_common(operator: str, sides: Sequence[Typed], mode: Mode) -> tuple[Typed
     kind = compared_type(left.type, right.type, mode.ansi)
     if not mode.ansi and kind is None and BOOLEAN in (left.type, right.type):
         kind = _boolean_beside_number(operator, left.type, right.type)
-    if kind is None or not orderable(kind):
+    if kind is None or not is_orderable(kind):
         raise StatementError(f"{left.type} {operator} {right.type} is not supported")
-    return converted(left, kind, mode), converted(right, kind, mode)
+    return cast_to(left, kind, mode), cast_to(right, kind, mode)
 
 
 def _boolean_beside_number(operator: str, one: SqlType, other: SqlType) -> SqlType | None:
@@ -168,11 +168,11 @@ def _boolean_beside_number(operator: str, one: SqlType, other: SqlType) -> SqlTy
 
 
 def _all_in_common(arguments: Sequence[Typed], mode: Mode) -> list[Typed]:
-    given = in_common(arguments, mode)
-    if not orderable(given[0].type):
+    given = cast_to_common_type(arguments, mode)
+    if not is_orderable(given[0].type):
         raise StatementError(f"{given[0].type} IN (...) is not supported")
     return given
 
 
-def _order(a: Any, b: Any) -> int:
+def _compare_keys(a: Any, b: Any) -> int:
     return int(a > b) - int(a < b)

@@ -28,7 +28,7 @@ from hydro_runtimes.spark.sql.syntax import (
     Quantified,
     Star,
 )
-from hydro_runtimes.spark.sql.tokens import Token, tokens
+from hydro_runtimes.spark.sql.tokens import Token, read_tokens
 from hydro_runtimes.spark.sql.typenames import parse_type
 from hydro_runtimes.spark.sql.types import BOOLEAN, VOID, SqlType
 
@@ -70,25 +70,25 @@ class Parser:
     def __init__(self, statement: str) -> None:
         """Raises StatementError where the statement has no words."""
         self.statement = statement
-        self._tokens = tokens(statement)
+        self._tokens = read_tokens(statement)
         self._at = 0
         self._parameters: list[tuple[str, ...]] = []
 
     @property
-    def next(self) -> Token:
+    def next_token(self) -> Token:
         return self._tokens[self._at]
 
-    def peek(self, ahead: int = 1) -> Token:
+    def peek_token(self, ahead: int = 1) -> Token:
         return self._tokens[min(self._at + ahead, len(self._tokens) - 1)]
 
-    def take(self) -> Token:
-        token = self.next
+    def take_token(self) -> Token:
+        token = self.next_token
         self._at = min(self._at + 1, len(self._tokens) - 1)
         return token
 
     def accept(self, *words: str) -> bool:
         """Takes these words if they come next."""
-        if all(self.peek(i).upper == word for i, word in enumerate(words)):
+        if all(self.peek_token(i).upper == word for i, word in enumerate(words)):
             self._at += len(words)
             return True
         return False
@@ -100,58 +100,62 @@ class Parser:
             StatementError: others come next.
         """
         if not self.accept(*words):
-            raise self.error(f"want {' '.join(words)}")
+            raise self.syntax_error(f"want {' '.join(words)}")
 
-    def error(self, want: str) -> StatementError:
-        token = self.next
+    def syntax_error(self, want: str) -> StatementError:
+        token = self.next_token
         got = self.statement[token.start : token.end] or "the end"
         return StatementError(f"syntax error at {got!r}, character {token.start + 1}: {want}")
 
-    def expression(self) -> Expression:
+    def parse_expression(self) -> Expression:
         """An expression of any kind.
 
         Raises:
             StatementError: the grammar has no such expression.
         """
-        left = self._and()
+        left = self._parse_and()
         while self.accept("OR"):
-            left = Operation("OR", (left, self._and()))
+            left = Operation("OR", (left, self._parse_and()))
         return left
 
-    def named(self) -> Expression:
+    def parse_named_expression(self) -> Expression:
         """An expression with or without a name of its own."""
-        child = self.expression()
+        child = self.parse_expression()
         if self.accept("AS"):
             if self.accept("("):
-                raise self.error("want one name for one column")
-            return Alias(child, self.identifier())
-        if self.next.kind == "quoted" or (
-            self.next.kind == "word" and self.next.upper not in _RESERVED
+                raise self.syntax_error("want one name for one column")
+            return Alias(child, self.parse_identifier())
+        if self.next_token.kind == "quoted" or (
+            self.next_token.kind == "word" and self.next_token.upper not in _RESERVED
         ):
-            return Alias(child, self.identifier())
+            return Alias(child, self.parse_identifier())
         return child
 
-    def identifier(self) -> str:
-        if self.next.kind not in ("word", "quoted"):
-            raise self.error("want a name")
-        return self.take().text
+    def parse_identifier(self) -> str:
+        if self.next_token.kind not in ("word", "quoted"):
+            raise self.syntax_error("want a name")
+        return self.take_token().text
 
-    def _and(self) -> Expression:
-        left = self._not()
+    def _parse_and(self) -> Expression:
+        left = self._parse_not()
         while self.accept("AND"):
-            left = Operation("AND", (left, self._not()))
+            left = Operation("AND", (left, self._parse_not()))
         return left
 
-    def _not(self) -> Expression:
+    def _parse_not(self) -> Expression:
         if self.accept("NOT") or self.accept("!"):
-            return Operation("NOT", (self._not(),))
-        if self.next.upper == "EXISTS" and self.peek().upper == "(" and self._is_query(2):
+            return Operation("NOT", (self._parse_not(),))
+        if (
+            self.next_token.upper == "EXISTS"
+            and self.peek_token().upper == "("
+            and self._is_query(2)
+        ):
             raise NeedsOtherRows("EXISTS (SELECT ...) needs other rows")
-        return self._predicates(self._binary(0))
+        return self._parse_predicates(self.parse_operators(0))
 
-    def _predicates(self, left: Expression) -> Expression:
+    def _parse_predicates(self, left: Expression) -> Expression:
         while True:
-            negated = self.next.upper == "NOT" and self.peek().upper in (
+            negated = self.next_token.upper == "NOT" and self.peek_token().upper in (
                 "BETWEEN",
                 "IN",
                 "LIKE",
@@ -160,39 +164,39 @@ class Parser:
                 "REGEXP",
             )
             if negated:
-                self.take()
+                self.take_token()
             if (
                 negated
-                and self.next.upper in ("LIKE", "ILIKE")
-                and (self.peek().upper in _QUANTIFIERS)
+                and self.next_token.upper in ("LIKE", "ILIKE")
+                and (self.peek_token().upper in _QUANTIFIERS)
             ):
-                left = self._like(self.take().upper, left, negated=True)
+                left = self._parse_like(self.take_token().upper, left, negated=True)
                 continue
-            found = self._predicate(left)
+            found = self._parse_predicate(left)
             if found is None:
                 return left
             left = Operation("NOT", (found,)) if negated else found
 
-    def _predicate(self, left: Expression) -> Expression | None:
+    def _parse_predicate(self, left: Expression) -> Expression | None:
         if self.accept("IS"):
-            return self._is(left)
+            return self._parse_is(left)
         if self.accept("BETWEEN"):
-            low = self._binary(0)
+            low = self.parse_operators(0)
             self.expect("AND")
-            return Call("between", (left, low, self._binary(0)))
+            return Call("between", (left, low, self.parse_operators(0)))
         if self.accept("IN"):
-            return self._in(left)
+            return self._parse_in(left)
         for operator in ("LIKE", "ILIKE"):
             if self.accept(operator):
-                return self._like(operator, left)
+                return self._parse_like(operator, left)
         if self.accept("RLIKE") or self.accept("REGEXP"):
-            return Like("RLIKE", left, self._binary(0))
+            return Like("RLIKE", left, self.parse_operators(0))
         return None
 
-    def _is(self, left: Expression) -> Expression:
+    def _parse_is(self, left: Expression) -> Expression:
         negated = self.accept("NOT")
         if self.accept("DISTINCT", "FROM"):
-            same = Operation("<=>", (left, self._binary(0)))
+            same = Operation("<=>", (left, self.parse_operators(0)))
             return same if negated else Operation("NOT", (same,))
         if self.accept("NULL") or self.accept("UNKNOWN"):
             # Spark has both words for one test.
@@ -201,75 +205,79 @@ class Parser:
             if self.accept(word):
                 same = Operation("<=>", (left, Literal(BOOLEAN, word == "TRUE", word.lower())))
                 return Operation("NOT", (same,)) if negated else same
-        raise self.error("want NULL, TRUE, FALSE, UNKNOWN or DISTINCT FROM")
+        raise self.syntax_error("want NULL, TRUE, FALSE, UNKNOWN or DISTINCT FROM")
 
-    def _in(self, left: Expression) -> Expression:
+    def _parse_in(self, left: Expression) -> Expression:
         self.expect("(")
         if self._is_query(0):
             raise NeedsOtherRows("IN (SELECT ...) needs other rows")
-        options = self._list(self.expression)
+        options = self.parse_list(self.parse_expression)
         return In(left, tuple(options))
 
-    def _like(self, operator: str, left: Expression, negated: bool = False) -> Expression:
+    def _parse_like(self, operator: str, left: Expression, negated: bool = False) -> Expression:
         for word, joint in _QUANTIFIERS.items():
             if self.accept(word):
                 self.expect("(")
                 tests: list[Expression] = [
-                    Like(operator, left, one) for one in self._list(self.expression)
+                    Like(operator, left, one) for one in self.parse_list(self.parse_expression)
                 ]
                 if negated:
                     tests = [Operation("NOT", (test,)) for test in tests]
                 return Quantified(joint, tuple(tests))
-        pattern = self._binary(0)
+        pattern = self.parse_operators(0)
         if not self.accept("ESCAPE"):
             return Like(operator, left, pattern)
-        escape = self.take()
+        escape = self.take_token()
         if escape.kind != "text" or len(escape.text) != 1:
-            raise self.error("want ESCAPE with one character")
+            raise self.syntax_error("want ESCAPE with one character")
         return Like(operator, left, pattern, escape.text)
 
-    def _binary(self, level: int) -> Expression:
+    def parse_operators(self, level: int) -> Expression:
         if level == len(_BINARY):
-            return self._sign()
-        left = self._binary(level + 1)
-        while (operator := _BINARY[level].get(self.next.upper)) is not None:
-            self.take()
-            sides = (left, self._binary(level + 1))
+            return self._parse_sign()
+        left = self.parse_operators(level + 1)
+        while (operator := _BINARY[level].get(self.next_token.upper)) is not None:
+            self.take_token()
+            sides = (left, self.parse_operators(level + 1))
             if operator == "<>":
                 left = Operation("NOT", (Operation("=", sides),))
             else:
                 left = Operation(operator, sides)
         return left
 
-    def _sign(self) -> Expression:
+    def _parse_sign(self) -> Expression:
         if self.accept("-"):
-            if self.next.kind == "number":
+            if self.next_token.kind == "number":
                 # One literal, so that -9223372036854775808 and -128Y have a type.
-                return self._postfixes(literals.number(f"-{self.take().text}"))
-            return Operation("negate", (self._sign(),))
+                return self._parse_postfixes(literals.number_literal(f"-{self.take_token().text}"))
+            return Operation("negate", (self._parse_sign(),))
         if self.accept("+"):
-            return Operation("positive", (self._sign(),))
+            return Operation("positive", (self._parse_sign(),))
         if self.accept("~"):
-            return Operation("~", (self._sign(),))
-        return self._postfixes(self._primary())
+            return Operation("~", (self._parse_sign(),))
+        return self._parse_postfixes(self._parse_primary())
 
-    def _postfixes(self, node: Expression) -> Expression:
+    def _parse_postfixes(self, node: Expression) -> Expression:
         while True:
             if self.accept("["):
-                key = self.expression()
+                key = self.parse_expression()
                 self.expect("]")
                 node = Element(node, key)
             elif self.accept("::"):
-                node = Cast(node, self.type())
-            elif self.next.upper == "." and self.peek().kind in ("word", "quoted"):
-                self.take()
-                node = FieldOf(node, self.identifier())
-            elif self.next.upper == "OVER" and isinstance(node, Call) and self.peek().upper == "(":
+                node = Cast(node, self.parse_type())
+            elif self.next_token.upper == "." and self.peek_token().kind in ("word", "quoted"):
+                self.take_token()
+                node = FieldOf(node, self.parse_identifier())
+            elif (
+                self.next_token.upper == "OVER"
+                and isinstance(node, Call)
+                and self.peek_token().upper == "("
+            ):
                 raise NeedsOtherRows(f"{node.written}(...) OVER (...) needs other rows")
             else:
                 return node
 
-    def type(self) -> SqlType:
+    def parse_type(self) -> SqlType:
         """A type as in CAST.
 
         Raises:
@@ -278,190 +286,205 @@ class Parser:
         kind, self._at = parse_type(self._tokens, self._at)
         return kind
 
-    def _primary(self) -> Expression:
-        token = self.next
+    def _parse_primary(self) -> Expression:
+        token = self.next_token
         match token.kind:
             case "number":
-                return literals.number(self.take().text)
+                return literals.number_literal(self.take_token().text)
             case "text":
-                return literals.text("".join(self._texts()))
+                return literals.text_literal("".join(self._take_texts()))
             case "hex":
-                return literals.binary(self.take().text)
+                return literals.binary_literal(self.take_token().text)
             case "symbol":
-                return self._bracketed()
+                return self._parse_brackets()
             case "end":
-                raise self.error("want an expression")
+                raise self.syntax_error("want an expression")
         special = _SPECIAL.get(token.upper) if token.kind == "word" else None
         found = special(self) if special is not None else None
-        return found if found is not None else self._name_or_call()
+        return found if found is not None else self._parse_name_or_call()
 
-    def _texts(self) -> list[str]:
+    def _take_texts(self) -> list[str]:
         """Texts side by side are one."""
         texts = []
-        while self.next.kind == "text":
-            texts.append(self.take().text)
+        while self.next_token.kind == "text":
+            texts.append(self.take_token().text)
         return texts
 
-    def _bracketed(self) -> Expression:
+    def _parse_brackets(self) -> Expression:
         if self.accept("*"):
-            return self._star(())
+            return self._parse_star(())
         if self._is_lambda():
-            return self._lambda()
+            return self._parse_lambda()
         if not self.accept("("):
-            raise self.error("want an expression")
+            raise self.syntax_error("want an expression")
         if self._is_query(0):
             raise NeedsOtherRows("(SELECT ...) as a value needs other rows")
-        first = self.named()
+        first = self.parse_named_expression()
         if self.accept(")"):
             return first
         self.expect(",")
-        return _tuple([first, *self._list(self.named)])
+        return _struct_of_tuple([first, *self.parse_list(self.parse_named_expression)])
 
-    def _star(self, qualifier: tuple[str, ...]) -> Star:
+    def _parse_star(self, qualifier: tuple[str, ...]) -> Star:
         without: tuple[tuple[str, ...], ...] = ()
         if self.accept("EXCEPT") or self.accept("EXCLUDE"):
             self.expect("(")
-            without = tuple(self._list(lambda: self._path(self.identifier())))
+            without = tuple(self.parse_list(lambda: self._parse_path(self.parse_identifier())))
         return Star(qualifier, without)
 
     def _is_query(self, ahead: int) -> bool:
-        return self.peek(ahead).upper in ("SELECT", "WITH", "FROM", "VALUES", "TABLE")
+        return self.peek_token(ahead).upper in ("SELECT", "WITH", "FROM", "VALUES", "TABLE")
 
     def _is_lambda(self) -> bool:
         """(a, b) -> comes next."""
-        if self.next.upper != "(":
+        if self.next_token.upper != "(":
             return False
         ahead = 1
-        while self.peek(ahead).kind in ("word", "quoted") and self.peek(ahead + 1).upper == ",":
+        while (
+            self.peek_token(ahead).kind in ("word", "quoted")
+            and self.peek_token(ahead + 1).upper == ","
+        ):
             ahead += 2
         return (
-            self.peek(ahead).kind in ("word", "quoted")
-            and self.peek(ahead + 1).upper == ")"
-            and self.peek(ahead + 2).upper == "->"
+            self.peek_token(ahead).kind in ("word", "quoted")
+            and self.peek_token(ahead + 1).upper == ")"
+            and self.peek_token(ahead + 2).upper == "->"
         )
 
-    def _lambda(self) -> Expression:
-        names = tuple(self._list(self.identifier)) if self.accept("(") else (self.identifier(),)
+    def _parse_lambda(self) -> Expression:
+        names = (
+            tuple(self.parse_list(self.parse_identifier))
+            if self.accept("(")
+            else (self.parse_identifier(),)
+        )
         self.expect("->")
-        return Lambda(names, self.expression())
+        return Lambda(names, self.parse_expression())
 
-    def _list(self, item: Callable[[], _T]) -> list[_T]:
+    def parse_list(self, item: Callable[[], _T]) -> list[_T]:
         items = [item()]
         while self.accept(","):
             items.append(item())
         self.expect(")")
         return items
 
-    def _path(self, first: str) -> tuple[str, ...]:
+    def _parse_path(self, first: str) -> tuple[str, ...]:
         parts = [first]
-        while self.next.upper == "." and self.peek().kind in ("word", "quoted"):
-            self.take()
-            parts.append(self.identifier())
+        while self.next_token.upper == "." and self.peek_token().kind in ("word", "quoted"):
+            self.take_token()
+            parts.append(self.parse_identifier())
         return tuple(parts)
 
-    def _name_or_call(self) -> Expression:
-        if self.peek().upper == "->":
-            return self._lambda()
-        token = self.next
-        if token.upper in _RESERVED and (token.upper != "WHEN" or self.peek().upper != "("):
-            raise self.error("want an expression")
+    def _parse_name_or_call(self) -> Expression:
+        if self.peek_token().upper == "->":
+            return self._parse_lambda()
+        token = self.next_token
+        if token.upper in _RESERVED and (token.upper != "WHEN" or self.peek_token().upper != "("):
+            raise self.syntax_error("want an expression")
         for builtin in (("SYSTEM", ".", "BUILTIN", "."), ("BUILTIN", ".")):
-            if self.peek(len(builtin) + 1).upper == "(":
+            if self.peek_token(len(builtin) + 1).upper == "(":
                 self.accept(*builtin)
-        if self.peek().upper == "(":
-            return self._call()
-        parts = self._path(self.identifier())
-        if self.next.upper == "(":
+        if self.peek_token().upper == "(":
+            return self._parse_call()
+        parts = self._parse_path(self.parse_identifier())
+        if self.next_token.upper == "(":
             if tuple(map(str.lower, parts[:-1])) not in _BUILT_IN:
                 raise unknown_function(".".join(parts))
-            return self._call_of(parts[-1])
-        if self.next.upper == "." and self.peek().upper == "*":
-            self.take()
-            self.take()
-            return self._star(parts)
+            return self._parse_arguments(parts[-1])
+        if self.next_token.upper == "." and self.peek_token().upper == "*":
+            self.take_token()
+            self.take_token()
+            return self._parse_star(parts)
         return Name(parts)
 
-    def _call(self) -> Expression:
-        return self._call_of(self.take().text)
+    def _parse_call(self) -> Expression:
+        return self._parse_arguments(self.take_token().text)
 
-    def _call_of(self, written: str) -> Expression:
+    def _parse_arguments(self, written: str) -> Expression:
         name = written.lower()
         self.expect("(")
         if self.accept("DISTINCT"):
             raise NeedsOtherRows(f"{written}(DISTINCT ...) needs other rows")
-        if name in _WITH_UNIT and self.next.upper in _UNITS and self.peek().upper == ",":
-            return self._with_unit(written)
+        if (
+            name in _WITH_UNIT
+            and self.next_token.upper in _UNITS
+            and self.peek_token().upper == ","
+        ):
+            return self._parse_with_unit(written)
         if self.accept(")"):
-            return self._called(name, (), written)
-        if self.next.upper == "*" and self.peek().upper == ")":
+            return self._finish_call(name, (), written)
+        if self.next_token.upper == "*" and self.peek_token().upper == ")":
             raise NeedsOtherRows(f"{written}(*) needs other rows")
-        arguments = self._list(
-            self.named if name in ("struct", "named_struct") else self.expression
+        arguments = self.parse_list(
+            self.parse_named_expression
+            if name in ("struct", "named_struct")
+            else self.parse_expression
         )
-        return self._called(name, tuple(arguments), written)
+        return self._finish_call(name, tuple(arguments), written)
 
-    def _called(self, name: str, arguments: tuple[Expression, ...], written: str) -> Expression:
+    def _finish_call(
+        self, name: str, arguments: tuple[Expression, ...], written: str
+    ) -> Expression:
         if self.accept("FILTER", "("):
             raise NeedsOtherRows(f"{written}(...) FILTER needs other rows")
         return Call(name, arguments, written)
 
-    def _with_unit(self, written: str) -> Expression:
+    def _parse_with_unit(self, written: str) -> Expression:
         """timestampdiff(DAY, a, b) and the like, whose first argument is a word."""
-        unit = literals.text(self.take().text)
+        unit = literals.text_literal(self.take_token().text)
         self.expect(",")
         name = {"dateadd": "timestampadd", "date_add": "timestampadd"}.get(
             written.lower(), "timestampdiff" if "diff" in written.lower() else "timestampadd"
         )
-        return Call(name, (unit, *self._list(self.expression)), written)
+        return Call(name, (unit, *self.parse_list(self.parse_expression)), written)
 
 
-def _tuple(parts: Sequence[Expression]) -> Call:
+def _struct_of_tuple(parts: Sequence[Expression]) -> Call:
     """(a, b + 1 AS c): a struct of named fields."""
     pairs: list[Expression] = []
     for place, part in enumerate(parts, 1):
         match part:
             case Name():
-                pairs += [literals.text(part.parts[-1]), part]
+                pairs += [literals.text_literal(part.parts[-1]), part]
             case Alias():
-                pairs += [literals.text(part.name), part.child]
+                pairs += [literals.text_literal(part.name), part.child]
             case _:
-                pairs += [literals.text(f"col{place}"), part]
+                pairs += [literals.text_literal(f"col{place}"), part]
     return Call("named_struct", tuple(pairs), "named_struct")
 
 
-def _case(parser: Parser) -> Expression:
-    parser.take()
-    subject = None if parser.next.upper == "WHEN" else parser.expression()
+def _parse_case(parser: Parser) -> Expression:
+    parser.take_token()
+    subject = None if parser.next_token.upper == "WHEN" else parser.parse_expression()
     branches = []
     while parser.accept("WHEN"):
-        test = parser.expression()
+        test = parser.parse_expression()
         parser.expect("THEN")
         if subject is not None:
             test = Operation("=", (subject, test))
-        branches.append((test, parser.expression()))
-    otherwise = parser.expression() if parser.accept("ELSE") else None
+        branches.append((test, parser.parse_expression()))
+    otherwise = parser.parse_expression() if parser.accept("ELSE") else None
     parser.expect("END")
     if not branches:
-        raise parser.error("want WHEN")
+        raise parser.syntax_error("want WHEN")
     return Case(tuple(branches), otherwise)
 
 
-def _cast(parser: Parser) -> Expression | None:
-    if parser.peek().upper != "(":
+def _parse_cast(parser: Parser) -> Expression | None:
+    if parser.peek_token().upper != "(":
         return None
-    safe = parser.take().upper == "TRY_CAST"
+    safe = parser.take_token().upper == "TRY_CAST"
     parser.expect("(")
-    child = parser.expression()
+    child = parser.parse_expression()
     parser.expect("AS")
-    kind = parser.type()
+    kind = parser.parse_type()
     parser.expect(")")
     return Cast(child, kind, safe)
 
 
-def _constant(parser: Parser) -> Expression | None:
-    if parser.peek().upper in ("(", "."):
+def _parse_constant(parser: Parser) -> Expression | None:
+    if parser.peek_token().upper in ("(", "."):
         return None
-    word = parser.take().upper
+    word = parser.take_token().upper
     return (
         Literal(VOID, None, "NULL")
         if word == "NULL"
@@ -469,131 +492,142 @@ def _constant(parser: Parser) -> Expression | None:
     )
 
 
-def _typed_text(parser: Parser) -> Expression | None:
+def _parse_typed_text(parser: Parser) -> Expression | None:
     """DATE '2020-01-01' and the like."""
-    if parser.peek().kind != "text":
+    if parser.peek_token().kind != "text":
         return None
-    word = parser.take().upper
-    return literals.typed(word, parser.take().text)
+    word = parser.take_token().upper
+    return literals.datetime_literal(word, parser.take_token().text)
 
 
-def _interval(parser: Parser) -> Expression | None:
+def _parse_interval(parser: Parser) -> Expression | None:
     """INTERVAL 3 DAYS, INTERVAL '3' DAY, INTERVAL '1-2' YEAR TO MONTH, INTERVAL '3 days'."""
-    if parser.peek().kind not in ("text", "number") and parser.peek().upper not in ("-", "+"):
+    if parser.peek_token().kind not in ("text", "number") and parser.peek_token().upper not in (
+        "-",
+        "+",
+    ):
         return None
-    parser.take()
+    parser.take_token()
     parts: list[tuple[str, str]] = []
-    while parser.next.kind in ("text", "number") or parser.next.upper in ("-", "+"):
-        if parts and parser.next.kind == "symbol" and parser.peek().kind not in ("text", "number"):
+    while parser.next_token.kind in ("text", "number") or parser.next_token.upper in ("-", "+"):
+        if (
+            parts
+            and parser.next_token.kind == "symbol"
+            and parser.peek_token().kind not in ("text", "number")
+        ):
             break
-        sign = parser.take().text if parser.next.kind == "symbol" else ""
-        amount = parser.take().text.strip()
-        if parser.next.kind != "word" or parser.next.upper in _RESERVED:
-            return literals.interval_text(sign + amount)
-        unit = parser.take().upper
+        sign = parser.take_token().text if parser.next_token.kind == "symbol" else ""
+        amount = parser.take_token().text.strip()
+        if parser.next_token.kind != "word" or parser.next_token.upper in _RESERVED:
+            return literals.interval_literal_of_text(sign + amount)
+        unit = parser.take_token().upper
         if parser.accept("TO"):
-            unit = f"{unit} TO {parser.take().upper}"
+            unit = f"{unit} TO {parser.take_token().upper}"
         if sign == "-":
             amount = amount[1:] if amount.startswith("-") else f"-{amount.removeprefix('+')}"
         parts.append((amount, unit))
-    return literals.interval(parts)
+    return literals.interval_literal(parts)
 
 
-def _extract(parser: Parser) -> Expression | None:
-    if parser.peek().upper != "(" or parser.peek(3).upper != "FROM":
+def _parse_extract(parser: Parser) -> Expression | None:
+    if parser.peek_token().upper != "(" or parser.peek_token(3).upper != "FROM":
         return None
-    parser.take()
-    parser.take()
-    unit = literals.text(parser.take().text)
+    parser.take_token()
+    parser.take_token()
+    unit = literals.text_literal(parser.take_token().text)
     parser.expect("FROM")
-    source = parser.expression()
+    source = parser.parse_expression()
     parser.expect(")")
     return Call("extract", (unit, source), "extract")
 
 
-def _trim(parser: Parser) -> Expression | None:
+def _parse_trim(parser: Parser) -> Expression | None:
     """trim(x), trim(BOTH FROM x), trim(LEADING 'a' FROM x), trim('a' FROM x), ltrim('a', x)."""
-    if parser.peek().upper != "(":
+    if parser.peek_token().upper != "(":
         return None
-    written = parser.take().text
-    parser.take()
-    side = parser.next.upper if parser.next.upper in ("BOTH", "LEADING", "TRAILING") else ""
+    written = parser.take_token().text
+    parser.take_token()
+    side = (
+        parser.next_token.upper
+        if parser.next_token.upper in ("BOTH", "LEADING", "TRAILING")
+        else ""
+    )
     if side:
-        parser.take()
+        parser.take_token()
     name = {"LEADING": "ltrim", "TRAILING": "rtrim"}.get(side, written.lower())
     if parser.accept("FROM"):
-        text = parser.expression()
+        text = parser.parse_expression()
         parser.expect(")")
         return Call(name, (text,), written)
-    first = parser.expression()
+    first = parser.parse_expression()
     if parser.accept("FROM"):
-        text = parser.expression()
+        text = parser.parse_expression()
         parser.expect(")")
         return Call(f"{name} from", (first, text), written)
     if parser.accept(","):
-        second = parser.expression()
+        second = parser.parse_expression()
         parser.expect(")")
         return Call(f"{name} from", (first, second), written)
     parser.expect(")")
     return Call(name, (first,), written)
 
 
-def _substring(parser: Parser) -> Expression | None:
+def _parse_substring(parser: Parser) -> Expression | None:
     """substring(x FROM 1 FOR 2) beside substring(x, 1, 2)."""
-    return _with_words(parser, ("FROM", "FOR"))
+    return _parse_with_words(parser, ("FROM", "FOR"))
 
 
-def _overlay(parser: Parser) -> Expression | None:
-    return _with_words(parser, ("PLACING", "FROM", "FOR"))
+def _parse_overlay(parser: Parser) -> Expression | None:
+    return _parse_with_words(parser, ("PLACING", "FROM", "FOR"))
 
 
-def _position(parser: Parser) -> Expression | None:
+def _parse_position(parser: Parser) -> Expression | None:
     """position('a' IN x) beside position('a', x)."""
-    if parser.peek().upper != "(":
+    if parser.peek_token().upper != "(":
         return None
-    written = parser.take().text
-    parser.take()
-    first = parser._binary(0)
+    written = parser.take_token().text
+    parser.take_token()
+    first = parser.parse_operators(0)
     name = "locate" if parser.accept("IN") else "position"
     if name == "position":
         parser.expect(",")
-    arguments = [first, *parser._list(parser.expression)]
+    arguments = [first, *parser.parse_list(parser.parse_expression)]
     return Call(name, tuple(arguments), written)
 
 
-def _with_words(parser: Parser, words: Sequence[str]) -> Expression | None:
-    if parser.peek().upper != "(":
+def _parse_with_words(parser: Parser, words: Sequence[str]) -> Expression | None:
+    if parser.peek_token().upper != "(":
         return None
-    written = parser.take().text
-    parser.take()
-    arguments = [parser.expression()]
+    written = parser.take_token().text
+    parser.take_token()
+    arguments = [parser.parse_expression()]
     for word in words:
         if parser.accept(word) or parser.accept(","):
-            arguments.append(parser.expression())
+            arguments.append(parser.parse_expression())
     parser.expect(")")
     name = written.lower()
     return Call(name, tuple(arguments), written)
 
 
 _SPECIAL: Mapping[str, Callable[[Parser], Expression | None]] = {
-    "CASE": _case,
-    "CAST": _cast,
-    "TRY_CAST": _cast,
-    "DATE": _typed_text,
-    "EXTRACT": _extract,
-    "FALSE": _constant,
-    "INTERVAL": _interval,
-    "LTRIM": _trim,
-    "NULL": _constant,
-    "OVERLAY": _overlay,
-    "POSITION": _position,
-    "RTRIM": _trim,
-    "SUBSTR": _substring,
-    "SUBSTRING": _substring,
-    "TIMESTAMP": _typed_text,
-    "TIMESTAMP_LTZ": _typed_text,
-    "TIMESTAMP_NTZ": _typed_text,
-    "TRIM": _trim,
-    "TRUE": _constant,
+    "CASE": _parse_case,
+    "CAST": _parse_cast,
+    "TRY_CAST": _parse_cast,
+    "DATE": _parse_typed_text,
+    "EXTRACT": _parse_extract,
+    "FALSE": _parse_constant,
+    "INTERVAL": _parse_interval,
+    "LTRIM": _parse_trim,
+    "NULL": _parse_constant,
+    "OVERLAY": _parse_overlay,
+    "POSITION": _parse_position,
+    "RTRIM": _parse_trim,
+    "SUBSTR": _parse_substring,
+    "SUBSTRING": _parse_substring,
+    "TIMESTAMP": _parse_typed_text,
+    "TIMESTAMP_LTZ": _parse_typed_text,
+    "TIMESTAMP_NTZ": _parse_typed_text,
+    "TRIM": _parse_trim,
+    "TRUE": _parse_constant,
 }
 """What the words at the start of an expression lead to; None where it is a name after all."""

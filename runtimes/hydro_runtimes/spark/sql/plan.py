@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 from hydro_runtimes.spark.sql.casts import Mode
 from hydro_runtimes.spark.sql.errors import StatementError
-from hydro_runtimes.spark.sql.expressions import Column, Compiler, Scope, resolve
-from hydro_runtimes.spark.sql.logic import truth
+from hydro_runtimes.spark.sql.expressions import Column, Compiler, Scope, resolve_name
+from hydro_runtimes.spark.sql.logic import require_condition
 from hydro_runtimes.spark.sql.statement import THIS
 from hydro_runtimes.spark.sql.syntax import Alias, Expression, Name, Select, Star
 from hydro_runtimes.spark.sql.types import VOID, SqlType
@@ -40,34 +40,34 @@ class Plan:
     takes_all: bool
     """It has a * over the rows that come in, which may have columns that nobody named."""
 
-    def run(self, rows: Rows) -> tuple[Rows, Mapping[str, Value]]:
+    def evaluate_items(self, rows: Rows) -> tuple[Rows, Mapping[str, Value]]:
         """The rows that WHERE keeps, and the values of the items for them.
 
         Items that are copies have no value here: their columns stay as they are.
         """
         if self.inner is not None:
-            rows = self.inner.rows(rows)
-        rows = self._kept(rows)
+            rows = self.inner.rows_with_items(rows)
+        rows = self._filter_rows(rows)
         values = {
             item.name: item.typed.evaluate(rows) for item in self.items if item.source is None
         }
         return rows, values
 
-    def rows(self, rows: Rows) -> Rows:
+    def rows_with_items(self, rows: Rows) -> Rows:
         """The rows that WHERE keeps, with the items as columns for a SELECT around this one."""
         if self.inner is not None:
-            rows = self.inner.rows(rows)
-        rows = self._kept(rows)
+            rows = self.inner.rows_with_items(rows)
+        rows = self._filter_rows(rows)
         values = {
-            self.key(place): item.typed.evaluate(rows) for place, item in enumerate(self.items)
+            self.item_key(place): item.typed.evaluate(rows) for place, item in enumerate(self.items)
         }
         return rows.with_columns(values)
 
-    def key(self, place: int) -> str:
+    def item_key(self, place: int) -> str:
         """Under which rows hold an item for a SELECT around this one."""
         return f"{id(self)} {place}"
 
-    def _kept(self, rows: Rows) -> Rows:
+    def _filter_rows(self, rows: Rows) -> Rows:
         if self.where is None:
             return rows
         kept = self.where.evaluate(rows)
@@ -94,11 +94,11 @@ def plan_of(
         given = [Column(name, name, kind, table) for name, kind in columns.items()]
     else:
         given = [
-            Column(item.name, inner.key(place), item.typed.type, table)
+            Column(item.name, inner.item_key(place), item.typed.type, table)
             for place, item in enumerate(inner.items)
         ]
     if select.names:
-        given = _renamed(given, select.names)
+        given = _rename_columns(given, select.names)
     scope = Scope(given, missing=missing if inner is None else None)
     compiler = Compiler(mode)
     where = None
@@ -106,19 +106,19 @@ def plan_of(
         where = compiler.compile(select.where, scope)
         if where.type == VOID:
             raise StatementError("WHERE NULL is not a condition, want a boolean")
-        where = truth(where, mode)
-    items = _items(select.items, scope, compiler, inner)
+        where = require_condition(where, mode)
+    items = _plan_items(select.items, scope, compiler, inner)
     is_open = any(isinstance(node, Star) and not _is_struct(node, scope) for node in select.items)
     return Plan(inner, items, where, is_open and (inner is None or inner.takes_all))
 
 
-def _renamed(columns: Sequence[Column], names: Sequence[str]) -> list[Column]:
+def _rename_columns(columns: Sequence[Column], names: Sequence[str]) -> list[Column]:
     if len(columns) != len(names):
         raise StatementError(f"got {len(names)} names for {len(columns)} columns, want as many")
     return [replace(column, name=name) for column, name in zip(columns, names, strict=True)]
 
 
-def _items(
+def _plan_items(
     nodes: Sequence[Expression], scope: Scope, compiler: Compiler, inner: Plan | None
 ) -> tuple[Item, ...]:
     made: list[Item] = []
@@ -126,18 +126,18 @@ def _items(
     for node in nodes:
         here = Scope(scope.columns, aliases=aliases, missing=scope.missing)
         if isinstance(node, Star):
-            made += _star(node, here, compiler, inner)
+            made += _expand_star(node, here, compiler, inner)
             continue
         typed = compiler.compile(node, here)
-        name = compiler.name(node)
-        made.append(Item(name, typed, _source(node, here, inner)))
+        name = compiler.output_name(node)
+        made.append(Item(name, typed, _source_of(node, here, inner)))
         if isinstance(node, Alias):
             # A name that is given twice stands for nothing.
             aliases[name.lower()] = None if name.lower() in aliases else typed
     return tuple(made)
 
 
-def _star(node: Star, scope: Scope, compiler: Compiler, inner: Plan | None) -> list[Item]:
+def _expand_star(node: Star, scope: Scope, compiler: Compiler, inner: Plan | None) -> list[Item]:
     left_out = {parts[0].lower() for parts in node.without if len(parts) == 1}
     fields = [parts for parts in node.without if len(parts) > 1]
     replaced = {name.lower(): part for name, part in node.replaced}
@@ -150,7 +150,7 @@ def _star(node: Star, scope: Scope, compiler: Compiler, inner: Plan | None) -> l
         ]
     if scope.missing is None:
         for name in (*left_out, *replaced):
-            resolve((name,), scope)
+            resolve_name((name,), scope)
     made: list[Item] = []
     for one in scope.columns:
         name = one.name.lower()
@@ -158,18 +158,18 @@ def _star(node: Star, scope: Scope, compiler: Compiler, inner: Plan | None) -> l
         if name in replaced:
             made.append(Item(one.name, compiler.compile(replaced[name], scope), None))
         elif dropped:
-            made.append(Item(one.name, compiler.without(_column(one), dropped), None))
+            made.append(Item(one.name, compiler.drop_fields(_read_column(one), dropped), None))
         elif name not in left_out:
-            made.append(Item(one.name, _column(one), _origin(one, inner)))
+            made.append(Item(one.name, _read_column(one), _origin_of(one, inner)))
     return made
 
 
-def _column(column: Column) -> Typed:
-    return Typed(column.type, _reader(column.key))
+def _read_column(column: Column) -> Typed:
+    return Typed(column.type, _column_reader(column.key))
 
 
-def _reader(key: str) -> Callable[[Rows], Value]:
-    return lambda rows: rows.column(key)
+def _column_reader(key: str) -> Callable[[Rows], Value]:
+    return lambda rows: rows.read_column(key)
 
 
 def _is_struct(node: Star, scope: Scope) -> bool:
@@ -182,19 +182,19 @@ def _is_struct(node: Star, scope: Scope) -> bool:
     return node.qualifier[0].upper() != THIS
 
 
-def _source(node: Expression, scope: Scope, inner: Plan | None) -> str | None:
+def _source_of(node: Expression, scope: Scope, inner: Plan | None) -> str | None:
     """The column that comes in of which an item is a copy."""
     child = node.child if isinstance(node, Alias) else node
     if not isinstance(child, Name):
         return None
-    found, fields = resolve(child.parts, scope)
+    found, fields = resolve_name(child.parts, scope)
     if fields or not isinstance(found, Column):
         return None
-    return _origin(found, inner)
+    return _origin_of(found, inner)
 
 
-def _origin(column: Column, inner: Plan | None) -> str | None:
+def _origin_of(column: Column, inner: Plan | None) -> str | None:
     if inner is None:
         return column.key
     places = range(len(inner.items))
-    return next(inner.items[i].source for i in places if inner.key(i) == column.key)
+    return next(inner.items[i].source for i in places if inner.item_key(i) == column.key)

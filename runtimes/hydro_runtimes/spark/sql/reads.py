@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hydro_runtimes.spark.sql.syntax import Call, Expression, Literal, Name, Operation, Select, walk
+from hydro_runtimes.spark.sql.syntax import (
+    Call,
+    Expression,
+    Literal,
+    Name,
+    Operation,
+    Select,
+    walk_nodes,
+)
 
 _ARITHMETIC = frozenset(("+", "-", "*", "/", "%", "div", "negate", "positive"))
 _COMPARISONS = frozenset(("=", "<=>", "<", "<=", ">", ">="))
@@ -12,34 +20,34 @@ _COMPARISONS = frozenset(("=", "<=>", "<", "<=", ">", ">="))
 
 def names_in(select: Select) -> Iterator[str]:
     """The names that a statement has for columns, qualifiers among them."""
-    for node in _nodes(select):
+    for node in _walk_select(select):
         if isinstance(node, Name):
             yield from node.parts[:2]
 
 
 def names_of_numbers(select: Select) -> Iterator[str]:
     """The names beside an operator of arithmetic, or compared with a number."""
-    for node in _nodes(select):
+    for node in _walk_select(select):
         match node:
             case Operation(operator=operator, sides=sides) if operator in _ARITHMETIC:
-                yield from _names(sides)
+                yield from _column_names(sides)
             case Operation(operator=operator, sides=sides) if operator in _COMPARISONS:
                 if any(map(_is_number, sides)):
-                    yield from _names(sides)
+                    yield from _column_names(sides)
             case Call(name="between", arguments=sides) if any(map(_is_number, sides)):
-                yield from _names(sides)
+                yield from _column_names(sides)
 
 
-def _nodes(select: Select) -> Iterator[Expression]:
+def _walk_select(select: Select) -> Iterator[Expression]:
     if select.source is not None:
-        yield from _nodes(select.source)
+        yield from _walk_select(select.source)
     for item in select.items:
-        yield from walk(item)
+        yield from walk_nodes(item)
     if select.where is not None:
-        yield from walk(select.where)
+        yield from walk_nodes(select.where)
 
 
-def _names(sides: tuple[Expression, ...]) -> Iterator[str]:
+def _column_names(sides: tuple[Expression, ...]) -> Iterator[str]:
     return (side.parts[-1] for side in sides if isinstance(side, Name))
 
 

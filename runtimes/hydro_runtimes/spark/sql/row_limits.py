@@ -18,7 +18,7 @@ _FREE = 64
 """Of an answer that is not counted."""
 
 
-def size(value: Any) -> int:
+def size_of(value: Any) -> int:
     """Of a text, of bytes or of an array, whose elements count whatever they are; else 0."""
     kind = type(value)
     if kind is list:
@@ -31,13 +31,13 @@ def deep_size(value: Any) -> int:
     total, waiting = 0, [value]
     while waiting and total <= MAX_MADE:
         one = waiting.pop()
-        total += size(one)
+        total += size_of(one)
         if isinstance(one, list | tuple):
             waiting += one
     return total
 
 
-def check(made: int) -> None:
+def check_size(made: int) -> None:
     """What a function is about to make.
 
     Raises:
@@ -47,22 +47,22 @@ def check(made: int) -> None:
         raise RowError(_TOO_MUCH)
 
 
-def spent(rows: Rows, row: int) -> bool:
+def is_over_limit(rows: Rows, row: int) -> bool:
     """A row has made too much already; then it is in error."""
     place = int(rows.index[row])
-    if rows.made.get(place, 0) <= MAX_MADE:
+    if rows.made_sizes.get(place, 0) <= MAX_MADE:
         return False
     rows.errors.setdefault(place, _TOO_MUCH)
     return True
 
 
-def spend(rows: Rows, row: int, made: int) -> bool:
+def count_made(rows: Rows, row: int, made: int) -> bool:
     """Counts what is made of a row; whether that is too much, and the row in error."""
     if made <= _FREE:
         return False
     place = int(rows.index[row])
-    rows.made[place] = rows.made.get(place, 0) + made
-    return spent(rows, row)
+    rows.made_sizes[place] = rows.made_sizes.get(place, 0) + made
+    return is_over_limit(rows, row)
 
 
 _TOO_MUCH = (

@@ -72,152 +72,156 @@ def parse_statement(statement: str) -> Select:
         got = f"has {len(statement)} characters"
         raise StatementError(f"{got}, want at most {_MAX_CHARACTERS}")
     parser = Parser(statement)
-    select = _query(parser, {})[0]
+    select = _parse_query(parser, {})[0]
     parser.accept(";")
-    if parser.next.kind != "end":
-        raise _refusal(parser)
+    if parser.next_token.kind != "end":
+        raise _refusal_of(parser)
     return select
 
 
-def _query(parser: Parser, known: Tables) -> Table:
+def _parse_query(parser: Parser, known: Tables) -> Table:
     if parser.accept("WITH"):
-        known = _common_tables(parser, known)
-    return _piped(parser, known, _Source(*_primary(parser, known)))
+        known = _parse_ctes(parser, known)
+    return _parse_pipe_operators(parser, known, _Source(*_parse_primary(parser, known)))
 
 
-def _primary(parser: Parser, known: Tables) -> tuple[Select | None, str | None, tuple[str, ...]]:
+def _parse_primary(
+    parser: Parser, known: Tables
+) -> tuple[Select | None, str | None, tuple[str, ...]]:
     """What stands before the first |>: a query, FROM table or TABLE table."""
     if parser.accept("("):
-        select, names = _query(parser, known)
+        select, names = _parse_query(parser, known)
         parser.expect(")")
         return select, None, names
     if parser.accept("SELECT"):
-        items = _items(parser)
+        items = _parse_items(parser)
         if not parser.accept("FROM"):
             raise StatementError(f"reads no table, want FROM {THIS}")
-        return _select(parser, items, _source(parser, known)), None, ()
+        return _parse_rest_of_select(parser, items, _parse_source(parser, known)), None, ()
     if not (parser.accept("FROM") or parser.accept("TABLE")):
-        raise parser.error("want SELECT")
-    source = _source(parser, known)
+        raise parser.syntax_error("want SELECT")
+    source = _parse_source(parser, known)
     if parser.accept("SELECT"):
-        return _select(parser, _items(parser), source), None, ()
+        return _parse_rest_of_select(parser, _parse_items(parser), source), None, ()
     return source.select, source.alias, source.names
 
 
-def _piped(parser: Parser, known: Tables, source: _Source) -> Table:
+def _parse_pipe_operators(parser: Parser, known: Tables, source: _Source) -> Table:
     """The steps that follow, each over what the one before it gives."""
     is_query = source.alias is None and source.select is not None
     while parser.accept("|>"):
         is_query = False
         if parser.accept("AS"):
-            source = _Source(source.select, parser.identifier(), source.names)
+            source = _Source(source.select, parser.parse_identifier(), source.names)
         elif parser.accept("SELECT"):
-            source = _Source(_over(source, _items(parser)), None, ())
+            source = _Source(_select_over(source, _parse_items(parser)), None, ())
         elif parser.accept("EXTEND"):
-            source = _Source(_over(source, (Star(), *_items(parser))), None, ())
+            source = _Source(_select_over(source, (Star(), *_parse_items(parser))), None, ())
         elif parser.accept("DROP"):
-            names = [(parser.identifier(),)]
+            names = [(parser.parse_identifier(),)]
             while parser.accept(","):
-                names.append((parser.identifier(),))
-            source = _Source(_over(source, (Star((), tuple(names)),)), None, ())
+                names.append((parser.parse_identifier(),))
+            source = _Source(_select_over(source, (Star((), tuple(names)),)), None, ())
         elif parser.accept("SET"):
-            source = _set(parser, source)
+            source = _parse_set(parser, source)
         elif parser.accept("WHERE"):
             select = Select(
-                (Star(),), source.select, source.alias, parser.expression(), source.names
+                (Star(),), source.select, source.alias, parser.parse_expression(), source.names
             )
             source = _Source(select, source.alias, ())
         else:
-            raise _refusal(parser)
+            raise _refusal_of(parser)
     if is_query and source.select is not None:
         return source.select, source.names
-    return _over(source, (Star(),)), ()
+    return _select_over(source, (Star(),)), ()
 
 
-def _set(parser: Parser, source: _Source) -> _Source:
+def _parse_set(parser: Parser, source: _Source) -> _Source:
     while True:
-        name = parser.identifier()
+        name = parser.parse_identifier()
         parser.expect("=")
-        star = Star(replaced=((name, parser.expression()),))
-        source = _Source(_over(source, (star,)), source.alias, ())
+        star = Star(replaced=((name, parser.parse_expression()),))
+        source = _Source(_select_over(source, (star,)), source.alias, ())
         if not parser.accept(","):
             return source
 
 
-def _over(source: _Source, items: tuple[Expression, ...]) -> Select:
+def _select_over(source: _Source, items: tuple[Expression, ...]) -> Select:
     return Select(items, source.select, source.alias, None, source.names)
 
 
-def _common_tables(parser: Parser, known: Tables) -> Tables:
+def _parse_ctes(parser: Parser, known: Tables) -> Tables:
     if parser.accept("RECURSIVE"):
         raise NeedsOtherRows("WITH RECURSIVE makes several rows of one")
     while True:
-        name = parser.identifier()
-        names = _names(parser)
+        name = parser.parse_identifier()
+        names = _parse_column_names(parser)
         parser.accept("AS")
         parser.expect("(")
-        select, inner_names = _query(parser, known)
+        select, inner_names = _parse_query(parser, known)
         known = {**known, name.lower(): (select, names or inner_names)}
         parser.expect(")")
         if not parser.accept(","):
             return known
 
 
-def _names(parser: Parser) -> tuple[str, ...]:
+def _parse_column_names(parser: Parser) -> tuple[str, ...]:
     """Names of columns in brackets, where there are some."""
     if not parser.accept("("):
         return ()
-    names = [parser.identifier()]
+    names = [parser.parse_identifier()]
     while parser.accept(","):
-        names.append(parser.identifier())
+        names.append(parser.parse_identifier())
     parser.expect(")")
     return tuple(names)
 
 
-def _items(parser: Parser) -> tuple[Expression, ...]:
+def _parse_items(parser: Parser) -> tuple[Expression, ...]:
     if parser.accept("DISTINCT"):
         raise NeedsOtherRows("SELECT DISTINCT compares rows with other rows")
     parser.accept("ALL")
-    items: list[Expression] = [parser.named()]
+    items: list[Expression] = [parser.parse_named_expression()]
     while parser.accept(","):
-        items.append(parser.named())
+        items.append(parser.parse_named_expression())
     return tuple(items)
 
 
-def _select(parser: Parser, items: tuple[Expression, ...], source: _Source) -> Select:
-    if parser.next.upper == ",":
+def _parse_rest_of_select(parser: Parser, items: tuple[Expression, ...], source: _Source) -> Select:
+    if parser.next_token.upper == ",":
         raise NeedsOtherRows("a second table after FROM is a join")
-    where = parser.expression() if parser.accept("WHERE") else None
-    if parser.next.upper in _OTHER_ROWS:
-        raise _refusal(parser)
+    where = parser.parse_expression() if parser.accept("WHERE") else None
+    if parser.next_token.upper in _OTHER_ROWS:
+        raise _refusal_of(parser)
     return Select(items, source.select, source.alias, where, source.names)
 
 
-def _source(parser: Parser, known: Tables) -> _Source:
+def _parse_source(parser: Parser, known: Tables) -> _Source:
     source: Select | None = None
     names: tuple[str, ...] = ()
     if parser.accept("("):
-        source, names = _query(parser, known)
+        source, names = _parse_query(parser, known)
         parser.expect(")")
         name = None
     else:
-        name = parser.identifier()
-        if parser.next.upper == ".":
-            raise StatementError(f"reads another table, {name}.{parser.peek().text}, want {THIS}")
+        name = parser.parse_identifier()
+        if parser.next_token.upper == ".":
+            raise StatementError(
+                f"reads another table, {name}.{parser.peek_token().text}, want {THIS}"
+            )
         source, names = known.get(name.lower(), (None, ()))
         if source is None and name.upper() != THIS:
             raise StatementError(f"reads another table, {name}, want {THIS}")
     if parser.accept("AS") or (
-        parser.next.kind == "quoted"
-        or (parser.next.kind == "word" and parser.next.upper not in _AFTER_SOURCE)
+        parser.next_token.kind == "quoted"
+        or (parser.next_token.kind == "word" and parser.next_token.upper not in _AFTER_SOURCE)
     ):
-        name = parser.identifier()
-        names = _names(parser) or names
+        name = parser.parse_identifier()
+        names = _parse_column_names(parser) or names
     return _Source(source, name, names)
 
 
-def _refusal(parser: Parser) -> StatementError:
-    reason = _OTHER_ROWS.get(parser.next.upper)
+def _refusal_of(parser: Parser) -> StatementError:
+    reason = _OTHER_ROWS.get(parser.next_token.upper)
     if reason is None:
-        return parser.error("want the end of the statement")
+        return parser.syntax_error("want the end of the statement")
     return NeedsOtherRows(f"{reason}, and here a row is answered alone")

@@ -168,17 +168,17 @@ class Select:
     """Of the columns of the source, where it has others than its own: FROM (...) AS t(a, b)."""
 
 
-def children(node: Expression) -> Iterator[Expression]:
+def child_nodes(node: Expression) -> Iterator[Expression]:
     """The expressions right below a node."""
     for field in fields(node):
         yield from _expressions(getattr(node, field.name))
 
 
-def walk(node: Expression) -> Iterator[Expression]:
+def walk_nodes(node: Expression) -> Iterator[Expression]:
     """A node and all expressions below it."""
     yield node
-    for child in children(node):
-        yield from walk(child)
+    for child in child_nodes(node):
+        yield from walk_nodes(child)
 
 
 def _expressions(value: Any) -> Iterator[Expression]:

@@ -47,34 +47,34 @@ _SYMBOL = re.compile(
 _ESCAPED = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a"}
 
 
-def tokens(statement: str) -> list[Token]:
+def read_tokens(statement: str) -> list[Token]:
     """All words of a statement, with one of the kind "end" after the last.
 
     Raises:
         StatementError: a character or an open quote that the grammar does not have.
     """
     found: list[Token] = []
-    at = _skip(statement, 0)
+    at = _skip_blanks(statement, 0)
     while at < len(statement):
-        token = _token(statement, at)
+        token = _read_token(statement, at)
         found.append(token)
-        at = _skip(statement, token.end)
+        at = _skip_blanks(statement, token.end)
     found.append(Token("end", "", at, at))
     return found
 
 
-def unescape(text: str, quote: str = "") -> str:
+def unescape_text(text: str, quote: str = "") -> str:
     r"""What the inside of a text in quotes stands for: \n, \u0041, \101 are one character.
 
     A doubled quote is one. \% and \_ keep their backslash, for LIKE.
     """
-    return re.sub(rf"{_ESCAPE}|{quote * 2 or '$^'}", _escaped, text, flags=re.DOTALL)
+    return re.sub(rf"{_ESCAPE}|{quote * 2 or '$^'}", _unescape_match, text, flags=re.DOTALL)
 
 
 _ESCAPE = r"\\(u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-3][0-7]{2}|.)"
 
 
-def _escaped(match: re.Match[str]) -> str:
+def _unescape_match(match: re.Match[str]) -> str:
     code = match[1]
     if code is None:
         return match[0][0]
@@ -83,19 +83,19 @@ def _escaped(match: re.Match[str]) -> str:
     return chr(int(code, 8)) if code[0].isdigit() else chr(int(code[1:], 16))
 
 
-def _skip(statement: str, at: int) -> int:
+def _skip_blanks(statement: str, at: int) -> int:
     blank = _BLANK.match(statement, at)
     return blank.end() if blank else at
 
 
-def _token(statement: str, at: int) -> Token:
+def _read_token(statement: str, at: int) -> Token:
     if match := _RAW.match(statement, at):
         return Token("text", match[1] if match[1] is not None else match[2], at, match.end())
     if match := _HEX.match(statement, at):
         return Token("hex", match[1], at, match.end())
     if match := _TEXT.match(statement, at):
         inner = match[1] if match[1] is not None else match[2]
-        return Token("text", unescape(inner, statement[at]), at, match.end())
+        return Token("text", unescape_text(inner, statement[at]), at, match.end())
     if match := _QUOTED.match(statement, at):
         return Token("quoted", match[1].replace("``", "`"), at, match.end())
     if match := _NUMBER.match(statement, at):

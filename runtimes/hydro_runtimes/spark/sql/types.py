@@ -89,12 +89,12 @@ def interval_of(first: str, last: str) -> SqlType:
     return SqlType(f"interval {first}" if first == last else f"interval {first} to {last}")
 
 
-def _intervals(units: Sequence[str]) -> frozenset[str]:
+def _interval_names(units: Sequence[str]) -> frozenset[str]:
     pairs = ((a, b) for i, a in enumerate(units) for b in units[i:])
     return frozenset(interval_of(a, b).name for a, b in pairs)
 
 
-_MONTH_INTERVALS, _MICRO_INTERVALS = _intervals(MONTH_UNITS), _intervals(MICRO_UNITS)
+_MONTH_INTERVALS, _MICRO_INTERVALS = _interval_names(MONTH_UNITS), _interval_names(MICRO_UNITS)
 
 VOID = SqlType("void")
 """Of NULL."""
@@ -164,7 +164,7 @@ CAST_NAMES = frozenset(
 """Functions that are casts to the type of their name."""
 
 
-def decimal(precision: int, scale: int) -> SqlType:
+def decimal_of(precision: int, scale: int) -> SqlType:
     """DecimalType; digits beyond 38 are cut, as Spark's DecimalType.bounded does."""
     return SqlType("decimal", precision=min(precision, 38), scale=min(scale, 38))
 
@@ -175,9 +175,9 @@ def adjusted_decimal(precision: int, scale: int) -> SqlType:
     Source: DecimalType.adjustPrecisionScale.
     """
     if precision <= 38:
-        return decimal(precision, scale)
+        return decimal_of(precision, scale)
     whole = precision - scale
-    return decimal(38, max(38 - whole, min(scale, 6)))
+    return decimal_of(38, max(38 - whole, min(scale, 6)))
 
 
 def array_of(element: SqlType) -> SqlType:
@@ -198,7 +198,7 @@ def named_type(word: str) -> SqlType | None:
     return _WORDS.get(word.lower())
 
 
-def bits(kind: SqlType) -> int:
+def bit_width(kind: SqlType) -> int:
     """The bits of a whole number."""
     return _WHOLE[kind.name]
 
@@ -210,11 +210,11 @@ def as_decimal(kind: SqlType) -> SqlType:
     """
     digits = {"tinyint": (3, 0), "smallint": (5, 0), "int": (10, 0), "bigint": (20, 0)}
     digits |= {"float": (14, 7), "double": (30, 15)}
-    return kind if kind.name == "decimal" else decimal(*digits[kind.name])
+    return kind if kind.name == "decimal" else decimal_of(*digits[kind.name])
 
 
-def leaves(kind: SqlType) -> Iterator[SqlType]:
+def nested_types(kind: SqlType) -> Iterator[SqlType]:
     """All types in a type, itself first."""
     yield kind
     for part in kind.parts:
-        yield from leaves(part)
+        yield from nested_types(part)

@@ -28,18 +28,18 @@ class Value:
         """Some of the rows: indices or a mask."""
         return Value(self.type, self.data[rows], self.null[rows])
 
-    def listed(self) -> list[Any]:
+    def to_list(self) -> list[Any]:
         """The values as Python's, None for null."""
         values = self.data.tolist()
         if not self.null.any():
             return list(values)
         return [None if gone else value for value, gone in zip(values, self.null, strict=True)]
 
-    def without(self, bad: Array) -> Value:
+    def null_where(self, bad: Array) -> Value:
         """Null where a mask says so."""
         return Value(self.type, self.data, self.null | bad) if bad.any() else self
 
-    def retyped(self, kind: SqlType) -> Value:
+    def with_type(self, kind: SqlType) -> Value:
         """The same data under a type that holds it the same way."""
         return Value(kind, self.data, self.null)
 
@@ -63,18 +63,18 @@ class Rows:
     """int64: the place of each row in the batch."""
     errors: dict[int, str]
     """By place in the batch; shared by all parts of the batch."""
-    made: dict[int, int]
-    """How much functions have made of each row, as `limits.size` counts; shared as well."""
+    made_sizes: dict[int, int]
+    """How much functions have made of each row, as `row_limits.size_of` counts; shared as well."""
 
     @classmethod
-    def of(cls, columns: Mapping[str, Value], count: int) -> Rows:
+    def from_columns(cls, columns: Mapping[str, Value], count: int) -> Rows:
         return cls((_Layer(columns, None),), np.arange(count), {}, {})
 
     @property
     def count(self) -> int:
         return len(self.index)
 
-    def column(self, key: str) -> Value:
+    def read_column(self, key: str) -> Value:
         """The values of a column or variable."""
         layer = next(layer for layer in self.layers if key in layer.columns)
         value = layer.columns[key]
@@ -88,17 +88,17 @@ class Rows:
             _Layer(layer.columns, rows if layer.at is None else layer.at[rows])
             for layer in self.layers
         )
-        return Rows(layers, self.index[rows], self.errors, self.made)
+        return Rows(layers, self.index[rows], self.errors, self.made_sizes)
 
     def with_columns(self, columns: Mapping[str, Value]) -> Rows:
         """The same rows with more columns."""
-        return Rows((_Layer(columns, None), *self.layers), self.index, self.errors, self.made)
+        return Rows((_Layer(columns, None), *self.layers), self.index, self.errors, self.made_sizes)
 
-    def apart(self) -> Rows:
+    def with_own_errors(self) -> Rows:
         """The same rows, whose errors are not those of the batch."""
-        return Rows(self.layers, self.index, {}, self.made)
+        return Rows(self.layers, self.index, {}, self.made_sizes)
 
-    def fail(self, bad: Array, message: str) -> None:
+    def note_errors(self, bad: Array, message: str) -> None:
         """Notes an error for the rows of a mask."""
         for row in self.index[bad].tolist():
             self.errors.setdefault(row, message)
@@ -116,7 +116,7 @@ class Typed:
     """It is written as a constant."""
 
 
-def constant(kind: SqlType, value: Any, rows: int) -> Value:
+def constant_value(kind: SqlType, value: Any, rows: int) -> Value:
     """The same value in every row; None for null."""
     data: Array = np.empty(rows, dtype=kind.dtype)
     if value is not None:
@@ -144,21 +144,21 @@ def value_of(kind: SqlType, values: Sequence[Any]) -> Value:
     return Value(kind, data, null)
 
 
-def refused(value: Value, bad: Array, rows: Rows, message: str, safe: bool) -> Value:
+def refuse_where(value: Value, bad: Array, rows: Rows, message: str, safe: bool) -> Value:
     """The value with null where it is bad, noted as an error unless safe."""
     bad = bad & ~value.null
     if not bad.any():
         return value
     if not safe:
-        rows.fail(bad, message)
+        rows.note_errors(bad, message)
     return Value(value.type, value.data, value.null | bad)
 
 
-def evaluated_where(expression: Typed, rows: Rows, mask: Array) -> Value:
+def evaluate_where(expression: Typed, rows: Rows, mask: Array) -> Value:
     """The values of an expression that is only worked out for the rows of a mask; else null."""
     if mask.all():
         return expression.evaluate(rows)
     value = expression.evaluate(rows.take(mask))
-    whole = constant(value.type, None, rows.count)
+    whole = constant_value(value.type, None, rows.count)
     whole.data[mask], whole.null[mask] = value.data, value.null
     return whole

@@ -53,7 +53,7 @@ def offset_at(micros: int, zone: tzinfo) -> int:
     if zone is UTC:
         return 0
     instant = _EPOCH + timedelta(microseconds=min(max(micros, _FIRST), _LAST))
-    return _micros(instant.replace(tzinfo=UTC).astimezone(zone).utcoffset())
+    return _offset_micros(instant.replace(tzinfo=UTC).astimezone(zone).utcoffset())
 
 
 def local_of(micros: int, zone: tzinfo) -> int:
@@ -72,7 +72,7 @@ def instant_of(local: int, zone: tzinfo, offset: int | None = None) -> int:
     shown = (_EPOCH + timedelta(microseconds=min(max(local, _FIRST), _LAST))).replace(tzinfo=zone)
     # fold=0 gives the offset before a change: the earlier instant in an overlap, and in a gap the
     # time moved on by its length, as java.time does.
-    first, second = (_micros(shown.replace(fold=fold).utcoffset()) for fold in (0, 1))
+    first, second = (_offset_micros(shown.replace(fold=fold).utcoffset()) for fold in (0, 1))
     return local - (second if offset == second < first else first)
 
 
@@ -150,7 +150,7 @@ def parse_timestamp(text: str, zone: tzinfo) -> int | None:
     return found if -(2**63) <= found < 2**63 else None
 
 
-def trimmed(text: str) -> str:
+def trim_text(text: str) -> str:
     """Without blanks and control characters at both ends, as Spark reads numbers from texts."""
     return text.strip(_TRIMMED)
 
@@ -161,5 +161,5 @@ def _year_text(year: int) -> str:
     return f"+{year}" if year > 0 else f"-{-year:04d}"
 
 
-def _micros(offset: timedelta | None) -> int:
+def _offset_micros(offset: timedelta | None) -> int:
     return round((offset or timedelta()).total_seconds() * 1_000_000)

@@ -1,4 +1,4 @@
-"""Columns put together into vectors."""
+"""Columns concatenated to vectors."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 from hydro_runtimes.columns import Array, Column, Dense, Ragged, Sparse, Strings
 from hydro_runtimes.evaluator import Failure
 from hydro_runtimes.spark.data.batch import Batch, InputColumn
-from hydro_runtimes.spark.data.schema import (
+from hydro_runtimes.spark.data.column_info import (
     NUMBERS,
     NUMERIC,
     ColumnInfo,
-    Schema,
-    join_slots,
     slots_of,
     vector_info,
 )
+from hydro_runtimes.spark.data.schema import Schema
+from hydro_runtimes.spark.data.slots import join_slots
 from hydro_runtimes.spark.data.sql_columns import ValueColumn
 from hydro_runtimes.spark.data.vectors import Vectors, map_each_size, ragged_vectors, row_ids
 from hydro_runtimes.spark.format.saved import Saved
@@ -28,15 +28,15 @@ from hydro_runtimes.spark.format.saved import Saved
 class VectorAssembler:
     """Numbers, booleans and vectors side by side in one vector.
 
-    error and skip: null or a NaN number is refused or dropped (NaN inside a vector passes). keep:
-    null becomes NaN, for a vector as often as it has elements.
+    error and skip: a row with null or with a number that is NaN is refused or dropped; NaN within a
+    vector passes. keep: null becomes NaN, and a null vector becomes as many NaN as it has elements.
 
     Source: org.apache.spark.ml.feature.VectorAssembler, 4.3.0.
     """
 
     inputs: tuple[InputColumn, ...]
     sizes: tuple[int | None, ...]
-    """Of vectors, where known; 1 for a number."""
+    """Of vectors, if known; 1 for a number."""
     output: str
     invalid: str
 
@@ -89,7 +89,7 @@ class VectorAssembler:
             column = Dense(values[:, None])
             size = 1
         elif isinstance(column, ValueColumn) and column.value.type.name == "decimal":
-            numbers = [0.0 if x is None else float(x) for x in column.value.listed()]
+            numbers = [0.0 if x is None else float(x) for x in column.value.to_list()]
             column, size = Dense(np.array(numbers)[:, None]), 1
         elif isinstance(column, Strings):
             raise source.wrong_column(column, "a number, a boolean or a vector")
@@ -129,7 +129,7 @@ def _common_size(column: Column, nulls: Array) -> int | None:
 
 
 def _fill_with_nan(column: Column, nulls: Array, size: int) -> Column:
-    """NaN for all elements of the rows that are null."""
+    """The column with NaN for all elements of the rows that are null."""
     if isinstance(column, Ragged):
         assert isinstance(column.elements, Dense)
         values, ends = column.elements.values, column.offsets
@@ -164,7 +164,7 @@ def _concatenate(parts: list[Column], rows: int) -> Column:
 
 
 def _concatenate_sparse(parts: list[Vectors], rows: int) -> Sparse:
-    """Stored elements of all parts, by row, then by element."""
+    """The stored elements of all parts, ordered by row, then by element."""
     shift, ids, indices, values = 0, [], [], []
     for part in parts:
         if isinstance(part, Sparse):

@@ -1,4 +1,4 @@
-"""Clusters."""
+"""Clustering: the nearest centre, or the probability of each Gaussian."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 
 from hydro_runtimes.columns import Array, Column, DataType, Dense
 from hydro_runtimes.spark.data.batch import Batch, InputColumn
-from hydro_runtimes.spark.data.schema import ColumnInfo, Schema, vector_info
+from hydro_runtimes.spark.data.column_info import ColumnInfo, vector_info
+from hydro_runtimes.spark.data.schema import Schema
 from hydro_runtimes.spark.data.vectors import read_matrix
 from hydro_runtimes.spark.format.parquet import Table
 from hydro_runtimes.spark.format.part_files import COPY_WHOLE
@@ -17,15 +18,16 @@ from hydro_runtimes.spark.trees import chunks
 
 _CLUSTER = ColumnInfo(DataType.INT32)
 _CHUNK = 1 << 22
-"""Numbers held at a time while distances are computed."""
+"""Numbers that are in memory at a time while distances are computed."""
 
 
 @dataclass(frozen=True)
 class KMeansModel:
-    """The nearest centre; features may be vectors or lists of numbers.
+    """The index of the nearest centre; features may be vectors or lists of numbers.
 
-    Source: org.apache.spark.ml.clustering.KMeansModel, 4.3.0. A loaded model measures by Euclid
-    whatever its distanceMeasure (centres of a cosine model have norm 1: the answer is the same).
+    Source: org.apache.spark.ml.clustering.KMeansModel, 4.3.0. A loaded model uses the Euclidean
+    distance whatever its distanceMeasure; the centres of a cosine model have norm 1, so that the
+    nearest one is the same.
     """
 
     features: InputColumn
@@ -52,7 +54,9 @@ class KMeansModel:
 
 @dataclass(frozen=True)
 class BisectingKMeansModel:
-    """A walk down a tree of centres, to the nearer child at each step; no search of all leaves.
+    """The leaf of a tree of centres that is reached by going to the nearest child at each step.
+
+    This need not be the nearest of all leaves.
 
     Source: org.apache.spark.ml.clustering.BisectingKMeansModel, 4.3.0.
     """
@@ -61,7 +65,7 @@ class BisectingKMeansModel:
     centres: Array
     """float64, (nodes, size)."""
     children: Array
-    """int64, (nodes, most children): -1 where there are fewer; a leaf has none."""
+    """int64, (nodes, most children): -1 fills up where a node has fewer; a leaf has none."""
     clusters: Array
     """int32, (nodes,)."""
     root: int
@@ -125,7 +129,9 @@ class BisectingKMeansModel:
 
 @dataclass(frozen=True)
 class GaussianMixtureModel:
-    """The share of each weighted Gaussian, 2^-52 added to each; the largest is predicted.
+    """The probability of each weighted Gaussian; the one with the largest is predicted.
+
+    Spark adds 2^-52 to each before it divides by their sum.
 
     Source: org.apache.spark.ml.clustering.GaussianMixtureModel,
     org.apache.spark.ml.stat.distribution.MultivariateGaussian, 4.3.0.
@@ -135,7 +141,7 @@ class GaussianMixtureModel:
     weights: Array
     means: Array
     roots: Array
-    """float64, (clusters, size, size): the root of the pseudo-inverse of each covariance."""
+    """float64, (clusters, size, size): the square root of the pseudo-inverse of each covariance."""
     constants: Array
     """float64, (clusters,): the log of each density at its mean."""
     probability: str
@@ -171,7 +177,7 @@ class GaussianMixtureModel:
     def transform(self, batch: Batch) -> Batch:
         batch, values = read_matrix(batch, self.features, self.means.shape[1])
         shares = np.empty((len(values), len(self.weights)))
-        # Few enough that BLAS does not share them among threads, which then wait by spinning.
+        # So few rows at a time that BLAS uses one thread: others would spin while they wait.
         step = max(1, chunks.CHUNK_NUMBERS // 8 // max(values.shape[1], 1))
         for start in range(0, len(values), step):
             shares[start : start + step] = self._probabilities(values[start : start + step])
@@ -183,7 +189,7 @@ class GaussianMixtureModel:
         return batch.with_columns(columns)
 
     def _probabilities(self, values: Array) -> Array:
-        """Of each Gaussian in each row: float64, (rows, Gaussians)."""
+        """The probability of each Gaussian in each row: float64, (rows, Gaussians)."""
         parts = np.empty((len(values), len(self.weights)))
         for index, root in enumerate(self.roots):
             turned = (values - self.means[index]) @ root.T
@@ -193,7 +199,7 @@ class GaussianMixtureModel:
 
 
 def _read_centres(table: Table) -> Array:
-    """In the order of their numbers; before 2.0, a list."""
+    """The centres in the order of their numbers; before 2.0 they were saved as one list."""
     if table.has_column("clusterCenters"):
         return _stack_centres(table, table.vector_list("clusterCenters"))
     places = table.numbers("clusterIdx")
@@ -234,7 +240,10 @@ def _tree_depth(table: Table, children: Array, root: int) -> int:
 
 
 def _read_gaussians(table: Table) -> tuple[Array, Array, Array]:
-    """Means (clusters, size), covariances (clusters, size, size), weights; before 4, a row each."""
+    """Means (clusters, size), covariances (clusters, size, size) and weights (clusters,).
+
+    Before 4.0, each Gaussian was saved as a row.
+    """
     if table.has_column("weights"):
         weights, mus = table.lists("weights")[1], table.vector_list("mus")
         sigmas = table.matrix_list("sigmas")
@@ -247,9 +256,10 @@ def _read_gaussians(table: Table) -> tuple[Array, Array, Array]:
 
 
 def _invert_covariance(covariance: Array) -> tuple[Array, float]:
-    """The root of the pseudo-inverse and the log of the density at the mean.
+    """The square root of the pseudo-inverse, and the log of the density at the mean.
 
-    Eigenvalues up to 2^-52 times the largest times the size count as 0.
+    Eigenvalues up to 2^-52 * largest * size count as 0.
+    Source: MultivariateGaussian.calculateCovarianceConstants, 4.3.0.
     """
     values, turns = np.linalg.eigh(covariance)
     least = np.finfo(np.float64).eps * values.max() * len(values)

@@ -10,7 +10,8 @@ import numpy as np
 
 from hydro_runtimes.columns import Array, Dense, Sparse
 from hydro_runtimes.spark.data.batch import Batch, InputColumn
-from hydro_runtimes.spark.data.schema import Schema, vector_info
+from hydro_runtimes.spark.data.column_info import vector_info
+from hydro_runtimes.spark.data.schema import Schema
 from hydro_runtimes.spark.data.vectors import (
     Vectors,
     dense_values,
@@ -25,7 +26,7 @@ from hydro_runtimes.spark.format.saved import Saved
 
 @dataclass(frozen=True)
 class PolynomialExpansion:
-    """All products of up to `degree` elements, without the constant: x, xx, y, xy, yy.
+    """All products of up to `degree` elements, without the constant: x, x*x, y, x*y, y*y.
 
     Source: org.apache.spark.ml.feature.PolynomialExpansion, 4.3.0.
     """
@@ -124,7 +125,7 @@ class PCAModel:
 
 
 def _unstored(column: Vectors) -> Array:
-    """bool, (rows, size): the elements that a sparse vector does not store."""
+    """The elements that a sparse vector does not store: bool, (rows, size)."""
     if isinstance(column, Dense):
         return np.zeros(column.values.shape, dtype=bool)
     ones = np.ones_like(column.values)
@@ -135,7 +136,11 @@ def _unstored(column: Vectors) -> Array:
 def _append_products(
     values: Array, absent: Array, terms: list[Array], last: int, degree: int, product: Array
 ) -> None:
-    """Spark's order. What has become 0, or is not stored, gives 0 whatever follows."""
+    """Appends the products of the elements up to `last` in Spark's order.
+
+    A product that is 0, or an element that is not stored, gives 0 even if NaN or infinity follows:
+    PolynomialExpansion.expandSparse and expandDense skip them.
+    """
     if degree == 0 or last < 0:
         terms.append(product)
         return
@@ -145,7 +150,10 @@ def _append_products(
 
 
 def _dct(values: Array) -> Array:
-    """By way of one Fourier transform of the elements, even ones first, odd ones backwards."""
+    """The DCT-II by one Fourier transform of the even elements, then the odd ones backwards.
+
+    Source: J. Makhoul, A fast cosine transform in one and two dimensions, 1980.
+    """
     size = values.shape[1]
     mixed = np.concatenate((values[:, ::2], values[:, 1::2][:, ::-1]), axis=1)
     turn = np.exp(-0.5j * np.pi * np.arange(size) / size)

@@ -10,14 +10,18 @@ from hydro_runtimes.columns import Array, DataType, Dense
 from hydro_runtimes.evaluator import Failure
 from hydro_runtimes.spark.data.batch import Batch, InputColumn
 from hydro_runtimes.spark.data.classes import ClassifierColumns, pair_classes
-from hydro_runtimes.spark.data.schema import NUMBER, ColumnInfo, Schema
+from hydro_runtimes.spark.data.column_info import NUMBER, ColumnInfo
+from hydro_runtimes.spark.data.schema import Schema
 from hydro_runtimes.spark.data.vectors import Vectors, multiply, read_scalar, read_vectors
 from hydro_runtimes.spark.format.saved import Saved
 
 
 @dataclass(frozen=True)
 class _FactorizationMachine:
-    """b + w.x + half of the sum over factors of (xF)^2 - x^2 F^2."""
+    """b + w.x + 1/2 * the sum over factors of (x F)^2 - x^2 F^2.
+
+    Source: org.apache.spark.ml.regression.FactorizationMachines.getRawPrediction, 4.3.0.
+    """
 
     intercept: float
     linear: Array
@@ -91,10 +95,9 @@ class FMRegressionModel:
 
 @dataclass(frozen=True)
 class ALSModel:
-    """The product of the factors of a user and an item; a cold start gives NaN or is dropped.
+    """The product of the factors of a user and an item; an unknown one gives NaN or is dropped.
 
-    Source: org.apache.spark.ml.recommendation.ALSModel, 4.3.0. In float32, added in order of the
-    index.
+    Source: org.apache.spark.ml.recommendation.ALSModel, 4.3.0.
     """
 
     users: InputColumn
@@ -131,6 +134,8 @@ class ALSModel:
         total = np.zeros(batch.rows, dtype=np.float32)
         if len(self.user_ids) and len(self.item_ids):
             left, right = self.user_factors[user], self.item_factors[item]
+            # In float32, added in the order of the factors as Spark's loop does: another order
+            # rounds otherwise.
             for index in range(left.shape[1]):
                 total += left[:, index] * right[:, index]
         total[~known] = np.nan
@@ -151,7 +156,7 @@ def _square_elements(column: Vectors) -> Vectors:
 
 
 def _read_factors(saved: Saved, folder: str, rank: int) -> tuple[Array, Array]:
-    """Ids, ascending, and their factors: int64 (n,), float32 (n, rank)."""
+    """The ids, ascending, and their factors: int64, (n,), and float32, (n, rank)."""
     ids = saved.table(folder, key=("id",), columns=["id"]).numbers("id")
     order = np.argsort(ids)
     place = np.empty_like(order)
@@ -172,7 +177,8 @@ def _bad_ids(batch: Batch, source: InputColumn) -> dict[int, Failure]:
 
 
 def _find_ids(batch: Batch, source: InputColumn, ids: Array) -> tuple[Array, Array]:
-    """Where the id of each row is among the ids, and whether it is."""
-    wanted = read_scalar(batch, source).values.astype(np.int64)  # or all ids would become doubles
+    """The place of each row's id among the ids, and whether it is there: (rows,) each."""
+    # As int64: compared with doubles, all ids of the model would be converted for each batch.
+    wanted = read_scalar(batch, source).values.astype(np.int64)
     at = np.minimum(np.searchsorted(ids, wanted), max(len(ids) - 1, 0))
     return at, (ids[at] == wanted) if len(ids) else np.zeros(len(wanted), dtype=bool)

@@ -1,4 +1,4 @@
-"""Frequent patterns."""
+"""Frequent pattern mining: what the rules add to a basket."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import numpy as np
 from hydro_runtimes.columns import Array, Ragged
 from hydro_runtimes.spark.data import word_lists
 from hydro_runtimes.spark.data.batch import Batch, InputColumn
-from hydro_runtimes.spark.data.schema import TEXTS, Schema
+from hydro_runtimes.spark.data.column_info import TEXTS
+from hydro_runtimes.spark.data.schema import Schema
 from hydro_runtimes.spark.data.vocabulary import Vocabulary
 from hydro_runtimes.spark.format.part_files import COPY_WHOLE
 from hydro_runtimes.spark.format.saved import Saved
@@ -20,10 +21,11 @@ from hydro_runtimes.spark.format.saved import Saved
 
 @dataclass(frozen=True)
 class FPGrowthModel:
-    """What the rules say belongs to a basket and is not in it; null gives an empty list.
+    """The consequents of all rules whose antecedents are in a basket, without what is in it.
 
-    Rules are made again from the frequent sets, with the confidence of the param. Their order, and
-    so that of the answer, is not defined in Spark; here it is that of the files.
+    Null gives an empty list. The rules are not saved, so they are made again from the frequent sets
+    and minConfidence. Spark does not define their order, nor that of the answer; here it is that of
+    the files.
 
     Source: org.apache.spark.ml.fpm.FPGrowthModel, org.apache.spark.mllib.fpm.AssociationRules,
     4.3.0.
@@ -40,7 +42,7 @@ class FPGrowthModel:
         table = saved.table(key=("items",))
         items, counts = table.values("items"), table.numbers("freq").tolist()
         if not all(isinstance(one, list) and all(isinstance(i, str) for i in one) for one in items):
-            raise table.invalid("items are no lists of texts")
+            raise table.invalid("items are not lists of texts")
         names = tuple(dict.fromkeys(chain.from_iterable(items)))
         known = {frozenset(one): number for one, number in zip(items, counts, strict=True)}
         if (missing := _missing_subset(known)) is not None:
@@ -73,22 +75,26 @@ class FPGrowthModel:
 
 @dataclass(frozen=True, slots=True)
 class AssociationRules:
-    """Sets of items (int32: places in the list of all), and the item that each leads to."""
+    """Rules: sets of items, given by their index in the list of all (int32), and one item each."""
 
     starts: Array
-    """int32, (rules,): where the items of each rule start in `antecedents`."""
+    """int32, (rules,): where the antecedents of each rule start in `antecedents`."""
     antecedents: Array
     consequents: Array
 
     def are_met(self, there: Array) -> Array:
-        """bool, (rules,): whether all items of a rule are there (bool, one for each item)."""
+        """Whether all antecedents of each rule are there: bool, (rules,).
+
+        Args:
+            there: for each item whether it is in the basket: bool, (items + 1,).
+        """
         if not len(self.starts):
             return np.zeros(0, dtype=bool)
         return np.logical_and.reduceat(there[self.antecedents], self.starts)
 
 
 def _missing_subset(count: Mapping[frozenset[str], int]) -> list[str] | None:
-    """What is not there though it is a part of a frequent set, and so frequent itself."""
+    """A set that is missing although it is part of a frequent set, and so frequent itself."""
     for whole in count:
         for item in whole if len(whole) > 1 else ():
             if not count.get(whole - {item}):

@@ -10,11 +10,13 @@ import numpy as np
 
 from hydro_runtimes.columns import Array, Column, Dense
 from hydro_runtimes.spark.data.batch import Batch, InputColumn
-from hydro_runtimes.spark.data.schema import NUMBER, Schema
+from hydro_runtimes.spark.data.column_info import NUMBER
+from hydro_runtimes.spark.data.schema import Schema
 from hydro_runtimes.spark.data.vectors import multiply, read_scalar, read_vectors
 from hydro_runtimes.spark.format.saved import Saved
 
 _EPSILON = 1e-16
+"""The least distance of a mean from the ends of its range (GeneralizedLinearRegression.epsilon)."""
 _CANONICAL = {"gaussian": "identity", "binomial": "logit", "poisson": "log", "gamma": "inverse"}
 _INVERSES: dict[str, Callable[[Array], Array]] = {
     "identity": lambda eta: eta,
@@ -29,7 +31,7 @@ _INVERSES: dict[str, Callable[[Array], Array]] = {
 
 @dataclass(frozen=True)
 class GeneralizedLinearRegressionModel:
-    """The inverse link of the weighted sum, held within what the family allows.
+    """The inverse link of the weighted sum, limited to the range that the family allows.
 
     Source: org.apache.spark.ml.regression.GeneralizedLinearRegressionModel, 4.3.0.
     """
@@ -73,7 +75,10 @@ class GeneralizedLinearRegressionModel:
         return batch.with_columns(self._output_columns(eta))
 
     def _with_nulls(self, batch: Batch, offset: Array, known: Array) -> Batch:
-        """Null where the offset is null, whatever the features are."""
+        """Evaluates rows whose offset is not null; for the others the prediction is null.
+
+        Spark does not look at the features of those, so that they cannot fail.
+        """
         rows = np.flatnonzero(known)
         features = batch.columns[self.features.name].take(rows)
         part = Batch({self.features.name: features}, len(rows))
@@ -122,7 +127,7 @@ def _clamp(values: Array, low: float, high: float) -> Array:
 
 
 def _normal_cdf(values: Array) -> Array:
-    """The cumulative distribution of the standard normal."""
+    """The cumulative distribution function of the standard normal distribution."""
     root = math.sqrt(2.0)
     found = [0.5 * math.erfc(-value / root) for value in values.tolist()]
     return np.array(found, dtype=np.float64)

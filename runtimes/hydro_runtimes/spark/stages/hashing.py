@@ -1,7 +1,7 @@
-"""Features by the hash of their names.
+"""Feature hashing: the index of a feature is the hash of its name, modulo the size.
 
 Source: org.apache.spark.ml.feature.{HashingTF, FeatureHasher}, 4.3.0;
-org.apache.spark.unsafe.hash.Murmur3_x86_32 with seed 42, hashUnsafeBytes2 since 3.0 and
+org.apache.spark.unsafe.hash.Murmur3_x86_32 with the seed 42: hashUnsafeBytes2 since 3.0, and
 hashUnsafeBytes before.
 """
 
@@ -16,8 +16,9 @@ import numpy as np
 from hydro_runtimes.columns import Array, Column, Dense, Sparse
 from hydro_runtimes.spark.data import word_lists
 from hydro_runtimes.spark.data.batch import Batch, InputColumn
+from hydro_runtimes.spark.data.column_info import TEXTS, UNKNOWN, vector_info
 from hydro_runtimes.spark.data.column_texts import cast_to_texts
-from hydro_runtimes.spark.data.schema import TEXTS, UNKNOWN, Schema, vector_info
+from hydro_runtimes.spark.data.schema import Schema
 from hydro_runtimes.spark.data.vectors import row_ids
 from hydro_runtimes.spark.format.saved import Saved
 
@@ -29,7 +30,7 @@ _MAX_FEATURES = 2**31 - 1
 class HashingTF:
     """Counts the words of a row by their hashes.
 
-    The version that saved it chooses the hash, as Spark does.
+    The hash function depends on the version of Spark that saved the stage, as in Spark.
 
     Source: org.apache.spark.ml.feature.HashingTF, 4.3.0.
     """
@@ -55,6 +56,7 @@ class HashingTF:
     def transform(self, batch: Batch) -> Batch:
         batch, words = word_lists.read_words(batch, self.input)
         known = {
+            # Spark hashes null to the seed. Python's % is never negative, as Utils.nonNegativeMod.
             word: (SEED if word is None else self.hash(word)) % self.size
             for word in dict.fromkeys(words.flat)
         }
@@ -68,7 +70,7 @@ class HashingTF:
 
 @dataclass(frozen=True)
 class FeatureHasher:
-    """Numbers under the hash of their column, categories as 1 under that of `column=value`.
+    """Numbers at the hash of their column's name, categories as 1 at the hash of `column=value`.
 
     Source: org.apache.spark.ml.feature.FeatureHasher, 4.3.0.
     """
@@ -106,7 +108,7 @@ class FeatureHasher:
         return batch.with_columns({self.output: sum_by_index(self.size, offsets, index, value)})
 
     def _hash_column(self, source: InputColumn, column: Column) -> tuple[Array, Array]:
-        """The index (-1 for null) and the value of each row."""
+        """The index (int64, -1 for null) and the value (float64) of each row's feature."""
         name = source.name
         if column.shape:
             raise source.wrong_column(column, "a text, a number or a boolean")
@@ -123,7 +125,14 @@ class FeatureHasher:
 
 
 def sum_by_index(size: int, offsets: Array, indices: Array, values: Array | None) -> Sparse:
-    """Sparse vectors of indices in any order, the values of equal ones added (1 each if None)."""
+    """Sparse vectors of the sums by index.
+
+    Args:
+        size: of the vectors.
+        offsets: where the indices of each row start, and the end: int64, (rows + 1,).
+        indices: in any order: int64, (n,).
+        values: for each index, (n,); None counts each as 1.
+    """
     one_row = len(offsets) == 2
     keys = indices if one_row else row_ids(offsets) * size + indices
     if values is None:
@@ -147,18 +156,22 @@ def sum_by_index(size: int, offsets: Array, indices: Array, values: Array | None
 
 
 def murmur3(text: str) -> int:
-    """murmur3_x86_32 of the text's UTF-8."""
+    """The hash of a text's UTF-8 by MurmurHash3_x86_32: a signed int."""
     return mmh3.hash(text, SEED)
 
 
 def murmur3_of_2(text: str) -> int:
-    """As Spark 2 hashed: each byte after the last whole word is mixed as a word, signed."""
+    """The hash of Spark 2, which differs from MurmurHash3 in the last one to three bytes.
+
+    Each of them is mixed like a whole word, extended by its sign (hashUnsafeBytes).
+    """
     data = text.encode()
     aligned = len(data) - len(data) % 4
     words: Sequence[int] = [
         int.from_bytes(data[i : i + 4], "little") for i in range(0, aligned, 4)
     ] + [byte - 256 if byte > 127 else byte for byte in data[aligned:]]
     hashed = SEED
+    # The constants are those of MurmurHash3_x86_32. Java's ints wrap: & keeps the lower 32 bits.
     for word in words:
         mixed = (word * 0xCC9E2D51) & 0xFFFFFFFF
         mixed = ((mixed << 15) | (mixed >> 17)) & 0xFFFFFFFF
@@ -166,6 +179,7 @@ def murmur3_of_2(text: str) -> int:
         hashed = ((hashed << 13) | (hashed >> 19)) & 0xFFFFFFFF
         hashed = (hashed * 5 + 0xE6546B64) & 0xFFFFFFFF
     hashed ^= len(data)
+    # fmix32: every bit of the input changes every bit of the hash.
     hashed = ((hashed ^ (hashed >> 16)) * 0x85EBCA6B) & 0xFFFFFFFF
     hashed = ((hashed ^ (hashed >> 13)) * 0xC2B2AE35) & 0xFFFFFFFF
     hashed ^= hashed >> 16

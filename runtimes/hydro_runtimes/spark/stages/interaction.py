@@ -14,33 +14,28 @@ import numpy as np
 from hydro_runtimes.columns import Array, Dense, Ragged, Sparse
 from hydro_runtimes.evaluator import Failure
 from hydro_runtimes.spark.data.batch import Batch, InputColumn
-from hydro_runtimes.spark.data.schema import (
-    MAX_SLOTS,
-    NUMERIC,
-    ColumnInfo,
-    Schema,
-    Slot,
-    vector_info,
-)
+from hydro_runtimes.spark.data.column_info import NUMERIC, ColumnInfo, vector_info
+from hydro_runtimes.spark.data.schema import Schema
+from hydro_runtimes.spark.data.slots import MAX_SLOTS, Slot
 from hydro_runtimes.spark.data.vectors import dense_values, fail_nulls, row_ids
 from hydro_runtimes.spark.format.saved import Saved
 
 
 @dataclass(frozen=True)
 class Interaction:
-    """All products of one element of each column; the last column varies fastest.
+    """All products of one element from each column; the last column varies fastest.
 
-    A nominal column or element is first one vector with 1 at its value. Of sparse vectors only the
-    elements that are stored count: not even a category 0 that is not.
+    A nominal column or element becomes a vector with 1 at its value first. Of sparse vectors only
+    stored elements count, so that a category 0 that is not stored gives zeros.
 
     Source: org.apache.spark.ml.feature.Interaction, 4.3.0.
     """
 
     inputs: tuple[InputColumn, ...]
     values: tuple[tuple[int | None, ...] | None, ...]
-    """Of each column, the number of values of each element; None for a number, or all numbers."""
+    """For each column, the number of values of each element; None if all are numbers."""
     forms: tuple[str, ...]
-    """Of each column, the assembled one that tells which elements Spark stores; "" for itself."""
+    """For each column, the assembled one that shows which elements Spark stores; "" for itself."""
     output: str
 
     @classmethod
@@ -75,13 +70,16 @@ class Interaction:
 
 
 def _read_info(saved: Saved, schema: Schema, name: str) -> ColumnInfo:
-    """Spark needs the attributes of vectors here, so what one is assembled from are numbers."""
+    """Spark needs attributes of vectors here, so what a vector is assembled from are numbers."""
     schema.require(saved, name, NUMERIC)
     return schema.require_parts(saved, name)
 
 
 def _value_counts(known: ColumnInfo) -> tuple[int | None, ...] | None:
-    """None for what is multiplied as it is: numbers, and indices that have a single value."""
+    """The number of values of each element that is encoded; None if none is.
+
+    Numbers are multiplied as they are, and so are indices that have a single value.
+    """
     given = (known.values,) if not known.shape else tuple(slot.values for slot in known.slots or ())
     counts = tuple(count if count is not None and count > 1 else None for count in given)
     return counts if any(counts) else None
@@ -96,13 +94,13 @@ def _encoded_width(known: ColumnInfo, counts: tuple[int | None, ...] | None) -> 
 
 
 def _product_slots(known: Sequence[ColumnInfo], names: Sequence[str]) -> tuple[Slot, ...]:
-    """The products' names: those of the columns' elements, the last column varying fastest."""
+    """The names of the products, of the elements' names; the last column varies fastest."""
     columns = [_element_names(one, name) for one, name in zip(known, names, strict=True)]
     return tuple(Slot(":".join(parts)) for parts in product(*columns))
 
 
 def _element_names(known: ColumnInfo, name: str) -> list[str]:
-    """Of the elements of a column, a nominal one once for each of its values."""
+    """The names of a column's elements; a nominal one has a name for each of its values."""
     slots, prefix = known.slots or (Slot(),) * (known.size or 0), f"{name}_"
     if not known.shape:
         slots, prefix = (Slot(name, known.values, known.nominal),), ""
@@ -141,7 +139,7 @@ def _bad_values(
 def _encode_nominals(
     batch: Batch, source: InputColumn, counts: tuple[int | None, ...] | None, form: str
 ) -> tuple[Array, Array]:
-    """The elements with nominal ones spread, and which of them Spark multiplies at all."""
+    """The elements, nominal ones encoded, and which of them Spark multiplies."""
     values, is_stored = _read_elements(batch, source), _stored_elements(batch, source, form)
     if counts is None:
         return values, is_stored
@@ -160,10 +158,11 @@ def _encode_nominals(
 
 
 def _stored_elements(batch: Batch, source: InputColumn, form: str) -> Array:
-    """bool, (rows, elements): whether Spark's vector has the element stored; all of a number.
+    """Whether Spark's vector stores the element: bool, (rows, elements); true for a number.
 
-    Source: org.apache.spark.ml.linalg.Vector.compressed, 4.3.0, which the assembler calls: sparse
-    where 12 bytes an element and 20 are no more than 8 for each; tried with 4.3 for all counts.
+    The assembler calls org.apache.spark.ml.linalg.Vector.compressed, 4.3.0, which compares sizes in
+    bytes: sparse if 12 * (elements that are not 0) + 20 <= 8 * size. Tried with Spark 4.3 for all
+    counts.
     """
     if form in batch.columns:
         is_some = _read_elements(batch, InputColumn(source.stage, form)) != 0

@@ -8,24 +8,25 @@ import numpy as np
 
 from hydro_runtimes.columns import Array, Dense, Ragged, Sparse, Strings
 from hydro_runtimes.spark.data.batch import Batch, InputColumn
-from hydro_runtimes.spark.data.schema import NUMBER, NUMBERS, NUMERIC, Schema
+from hydro_runtimes.spark.data.column_info import NUMBER, NUMBERS, NUMERIC
+from hydro_runtimes.spark.data.schema import Schema
 from hydro_runtimes.spark.data.vectors import fail_nulls, vector_sizes
 from hydro_runtimes.spark.format.saved import Saved
-from hydro_runtimes.spark.sql.java_text import ordered
+from hydro_runtimes.spark.sql.java_text import sortable_bits
 
 
 @dataclass(frozen=True)
 class IsotonicRegressionModel:
-    """The value at a boundary, on the line between two, or at the nearer end; null for null.
+    """The prediction at a boundary, interpolated between two, or that of the nearer end.
 
-    A vector that is null is refused.
+    Null gives null, except that a vector that is null is refused.
 
     Source: org.apache.spark.ml.regression.IsotonicRegressionModel, 4.3.0.
     """
 
     features: InputColumn
     element: int
-    """Of the features, where they are vectors."""
+    """The index of the feature (featureIndex), if the column holds vectors."""
     boundaries: Array
     predictions: Array
     prediction: str
@@ -47,7 +48,8 @@ class IsotonicRegressionModel:
 
     def transform(self, batch: Batch) -> Batch:
         batch, x, known = self._read_numbers(batch)
-        keys, wanted = ordered(self.boundaries), ordered(x)
+        # Compared as Double.compare does, for java.util.Arrays.binarySearch: -0.0 is below 0.0.
+        keys, wanted = sortable_bits(self.boundaries), sortable_bits(x)
         last = len(keys) - 1
         at = np.searchsorted(keys, wanted)
         right = np.minimum(at, last)
@@ -59,7 +61,7 @@ class IsotonicRegressionModel:
         return batch.with_columns({self.prediction: Dense(np.where(ends, y2, between), known)})
 
     def _read_numbers(self, batch: Batch) -> tuple[Batch, Array, Array | None]:
-        """The rows that have the number, the numbers, and which of them are not null."""
+        """The rows that have the number, the numbers (float64, (rows,)), and which are not null."""
         column = batch.columns[self.features.name]
         if isinstance(column, Dense) and column.values.ndim == 1:
             return batch, column.values.astype(np.float64), column.validity
@@ -76,7 +78,7 @@ class IsotonicRegressionModel:
         return batch, column.values[:, self.element].astype(np.float64), None
 
     def _without_short_vectors(self, batch: Batch) -> Batch:
-        """Without the rows whose vector lacks the element."""
+        """The batch without the rows whose vector is too short to have the element."""
         column = batch.columns[self.features.name]
         if isinstance(column, Strings):
             raise self.features.wrong_column(column, "a number or a vector")

@@ -1,4 +1,4 @@
-"""Topics of a document, by variational inference."""
+"""Latent Dirichlet allocation: the topics of a document, by variational inference."""
 
 from __future__ import annotations
 
@@ -10,26 +10,28 @@ import numpy as np
 
 from hydro_runtimes.columns import Array, Dense
 from hydro_runtimes.spark.data.batch import Batch, InputColumn
-from hydro_runtimes.spark.data.schema import Schema, vector_info
+from hydro_runtimes.spark.data.column_info import vector_info
+from hydro_runtimes.spark.data.schema import Schema
 from hydro_runtimes.spark.data.vectors import read_matrix
 from hydro_runtimes.spark.format.part_files import COPY_WHOLE
 from hydro_runtimes.spark.format.saved import Saved
 
-_MOST_STEPS = 1000
+_MAX_STEPS = 1000
+"""A bound of ours: Spark goes on until the inference converges."""
 _SEED = 1421925485
-"""The hash of the name of Spark's class: it forgets the model's own seed when it loads one."""
+"""The default of HasSeed, the hash of the class name: on loading, Spark loses the model's own."""
 
 
 @dataclass(frozen=True)
 class _LDAModel:
     features: InputColumn
     words: Array
-    """float64, (vocabulary, topics): exp of the expected log of each word's share."""
+    """float64, (vocabulary, topics): exp(E[log beta]), where beta is the distribution of words."""
     prior: Array
-    """float64, (topics,)."""
+    """float64, (topics,): alpha, the prior of a document's topics (docConcentration)."""
     output: str
     start: Array
-    """float64, (topics,): from where the inference of each document starts."""
+    """float64, (topics,): the gamma at which the inference of each document starts."""
 
     def transform(self, batch: Batch) -> Batch:
         batch, counts = read_matrix(batch, self.features, len(self.words))
@@ -41,9 +43,12 @@ class _LDAModel:
         return batch.with_columns({self.output: Dense(topics)})
 
     def _infer_topics(self, words: Array, counts: Array) -> Array:
+        # gamma are the parameters of the Dirichlet distribution of the document's topics; `weights`
+        # is exp(E[log theta]). Spark's rules: 1e-100 against a division by 0, and convergence when
+        # gamma changes by at most 1e-3 on average.
         gamma = self.start
         weights = np.exp(_expected_log(gamma))
-        for _ in range(_MOST_STEPS):
+        for _ in range(_MAX_STEPS):
             last = gamma
             gamma = weights * (words.T @ (counts / (words @ weights + 1e-100))) + self.prior
             weights = np.exp(_expected_log(gamma))
@@ -53,7 +58,7 @@ class _LDAModel:
 
 
 class LocalLDAModel(_LDAModel):
-    """The topics of each document, from the random numbers with which Spark starts each.
+    """The topics of each document, inferred from the random numbers that Spark starts with.
 
     Source: org.apache.spark.ml.clustering.LocalLDAModel,
     org.apache.spark.mllib.clustering.OnlineLDAOptimizer.variationalTopicInference, 4.3.0.
@@ -70,10 +75,9 @@ class LocalLDAModel(_LDAModel):
 
 
 class DistributedLDAModel(_LDAModel):
-    """The topics of each document, as the local model that this one turns into.
+    """The topics of each document, inferred as by the local model that this one turns into.
 
-    Spark starts that from other random numbers each time that it is loaded; here it starts from
-    ones.
+    Spark starts it from other random numbers each time that it is loaded; here it starts from ones.
 
     Source: org.apache.spark.ml.clustering.DistributedLDAModel,
     org.apache.spark.mllib.clustering.DistributedLDAModel.toLocal, 4.3.0.
@@ -89,6 +93,7 @@ class DistributedLDAModel(_LDAModel):
         if not 0 < size <= 1 << 24 or any(len(one) != count for one in weights):
             raise table.invalid(f"has other numbers than {count} topics of {size} words")
         topics = np.zeros((size, count))
+        # In the saved graph a term has the vertex id -(index + 1), a document an id from 0.
         terms = np.flatnonzero(ids < 0)
         rows = -ids[terms] - 1
         if len(rows) and rows.max() >= size:
@@ -112,19 +117,20 @@ def _declare_topics(
 
 
 def _expected_log(weights: Array) -> Array:
-    """The expected log of what a Dirichlet distribution of these weights (last axis) draws."""
+    """E[log x] for x of a Dirichlet distribution with these parameters (last axis), same shape."""
     return np.asarray(_spark_digamma(weights) - _spark_digamma(weights.sum(axis=-1, keepdims=True)))
 
 
 def _draw_gamma(count: int, shape: float) -> Array:
-    """The first numbers of a Gamma distribution of this shape and the mean 1.
+    """The first numbers that Spark draws from Gamma(shape, 1 / shape): float64, (count,).
 
-    Source: breeze.stats.distributions.Gamma, 2.1, by Marsaglia and Tsang's method, on normal and
-    uniform numbers of org.apache.commons.math3.random.MersenneTwister, 3.6.
+    Source: breeze.stats.distributions.Gamma, 2.1, which uses Marsaglia and Tsang's method on normal
+    and uniform numbers of org.apache.commons.math3.random.MersenneTwister, 3.6.
     """
     doubles, d = _uniform_doubles(), shape - 1.0 / 3.0
     normals, c, drawn = _normal_doubles(doubles), 1.0 / math.sqrt(9.0 * d), list[float]()
     while len(drawn) < count:
+        # The order of drawing matters: normal numbers until one fits, then one uniform number.
         x = next(x for x in normals if 1.0 + c * x > 0)
         v, u = (1.0 + c * x) ** 3, next(doubles)
         if u < 1.0 - 0.0331 * x**4 or math.log(u) < 0.5 * x * x + d * (1.0 - v + math.log(v)):
@@ -133,7 +139,8 @@ def _draw_gamma(count: int, shape: float) -> Array:
 
 
 def _uniform_doubles() -> Iterator[float]:
-    """From 0 to 1, of two times 26 bits."""
+    """Uniform numbers from 0 to 1, each of twice 26 bits (BitsStreamGenerator.nextDouble)."""
+    # setSeed(long) of commons-math seeds with the array of the two halves of the long.
     twister = np.random.RandomState(np.array([0, _SEED], dtype=np.uint32))
     while True:
         high, low = (twister.randint(1 << 32, size=2, dtype=np.uint32) >> 6).tolist()
@@ -141,7 +148,7 @@ def _uniform_doubles() -> Iterator[float]:
 
 
 def _normal_doubles(doubles: Iterator[float]) -> Iterator[float]:
-    """In pairs, by the method of Box and Muller."""
+    """Normal numbers in pairs, by Box and Muller's method (BitsStreamGenerator.nextGaussian)."""
     while True:
         angle, radius = 2.0 * math.pi * next(doubles), math.sqrt(-2.0 * math.log(next(doubles)))
         yield radius * math.cos(angle)
@@ -149,9 +156,9 @@ def _normal_doubles(doubles: Iterator[float]) -> Iterator[float]:
 
 
 def _spark_digamma(values: Array) -> Array:
-    """As Spark's, which is off by up to 3e-9: its series has a term of the wrong sign.
+    """Digamma as Spark computes it: off by up to 3e-9, for a term of its series has the wrong sign.
 
-    Source: org.apache.commons.math3.special.Gamma.digamma, 3.6, which takes the series from 49 on.
+    Source: org.apache.commons.math3.special.Gamma.digamma, 3.6, which uses the series from 49 on.
     """
     at = np.where(values < 49, values + np.ceil(49 - values), values)
     inverse = 1.0 / (at * at)
@@ -159,7 +166,7 @@ def _spark_digamma(values: Array) -> Array:
 
 
 def _true_digamma(values: Array) -> Array:
-    """By recurrence to 6 or more, then the asymptotic series."""
+    """Digamma: the recurrence up to 6 or more, then the asymptotic series."""
     x = np.array(values, dtype=np.float64)
     shift = np.zeros_like(x)
     for _ in range(6):
@@ -173,4 +180,4 @@ def _true_digamma(values: Array) -> Array:
 
 
 _SERIES = (1 / 12, 691 / 32760, 1 / 132, 1 / 240, 1 / 252, 1 / 120, 1 / 12)
-"""Of the digamma function, from the last term to the first."""
+"""The coefficients of the asymptotic series of digamma, from the last term to the first."""

@@ -9,7 +9,8 @@ import numpy as np
 from hydro_runtimes.columns import Array, Column, Dense
 from hydro_runtimes.spark.data.batch import Batch, InputColumn
 from hydro_runtimes.spark.data.classes import ClassifierColumns, pair_classes, softmax
-from hydro_runtimes.spark.data.schema import Schema, vector_info
+from hydro_runtimes.spark.data.column_info import vector_info
+from hydro_runtimes.spark.data.schema import Schema
 from hydro_runtimes.spark.data.vectors import read_vectors
 from hydro_runtimes.spark.data.weights import Weights
 from hydro_runtimes.spark.format.saved import Saved
@@ -17,18 +18,18 @@ from hydro_runtimes.spark.format.saved import Saved
 
 @dataclass(frozen=True)
 class LogisticRegressionModel:
-    """Binary: the margin against a threshold. Multinomial: a softmax over the classes.
+    """Binary: margin > threshold is class 1. Multinomial: a softmax over the classes.
 
     Source: org.apache.spark.ml.classification.LogisticRegressionModel, 4.3.0.
     """
 
     features: InputColumn
     weights: Weights
-    """One for each element and, if not binary, class; (size, 1) when binary."""
+    """One for each element and class; (size, 1) if binary."""
     intercepts: Array
     classes: ClassifierColumns
     threshold: float | None
-    """Of the margin, when binary."""
+    """Of the margin, if binary; None if multinomial."""
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> LogisticRegressionModel:
@@ -57,7 +58,7 @@ class LogisticRegressionModel:
 
 @dataclass(frozen=True)
 class LinearSVCModel:
-    """The margin against a threshold; there is no probability.
+    """margin > threshold is class 1; there are no probabilities.
 
     Source: org.apache.spark.ml.classification.LinearSVCModel, 4.3.0.
     """
@@ -114,7 +115,7 @@ class LinearRegressionModel:
 
 @dataclass(frozen=True)
 class AFTSurvivalRegressionModel:
-    """exp of the weighted sum; quantiles of the Weibull distribution around it.
+    """exp(weighted sum), and quantiles of the Weibull distribution of this scale.
 
     Source: org.apache.spark.ml.regression.AFTSurvivalRegressionModel, 4.3.0.
     """
@@ -125,7 +126,7 @@ class AFTSurvivalRegressionModel:
     prediction: str
     quantiles: str
     factors: Array
-    """float64, (quantiles,): what the prediction is multiplied by."""
+    """float64, (quantiles,): the prediction times these are the quantiles."""
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> AFTSurvivalRegressionModel:
@@ -155,9 +156,9 @@ _QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 
 
 def _read_coefficients(saved: Saved) -> tuple[Weights, Array, bool]:
-    """Weights (size, rows), intercepts (rows,), and whether rows are classes.
+    """Weights (size, rows), intercepts (rows,), and whether the rows are classes (multinomial).
 
-    Spark 2.0 saved the vector of a binary model; 2.1 and later a matrix.
+    Spark 2.0 saved a vector for a binary model; since 2.1 it saves a matrix.
     """
     table = saved.table()
     if table.has_column("coefficientMatrix"):
@@ -169,7 +170,11 @@ def _read_coefficients(saved: Saved) -> tuple[Weights, Array, bool]:
 
 
 def _margin_threshold(saved: Saved, classes: ClassifierColumns) -> float:
-    """The margin above which the class is 1."""
+    """The margin above which the class is 1: log(t / (1 - t)), where t is the threshold.
+
+    Two thresholds t0 and t1 beat `threshold`; they mean 1 / (1 + t0 / t1).
+    Source: LogisticRegressionParams.getThreshold and LogisticRegressionModel.predict, 4.3.0.
+    """
     threshold = saved.number("threshold", 0.5)
     if classes.thresholds is not None:
         threshold = float(1.0 / (1.0 + classes.thresholds[0] / classes.thresholds[1]))

@@ -1,4 +1,4 @@
-"""Locality-sensitive hashes of vectors."""
+"""Locality-sensitive hashing of vectors."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import numpy as np
 
 from hydro_runtimes.columns import Array, Column, DataType, Dense, Ragged, Sparse
 from hydro_runtimes.spark.data.batch import Batch, InputColumn
-from hydro_runtimes.spark.data.schema import ColumnInfo, Schema, vector_info
+from hydro_runtimes.spark.data.column_info import ColumnInfo, vector_info
+from hydro_runtimes.spark.data.schema import Schema
 from hydro_runtimes.spark.data.vectors import fail_nulls, read_matrix
 from hydro_runtimes.spark.format.saved import Saved
 from hydro_runtimes.spark.trees import chunks
 
 _HASH_PRIME = 2038074743
+"""MinHashLSH.HASH_PRIME."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class BucketedRandomProjectionLSHModel:
 
 @dataclass(frozen=True)
 class MinHashLSHModel:
-    """The least hash of the indices that are not zero, for each pair of coefficients.
+    """The least of ((1 + i) * a + b) % prime over the non-zero indices i, for each pair (a, b).
 
     Source: org.apache.spark.ml.feature.MinHashLSHModel, 4.3.0.
     """
@@ -60,7 +62,7 @@ class MinHashLSHModel:
         source, output = InputColumn(saved.uid, saved.text("inputCol")), saved.text("outputCol")
         _, coefficients = saved.table().lists("randCoefficients")
         if len(coefficients) % 2 or not len(coefficients):
-            raise saved.invalid("randCoefficients are no pairs")
+            raise saved.invalid("randCoefficients are not pairs")
         schema.require(saved, source.name, vector_info(None))
         schema.add_column(output, _hashes_info(len(coefficients) // 2))
         return cls(source, output, coefficients[::2], coefficients[1::2])
@@ -82,12 +84,12 @@ class MinHashLSHModel:
 
 
 def _hashes_info(tables: int) -> ColumnInfo:
-    """A list of vectors of one element."""
+    """A list of as many vectors of one element as there are hash tables."""
     return ColumnInfo(DataType.FLOAT64, (tables, 1))
 
 
 def _nonzero_elements(column: Column) -> tuple[Array, Array]:
-    """Offsets and indices (int64) of the elements that are not 0."""
+    """Offsets (rows + 1,) and indices of the elements that are not 0; both int64."""
     if isinstance(column, Ragged):
         assert isinstance(column.elements, Dense)
         kept = column.elements.values != 0

@@ -24,9 +24,9 @@ from hydro_runtimes.spark.format.saved import Saved
 
 @dataclass(frozen=True)
 class NaiveBayesModel:
-    """The log of the prior and of the likelihood of the features, for each class.
+    """log(prior) + log(likelihood of the features) for each class.
 
-    multinomial and complement refuse negative features, bernoulli all but 0 and 1.
+    multinomial and complement refuse negative features; bernoulli refuses all but 0 and 1.
 
     Source: org.apache.spark.ml.classification.NaiveBayesModel, 4.3.0.
     """
@@ -39,7 +39,7 @@ class NaiveBayesModel:
     constant: Array
     """float64, (classes,)."""
     variances: Array
-    """float64, (classes, size): of the Gaussian kind."""
+    """float64, (classes, size): of the kind gaussian; of the others, (0, 0)."""
     classes: ClassifierColumns
 
     @classmethod
@@ -53,6 +53,8 @@ class NaiveBayesModel:
             raise saved.invalid(f"param 'modelType' is '{kind}', want one of {', '.join(_KINDS)}")
         constant = prior
         if kind == "bernoulli":
+            # A feature that is 0 adds log(1 - p). The sum of all those is a constant, to which a
+            # feature that is 1 adds log(p) - log(1 - p).
             absent = np.log(1.0 - np.exp(theta))
             theta, constant = theta - absent, prior + absent.sum(axis=1)
         features = schema.require_features(saved, theta.shape[1])
@@ -81,7 +83,7 @@ class NaiveBayesModel:
         return multiply(column, self.weights) + self.constant
 
     def _gaussian_scores(self, values: Array) -> Array:
-        """Class by class, so that memory stays that of the rows."""
+        """The raw scores, class by class, so that no array is larger than the features."""
         raw = np.empty((len(values), len(self.constant)))
         for index, variance in enumerate(self.variances):
             distance = values - self.weights[:, index]

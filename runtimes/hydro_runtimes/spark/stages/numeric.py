@@ -10,24 +10,18 @@ import numpy as np
 from hydro_runtimes.columns import Array, Column, DataType, Dense
 from hydro_runtimes.evaluator import Failure
 from hydro_runtimes.spark.data.batch import Batch, InputColumn
-from hydro_runtimes.spark.data.schema import (
-    NUMBER,
-    NUMBERS,
-    NUMERIC,
-    ColumnInfo,
-    Schema,
-    vector_info,
-)
+from hydro_runtimes.spark.data.column_info import NUMBER, NUMBERS, NUMERIC, ColumnInfo, vector_info
+from hydro_runtimes.spark.data.schema import Schema
 from hydro_runtimes.spark.data.vectors import Vectors, fail_nulls, map_each_size, read_scalar
 from hydro_runtimes.spark.format.saved import Saved
-from hydro_runtimes.spark.sql.java_text import ordered
+from hydro_runtimes.spark.sql.java_text import sortable_bits
 
 
 @dataclass(frozen=True)
 class Binarizer:
     """1 where a number, or an element of a vector, is greater than the threshold, else 0.
 
-    NaN and null give 0; in vectors, a threshold below 0 makes NaN and unstored zeros 1.
+    NaN and null give 0. In vectors, with a threshold below 0, NaN and unstored zeros give 1.
 
     Source: org.apache.spark.ml.feature.Binarizer, 4.3.0.
     """
@@ -66,13 +60,13 @@ class Binarizer:
 
 @dataclass(frozen=True)
 class Bucketizer:
-    """The bucket [splits[i], splits[i + 1]) that a number lies in; the last one is closed.
+    """The index i of the bucket [splits[i], splits[i + 1]) of a number; the last one is closed.
 
-    Out of range is refused; NaN is refused, dropped, or has a bucket of its own (keep); null stays
-    null, or is dropped (skip).
+    A number outside of all is refused. NaN is refused (error), dropped (skip), or has a bucket of
+    its own (keep). Null stays null, or is dropped (skip).
 
-    Source: org.apache.spark.ml.feature.Bucketizer, 4.3.0. Looks up as java.util.Arrays does:
-    -0.0 lies below 0.0.
+    Source: org.apache.spark.ml.feature.Bucketizer, 4.3.0. It searches by
+    java.util.Arrays.binarySearch, for which -0.0 is below 0.0.
     """
 
     inputs: tuple[InputColumn, ...]
@@ -111,9 +105,9 @@ class Bucketizer:
     def _add_buckets(self, batch: Batch, source: InputColumn, output: str, splits: Array) -> Batch:
         column = read_scalar(batch, source)
         values, valid = column.values, column.validity
-        keys, last = ordered(splits), len(splits) - 1
-        at = np.searchsorted(keys, ordered(values))
-        hit = keys[np.minimum(at, last)] == ordered(values)
+        keys, last = sortable_bits(splits), len(splits) - 1
+        at = np.searchsorted(keys, sortable_bits(values))
+        hit = keys[np.minimum(at, last)] == sortable_bits(values)
         bucket = np.where(hit, at, at - 1).astype(np.float64)
         bucket[values == splits[-1]] = last - 1
         nan = np.isnan(values)
@@ -132,7 +126,7 @@ class Bucketizer:
 
 @dataclass(frozen=True)
 class ImputerModel:
-    """Puts the surrogate where a number is null or the missing value; the type stays.
+    """Replaces null and the missing value by the surrogate; the type of the number stays.
 
     Source: org.apache.spark.ml.feature.ImputerModel, 4.3.0.
     """
@@ -173,7 +167,7 @@ class ImputerModel:
 
 
 def _output_type(known: ColumnInfo) -> DataType:
-    """A number gives a number; of an unknown column nothing is known."""
+    """The type of the output: a number for a number, and unknown for an unknown column."""
     return NUMBER.type if known.type in NUMBERS else known.type
 
 

@@ -17,16 +17,16 @@ from hydro_runtimes.spark.format.saved import Saved
 
 @dataclass(frozen=True)
 class MultilayerPerceptronClassificationModel:
-    """Layers of sigmoids, and a softmax; raw scores are those before the softmax.
+    """Layers of sigmoids, then a softmax; the raw scores are those before the softmax.
 
-    An infinite score makes all probabilities NaN: this softmax is not that of the linear models.
+    An infinite score makes all probabilities NaN, other than in the softmax of linear models.
 
     Source: org.apache.spark.ml.classification.MultilayerPerceptronClassificationModel, 4.3.0.
     """
 
     features: InputColumn
     layers: tuple[tuple[Array, Array], ...]
-    """For each, its weights (in, out) and biases (out,); float64."""
+    """For each layer, its weights (in, out) and biases (out,); float64."""
     classes: ClassifierColumns
 
     @classmethod
@@ -55,7 +55,11 @@ class MultilayerPerceptronClassificationModel:
 def _split_weights(
     saved: Saved, sizes: list[int], weights: Array
 ) -> tuple[tuple[Array, Array], ...]:
-    """For each layer its matrix (out, in) in column-major order, then its biases."""
+    """The layers of the saved weights.
+
+    For each layer they hold the matrix (out, in) in column-major order, which is (in, out) in ours,
+    and then the biases.
+    """
     pairs = list(pairwise(sizes))
     wanted = sum(before * after + after for before, after in pairs)
     if not pairs or min(sizes) < 1 or len(weights) != wanted:

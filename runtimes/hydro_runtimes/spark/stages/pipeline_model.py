@@ -8,7 +8,8 @@ import numpy as np
 
 from hydro_runtimes.columns import Array, Column, Dense
 from hydro_runtimes.spark.data.batch import Batch, Transformer
-from hydro_runtimes.spark.data.schema import NUMBER, Schema, vector_info
+from hydro_runtimes.spark.data.column_info import NUMBER, vector_info
+from hydro_runtimes.spark.data.schema import Schema
 from hydro_runtimes.spark.format.saved import Saved
 
 
@@ -64,14 +65,14 @@ class TrainValidationSplitModel(_BestModel):
 
 @dataclass(frozen=True)
 class OneVsRestModel:
-    """The class whose own model has the largest raw score for it; -1 where all are NaN.
+    """The class whose model has the largest raw score; -1 if all scores are NaN.
 
     Source: org.apache.spark.ml.classification.OneVsRestModel, 4.3.0.
     """
 
     models: tuple[Transformer, ...]
     scores: tuple[str, ...]
-    """The raw column of each model."""
+    """The rawPredictionCol of each model."""
     raw: str
     prediction: str
 

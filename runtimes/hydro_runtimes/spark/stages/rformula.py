@@ -1,18 +1,20 @@
-"""RFormula: a pipeline of its own, and the label."""
+"""RFormula: the pipeline that a formula was turned into, and the label."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 from hydro_runtimes.spark.data.batch import Batch, InputColumn, Transformer
-from hydro_runtimes.spark.data.schema import NUMBER, Schema, Slot
+from hydro_runtimes.spark.data.column_info import NUMBER
+from hydro_runtimes.spark.data.schema import Schema
+from hydro_runtimes.spark.data.slots import Slot
 from hydro_runtimes.spark.data.vectors import read_scalar
 from hydro_runtimes.spark.format.saved import Saved
 
 
 @dataclass(frozen=True)
 class RFormulaModel:
-    """Runs the pipeline that the formula was resolved to; a numeric label is copied if it is there.
+    """Evaluates the pipeline of the formula; a numeric label is copied if the request has it.
 
     Source: org.apache.spark.ml.feature.RFormulaModel, 4.3.0.
     """
@@ -43,7 +45,7 @@ class RFormulaModel:
 
 @dataclass(frozen=True)
 class VectorAttributeRewriter:
-    """Renames elements of a vector; the values stay.
+    """Renames the elements of a vector; their values stay.
 
     Source: org.apache.spark.ml.feature.VectorAttributeRewriter, 4.3.0.
     """
@@ -66,7 +68,7 @@ class VectorAttributeRewriter:
 
 @dataclass(frozen=True)
 class ColumnPruner:
-    """Takes columns away.
+    """Removes columns.
 
     Source: org.apache.spark.ml.feature.ColumnPruner, 4.3.0.
     """
@@ -84,7 +86,7 @@ class ColumnPruner:
 
 
 def _rewrite_name(slot: Slot, prefixes: dict[str, str]) -> Slot:
-    """In products the prefixes stand inside of names too."""
+    """Replaces prefixes in the name of an element; in a product's name they stand inside, too."""
     name = slot.name
     for prefix, new in prefixes.items():
         name = name if name is None else name.replace(prefix, new)

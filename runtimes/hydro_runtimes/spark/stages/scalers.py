@@ -1,4 +1,4 @@
-"""Scalers: each element moved and multiplied."""
+"""Scalers: each element of a vector is shifted and multiplied."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 
 from hydro_runtimes.columns import Array, Dense, Sparse
 from hydro_runtimes.spark.data.batch import Batch, InputColumn
-from hydro_runtimes.spark.data.schema import Schema, vector_info
+from hydro_runtimes.spark.data.column_info import vector_info
+from hydro_runtimes.spark.data.schema import Schema
 from hydro_runtimes.spark.data.vectors import (
     Vectors,
     fail_nulls,
@@ -24,7 +25,9 @@ from hydro_runtimes.spark.format.saved import Saved
 
 @dataclass(frozen=True)
 class StandardScalerModel:
-    """(x - mean) * (1 / std), in that order and in double: trees later test for equal values.
+    """(x - mean) * (1 / std), in this order and in double, so that the last bit is Spark's.
+
+    A tree behind the scaler compares the result with thresholds that lie on such values.
 
     Source: org.apache.spark.ml.feature.StandardScalerModel, 4.3.0.
     """
@@ -101,7 +104,7 @@ class MaxAbsScalerModel:
 
 @dataclass(frozen=True)
 class MinMaxScalerModel:
-    """Moves the range seen in training to [min, max]; a constant element gives their middle.
+    """Maps the range seen in training to [min, max]; a constant element gives the middle.
 
     Source: org.apache.spark.ml.feature.MinMaxScalerModel, 4.3.0.
     """
@@ -133,7 +136,7 @@ class MinMaxScalerModel:
 
 @dataclass(frozen=True)
 class Normalizer:
-    """Each vector over its p-norm; one of norm 0 stays.
+    """Each vector divided by its p-norm; a vector of norm 0 stays.
 
     Source: org.apache.spark.ml.feature.Normalizer, 4.3.0.
     """
@@ -218,13 +221,13 @@ def _inverse_or_zero(std: Array) -> Array:
 
 
 def _shift_and_scale(column: Vectors, shift: Array | None, scale: Array | None) -> Vectors:
-    """Sparse vectors stay sparse where nothing is subtracted."""
+    """(x - shift) * scale; sparse vectors stay sparse if nothing is subtracted."""
     if isinstance(column, Sparse) and shift is None:
         if scale is None:
             return column
         values = column.values * scale[column.indices]
         return Sparse(column.size, column.offsets, column.indices, values)
     values = column.dense().values if isinstance(column, Sparse) else column.values
-    # As rows: numpy takes longer to see that a vector is one for every row.
+    # [None] makes rows of shape (1, size), which numpy broadcasts faster than (size,).
     values = values if shift is None else values - shift[None]
     return Dense(values if scale is None else values * scale[None])

@@ -1,4 +1,4 @@
-"""Some elements of vectors, and checks of their size."""
+"""Selection of elements of vectors, and checks of their size."""
 
 from __future__ import annotations
 
@@ -10,13 +10,9 @@ import numpy as np
 
 from hydro_runtimes.columns import Array, Dense, Sparse
 from hydro_runtimes.spark.data.batch import Batch, InputColumn
-from hydro_runtimes.spark.data.schema import (
-    ColumnInfo,
-    LazySlots,
-    Schema,
-    how_to_state,
-    vector_info,
-)
+from hydro_runtimes.spark.data.column_info import ColumnInfo, how_to_state, vector_info
+from hydro_runtimes.spark.data.schema import Schema
+from hydro_runtimes.spark.data.slots import LazySlots
 from hydro_runtimes.spark.data.vectors import (
     Vectors,
     fail_nulls,
@@ -29,7 +25,7 @@ from hydro_runtimes.spark.format.saved import Saved
 
 @dataclass(frozen=True)
 class VectorSlicer:
-    """The elements at some indices, then those of some names.
+    """The elements at the given indices, then those with the given names.
 
     Source: org.apache.spark.ml.feature.VectorSlicer, 4.3.0.
     """
@@ -61,7 +57,7 @@ class VectorSlicer:
 def _no_such_name(
     schema: Schema, column: str, known: ColumnInfo, names: Mapping[str, int], wanted: str
 ) -> str:
-    """Names of an input's elements are not saved; those of others have been derived."""
+    """Why there is no element of a name; the names of an input's elements may be stated."""
     if names or column not in schema.inputs:
         have = ", ".join(names)[:200] or "elements without names"
         return f"column '{column}' has no element named '{wanted}', but {have}"
@@ -112,7 +108,7 @@ class VarianceThresholdSelectorModel(_Selector):
 
 @dataclass(frozen=True)
 class VectorSizeHint:
-    """Refuses or drops vectors of another size, and null; optimistic lets all through.
+    """Refuses or drops vectors of another size, and null; optimistic accepts all.
 
     Source: org.apache.spark.ml.feature.VectorSizeHint, 4.3.0.
     """

@@ -9,7 +9,8 @@ import numpy as np
 
 from hydro_runtimes.columns import Column as BatchColumn
 from hydro_runtimes.spark.data.batch import Batch, InputColumn, WrongColumn
-from hydro_runtimes.spark.data.schema import SQL, SQL_NUMBER, ColumnInfo, Schema
+from hydro_runtimes.spark.data.column_info import SQL, SQL_NUMBER, ColumnInfo
+from hydro_runtimes.spark.data.schema import Schema
 from hydro_runtimes.spark.data.sql_columns import (
     ColumnValues,
     column_type,
@@ -32,10 +33,10 @@ _MAX_PLANS = 256
 
 @dataclass(frozen=True)
 class SQLTransformer:
-    """SELECT ... FROM __THIS__ WHERE ...; rows that WHERE leaves out drop.
+    """SELECT ... FROM __THIS__ WHERE ...; rows for which WHERE is not true are dropped.
 
-    Typed anew for each combination of types of the columns, for a saved statement does not tell
-    them.
+    A saved statement does not tell the types of its columns, so it is planned for each combination
+    of types that batches have.
 
     Source: org.apache.spark.ml.feature.SQLTransformer, 4.3.0.
     """
@@ -68,8 +69,8 @@ class SQLTransformer:
             plan = self._plan_for(batch.columns)
         except StatementError as error:
             raise WrongColumn(self.source.invalid_row(str(error))) from error
-        rows = Rows.of(ColumnValues(batch.columns, self.vectors), batch.rows)
-        kept, values = plan.run(rows)
+        rows = Rows.from_columns(ColumnValues(batch.columns, self.vectors), batch.rows)
+        kept, values = plan.evaluate_items(rows)
         bad = np.isin(kept.index, list(rows.errors))
         columns: dict[str, BatchColumn] = {}
         for item in plan.items:
@@ -77,7 +78,7 @@ class SQLTransformer:
                 column = batch.columns[item.source]
                 columns[item.name] = column if kept is rows else column.take(kept.index)
             else:
-                columns[item.name] = to_column(values[item.name].without(bad), self.mode)
+                columns[item.name] = to_column(values[item.name].null_where(bad), self.mode)
         return self._batch_of_rows(batch, kept, columns, rows.errors)
 
     def _plan_for(self, columns: Mapping[str, BatchColumn]) -> Plan:
@@ -99,7 +100,7 @@ class SQLTransformer:
         columns: Mapping[str, BatchColumn],
         errors: Mapping[int, str],
     ) -> Batch:
-        """The batch with these columns of the rows that were kept, without those in error."""
+        """The batch of these columns; rows that WHERE leaves out and rows in error fail."""
         failures = {row: self.source.invalid_row(text) for row, text in errors.items()}
         here = set(kept.index.tolist())
         for row in range(batch.rows):
@@ -114,7 +115,7 @@ class SQLTransformer:
 
 
 def _first_plan(select: Select, mode: Mode, saved: Saved, schema: Schema) -> Plan:
-    """The plan for the types that are known while a pipeline is loaded; the schema gets inputs."""
+    """The plan for the types that are known on loading; columns not known become inputs."""
     tables = {THIS.lower()}
     source: Select | None = select
     while source is not None:
@@ -124,7 +125,7 @@ def _first_plan(select: Select, mode: Mode, saved: Saved, schema: Schema) -> Pla
 
     numbers = {name.lower() for name in names_of_numbers(select)}
 
-    def missing(parts: tuple[str, ...]) -> Column | None:
+    def add_input(parts: tuple[str, ...]) -> Column | None:
         name = parts[1] if len(parts) > 1 and parts[0].lower() in tables else parts[0]
         if not schema.is_open:
             return None
@@ -132,7 +133,7 @@ def _first_plan(select: Select, mode: Mode, saved: Saved, schema: Schema) -> Pla
         return Column(name, name, UNKNOWN, None)
 
     types = {name: _sql_type(known, name in schema.added) for name, known in schema.columns.items()}
-    plan = plan_of(select, types, mode, missing)
+    plan = plan_of(select, types, mode, add_input)
     _refuse_two_of_a_name(plan)
     read = {name.lower() for name in names_in(select)}
     for name in list(schema.columns):
@@ -142,7 +143,7 @@ def _first_plan(select: Select, mode: Mode, saved: Saved, schema: Schema) -> Pla
 
 
 def _refuse_two_of_a_name(plan: Plan) -> None:
-    """Spark would give both columns, and refuse whoever reads one of them by its name."""
+    """Refuses two columns of one name: Spark gives both, and refuses to read either by its name."""
     seen: dict[str, str | None] = {}
     for item in plan.items:
         name = item.name.lower()

@@ -1,4 +1,4 @@
-"""Labels to numbers and back."""
+"""Labels to indices, and indices to labels."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ import numpy as np
 
 from hydro_runtimes.columns import Array, Column, Dense, Strings
 from hydro_runtimes.spark.data.batch import Batch, InputColumn
+from hydro_runtimes.spark.data.column_info import LABEL, NUMBER, TEXT, ColumnInfo, how_to_state
 from hydro_runtimes.spark.data.column_texts import cast_to_texts
-from hydro_runtimes.spark.data.schema import LABEL, NUMBER, TEXT, ColumnInfo, Schema, how_to_state
+from hydro_runtimes.spark.data.schema import Schema
 from hydro_runtimes.spark.data.vectors import read_numbers
 from hydro_runtimes.spark.data.vocabulary import Vocabulary
 from hydro_runtimes.spark.format.saved import Saved
 from hydro_runtimes.spark.sql import java_text
 
 Form: TypeAlias = int | Literal["double"] | None
-"""What numbers labels are texts of: decimals with so many digits after the point, or doubles."""
+"""The numbers that labels are texts of: decimals of this scale, or doubles."""
 _DECIMAL = re.compile(r"-?\d+\.(\d+)")
 
 
 @dataclass(frozen=True)
 class StringIndexerModel:
-    """The index of a label; a number is looked up by Java's text of it.
+    """The index of a label; a number is looked up by its text in Java.
 
-    A column that is not there is left out, as a label at scoring.
+    A column that the request lacks is skipped, as Spark does for the label of a model.
 
     Source: org.apache.spark.ml.feature.StringIndexerModel, 4.3.0.
     """
@@ -37,7 +38,7 @@ class StringIndexerModel:
     outputs: tuple[str, ...]
     labels: tuple[Vocabulary, ...]
     forms: tuple[Form, ...]
-    """Of the labels, where they are texts of numbers."""
+    """The form of the labels, if they are texts of numbers."""
     invalid: str
 
     @classmethod
@@ -90,7 +91,9 @@ class StringIndexerModel:
 
 @dataclass(frozen=True)
 class IndexToString:
-    """The label of an index, truncated to a whole number; labels of the param, or the column's.
+    """The label of an index, which is truncated to a whole number.
+
+    The labels are those of the param, or those that the input column has as attributes.
 
     Source: org.apache.spark.ml.feature.IndexToString, 4.3.0.
     """
@@ -125,7 +128,7 @@ class IndexToString:
         return batch.with_columns({self.output: Strings(labels)})
 
     def _truncate_indices(self, batch: Batch, values: Array) -> Batch:
-        """As (int) of Java: towards 0, NaN to 0."""
+        """Looks up truncated indices: as by (int) of Java, towards 0, and NaN to 0."""
         whole = np.trunc(np.where(np.isnan(values), 0.0, values))
         found = [self.known.get(value) for value in whole.tolist()]
         wanted = f"want 0 to {len(self.labels) - 1}"
@@ -139,7 +142,7 @@ class IndexToString:
 
 
 def _read_labels(saved: Saved) -> list[tuple[str, ...]]:
-    """One list for each column; before 3.0, the list of the only column."""
+    """The labels of each column; before 3.0 there was one column only."""
     table = saved.table()
     if table.has_column("labelsArray"):
         return [tuple(labels) for labels in table.text_lists("labelsArray")]
@@ -147,12 +150,12 @@ def _read_labels(saved: Saved) -> list[tuple[str, ...]]:
 
 
 def _label_type(labels: tuple[str, ...]) -> ColumnInfo:
-    """Texts, unless all labels may be those of numbers or booleans: then either."""
+    """Any scalar if all labels may be texts of numbers or booleans; else texts."""
     return LABEL if labels and all(_is_value(label) for label in labels) else TEXT
 
 
 def _number_form(labels: tuple[str, ...]) -> Form:
-    """The type of the numbers that the labels are texts of; None where they tell none."""
+    """The form of the numbers that the labels are texts of; None if they are not."""
     if labels and all(map(_is_double, labels)):
         return "double"
     match = _DECIMAL.fullmatch(labels[0]) if labels else None
@@ -165,13 +168,13 @@ def _number_form(labels: tuple[str, ...]) -> Form:
 
 def _is_double(label: str) -> bool:
     try:
-        return java_text.decimal(repr(float(label))) == label
+        return java_text.double_text(repr(float(label))) == label
     except ValueError:
         return False
 
 
 def _as_labels(column: Column, form: Form) -> Column:
-    """Numbers as the type of the labels has them: 5 is "5.0" of a double, "5.00" of a decimal."""
+    """Numbers in the form of the labels: 5 is "5.0" for doubles and "5.00" for decimal(_, 2)."""
     if form is None or not isinstance(column, Dense) or column.values.dtype.kind not in "if":
         return column
     if form == "double":
@@ -181,8 +184,8 @@ def _as_labels(column: Column, form: Form) -> Column:
 
 
 def _fixed_point_text(value: float, scale: int) -> str:
-    """With so many digits after the point, where it has no more."""
-    text = java_text.decimal(repr(value)) if isinstance(value, float) else str(value)
+    """The text with `scale` digits after the point, unless the number has more digits."""
+    text = java_text.double_text(repr(value)) if isinstance(value, float) else str(value)
     try:
         exact = Decimal(text)
     except InvalidOperation:

@@ -1,4 +1,4 @@
-"""Texts to words, and lists of words to other lists."""
+"""Texts to lists of words, and lists of words to other lists."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 from hydro_runtimes.columns import Strings
 from hydro_runtimes.spark.data import word_lists
 from hydro_runtimes.spark.data.batch import Batch, InputColumn
-from hydro_runtimes.spark.data.schema import TEXT, TEXTS, Schema
+from hydro_runtimes.spark.data.column_info import TEXT, TEXTS
+from hydro_runtimes.spark.data.schema import Schema
 from hydro_runtimes.spark.data.vectors import fail_nulls
 from hydro_runtimes.spark.format.saved import Saved
-from hydro_runtimes.spark.sql.java_regex import compile_java, matches, split
+from hydro_runtimes.spark.sql.java_regex import compile_java, find_matches, split_text
 
 _BLANKS = "\t\n\x0b\f\r"
 _TO_SPACE = str.maketrans(_BLANKS, " " * len(_BLANKS))
@@ -20,7 +21,7 @@ _TO_SPACE = str.maketrans(_BLANKS, " " * len(_BLANKS))
 
 @dataclass(frozen=True)
 class Tokenizer:
-    r"""Lower-cases, then splits at each `\s`: empty words stay but for those at the end.
+    r"""Lower-cases, then splits at each `\s`; empty words stay, except at the end.
 
     Source: org.apache.spark.ml.feature.Tokenizer, 4.3.0.
     """
@@ -42,7 +43,7 @@ class Tokenizer:
 
 @dataclass(frozen=True)
 class RegexTokenizer:
-    """Splits at a regular expression of Java, or finds its matches.
+    """Splits at the matches of a regular expression of Java (gaps), or returns the matches.
 
     Source: org.apache.spark.ml.feature.RegexTokenizer, 4.3.0.
     """
@@ -75,15 +76,15 @@ class RegexTokenizer:
 
     def _find_tokens(self, text: str) -> list[str]:
         if self.gaps:
-            tokens = split(self.pattern, text)
+            tokens = split_text(self.pattern, text)
         else:
-            tokens = [match.group() for match in matches(self.pattern, text)]
+            tokens = [match.group() for match in find_matches(self.pattern, text)]
         return [token for token in tokens if _java_length(token) >= self.shortest]
 
 
 @dataclass(frozen=True)
 class NGram:
-    """All runs of n words, joined by a space.
+    """All sequences of n words, joined by spaces.
 
     Source: org.apache.spark.ml.feature.NGram, 4.3.0.
     """
@@ -117,7 +118,7 @@ class NGram:
 
 @dataclass(frozen=True)
 class StopWordsRemover:
-    """Leaves out words of a list, compared in the lower case of a locale or as they are.
+    """Removes the words of a list, compared as they are or in the lower case of a locale.
 
     Source: org.apache.spark.ml.feature.StopWordsRemover, 4.3.0.
     """
@@ -177,7 +178,7 @@ def _split_at_spaces(text: str) -> list[str]:
 
 
 def _java_length(text: str) -> int:
-    """As Java counts: a character outside the Basic Multilingual Plane is two."""
+    """String.length of Java: a character outside of the Basic Multilingual Plane counts as two."""
     return len(text) if text.isascii() else len(text) + sum(char > "\uffff" for char in text)
 
 

@@ -14,7 +14,8 @@ from hydro_runtimes.spark.data.classes import (
     normalize_to_probabilities,
     pair_classes,
 )
-from hydro_runtimes.spark.data.schema import NUMBER, Schema, vector_info
+from hydro_runtimes.spark.data.column_info import NUMBER, vector_info
+from hydro_runtimes.spark.data.schema import Schema
 from hydro_runtimes.spark.data.vectors import read_vectors
 from hydro_runtimes.spark.format.saved import Saved
 from hydro_runtimes.spark.trees import forest
@@ -23,7 +24,7 @@ from hydro_runtimes.spark.trees.forest import PREDICTION, STATS, Forest
 
 @dataclass(frozen=True)
 class RandomForestClassificationModel:
-    """Adds up the trees' class shares at the leaves; the weights of the trees are not used.
+    """The sum over the trees of the class probabilities at the leaf; the weights are not used.
 
     Source: org.apache.spark.ml.classification.RandomForestClassificationModel, 4.3.0.
     """
@@ -32,7 +33,7 @@ class RandomForestClassificationModel:
     size: int
     forest: Forest
     shares: Array
-    """float64, (nodes, classes)."""
+    """float64, (nodes, classes): the impurityStats of each node, divided by their sum."""
     classes: ClassifierColumns
     leaf: str
 
@@ -117,7 +118,7 @@ class DecisionTreeClassificationModel:
 
 @dataclass(frozen=True)
 class DecisionTreeRegressionModel:
-    """The prediction of the leaf, and the variance of what it was trained on.
+    """The prediction of the leaf, and the variance of the labels that it was trained on.
 
     Source: org.apache.spark.ml.regression.DecisionTreeRegressionModel, 4.3.0.
     """
@@ -126,7 +127,7 @@ class DecisionTreeRegressionModel:
     size: int
     forest: Forest
     columns: tuple[tuple[str, Array], ...]
-    """Name and value at each node, float64 (nodes,)."""
+    """The name of each output column, and its value at each node: float64, (nodes,)."""
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> DecisionTreeRegressionModel:
@@ -157,7 +158,7 @@ class _EnsembleRegressionModel:
     weights: Array
     """float64, (trees,)."""
     share: float
-    """What the sum of the trees is divided by."""
+    """The number that the sum of the trees is divided by."""
     prediction: str
     leaf: str
 
@@ -172,7 +173,7 @@ class _EnsembleRegressionModel:
 
     @staticmethod
     def tree_weights(weights: Array) -> tuple[Array, float]:
-        """What each tree is multiplied by, and the sum divided by."""
+        """The factor of each tree, and the divisor of their sum."""
         return weights, 1.0
 
     def transform(self, batch: Batch) -> Batch:
@@ -202,8 +203,11 @@ class RandomForestRegressionModel(_EnsembleRegressionModel):
 
 
 def _class_scores(margin: Array) -> tuple[Array, Array]:
-    """The raw scores and the probabilities of both classes: float64, (rows, 2)."""
-    if len(margin) == 1:  # Python computes with single numbers in less time than numpy
+    """The raw scores and the probabilities of both classes: float64, (rows, 2).
+
+    Source: GBTClassificationModel.raw2probabilityInPlace, 4.3.0: 1 / (1 + exp(-2 * margin)).
+    """
+    if len(margin) == 1:  # for a single number, Python is faster than numpy
         one = margin.item()
         likely = 1.0 / (1.0 + np.exp(-2.0 * one).item())
         return np.array(((-one, one),)), np.array(((1.0 - likely, likely),))
@@ -222,7 +226,11 @@ def _only_tree(leaves: list[Array]) -> Array:
 
 
 def _weighted_sum(trees: Forest, leaves: list[Array], weights: Array) -> Array:
-    """The sum over the trees, added in their order: float64, (rows,)."""
+    """The weighted sum over the trees: float64, (rows,).
+
+    The trees are added in their order, by accumulate and cumsum: np.sum adds in pairs and rounds
+    otherwise than Spark's blas.ddot.
+    """
     if len(leaves[0][0]) == 1:
         added = np.add.accumulate(trees.prediction.take(leaves[0][:, 0]) * weights)
         return np.asarray(added[-1:])
@@ -233,7 +241,10 @@ def _weighted_sum(trees: Forest, leaves: list[Array], weights: Array) -> Array:
 
 
 def _class_shares(trees: Forest) -> Array:
-    """The class shares at each node, in place of its stats: float64, (nodes, classes)."""
+    """The class probabilities at each node: float64, (nodes, classes).
+
+    They overwrite `trees.stats`, piece by piece, so that a large forest is not in memory twice.
+    """
     for first in range(0, len(trees.stats), _ROWS):
         rows = trees.stats[first : first + _ROWS]
         rows[:] = normalize_to_probabilities(rows)
@@ -258,9 +269,10 @@ def _leaf_column(saved: Saved, schema: Schema, trees: int) -> str:
 
 
 def _label_variance(saved: Saved, stats: Array) -> Array:
-    """Of the labels at each node, from their weight, sum and sum of squares: float64, (nodes,).
+    """The variance of the labels at each node: float64, (nodes,).
 
-    Not the saved impurity, which is -1 where a split was looked for in vain.
+    It comes from the saved weight, sum and sum of squares, for the saved impurity is -1 at nodes
+    for which no split was found.
     Source: org.apache.spark.ml.tree.impurity.Variance.calculate, 4.3.0.
     """
     if stats.shape[1] != 3:

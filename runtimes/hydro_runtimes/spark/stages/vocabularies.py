@@ -1,4 +1,4 @@
-"""Lists of words to vectors by a vocabulary."""
+"""Lists of words to vectors, by a vocabulary."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 from hydro_runtimes.columns import Array, Dense, Sparse
 from hydro_runtimes.spark.data import word_lists
 from hydro_runtimes.spark.data.batch import Batch, InputColumn
-from hydro_runtimes.spark.data.schema import TEXTS, Schema, vector_info
+from hydro_runtimes.spark.data.column_info import TEXTS, vector_info
+from hydro_runtimes.spark.data.schema import Schema
 from hydro_runtimes.spark.data.vectors import read_vectors, row_ids, row_sums
 from hydro_runtimes.spark.data.vocabulary import Vocabulary
 from hydro_runtimes.spark.format.saved import Saved
@@ -19,7 +20,7 @@ from hydro_runtimes.spark.trees import chunks
 
 @dataclass(frozen=True)
 class CountVectorizerModel:
-    """Counts the words of the vocabulary; minTF below 1 is a share of all words of the row.
+    """Counts the words of the vocabulary; a minTF below 1 is a fraction of all words of the row.
 
     Source: org.apache.spark.ml.feature.CountVectorizerModel, 4.3.0.
     """
@@ -89,7 +90,7 @@ class IDFModel:
 
 @dataclass(frozen=True)
 class Word2VecModel:
-    """The mean of the words' vectors; unknown words count as zeros.
+    """The mean of the words' vectors; an unknown word counts as a vector of zeros.
 
     Source: org.apache.spark.ml.feature.Word2VecModel, 4.3.0.
     """
@@ -138,7 +139,7 @@ def _word_vectors(saved: Saved, size: int) -> tuple[Vocabulary, Array]:
 
 
 def _map_of_vectors(saved: Saved, size: int) -> tuple[Vocabulary, Array]:
-    """Before 2.2."""
+    """The words and vectors as they were saved before 2.2: a map, and one list of all numbers."""
     table = saved.table()
     pairs = sorted(table.value("wordIndex") or (), key=lambda pair: pair[1])
     words, flat = [word for word, _ in pairs], table.lists("wordVectors", np.float32)[1]

@@ -1,4 +1,4 @@
-"""Chunks of a large batch, small enough for the processor's cache, by all processors at once."""
+"""Chunks of a large batch: small enough for the processor's cache, worked on by all processors."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from hydro_runtimes.spark.data.vectors import Vectors
 T = TypeVar("T")
 
 CHUNK_NUMBERS = 1 << 16
-"""What a stage computes with at a time: twice 512 kB of doubles stay in the cache."""
+"""Numbers that a stage computes with at a time: two arrays of 512 kB stay in the cache."""
 _PROCESSORS = len(os.sched_getaffinity(0))
 _POOL = ThreadPoolExecutor(_PROCESSORS, "chunks")
-"""Its threads start with the first large batch; numpy lets go of the interpreter's lock."""
+"""Its threads start with the first large batch; numpy releases the interpreter's lock."""
 
 
-def map_chunks(function: Callable[[Vectors], T], column: Vectors, most: int) -> list[T]:
-    """What a pure function makes of the chunks of a column, each of at most so many rows."""
-    if column.rows <= most:
+def map_chunks(function: Callable[[Vectors], T], column: Vectors, max_rows: int) -> list[T]:
+    """The answers of a pure function for chunks of a column, each of at most `max_rows` rows."""
+    if column.rows <= max_rows:
         return [function(column)]
-    count = -(-column.rows // most)
+    count = -(-column.rows // max_rows)
     workers = min(count, _PROCESSORS)
-    count = -(-count // workers) * workers  # so that none works while the others have done
+    count = -(-count // workers) * workers  # no one works on while the others are done
     bounds = [column.rows * part // count for part in range(count + 1)]
     return list(_POOL.map(lambda part: function(_rows_between(column, part)), pairwise(bounds)))
 
 
 def chunk_bounds(ends: Array) -> Iterator[tuple[int, int]]:
-    """The first and last row (excluded) of chunks of rows that take different numbers of values.
+    """The first row of each chunk, and the row after its last, where rows differ in their values.
 
-    A chunk has at least one row, and at most NUMBERS values if it has more.
+    A chunk has at least one row, and at most CHUNK_NUMBERS values if it has more than one row.
 
     Args:
         ends: how many values there are before each row, and after the last: int64, (rows + 1,).

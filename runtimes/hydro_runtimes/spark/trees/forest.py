@@ -1,6 +1,6 @@
 """The nodes of one or many decision trees as flat arrays, and the walk of all rows down all trees.
 
-All rows go down all trees together, one level a step: no loop over rows or trees.
+All rows go down all trees together, one level at each step: there is no loop over rows or trees.
 
 Source: org.apache.spark.ml.tree.{Node, DecisionTreeModelReadWrite}, 4.3.0.
 """
@@ -23,13 +23,13 @@ from hydro_runtimes.spark.trees.single_row import SingleRowWalk
 from hydro_runtimes.spark.trees.splits import SplitReader, Splits
 
 _CHUNK = 1 << 16
-"""Rows times trees that go down at a time, so that they stay in the processor's cache."""
-_FULL = 5
-"""The first levels, on which hardly any row has reached its leaf."""
-_LOOK = 3
-"""After those, every so many levels, rows that have reached their leaf are taken out."""
-_FEW_TREES = 80
-"""With more, a row alone goes down all trees together too."""
+"""Pairs of a row and a tree walked at a time, so that they stay in the processor's cache."""
+_FULL_LEVELS = 5
+"""On the first 5 levels hardly any row has reached its leaf, so all are walked."""
+_LEVELS_BETWEEN_CHECKS = 3
+"""After those, rows that have reached their leaf are taken out at every third level."""
+_MAX_COMPILED_TREES = 80
+"""With more trees, numpy is faster than compiled Python for a single row, too."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,15 @@ class Forest:
     """Trees, with the two children of a node beside each other."""
 
     trees: int
-    """The first so many nodes are the roots."""
+    """The number of trees; their roots are the first nodes."""
     child: Array
     """int32, (nodes,): the right child, which the left one follows; a leaf leads to itself."""
     place: Array
-    """int32, (nodes,): of the row's number that is asked for; 0 for a leaf."""
+    """int32, (nodes,): which of `Splits.row_numbers` the split compares; 0 for a leaf."""
     threshold: Array
-    """float64, (nodes,): goes left where the number is at most this; NaN for a leaf: never.
+    """float64, (nodes,): number <= threshold goes left; NaN for a leaf, so that nothing does.
 
-    Where the number is a category, the first byte of the set of those that go left."""
+    For a split of categories, the index of the first byte of its set in `Splits.sets`."""
     splits: Splits
     depth: int
     stats: Array
@@ -55,10 +55,14 @@ class Forest:
     leaf_number: Array
     """int32, (nodes,): for a leaf, how many leaves of its tree are left of it, if asked for."""
     single_row_walk: SingleRowWalk | RecordWalk
-    """For a row alone."""
+    """For a batch of one row."""
 
     def find_leaves(self, column: Vectors) -> list[Array]:
-        """The leaf that each row reaches in each tree: int64, (trees, rows of a chunk) each."""
+        """The index of the leaf that each row reaches in each tree.
+
+        Returns:
+            One array for each chunk of rows: int64, (trees, rows of the chunk).
+        """
         if column.rows == 1:
             return [self._leaves_of_row(self.splits.row_numbers(column)[0])[:, None]]
         return chunks.map_chunks(self._walk_rows, column, max(1, _CHUNK // self.trees))
@@ -80,39 +84,46 @@ class Forest:
         return self._walk_from(numbers.ravel(), start, roots, 0).reshape(self.trees, rows)
 
     def _walk_from(self, numbers: Array, start: Array, node: Array, first: int) -> Array:
-        """The leaves that rows come to from nodes on a level.
+        """The leaves that rows reach from nodes on a level.
 
         Args:
             numbers: of all rows, one after the other.
             start: for each node, where the numbers of its row start.
-            node: int64, which the leaves are written to.
-            first: the level.
+            node: int64; the leaves are written into it.
+            first: the level of these nodes.
         """
-        live, still = node, np.arange(len(node))
+        # `current` is where the rows are that still walk; `walking` is their place in `node`.
+        current, walking = node, np.arange(len(node))
         for level in range(first, self.depth):
-            if level >= _FULL and (level - _FULL) % _LOOK == 0:
-                node[still] = live
-                going = np.flatnonzero(self.child.take(live) != live)
-                live, still, start = live.take(going), still.take(going), start.take(going)
-            goes_left = self._goes_left(numbers, start, live)
-            live = self.child.take(live).astype(np.intp)
-            live += goes_left
-        node[still] = live
+            if level >= _FULL_LEVELS and (level - _FULL_LEVELS) % _LEVELS_BETWEEN_CHECKS == 0:
+                node[walking] = current
+                inner = np.flatnonzero(self.child.take(current) != current)
+                current, walking, start = (
+                    current.take(inner),
+                    walking.take(inner),
+                    start.take(inner),
+                )
+            goes_left = self._goes_left(numbers, start, current)
+            # The left child follows the right one, so that the answer is added. A leaf is its own
+            # child and its threshold is NaN, so a row that has arrived stays.
+            current = self.child.take(current).astype(np.intp)
+            current += goes_left
+        node[walking] = current
         return node
 
     def _goes_left(self, numbers: Array, start: Array, node: Array) -> Array:
-        """From all rows' numbers, and where those of the row at each node start: bool."""
-        place, most = self.place.take(node), self.threshold.take(node)
+        """bool, (nodes,): the arguments are as those of `_walk_from`."""
+        place, threshold = self.place.take(node), self.threshold.take(node)
         number = numbers.take(start + place)
-        goes_left = number <= most
+        goes_left = number <= threshold  # NaN goes right, as in Spark's ContinuousSplit
         if len(self.splits.place):
             sets = np.flatnonzero(place >= len(self.splits.used))
-            goes_left[sets] = self.splits.are_in_sets(most[sets], number[sets])
+            goes_left[sets] = self.splits.are_in_sets(threshold[sets], number[sets])
         return np.asarray(goes_left)
 
 
 def concatenate_chunks(parts: list[Array]) -> Array:
-    """What was made of the chunks, one after the other."""
+    """The answers for the chunks of a column, one after the other."""
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
@@ -121,12 +132,29 @@ PREDICTION = "prediction"
 
 
 def load_tree(saved: Saved, *wanted: str) -> Forest:
-    """The one tree of a decision tree model, with STATS or PREDICTION or both."""
+    """The only tree of a decision tree model.
+
+    Args:
+        saved: the model.
+        wanted: the columns of nodes to read, STATS or PREDICTION or both.
+
+    Raises:
+        InvalidModel: the nodes do not form a tree, or are not as Spark writes them.
+    """
     return _load_forest(saved, "", 1, wanted)
 
 
 def load_ensemble(saved: Saved, *wanted: str) -> tuple[Forest, Array]:
-    """The trees of an ensemble in the order of their numbers, and their weights: float64."""
+    """The trees of an ensemble in the order of their numbers, and their weights.
+
+    Args: as those of `load_tree`.
+
+    Returns:
+        The trees, and float64, (trees,).
+
+    Raises:
+        InvalidModel: trees or nodes are missing, or not as Spark writes them.
+    """
     metadata = saved.table("treesMetadata", key=("_1", "treeID"))
     if len(metadata.names) < 3:
         raise metadata.invalid(f"has {len(metadata.names)} columns, want 3")
@@ -161,10 +189,10 @@ def _load_forest(saved: Saved, prefix: str, trees: int, wanted: Sequence[str]) -
                 raise piece.invalid("nodes differ in their number of impurityStats")
             stats[node] = rows
     number = nodes.leaf_numbers(layout, trees) if saved.text("leafCol", "") else np.zeros(0, int)
-    splits, place, most = reader.build_splits()
-    nodes_of = (layout.child, place, most)
+    splits, place, threshold = reader.build_splits()
+    nodes_of = (layout.child, place, threshold)
     lone: SingleRowWalk | RecordWalk
-    if trees <= _FEW_TREES:
+    if trees <= _MAX_COMPILED_TREES:
         lone = single_row.load_single_row_walk(*nodes_of, splits, trees)
     else:
         lone = RecordWalk(*nodes_of, () if len(splits.place) else layout.ends, trees)
@@ -172,7 +200,7 @@ def _load_forest(saved: Saved, prefix: str, trees: int, wanted: Sequence[str]) -
         trees,
         layout.child,
         place,
-        most,
+        threshold,
         splits,
         len(layout.ends) - 1,
         np.zeros((0, 0)) if stats is None else stats,

@@ -1,7 +1,7 @@
 """The walk of one row down many decision trees at once, level by level, in few calls of numpy.
 
-What numpy does for some hundred numbers costs less than to call it, so calls are what counts: a
-record holds all that a step needs of a node, which leaves four calls for a level.
+For a few hundred numbers, calling numpy takes longer than its work, so that the number of calls
+counts: a record holds all that a step needs of a node, which leaves four calls for each level.
 """
 
 from __future__ import annotations
@@ -14,32 +14,38 @@ import numpy as np
 from hydro_runtimes.columns import Array
 
 _RECORD = np.dtype(
-    {"names": ["most", "place", "child"], "formats": ["f8", "i8", "i8"], "itemsize": 32}
+    {"names": ["threshold", "place", "child"], "formats": ["f8", "i8", "i8"], "itemsize": 32}
 )
-"""As `Forest` has them. numpy takes items of 32 bytes faster than those of 24."""
-_NODES = 1 << 17
-"""At most, which is 4 MB: a large forest has records for its upper levels only."""
+"""Fields as those of `Forest`. numpy takes items of 32 bytes faster than items of 24."""
+_MAX_NODES = 1 << 17
+"""Nodes that have records, which is 4 MB: a large forest has them for its upper levels only."""
 
 
 class RecordWalk:
     """The upper levels of trees without categories."""
 
     def __init__(
-        self, child: Array, place: Array, most: Array, ends: Sequence[int], trees: int
+        self, child: Array, place: Array, threshold: Array, ends: Sequence[int], trees: int
     ) -> None:
-        """From nodes as `Forest` has them, and for each level the first node below it.
+        """From nodes as those of `Forest`.
 
-        No levels where there are categories.
+        Args:
+            child: of `Forest`.
+            place: of `Forest`.
+            threshold: of `Forest`.
+            ends: for each level, the index of the first node below it; none where there are
+                splits of categories, which this walk does not know.
+            trees: how many there are.
         """
-        self.levels = sum(end <= _NODES for end in ends[:-1])
+        self.levels = sum(end <= _MAX_NODES for end in ends[:-1])
         count = ends[self.levels - 1] if self.levels else 0
         records = np.zeros(count, dtype=_RECORD)
-        records["most"], records["place"] = most[:count], place[:count]
+        records["threshold"], records["place"] = threshold[:count], place[:count]
         records["child"] = child[:count]
         self._records = records.view("V32")
         self._trees = trees
         self._local = threading.local()
-        self._top = _TopLevels(child, place, most, trees) if self.levels >= _TOP else None
+        self._top = _TopLevels(child, place, threshold, trees) if self.levels >= _TOP else None
 
     def walk_row(self, numbers: Array) -> Array:
         """Where the row of these numbers is in each tree after `levels`: int64, (trees,)."""
@@ -50,36 +56,38 @@ class RecordWalk:
         if buffers is None:
             buffers = self._local.buffers = _Buffers(self._trees)
         for _ in range(first, self.levels):
-            # Indices are right, and only "raise" would have numpy copy what it gives out.
+            # The indices are right; with mode "raise", the default, numpy would copy each answer
+            # through a buffer of its own.
             self._records.take(node, None, buffers.records, "wrap")
             numbers.take(buffers.place, None, buffers.values, "wrap")
-            np.less_equal(buffers.values, buffers.most, buffers.goes_left)
+            np.less_equal(buffers.values, buffers.threshold, buffers.goes_left)
             np.add(buffers.child, buffers.left, node)
         return node
 
 
 class _Buffers:
-    """What a step writes to, of a thread: to make them anew takes as long as a level."""
+    """What a step writes to, one set for each thread: making them anew takes as long as a level."""
 
     def __init__(self, trees: int) -> None:
         here = np.empty(trees, dtype=_RECORD)
         self.records = here.view("V32")
-        self.most, self.place, self.child = here["most"], here["place"], here["child"]
+        self.threshold, self.place, self.child = here["threshold"], here["place"], here["child"]
         self.values = np.empty(trees)
         self.left = np.zeros(trees, dtype=np.int64)
-        self.goes_left = self.left.view(np.bool_)[:: self.left.itemsize]  # the lowest bytes
+        # The lowest byte of each int64: a bool written there is 0 or 1 when read as an integer.
+        self.goes_left = self.left.view(np.bool_)[:: self.left.itemsize]
 
 
 _TOP = 3
 _BITS = np.uint64(0x0102040810204080)
-"""Brings the lowest bits of 8 bytes together in the highest byte: that of the byte i to bit i."""
+"""Multiplying by it gathers the lowest bits of 8 bytes in the highest byte: of byte i in bit i."""
 _SHIFT = np.uint64(56)
 
 
 class _TopLevels:
-    """The first three levels, of which all 7 splits are asked at once."""
+    """The first three levels of each tree, whose 7 splits are all compared at once."""
 
-    def __init__(self, child: Array, place: Array, most: Array, trees: int) -> None:
+    def __init__(self, child: Array, place: Array, threshold: Array, trees: int) -> None:
         # The nodes of a tree as a heap: right and left of the node i are 2 i + 1 and 2 i + 2.
         heap = np.zeros((trees, 8), dtype=np.int64)
         heap[:, 0] = np.arange(trees)
@@ -88,8 +96,9 @@ class _TopLevels:
             heap[:, 2 * slot + 1] = right
             heap[:, 2 * slot + 2] = right + (right != heap[:, slot])
         self._place = place[heap].astype(np.int64).ravel()
-        self._most = most[heap].ravel()
-        self._most[7::8] = np.nan  # of no node
+        self._threshold = threshold[heap].ravel()
+        self._threshold[7::8] = np.nan  # the eighth slot belongs to no node
+        # For each of the 128 answers to the 7 splits, the slot at which the walk ends.
         codes = np.arange(128)
         at = np.zeros(128, dtype=np.int64)
         for _ in range(_TOP - 1):
@@ -100,8 +109,9 @@ class _TopLevels:
         self._first = np.arange(trees) * 128
 
     def walk_row(self, numbers: Array) -> Array:
-        """Where the row is after three levels: int64, (trees,)."""
-        goes_left = numbers.take(self._place) <= self._most
+        """The node that the row is at after three levels: int64, (trees,)."""
+        goes_left = numbers.take(self._place) <= self._threshold
+        # The 8 bools of a tree are one uint64; multiplied and shifted, they are 8 bits.
         code = goes_left.view(np.uint64) * _BITS
         code >>= _SHIFT
         at = code.view(np.int64)

@@ -1,6 +1,6 @@
 """The nodes of saved trees, put in the order in which rows walk them, without an object for each.
 
-Only a bounded number of saved rows is in memory at a time beside the arrays that are made.
+Beside the arrays of the answer, only a bounded number of saved rows is in memory at a time.
 
 Source: org.apache.spark.ml.tree.DecisionTreeModelReadWrite, 4.3.0.
 """
@@ -22,23 +22,28 @@ TREE = "treeID"
 
 @dataclass(frozen=True)
 class NodeLayout:
-    """The roots come first, then each level; the two children of a node are beside each other."""
+    """The order of nodes: the roots first, then level by level, with siblings side by side."""
 
     child: Array
-    """int32, (nodes,): the right child, which the left one follows; a leaf leads to itself."""
+    """int32, (nodes,): the right child, which the left one follows; a leaf is its own child."""
     ends: tuple[int, ...]
     """For each level, the index of the first node below it."""
     node_of_row: Array
-    """int32, (rows,): the node in each row of the files, in their order."""
+    """int32, (rows,): the node that each row of the files holds."""
     saved_index: Array
-    """int32, (nodes,): each node's place among all nodes by tree and number, as Spark has them."""
+    """int32, (nodes,): the index of each node in Spark's order, by tree and number."""
 
 
 def load_node_layout(saved: Saved, prefix: str, trees: int) -> NodeLayout:
-    """Reads how the nodes of so many trees are connected.
+    """Reads how the nodes of the trees are connected.
+
+    Args:
+        saved: the model.
+        prefix: of the columns of a node: "nodeData." for an ensemble, "" for a single tree.
+        trees: the number of trees.
 
     Raises:
-        InvalidModel: they do not form trees, or these are deeper than 100.
+        InvalidModel: they do not form trees, or one is deeper than 100 levels.
     """
     row_nodes, starts, left, right = _connect_nodes(saved, prefix, trees)
     count = len(left)
@@ -53,6 +58,7 @@ def load_node_layout(saved: Saved, prefix: str, trees: int) -> NodeLayout:
         ends.append(end)
         inner = np.flatnonzero(left[level] >= 0)
         parents, first = level[inner], end - len(level)
+        # Two nodes of the next level for each inner node, the right child before the left.
         child[first + inner] = np.arange(end, end + 2 * len(inner), 2)
         level = np.empty(2 * len(inner), dtype=np.int32)
         level[0::2], level[1::2] = right[parents], left[parents]
@@ -64,9 +70,10 @@ def load_node_layout(saved: Saved, prefix: str, trees: int) -> NodeLayout:
 
 
 def leaf_numbers(layout: NodeLayout, trees: int) -> Array:
-    """For a leaf, how many leaves of its tree are left of it: int32, (nodes,).
+    """For a leaf, how many leaves of its tree are to the left of it: int32, (nodes,).
 
-    Spark numbers the nodes of a tree in pre-order, so leaves come from left to right.
+    Spark numbers the nodes of a tree in pre-order, so that leaves are numbered from left to right
+    (org.apache.spark.ml.tree.DecisionTreeModel.leafIndices, 4.3.0).
     """
     count = len(layout.child)
     is_leaf = np.empty(count, dtype=bool)
@@ -78,10 +85,11 @@ def leaf_numbers(layout: NodeLayout, trees: int) -> Array:
 
 
 def _connect_nodes(saved: Saved, prefix: str, trees: int) -> tuple[Array, Array, Array, Array]:
-    """How the nodes hang together, with nodes counted by tree and number; int32.
+    """How the nodes are connected; a node's index counts by tree, then by number within the tree.
 
-    Of each row its node, of each tree its first node, and of each node the children left and
-    right; for a leaf, the left one is -1.
+    Returns:
+        The node of each row, the first node of each tree, and the left and the right child of each
+        node, all int32; the left child of a leaf is -1.
     """
     names = [f"{prefix}{name}" for name in ("id", "leftChild", "rightChild")]
     key = (TREE, names[0]) if prefix else (names[0],)
@@ -113,7 +121,7 @@ def _connect_nodes(saved: Saved, prefix: str, trees: int) -> tuple[Array, Array,
 
 
 def _are_all(parts: Sequence[Array], count: int) -> bool:
-    """Whether these numbers, none negative, are those from 0 to the count, each once."""
+    """Whether these numbers, none negative, are 0 to count - 1, each once."""
     seen = np.zeros(count, dtype=bool)
     for part in parts:
         if part.max(initial=-1) >= count:

@@ -1,9 +1,7 @@
-"""What the splits of decision trees ask of a row.
-
-Whether a number is at most so much, or whether a category is one of some.
+"""The splits of decision trees: feature <= threshold goes left, or category in a set goes left.
 
 Source: org.apache.spark.ml.tree.{Split, ContinuousSplit, CategoricalSplit}, 4.3.0.
-`x <= threshold` goes left, so NaN goes right.
+NaN <= threshold is false, so NaN goes right.
 """
 
 from __future__ import annotations
@@ -18,24 +16,28 @@ from hydro_runtimes.spark.format.parquet import Table
 from hydro_runtimes.spark.format.saved import Saved
 
 MAX_SET_BYTES = 1 << 27
-"""Of all sets of categories of a model."""
+"""Bytes of all sets of categories of a model."""
 
 
 @dataclass(frozen=True)
 class Splits:
-    """How a row gives the numbers that are asked for: features, then those that are categories."""
+    """The numbers that splits compare: the used features, then the categorical ones again."""
 
     used: Array
-    """int64: the features, ascending."""
+    """int64: the indices of the features that splits use, ascending."""
     place: Array
-    """int64, (categorical,): of the feature of each category number in `used`."""
+    """int64, (categorical,): the place in `used` of the feature of each categorical number."""
     categories: Array
-    """float64, (categorical,): how many categories it has."""
+    """float64, (categorical,): how many categories each has."""
     sets: Array
-    """uint8: sets of categories as bits; in each, that after the last is any other value."""
+    """uint8: sets of categories as bits. In each, the bit after the last category is for all values
+    that are none."""
 
     def row_numbers(self, column: Vectors) -> Array:
-        """float64, (rows, numbers): a category is whole, and the number of them for any other."""
+        """The numbers of each row: float64, (rows, used + categorical).
+
+        A value that is no category of its feature becomes the number of categories.
+        """
         values = self._used_features(column)
         if not len(self.place):
             return values
@@ -44,7 +46,7 @@ class Splits:
         return np.hstack((values, np.where(known, category, self.categories)))
 
     def are_in_sets(self, start: Array, category: Array) -> Array:
-        """Whether each category is in the set that starts at a byte: bool."""
+        """Whether each category is in the set that starts at a byte of `sets`: bool, as `start`."""
         category = category.astype(np.int64)
         at = start.astype(np.int64)
         at += category >> 3
@@ -52,7 +54,7 @@ class Splits:
         return np.asarray(bits & 1, dtype=bool)
 
     def category_set(self, start: int, number: int) -> frozenset[int]:
-        """The categories of a set."""
+        """The set that starts at a byte, of the categorical number `number`."""
         size = int(self.categories[number]) + 1
         data = self.sets[start : start + (size + 7) // 8]
         bits = np.unpackbits(data, count=size, bitorder="little")
@@ -76,7 +78,7 @@ class SplitReader:
     """Collects the splits of the inner nodes, piece by piece of the saved rows."""
 
     def __init__(self, saved: Saved, prefix: str, child: Array) -> None:
-        """`child` as `NodeLayout` has it."""
+        """`child` is that of `NodeLayout`."""
         split = f"{prefix}split."
         self.columns = [
             f"{split}{name}" for name in ("featureIndex", "leftCategoriesOrThreshold")
@@ -84,15 +86,19 @@ class SplitReader:
         self._features = saved.metadata_value("numFeatures", int)
         self._is_inner = child != np.arange(len(child))
         self._place = np.zeros(len(child), dtype=np.int32)
-        self._most = np.full(len(child), np.nan)
+        self._threshold = np.full(len(child), np.nan)
         self._used = np.zeros(0, dtype=np.int32)
         self._categorical: list[tuple[Array, Array]] = []
-        """Nodes and their number of categories."""
+        """Nodes, and the number of categories of each."""
         self._sets: list[Array] = []
         self._set_bytes = 0
 
     def add_rows(self, piece: Table, node: Array) -> None:
-        """The splits of some rows, and their nodes.
+        """Adds the splits of some saved rows.
+
+        Args:
+            piece: the rows.
+            node: the node of each row, int32.
 
         Raises:
             InvalidModel: a split is not as Spark writes it.
@@ -109,7 +115,7 @@ class SplitReader:
         plain = np.flatnonzero(count == -1)
         if (ends - starts)[plain].min(initial=1) < 1:
             raise piece.invalid("a split has no threshold")
-        self._most[node[rows[plain]]] = values[starts[plain]]
+        self._threshold[node[rows[plain]]] = values[starts[plain]]
         if len(plain) < len(rows):
             sets = np.flatnonzero(count != -1)
             self._categorical.append((node[rows[sets]], count[sets]))
@@ -118,9 +124,10 @@ class SplitReader:
     def _add_sets(
         self, piece: Table, nodes: tuple[Array, Array], start: Array, end: Array, values: Array
     ) -> None:
-        """Spark keeps the smaller side of a split, so a category it does not know is on the larger.
+        """Adds the sets of categories that go left; the node's threshold becomes its first byte.
 
-        The node's `most` becomes the first byte of its set.
+        Spark keeps the smaller side of a split, so that a category that it does not list is on the
+        larger side (CategoricalSplit.shouldGoLeft).
         """
         node, count = nodes[0], nodes[1].astype(np.int64)
         size = count // 8 + 1
@@ -128,28 +135,30 @@ class SplitReader:
         total = int(size.sum())
         if count.min() < 1 or self._set_bytes + total > MAX_SET_BYTES:
             raise piece.invalid("a split has an absurd number of categories")
-        self._most[node] = self._set_bytes + first
+        self._threshold[node] = self._set_bytes + first
         self._set_bytes += total
         lengths = end - start
         which = np.repeat(np.arange(len(node)), lengths)
+        # The places of the listed categories in `values`: for each set, from its start to its end.
         listed = np.repeat(start - (np.cumsum(lengths) - lengths), lengths)
         chosen = values[listed + np.arange(len(which))]
         known = (chosen >= 0) & (chosen < count[which]) & (chosen == np.floor(chosen))
         sets = np.zeros(total, dtype=np.uint8)
         _set_bits(sets, first[which[known]], chosen[known].astype(np.int64))
+        # Where more than half of the categories go left, so does any other value.
         unknown_left = np.flatnonzero(lengths > count // 2)
         _set_bits(sets, first[unknown_left], count[unknown_left])
         self._sets.append(sets)
 
     def build_splits(self) -> tuple[Splits, Array, Array]:
-        """How a row gives its numbers, and `place` and `most` of the nodes as `Forest` has them."""
+        """The splits, and `place` and `threshold` of each node as `Forest` has them."""
         used = self._used.astype(np.int64)
         inner = np.flatnonzero(self._is_inner)
         self._place[inner] = np.searchsorted(used, self._place[inner])
         if not self._categorical:
             none = np.zeros(0, dtype=np.int64)
             plain = Splits(used, none, np.zeros(0), np.zeros(0, dtype=np.uint8))
-            return plain, self._place, self._most
+            return plain, self._place, self._threshold
         nodes, counts = (np.concatenate(parts) for parts in zip(*self._categorical, strict=True))
         pairs, number = np.unique(
             np.stack((self._place[nodes], counts), axis=1), axis=0, return_inverse=True
@@ -157,7 +166,11 @@ class SplitReader:
         self._place[nodes] = len(used) + number.ravel()
         categories = pairs[:, 1].astype(np.float64)
         asked = pairs[:, 0].astype(np.int64)
-        return Splits(used, asked, categories, np.concatenate(self._sets)), self._place, self._most
+        return (
+            Splits(used, asked, categories, np.concatenate(self._sets)),
+            self._place,
+            self._threshold,
+        )
 
 
 def _set_bits(sets: Array, start: Array, category: Array) -> None:

@@ -15,11 +15,11 @@ from urllib.parse import quote_plus, unquote_to_bytes
 
 from hydro_runtimes.spark.sql.binding import (
     Function,
-    argument,
     constant_of,
-    exactly,
+    implicit_cast,
+    require_type,
     row_by_row,
-    strict,
+    row_function,
 )
 from hydro_runtimes.spark.sql.casts import Mode
 from hydro_runtimes.spark.sql.errors import NeedsOtherRows, RowError, StatementError
@@ -47,13 +47,13 @@ _SERVER = re.compile(
 )
 
 
-def _parse_url(safe: bool) -> Function:
+def _parse_url_function(safe: bool) -> Function:
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
-        given = [exactly(one, STRING, mode) for one in arguments]
+        given = [require_type(one, STRING, mode) for one in arguments]
         quiet = safe or not mode.ansi
-        return row_by_row(lambda *parts: parsed(*parts, quiet=quiet), given, STRING)
+        return row_by_row(lambda *parts: parse_url(*parts, quiet=quiet), given, STRING)
 
-    def parsed(url: str, part: str, key: str | None = None, *, quiet: bool) -> str | None:
+    def parse_url(url: str, part: str, key: str | None = None, *, quiet: bool) -> str | None:
         match = _URI.fullmatch(url)
         if match is None:
             if quiet:
@@ -102,17 +102,17 @@ def _url_encode(text: str) -> str:
 
 
 def _url_decode(safe: bool) -> Callable[[str], str | None]:
-    def decoded(text: str) -> str | None:
+    def decode_url(text: str) -> str | None:
         if re.search(r"%(?![0-9a-fA-F]{2})", text):
             if safe:
                 return None
             raise RowError(f"CANNOT_DECODE_URL: {text[:60]!r} has a % without two digits after it")
         return unquote_to_bytes(text.replace("+", " ")).decode(errors="replace")
 
-    return decoded
+    return decode_url
 
 
-def _to_binary(safe: bool) -> Function:
+def _to_binary_function(safe: bool) -> Function:
     """to_binary(text, 'hex' | 'utf-8' | 'utf8' | 'base64')."""
     readers: Mapping[str, Callable[[str], bytes | None]] = {
         "hex": unhex,
@@ -123,7 +123,7 @@ def _to_binary(safe: bool) -> Function:
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         form = (
-            constant_of(exactly(arguments[1], STRING, mode), "the format")
+            constant_of(require_type(arguments[1], STRING, mode), "the format")
             if arguments[1:]
             else "hex"
         )
@@ -131,7 +131,7 @@ def _to_binary(safe: bool) -> Function:
         if read is None and form is not None and not safe:
             raise StatementError(f"the format is {form[:40]!r}, want hex, utf-8 or base64")
 
-        def converted(text: str) -> bytes | None:
+        def to_binary(text: str) -> bytes | None:
             made = None if read is None else read(text)
             if made is None and read is not None and not safe:
                 raise RowError(
@@ -140,7 +140,7 @@ def _to_binary(safe: bool) -> Function:
                 )
             return made
 
-        return row_by_row(converted, [argument(arguments[0], STRING, mode)], BINARY)
+        return row_by_row(to_binary, [implicit_cast(arguments[0], STRING, mode)], BINARY)
 
     return Function(bind, 1, 2, BINARY)
 
@@ -176,7 +176,7 @@ _HMAC |= {"SHA-384": "sha384", "SHA-512": "sha512", "SHA224": "sha224", "SHA256"
 _HMAC |= {"SHA384": "sha384", "SHA512": "sha512"}
 
 
-def _hmac(key: bytes, data: bytes, name: str = "SHA-256") -> bytes:
+def _hmac_digest(key: bytes, data: bytes, name: str = "SHA-256") -> bytes:
     digest = _HMAC.get(name.upper())
     if digest is None:
         raise RowError(f"INVALID_PARAMETER_VALUE: there is no hash '{name[:40]}'")
@@ -185,12 +185,12 @@ def _hmac(key: bytes, data: bytes, name: str = "SHA-256") -> bytes:
     return hmac.new(key, data, digest).digest()
 
 
-def _utf8(compute: Callable[[bytes], Any], gives: Any) -> Function:
+def _utf8_function(compute: Callable[[bytes], Any], gives: Any) -> Function:
     """A function of a text that may have come as bytes; a text by itself is well-formed here."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         child = arguments[0]
-        given = child if child.type == BINARY else argument(child, STRING, mode)
+        given = child if child.type == BINARY else implicit_cast(child, STRING, mode)
         return row_by_row(
             lambda value: compute(value if isinstance(value, bytes) else value.encode()),
             [given],
@@ -208,13 +208,13 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def _valid(data: bytes) -> str:
+def _validate_utf8(data: bytes) -> str:
     if not _is_utf8(data):
         raise RowError("INVALID_UTF8_STRING: the bytes are not UTF-8")
     return data.decode()
 
 
-def _luhn(digits: str) -> bool:
+def _luhn_check(digits: str) -> bool:
     """Source: ExpressionImplUtils.isLuhnNumber."""
     if not digits or not (digits.isascii() and digits.isdigit()):
         return False
@@ -222,7 +222,7 @@ def _luhn(digits: str) -> bool:
     return sum(x - 9 if x > 9 else x for x in doubled) % 10 == 0
 
 
-def _similarity(first: str, second: str) -> float:
+def _jaro_winkler_similarity(first: str, second: str) -> float:
     """Jaro and Winkler's of Java's characters, four of a common start counted at most."""
     one, other = (memoryview(text.encode("utf-16-le")).cast("H") for text in (first, second))
     if one == other:
@@ -264,17 +264,19 @@ def _bucket_number(value: int) -> int:
 _TAG = 16
 
 
-def _aes(decrypts: bool, safe: bool = False) -> Function:
+def _aes_function(decrypts: bool, safe: bool = False) -> Function:
     """aes_encrypt(data, key, mode, padding, iv, aad); aes_decrypt has no iv."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
-        cipher_of = _ciphers()
+        cipher_of = _load_cipher()
         takes = [BINARY, BINARY, STRING, STRING] + [BINARY] * (1 if decrypts else 2)
-        given = [argument(one, kind, mode) for one, kind in zip(arguments, takes, strict=False)]
+        given = [
+            implicit_cast(one, kind, mode) for one, kind in zip(arguments, takes, strict=False)
+        ]
         if not decrypts and len(given) < 5 and not _is_ecb(given):
             raise NeedsOtherRows("aes_encrypt(...) without an IV answers by chance, but for ECB")
 
-        def changed(data: bytes, key: bytes, *rest: Any) -> bytes | None:
+        def run_cipher(data: bytes, key: bytes, *rest: Any) -> bytes | None:
             name, padding = rest[0] if rest else "GCM", rest[1] if rest[1:] else "DEFAULT"
             more = rest[2:]
             try:
@@ -284,7 +286,7 @@ def _aes(decrypts: bool, safe: bool = False) -> Function:
                     return None
                 raise RowError(f"INVALID_PARAMETER_VALUE: AES: {error}") from None
 
-        return row_by_row(changed, given, BINARY)
+        return row_by_row(run_cipher, given, BINARY)
 
     return Function(bind, 2, 5 if decrypts else 6, BINARY)
 
@@ -293,7 +295,7 @@ def _is_ecb(given: Sequence[Typed]) -> bool:
     return len(given) > 2 and str(constant_of(given[2], "the mode")).upper() == "ECB"
 
 
-def _ciphers() -> Callable[..., bytes]:
+def _load_cipher() -> Callable[..., bytes]:
     try:
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives import padding as paddings
@@ -304,7 +306,7 @@ def _ciphers() -> Callable[..., bytes]:
             "AES needs the package cryptography: pip install 'hydro-serving[mtls]'"
         ) from None
 
-    def changed(
+    def apply_cipher(
         data: bytes, key: bytes, name: str, padding: str, more: Sequence[bytes], decrypts: bool
     ) -> bytes:
         if len(key) not in (16, 24, 32):
@@ -334,43 +336,45 @@ def _ciphers() -> Callable[..., bytes]:
         padded = pad.update(body) + pad.finalize()
         return iv + turned_on.update(padded) + turned_on.finalize()
 
-    return changed
+    return apply_cipher
 
 
-def _quoted(text: str) -> str:
+def _quote_text(text: str) -> str:
     inner = text.replace("'", "\\'")
     return f"'{inner}'"
 
 
-def _whole(compute: Callable[[int], int]) -> Function:
-    return strict(compute, [LONG], LONG)
+def _bigint_function(compute: Callable[[int], int]) -> Function:
+    return row_function(compute, [LONG], LONG)
 
 
 ENCODINGS: Mapping[str, Function] = {
-    "aes_decrypt": _aes(decrypts=True),
-    "aes_encrypt": _aes(decrypts=False),
-    "bitmap_bit_position": _whole(_bit_position),
-    "bitmap_bucket_number": _whole(_bucket_number),
-    "bitmap_count": strict(
+    "aes_decrypt": _aes_function(decrypts=True),
+    "aes_encrypt": _aes_function(decrypts=False),
+    "bitmap_bit_position": _bigint_function(_bit_position),
+    "bitmap_bucket_number": _bigint_function(_bucket_number),
+    "bitmap_count": row_function(
         lambda data: int.from_bytes(data).bit_count(), [BINARY], LONG, exact=True
     ),
-    "from_base32": strict(_from_base32, [STRING], BINARY),
-    "hmac": strict(_hmac, [BINARY, BINARY, STRING], BINARY, least=2),
-    "is_valid_utf8": _utf8(_is_utf8, BOOLEAN),
-    "jaro_winkler_similarity": strict(_similarity, [STRING, STRING], DOUBLE),
-    "luhn_check": strict(_luhn, [STRING], BOOLEAN),
-    "make_valid_utf8": _utf8(lambda data: data.decode(errors="replace"), STRING),
-    "parse_url": _parse_url(safe=False),
-    "quote": strict(_quoted, [STRING], STRING),
-    "to_base32": strict(lambda data: base64.b32encode(data).decode(), [BINARY], STRING),
-    "to_binary": _to_binary(safe=False),
-    "try_aes_decrypt": _aes(decrypts=True, safe=True),
-    "try_parse_url": _parse_url(safe=True),
-    "try_to_binary": _to_binary(safe=True),
-    "try_url_decode": strict(_url_decode(safe=True), [STRING], STRING),
-    "try_validate_utf8": _utf8(lambda data: data.decode() if _is_utf8(data) else None, STRING),
-    "url_decode": strict(_url_decode(safe=False), [STRING], STRING),
-    "url_encode": strict(_url_encode, [STRING], STRING),
-    "validate_utf8": _utf8(_valid, STRING),
+    "from_base32": row_function(_from_base32, [STRING], BINARY),
+    "hmac": row_function(_hmac_digest, [BINARY, BINARY, STRING], BINARY, least=2),
+    "is_valid_utf8": _utf8_function(_is_utf8, BOOLEAN),
+    "jaro_winkler_similarity": row_function(_jaro_winkler_similarity, [STRING, STRING], DOUBLE),
+    "luhn_check": row_function(_luhn_check, [STRING], BOOLEAN),
+    "make_valid_utf8": _utf8_function(lambda data: data.decode(errors="replace"), STRING),
+    "parse_url": _parse_url_function(safe=False),
+    "quote": row_function(_quote_text, [STRING], STRING),
+    "to_base32": row_function(lambda data: base64.b32encode(data).decode(), [BINARY], STRING),
+    "to_binary": _to_binary_function(safe=False),
+    "try_aes_decrypt": _aes_function(decrypts=True, safe=True),
+    "try_parse_url": _parse_url_function(safe=True),
+    "try_to_binary": _to_binary_function(safe=True),
+    "try_url_decode": row_function(_url_decode(safe=True), [STRING], STRING),
+    "try_validate_utf8": _utf8_function(
+        lambda data: data.decode() if _is_utf8(data) else None, STRING
+    ),
+    "url_decode": row_function(_url_decode(safe=False), [STRING], STRING),
+    "url_encode": row_function(_url_encode, [STRING], STRING),
+    "validate_utf8": _utf8_function(_validate_utf8, STRING),
 }
 """By Spark's name."""

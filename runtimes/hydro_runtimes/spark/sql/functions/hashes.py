@@ -24,13 +24,13 @@ _P1, _P2, _P3 = 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9
 _P4, _P5 = 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5
 
 
-def _rotated(x: int, by: int, width: int) -> int:
+def _rotate_left(x: int, by: int, width: int) -> int:
     return ((x << by) | (x >> (width - by))) & ((1 << width) - 1)
 
 
 def _mix_murmur(h: int, k: int) -> int:
-    k = _rotated(k * 0xCC9E2D51 & _32, 15, 32) * 0x1B873593 & _32
-    return (_rotated(h ^ k, 13, 32) * 5 + 0xE6546B64) & _32
+    k = _rotate_left(k * 0xCC9E2D51 & _32, 15, 32) * 0x1B873593 & _32
+    return (_rotate_left(h ^ k, 13, 32) * 5 + 0xE6546B64) & _32
 
 
 def _end_murmur(h: int, length: int) -> int:
@@ -69,13 +69,13 @@ def _end_xx(h: int) -> int:
 def _xx_int(value: int, seed: int) -> int:
     h = (seed + _P5 + 4) & _64
     h ^= (value & _32) * _P1 & _64
-    return _end_xx((_rotated(h, 23, 64) * _P2 + _P3) & _64)
+    return _end_xx((_rotate_left(h, 23, 64) * _P2 + _P3) & _64)
 
 
 def _xx_long(value: int, seed: int) -> int:
     h = (seed + _P5 + 8) & _64
-    h ^= _rotated((value & _64) * _P2 & _64, 31, 64) * _P1 & _64
-    return _end_xx((_rotated(h, 27, 64) * _P1 + _P4) & _64)
+    h ^= _rotate_left((value & _64) * _P2 & _64, 31, 64) * _P1 & _64
+    return _end_xx((_rotate_left(h, 27, 64) * _P1 + _P4) & _64)
 
 
 def _xx_bytes(data: bytes, seed: int) -> int:
@@ -84,28 +84,28 @@ def _xx_bytes(data: bytes, seed: int) -> int:
         lanes = [(seed + _P1 + _P2) & _64, (seed + _P2) & _64, seed & _64, (seed - _P1) & _64]
         while at <= end - 32:
             for i, word in enumerate(struct.unpack_from("<4Q", data, at)):
-                lanes[i] = _rotated((lanes[i] + word * _P2) & _64, 31, 64) * _P1 & _64
+                lanes[i] = _rotate_left((lanes[i] + word * _P2) & _64, 31, 64) * _P1 & _64
             at += 32
-        h = sum(_rotated(v, by, 64) for v, by in zip(lanes, (1, 7, 12, 18), strict=True)) & _64
+        h = sum(_rotate_left(v, by, 64) for v, by in zip(lanes, (1, 7, 12, 18), strict=True)) & _64
         for v in lanes:
-            h ^= _rotated(v * _P2 & _64, 31, 64) * _P1 & _64
+            h ^= _rotate_left(v * _P2 & _64, 31, 64) * _P1 & _64
             h = (h * _P1 + _P4) & _64
     else:
         h = (seed + _P5) & _64
     h = (h + end) & _64
     while at <= end - 8:
         (word,) = struct.unpack_from("<Q", data, at)
-        h ^= _rotated(word * _P2 & _64, 31, 64) * _P1 & _64
-        h = (_rotated(h, 27, 64) * _P1 + _P4) & _64
+        h ^= _rotate_left(word * _P2 & _64, 31, 64) * _P1 & _64
+        h = (_rotate_left(h, 27, 64) * _P1 + _P4) & _64
         at += 8
     if at <= end - 4:
         (word,) = struct.unpack_from("<I", data, at)
         h ^= word * _P1 & _64
-        h = (_rotated(h, 23, 64) * _P2 + _P3) & _64
+        h = (_rotate_left(h, 23, 64) * _P2 + _P3) & _64
         at += 4
     for byte in data[at:]:
         h ^= byte * _P5 & _64
-        h = _rotated(h, 11, 64) * _P1 & _64
+        h = _rotate_left(h, 11, 64) * _P1 & _64
     return _end_xx(h)
 
 
@@ -114,7 +114,7 @@ _MURMUR: _Hashes = (_murmur_int, _murmur_long, murmur_bytes)
 _XX: _Hashes = (_xx_int, _xx_long, _xx_bytes)
 
 
-def _hashed(kind: SqlType, value: Any, seed: int, hashes: _Hashes) -> int:
+def _hash_value(kind: SqlType, value: Any, seed: int, hashes: _Hashes) -> int:
     """The hash of a value, which begins with that of the value before it; null changes nothing."""
     if value is None:
         return seed
@@ -129,32 +129,34 @@ def _hashed(kind: SqlType, value: Any, seed: int, hashes: _Hashes) -> int:
         case "bigint" | "timestamp" | "timestamp_ntz":
             return of_long(value, seed)
         case "float":
-            return of_int(struct.unpack("<i", struct.pack("<f", _one_nan(value)))[0], seed)
+            return of_int(struct.unpack("<i", struct.pack("<f", _canonical_double(value)))[0], seed)
         case "double":
-            return of_long(struct.unpack("<q", struct.pack("<d", _one_nan(value)))[0], seed)
+            return of_long(
+                struct.unpack("<q", struct.pack("<d", _canonical_double(value)))[0], seed
+            )
         case "string":
             return of_bytes(value.encode(), seed)
         case "binary":
             return of_bytes(value, seed)
         case "decimal":
-            return _decimal(kind, value, seed, hashes)
+            return _hash_decimal(kind, value, seed, hashes)
         case "array":
             for one in value:
-                seed = _hashed(kind.parts[0], one, seed, hashes)
+                seed = _hash_value(kind.parts[0], one, seed, hashes)
             return seed
         case "struct":
             for part, one in zip(kind.parts, value, strict=True):
-                seed = _hashed(part, one, seed, hashes)
+                seed = _hash_value(part, one, seed, hashes)
             return seed
     raise StatementError(f"{kind} has no hash")
 
 
-def _one_nan(value: float) -> float:
+def _canonical_double(value: float) -> float:
     """NaN without a sign, and 0.0 for -0.0, as Double.doubleToLongBits sees them."""
     return math.nan if math.isnan(value) else value + 0.0
 
 
-def _decimal(kind: SqlType, value: Decimal, seed: int, hashes: _Hashes) -> int:
+def _hash_decimal(kind: SqlType, value: Decimal, seed: int, hashes: _Hashes) -> int:
     unscaled = int(value.scaleb(kind.scale, DECIMALS))
     if kind.precision <= 18:
         return hashes[1](unscaled, seed)
@@ -162,7 +164,7 @@ def _decimal(kind: SqlType, value: Decimal, seed: int, hashes: _Hashes) -> int:
     return hashes[2](unscaled.to_bytes(length, "big", signed=True), seed)
 
 
-def _function(hashes: _Hashes, gives: SqlType, width: int) -> Function:
+def _hash_function(hashes: _Hashes, gives: SqlType, width: int) -> Function:
     half = 1 << (width - 1)
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
@@ -171,12 +173,12 @@ def _function(hashes: _Hashes, gives: SqlType, width: int) -> Function:
             raise StatementError("a map has no hash")
 
         def evaluate(rows: Rows) -> Value:
-            columns = [one.evaluate(rows).listed() for one in arguments]
+            columns = [one.evaluate(rows).to_list() for one in arguments]
             made = []
             for row in range(rows.count):
                 found = _SEED
                 for kind, column in zip(kinds, columns, strict=True):
-                    found = _hashed(kind, column[row], found, hashes)
+                    found = _hash_value(kind, column[row], found, hashes)
                 made.append((found + half) % (2 * half) - half)
             return value_of(gives, made)
 
@@ -186,7 +188,7 @@ def _function(hashes: _Hashes, gives: SqlType, width: int) -> Function:
 
 
 HASHES: Mapping[str, Function] = {
-    "hash": _function(_MURMUR, INT, 32),
-    "xxhash64": _function(_XX, LONG, 64),
+    "hash": _hash_function(_MURMUR, INT, 32),
+    "xxhash64": _hash_function(_XX, LONG, 64),
 }
 """By Spark's name."""

@@ -16,13 +16,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from hydro_runtimes.spark.sql.binding import converted
+from hydro_runtimes.spark.sql.binding import cast_to
 from hydro_runtimes.spark.sql.casts import Mode
-from hydro_runtimes.spark.sql.coercion import wider, wider_without_texts
+from hydro_runtimes.spark.sql.coercion import wider_type, wider_without_texts
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
 from hydro_runtimes.spark.sql.functions.arrays import array_argument, same_key
 from hydro_runtimes.spark.sql.functions.maps import map_argument, unique_keys
-from hydro_runtimes.spark.sql.logic import truth
+from hydro_runtimes.spark.sql.logic import require_condition
 from hydro_runtimes.spark.sql.ordering import sort_key
 from hydro_runtimes.spark.sql.types import BOOLEAN, INT, SqlType, array_of, map_of
 from hydro_runtimes.spark.sql.values import Rows, Typed, Value, value_of
@@ -37,7 +37,7 @@ class Body:
     variables: int
     bind: Callable[[Sequence[SqlType], Sequence[str]], Typed]
 
-    def typed(self, *kinds: SqlType) -> tuple[Typed, tuple[str, ...]]:
+    def bind_variables(self, *kinds: SqlType) -> tuple[Typed, tuple[str, ...]]:
         """The body for variables of these types, and the keys under which rows hold them.
 
         Raises:
@@ -49,11 +49,11 @@ class Body:
         return self.bind(kinds, keys), keys
 
 
-Given: TypeAlias = Sequence[Typed | Body]
-_Bind: TypeAlias = Callable[[Given, Mode], Typed]
+HigherOrderArguments: TypeAlias = Sequence[Typed | Body]
+_Bind: TypeAlias = Callable[[HigherOrderArguments, Mode], Typed]
 
 
-def bind_higher_order(name: str, given: Given, mode: Mode) -> Typed:
+def bind_higher_order(name: str, given: HigherOrderArguments, mode: Mode) -> Typed:
     """A function that takes functions, bound to its arguments.
 
     Raises:
@@ -68,7 +68,7 @@ def bind_higher_order(name: str, given: Given, mode: Mode) -> Typed:
     return bind(given, mode)
 
 
-def _array_and_body(given: Given) -> tuple[Typed, Body]:
+def _array_and_body(given: HigherOrderArguments) -> tuple[Typed, Body]:
     child, body = given[0], given[1]
     if not isinstance(child, Typed) or not isinstance(body, Body):
         raise StatementError("wants an array and then a function x -> ...")
@@ -86,20 +86,20 @@ class _Elements:
     """Where the elements of each row begin, and the end."""
 
     @classmethod
-    def of(cls, lists: list[Any], rows: Rows) -> _Elements:
+    def from_lists(cls, lists: list[Any], rows: Rows) -> _Elements:
         lengths = [0 if one is None else len(one) for one in lists]
         repeated = np.repeat(np.arange(rows.count), lengths)
         return cls(lists, rows.take(repeated), list(accumulate(lengths, initial=0)))
 
     @property
-    def flat(self) -> list[Any]:
+    def all_elements(self) -> list[Any]:
         return list(chain.from_iterable(one for one in self.lists if one is not None))
 
     def places(self) -> list[int]:
         """The place of each element in its array, from 0."""
         return [i for one in self.lists if one is not None for i in range(len(one))]
 
-    def cut(self, values: Sequence[Any]) -> list[Any]:
+    def cut_by_row(self, values: Sequence[Any]) -> list[Any]:
         """A list for each row; None where the row has none."""
         parts = pairwise(self.cuts)
         return [
@@ -108,67 +108,69 @@ class _Elements:
         ]
 
 
-def _evaluated(
+def _evaluate_body(
     body: Typed, keys: Sequence[str], elements: _Elements, columns: Sequence[Value]
 ) -> list[Any]:
     variables = dict(zip(keys, columns, strict=False))
-    return body.evaluate(elements.rows.with_columns(variables)).listed()
+    return body.evaluate(elements.rows.with_columns(variables)).to_list()
 
 
 def _per_element(
-    given: Given, mode: Mode, is_test: bool
+    given: HigherOrderArguments, mode: Mode, is_test: bool
 ) -> tuple[Typed, Typed, Callable[[Rows], tuple[_Elements, list[Any]]]]:
     """The array, the typed body, and what works it out for each element."""
     child, function = _array_and_body(given)
     element = child.type.parts[0]
-    body, keys = function.typed(element, INT)
+    body, keys = function.bind_variables(element, INT)
     if is_test:
-        body = truth(body, mode)
+        body = require_condition(body, mode)
 
-    def answers(rows: Rows) -> tuple[_Elements, list[Any]]:
-        elements = _Elements.of(child.evaluate(rows).listed(), rows)
-        columns = [value_of(element, elements.flat), value_of(INT, elements.places())]
-        return elements, _evaluated(body, keys, elements, columns)
+    def evaluate_elements(rows: Rows) -> tuple[_Elements, list[Any]]:
+        elements = _Elements.from_lists(child.evaluate(rows).to_list(), rows)
+        columns = [value_of(element, elements.all_elements), value_of(INT, elements.places())]
+        return elements, _evaluate_body(body, keys, elements, columns)
 
-    return child, body, answers
+    return child, body, evaluate_elements
 
 
-def _transform(given: Given, mode: Mode) -> Typed:
+def _bind_transform(given: HigherOrderArguments, mode: Mode) -> Typed:
     _, body, answers = _per_element(given, mode, is_test=False)
     kind = array_of(body.type)
 
     def evaluate(rows: Rows) -> Value:
         elements, made = answers(rows)
-        return value_of(kind, elements.cut(made))
+        return value_of(kind, elements.cut_by_row(made))
 
     return Typed(kind, evaluate)
 
 
-def _filter(given: Given, mode: Mode) -> Typed:
+def _bind_filter(given: HigherOrderArguments, mode: Mode) -> Typed:
     if isinstance(given[0], Typed) and given[0].type.name == "map":
-        return _map_filter(given, mode)
+        return _bind_map_filter(given, mode)
     child, _, answers = _per_element(given, mode, is_test=True)
-    return _kept(child, answers)
+    return _select_where_true(child, answers)
 
 
-def _kept(child: Typed, answers: Callable[[Rows], tuple[_Elements, list[Any]]]) -> Typed:
+def _select_where_true(
+    child: Typed, answers: Callable[[Rows], tuple[_Elements, list[Any]]]
+) -> Typed:
     """The elements, or pairs, for which the answer is true."""
 
     def evaluate(rows: Rows) -> Value:
         elements, kept = answers(rows)
         made = [
             None if values is None else [x for x, keep in zip(values, tests, strict=True) if keep]
-            for values, tests in zip(elements.lists, elements.cut(kept), strict=True)
+            for values, tests in zip(elements.lists, elements.cut_by_row(kept), strict=True)
         ]
         return value_of(child.type, made)
 
     return Typed(child.type, evaluate)
 
 
-def _exists(wanted: bool) -> _Bind:
+def _bind_exists(wanted: bool) -> _Bind:
     """Exists (true where one is) and forall (false where one is not), three-valued."""
 
-    def bind(given: Given, mode: Mode) -> Typed:
+    def bind(given: HigherOrderArguments, mode: Mode) -> Typed:
         _, _, answers = _per_element(given, mode, is_test=True)
 
         def evaluate(rows: Rows) -> Value:
@@ -181,7 +183,7 @@ def _exists(wanted: bool) -> _Bind:
                 else None
                 if None in part
                 else not wanted
-                for part in elements.cut(tests)
+                for part in elements.cut_by_row(tests)
             ]
             return value_of(BOOLEAN, made)
 
@@ -190,7 +192,7 @@ def _exists(wanted: bool) -> _Bind:
     return bind
 
 
-def _aggregate(given: Given, mode: Mode) -> Typed:
+def _bind_aggregate(given: HigherOrderArguments, mode: Mode) -> Typed:
     """Element by element, for all rows that have an element at that place."""
     child, start, function = given[0], given[1], given[2]
     if (
@@ -201,16 +203,16 @@ def _aggregate(given: Given, mode: Mode) -> Typed:
         raise StatementError("wants an array, a start and a function (sum, x) -> ...")
     child = array_argument(child)
     element = child.type.parts[0]
-    body, keys = function.typed(start.type, element)
+    body, keys = function.bind_variables(start.type, element)
     if body.type != start.type:
         raise StatementError(f"the function gives {body.type}, want {start.type} as the start")
     finish = given[3] if len(given) > 3 else None
-    end, end_keys = finish.typed(start.type) if isinstance(finish, Body) else (None, ())
+    end, end_keys = finish.bind_variables(start.type) if isinstance(finish, Body) else (None, ())
 
     def evaluate(rows: Rows) -> Value:
         lists = child.evaluate(rows)
         total = start.evaluate(rows)
-        values = [[] if one is None else one for one in lists.listed()]
+        values = [[] if one is None else one for one in lists.to_list()]
         lengths = np.array([len(one) for one in values], dtype=np.int64)
         total = Value(start.type, total.data.copy(), total.null.copy())
         for place in range(int(lengths.max(initial=0))):
@@ -228,7 +230,7 @@ def _aggregate(given: Given, mode: Mode) -> Typed:
     return Typed(end.type if end is not None else start.type, evaluate)
 
 
-def _zip_with(given: Given, mode: Mode) -> Typed:
+def _bind_zip_with(given: HigherOrderArguments, mode: Mode) -> Typed:
     left, right, function = given[0], given[1], given[2]
     if (
         not isinstance(left, Typed)
@@ -238,32 +240,32 @@ def _zip_with(given: Given, mode: Mode) -> Typed:
         raise StatementError("wants two arrays and a function (x, y) -> ...")
     left, right = array_argument(left), array_argument(right)
     a, b = left.type.parts[0], right.type.parts[0]
-    body, keys = function.typed(a, b)
+    body, keys = function.bind_variables(a, b)
     kind = array_of(body.type)
 
     def evaluate(rows: Rows) -> Value:
         pairs = [
-            None if x is None or y is None else _padded(x, y)
+            None if x is None or y is None else _pair_elements(x, y)
             for x, y in zip(
-                left.evaluate(rows).listed(), right.evaluate(rows).listed(), strict=True
+                left.evaluate(rows).to_list(), right.evaluate(rows).to_list(), strict=True
             )
         ]
-        elements = _Elements.of(pairs, rows)
+        elements = _Elements.from_lists(pairs, rows)
         columns = [
-            value_of(a, [x for x, _ in elements.flat]),
-            value_of(b, [y for _, y in elements.flat]),
+            value_of(a, [x for x, _ in elements.all_elements]),
+            value_of(b, [y for _, y in elements.all_elements]),
         ]
-        return value_of(kind, elements.cut(_evaluated(body, keys, elements, columns)))
+        return value_of(kind, elements.cut_by_row(_evaluate_body(body, keys, elements, columns)))
 
     return Typed(kind, evaluate)
 
 
-def _padded(x: list[Any], y: list[Any]) -> list[tuple[Any, Any]]:
+def _pair_elements(x: list[Any], y: list[Any]) -> list[tuple[Any, Any]]:
     size = max(len(x), len(y))
     return list(zip(x + [None] * (size - len(x)), y + [None] * (size - len(y)), strict=True))
 
 
-def _array_sort(given: Given, mode: Mode) -> Typed:
+def _bind_array_sort(given: HigherOrderArguments, mode: Mode) -> Typed:
     """Ascending with nulls last, or by a function that compares two elements."""
     child = given[0]
     if not isinstance(child, Typed):
@@ -273,7 +275,7 @@ def _array_sort(given: Given, mode: Mode) -> Typed:
     if len(given) == 1:
         key = sort_key(element)
 
-        def sort(values: list[Any]) -> list[Any]:
+        def sort_values(values: list[Any]) -> list[Any]:
             present = sorted((x for x in values if x is not None), key=key)
             return present + [None] * (len(values) - len(present))
 
@@ -281,62 +283,67 @@ def _array_sort(given: Given, mode: Mode) -> Typed:
             child.type,
             lambda rows: value_of(
                 child.type,
-                [None if one is None else sort(one) for one in child.evaluate(rows).listed()],
+                [
+                    None if one is None else sort_values(one)
+                    for one in child.evaluate(rows).to_list()
+                ],
             ),
         )
     function = given[1]
     if not isinstance(function, Body):
         raise StatementError("wants a function (x, y) -> ... that compares")
-    body, keys = function.typed(element, element)
-    order = converted(body, INT, mode)
+    body, keys = function.bind_variables(element, element)
+    order = cast_to(body, INT, mode)
 
     def evaluate(rows: Rows) -> Value:
         made: list[Any] = []
-        for row, values in enumerate(child.evaluate(rows).listed()):
+        for row, values in enumerate(child.evaluate(rows).to_list()):
             one = rows.take(np.array([row]))
 
-            def compare(x: Any, y: Any, one: Rows = one) -> int:
+            def compare_elements(x: Any, y: Any, one: Rows = one) -> int:
                 variables = {keys[0]: value_of(element, [x]), keys[1]: value_of(element, [y])}
-                found = order.evaluate(one.with_columns(variables)).listed()[0]
+                found = order.evaluate(one.with_columns(variables)).to_list()[0]
                 if found is None:
                     one.errors.setdefault(
                         int(one.index[0]), "COMPARATOR_RETURNS_NULL: the comparison gives null"
                     )
                 return found or 0
 
-            made.append(None if values is None else sorted(values, key=cmp_to_key(compare)))
+            made.append(
+                None if values is None else sorted(values, key=cmp_to_key(compare_elements))
+            )
         return value_of(child.type, made)
 
     return Typed(child.type, evaluate)
 
 
 def _per_pair(
-    given: Given, mode: Mode, is_test: bool
-) -> tuple[Typed, Typed, Callable[[Rows], Any]]:
+    given: HigherOrderArguments, mode: Mode, is_test: bool
+) -> tuple[Typed, Typed, Callable[[Rows], tuple[_Elements, list[Any]]]]:
     child, function = given[0], given[1]
     if not isinstance(child, Typed) or not isinstance(function, Body):
         raise StatementError("wants a map and then a function (key, value) -> ...")
     child = map_argument(child)
     key, item = child.type.parts
-    body, keys = function.typed(key, item)
+    body, keys = function.bind_variables(key, item)
     if is_test:
-        body = truth(body, mode)
+        body = require_condition(body, mode)
 
-    def answers(rows: Rows) -> tuple[_Elements, list[Any]]:
-        elements = _Elements.of(child.evaluate(rows).listed(), rows)
-        flat = elements.flat
+    def evaluate_pairs(rows: Rows) -> tuple[_Elements, list[Any]]:
+        elements = _Elements.from_lists(child.evaluate(rows).to_list(), rows)
+        flat = elements.all_elements
         columns = [value_of(key, [a for a, _ in flat]), value_of(item, [b for _, b in flat])]
-        return elements, _evaluated(body, keys, elements, columns)
+        return elements, _evaluate_body(body, keys, elements, columns)
 
-    return child, body, answers
+    return child, body, evaluate_pairs
 
 
-def _map_filter(given: Given, mode: Mode) -> Typed:
+def _bind_map_filter(given: HigherOrderArguments, mode: Mode) -> Typed:
     child, _, answers = _per_pair(given, mode, is_test=True)
-    return _kept(child, answers)
+    return _select_where_true(child, answers)
 
 
-def _map_zip_with(given: Given, mode: Mode) -> Typed:
+def _bind_map_zip_with(given: HigherOrderArguments, mode: Mode) -> Typed:
     """Of each key of either map: the key and both values, null where a map lacks it."""
     left, right, function = given[0], given[1], given[2]
     if (
@@ -347,29 +354,31 @@ def _map_zip_with(given: Given, mode: Mode) -> Typed:
         raise StatementError("wants two maps and a function (key, x, y) -> ...")
     left, right = map_argument(left), map_argument(right)
     (key, a), (other, b) = left.type.parts, right.type.parts
-    both = (wider_without_texts if mode.ansi else wider)(key, other, mode.ansi)
+    both = (wider_without_texts if mode.ansi else wider_type)(key, other, mode.ansi)
     if both is None:
         raise StatementError(f"{left.type} and {right.type} have keys of different types")
-    left, right = converted(left, map_of(both, a), mode), converted(right, map_of(both, b), mode)
-    body, keys = function.typed(both, a, b)
+    left, right = cast_to(left, map_of(both, a), mode), cast_to(right, map_of(both, b), mode)
+    body, keys = function.bind_variables(both, a, b)
     kind, frozen = map_of(both, body.type), same_key(both)
 
     def evaluate(rows: Rows) -> Value:
-        pairs = zip(left.evaluate(rows).listed(), right.evaluate(rows).listed(), strict=True)
-        joined = [None if x is None or y is None else _joined(x, y, frozen) for x, y in pairs]
-        elements = _Elements.of(joined, rows)
+        pairs = zip(left.evaluate(rows).to_list(), right.evaluate(rows).to_list(), strict=True)
+        joined = [None if x is None or y is None else _join_maps(x, y, frozen) for x, y in pairs]
+        elements = _Elements.from_lists(joined, rows)
         columns = [
-            value_of(part, [triple[i] for triple in elements.flat])
+            value_of(part, [triple[i] for triple in elements.all_elements])
             for i, part in enumerate((both, a, b))
         ]
-        made = _evaluated(body, keys, elements, columns)
-        named = [(triple[0], one) for triple, one in zip(elements.flat, made, strict=True)]
-        return value_of(kind, elements.cut(named))
+        made = _evaluate_body(body, keys, elements, columns)
+        named = [(triple[0], one) for triple, one in zip(elements.all_elements, made, strict=True)]
+        return value_of(kind, elements.cut_by_row(named))
 
     return Typed(kind, evaluate)
 
 
-def _joined(x: list[Any], y: list[Any], frozen: Callable[[Any], Any]) -> list[tuple[Any, Any, Any]]:
+def _join_maps(
+    x: list[Any], y: list[Any], frozen: Callable[[Any], Any]
+) -> list[tuple[Any, Any, Any]]:
     first = {frozen(key): (key, value) for key, value in x}
     second = {frozen(key): (key, value) for key, value in y}
     nothing = (None, None)
@@ -383,8 +392,8 @@ def _joined(x: list[Any], y: list[Any], frozen: Callable[[Any], Any]) -> list[tu
     ]
 
 
-def _transformed_map(of_keys: bool) -> _Bind:
-    def bind(given: Given, mode: Mode) -> Typed:
+def _bind_transform_map(of_keys: bool) -> _Bind:
+    def bind(given: HigherOrderArguments, mode: Mode) -> Typed:
         child, body, answers = _per_pair(given, mode, is_test=False)
         key, item = child.type.parts
         kind = map_of(body.type, item) if of_keys else map_of(key, body.type)
@@ -393,7 +402,7 @@ def _transformed_map(of_keys: bool) -> _Bind:
             elements, values = answers(rows)
             made: list[Any] = []
             for row, (pairs, new) in enumerate(
-                zip(elements.lists, elements.cut(values), strict=True)
+                zip(elements.lists, elements.cut_by_row(values), strict=True)
             ):
                 if pairs is None:
                     made.append(None)
@@ -414,16 +423,16 @@ def _transformed_map(of_keys: bool) -> _Bind:
 
 
 HIGHER_ORDER: Mapping[str, tuple[_Bind, int, int]] = {
-    "aggregate": (_aggregate, 3, 4),
-    "array_sort": (_array_sort, 1, 2),
-    "exists": (_exists(wanted=True), 2, 2),
-    "filter": (_filter, 2, 2),
-    "forall": (_exists(wanted=False), 2, 2),
-    "map_filter": (_map_filter, 2, 2),
-    "map_zip_with": (_map_zip_with, 3, 3),
-    "transform": (_transform, 2, 2),
-    "transform_keys": (_transformed_map(of_keys=True), 2, 2),
-    "transform_values": (_transformed_map(of_keys=False), 2, 2),
-    "zip_with": (_zip_with, 3, 3),
+    "aggregate": (_bind_aggregate, 3, 4),
+    "array_sort": (_bind_array_sort, 1, 2),
+    "exists": (_bind_exists(wanted=True), 2, 2),
+    "filter": (_bind_filter, 2, 2),
+    "forall": (_bind_exists(wanted=False), 2, 2),
+    "map_filter": (_bind_map_filter, 2, 2),
+    "map_zip_with": (_bind_map_zip_with, 3, 3),
+    "transform": (_bind_transform, 2, 2),
+    "transform_keys": (_bind_transform_map(of_keys=True), 2, 2),
+    "transform_values": (_bind_transform_map(of_keys=False), 2, 2),
+    "zip_with": (_bind_zip_with, 3, 3),
 }
 """By Spark's name: what binds it, and the least and most numbers of its arguments."""

@@ -15,15 +15,15 @@ from typing import Any
 from hydro_runtimes.spark.sql import calendar, zones
 from hydro_runtimes.spark.sql.binding import (
     Function,
-    argument,
-    converted,
-    in_common,
+    cast_to,
+    cast_to_common_type,
+    implicit_cast,
     row_by_row,
 )
 from hydro_runtimes.spark.sql.calendar import DAY
 from hydro_runtimes.spark.sql.casts import DECIMALS, Mode
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
-from hydro_runtimes.spark.sql.interval_texts import MICROS_OF, between, truncated
+from hydro_runtimes.spark.sql.interval_texts import MICROS_OF, truncating_divmod, units_between
 from hydro_runtimes.spark.sql.syntax import Call, Expression, Operation
 from hydro_runtimes.spark.sql.types import (
     DATE,
@@ -41,16 +41,16 @@ from hydro_runtimes.spark.sql.types import (
     UNKNOWN,
     VOID,
     SqlType,
-    decimal,
+    decimal_of,
 )
-from hydro_runtimes.spark.sql.values import Typed, constant
+from hydro_runtimes.spark.sql.values import Typed, constant_value
 
 _TIMES = (TIMESTAMP, TIMESTAMP_NTZ)
 _INT, _LONG = 2**31, 2**63
 _OVERFLOW = "INTERVAL_ARITHMETIC_OVERFLOW: the interval does not fit"
 
 
-def dated(operator: str, sides: Sequence[Typed], mode: Mode) -> Typed | None:
+def bind_datetime_arithmetic(operator: str, sides: Sequence[Typed], mode: Mode) -> Typed | None:
     """+ - * / where a side is a date, timestamp or interval; None where none is.
 
     Raises:
@@ -62,13 +62,13 @@ def dated(operator: str, sides: Sequence[Typed], mode: Mode) -> Typed | None:
     if UNKNOWN in kinds:
         return Typed(UNKNOWN, sides[0].evaluate)
     left, right = sides
-    made = (_moved if operator in ("+", "-") else _scaled)(operator, left, right, mode)
+    made = (_bind_sum if operator in ("+", "-") else _bind_scaling)(operator, left, right, mode)
     if made is None:
         raise StatementError(f"{kinds[0]} {operator} {kinds[1]} is not supported")
     return made
 
 
-def shown(node: Operation, left: SqlType, right: SqlType) -> Expression:
+def spark_operation(node: Operation, left: SqlType, right: SqlType) -> Expression:
     """The operation as Spark names it: d + 1 is date_add(d, 1)."""
     one, other = node.sides
     plus = node.operator == "+"
@@ -91,7 +91,7 @@ def shown(node: Operation, left: SqlType, right: SqlType) -> Expression:
     return node
 
 
-def _moved(operator: str, left: Typed, right: Typed, mode: Mode) -> Typed | None:
+def _bind_sum(operator: str, left: Typed, right: Typed, mode: Mode) -> Typed | None:
     sign = -1 if operator == "-" else 1
     if sign == 1 and (left.type.is_interval or right.type == DATE) and not right.type.is_interval:
         left, right = right, left
@@ -99,33 +99,35 @@ def _moved(operator: str, left: Typed, right: Typed, mode: Mode) -> Typed | None
     if VOID in (one, other) and (one.is_interval or other.is_interval):
         return _interval_sum(left, right, mode, sign)
     if sign == -1 and one == DATE and other == VOID:
-        return _difference(left, right, mode)
+        return _bind_difference(left, right, mode)
     if one.is_interval:
         return _interval_sum(left, right, mode, sign)
     if other.is_interval:
         return _plus_interval(left, right, mode, sign)
     if sign == -1 and (one in _TIMES or other in (DATE, *_TIMES)):
-        return _difference(left, right, mode)
+        return _bind_difference(left, right, mode)
     if sign == -1 and one == DATE and other == STRING:
-        return _difference(left, right, mode)
+        return _bind_difference(left, right, mode)
     if one == DATE and other not in (STRING, DATE, *_TIMES):
-        return days_later([left, right], mode, sign)
+        return bind_date_add([left, right], mode, sign)
     return None
 
 
 def _interval_sum(left: Typed, right: Typed, mode: Mode, sign: int) -> Typed | None:
     if not all(one.type.is_interval or one.type == VOID for one in (left, right)):
         return None
-    given = in_common([left, right], mode)
+    given = cast_to_common_type([left, right], mode)
     kind = given[0].type
     if kind.name != "interval":
         return row_by_row(lambda a, b: a + sign * b, given, kind)
     return row_by_row(
-        lambda a, b: _fits(tuple(x + sign * y for x, y in zip(a, b, strict=True))), given, kind
+        lambda a, b: _check_interval(tuple(x + sign * y for x, y in zip(a, b, strict=True))),
+        given,
+        kind,
     )
 
 
-def _fits(value: tuple[int, ...]) -> tuple[int, ...]:
+def _check_interval(value: tuple[int, ...]) -> tuple[int, ...]:
     for amount, limit in zip(value, (_INT, _INT, _LONG), strict=True):
         if not -limit <= amount < limit:
             raise RowError(_OVERFLOW)
@@ -135,8 +137,8 @@ def _fits(value: tuple[int, ...]) -> tuple[int, ...]:
 def _plus_interval(left: Typed, right: Typed, mode: Mode, sign: int) -> Typed | None:
     kind = right.type
     if left.type == STRING:
-        moved = _plus_interval(converted(left, TIMESTAMP, mode), right, mode, sign)
-        return None if moved is None or kind.is_months else converted(moved, STRING, mode)
+        moved = _plus_interval(cast_to(left, TIMESTAMP, mode), right, mode, sign)
+        return None if moved is None or kind.is_months else cast_to(moved, STRING, mode)
     if left.type == DATE and kind.is_months:
         return row_by_row(lambda day, n: calendar.add_months(day, sign * n), [left, right], DATE)
     if left.type == DATE and kind == DAYS:
@@ -145,14 +147,14 @@ def _plus_interval(left: Typed, right: Typed, mode: Mode, sign: int) -> Typed | 
         return row_by_row(lambda day, span: _day_later(day, span, sign, mode), [left, right], DATE)
     if left.type not in (DATE, *_TIMES):
         return None
-    moment = left if left.type in _TIMES else converted(left, TIMESTAMP, mode)
+    moment = left if left.type in _TIMES else cast_to(left, TIMESTAMP, mode)
     zone = mode.zone if moment.type == TIMESTAMP else UTC
 
-    def plus(at: int, span: Any) -> int:
-        months, days, micros = parts_of(kind, span)
-        return later(at, sign * months, sign * days, sign * micros, zone)
+    def add_interval(at: int, span: Any) -> int:
+        months, days, micros = interval_parts(kind, span)
+        return shift_instant(at, sign * months, sign * days, sign * micros, zone)
 
-    return row_by_row(plus, [moment, right], moment.type)
+    return row_by_row(add_interval, [moment, right], moment.type)
 
 
 def _day_later(day: int, span: tuple[int, int, int], sign: int, mode: Mode) -> int:
@@ -161,20 +163,20 @@ def _day_later(day: int, span: tuple[int, int, int], sign: int, mode: Mode) -> i
         raise RowError("INVALID_INTERVAL_WITH_MICROSECONDS_ADDITION: a date takes whole days")
     if not micros:
         return calendar.add_months(day, months) + days
-    return later(day * DAY, months, days, micros, UTC) // DAY
+    return shift_instant(day * DAY, months, days, micros, UTC) // DAY
 
 
-def parts_of(kind: SqlType, span: Any) -> tuple[int, int, int]:
+def interval_parts(kind: SqlType, span: Any) -> tuple[int, int, int]:
     """Months, days and microseconds: whole days move what clocks show."""
     if kind.is_months:
         return span, 0, 0
     if kind.is_micros:
-        return 0, *truncated(span, DAY)
+        return 0, *truncating_divmod(span, DAY)
     months, days, micros = span
     return months, days, micros
 
 
-def later(at: int, months: int, days: int, micros: int, zone: tzinfo) -> int:
+def shift_instant(at: int, months: int, days: int, micros: int, zone: tzinfo) -> int:
     """Months and days move what clocks show, microseconds the instant."""
     if months or days:
         offset = zones.offset_at(at, zone)
@@ -184,7 +186,7 @@ def later(at: int, months: int, days: int, micros: int, zone: tzinfo) -> int:
     return at + micros
 
 
-def _difference(left: Typed, right: Typed, mode: Mode) -> Typed | None:
+def _bind_difference(left: Typed, right: Typed, mode: Mode) -> Typed | None:
     """The interval from right to left."""
     kinds = [DATE if side.type in (VOID, STRING) else side.type for side in (left, right)]
     # Without ANSI a text is only a date before another.
@@ -192,76 +194,80 @@ def _difference(left: Typed, right: Typed, mode: Mode) -> Typed | None:
     if odd or any(kind not in (DATE, *_TIMES) for kind in kinds):
         return None
     if DATE in (left.type, right.type) and kinds == [DATE, DATE]:
-        given = [argument(left, DATE, mode), argument(right, DATE, mode)]
+        given = [implicit_cast(left, DATE, mode), implicit_cast(right, DATE, mode)]
         return row_by_row(lambda a, b: (a - b) * DAY, given, DAYS)
     kind = TIMESTAMP_NTZ if TIMESTAMP_NTZ in kinds else TIMESTAMP
     zone = mode.zone if kind == TIMESTAMP else UTC
-    given = [argument(left, kind, mode), argument(right, kind, mode)]
+    given = [implicit_cast(left, kind, mode), implicit_cast(right, kind, mode)]
     # Of what clocks show, so that a day is 24 hours long also where the clocks change.
     return row_by_row(lambda a, b: zones.local_of(a, zone) - zones.local_of(b, zone), given, MICROS)
 
 
-def days_later(arguments: Sequence[Typed], mode: Mode, sign: int = 1) -> Typed:
+def bind_date_add(arguments: Sequence[Typed], mode: Mode, sign: int = 1) -> Typed:
     """The date so many days on.
 
     Raises:
         StatementError: it is no date, or the number is none that Spark takes.
     """
-    start = argument(arguments[0], DATE, mode)
+    start = implicit_cast(arguments[0], DATE, mode)
     days = arguments[1]
     if days.type == STRING and not mode.ansi and not days.foldable:
         raise StatementError("the number of days is string, want int")
     if not (days.type.is_whole and days.type.name != "bigint") and days.type not in (STRING, VOID):
         raise StatementError(f"the number of days is {days.type}, want int")
-    return row_by_row(lambda day, n: day + sign * n, [start, argument(days, INT, mode)], DATE)
+    return row_by_row(lambda day, n: day + sign * n, [start, implicit_cast(days, INT, mode)], DATE)
 
 
-def _scaled(operator: str, left: Typed, right: Typed, mode: Mode) -> Typed | None:
+def _bind_scaling(operator: str, left: Typed, right: Typed, mode: Mode) -> Typed | None:
     """An interval times or over a number, rounded half up."""
     if operator == "*" and right.type.is_interval:
         left, right = right, left
     if not left.type.is_interval or operator not in ("*", "/"):
         return None
     if right.type in (STRING, VOID):
-        right = converted(right, DOUBLE, mode)
+        right = cast_to(right, DOUBLE, mode)
     if not right.type.is_number:
         return None
     kind = left.type
-    change = _product if operator == "*" else _quotient
+    change = _multiply_span if operator == "*" else _divide_span
     if kind.name == "interval":
-        number = converted(right, DOUBLE, mode)
-        return row_by_row(lambda span, n: _mixed(span, n, operator), [left, number], kind)
+        number = cast_to(right, DOUBLE, mode)
+        return row_by_row(
+            lambda span, n: _scale_calendar_interval(span, n, operator), [left, number], kind
+        )
     result = MONTHS if kind.is_months else MICROS
     limit = _INT if kind.is_months else _LONG
 
-    def scaled(span: int, number: Any) -> int:
+    def scale_span(span: int, number: Any) -> int:
         if operator == "/" and number == 0:
             raise RowError("INTERVAL_DIVIDED_BY_ZERO: the divisor is 0")
         if isinstance(number, float):
             inexact = span * number if operator == "*" else span / number
-            made = _half_up(Decimal(inexact)) if math.isfinite(inexact) else limit
+            made = _round_half_up(Decimal(inexact)) if math.isfinite(inexact) else limit
         else:
             made = change(span, Decimal(number))
         if not -limit <= made < limit:
             raise RowError(_OVERFLOW)
         return made
 
-    return row_by_row(scaled, [left, right], result)
+    return row_by_row(scale_span, [left, right], result)
 
 
-def _product(span: int, number: Decimal) -> int:
-    return _half_up(DECIMALS.multiply(Decimal(span), number))
+def _multiply_span(span: int, number: Decimal) -> int:
+    return _round_half_up(DECIMALS.multiply(Decimal(span), number))
 
 
-def _quotient(span: int, number: Decimal) -> int:
-    return _half_up(DECIMALS.divide(Decimal(span), number))
+def _divide_span(span: int, number: Decimal) -> int:
+    return _round_half_up(DECIMALS.divide(Decimal(span), number))
 
 
-def _half_up(number: Decimal) -> int:
+def _round_half_up(number: Decimal) -> int:
     return int(number.to_integral_value(ROUND_HALF_UP, DECIMALS))
 
 
-def _mixed(span: tuple[int, int, int], number: float, operator: str) -> tuple[int, ...]:
+def _scale_calendar_interval(
+    span: tuple[int, int, int], number: float, operator: str
+) -> tuple[int, ...]:
     """Fractions of months go to days, those of days to microseconds; a month has 30 days."""
     if operator == "/" and number == 0:
         raise RowError("INTERVAL_DIVIDED_BY_ZERO: the divisor is 0")
@@ -269,68 +275,70 @@ def _mixed(span: tuple[int, int, int], number: float, operator: str) -> tuple[in
         months, days, micros = (x * number if operator == "*" else x / number for x in span)
         whole_days = int(days)
         rest = micros + DAY * (days - whole_days)
-        return _fits((int(months), whole_days, round(rest)))
+        return _check_interval((int(months), whole_days, round(rest)))
     except (ValueError, OverflowError):
         raise RowError(_OVERFLOW) from None
 
 
-_SECONDS = decimal(18, 6)
+_SECONDS = decimal_of(18, 6)
 
 
-def _micros(seconds: Decimal) -> int:
+def _micros_of_seconds(seconds: Decimal) -> int:
     return int(seconds.scaleb(6))
 
 
-def _make_interval(safe: bool) -> Function:
+def _make_interval_function(safe: bool) -> Function:
     """make_interval(years, months, weeks, days, hours, minutes, seconds)."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         takes = [INT] * 6 + [_SECONDS]
-        given = [argument(one, kind, mode) for one, kind in zip(arguments, takes, strict=False)]
+        given = [
+            implicit_cast(one, kind, mode) for one, kind in zip(arguments, takes, strict=False)
+        ]
 
-        def made(*parts: Any) -> tuple[int, ...] | None:
+        def make_interval(*parts: Any) -> tuple[int, ...] | None:
             years, months, weeks, days, hours, minutes, seconds = [*parts, *[0] * 7][:7]
             clock = hours * MICROS_OF["hour"] + minutes * MICROS_OF["minute"]
             value = (
                 years * 12 + months,
                 weeks * 7 + days,
-                clock + _micros(Decimal(seconds)),
+                clock + _micros_of_seconds(Decimal(seconds)),
             )
             try:
-                return _fits(value)
+                return _check_interval(value)
             except RowError:
                 if safe or not mode.ansi:
                     return None
                 raise
 
         if not given:
-            given = [converted(_zero(), INT, mode)]
-        return row_by_row(made, given, INTERVAL)
+            given = [cast_to(_zero_constant(), INT, mode)]
+        return row_by_row(make_interval, given, INTERVAL)
 
     return Function(bind, 0, 7, INTERVAL)
 
 
-def _zero() -> Typed:
-    return Typed(INT, lambda rows: constant(INT, 0, rows.count), foldable=True)
+def _zero_constant() -> Typed:
+    return Typed(INT, lambda rows: constant_value(INT, 0, rows.count), foldable=True)
 
 
-def _days_to_seconds(arguments: Sequence[Typed], mode: Mode) -> Typed:
+def _bind_make_dt_interval(arguments: Sequence[Typed], mode: Mode) -> Typed:
     takes = [INT, INT, INT, _SECONDS]
-    given = [argument(one, kind, mode) for one, kind in zip(arguments, takes, strict=False)]
+    given = [implicit_cast(one, kind, mode) for one, kind in zip(arguments, takes, strict=False)]
 
-    def made(days: int = 0, hours: int = 0, minutes: int = 0, seconds: Any = 0) -> int:
+    def make_dt_interval(days: int = 0, hours: int = 0, minutes: int = 0, seconds: Any = 0) -> int:
         whole = days * DAY + hours * MICROS_OF["hour"] + minutes * MICROS_OF["minute"]
-        return whole + _micros(Decimal(seconds))
+        return whole + _micros_of_seconds(Decimal(seconds))
 
-    return row_by_row(made, given or [_zero()], MICROS)
+    return row_by_row(make_dt_interval, given or [_zero_constant()], MICROS)
 
 
-def _years_to_months(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    given = [argument(one, INT, mode) for one in arguments] or [_zero()]
+def _bind_make_ym_interval(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    given = [implicit_cast(one, INT, mode) for one in arguments] or [_zero_constant()]
     return row_by_row(lambda years, months=0: years * 12 + months, given, MONTHS)
 
 
-def extracted(unit: str, child: Typed) -> Typed:
+def extract_unit(unit: str, child: Typed) -> Typed:
     """A unit of an interval.
 
     Raises:
@@ -338,19 +346,19 @@ def extracted(unit: str, child: Typed) -> Typed:
     """
     name = _UNITS.get(unit.lower())
     kind = child.type
-    found = _EXTRACT.get(name or "") if _has(kind, name) else None
+    found = _EXTRACT.get(name or "") if _has_unit(kind, name) else None
     if found is None:
         raise StatementError(f"'{unit}' cannot be extracted from {kind}")
     compute, gives = found
-    return row_by_row(lambda span: compute(*parts_of(kind, span)), [child], gives)
+    return row_by_row(lambda span: compute(*interval_parts(kind, span)), [child], gives)
 
 
-def _has(kind: SqlType, name: str | None) -> bool:
+def _has_unit(kind: SqlType, name: str | None) -> bool:
     if kind.is_months:
         return name in MONTH_UNITS and (name in kind.units)
     if kind.name == "interval":
         return name in _EXTRACT
-    return name in MICRO_UNITS and name in between(*kind.units)
+    return name in MICRO_UNITS and name in units_between(*kind.units)
 
 
 _UNITS: Mapping[str, str] = {
@@ -363,31 +371,31 @@ _UNITS: Mapping[str, str] = {
 }
 
 
-def _second(months: int, days: int, micros: int) -> Decimal:
-    return Decimal(truncated(micros, 60_000_000)[1]).scaleb(-6)
+def _seconds_of(months: int, days: int, micros: int) -> Decimal:
+    return Decimal(truncating_divmod(micros, 60_000_000)[1]).scaleb(-6)
 
 
 _BYTE, _WIDE = SqlType("tinyint"), SqlType("bigint")
 _EXTRACT: Mapping[str, tuple[Callable[[int, int, int], Any], SqlType]] = {
-    "year": (lambda months, days, micros: truncated(months, 12)[0], INT),
-    "month": (lambda months, days, micros: truncated(months, 12)[1], _BYTE),
+    "year": (lambda months, days, micros: truncating_divmod(months, 12)[0], INT),
+    "month": (lambda months, days, micros: truncating_divmod(months, 12)[1], _BYTE),
     "day": (lambda months, days, micros: days, INT),
-    "hour": (lambda months, days, micros: truncated(micros, MICROS_OF["hour"])[0], _BYTE),
+    "hour": (lambda months, days, micros: truncating_divmod(micros, MICROS_OF["hour"])[0], _BYTE),
     "minute": (
-        lambda months, days, micros: truncated(
-            truncated(micros, MICROS_OF["hour"])[1], MICROS_OF["minute"]
+        lambda months, days, micros: truncating_divmod(
+            truncating_divmod(micros, MICROS_OF["hour"])[1], MICROS_OF["minute"]
         )[0],
         _BYTE,
     ),
-    "second": (_second, decimal(8, 6)),
+    "second": (_seconds_of, decimal_of(8, 6)),
 }
 
 INTERVALS: Mapping[str, Function] = {
-    "date_add": Function(lambda given, mode: days_later(given, mode, 1), 2, 2, DATE),
-    "date_sub": Function(lambda given, mode: days_later(given, mode, -1), 2, 2, DATE),
-    "make_dt_interval": Function(_days_to_seconds, 0, 4, MICROS),
-    "make_interval": _make_interval(safe=False),
-    "make_ym_interval": Function(_years_to_months, 0, 2, MONTHS),
-    "try_make_interval": _make_interval(safe=True),
+    "date_add": Function(lambda given, mode: bind_date_add(given, mode, 1), 2, 2, DATE),
+    "date_sub": Function(lambda given, mode: bind_date_add(given, mode, -1), 2, 2, DATE),
+    "make_dt_interval": Function(_bind_make_dt_interval, 0, 4, MICROS),
+    "make_interval": _make_interval_function(safe=False),
+    "make_ym_interval": Function(_bind_make_ym_interval, 0, 2, MONTHS),
+    "try_make_interval": _make_interval_function(safe=True),
 }
 """By Spark's name."""

@@ -18,11 +18,11 @@ from typing import Any
 from hydro_runtimes.spark.sql import java_text, zones
 from hydro_runtimes.spark.sql.binding import (
     Function,
+    cast_to,
     constant_of,
-    converted,
-    exactly,
+    require_type,
     row_by_row,
-    strict,
+    row_function,
 )
 from hydro_runtimes.spark.sql.casts import Mode, fit_decimal, text_of
 from hydro_runtimes.spark.sql.datetime_patterns import datetime_pattern
@@ -37,10 +37,10 @@ from hydro_runtimes.spark.sql.types import (
     VOID,
     SqlType,
     array_of,
-    bits,
+    bit_width,
     struct_of,
 )
-from hydro_runtimes.spark.sql.types import decimal as decimal_type
+from hydro_runtimes.spark.sql.types import decimal_of as decimal_type
 from hydro_runtimes.spark.sql.values import Typed
 
 _STEP = re.compile(r"\.([^.\[\]']+)|\['([^']*)'\]|\[(\d+)\]|(\[\*\]|\.\*)")
@@ -48,7 +48,7 @@ _NAMED = {"NaN": math.nan, "Infinity": math.inf, "+INF": math.inf, "INF": math.i
 _NAMED |= {"-Infinity": -math.inf, "-INF": -math.inf}
 
 
-def written(kind: SqlType, value: Any, mode: Mode, with_nulls: bool = False) -> str:
+def write_json(kind: SqlType, value: Any, mode: Mode, with_nulls: bool = False) -> str:
     """A value as to_json writes it.
 
     Args:
@@ -58,8 +58,8 @@ def written(kind: SqlType, value: Any, mode: Mode, with_nulls: bool = False) -> 
         with_nulls: null fields of structs are written, not left out.
     """
 
-    def inner(part: SqlType, one: Any) -> str:
-        return written(part, one, mode, with_nulls)
+    def write_inner(part: SqlType, one: Any) -> str:
+        return write_json(part, one, mode, with_nulls)
 
     if value is None:
         return "null"
@@ -67,73 +67,77 @@ def written(kind: SqlType, value: Any, mode: Mode, with_nulls: bool = False) -> 
         case "struct":
             fields = zip(kind.names, kind.parts, value, strict=True)
             parts = (
-                f"{_text(name)}:{inner(part, one)}"
+                f"{_quote_json(name)}:{write_inner(part, one)}"
                 for name, part, one in fields
                 if with_nulls or one is not None
             )
             return f"{{{','.join(parts)}}}"
         case "map":
             key, item = kind.parts
-            pairs = (f"{_text(text_of(key, a, mode))}:{inner(item, b)}" for a, b in value)
+            pairs = (
+                f"{_quote_json(text_of(key, a, mode))}:{write_inner(item, b)}" for a, b in value
+            )
             return f"{{{','.join(pairs)}}}"
         case "array":
-            return f"[{','.join(inner(kind.parts[0], one) for one in value)}]"
+            return f"[{','.join(write_inner(kind.parts[0], one) for one in value)}]"
         case "vector":
-            return _vector(value)
+            return _vector_json(value)
         case "float" | "double":
-            return _number(kind, value, mode)
+            return _number_json(kind, value, mode)
         case "decimal":
             return f"{value:f}"
         case "timestamp":
-            return _text(_timestamp(value, mode))
+            return _quote_json(_timestamp_text(value, mode))
         case "binary":
-            return _text(base64.b64encode(value).decode())
+            return _quote_json(base64.b64encode(value).decode())
         case "timestamp_ntz":
-            return _text(datetime_pattern("yyyy-MM-dd'T'HH:mm:ss.SSS").write(value, UTC))
+            return _quote_json(
+                datetime_pattern("yyyy-MM-dd'T'HH:mm:ss.SSS").format_instant(value, UTC)
+            )
         case "string" | "date":
-            return _text(text_of(kind, value, mode))
+            return _quote_json(text_of(kind, value, mode))
     text = text_of(kind, value, mode)
-    return _text(text) if kind.is_interval else text
+    return _quote_json(text) if kind.is_interval else text
 
 
-def _text(value: str) -> str:
+def _quote_json(value: str) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _number(kind: SqlType, value: float, mode: Mode) -> str:
+def _number_json(kind: SqlType, value: float, mode: Mode) -> str:
     text = text_of(kind, value, mode)
     return text if math.isfinite(value) else f'"{text}"'
 
 
-def _timestamp(micros: int, mode: Mode) -> str:
-    return datetime_pattern("yyyy-MM-dd'T'HH:mm:ss.SSSXXXXX").write(micros, mode.zone)
+def _timestamp_text(micros: int, mode: Mode) -> str:
+    return datetime_pattern("yyyy-MM-dd'T'HH:mm:ss.SSSXXXXX").format_instant(micros, mode.zone)
 
 
-def _vector(value: tuple[int, Sequence[int] | None, Sequence[float]]) -> str:
+def _vector_json(value: tuple[int, Sequence[int] | None, Sequence[float]]) -> str:
     size, indices, values = value
-    numbers = f"[{','.join(java_text.decimal(repr(float(x))) for x in values)}]"
+    numbers = f"[{','.join(java_text.double_text(repr(float(x))) for x in values)}]"
     if indices is None:
         return numbers
     places = f"[{','.join(map(str, indices))}]"
     return f'{{"type":"sparse","size":{size},"indices":{places},"values":{numbers}}}'
 
 
-def _to_json(arguments: Sequence[Typed], mode: Mode) -> Typed:
+def _bind_to_json(arguments: Sequence[Typed], mode: Mode) -> Typed:
     child = arguments[0]
     if child.type == VOID:
-        return converted(child, STRING, mode)
+        return cast_to(child, STRING, mode)
     if not child.type.is_nested:
         raise StatementError(f"got {child.type}, want a struct, map or array")
     kind = child.type
-    options = _options(arguments[1:], ("ignoreNullFields",))
+    options = _read_options(arguments[1:], ("ignoreNullFields",))
     with_nulls = options.get("ignorenullfields", "true").lower() == "false"
-    return row_by_row(lambda value: written(kind, value, mode, with_nulls), [child], STRING)
+    return row_by_row(lambda value: write_json(kind, value, mode, with_nulls), [child], STRING)
 
 
-def _parsed(text: str) -> Any:
+def _parse_json(text: str) -> Any:
     """The JSON value of a text; `_BAD` where it is none."""
     try:
-        value = json.loads(text, parse_float=_Real, parse_constant=_constant)
+        value = json.loads(text, parse_float=_Real, parse_constant=_named_number)
     except (ValueError, RecursionError):
         return _BAD
     return value
@@ -150,24 +154,24 @@ class _Real(float):
         return made
 
 
-def _constant(name: str) -> float:
+def _named_number(name: str) -> float:
     return _NAMED[name]
 
 
 _BAD = object()
 
 
-def _from_json(arguments: Sequence[Typed], mode: Mode) -> Typed:
+def _bind_from_json(arguments: Sequence[Typed], mode: Mode) -> Typed:
     """Of a text that is no JSON, or of another kind, all fields are null: PERMISSIVE."""
     schema = constant_of(arguments[1], "the schema")
     if not isinstance(schema, str):
         raise StatementError("the schema is null, want a text such as 'a INT, b STRING'")
-    options = _options(arguments[2:], ("mode",))
+    options = _read_options(arguments[2:], ("mode",))
     is_strict = options.get("mode", "").upper() == "FAILFAST"
     kind = parse_ddl(schema)
 
-    def read(text: str) -> Any:
-        value = _parsed(text)
+    def read_text(text: str) -> Any:
+        value = _parse_json(text)
         if is_strict and value is _BAD and text.strip():
             raise RowError("MALFORMED_RECORD_IN_PARSING: the text is not JSON, mode FAILFAST")
         nothing = (None,) * len(kind.parts) if kind.name == "struct" else None
@@ -178,7 +182,7 @@ def _from_json(arguments: Sequence[Typed], mode: Mode) -> Typed:
         if kind.name == "array" and isinstance(value, dict):
             value = [value]
         try:
-            return _converted(kind, value, mode, is_strict)
+            return _convert_json(kind, value, mode, is_strict)
         except _Mismatch:
             if is_strict:
                 raise RowError(
@@ -186,10 +190,10 @@ def _from_json(arguments: Sequence[Typed], mode: Mode) -> Typed:
                 ) from None
             return nothing
 
-    return row_by_row(read, [exactly(arguments[0], STRING, mode)], kind)
+    return row_by_row(read_text, [require_type(arguments[0], STRING, mode)], kind)
 
 
-def _options(arguments: Sequence[Typed], known: Sequence[str]) -> Mapping[str, str]:
+def _read_options(arguments: Sequence[Typed], known: Sequence[str]) -> Mapping[str, str]:
     """The options of a function, by lower-case names.
 
     Raises:
@@ -211,7 +215,7 @@ class _Mismatch(Exception):
     """A value is of another kind than its type."""
 
 
-def _converted(kind: SqlType, value: Any, mode: Mode, is_strict: bool) -> Any:
+def _convert_json(kind: SqlType, value: Any, mode: Mode, is_strict: bool) -> Any:
     """A JSON value of a type; a field that does not fit is null by itself, unless strict."""
     if value is None:
         return None
@@ -220,36 +224,37 @@ def _converted(kind: SqlType, value: Any, mode: Mode, is_strict: bool) -> Any:
             if not isinstance(value, dict):
                 raise _Mismatch
             return tuple(
-                _field(part, value.get(name), mode, is_strict)
+                _convert_field(part, value.get(name), mode, is_strict)
                 for name, part in zip(kind.names, kind.parts, strict=True)
             )
         case "array":
             if not isinstance(value, list):
                 raise _Mismatch
-            return [_converted(kind.parts[0], one, mode, is_strict) for one in value]
+            return [_convert_json(kind.parts[0], one, mode, is_strict) for one in value]
         case "map":
             if not isinstance(value, dict):
                 raise _Mismatch
             return [
-                (key, _converted(kind.parts[1], one, mode, is_strict)) for key, one in value.items()
+                (key, _convert_json(kind.parts[1], one, mode, is_strict))
+                for key, one in value.items()
             ]
-    return _scalar(kind, value, mode)
+    return _convert_scalar(kind, value, mode)
 
 
-def _field(kind: SqlType, value: Any, mode: Mode, is_strict: bool) -> Any:
+def _convert_field(kind: SqlType, value: Any, mode: Mode, is_strict: bool) -> Any:
     try:
-        return _converted(kind, value, mode, is_strict)
+        return _convert_json(kind, value, mode, is_strict)
     except _Mismatch:
         if is_strict:
             raise
         return None
 
 
-def _scalar(kind: SqlType, value: Any, mode: Mode) -> Any:
+def _convert_scalar(kind: SqlType, value: Any, mode: Mode) -> Any:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     match kind.name:
         case "string":
-            return value if isinstance(value, str) else _as_text(value)
+            return value if isinstance(value, str) else _compact_text(value)
         case "boolean":
             if isinstance(value, bool):
                 return value
@@ -273,7 +278,7 @@ def _scalar(kind: SqlType, value: Any, mode: Mode) -> Any:
             if is_number:
                 return int(value * 1_000_000)
     if kind.is_whole and isinstance(value, int) and not isinstance(value, bool):
-        limit = 1 << (bits(kind) - 1)
+        limit = 1 << (bit_width(kind) - 1)
         if -limit <= value < limit:
             return value
     raise _Mismatch
@@ -290,19 +295,19 @@ def _as_decimal(value: Any, kind: SqlType) -> Decimal:
     return fitted
 
 
-def _as_text(value: Any) -> str:
+def _compact_text(value: Any) -> str:
     """A value that is no text, as it stands in the JSON, without blanks."""
     if isinstance(value, _Real):
-        return java_text.decimal(repr(float(value)))
+        return java_text.double_text(repr(float(value)))
     if isinstance(value, dict):
-        return f"{{{','.join(f'{_text(k)}:{_inner(v)}' for k, v in value.items())}}}"
+        return f"{{{','.join(f'{_quote_json(k)}:{_compact_json(v)}' for k, v in value.items())}}}"
     if isinstance(value, list):
-        return f"[{','.join(map(_inner, value))}]"
+        return f"[{','.join(map(_compact_json, value))}]"
     return json.dumps(value)
 
 
-def _inner(value: Any) -> str:
-    return _text(value) if isinstance(value, str) else _as_text(value)
+def _compact_json(value: Any) -> str:
+    return _quote_json(value) if isinstance(value, str) else _compact_text(value)
 
 
 def _get_json_object(text: str, path: str) -> str | None:
@@ -316,57 +321,63 @@ def _get_json_object(text: str, path: str) -> str | None:
             return None
         steps.append(match)
         at = match.end()
-    value = _parsed(text)
-    found = [] if value is _BAD else _walked(value, steps)
+    value = _parse_json(text)
+    found = [] if value is _BAD else _walk_path(value, steps)
     if not found:
         return None
     several = any(step[4] for step in steps)
     if several and len(found) > 1:
-        return _as_text(found)
+        return _compact_text(found)
     one = found[0]
     if one is None:
         return None
     return (
-        one if isinstance(one, str) and not several else _inner(one) if several else _as_text(one)
+        one
+        if isinstance(one, str) and not several
+        else _compact_json(one)
+        if several
+        else _compact_text(one)
     )
 
 
-def _walked(value: Any, steps: Sequence[re.Match[str]]) -> list[Any]:
+def _walk_path(value: Any, steps: Sequence[re.Match[str]]) -> list[Any]:
     if not steps:
         return [value]
     step, rest = steps[0], steps[1:]
     name = step[1] if step[1] is not None else step[2]
     if name is not None:
         if isinstance(value, list):
-            return [x for one in value if isinstance(one, dict) for x in _walked(one, steps)]
-        return _walked(value[name], rest) if isinstance(value, dict) and name in value else []
+            return [x for one in value if isinstance(one, dict) for x in _walk_path(one, steps)]
+        return _walk_path(value[name], rest) if isinstance(value, dict) and name in value else []
     if not isinstance(value, list):
         return []
     if step[3] is not None:
-        return _walked(value[int(step[3])], rest) if int(step[3]) < len(value) else []
-    return [x for one in value for x in _walked(one, rest)]
+        return _walk_path(value[int(step[3])], rest) if int(step[3]) < len(value) else []
+    return [x for one in value for x in _walk_path(one, rest)]
 
 
 def _array_length(text: str) -> int | None:
-    value = _parsed(text)
+    value = _parse_json(text)
     return len(value) if isinstance(value, list) else None
 
 
 def _object_keys(text: str) -> list[str] | None:
-    value = _parsed(text)
+    value = _parse_json(text)
     return list(value) if isinstance(value, dict) else None
 
 
-def _schema_of_json(arguments: Sequence[Typed], mode: Mode) -> Typed:
+def _bind_schema_of_json(arguments: Sequence[Typed], mode: Mode) -> Typed:
     """Of a constant; numbers are BIGINT or DOUBLE, and fields stand in the order of their names."""
     text = constant_of(arguments[0], "the JSON")
-    value = _parsed(text) if isinstance(text, str) else _BAD
+    value = _parse_json(text) if isinstance(text, str) else _BAD
     if value is _BAD:
         raise StatementError("wants a constant that is JSON")
-    return strict(lambda _: _ddl(_schema(value)), [STRING], STRING).bind(arguments, mode)
+    return row_function(lambda _: _schema_ddl(_schema_of(value)), [STRING], STRING).bind(
+        arguments, mode
+    )
 
 
-def _schema(value: Any) -> SqlType:
+def _schema_of(value: Any) -> SqlType:
     match value:
         case bool():
             return BOOLEAN
@@ -375,50 +386,51 @@ def _schema(value: Any) -> SqlType:
         case float():
             return DOUBLE
         case list():
-            parts = [_schema(one) for one in value if one is not None]
+            parts = [_schema_of(one) for one in value if one is not None]
             found = parts[0] if parts else STRING
             for part in parts[1:]:
-                found = _both(found, part)
+                found = _common_schema(found, part)
             return array_of(found)
         case dict():
-            return struct_of({name: _schema(value[name]) for name in sorted(value)})
+            return struct_of({name: _schema_of(value[name]) for name in sorted(value)})
     return STRING
 
 
-def _both(one: SqlType, other: SqlType) -> SqlType:
+def _common_schema(one: SqlType, other: SqlType) -> SqlType:
     if one == other:
         return one
     if {one, other} == {LONG, DOUBLE}:
         return DOUBLE
     if one.name == other.name == "array":
-        return array_of(_both(one.parts[0], other.parts[0]))
+        return array_of(_common_schema(one.parts[0], other.parts[0]))
     if one.name == other.name == "struct":
         fields = dict(zip(one.names, one.parts, strict=True))
         for name, part in zip(other.names, other.parts, strict=True):
-            fields[name] = _both(fields[name], part) if name in fields else part
+            fields[name] = _common_schema(fields[name], part) if name in fields else part
         return struct_of({name: fields[name] for name in sorted(fields)})
     return STRING
 
 
-def _ddl(kind: SqlType) -> str:
+def _schema_ddl(kind: SqlType) -> str:
     if kind.name == "array":
-        return f"ARRAY<{_ddl(kind.parts[0])}>"
+        return f"ARRAY<{_schema_ddl(kind.parts[0])}>"
     if kind.name == "struct":
         fields = zip(kind.names, kind.parts, strict=True)
-        return f"STRUCT<{', '.join(f'{_named(name)}: {_ddl(part)}' for name, part in fields)}>"
+        columns = (f"{_quote_name(name)}: {_schema_ddl(part)}" for name, part in fields)
+        return f"STRUCT<{', '.join(columns)}>"
     return str(kind).upper()
 
 
-def _named(name: str) -> str:
+def _quote_name(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z_]\w*", name) else f"`{name}`"
 
 
 JSON: Mapping[str, Function] = {
-    "from_json": Function(_from_json, 2, 3),
-    "get_json_object": strict(_get_json_object, [STRING, STRING], STRING, exact=True),
-    "json_array_length": strict(_array_length, [STRING], INT, exact=True),
-    "json_object_keys": strict(_object_keys, [STRING], array_of(STRING), exact=True),
-    "schema_of_json": Function(_schema_of_json, 1, 1, STRING),
-    "to_json": Function(_to_json, 1, 2, STRING),
+    "from_json": Function(_bind_from_json, 2, 3),
+    "get_json_object": row_function(_get_json_object, [STRING, STRING], STRING, exact=True),
+    "json_array_length": row_function(_array_length, [STRING], INT, exact=True),
+    "json_object_keys": row_function(_object_keys, [STRING], array_of(STRING), exact=True),
+    "schema_of_json": Function(_bind_schema_of_json, 1, 1, STRING),
+    "to_json": Function(_bind_to_json, 1, 2, STRING),
 }
 """By Spark's name."""

@@ -16,22 +16,22 @@ from typing import cast as typed_as
 import numpy as np
 
 from hydro_runtimes.columns import Array
-from hydro_runtimes.spark.sql.arithmetic import Operator, absolute, arithmetic, negated
+from hydro_runtimes.spark.sql.arithmetic import Operator, absolute_value, bind_arithmetic, negate
 from hydro_runtimes.spark.sql.binding import (
     Function,
-    argument,
+    cast_to,
+    column_function,
     constant_of,
-    converted,
-    of_columns,
+    implicit_cast,
+    null_on_error,
     row_by_row,
-    strict,
-    tried,
+    row_function,
 )
 from hydro_runtimes.spark.sql.casts import DECIMALS, Mode, fit_decimal
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
-from hydro_runtimes.spark.sql.functions.intervals import dated
+from hydro_runtimes.spark.sql.functions.intervals import bind_datetime_arithmetic
 from hydro_runtimes.spark.sql.logic import coalesce, not_a_number, null_if, unless_nan
-from hydro_runtimes.spark.sql.ordering import extreme
+from hydro_runtimes.spark.sql.ordering import bind_extreme
 from hydro_runtimes.spark.sql.types import (
     BINARY,
     BOOLEAN,
@@ -46,19 +46,26 @@ from hydro_runtimes.spark.sql.types import (
     UNKNOWN,
     VOID,
     as_decimal,
-    bits,
+    bit_width,
 )
-from hydro_runtimes.spark.sql.types import decimal as decimal_type
-from hydro_runtimes.spark.sql.values import Rows, Typed, Value, constant, refused, value_of
+from hydro_runtimes.spark.sql.types import decimal_of as decimal_type
+from hydro_runtimes.spark.sql.values import (
+    Rows,
+    Typed,
+    Value,
+    constant_value,
+    refuse_where,
+    value_of,
+)
 
 _TIMES = (DATE, TIMESTAMP, TIMESTAMP_NTZ)
 
 
-def _real(compute: Callable[[Array], Any], above: float | None = None) -> Function:
+def _double_function(compute: Callable[[Array], Any], above: float | None = None) -> Function:
     """A function of a double; null up to `above`, where logarithms are not defined."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
-        child = argument(arguments[0], DOUBLE, mode)
+        child = implicit_cast(arguments[0], DOUBLE, mode)
 
         def evaluate(rows: Rows) -> Value:
             value = child.evaluate(rows)
@@ -70,26 +77,26 @@ def _real(compute: Callable[[Array], Any], above: float | None = None) -> Functi
     return Function(bind, 1, 1, DOUBLE)
 
 
-def _operator(operator: str, safe: bool = False) -> Function:
+def _operator_function(operator: str, safe: bool = False) -> Function:
     """A function that is an operator under a name."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
-        return arithmetic(typed_as(Operator, operator), arguments, mode, safe)
+        return bind_arithmetic(typed_as(Operator, operator), arguments, mode, safe)
 
     def bind_safe(arguments: Sequence[Typed], mode: Mode) -> Typed:
         ansi = replace(mode, ansi=True)
         if any(side.type.is_interval or side.type in _TIMES for side in arguments):
-            found = dated(operator, arguments, ansi)
+            found = bind_datetime_arithmetic(operator, arguments, ansi)
             if found is not None:
-                return tried(found)
+                return null_on_error(found)
         if all(side.type.is_number for side in arguments):
             return bind(arguments, mode)
-        return tried(arithmetic(typed_as(Operator, operator), arguments, mode))
+        return null_on_error(bind_arithmetic(typed_as(Operator, operator), arguments, mode))
 
     return Function(bind_safe if safe else bind, 2, 2)
 
 
-def _whole(
+def _bind_floor_or_ceil(
     rounding: str, compute: Callable[[Array], Array]
 ) -> Callable[[Sequence[Typed], Mode], Typed]:
     """Floor and ceil: of a decimal a decimal, of all else a bigint; to places only a decimal."""
@@ -97,12 +104,12 @@ def _whole(
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         child = arguments[0]
         if len(arguments) == 2:
-            return _rounded_decimal(child, _places(arguments, mode), rounding, mode)
+            return _round_decimal(child, _places_argument(arguments, mode), rounding, mode)
         if child.type.name == "decimal":
-            return _rounded_decimal(child, 0, rounding, mode) if child.type.scale else child
+            return _round_decimal(child, 0, rounding, mode) if child.type.scale else child
         if child.type.is_whole:
-            return converted(child, LONG, mode)
-        inner = argument(child, DOUBLE, mode)
+            return cast_to(child, LONG, mode)
+        inner = implicit_cast(child, DOUBLE, mode)
 
         def evaluate(rows: Rows) -> Value:
             value = inner.evaluate(rows)
@@ -113,32 +120,32 @@ def _whole(
             held = Value(LONG, np.where(over, largest, inside), value.null)
             if not mode.ansi:
                 return held
-            return refused(held, over, rows, "ARITHMETIC_OVERFLOW in bigint", safe=False)
+            return refuse_where(held, over, rows, "ARITHMETIC_OVERFLOW in bigint", safe=False)
 
         return Typed(LONG, evaluate, inner.foldable)
 
     return bind
 
 
-def _places(arguments: Sequence[Typed], mode: Mode) -> int | None:
+def _places_argument(arguments: Sequence[Typed], mode: Mode) -> int | None:
     """The second argument, which is the same for all rows; 0 without one."""
     if len(arguments) < 2:
         return 0
     if not arguments[1].type.is_number and arguments[1].type not in (STRING, VOID):
         raise StatementError(f"the number of places is {arguments[1].type}, want a whole number")
-    whole = arguments[1] if mode.ansi else converted(arguments[1], INT, mode)
+    whole = arguments[1] if mode.ansi else cast_to(arguments[1], INT, mode)
     places = constant_of(whole, "the number of places")
     if places is not None and not isinstance(places, int):
         raise StatementError(f"the number of places is {places!r}, want a whole number")
     return places
 
 
-def _rounded_decimal(child: Typed, places: int | None, rounding: str, mode: Mode) -> Typed:
+def _round_decimal(child: Typed, places: int | None, rounding: str, mode: Mode) -> Typed:
     """A decimal, or what is one exactly, to so many places.
 
     Source: RoundBase.dataType.
     """
-    exact = child if child.type.name == "decimal" else _as_decimal(child, mode)
+    exact = child if child.type.name == "decimal" else _cast_to_decimal(child, mode)
     precision, scale = exact.type.precision, exact.type.scale
     whole = precision - scale
     if places is not None and places < 0:
@@ -154,9 +161,9 @@ def _rounded_decimal(child: Typed, places: int | None, rounding: str, mode: Mode
 
     def evaluate(rows: Rows) -> Value:
         if places is None:
-            return constant(kind, None, rows.count)
+            return constant_value(kind, None, rows.count)
         made = []
-        for number in exact.evaluate(rows).listed():
+        for number in exact.evaluate(rows).to_list():
             if number is not None:
                 step = Decimal(1).scaleb(-places)
                 number = number.quantize(step, rounding, DECIMALS)
@@ -167,35 +174,35 @@ def _rounded_decimal(child: Typed, places: int | None, rounding: str, mode: Mode
     return Typed(kind, evaluate, exact.foldable)
 
 
-def _as_decimal(child: Typed, mode: Mode) -> Typed:
+def _cast_to_decimal(child: Typed, mode: Mode) -> Typed:
     if child.type == STRING:
-        return converted(child, decimal_type(38, 18), mode)
+        return cast_to(child, decimal_type(38, 18), mode)
     kind = as_decimal(child.type if child.type.is_number else DOUBLE)
-    return converted(argument(child, kind, mode), kind, mode)
+    return cast_to(implicit_cast(child, kind, mode), kind, mode)
 
 
-def _rounded(rounding: str) -> Callable[[Sequence[Typed], Mode], Typed]:
+def _bind_round(rounding: str) -> Callable[[Sequence[Typed], Mode], Typed]:
     """Round and bround: of the shortest text of a double; whole numbers to tens and hundreds."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
-        child, places = arguments[0], _places(arguments, mode)
+        child, places = arguments[0], _places_argument(arguments, mode)
         if child.type.name == "decimal":
-            return _rounded_decimal(child, places, rounding, mode)
+            return _round_decimal(child, places, rounding, mode)
         if child.type in (STRING, VOID):
-            child = argument(child, DOUBLE, mode)
+            child = implicit_cast(child, DOUBLE, mode)
         kind = child.type
         if not kind.is_number and kind != UNKNOWN:
             raise StatementError(f"got {kind}, want a number")
 
         def evaluate(rows: Rows) -> Value:
             if places is None:
-                return constant(kind, None, rows.count)
+                return constant_value(kind, None, rows.count)
             value = child.evaluate(rows)
             if kind.is_whole:
-                return _rounded_whole(value, places, rounding, rows, mode)
+                return _round_whole(value, places, rounding, rows, mode)
             data = value.data.copy()
             for row in np.flatnonzero(np.isfinite(data) & ~value.null).tolist():
-                data[row] = _rounded_text(float(data[row]), places, rounding)
+                data[row] = _round_double(float(data[row]), places, rounding)
             return Value(kind, data, value.null)
 
         return Typed(kind, evaluate, child.foldable)
@@ -203,7 +210,7 @@ def _rounded(rounding: str) -> Callable[[Sequence[Typed], Mode], Typed]:
     return bind
 
 
-def _rounded_text(number: float, places: int, rounding: str) -> float:
+def _round_double(number: float, places: int, rounding: str) -> float:
     """A float is widened first: 0.125 and 0.12999999523162842 are what it is, not its text."""
     exact = Decimal(repr(number))
     if places > 400 or -int(exact.as_tuple().exponent) <= places:
@@ -212,10 +219,10 @@ def _rounded_text(number: float, places: int, rounding: str) -> float:
         return float(exact.quantize(Decimal(1).scaleb(-max(places, -400)), rounding))
 
 
-def _rounded_whole(value: Value, places: int, rounding: str, rows: Rows, mode: Mode) -> Value:
+def _round_whole(value: Value, places: int, rounding: str, rows: Rows, mode: Mode) -> Value:
     if places >= 0:
         return value
-    limit = 1 << (bits(value.type) - 1)
+    limit = 1 << (bit_width(value.type) - 1)
     step = Decimal(1).scaleb(min(-places, 40))
     made, over = [], np.zeros(rows.count, bool)
     for row, number in enumerate(value.data.tolist()):
@@ -225,20 +232,20 @@ def _rounded_whole(value: Value, places: int, rounding: str, rows: Rows, mode: M
     rounded = Value(value.type, np.array(made, value.type.dtype), value.null)
     if not mode.ansi:
         return rounded
-    return refused(rounded, over, rows, f"ARITHMETIC_OVERFLOW in {value.type}", safe=False)
+    return refuse_where(rounded, over, rows, f"ARITHMETIC_OVERFLOW in {value.type}", safe=False)
 
 
-def _power(left: Array, right: Array) -> Array:
+def _math_pow(left: Array, right: Array) -> Array:
     """As Math.pow of Java, where NaN and 1 to an infinite power give NaN."""
     odd = np.isnan(right) | (np.isinf(right) & (np.abs(left) == 1))
     return np.where(odd, np.nan, np.power(left, right))
 
 
-def _logarithm(arguments: Sequence[Typed], mode: Mode) -> Typed:
+def _bind_log(arguments: Sequence[Typed], mode: Mode) -> Typed:
     """log(x), log(base, x); null where either is not above 0."""
     if len(arguments) == 1:
-        return _real(np.log, 0.0).bind(arguments, mode)
-    base, child = (argument(one, DOUBLE, mode) for one in arguments)
+        return _double_function(np.log, 0.0).bind(arguments, mode)
+    base, child = (implicit_cast(one, DOUBLE, mode) for one in arguments)
 
     def evaluate(rows: Rows) -> Value:
         a, b = base.evaluate(rows), child.evaluate(rows)
@@ -248,14 +255,14 @@ def _logarithm(arguments: Sequence[Typed], mode: Mode) -> Typed:
     return Typed(DOUBLE, evaluate, base.foldable and child.foldable)
 
 
-def _constant(number: float) -> Function:
+def _constant_function(number: float) -> Function:
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
-        return Typed(DOUBLE, lambda rows: constant(DOUBLE, number, rows.count), foldable=True)
+        return Typed(DOUBLE, lambda rows: constant_value(DOUBLE, number, rows.count), foldable=True)
 
     return Function(bind, 0, 0, DOUBLE)
 
 
-def _bucket(value: float, low: float, high: float, count: int) -> int | None:
+def _width_bucket(value: float, low: float, high: float, count: int) -> int | None:
     """The number of the equal bucket between two bounds, 0 and count + 1 outside of them.
 
     Source: WidthBucket.computeBucketNumber.
@@ -274,29 +281,31 @@ def _bucket(value: float, low: float, high: float, count: int) -> int | None:
     return count + 1 if value <= lower else int(count * (upper - value) / (upper - lower)) + 1
 
 
-def _shift(compute: Callable[[int, int, int], int]) -> Callable[[Sequence[Typed], Mode], Typed]:
+def _bind_shift(
+    compute: Callable[[int, int, int], int],
+) -> Callable[[Sequence[Typed], Mode], Typed]:
     """A shift of an int or a bigint; the distance counts modulo its bits."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
-        child, distance = arguments[0], argument(arguments[1], INT, mode)
+        child, distance = arguments[0], implicit_cast(arguments[1], INT, mode)
         kind = LONG if child.type == LONG else INT
-        child = argument(child, kind, mode)
-        width = bits(kind)
+        child = implicit_cast(child, kind, mode)
+        width = bit_width(kind)
 
-        def shifted(number: int, by: int) -> int:
-            return _signed(compute(number, by % width, width), width)
+        def shift_bits(number: int, by: int) -> int:
+            return _as_signed(compute(number, by % width, width), width)
 
-        return strict(shifted, [kind, INT], kind).bind([child, distance], mode)
+        return row_function(shift_bits, [kind, INT], kind).bind([child, distance], mode)
 
     return bind
 
 
-def _signed(number: int, width: int) -> int:
+def _as_signed(number: int, width: int) -> int:
     half = 1 << (width - 1)
     return (number + half) % (1 << width) - half
 
 
-def _bitwise(compute: Callable[..., Array]) -> Callable[[Sequence[Typed], Mode], Typed]:
+def _bind_bitwise(compute: Callable[..., Array]) -> Callable[[Sequence[Typed], Mode], Typed]:
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         kinds = [one.type for one in arguments]
         if STRING in kinds and mode.ansi:
@@ -304,53 +313,55 @@ def _bitwise(compute: Callable[..., Array]) -> Callable[[Sequence[Typed], Mode],
         whole = [kind for kind in kinds if kind not in (VOID, UNKNOWN)]
         if not all(kind.is_whole for kind in whole):
             raise StatementError(f"{kinds[0]} and {kinds[-1]} have no bits, want whole numbers")
-        kind = max(whole, key=bits, default=INT)
-        return of_columns(compute, [kind] * len(arguments), kind).bind(
-            [converted(one, kind, mode) for one in arguments], mode
+        kind = max(whole, key=bit_width, default=INT)
+        return column_function(compute, [kind] * len(arguments), kind).bind(
+            [cast_to(one, kind, mode) for one in arguments], mode
         )
 
     return bind
 
 
-def _bit_count(arguments: Sequence[Typed], mode: Mode) -> Typed:
+def _bind_bit_count(arguments: Sequence[Typed], mode: Mode) -> Typed:
     kind = arguments[0].type
     if kind != BOOLEAN and not kind.is_whole and kind != UNKNOWN:
         raise StatementError(f"got {kind}, want a whole number or a boolean")
     # A negative number is counted in the 64 bits of a bigint.
-    return strict(lambda x: (int(x) & (2**64 - 1)).bit_count(), [kind], INT).bind(arguments, mode)
+    return row_function(lambda x: (int(x) & (2**64 - 1)).bit_count(), [kind], INT).bind(
+        arguments, mode
+    )
 
 
-def _bit_get(arguments: Sequence[Typed], mode: Mode) -> Typed:
+def _bind_bit_get(arguments: Sequence[Typed], mode: Mode) -> Typed:
     child, place = arguments
     if not (child.type.is_whole or child.type in (VOID, UNKNOWN)):
         raise StatementError(f"got {child.type}, want a whole number")
-    width = bits(child.type) if child.type.is_whole else 64
+    width = bit_width(child.type) if child.type.is_whole else 64
 
-    def bit(number: int, at: int) -> int:
+    def bit_at(number: int, at: int) -> int:
         if not 0 <= at < width:
             raise RowError(
                 f"INVALID_PARAMETER_VALUE.BIT_POSITION_RANGE: there is no bit {at} of {width}"
             )
         return (number >> at) & 1
 
-    return row_by_row(bit, [converted(child, LONG, mode), argument(place, INT, mode)], BYTE)
+    return row_by_row(bit_at, [cast_to(child, LONG, mode), implicit_cast(place, INT, mode)], BYTE)
 
 
 def _factorial(number: int) -> int | None:
     return math.factorial(number) if 0 <= number <= 20 else None
 
 
-def _hex(arguments: Sequence[Typed], mode: Mode) -> Typed:
+def _bind_hex(arguments: Sequence[Typed], mode: Mode) -> Typed:
     child = arguments[0]
     if child.type == STRING:
-        return strict(lambda text: text.encode().hex().upper(), [STRING], STRING).bind(
+        return row_function(lambda text: text.encode().hex().upper(), [STRING], STRING).bind(
             arguments, mode
         )
     if child.type == BINARY:
-        return strict(lambda data: data.hex().upper(), [BINARY], STRING).bind(arguments, mode)
+        return row_function(lambda data: data.hex().upper(), [BINARY], STRING).bind(arguments, mode)
     if not child.type.is_number and child.type not in (VOID, UNKNOWN):
-        return _hex([argument(child, STRING, mode)], mode)
-    return strict(lambda x: f"{x & (2**64 - 1):X}", [LONG], STRING).bind(arguments, mode)
+        return _bind_hex([implicit_cast(child, STRING, mode)], mode)
+    return row_function(lambda x: f"{x & (2**64 - 1):X}", [LONG], STRING).bind(arguments, mode)
 
 
 def unhex(text: str) -> bytes | None:
@@ -365,7 +376,7 @@ def unhex(text: str) -> bytes | None:
         return None
 
 
-def _converted_base(text: str, base: int, to: int) -> str | None:
+def _convert_base(text: str, base: int, to: int) -> str | None:
     """conv: digits are read up to the first that is none, as an unsigned bigint.
 
     Source: org.apache.spark.sql.catalyst.util.NumberConverter.
@@ -384,7 +395,7 @@ def _converted_base(text: str, base: int, to: int) -> str | None:
     if negative and to > 0:
         number = (-number) % 2**64
     if to < 0:
-        signed = _signed(number, 64) if not negative else -number
+        signed = _as_signed(number, 64) if not negative else -number
         negative, number = signed < 0, abs(signed)
     else:
         negative = False
@@ -395,20 +406,20 @@ def _converted_base(text: str, base: int, to: int) -> str | None:
     return f"-{made}" if negative else made
 
 
-def _zero_if_null(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    zero = Typed(INT, lambda rows: constant(INT, 0, rows.count), foldable=True, literal=True)
+def _bind_zeroifnull(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    zero = Typed(INT, lambda rows: constant_value(INT, 0, rows.count), foldable=True, literal=True)
     return coalesce([arguments[0], zero], mode)
 
 
-def _null_if_zero(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    zero = Typed(INT, lambda rows: constant(INT, 0, rows.count), foldable=True, literal=True)
+def _bind_nullifzero(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    zero = Typed(INT, lambda rows: constant_value(INT, 0, rows.count), foldable=True, literal=True)
     return null_if([arguments[0], zero], mode)
 
 
-def _positive(arguments: Sequence[Typed], mode: Mode) -> Typed:
+def _bind_positive(arguments: Sequence[Typed], mode: Mode) -> Typed:
     child = arguments[0]
     if child.type in (STRING, VOID):
-        return argument(child, DOUBLE, mode)
+        return implicit_cast(child, DOUBLE, mode)
     if not (child.type.is_number or child.type.is_interval or child.type == UNKNOWN):
         raise StatementError(f"got {child.type}, want a number")
     return child
@@ -418,84 +429,84 @@ def _reciprocal(compute: Callable[[Array], Array]) -> Callable[[Array], Array]:
     return lambda x: 1.0 / compute(x)
 
 
-def _cbrt(x: Array) -> Array:
+def _cube_root(x: Array) -> Array:
     return np.asarray(np.cbrt(x))
 
 
 MATHS: Mapping[str, Function] = {
-    "%": _operator("%"),
-    "&": Function(_bitwise(np.bitwise_and), 2, 2),
-    "*": _operator("*"),
-    "+": _operator("+"),
-    "-": _operator("-"),
-    "/": _operator("/"),
-    "<<": Function(_shift(lambda x, by, width: x << by), 2, 2),
-    ">>": Function(_shift(lambda x, by, width: x >> by), 2, 2),
-    ">>>": Function(_shift(lambda x, by, width: (x & ((1 << width) - 1)) >> by), 2, 2),
-    "^": Function(_bitwise(np.bitwise_xor), 2, 2),
-    "abs": Function(absolute, 1, 1),
-    "acos": _real(np.arccos),
-    "acosh": _real(np.arccosh),
-    "asin": _real(np.arcsin),
-    "asinh": _real(np.arcsinh),
-    "atan": _real(np.arctan),
-    "atan2": of_columns(lambda y, x: np.arctan2(y + 0.0, x + 0.0), [DOUBLE, DOUBLE], DOUBLE),
-    "atanh": _real(lambda x: 0.5 * (np.log1p(x) - np.log1p(-x))),
-    "bin": strict(lambda x: f"{x & (2**64 - 1):b}", [LONG], STRING),
-    "bit_count": Function(_bit_count, 1, 1, INT),
-    "bit_get": Function(_bit_get, 2, 2, BYTE),
-    "bround": Function(_rounded(decimal.ROUND_HALF_EVEN), 1, 2),
-    "cbrt": _real(_cbrt),
-    "ceil": Function(_whole(decimal.ROUND_CEILING, np.ceil), 1, 2),
-    "conv": strict(_converted_base, [STRING, INT, INT], STRING),
-    "cos": _real(np.cos),
-    "cosh": _real(np.cosh),
-    "cot": _real(_reciprocal(np.tan)),
-    "csc": _real(_reciprocal(np.sin)),
-    "degrees": _real(np.degrees),
-    "div": _operator("div"),
-    "e": _constant(math.e),
-    "exp": _real(np.exp),
-    "expm1": _real(np.expm1),
-    "factorial": strict(_factorial, [INT], LONG),
-    "floor": Function(_whole(decimal.ROUND_FLOOR, np.floor), 1, 2),
-    "greatest": Function(extreme(1), 2, 1000),
-    "hex": Function(_hex, 1, 1, STRING),
-    "hypot": of_columns(np.hypot, [DOUBLE, DOUBLE], DOUBLE),
+    "%": _operator_function("%"),
+    "&": Function(_bind_bitwise(np.bitwise_and), 2, 2),
+    "*": _operator_function("*"),
+    "+": _operator_function("+"),
+    "-": _operator_function("-"),
+    "/": _operator_function("/"),
+    "<<": Function(_bind_shift(lambda x, by, width: x << by), 2, 2),
+    ">>": Function(_bind_shift(lambda x, by, width: x >> by), 2, 2),
+    ">>>": Function(_bind_shift(lambda x, by, width: (x & ((1 << width) - 1)) >> by), 2, 2),
+    "^": Function(_bind_bitwise(np.bitwise_xor), 2, 2),
+    "abs": Function(absolute_value, 1, 1),
+    "acos": _double_function(np.arccos),
+    "acosh": _double_function(np.arccosh),
+    "asin": _double_function(np.arcsin),
+    "asinh": _double_function(np.arcsinh),
+    "atan": _double_function(np.arctan),
+    "atan2": column_function(lambda y, x: np.arctan2(y + 0.0, x + 0.0), [DOUBLE, DOUBLE], DOUBLE),
+    "atanh": _double_function(lambda x: 0.5 * (np.log1p(x) - np.log1p(-x))),
+    "bin": row_function(lambda x: f"{x & (2**64 - 1):b}", [LONG], STRING),
+    "bit_count": Function(_bind_bit_count, 1, 1, INT),
+    "bit_get": Function(_bind_bit_get, 2, 2, BYTE),
+    "bround": Function(_bind_round(decimal.ROUND_HALF_EVEN), 1, 2),
+    "cbrt": _double_function(_cube_root),
+    "ceil": Function(_bind_floor_or_ceil(decimal.ROUND_CEILING, np.ceil), 1, 2),
+    "conv": row_function(_convert_base, [STRING, INT, INT], STRING),
+    "cos": _double_function(np.cos),
+    "cosh": _double_function(np.cosh),
+    "cot": _double_function(_reciprocal(np.tan)),
+    "csc": _double_function(_reciprocal(np.sin)),
+    "degrees": _double_function(np.degrees),
+    "div": _operator_function("div"),
+    "e": _constant_function(math.e),
+    "exp": _double_function(np.exp),
+    "expm1": _double_function(np.expm1),
+    "factorial": row_function(_factorial, [INT], LONG),
+    "floor": Function(_bind_floor_or_ceil(decimal.ROUND_FLOOR, np.floor), 1, 2),
+    "greatest": Function(bind_extreme(1), 2, 1000),
+    "hex": Function(_bind_hex, 1, 1, STRING),
+    "hypot": column_function(np.hypot, [DOUBLE, DOUBLE], DOUBLE),
     "isnan": Function(not_a_number, 1, 1, BOOLEAN),
-    "least": Function(extreme(-1), 2, 1000),
-    "ln": _real(np.log, 0.0),
-    "log": Function(_logarithm, 1, 2, DOUBLE),
-    "log10": _real(np.log10, 0.0),
-    "log1p": _real(np.log1p, -1.0),
-    "log2": _real(lambda x: np.log(x) / np.log(2.0), 0.0),
-    "mod": _operator("%"),
+    "least": Function(bind_extreme(-1), 2, 1000),
+    "ln": _double_function(np.log, 0.0),
+    "log": Function(_bind_log, 1, 2, DOUBLE),
+    "log10": _double_function(np.log10, 0.0),
+    "log1p": _double_function(np.log1p, -1.0),
+    "log2": _double_function(lambda x: np.log(x) / np.log(2.0), 0.0),
+    "mod": _operator_function("%"),
     "nanvl": Function(unless_nan, 2, 2),
-    "negate": Function(lambda arguments, mode: negated(arguments[0], mode), 1, 1),
-    "nullifzero": Function(_null_if_zero, 1, 1),
-    "pi": _constant(math.pi),
-    "pmod": _operator("pmod"),
-    "positive": Function(_positive, 1, 1),
-    "pow": of_columns(_power, [DOUBLE, DOUBLE], DOUBLE),
-    "radians": _real(np.radians),
-    "rint": _real(np.rint),
-    "round": Function(_rounded(decimal.ROUND_HALF_UP), 1, 2),
-    "sec": _real(_reciprocal(np.cos)),
-    "sign": _real(np.sign),
-    "sin": _real(np.sin),
-    "sinh": _real(np.sinh),
-    "sqrt": _real(np.sqrt),
-    "tan": _real(np.tan),
-    "tanh": _real(np.tanh),
-    "try_add": _operator("+", safe=True),
-    "try_divide": _operator("/", safe=True),
-    "try_mod": _operator("%", safe=True),
-    "try_multiply": _operator("*", safe=True),
-    "try_subtract": _operator("-", safe=True),
-    "unhex": strict(unhex, [STRING], BINARY),
-    "width_bucket": strict(_bucket, [DOUBLE, DOUBLE, DOUBLE, LONG], LONG),
-    "zeroifnull": Function(_zero_if_null, 1, 1),
-    "|": Function(_bitwise(np.bitwise_or), 2, 2),
-    "~": Function(_bitwise(np.bitwise_not), 1, 1),
+    "negate": Function(lambda arguments, mode: negate(arguments[0], mode), 1, 1),
+    "nullifzero": Function(_bind_nullifzero, 1, 1),
+    "pi": _constant_function(math.pi),
+    "pmod": _operator_function("pmod"),
+    "positive": Function(_bind_positive, 1, 1),
+    "pow": column_function(_math_pow, [DOUBLE, DOUBLE], DOUBLE),
+    "radians": _double_function(np.radians),
+    "rint": _double_function(np.rint),
+    "round": Function(_bind_round(decimal.ROUND_HALF_UP), 1, 2),
+    "sec": _double_function(_reciprocal(np.cos)),
+    "sign": _double_function(np.sign),
+    "sin": _double_function(np.sin),
+    "sinh": _double_function(np.sinh),
+    "sqrt": _double_function(np.sqrt),
+    "tan": _double_function(np.tan),
+    "tanh": _double_function(np.tanh),
+    "try_add": _operator_function("+", safe=True),
+    "try_divide": _operator_function("/", safe=True),
+    "try_mod": _operator_function("%", safe=True),
+    "try_multiply": _operator_function("*", safe=True),
+    "try_subtract": _operator_function("-", safe=True),
+    "unhex": row_function(unhex, [STRING], BINARY),
+    "width_bucket": row_function(_width_bucket, [DOUBLE, DOUBLE, DOUBLE, LONG], LONG),
+    "zeroifnull": Function(_bind_zeroifnull, 1, 1),
+    "|": Function(_bind_bitwise(np.bitwise_or), 2, 2),
+    "~": Function(_bind_bitwise(np.bitwise_not), 1, 1),
 }
 """By Spark's name, operators by their sign."""

@@ -12,10 +12,10 @@ from decimal import Decimal
 
 from hydro_runtimes.spark.sql.binding import (
     Function,
-    argument,
+    cast_to,
     constant_of,
-    converted,
-    exactly,
+    implicit_cast,
+    require_type,
     row_by_row,
 )
 from hydro_runtimes.spark.sql.casts import Mode
@@ -32,7 +32,7 @@ from hydro_runtimes.spark.sql.types import (
     TIMESTAMP_NTZ,
     SqlType,
     as_decimal,
-    decimal,
+    decimal_of,
 )
 from hydro_runtimes.spark.sql.values import Typed
 
@@ -58,16 +58,16 @@ class NumberFormat:
     @property
     def type(self) -> SqlType:
         digits, after = self.whole.replace(",", ""), self.fraction or ""
-        return decimal(len(digits) + len(after), len(after))
+        return decimal_of(len(digits) + len(after), len(after))
 
-    def write(self, number: Decimal) -> str:
+    def format_number(self, number: Decimal) -> str:
         """The text of a number; # for digits where it does not fit."""
         digits, _, after = f"{abs(number):f}".partition(".")
         digits, after = digits.lstrip("0"), after.rstrip("0")
         room = len(self.whole.replace(",", ""))
         if len(digits) > room or len(after) > len(self.fraction or ""):
-            return self._too_small(number < 0)
-        text = self._whole(digits.rjust(room))
+            return self._overflow_text(number < 0)
+        text = self._format_whole(digits.rjust(room))
         if self.fraction is not None:
             # Where a sign comes right before the point, there is no room for a 0.
             room_for_zero = text.endswith(" ") and not (self.sign_first and self.sign)
@@ -75,9 +75,9 @@ class NumberFormat:
             text += f".{after.ljust(len(self.fraction), '0')}"
         if self.dollar:
             text = f"${text}"
-        return self._signed(text, number < 0)
+        return self._add_sign(text, number < 0)
 
-    def _whole(self, digits: str) -> str:
+    def _format_whole(self, digits: str) -> str:
         made = ""
         for place, run in enumerate(self.whole.split(",")):
             if place:
@@ -86,7 +86,7 @@ class NumberFormat:
             made += part.replace(" ", "0") if run.startswith("0") else part
         return made
 
-    def _signed(self, text: str, negative: bool) -> str:
+    def _add_sign(self, text: str, negative: bool) -> str:
         blanks = len(text) - len(text.lstrip(" "))
         match self.sign:
             case "PR":
@@ -100,7 +100,7 @@ class NumberFormat:
                 return f"{text[:blanks]}{sign}{text[blanks:]}"
         return text
 
-    def _too_small(self, negative: bool) -> str:
+    def _overflow_text(self, negative: bool) -> str:
         sign = "-" if negative else "+" if self.sign == "S" else " "
         shown = self.text.replace("MI", "S").replace("PR", "")
         changes = {"0": "#", "9": "#", "D": ".", ",": " ", "G": " ", "S": sign}
@@ -109,7 +109,7 @@ class NumberFormat:
             return f"<{text}>" if negative else f"{text}  "
         return text
 
-    def read(self, text: str) -> Decimal | None:
+    def parse_number(self, text: str) -> Decimal | None:
         """The number of a text; None where it does not follow the format."""
         rest = text.replace(" ", "")
         sign, rest = self._sign_of(rest)
@@ -187,11 +187,11 @@ def number_format(text: str) -> NumberFormat:
 
 
 def _format_of(typed: Typed, mode: Mode) -> NumberFormat | None:
-    text = constant_of(exactly(typed, STRING, mode), "the format")
+    text = constant_of(require_type(typed, STRING, mode), "the format")
     return None if text is None else number_format(text)
 
 
-def _to_char(arguments: Sequence[Typed], mode: Mode) -> Typed:
+def _bind_to_char(arguments: Sequence[Typed], mode: Mode) -> Typed:
     """Of a date or timestamp date_format, of bytes base64, hex or decode."""
     child, form = arguments
     if child.type in (DATE, TIMESTAMP, TIMESTAMP_NTZ):
@@ -204,12 +204,12 @@ def _to_char(arguments: Sequence[Typed], mode: Mode) -> Typed:
             raise StatementError(f"the format is {name[:40]!r}, want base64, hex or utf-8")
         return TEXTS["decode"].bind([child, form], mode)
     number = _format_of(form, mode)
-    kind = as_decimal(child.type) if child.type.is_number else decimal(38, 18)
-    given = [converted(argument(child, kind, mode), kind, mode)]
-    return row_by_row(lambda x: None if number is None else number.write(x), given, STRING)
+    kind = as_decimal(child.type) if child.type.is_number else decimal_of(38, 18)
+    given = [cast_to(implicit_cast(child, kind, mode), kind, mode)]
+    return row_by_row(lambda x: None if number is None else number.format_number(x), given, STRING)
 
 
-def shown_format(node: Call, kind: SqlType) -> Call:
+def spark_to_char(node: Call, kind: SqlType) -> Call:
     """The call as Spark names it: of a date it is date_format."""
     child, form = node.arguments
     if kind in (DATE, TIMESTAMP, TIMESTAMP_NTZ):
@@ -221,14 +221,14 @@ def shown_format(node: Call, kind: SqlType) -> Call:
     return Call("to_char", node.arguments)
 
 
-def _to_number(safe: bool) -> Function:
+def _to_number_function(safe: bool) -> Function:
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         number = _format_of(arguments[1], mode)
         if number is None:
             raise StatementError("the format is null, want a text such as '99,999.99S'")
 
-        def read(text: str) -> Decimal | None:
-            found = number.read(text)
+        def read_number(text: str) -> Decimal | None:
+            found = number.parse_number(text)
             if found is None and not safe:
                 raise RowError(
                     f"INVALID_FORMAT.MISMATCH_INPUT: {text[:60]!r} does not follow the format "
@@ -237,14 +237,14 @@ def _to_number(safe: bool) -> Function:
             return found if found is None else found.quantize(step)
 
         step = Decimal(1).scaleb(-number.type.scale)
-        return row_by_row(read, [argument(arguments[0], STRING, mode)], number.type)
+        return row_by_row(read_number, [implicit_cast(arguments[0], STRING, mode)], number.type)
 
     return Function(bind, 2, 2)
 
 
 NUMBER_FORMATS: Mapping[str, Function] = {
-    "to_char": Function(_to_char, 2, 2, STRING),
-    "to_number": _to_number(safe=False),
-    "try_to_number": _to_number(safe=True),
+    "to_char": Function(_bind_to_char, 2, 2, STRING),
+    "to_number": _to_number_function(safe=False),
+    "try_to_number": _to_number_function(safe=True),
 }
 """By Spark's name."""

@@ -10,10 +10,10 @@ from functools import lru_cache
 from itertools import groupby
 
 from hydro_runtimes.spark.sql import row_limits
-from hydro_runtimes.spark.sql.binding import Function, argument, constant_of, strict
+from hydro_runtimes.spark.sql.binding import Function, constant_of, implicit_cast, row_function
 from hydro_runtimes.spark.sql.casts import Mode
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
-from hydro_runtimes.spark.sql.java_regex import Pattern, compile_java, matches
+from hydro_runtimes.spark.sql.java_regex import Pattern, compile_java, find_matches
 from hydro_runtimes.spark.sql.types import BOOLEAN, INT, STRING, array_of
 from hydro_runtimes.spark.sql.values import Typed
 
@@ -21,24 +21,24 @@ _ANY = r"[\x{0}-\x{10FFFF}]"
 _compiled = lru_cache(maxsize=512)(compile_java)
 
 
-def like(operator: str, sides: Sequence[Typed], escape: str, mode: Mode) -> Typed:
+def bind_like(operator: str, sides: Sequence[Typed], escape: str, mode: Mode) -> Typed:
     """LIKE and ILIKE match the whole text, RLIKE a part of it.
 
     Raises:
         StatementError: a side is no text.
     """
     test: Callable[[str, str], bool] = {
-        "LIKE": lambda text, pattern: _like(pattern, escape).fullmatch(text) is not None,
+        "LIKE": lambda text, pattern: _compile_like(pattern, escape).fullmatch(text) is not None,
         "ILIKE": lambda text, pattern: (
-            _like(pattern.lower(), escape.lower()).fullmatch(text.lower()) is not None
+            _compile_like(pattern.lower(), escape.lower()).fullmatch(text.lower()) is not None
         ),
-        "RLIKE": lambda text, pattern: _pattern(pattern).search(text) is not None,
+        "RLIKE": lambda text, pattern: _compile_pattern(pattern).search(text) is not None,
     }[operator]
-    return strict(test, [STRING, STRING], BOOLEAN).bind(sides, mode)
+    return row_function(test, [STRING, STRING], BOOLEAN).bind(sides, mode)
 
 
 @lru_cache(maxsize=512)
-def _like(pattern: str, escape: str) -> Pattern:
+def _compile_like(pattern: str, escape: str) -> Pattern:
     parts, at = ["(?s)"], 0
     while at < len(pattern):
         char = pattern[at]
@@ -50,25 +50,25 @@ def _like(pattern: str, escape: str) -> Pattern:
                     f"INVALID_FORMAT: the pattern '{pattern[:60]}' has '{escape}' before "
                     f"'{after or 'its end'}', want it before _, % or itself"
                 )
-            parts.append(_quoted(after))
+            parts.append(_quote_char(after))
         else:
-            parts.append({"%": f"{_ANY}*", "_": _ANY}.get(char, _quoted(char)))
+            parts.append({"%": f"{_ANY}*", "_": _ANY}.get(char, _quote_char(char)))
         at += 1
     return compile_java("".join(parts))
 
 
-def _quoted(char: str) -> str:
+def _quote_char(char: str) -> str:
     return "\\\\" if char == "\\" else f"\\Q{char}\\E"
 
 
-def _pattern(pattern: str) -> Pattern:
+def _compile_pattern(pattern: str) -> Pattern:
     try:
         return _compiled(pattern)
     except ValueError as error:
         raise RowError(f"INVALID_PARAMETER_VALUE.PATTERN: {error}") from None
 
 
-def _group(pattern: Pattern, place: int) -> None:
+def _check_group(pattern: Pattern, place: int) -> None:
     if not 0 <= place <= pattern.groups:
         raise RowError(
             f"INVALID_PARAMETER_VALUE.REGEX_GROUP_INDEX: got group {place}, "
@@ -76,71 +76,71 @@ def _group(pattern: Pattern, place: int) -> None:
         )
 
 
-def _extract(text: str, pattern: str, place: int = 1) -> str:
+def _regexp_extract(text: str, pattern: str, place: int = 1) -> str:
     """A group of the first match, "" where there is none."""
-    compiled = _pattern(pattern)
+    compiled = _compile_pattern(pattern)
     match = compiled.search(text)
     if match is None:
         return ""
-    _group(compiled, place)
+    _check_group(compiled, place)
     return match[place] or ""
 
 
-def _extract_all(text: str, pattern: str, place: int = 1) -> list[str]:
-    compiled = _pattern(pattern)
+def _regexp_extract_all(text: str, pattern: str, place: int = 1) -> list[str]:
+    compiled = _compile_pattern(pattern)
     found: list[str] = []
-    for match in matches(compiled, text):
-        _group(compiled, place)
+    for match in find_matches(compiled, text):
+        _check_group(compiled, place)
         found.append(match[place] or "")
     return found
 
 
-def _count(text: str, pattern: str) -> int:
-    return sum(1 for _ in matches(_pattern(pattern), text))
+def _regexp_count(text: str, pattern: str) -> int:
+    return sum(1 for _ in find_matches(_compile_pattern(pattern), text))
 
 
-def _substr(text: str, pattern: str) -> str | None:
-    match = _pattern(pattern).search(text)
+def _regexp_substr(text: str, pattern: str) -> str | None:
+    match = _compile_pattern(pattern).search(text)
     return None if match is None or not match[0] else str(match[0])
 
 
-def _instr(text: str, pattern: str, place: int = 0) -> int:
-    match = _pattern(pattern).search(text)
+def _regexp_instr(text: str, pattern: str, place: int = 0) -> int:
+    match = _compile_pattern(pattern).search(text)
     return 0 if match is None else match.start() + 1
 
 
-def _replace(text: str, pattern: str, replacement: str, position: int = 1) -> str:
+def _regexp_replace(text: str, pattern: str, replacement: str, position: int = 1) -> str:
     """All matches from a position; $1 stands for a group, a backslash for the next character."""
     if position < 1:
         raise RowError(f"INVALID_PARAMETER_VALUE: the position is {position}, want 1 or more")
-    compiled = _pattern(pattern)
-    parts = _replacement(replacement, compiled.groups)
+    compiled = _compile_pattern(pattern)
+    parts = _parse_replacement(replacement, compiled.groups)
     if position > max(len(text), 1):
         return text
     # For the pattern the text begins at the position: ^ matches there.
     before, text = text[: position - 1], text[position - 1 :]
     made, at, size = [before], 0, 0
-    for match in matches(compiled, text):
+    for match in find_matches(compiled, text):
         made.append(text[at : match.start()])
         put = "".join([part if isinstance(part, str) else match[part] or "" for part in parts])
         made.append(put)
         size += len(put)
-        row_limits.check(size - len(text))
+        row_limits.check_size(size - len(text))
         at = match.end()
     return "".join(made) + text[at:]
 
 
-def _replaced(arguments: Sequence[Typed], mode: Mode) -> Typed:
+def _bind_regexp_replace(arguments: Sequence[Typed], mode: Mode) -> Typed:
     if len(arguments) > 3:
-        place = constant_of(argument(arguments[3], INT, mode), "the position")
+        place = constant_of(implicit_cast(arguments[3], INT, mode), "the position")
         if place is not None and place < 1:
             raise StatementError(f"the position is {place}, want 1 or more")
     takes = [STRING, STRING, STRING, INT]
-    return strict(_replace, takes, STRING, least=3).bind(arguments, mode)
+    return row_function(_regexp_replace, takes, STRING, least=3).bind(arguments, mode)
 
 
 @lru_cache(maxsize=512)
-def _replacement(text: str, groups: int) -> tuple[str | int, ...]:
+def _parse_replacement(text: str, groups: int) -> tuple[str | int, ...]:
     """Source: java.util.regex.Matcher.appendExpandedReplacement."""
     parts: list[str | int] = []
     at = 0
@@ -169,7 +169,7 @@ def _replacement(text: str, groups: int) -> tuple[str | int, ...]:
     )
 
 
-def split(text: str, pattern: str, limit: int = -1) -> list[str]:
+def split_text(text: str, pattern: str, limit: int = -1) -> list[str]:
     """As String.split of Java; a limit of 0 keeps empty texts at the end, too.
 
     Source: UTF8String.split.
@@ -181,10 +181,10 @@ def split(text: str, pattern: str, limit: int = -1) -> list[str]:
         )
     parts: list[str] = []
     at = 0
-    compiled = _pattern(pattern)
+    compiled = _compile_pattern(pattern)
     if not text:
         return [text]
-    for match in matches(compiled, text):
+    for match in find_matches(compiled, text):
         if 0 < limit <= len(parts) + 1:
             break
         if match.end() == 0:
@@ -194,30 +194,34 @@ def split(text: str, pattern: str, limit: int = -1) -> list[str]:
     return [*parts, text[at:]]
 
 
-def _rlike(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    return like("RLIKE", arguments, "\\", mode)
+def _bind_rlike(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    return bind_like("RLIKE", arguments, "\\", mode)
 
 
-def _escaped(operator: str) -> Callable[[Sequence[Typed], Mode], Typed]:
+def _bind_like_with_escape(operator: str) -> Callable[[Sequence[Typed], Mode], Typed]:
     """like(text, pattern, escape)."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         escape = constant_of(arguments[2], "the escape") if len(arguments) > 2 else "\\"
-        return like(operator, [argument(one, STRING, mode) for one in arguments[:2]], escape, mode)
+        return bind_like(
+            operator, [implicit_cast(one, STRING, mode) for one in arguments[:2]], escape, mode
+        )
 
     return bind
 
 
 PATTERNS: Mapping[str, Function] = {
-    "ilike": Function(_escaped("ILIKE"), 2, 3, BOOLEAN),
-    "like": Function(_escaped("LIKE"), 2, 3, BOOLEAN),
-    "regexp_count": strict(_count, [STRING, STRING], INT),
-    "regexp_extract": strict(_extract, [STRING, STRING, INT], STRING, least=2),
-    "regexp_extract_all": strict(_extract_all, [STRING, STRING, INT], array_of(STRING), least=2),
-    "regexp_instr": strict(_instr, [STRING, STRING, INT], INT, least=2),
-    "regexp_replace": Function(_replaced, 3, 4, STRING),
-    "regexp_substr": strict(_substr, [STRING, STRING], STRING),
-    "rlike": Function(_rlike, 2, 2, BOOLEAN),
-    "split": strict(split, [STRING, STRING, INT], array_of(STRING), least=2),
+    "ilike": Function(_bind_like_with_escape("ILIKE"), 2, 3, BOOLEAN),
+    "like": Function(_bind_like_with_escape("LIKE"), 2, 3, BOOLEAN),
+    "regexp_count": row_function(_regexp_count, [STRING, STRING], INT),
+    "regexp_extract": row_function(_regexp_extract, [STRING, STRING, INT], STRING, least=2),
+    "regexp_extract_all": row_function(
+        _regexp_extract_all, [STRING, STRING, INT], array_of(STRING), least=2
+    ),
+    "regexp_instr": row_function(_regexp_instr, [STRING, STRING, INT], INT, least=2),
+    "regexp_replace": Function(_bind_regexp_replace, 3, 4, STRING),
+    "regexp_substr": row_function(_regexp_substr, [STRING, STRING], STRING),
+    "rlike": Function(_bind_rlike, 2, 2, BOOLEAN),
+    "split": row_function(split_text, [STRING, STRING, INT], array_of(STRING), least=2),
 }
 """By Spark's name."""

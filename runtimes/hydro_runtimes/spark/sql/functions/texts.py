@@ -18,17 +18,17 @@ from hydro_runtimes.spark.sql import row_limits
 from hydro_runtimes.spark.sql.binding import (
     Bind,
     Function,
-    argument,
-    attempt,
+    cast_to_common_type,
     constant_of,
-    exactly,
-    in_common,
+    implicit_cast,
+    require_type,
     row_by_row,
-    strict,
+    row_function,
+    try_row,
 )
 from hydro_runtimes.spark.sql.casts import DECIMALS, Mode, as_number, text_of
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
-from hydro_runtimes.spark.sql.logic import case, is_null
+from hydro_runtimes.spark.sql.logic import case_when, is_null
 from hydro_runtimes.spark.sql.number_patterns import number_pattern, round_half_even
 from hydro_runtimes.spark.sql.ordering import null_safe_equal
 from hydro_runtimes.spark.sql.types import (
@@ -40,9 +40,16 @@ from hydro_runtimes.spark.sql.types import (
     VOID,
     SqlType,
     array_of,
-    bits,
+    bit_width,
 )
-from hydro_runtimes.spark.sql.values import Rows, Typed, Value, constant, evaluated_where, value_of
+from hydro_runtimes.spark.sql.values import (
+    Rows,
+    Typed,
+    Value,
+    constant_value,
+    evaluate_where,
+    value_of,
+)
 
 MAX_TEXT = 1 << 20
 """Characters that a repetition, a padding or a width may make."""
@@ -63,38 +70,39 @@ def _text_or_binary(
         kind = BINARY if arguments[0].type == BINARY else STRING
         compute = of_binary if kind == BINARY else of_text
         rest = [kind if one == STRING else one for one in takes]
-        return strict(compute, [kind, *rest], gives or kind).bind(arguments, mode)
+        return row_function(compute, [kind, *rest], gives or kind).bind(arguments, mode)
 
     most = 1 + len(takes)
     return Function(bind, most if least is None else least, most, gives or STRING)
 
 
-def _concat(arguments: Sequence[Typed], mode: Mode) -> Typed:
+def _bind_concat(arguments: Sequence[Typed], mode: Mode) -> Typed:
     """The texts, or arrays, of all arguments together; null where one is."""
     if any(one.type.name == "array" for one in arguments):
-        return _concat_arrays(arguments, mode)
+        return _bind_concat_arrays(arguments, mode)
     if arguments and all(one.type == BINARY for one in arguments):
         return row_by_row(lambda *parts: b"".join(parts), arguments, BINARY)
-    given = [argument(one, STRING, mode) for one in arguments]
+    given = [implicit_cast(one, STRING, mode) for one in arguments]
     return row_by_row(lambda *parts: "".join(parts), given, STRING)
 
 
-def _concat_arrays(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    given = in_common(arguments, mode)
+def _bind_concat_arrays(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    given = cast_to_common_type(arguments, mode)
     return row_by_row(lambda *lists: [x for one in lists for x in one], given, given[0].type)
 
 
-def _concat_with(arguments: Sequence[Typed], mode: Mode) -> Typed:
+def _bind_concat_ws(arguments: Sequence[Typed], mode: Mode) -> Typed:
     """concat_ws: texts, and those in arrays, with the first between them, nulls left out."""
-    separator = argument(arguments[0], STRING, mode)
+    separator = implicit_cast(arguments[0], STRING, mode)
     texts = array_of(STRING)
     others = [
-        argument(one, texts if one.type.name == "array" else STRING, mode) for one in arguments[1:]
+        implicit_cast(one, texts if one.type.name == "array" else STRING, mode)
+        for one in arguments[1:]
     ]
 
     def evaluate(rows: Rows) -> Value:
-        between = separator.evaluate(rows).listed()
-        columns = [one.evaluate(rows).listed() for one in others]
+        between = separator.evaluate(rows).to_list()
+        columns = [one.evaluate(rows).to_list() for one in others]
         made: list[str | None] = []
         for row, joint in enumerate(between):
             parts: list[str] = []
@@ -103,45 +111,45 @@ def _concat_with(arguments: Sequence[Typed], mode: Mode) -> Typed:
                 found = value if isinstance(value, list) else [value]
                 parts += [text for text in found if text is not None]
             size = 0 if joint is None else len(joint) * len(parts)
-            is_well = joint is not None and not row_limits.spend(rows, row, size)
+            is_well = joint is not None and not row_limits.count_made(rows, row, size)
             made.append(joint.join(parts) if is_well else None)
         return value_of(STRING, made)
 
     return Typed(STRING, evaluate, separator.foldable and all(one.foldable for one in others))
 
 
-def _element(arguments: Sequence[Typed], mode: Mode) -> Typed:
+def _bind_elt(arguments: Sequence[Typed], mode: Mode) -> Typed:
     """elt(n, first, second, ...): the n-th; null for none, an error with ANSI."""
     kind = BINARY if all(one.type == BINARY for one in arguments[1:]) else STRING
     given = [
-        argument(arguments[0], INT, mode),
-        *(argument(one, kind, mode) for one in arguments[1:]),
+        implicit_cast(arguments[0], INT, mode),
+        *(implicit_cast(one, kind, mode) for one in arguments[1:]),
     ]
 
     def evaluate(rows: Rows) -> Value:
-        places, *columns = (one.evaluate(rows).listed() for one in given)
+        places, *columns = (one.evaluate(rows).to_list() for one in given)
         made: list[Any] = []
         for row, place in enumerate(places):
             inside = place is not None and 1 <= place <= len(columns)
             made.append(columns[place - 1][row] if inside else None)
             if mode.ansi and place is not None and not inside:
-                rows.errors.setdefault(int(rows.index[row]), _index(place, len(columns)))
+                rows.errors.setdefault(int(rows.index[row]), _out_of_bounds(place, len(columns)))
         return value_of(kind, made)
 
     return Typed(kind, evaluate)
 
 
-def _index(place: int, size: int) -> str:
+def _out_of_bounds(place: int, size: int) -> str:
     return f"INVALID_ARRAY_INDEX: the index {place} is out of bounds, there are {size} elements"
 
 
-def _substring(text: Any, place: int, length: int = 2**31 - 1) -> Any:
+def _substring_of(text: Any, place: int, length: int = 2**31 - 1) -> Any:
     """From a place counted from 1, or from the end if negative."""
     start = place - 1 if place > 0 else len(text) + place if place < 0 else 0
     return text[max(start, 0) : max(start + length, 0)]
 
 
-def _before_delimiter(text: str, delimiter: str, count: int) -> str:
+def _substring_index(text: str, delimiter: str, count: int) -> str:
     """substring_index: what is before so many delimiters, or after them from the end."""
     if not count or not delimiter:
         return ""
@@ -169,91 +177,91 @@ def _split_part(text: str, delimiter: str, place: int) -> str:
     return parts[at] if 0 <= at < len(parts) else ""
 
 
-def _locate(part: str, text: str, start: int = 1) -> int:
+def _locate_text(part: str, text: str, start: int = 1) -> int:
     """From 1; 0 where it is not found. Nothing is found at the start, from wherever."""
     if start <= 0:
         return 0
     return text.find(part, start - 1) + 1 if part else 1
 
 
-def _located(arguments: Sequence[Typed], mode: Mode) -> Typed:
+def _bind_locate(arguments: Sequence[Typed], mode: Mode) -> Typed:
     """locate(part, text, start): 0 where the start is null."""
-    texts = strict(_locate, [STRING, STRING, INT], INT, least=2)
+    texts = row_function(_locate_text, [STRING, STRING, INT], INT, least=2)
     if len(arguments) == 2:
         return texts.bind(arguments, mode)
-    start = argument(arguments[2], INT, mode)
-    zero = Typed(INT, lambda rows: constant(INT, 0, rows.count), foldable=True)
-    return case([is_null(start, wanted=True)], [zero, texts.bind(arguments, mode)], mode)
+    start = implicit_cast(arguments[2], INT, mode)
+    zero = Typed(INT, lambda rows: constant_value(INT, 0, rows.count), foldable=True)
+    return case_when([is_null(start, wanted=True)], [zero, texts.bind(arguments, mode)], mode)
 
 
-def _pad(left: bool) -> Callable[..., str]:
-    def padded(text: str, length: int, fill: str = " ") -> str:
+def _pad_text(left: bool) -> Callable[..., str]:
+    def pad_text(text: str, length: int, fill: str = " ") -> str:
         missing = max(length - len(text), 0)
         if fill and missing > MAX_TEXT:
             raise RowError(f"the text would have more than {MAX_TEXT} characters, the limit here")
         added = (fill * (missing // len(fill) + 1))[:missing] if fill else ""
         return (added + text if left else text + added)[: max(length, 0)]
 
-    return padded
+    return pad_text
 
 
 def _pad_bytes(left: bool) -> Callable[..., bytes]:
-    def padded(data: bytes, length: int, fill: bytes = b"\0") -> bytes:
+    def pad_bytes(data: bytes, length: int, fill: bytes = b"\0") -> bytes:
         missing = max(length - len(data), 0)
         if fill and missing > MAX_TEXT:
             raise RowError(f"the value would have more than {MAX_TEXT} bytes, the limit here")
         added = (fill * (missing // len(fill) + 1))[:missing] if fill else b""
         return (added + data if left else data + added)[: max(length, 0)]
 
-    return padded
+    return pad_bytes
 
 
-def _repeat(text: str, times: int) -> str:
+def _repeat_text(text: str, times: int) -> str:
     if times * len(text) > MAX_TEXT:
         raise RowError(f"the text would have more than {MAX_TEXT} characters, the limit here")
     return text * times
 
 
-def _replaced(text: str, old: str, new: str = "") -> str:
+def _replace_text(text: str, old: str, new: str = "") -> str:
     if not old:
         return text
     if len(new) > len(old):
-        row_limits.check(text.count(old) * (len(new) - len(old)))
+        row_limits.check_size(text.count(old) * (len(new) - len(old)))
     return text.replace(old, new)
 
 
-def _translate(text: str, old: str, new: str) -> str:
+def _translate_chars(text: str, old: str, new: str) -> str:
     table = {ord(c): new[i] if i < len(new) else None for i, c in reversed([*enumerate(old)])}
     return text.translate(table)
 
 
-def _overlay(text: Any, new: Any, place: int, length: int = -1) -> Any:
+def _overlay_at(text: Any, new: Any, place: int, length: int = -1) -> Any:
     size = len(new) if length < 0 else length
-    return _substring(text, 1, place - 1) + new + _substring(text, place + size, 2**31 - 1)
+    return _substring_of(text, 1, place - 1) + new + _substring_of(text, place + size, 2**31 - 1)
 
 
-def _overlaid(arguments: Sequence[Typed], mode: Mode) -> Typed:
+def _bind_overlay(arguments: Sequence[Typed], mode: Mode) -> Typed:
     kinds = {one.type for one in arguments[:2]}
     if BINARY in kinds and STRING in kinds:
         raise StatementError("overlay(...) wants two texts, or two binaries")
     kind = BINARY if BINARY in kinds else STRING
-    return strict(_overlay, [kind, kind, INT, INT], kind, least=3).bind(arguments, mode)
+    return row_function(_overlay_at, [kind, kind, INT, INT], kind, least=3).bind(arguments, mode)
 
 
-def _initcap(text: str) -> str:
+def _title_words(text: str) -> str:
     """Words are what blanks divide; Spark lowers all first and titles each first character."""
     return " ".join(word[:1].title() + word[1:] for word in text.lower().split(" "))
 
 
-def _trim(left: bool, right: bool) -> Callable[..., str]:
-    def trimmed(chars: str, text: str) -> str:
+def _trim_chars(left: bool, right: bool) -> Callable[..., str]:
+    def trim_text(chars: str, text: str) -> str:
         text = text.lstrip(chars) if left and chars else text
         return text.rstrip(chars) if right and chars else text
 
-    return trimmed
+    return trim_text
 
 
-def _levenshtein(one: str, other: str, limit: int | None = None) -> int:
+def _levenshtein_distance(one: str, other: str, limit: int | None = None) -> int:
     if limit is not None and limit < 0:
         return -1
     if len(one) * len(other) > MAX_PAIRS:
@@ -267,21 +275,23 @@ def _levenshtein(one: str, other: str, limit: int | None = None) -> int:
     return -1 if limit is not None and row[-1] > limit else row[-1]
 
 
-def _distance(arguments: Sequence[Typed], mode: Mode) -> Typed:
+def _bind_levenshtein(arguments: Sequence[Typed], mode: Mode) -> Typed:
     """levenshtein(one, other, limit): a limit that is null is 0."""
     given = list(arguments)
     if len(given) > 2:
-        limit = argument(given[2], INT, mode)
-        zero = Typed(INT, lambda rows: constant(INT, 0, rows.count), foldable=True)
-        given[2] = case([is_null(limit, wanted=True)], [zero, limit], mode)
-    return strict(_levenshtein, [STRING, STRING, INT], INT, least=2).bind(given, mode)
+        limit = implicit_cast(given[2], INT, mode)
+        zero = Typed(INT, lambda rows: constant_value(INT, 0, rows.count), foldable=True)
+        given[2] = case_when([is_null(limit, wanted=True)], [zero, limit], mode)
+    return row_function(_levenshtein_distance, [STRING, STRING, INT], INT, least=2).bind(
+        given, mode
+    )
 
 
 _SOUNDEX = dict(zip("AEIOUYHWBFPVCGJKQSXZDTLMNR", "00000077111122222222334556", strict=True))
 """7 stands for H and W, which do not part letters of one code."""
 
 
-def _soundex(text: str) -> str:
+def _soundex_code(text: str) -> str:
     """Source: UTF8String.soundex."""
     if not text or not (text[0].isascii() and text[0].isalpha()):
         return text
@@ -301,11 +311,11 @@ def _soundex(text: str) -> str:
     return code.ljust(4, "0")
 
 
-def _char(code: int) -> str:
+def _char_of_code(code: int) -> str:
     return "" if code < 0 else chr(code & 0xFF)
 
 
-def _ascii(text: str) -> int:
+def _code_of_first(text: str) -> int:
     return ord(text[0]) if text else 0
 
 
@@ -333,7 +343,7 @@ def _unbase64(text: str) -> bytes:
     return base64.b64decode(digits + "=" * (-odd % 4))
 
 
-def _format_number(arguments: Sequence[Typed], mode: Mode) -> Typed:
+def _bind_format_number(arguments: Sequence[Typed], mode: Mode) -> Typed:
     """With commas between thousands, rounded half even; null for negative places.
 
     Source: FormatNumber.
@@ -346,12 +356,14 @@ def _format_number(arguments: Sequence[Typed], mode: Mode) -> Typed:
     kind = child.type
     if places.type == STRING:
         return row_by_row(
-            lambda value, pattern: number_pattern(pattern).write(as_number(kind, value), value),
+            lambda value, pattern: number_pattern(pattern).format_number(
+                as_number(kind, value), value
+            ),
             [child, places],
             STRING,
         )
 
-    def formatted(value: Any, digits: int) -> str | None:
+    def format_number(value: Any, digits: int) -> str | None:
         if digits < 0:
             return None
         if digits > MAX_TEXT:
@@ -362,38 +374,40 @@ def _format_number(arguments: Sequence[Typed], mode: Mode) -> Typed:
         exact = Decimal(value) if isinstance(value, float) else number
         return f"{round_half_even(number, exact, digits):,f}"
 
-    return row_by_row(formatted, [child, argument(places, INT, mode)], STRING)
+    return row_by_row(format_number, [child, implicit_cast(places, INT, mode)], STRING)
 
 
-def _decode(arguments: Sequence[Typed], mode: Mode) -> Typed:
+def _bind_decode(arguments: Sequence[Typed], mode: Mode) -> Typed:
     """decode(x, search, result, ..., default), where null equals null; or bytes in a charset."""
     if len(arguments) == 2:
-        return _charset(bytes.decode, BINARY, STRING).bind(arguments, mode)
+        return _charset_function(bytes.decode, BINARY, STRING).bind(arguments, mode)
     child, *rest = arguments
     pairs = list(zip(rest[::2], rest[1::2], strict=False))
-    default = rest[-1] if len(rest) % 2 else _null()
+    default = rest[-1] if len(rest) % 2 else _null_text()
     tests = [null_safe_equal((child, search), mode) for search, _ in pairs]
-    return case(tests, [*(result for _, result in pairs), default], mode)
+    return case_when(tests, [*(result for _, result in pairs), default], mode)
 
 
-def _null() -> Typed:
-    return Typed(STRING, lambda rows: constant(STRING, None, rows.count), foldable=True)
+def _null_text() -> Typed:
+    return Typed(STRING, lambda rows: constant_value(STRING, None, rows.count), foldable=True)
 
 
-def _format_string(arguments: Sequence[Typed], mode: Mode) -> Typed:
+def _bind_format_string(arguments: Sequence[Typed], mode: Mode) -> Typed:
     """As java.util.Formatter: %s %d %x %f %e %c %b %% %n, with flags, width and precision."""
     kinds = [one.type for one in arguments[1:]]
-    given = [argument(arguments[0], STRING, mode), *arguments[1:]]
+    given = [implicit_cast(arguments[0], STRING, mode), *arguments[1:]]
 
     def evaluate(rows: Rows) -> Value:
         forms = given[0].evaluate(rows)
-        others = [evaluated_where(one, rows, ~forms.null).listed() for one in given[1:]]
-        columns = [forms.listed(), *others]
+        others = [evaluate_where(one, rows, ~forms.null).to_list() for one in given[1:]]
+        columns = [forms.to_list(), *others]
         made: list[Any] = []
         for row, form in enumerate(columns[0]):
             values = [column[row] for column in columns[1:]]
             made.append(
-                None if form is None else attempt(rows, row, _formatted, form, kinds, values, mode)
+                None
+                if form is None
+                else try_row(rows, row, _format_text, form, kinds, values, mode)
             )
         return value_of(STRING, made)
 
@@ -403,10 +417,10 @@ def _format_string(arguments: Sequence[Typed], mode: Mode) -> Typed:
 _FORMAT = re.compile(r"%(?:(\d+)\$)?([-#+ 0,(]*)(\d+)?(?:\.(\d+))?([a-zA-Z%])")
 
 
-def _formatted(form: str, kinds: Sequence[SqlType], values: Sequence[Any], mode: Mode) -> str:
+def _format_text(form: str, kinds: Sequence[SqlType], values: Sequence[Any], mode: Mode) -> str:
     at = 0
 
-    def part(match: re.Match[str]) -> str:
+    def format_part(match: re.Match[str]) -> str:
         nonlocal at
         place, flags, width, precision, letter = match.groups()
         if letter in "%n":
@@ -428,7 +442,7 @@ def _formatted(form: str, kinds: Sequence[SqlType], values: Sequence[Any], mode:
         text = text.upper() if letter.isupper() else text
         return text.ljust(size) if "-" in flags else text.rjust(size)
 
-    return _FORMAT.sub(part, form)
+    return _FORMAT.sub(format_part, form)
 
 
 def _format_one(
@@ -450,7 +464,7 @@ def _format_one(
         case "d":
             return format(value, f"{sign}{comma}d") if kind.is_whole else None
         case "x" | "o":
-            width = bits(kind) if kind.is_whole else 0
+            width = bit_width(kind) if kind.is_whole else 0
             return format(value & ((1 << width) - 1), lower) if width else None
         case "f" | "e" if kind.is_fraction or kind.name == "decimal":
             number = as_number(kind, value)
@@ -467,7 +481,7 @@ def _format_one(
 _CHARSETS = {"US-ASCII", "ISO-8859-1", "UTF-8", "UTF-16BE", "UTF-16LE", "UTF-16", "UTF-32"}
 
 
-def _charset(change: Callable[..., Any], takes: SqlType, gives: SqlType) -> Function:
+def _charset_function(change: Callable[..., Any], takes: SqlType, gives: SqlType) -> Function:
     def compute(value: Any, name: str) -> Any:
         if name.upper() not in _CHARSETS:
             raise RowError(f"INVALID_PARAMETER_VALUE: '{name}' is not a charset that Spark knows")
@@ -478,13 +492,13 @@ def _charset(change: Callable[..., Any], takes: SqlType, gives: SqlType) -> Func
         except UnicodeError:
             raise RowError(f"MALFORMED_CHARACTER_CODING: the value is not {name}") from None
 
-    return strict(compute, [takes, STRING], gives)
+    return row_function(compute, [takes, STRING], gives)
 
 
-def _mask(
+def _mask_chars(
     text: str, upper: str | None, lower: str | None, digit: str | None, other: str | None
 ) -> str:
-    def masked(char: str) -> str:
+    def mask_char(char: str) -> str:
         kind = (
             upper
             if char.isupper()
@@ -496,33 +510,33 @@ def _mask(
         )
         return char if kind is None else kind
 
-    return "".join(map(masked, text))
+    return "".join(map(mask_char, text))
 
 
-def _masked(arguments: Sequence[Typed], mode: Mode) -> Typed:
+def _bind_mask(arguments: Sequence[Typed], mode: Mode) -> Typed:
     chars: list[str | None] = ["X", "x", "n", None]
     for place, one in enumerate(arguments[1:]):
-        char = chars[place] = constant_of(exactly(one, STRING, mode), "a mask")
+        char = chars[place] = constant_of(require_type(one, STRING, mode), "a mask")
         if char is not None and len(char) != 1:
             raise StatementError(f"a mask is {char[:40]!r}, want one character")
-    masked = strict(lambda text: _mask(text, *chars), [STRING], STRING, exact=True)
+    masked = row_function(lambda text: _mask_chars(text, *chars), [STRING], STRING, exact=True)
     return masked.bind(arguments[:1], mode)
 
 
-def _trimming(left: bool, right: bool) -> Mapping[str, Function]:
+def _trim_functions(left: bool, right: bool) -> Mapping[str, Function]:
     name = "trim" if left and right else "ltrim" if left else "rtrim"
-    chars = _trim(left, right)
+    chars = _trim_chars(left, right)
     return {
-        name: strict(lambda text: chars(" ", text), [STRING], STRING),
-        f"{name} from": strict(chars, [STRING, STRING], STRING),
+        name: row_function(lambda text: chars(" ", text), [STRING], STRING),
+        f"{name} from": row_function(chars, [STRING, STRING], STRING),
     }
 
 
-def _btrim(text: str, chars: str = " ") -> str:
+def _trim_both(text: str, chars: str = " ") -> str:
     return text.strip(chars) if chars else text
 
 
-def _length(kind: str) -> Function:
+def _length_function(kind: str) -> Function:
     measure: Mapping[str, tuple[Callable[[str], int], Callable[[bytes], int]]] = {
         "char": (len, len),
         "octet": (lambda text: len(text.encode()), len),
@@ -531,80 +545,84 @@ def _length(kind: str) -> Function:
     return _text_or_binary(*measure[kind], gives=INT)
 
 
-def _right(text: str, count: int) -> str:
+def _right_chars(text: str, count: int) -> str:
     return text[-count:] if count > 0 else ""
 
 
-def _left(text: Any, count: int) -> Any:
+def _left_chars(text: Any, count: int) -> Any:
     return text[: max(count, 0)]
 
 
-def _space(count: int) -> str:
-    return _repeat(" ", max(count, 0))
+def _blank_text(count: int) -> str:
+    return _repeat_text(" ", max(count, 0))
 
 
-def _bytes_in(binary: Callable[[bytes], Any], gives: SqlType) -> Function:
+def _bytes_function(binary: Callable[[bytes], Any], gives: SqlType) -> Function:
     """A function of bytes that takes texts as their UTF-8."""
-    return strict(binary, [BINARY], gives)
+    return row_function(binary, [BINARY], gives)
 
 
-def _bind(function: Bind, least: int, most: int, gives: SqlType = STRING) -> Function:
+def _text_function(function: Bind, least: int, most: int, gives: SqlType = STRING) -> Function:
     return Function(function, least, most, gives)
 
 
 TEXTS: Mapping[str, Function] = {
-    **_trimming(True, True),
-    **_trimming(True, False),
-    **_trimming(False, True),
-    "ascii": strict(_ascii, [STRING], INT),
-    "base64": _bytes_in(lambda data: base64.b64encode(data).decode(), STRING),
-    "bit_length": _length("bit"),
-    "btrim": strict(_btrim, [STRING, STRING], STRING, least=1),
-    "char": strict(_char, [LONG], STRING),
-    "concat": Function(_concat, 0, 1000),
-    "concat_ws": _bind(_concat_with, 1, 1000),
+    **_trim_functions(True, True),
+    **_trim_functions(True, False),
+    **_trim_functions(False, True),
+    "ascii": row_function(_code_of_first, [STRING], INT),
+    "base64": _bytes_function(lambda data: base64.b64encode(data).decode(), STRING),
+    "bit_length": _length_function("bit"),
+    "btrim": row_function(_trim_both, [STRING, STRING], STRING, least=1),
+    "char": row_function(_char_of_code, [LONG], STRING),
+    "concat": Function(_bind_concat, 0, 1000),
+    "concat_ws": _text_function(_bind_concat_ws, 1, 1000),
     "contains": _text_or_binary(
         lambda text, part: part in text, lambda data, part: part in data, [STRING], BOOLEAN
     ),
-    "crc32": _bytes_in(zlib.crc32, LONG),
-    "decode": Function(_decode, 2, 1000),
-    "elt": _bind(_element, 2, 1000),
-    "encode": _charset(str.encode, STRING, BINARY),
+    "crc32": _bytes_function(zlib.crc32, LONG),
+    "decode": Function(_bind_decode, 2, 1000),
+    "elt": _text_function(_bind_elt, 2, 1000),
+    "encode": _charset_function(str.encode, STRING, BINARY),
     "endswith": _text_or_binary(str.endswith, bytes.endswith, [STRING], BOOLEAN),
-    "find_in_set": strict(_find_in_set, [STRING, STRING], INT),
-    "format_string": _bind(_format_string, 1, 1000),
-    "format_number": _bind(_format_number, 2, 2),
-    "initcap": strict(_initcap, [STRING], STRING),
-    "instr": strict(lambda text, part: _locate(part, text), [STRING, STRING], INT),
-    "left": _text_or_binary(_left, _left, [INT]),
-    "length": _length("char"),
-    "levenshtein": _bind(_distance, 2, 3, INT),
-    "locate": _bind(_located, 2, 3, INT),
-    "lower": strict(str.lower, [STRING], STRING),
-    "lpad": _text_or_binary(_pad(True), _pad_bytes(True), [INT, STRING], least=2),
-    "mask": _bind(_masked, 1, 5),
-    "md5": _bytes_in(lambda data: hashlib.md5(data, usedforsecurity=False).hexdigest(), STRING),
-    "octet_length": _length("octet"),
-    "overlay": _bind(_overlaid, 3, 4),
-    "repeat": strict(_repeat, [STRING, INT], STRING),
-    "replace": strict(
-        _replaced,
+    "find_in_set": row_function(_find_in_set, [STRING, STRING], INT),
+    "format_string": _text_function(_bind_format_string, 1, 1000),
+    "format_number": _text_function(_bind_format_number, 2, 2),
+    "initcap": row_function(_title_words, [STRING], STRING),
+    "instr": row_function(lambda text, part: _locate_text(part, text), [STRING, STRING], INT),
+    "left": _text_or_binary(_left_chars, _left_chars, [INT]),
+    "length": _length_function("char"),
+    "levenshtein": _text_function(_bind_levenshtein, 2, 3, INT),
+    "locate": _text_function(_bind_locate, 2, 3, INT),
+    "lower": row_function(str.lower, [STRING], STRING),
+    "lpad": _text_or_binary(_pad_text(True), _pad_bytes(True), [INT, STRING], least=2),
+    "mask": _text_function(_bind_mask, 1, 5),
+    "md5": _bytes_function(
+        lambda data: hashlib.md5(data, usedforsecurity=False).hexdigest(), STRING
+    ),
+    "octet_length": _length_function("octet"),
+    "overlay": _text_function(_bind_overlay, 3, 4),
+    "repeat": row_function(_repeat_text, [STRING, INT], STRING),
+    "replace": row_function(
+        _replace_text,
         [STRING, STRING, STRING],
         STRING,
         least=2,
     ),
-    "right": strict(_right, [STRING, INT], STRING),
-    "rpad": _text_or_binary(_pad(False), _pad_bytes(False), [INT, STRING], least=2),
-    "sha1": _bytes_in(lambda data: hashlib.sha1(data, usedforsecurity=False).hexdigest(), STRING),
-    "sha2": strict(_sha2, [BINARY, INT], STRING),
-    "soundex": strict(_soundex, [STRING], STRING, exact=True),
-    "space": strict(_space, [INT], STRING),
-    "split_part": strict(_split_part, [STRING, STRING, INT], STRING),
+    "right": row_function(_right_chars, [STRING, INT], STRING),
+    "rpad": _text_or_binary(_pad_text(False), _pad_bytes(False), [INT, STRING], least=2),
+    "sha1": _bytes_function(
+        lambda data: hashlib.sha1(data, usedforsecurity=False).hexdigest(), STRING
+    ),
+    "sha2": row_function(_sha2, [BINARY, INT], STRING),
+    "soundex": row_function(_soundex_code, [STRING], STRING, exact=True),
+    "space": row_function(_blank_text, [INT], STRING),
+    "split_part": row_function(_split_part, [STRING, STRING, INT], STRING),
     "startswith": _text_or_binary(str.startswith, bytes.startswith, [STRING], BOOLEAN),
-    "substring": _text_or_binary(_substring, _substring, [INT, INT], least=2),
-    "substring_index": strict(_before_delimiter, [STRING, STRING, INT], STRING),
-    "translate": strict(_translate, [STRING, STRING, STRING], STRING),
-    "unbase64": strict(_unbase64, [STRING], BINARY),
-    "upper": strict(str.upper, [STRING], STRING),
+    "substring": _text_or_binary(_substring_of, _substring_of, [INT, INT], least=2),
+    "substring_index": row_function(_substring_index, [STRING, STRING, INT], STRING),
+    "translate": row_function(_translate_chars, [STRING, STRING, STRING], STRING),
+    "unbase64": row_function(_unbase64, [STRING], BINARY),
+    "upper": row_function(str.upper, [STRING], STRING),
 }
 """By Spark's name."""

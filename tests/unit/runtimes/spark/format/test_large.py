@@ -16,7 +16,7 @@ from tests.parity.saves import save
 from hydro_runtimes.columns import Columns, Dense, Ragged, Strings
 from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.load import load
-from hydro_runtimes.spark.data.schema import LazySlots, Slot, join_slots
+from hydro_runtimes.spark.data.slots import LazySlots, Slot, join_slots
 from hydro_runtimes.spark.data.vocabulary import Vocabulary
 from hydro_runtimes.spark.format import saved
 from hydro_runtimes.spark.trees import chunks

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hydro_runtimes.spark.sql.java_regex import compile_java, split
-from hydro_runtimes.spark.sql.java_text import numbers, ordered
+from hydro_runtimes.spark.sql.java_regex import compile_java, split_text
+from hydro_runtimes.spark.sql.java_text import number_texts, sortable_bits
 from hydro_runtimes.spark.stages.hashing import murmur3, murmur3_of_2
 
 
@@ -29,16 +29,16 @@ from hydro_runtimes.spark.stages.hashing import murmur3, murmur3_of_2
     ],
 )
 def test_doubles_are_written_as_java_writes_them(value: float, text: str) -> None:
-    assert numbers(np.array([value])) == [text]
+    assert number_texts(np.array([value])) == [text]
 
 
 def test_floats_are_written_in_their_own_precision() -> None:
-    assert numbers(np.array([0.1, 16777216.0], dtype=np.float32)) == ["0.1", "1.6777216E7"]
+    assert number_texts(np.array([0.1, 16777216.0], dtype=np.float32)) == ["0.1", "1.6777216E7"]
 
 
 def test_order_is_that_of_java() -> None:
     values = np.array([np.nan, np.inf, 1.0, 0.0, -0.0, -1.0, -np.inf])
-    assert np.argsort(ordered(values)).tolist() == [6, 5, 4, 3, 2, 1, 0]
+    assert np.argsort(sortable_bits(values)).tolist() == [6, 5, 4, 3, 2, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_order_is_that_of_java() -> None:
     ],
 )
 def test_patterns_split_as_java_splits(pattern: str, text: str, parts: list[str]) -> None:
-    assert split(compile_java(pattern), text) == parts
+    assert split_text(compile_java(pattern), text) == parts
 
 
 @pytest.mark.parametrize("pattern", ["(", "[", "\\", r"\p{Nonsense}", "a{2,1}"])
@@ -81,5 +81,5 @@ def test_the_hash_of_spark_2_is_that_of_later_ones_for_whole_words_only() -> Non
 
 
 def test_the_least_numbers_have_two_digits() -> None:
-    assert numbers(np.array([5e-324, 1e-323, 1e-45])) == ["4.9E-324", "9.9E-324", "1.0E-45"]
-    assert numbers(np.array([1e-45, 0.1], dtype=np.float32)) == ["1.4E-45", "0.1"]
+    assert number_texts(np.array([5e-324, 1e-323, 1e-45])) == ["4.9E-324", "9.9E-324", "1.0E-45"]
+    assert number_texts(np.array([1e-45, 0.1], dtype=np.float32)) == ["1.4E-45", "0.1"]

@@ -177,11 +177,11 @@ def limits(request: pytest.FixtureRequest) -> Iterator[None]:
     """What large forests are walked by is tried on small ones."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "upper levels":
-            patch.setattr(single_row, "_NODES", 7)
+            patch.setattr(single_row, "_MAX_NODES", 7)
         if "together" in request.param:
-            patch.setattr(forest, "_FEW_TREES", 0)
+            patch.setattr(forest, "_MAX_COMPILED_TREES", 0)
         if request.param == "their upper levels together":
-            patch.setattr(node_records, "_NODES", 12)
+            patch.setattr(node_records, "_MAX_NODES", 12)
         yield
 
 

@@ -1,0 +1,147 @@
+"""What is known of a column while a pipeline is loaded: its type, shape and attributes.
+
+Source: org.apache.spark.ml.attribute.{Attribute, AttributeGroup}, 4.3.0.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hydro_runtimes.columns import DataType
+from hydro_runtimes.evaluator import Field
+from hydro_runtimes.spark.data.slots import MAX_SLOTS, LazySlots, Slot
+from hydro_runtimes.spark.sql.types import SqlType
+
+NUMBERS = (DataType.FLOAT64, DataType.FLOAT32, DataType.INT32, DataType.INT64, DataType.BOOL)
+ANY = DataType.JSON
+"""The type of a column that may be of any type, because the saved pipeline does not tell it."""
+
+
+class Reading(enum.Enum):
+    """How stages read a column that may be of any type."""
+
+    ANY = "any"
+    NUMBERS = "numbers"
+    """Numbers, booleans or vectors of them."""
+    LABEL = "label"
+    """The text of any scalar."""
+    SQL = "sql"
+    """Any value, in exactly its own type."""
+    SQL_NUMBERS = "sql numbers"
+    """As SQL, but "NaN", "Infinity" and "-Infinity" are numbers."""
+
+
+_READINGS = (Reading.ANY, Reading.LABEL, Reading.NUMBERS, Reading.SQL, Reading.SQL_NUMBERS)
+"""If two stages read a column, the reading that is later in this list counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnInfo:
+    """What is known of a column at one point of the pipeline."""
+
+    type: DataType
+    shape: tuple[int, ...] = ()
+    nominal: tuple[str, ...] = ()
+    """The names of the values of a nominal scalar."""
+    slots: Sequence[Slot] | None = None
+    """The elements of a vector, if they have attributes."""
+    values: int | None = None
+    """The number of values of a nominal scalar."""
+    reading: Reading = Reading.ANY
+    """How stages read it, if its type is not known."""
+    parts: tuple[str, ...] = ()
+    """The columns that a vector is assembled from, if some may be numbers or vectors."""
+    form: str = ""
+    """The assembled column that stores the same elements as Spark's vectors of this column."""
+    sql: SqlType | None = None
+    """The SQL type, if a statement made the column."""
+
+    @property
+    def size(self) -> int | None:
+        """The size of a vector; None if it is not known or this is not a vector."""
+        return self.shape[0] if len(self.shape) == 1 and self.shape[0] >= 0 else None
+
+    @property
+    def is_vector(self) -> bool:
+        return len(self.shape) == 1 and self.type is DataType.FLOAT64
+
+
+NUMBER = ColumnInfo(DataType.FLOAT64)
+TEXT = ColumnInfo(DataType.STRING)
+TEXTS = ColumnInfo(DataType.STRING, (-1,))
+UNKNOWN = ColumnInfo(ANY)
+NUMERIC = ColumnInfo(ANY, reading=Reading.NUMBERS)
+LABEL = ColumnInfo(ANY, reading=Reading.LABEL)
+SQL = ColumnInfo(ANY, reading=Reading.SQL)
+SQL_NUMBER = ColumnInfo(ANY, reading=Reading.SQL_NUMBERS)
+
+
+def vector_info(size: int | None, slots: Sequence[Slot] | None = None) -> ColumnInfo:
+    """A column of vectors of this size; None means that the size is not known."""
+    return ColumnInfo(DataType.FLOAT64, (-1 if size is None else size,), slots=slots)
+
+
+def stated_info(field: Field) -> ColumnInfo:
+    """What a field that is stated beside a model tells of its column."""
+    if field.elements:
+        return vector_info(len(field.elements), tuple(map(Slot, field.elements)))
+    return ColumnInfo(field.type, field.shape, field.nominal, values=len(field.nominal) or None)
+
+
+def how_to_state(name: str, **entry: Any) -> str:
+    """For a message: how to state in metadata.json what the save does not tell of an input."""
+    line = json.dumps({"inputs": [{"name": name, **entry}]}, ensure_ascii=False)
+    return f"state it beside the model in metadata.json: {line}"
+
+
+def slots_of(name: str, known: ColumnInfo) -> Sequence[Slot]:
+    """The elements that a column of known size becomes in an assembled vector.
+
+    Source: org.apache.spark.ml.feature.VectorAssembler.transform, 4.3.0.
+    """
+    if not known.shape:
+        return (Slot(name, known.values, known.nominal),)
+    if (known.size or 0) > MAX_SLOTS:
+        return ()
+    slots = known.slots
+    if not slots:
+        return LazySlots(known.size or 0, lambda i: Slot(f"{name}_{i}"))
+
+    def slot(i: int) -> Slot:
+        own = slots[i]
+        return replace(own, name=f"{name}_{i if own.name is None else own.name}")
+
+    return LazySlots(len(slots), slot)
+
+
+def merge_infos(known: ColumnInfo, wanted: ColumnInfo) -> ColumnInfo | None:
+    """What is known of a column that a stage reads as `wanted`; None if it cannot be that."""
+    if wanted.type is ANY:
+        # The most exact reading counts; one that takes "NaN" for a number is not lost.
+        later = _READINGS.index(wanted.reading) > _READINGS.index(known.reading)
+        return wanted if known.type is ANY and later else known
+    if known.type is ANY:
+        return wanted
+    numbers = known.type in NUMBERS and wanted.type in NUMBERS
+    if not (numbers or known.type is wanted.type) or len(known.shape) != len(wanted.shape):
+        return None
+    shape = []
+    for mine, theirs in zip(known.shape, wanted.shape, strict=True):
+        if mine != theirs and -1 not in (mine, theirs):
+            return None
+        shape.append(max(mine, theirs))
+    return replace(known, shape=tuple(shape))
+
+
+def describe_info(known: ColumnInfo) -> str:
+    """The type and shape of a column, for a message."""
+    match known.shape:
+        case ():
+            return known.type.value
+        case (-1,):
+            return f"a list or vector of {known.type.value}"
+    return f"{known.type.value} of shape {known.shape}"
