@@ -22,13 +22,13 @@ import grpc.aio
 
 from hydro_services import http2
 from hydro_services.codecs.grpc_messages import MessageCutter, prefix_message
-from hydro_services.http2 import fields, frames
+from hydro_services.http2 import fields, h2_frames
 
 CALLS, AT_ONCE = 4_000, 32
 MESSAGES, IN_FLIGHT = 8_000, 64
 ROUNDS = 3
 METHOD = "/bench.Echo/Call"
-REQUEST = fields.encode(
+REQUEST = fields.encode_block(
     [
         (":method", "POST"),
         (":scheme", "http"),
@@ -58,9 +58,9 @@ class Client:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._rest = b""
         self._next = 1
-        wide = {frames.INITIAL_WINDOW_SIZE: 2**31 - 1}
-        self._socket.sendall(frames.PREFACE + frames.settings(wide))
-        self._socket.sendall(frames.window_update(0, 2**31 - 1 - 65_535))
+        wide = {h2_frames.INITIAL_WINDOW_SIZE: 2**31 - 1}
+        self._socket.sendall(h2_frames.PREFACE + h2_frames.settings_frame(wide))
+        self._socket.sendall(h2_frames.window_update_frame(0, 2**31 - 1 - 65_535))
 
     def calls(self, count: int, at_once: int) -> None:
         """So many unary calls, `at_once` of them open."""
@@ -69,29 +69,31 @@ class Client:
             wave = min(at_once - (started - ended), count - started)
             self._socket.sendall(b"".join(self._call() for _ in range(wave)))
             started += wave
-            ended += sum(flags & frames.END_STREAM for type, flags, _ in self._read() if type == 1)
+            ended += sum(
+                flags & h2_frames.END_STREAM for type, flags, _ in self._read() if type == 1
+            )
 
     def stream(self, count: int, in_flight: int) -> None:
         """So many messages on one stream, `in_flight` of them under way."""
         id, sent, received = self._open(), 0, 0
-        message = frames.frame(frames.DATA, 0, id, MESSAGE)
+        message = h2_frames.pack_frame(h2_frames.DATA, 0, id, MESSAGE)
         while received < count * len(MESSAGE):
             wave = min(in_flight - (sent - received // len(MESSAGE)), count - sent)
             self._socket.sendall(message * wave)
             sent += wave
-            received += sum(size for type, _, size in self._read() if type == frames.DATA)
-        self._socket.sendall(frames.frame(frames.DATA, frames.END_STREAM, id))
+            received += sum(size for type, _, size in self._read() if type == h2_frames.DATA)
+        self._socket.sendall(h2_frames.pack_frame(h2_frames.DATA, h2_frames.END_STREAM, id))
 
     def _call(self) -> bytes:
         id = self._next
         self._next += 2
-        data = frames.frame(frames.DATA, frames.END_STREAM, id, MESSAGE)
-        return frames.headers(id, REQUEST, end=False) + data
+        data = h2_frames.pack_frame(h2_frames.DATA, h2_frames.END_STREAM, id, MESSAGE)
+        return h2_frames.headers_frames(id, REQUEST, end=False) + data
 
     def _open(self) -> int:
         id = self._next
         self._next += 2
-        self._socket.sendall(frames.headers(id, REQUEST, end=False))
+        self._socket.sendall(h2_frames.headers_frames(id, REQUEST, end=False))
         return id
 
     def _read(self) -> list[tuple[int, int, int]]:
@@ -99,14 +101,16 @@ class Client:
         data = self._rest + self._socket.recv(1 << 20)
         found, at = [], 0
         while at + 9 <= len(data):
-            high, low, type, flags, _ = frames.HEADER.unpack_from(data, at)
+            high, low, type, flags, _ = h2_frames.HEADER.unpack_from(data, at)
             size = high << 8 | low
             if at + 9 + size > len(data):
                 break
-            if type == frames.SETTINGS and not flags:
-                self._socket.sendall(frames.frame(frames.SETTINGS, frames.ACK, 0))
-            if type == frames.PING and not flags:
-                pong = frames.frame(frames.PING, frames.ACK, 0, data[at + 9 : at + 17])
+            if type == h2_frames.SETTINGS and not flags:
+                self._socket.sendall(h2_frames.pack_frame(h2_frames.SETTINGS, h2_frames.ACK, 0))
+            if type == h2_frames.PING and not flags:
+                pong = h2_frames.pack_frame(
+                    h2_frames.PING, h2_frames.ACK, 0, data[at + 9 : at + 17]
+                )
                 self._socket.sendall(pong)
             found.append((type, flags, size))
             at += 9 + size

@@ -22,7 +22,7 @@ from hydro_runtimes.columns import Columns, DataType, Dense
 from hydro_runtimes.evaluator import Evaluation, Evaluator, Field, Signature
 from hydro_services import http2
 from hydro_services.codecs import proto_columns
-from hydro_services.runtime import data, processor
+from hydro_services.runtime import data_port, processor
 from hydro_services.runtime.host import Host, ModelId
 
 LIMIT = 4 << 20
@@ -62,7 +62,7 @@ class Port:
 
     def __init__(self, host: Host, channel: grpc.aio.Channel) -> None:
         self.host, self.channel = host, channel
-        self.health = data.Health()
+        self.health = data_port.Health()
 
     def call(self, path: str, position: str, name: str = "plus", requests: Any = None) -> Any:
         metadata = {
@@ -92,8 +92,8 @@ async def serving(**models: Evaluator) -> AsyncIterator[Port]:
     host = Host(fetch, lambda folder: models[folder.name])
     for name in models:
         await host.load(model(name), "")
-    health = data.Health()
-    handlers = data.handlers(host, LIMIT, health)
+    health = data_port.Health()
+    handlers = data_port.handlers(host, LIMIT, health)
     async with (
         http2.serve("127.0.0.1", 0, handlers, grace_s=0.1) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}", OPTIONS) as channel,

@@ -11,7 +11,7 @@ import grpc.aio
 
 from hydro_services import http2
 from hydro_services.codecs.grpc_messages import MessageCutter, prefix_message
-from hydro_services.http2 import fields, frames
+from hydro_services.http2 import fields, h2_frames
 
 ECHO = "/test.Echo/Call"
 BIG = bytes(range(256)) * (20 << 12)
@@ -112,7 +112,7 @@ class Raw:
 
     async def frame(self) -> tuple[int, int, int, bytes]:
         header = await self.reader.readexactly(9)
-        high, low, type, flags, id = frames.HEADER.unpack(header)
+        high, low, type, flags, id = h2_frames.HEADER.unpack(header)
         return type, flags, id, await self.reader.readexactly(high << 8 | low)
 
     async def until(self, wanted: int) -> tuple[int, int, int, bytes]:
@@ -134,7 +134,7 @@ async def raw(
 ) -> AsyncIterator[Raw]:
     async with http2.serve("127.0.0.1", 0, {ECHO: handler}, grace_s=0.1) as port:
         peer = Raw(*await asyncio.open_connection("127.0.0.1", port, limit=1 << 16))
-        peer.send(frames.PREFACE, frames.settings(settings or {}))
+        peer.send(h2_frames.PREFACE, h2_frames.settings_frame(settings or {}))
         try:
             yield peer
         finally:
@@ -145,10 +145,10 @@ async def raw(
 
 def request(id: int, *more: tuple[str, str], end: bool = False) -> bytes:
     found = dict([*REQUEST, *more])
-    return frames.headers(id, fields.encode(found.items()), end=end)
+    return h2_frames.headers_frames(id, fields.encode_block(found.items()), end=end)
 
 
 async def status(peer: Raw) -> str:
-    while not (found := await peer.until(frames.HEADERS))[1] & frames.END_STREAM:
+    while not (found := await peer.until(h2_frames.HEADERS))[1] & h2_frames.END_STREAM:
         pass
     return dict(fields.Decoder().decode(found[3]))["grpc-status"]

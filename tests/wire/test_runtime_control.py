@@ -31,7 +31,7 @@ from hydro_runtimes import files
 from hydro_runtimes.evaluator import Evaluator
 from hydro_services import errors, rpc
 from hydro_services.manager.domain import conversion
-from hydro_services.runtime import data, process
+from hydro_services.runtime import data_port, process
 from hydro_services.runtime.control import RuntimeServicer
 from hydro_services.runtime.fetch import Cache
 from hydro_services.runtime.host import Host
@@ -301,7 +301,7 @@ class Registry(registry_grpc.RegistryServiceServicer):
         self, request: registry_pb.DeregisterEndpointRequest, context: Any
     ) -> registry_pb.DeregisterEndpointResponse:
         async with grpc.aio.insecure_channel(self.endpoint.traffic_address, OPTIONS) as channel:
-            check: Any = channel.unary_unary(data.CHECK)
+            check: Any = channel.unary_unary(data_port.CHECK)
             answer = health_pb2.HealthCheckResponse.FromString(await check(b"", timeout=10))
             self.at_end.append(answer.status)
         return registry_pb.DeregisterEndpointResponse()
@@ -325,7 +325,7 @@ async def test_runtime_that_ends_says_so_leaves_the_list_then_finishes_its_calls
         address = registry.endpoint.traffic_address
         async with grpc.aio.insecure_channel(address, OPTIONS) as channel:
             # A call under way, whose client takes its time to send the rest.
-            call: Any = channel.stream_stream(data.CHECK)()
+            call: Any = channel.stream_stream(data_port.CHECK)()
             await call.write(b"")
             running.cancel()
             await until(lambda: registry.at_end)
@@ -371,7 +371,7 @@ async def test_a_runtime_registers_where_it_is_reached_by_no_proxy(
         assert str(found.traffic).startswith(f"{host}:")
         assert found.metrics.startswith(f"{host}:")
         async with rpc.channel(str(found.traffic)) as channel:
-            call: Any = channel.unary_unary(data.CHECK)
+            call: Any = channel.unary_unary(data_port.CHECK)
             answer = health_pb2.HealthCheckResponse.FromString(await call(b"", timeout=20))
             assert answer.status == 1
         running.cancel()

@@ -41,7 +41,7 @@ from hydro.serving.v1 import frame_pb2
 from hydro_runtimes.columns import Columns
 from hydro_runtimes.evaluator import Evaluation
 from hydro_services.codecs.grpc_messages import MessageCutter, prefix_message
-from hydro_services.runtime import data, processor
+from hydro_services.runtime import data_port, processor
 
 
 async def test_stage_answers_headers_then_each_piece_then_the_end() -> None:
@@ -320,7 +320,7 @@ async def test_unloaded_model_serves_its_streams_to_their_end_and_no_new_ones() 
 async def test_health_is_what_the_process_says() -> None:
     async with serving() as port:
         check = port.channel.unary_unary(
-            data.CHECK,
+            data_port.CHECK,
             request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
             response_deserializer=health_pb2.HealthCheckResponse.FromString,
         )

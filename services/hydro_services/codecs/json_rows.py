@@ -14,7 +14,7 @@ import orjson
 
 from hydro_runtimes.columns import Array, Column, Columns
 from hydro_runtimes.evaluator import Evaluation, Failure, Field, Signature
-from hydro_services.codecs import json_columns, json_spans, merging, naming
+from hydro_services.codecs import json_columns, json_merging, json_spans, naming
 from hydro_services.errors import InvalidArgument
 
 Row = dict[str, Any]
@@ -106,7 +106,7 @@ def decode_rows(rows: Sequence[Row], signature: Signature) -> tuple[Columns, Map
     for at, own in named:
         columns, failures = _decode_alike([rows[i] for i in at.tolist()], own)
         parts.append((at, Evaluation(columns, failures, columns.present)))
-    found = merging.merge_answers(parts, len(rows))
+    found = json_merging.merge_answers(parts, len(rows))
     return Columns(found.outputs, len(rows) - len(found.failures), found.present), found.failures
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from hydro_runtimes import joining
 from hydro_runtimes.columns import Array, Column, Columns, Dense, Ragged
 from hydro_runtimes.evaluator import Signature, named_as
-from hydro_services.codecs import fitting, merging
+from hydro_services.codecs import fitting, json_merging
 
 Named = Sequence[tuple[Array, Signature]]
 """Rows (int64, ascending) that name the inputs alike, and the signature in their names."""
@@ -80,7 +80,7 @@ def select_inputs(columns: Columns, signature: Signature) -> Columns:
             name: fitting.fit_column(column, fields[name])[0] for name, column in part.items()
         }
         parts.append((rows, Columns(fitted, part.rows, part.present)))
-    return make_regular(merging.merge_columns(parts, columns.rows), signature)
+    return make_regular(json_merging.merge_columns(parts, columns.rows), signature)
 
 
 def rename_inputs(columns: Columns, own: Signature, signature: Signature) -> Columns:

@@ -16,14 +16,14 @@ from hydro_services import errors, logs
 from hydro_services.codecs import grpc_messages
 from hydro_services.http2 import fields
 from hydro_services.http2.connection import Connection
-from hydro_services.http2.frames import Code
+from hydro_services.http2.h2_frames import Code
 
 HELD_BYTES = 1 << 20
 """What a call may write beyond the peer's window before it has to wait."""
-_HEADERS = fields.encode([(":status", "200"), ("content-type", "application/grpc")])
-_OK = fields.encode([("grpc-status", "0")])
-_WRONG_METHOD = fields.encode([(":status", "405"), ("allow", "POST")])
-_WRONG_TYPE = fields.encode([(":status", "415")])
+_HEADERS = fields.encode_block([(":status", "200"), ("content-type", "application/grpc")])
+_OK = fields.encode_block([("grpc-status", "0")])
+_WRONG_METHOD = fields.encode_block([(":status", "405"), ("allow", "POST")])
+_WRONG_TYPE = fields.encode_block([(":status", "415")])
 _GRPC = re.compile(r"application/grpc($|[+;])")
 _TIMEOUT = re.compile(r"(\d{1,8})([HMSmun])", re.ASCII)
 _SECONDS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
@@ -66,7 +66,7 @@ class Call:
         data = bytes(self._arrived)
         self._arrived.clear()
         if data:
-            self._wire.connection.consumed(self._stream, len(data))
+            self._wire.connection.grant(self._stream, len(data))
             self._wire.flush_soon()
         return data
 
@@ -83,35 +83,39 @@ class Call:
         if not data:
             return
         if self._wire.paused:
-            await self._room(HELD_BYTES)
+            await self._wait_for_room(HELD_BYTES)
         if not self._begun:
             self._begun = True
             self._wire.connection.send_headers(self._stream, _HEADERS)
         held = self._wire.connection.send_data(self._stream, data)
         self._wire.flush_soon()
-        if self._wire.connection.unsent > HELD_BYTES:
+        if self._wire.connection.unsent_bytes > HELD_BYTES:
             await asyncio.sleep(0)  # Or a handler that never waits would fill the memory.
         if held > HELD_BYTES:
-            await self._room(HELD_BYTES)
+            await self._wait_for_room(HELD_BYTES)
 
     async def finish(self, error: errors.HydroError | None = None) -> None:
         """Ends the call, with OK or with the error, and waits until the peer has taken all."""
         if error is not None and self._begun and self.errors_reset:
-            await self._break()
+            await self._break_off()
             return
-        block = _OK if error is None else fields.encode(trailers(error, logs.REQUEST_ID.get()))
+        block = (
+            _OK
+            if error is None
+            else fields.encode_block(error_trailers(error, logs.REQUEST_ID.get()))
+        )
         if self._begun:
             self._wire.connection.send_trailers(self._stream, block)
         else:
             self._wire.connection.send_headers(self._stream, _HEADERS + block, end=True)
         self._wire.flush_soon()
-        if self._wire.connection.held(self._stream):
-            await self._room(0)
+        if self._wire.connection.held_bytes(self._stream):
+            await self._wait_for_room(0)
 
-    async def _break(self) -> None:
+    async def _break_off(self) -> None:
         """Ends the call without an end; what was written before reaches the peer."""
-        await self._room(0)
-        self._wire.connection.reset(self._stream, Code.INTERNAL_ERROR)
+        await self._wait_for_room(0)
+        self._wire.connection.reset_stream(self._stream, Code.INTERNAL_ERROR)
         self._wire.flush_soon()
 
     def refuse(self, block: bytes) -> None:
@@ -119,39 +123,39 @@ class Call:
         self._wire.connection.send_headers(self._stream, block, end=True)
         self._wire.flush_soon()
 
-    async def _room(self, held: int) -> None:
+    async def _wait_for_room(self, held: int) -> None:
         """Waits until no more than so many bytes are held back, and the socket takes more."""
-        while self._wire.paused or self._wire.connection.held(self._stream) > held:
+        while self._wire.paused or self._wire.connection.held_bytes(self._stream) > held:
             self._writer = asyncio.get_running_loop().create_future()
             await self._writer
 
-    def received(self, data: bytes, ended: bool) -> None:
+    def on_data(self, data: bytes, ended: bool) -> None:
         """Called by the wire."""
         self._arrived += data
         self._ended = self._ended or ended
-        _wake(self._reader)
+        _wake_up(self._reader)
 
-    def writable(self) -> None:
+    def on_writable(self) -> None:
         """Called by the wire: it may take more."""
-        _wake(self._writer)
+        _wake_up(self._writer)
 
 
 Handler: TypeAlias = Callable[[Call], Awaitable[None]]
 
 
-def _wake(waiter: asyncio.Future[None] | None) -> None:
+def _wake_up(waiter: asyncio.Future[None] | None) -> None:
     if waiter is not None and not waiter.done():
         waiter.set_result(None)
 
 
-def refusal(metadata: Mapping[str, str]) -> bytes | None:
+def refusal_block(metadata: Mapping[str, str]) -> bytes | None:
     """The answer to what is HTTP, but no gRPC."""
     if metadata[":method"] != "POST":
         return _WRONG_METHOD
     return None if _GRPC.match(metadata.get("content-type", "")) else _WRONG_TYPE
 
 
-def timeout(metadata: Mapping[str, str]) -> float | None:
+def parse_timeout(metadata: Mapping[str, str]) -> float | None:
     """The call's deadline in seconds from now, if it has one.
 
     Raises:
@@ -166,7 +170,7 @@ def timeout(metadata: Mapping[str, str]) -> float | None:
     return int(match[1]) * _SECONDS[match[2]]
 
 
-def trailers(error: errors.HydroError, request_id: str) -> list[fields.Field]:
+def error_trailers(error: errors.HydroError, request_id: str) -> list[fields.Field]:
     """An error as gRPC tells it: code, message, and google.rpc.Status."""
     status = errors.call_status(error, request_id)
     accepted = [grpc_messages.ACCEPTED] if isinstance(error, errors.Compressed) else []

@@ -14,7 +14,7 @@ from hpack.exceptions import HPACKDecodingError
 from hpack.huffman_table import decode_huffman
 from hpack.table import HeaderTable
 
-from hydro_services.http2.frames import Code, ConnectionFault
+from hydro_services.http2.h2_frames import Code, ConnectionFault
 
 Field = tuple[str, str]
 TABLE_SIZE = 4096
@@ -31,7 +31,7 @@ _STATIC: tuple[Field, ...] = tuple(
 )
 
 
-def _fault(message: str) -> ConnectionFault:
+def _compression_fault(message: str) -> ConnectionFault:
     return ConnectionFault(Code.COMPRESSION_ERROR, message)
 
 
@@ -55,7 +55,7 @@ class Decoder:
             while at < len(block):
                 first = block[at]
                 if first & 0x80:
-                    index, at = _integer(block, at, 7)
+                    index, at = _read_integer(block, at, 7)
                     field = self._field(index)
                 elif first & 0xE0 == 0x20:
                     at = self._resize(block, at, not found)
@@ -69,29 +69,29 @@ class Decoder:
                 if size > MAX_LIST:
                     raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "too many header fields")
         except IndexError as error:
-            raise _fault("header block is cut short") from error
+            raise _compression_fault("header block is cut short") from error
         return found
 
     def _field(self, index: int) -> Field:
         if not 0 < index <= len(_STATIC) + len(self._table):
-            raise _fault(f"no header field {index}")
+            raise _compression_fault(f"no header field {index}")
         return _STATIC[index - 1] if index <= len(_STATIC) else self._table[index - 62]
 
     def _resize(self, block: bytes, at: int, at_start: bool) -> int:
-        limit, at = _integer(block, at, 5)
+        limit, at = _read_integer(block, at, 5)
         if limit > TABLE_SIZE or not at_start:
-            raise _fault(f"table size {limit} out of place or over {TABLE_SIZE}")
+            raise _compression_fault(f"table size {limit} out of place or over {TABLE_SIZE}")
         self._limit = limit
         self._evict()
         return at
 
     def _literal(self, block: bytes, at: int, bits: int) -> tuple[Field, int]:
-        index, at = _integer(block, at, bits)
+        index, at = _read_integer(block, at, bits)
         if index:
             name = self._field(index)[0]
         else:
-            name, at = _text(block, at)
-        value, at = _text(block, at)
+            name, at = _read_text(block, at)
+        value, at = _read_text(block, at)
         return (name, value), at
 
     def _add(self, field: Field) -> None:
@@ -105,7 +105,7 @@ class Decoder:
             self._size -= len(name) + len(value) + 32
 
 
-def _integer(block: bytes, at: int, bits: int) -> tuple[int, int]:
+def _read_integer(block: bytes, at: int, bits: int) -> tuple[int, int]:
     mask = (1 << bits) - 1
     value = block[at] & mask
     at += 1
@@ -117,46 +117,46 @@ def _integer(block: bytes, at: int, bits: int) -> tuple[int, int]:
         value += (byte & 0x7F) << shift
         if byte < 0x80:
             return value, at
-    raise _fault("an integer is too long")
+    raise _compression_fault("an integer is too long")
 
 
-def _text(block: bytes, at: int) -> tuple[str, int]:
+def _read_text(block: bytes, at: int) -> tuple[str, int]:
     huffman = block[at] & 0x80
     length = block[at] & 0x7F
     if length == 0x7F:
-        length, at = _integer(block, at, 7)
+        length, at = _read_integer(block, at, 7)
     else:
         at += 1
     end = at + length
     if end > len(block):
-        raise _fault("header block is cut short")
+        raise _compression_fault("header block is cut short")
     raw = block[at:end]
     if not huffman:
         return raw.decode("latin-1"), end
-    return (_remembered(raw) if length <= _CACHED else _unhuffed(raw)), end
+    return (_decode_huffman_cached(raw) if length <= _CACHED else _decode_huffman(raw)), end
 
 
-def _unhuffed(raw: bytes) -> str:
+def _decode_huffman(raw: bytes) -> str:
     try:
         return bytes(decode_huffman(raw)).decode("latin-1")
     except HPACKDecodingError as error:
-        raise _fault("bad Huffman code") from error
+        raise _compression_fault("bad Huffman code") from error
 
 
-_remembered = functools.lru_cache(4096)(_unhuffed)
+_decode_huffman_cached = functools.lru_cache(4096)(_decode_huffman)
 
 
-def encode(fields: Iterable[Field]) -> bytes:
+def encode_block(fields: Iterable[Field]) -> bytes:
     """A header block of literals without indexing."""
     block = bytearray()
     for name, value in fields:
         block.append(0)
         for text in (name.encode("latin-1"), value.encode("latin-1")):
-            block += _length(len(text)) + text
+            block += _encode_length(len(text)) + text
     return bytes(block)
 
 
-def _length(size: int) -> bytes:
+def _encode_length(size: int) -> bytes:
     if size < 127:
         return bytes((size,))
     rest = size - 127

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from hydro_services.http2.frames import Code, ConnectionFault
+from hydro_services.http2.h2_frames import Code, ConnectionFault
 
 REMEMBERED = 1_024
 """Streams that we reset: their frames may be under way still."""

@@ -28,14 +28,14 @@ class Malformed(Exception):
     """The request is not HTTP; its stream ends with PROTOCOL_ERROR."""
 
 
-def request(found: Sequence[Field]) -> dict[str, str]:
+def parse_request(found: Sequence[Field]) -> dict[str, str]:
     """The fields of a request by name, the last one of each name.
 
     Raises:
         Malformed: they are not those of a request.
     """
     names = "\n".join([name for name, _ in found])
-    check = _remembered if len(names) <= _REMEMBERED else _are_of_a_request
+    check = _are_of_a_request_cached if len(names) <= _REMEMBERED else _are_of_a_request
     if not check(names, len(found)) or not _are_values([value for _, value in found]):
         raise Malformed("the fields are not those of a request")
     metadata = dict(found)
@@ -44,7 +44,7 @@ def request(found: Sequence[Field]) -> dict[str, str]:
     return metadata
 
 
-def trailers(found: Sequence[Field]) -> None:
+def check_trailers(found: Sequence[Field]) -> None:
     """Checks the fields after a body.
 
     Raises:
@@ -56,7 +56,7 @@ def trailers(found: Sequence[Field]) -> None:
         raise Malformed("the fields are not those of trailers")
 
 
-def length(metadata: dict[str, str]) -> int | None:
+def parse_length(metadata: dict[str, str]) -> int | None:
     """The bytes that the body is said to have.
 
     Raises:
@@ -81,7 +81,7 @@ def _are_of_a_request(lines: str, count: int) -> bool:
     return in_order and _WANTED <= distinct <= _PSEUDO
 
 
-_remembered = functools.lru_cache(1_024)(_are_of_a_request)
+_are_of_a_request_cached = functools.lru_cache(1_024)(_are_of_a_request)
 
 
 def _are_names(lines: str, count: int) -> bool:

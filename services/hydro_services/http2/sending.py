@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from hydro_services.http2 import fields, frames
-from hydro_services.http2.frames import Code, ConnectionFault
+from hydro_services.http2 import fields, h2_frames
+from hydro_services.http2.h2_frames import Code, ConnectionFault
 
 MAX_UNREAD = 8 << 20
 """Bytes of frames that no window holds back, such as errors and answers to PING, that may wait for
@@ -45,38 +45,38 @@ class Sender:
 
     def __init__(self) -> None:
         self._output: list[bytes | memoryview] = []
-        self.unsent = 0
+        self.unsent_bytes = 0
         """Bytes of bodies in what is to be sent now."""
         self._unread = 0
-        self._window = frames.DEFAULT_WINDOW
-        self._initial = frames.DEFAULT_WINDOW
+        self._window = h2_frames.DEFAULT_WINDOW
+        self._initial = h2_frames.DEFAULT_WINDOW
         self._streams: dict[int, _Outgoing] = {}
         self._waiting: dict[int, _Outgoing] = {}
         """Streams that the connection's window holds back; the first has waited longest."""
         self._prefix = b""
 
-    def output(self) -> bytes:
+    def take_output(self) -> bytes:
         """What is to be sent now."""
         data = b"".join(self._output)
         self._output.clear()
-        self._unread = self.unsent = 0
+        self._unread = self.unsent_bytes = 0
         return data
 
-    def control(self, frame: bytes) -> None:
+    def send_control(self, frame: bytes) -> None:
         """Sends a frame that no window holds back."""
         self._unread += len(frame)
         self._output.append(frame)
 
-    def reply(self, frame: bytes) -> None:
+    def send_reply(self, frame: bytes) -> None:
         """Sends what a frame of the peer calls for.
 
         Raises:
             ConnectionFault: the peer makes us answer and does not read the answers.
         """
         self._check()
-        self.control(frame)
+        self.send_control(frame)
 
-    def open(self, id: int) -> None:
+    def open_stream(self, id: int) -> None:
         """A stream may send from now on.
 
         Raises:
@@ -89,43 +89,43 @@ class Sender:
         if self._unread > MAX_UNREAD:
             raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "too many answers wait to be read")
 
-    def close(self, id: int) -> None:
+    def close_stream(self, id: int) -> None:
         """Forgets a stream, with what it holds back."""
         self._streams.pop(id, None)
         self._waiting.pop(id, None)
 
-    def headers(self, id: int, block: bytes, *, end: bool) -> bool:
+    def send_headers(self, id: int, block: bytes, *, end: bool) -> bool:
         """Sends a header block; False: the stream is gone."""
         if id not in self._streams:
             return False
-        self.control(frames.headers(id, self._prefix + block, end=end))
+        self.send_control(h2_frames.headers_frames(id, self._prefix + block, end=end))
         self._prefix = b""
         return True
 
-    def data(self, id: int, data: bytes) -> int:
+    def send_data(self, id: int, data: bytes) -> int:
         """Sends a piece of the body; returns how many bytes have to wait for the peer."""
         out = self._streams.get(id)
         if out is None or not data:
             return 0
         out.waiting.append(memoryview(data))
         out.held += len(data)
-        self._push(id, out)
+        self._send(id, out)
         return out.held
 
-    def end(self, id: int, trailers: bytes) -> bool:
+    def end_stream(self, id: int, trailers: bytes) -> bool:
         """Ends the body; False: not yet, because some of it waits, or the stream is gone."""
         out = self._streams.get(id)
         if out is None or out.trailers is not None:
             return False
         out.trailers = trailers
-        return self._ended(id, out)
+        return self._send_end(id, out)
 
-    def held(self, id: int) -> int:
+    def held_bytes(self, id: int) -> int:
         """How many bytes of a stream wait for the peer; 0 where it is gone."""
         out = self._streams.get(id)
         return out.held if out else 0
 
-    def granted(self, id: int, size: int) -> list[Progress]:
+    def grow_window(self, id: int, size: int) -> list[Progress]:
         """The peer takes so many more bytes, of a stream or (0) of the connection.
 
         Raises:
@@ -135,16 +135,16 @@ class Sender:
         if id:
             out = self._streams[id]
             out.credit += size
-            if out.credit + self._initial > frames.MAX_WINDOW:
+            if out.credit + self._initial > h2_frames.MAX_WINDOW:
                 raise OverflowError
-            return self._pump([id]) if out.held else []
+            return self._send_waiting([id]) if out.held else []
         self._window += size
-        if not size or self._window > frames.MAX_WINDOW:
+        if not size or self._window > h2_frames.MAX_WINDOW:
             code = Code.FLOW_CONTROL_ERROR if size else Code.PROTOCOL_ERROR
             raise ConnectionFault(code, "the connection's window grows by 0 or too much")
-        return self._pump(list(self._waiting))
+        return self._send_waiting(list(self._waiting))
 
-    def initial_window(self, size: int) -> list[Progress]:
+    def set_initial_window(self, size: int) -> list[Progress]:
         """The peer's streams have this window from the start, those that are open too.
 
         Unlike RFC 9113, 6.9.2, a window that becomes too large so is no error: finding it would
@@ -152,32 +152,34 @@ class Sender:
         """
         grown = size > self._initial
         self._initial = size
-        return self._pump([id for id, out in self._streams.items() if out.held]) if grown else []
+        held = [id for id, out in self._streams.items() if out.held] if grown else []
+        return self._send_waiting(held)
 
-    def table_size(self, size: int) -> None:
+    def set_table_size(self, size: int) -> None:
         """The peer's limit of the dynamic table; a smaller one has to be acknowledged."""
         if size < fields.TABLE_SIZE:
             self._prefix = _EMPTY_TABLE
 
-    def _pump(self, ids: list[int]) -> list[Progress]:
+    def _send_waiting(self, ids: list[int]) -> list[Progress]:
         progress = []
         for id in ids:
             if self._window <= 0:
                 break
             out = self._streams[id]
             before = out.held
-            self._push(id, out)
+            self._send(id, out)
             if out.held < before:
-                progress.append(Progress(id, out.trailers is not None and self._ended(id, out)))
+                progress.append(Progress(id, out.trailers is not None and self._send_end(id, out)))
         return progress
 
-    def _push(self, id: int, out: _Outgoing) -> None:
+    def _send(self, id: int, out: _Outgoing) -> None:
         """Sends as much of what waits as the windows let through."""
+        # Whoever is held back again goes to the end of the queue: streams take turns.
         self._waiting.pop(id, None)
         while out.waiting:
-            room = min(out.credit + self._initial, self._window, frames.MAX_FRAME)
+            room = min(out.credit + self._initial, self._window, h2_frames.MAX_FRAME)
             if room <= 0:
-                if self._window <= 0:
+                if self._window <= 0:  # else the stream's own window is to grow first
                     self._waiting[id] = out
                 return
             piece = out.waiting.popleft()
@@ -188,8 +190,8 @@ class Sender:
             out.credit -= size
             out.held -= size
             self._window -= size
-            self.unsent += size
-            self._output += (frames.header(frames.DATA, 0, id, size), piece)
+            self.unsent_bytes += size
+            self._output += (h2_frames.pack_header(h2_frames.DATA, 0, id, size), piece)
 
-    def _ended(self, id: int, out: _Outgoing) -> bool:
-        return not out.waiting and self.headers(id, out.trailers or b"", end=True)
+    def _send_end(self, id: int, out: _Outgoing) -> bool:
+        return not out.waiting and self.send_headers(id, out.trailers or b"", end=True)

@@ -11,10 +11,10 @@ from typing import cast
 
 from hydro_services import errors, logs
 from hydro_services.address import Address
-from hydro_services.http2.call import HELD_BYTES, Call, Handler, refusal, timeout
+from hydro_services.http2.call import HELD_BYTES, Call, Handler, parse_timeout, refusal_block
 from hydro_services.http2.connection import MAX_STREAMS, Connection
 from hydro_services.http2.events import Cancelled, Event, Opened, Received, Writable
-from hydro_services.http2.frames import Code, ConnectionFault
+from hydro_services.http2.h2_frames import Code, ConnectionFault
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Link(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(HELD_BYTES)
-        _keep_alive(transport.get_extra_info("socket"))
+        _set_keepalive(transport.get_extra_info("socket"))
         self._links.add(self)
         self._flush()
 
@@ -50,15 +50,15 @@ class Link(asyncio.Protocol):
         self._transport = None
         for _, task in self._calls.values():
             task.cancel()
-        self._leave()
+        self._leave()  # where no call is under way; else the last one that ends does it
 
     def data_received(self, data: bytes) -> None:
         try:
             for event in self.connection.receive(data):
-                self._on(event)
+                self._on_event(event)
         except ConnectionFault as fault:
             logger.warning("peer broke HTTP/2", extra={"code": fault.code.name, "why": str(fault)})
-            self._flush()
+            self._flush()  # the GOAWAY, which says why
             self._close()
             return
         self.flush_soon()
@@ -70,36 +70,36 @@ class Link(asyncio.Protocol):
         self.paused = False
         self.flush_soon()
         for call, _ in self._calls.values():
-            call.writable()
+            call.on_writable()
 
-    def _on(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         if isinstance(event, Opened):
-            self._begin(event)
+            self._begin_call(event)
             return
-        if event.stream not in self._calls:
+        if event.stream not in self._calls:  # its task ended in the same turn of the loop
             return
         call, task = self._calls[event.stream]
         match event:
             case Received():
-                call.received(event.data, event.ended)
+                call.on_data(event.data, event.ended)
             case Writable():
-                call.writable()
+                call.on_writable()
             case Cancelled():
                 task.cancel()
 
-    def _begin(self, opened: Opened) -> None:
+    def _begin_call(self, opened: Opened) -> None:
         if len(self._calls) >= 2 * MAX_STREAMS:
             # Streams that were reset as soon as they were open: their tasks have yet to end.
-            self.connection.reset(opened.stream, Code.REFUSED_STREAM)
+            self.connection.reset_stream(opened.stream, Code.REFUSED_STREAM)
             return
         call = Call(self, opened.stream, opened.metadata)
-        call.received(b"", opened.ended)
-        task = self._loop.create_task(self._run(call))
+        call.on_data(b"", opened.ended)
+        task = self._loop.create_task(self._run_call(call))
         self._calls[opened.stream] = (call, task)
-        task.add_done_callback(lambda _: self._ended(opened.stream))
+        task.add_done_callback(lambda _: self._on_call_end(opened.stream))
 
-    async def _run(self, call: Call) -> None:
-        if block := refusal(call.metadata):
+    async def _run_call(self, call: Call) -> None:
+        if block := refusal_block(call.metadata):
             call.refuse(block)
             return
         path = call.metadata[":path"]
@@ -107,7 +107,7 @@ class Link(asyncio.Protocol):
             call.metadata.get(errors.REQUEST_ID, "")
         )  # a call has a task of its own
         try:
-            await self._answer(call, path)
+            await self._call_handler(call, path)
         except errors.HydroError as error:
             extra = {"method": path, "code": errors.STATUS[type(error)][0].name}
             logger.info("call failed", extra={**extra, "error": error.message})
@@ -119,11 +119,11 @@ class Link(asyncio.Protocol):
         else:
             await call.finish()
 
-    async def _answer(self, call: Call, path: str) -> None:
+    async def _call_handler(self, call: Call, path: str) -> None:
         handler = self._handlers.get(path)
         if handler is None:
             raise errors.Unimplemented(f"no method {path} here")
-        seconds = timeout(call.metadata)
+        seconds = parse_timeout(call.metadata)
         if seconds is None:
             await handler(call)
             return
@@ -135,9 +135,11 @@ class Link(asyncio.Protocol):
                 raise
             raise errors.NotInTime(f"no answer within the call's {seconds:g} s") from None
 
-    def _ended(self, stream: int) -> None:
+    def _on_call_end(self, stream: int) -> None:
         del self._calls[stream]
-        self.connection.reset(stream, Code.CANCEL)  # Where its task was cancelled by other means.
+        self.connection.reset_stream(
+            stream, Code.CANCEL
+        )  # Where its task was cancelled by other means.
         if self._transport is None:
             self._leave()
         elif self.connection.done:
@@ -158,7 +160,7 @@ class Link(asyncio.Protocol):
         self._flushing = False
         if self._transport is None or self.paused:
             return
-        if data := self.connection.output():
+        if data := self.connection.take_output():
             self._transport.write(data)
         if self.connection.done and not self._calls:
             self._close()
@@ -180,7 +182,7 @@ class Link(asyncio.Protocol):
         self._flush()
 
 
-def _keep_alive(sock: socket.socket) -> None:
+def _set_keepalive(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in _KEEPALIVE.items():
         if hasattr(socket, name):
@@ -218,10 +220,10 @@ async def serve(
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        await _drain(links, grace_s)
+        await _drain_links(links, grace_s)
 
 
-async def _drain(links: set[Link], grace_s: float) -> None:
+async def _drain_links(links: set[Link], grace_s: float) -> None:
     for link in list(links):
         link.go_away()
     await _all_gone(links, grace_s)

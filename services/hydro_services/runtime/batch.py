@@ -22,7 +22,7 @@ import numpy as np
 from hydro_runtimes.columns import Array, Columns
 from hydro_runtimes.evaluator import Evaluation, Evaluator
 from hydro_services import logs
-from hydro_services.codecs.merging import merge_answers
+from hydro_services.codecs.json_merging import merge_answers
 from hydro_services.runtime.counts import Counts
 from hydro_services.runtime.evaluation import evaluate
 from hydro_services.runtime.rerun_queue import RerunQueue

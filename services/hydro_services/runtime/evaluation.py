@@ -16,7 +16,7 @@ import numpy as np
 from hydro_runtimes import joining
 from hydro_runtimes.columns import Column, Columns, Dense, DenseTooLarge, Ragged, Sparse, Strings
 from hydro_runtimes.evaluator import Evaluation, Evaluator, Failure
-from hydro_services.codecs import merging
+from hydro_services.codecs import json_merging
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def _by_kind(evaluator: Evaluator, inputs: Sequence[Columns], raised: Raised) ->
     alike = [joining.alike(each) for each in inputs]
     remaining = iter(_in_groups(evaluator, [part for parts in alike for _, part in parts], raised))
     return [
-        merging.merge_answers([(rows, next(remaining)) for rows, _ in parts], each.rows)
+        json_merging.merge_answers([(rows, next(remaining)) for rows, _ in parts], each.rows)
         for each, parts in zip(inputs, alike, strict=True)
     ]
 
@@ -186,7 +186,7 @@ class _Parts:
         middle = np.arange(inputs.rows) < inputs.rows // 2
         halves = [np.flatnonzero(middle), np.flatnonzero(~middle)]
         parts = [(rows, self._evaluate(inputs.take(rows))) for rows in halves]
-        return merging.merge_answers(parts, inputs.rows)
+        return json_merging.merge_answers(parts, inputs.rows)
 
     def _evaluate(self, inputs: Columns) -> Evaluation:
         if self._bytes > MAX_PARTS_BYTES:

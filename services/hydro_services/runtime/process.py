@@ -24,7 +24,7 @@ from hydro_runtimes.errors import UntrustedModel
 from hydro_runtimes.evaluator import Evaluator
 from hydro_runtimes.load import load
 from hydro_services import errors, http2, incarnation, metrics, registration, rpc, tracing
-from hydro_services.runtime import data, reruns, running
+from hydro_services.runtime import data_port, reruns, running
 from hydro_services.runtime.control import RuntimeServicer
 from hydro_services.runtime.crashes import Crashes
 from hydro_services.runtime.fetch import CACHE_BYTES, Cache
@@ -114,7 +114,7 @@ async def run(config: Config, ready: Callable[[str], None] = lambda _: None) -> 
     token_file = None if config.sidecar else config.token_file
     egress = config.manager if config.sidecar else ""
     cache = Cache(config.cache, egress, config.cache_bytes, token_file)
-    crashes, health = _crashes(config.cache), data.Health()
+    crashes, health = _crashes(config.cache), data_port.Health()
 
     def register(target: grpc.aio.Server) -> None:
         runtime_service_pb2_grpc.add_RuntimeServiceServicer_to_server(RuntimeServicer(host), target)
@@ -128,7 +128,7 @@ async def run(config: Config, ready: Callable[[str], None] = lambda _: None) -> 
         listen = rpc.listening(config.listen)
         spans = tracing.export_spans(config.zipkin, config.otlp, config.service)
         exporter = await stack.enter_async_context(spans)
-        answers = data.handlers(host, config.max_message_bytes, health, exporter, token_file)
+        answers = data_port.handlers(host, config.max_message_bytes, health, exporter, token_file)
         check = credential.make_check(token_file, CONTROL)
         serving = rpc.serve(config.control, register, (CONTROL,), check=check)
         served = await stack.enter_async_context(serving)

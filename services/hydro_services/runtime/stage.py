@@ -17,7 +17,7 @@ from hydro.serving.v1 import frame_pb2 as pb
 from hydro_runtimes.columns import Array, Column, Columns
 from hydro_runtimes.evaluator import Evaluation, Failure, Field, Signature
 from hydro_services import errors
-from hydro_services.codecs import fitting, merging, naming, proto_columns
+from hydro_services.codecs import fitting, json_merging, naming, proto_columns
 from hydro_services.codecs import json_rows as codec
 
 _STEP = 4096
@@ -81,7 +81,7 @@ def inputs(
         parts.append((rows, naming.rename_inputs(part, own, signature)))
         for row, failure in found.items():
             failures.setdefault(int(rows[row]), failure)
-    taken = parts[0][1] if len(parts) == 1 else merging.merge_columns(parts, columns.rows)
+    taken = parts[0][1] if len(parts) == 1 else json_merging.merge_columns(parts, columns.rows)
     if failures:
         kept = _kept(columns.rows, failures)
         drop(frame, failures, stage)

@@ -26,7 +26,7 @@ from http2_server import (
 
 from hydro_services import http2
 from hydro_services.codecs.grpc_messages import prefix_message
-from hydro_services.http2 import fields, frames
+from hydro_services.http2 import fields, h2_frames
 
 
 @pytest.mark.parametrize(
@@ -40,15 +40,15 @@ from hydro_services.http2 import fields, frames
 async def test_what_is_no_grpc_is_refused_as_http(field: tuple[str, str], status: str) -> None:
     async with raw() as peer:
         peer.send(request(1, field, end=True))
-        _, flags, _, block = await peer.until(frames.HEADERS)
-        assert flags & frames.END_STREAM
+        _, flags, _, block = await peer.until(h2_frames.HEADERS)
+        assert flags & h2_frames.END_STREAM
         assert (":status", status) in fields.Decoder().decode(block)
 
 
 async def test_type_with_a_format_is_grpc() -> None:
     async with raw() as peer:
         peer.send(request(1, ("content-type", "application/grpc+proto"), end=True))
-        _, _, _, block = await peer.until(frames.HEADERS)
+        _, _, _, block = await peer.until(h2_frames.HEADERS)
         assert (":status", "200") in fields.Decoder().decode(block)
 
 
@@ -69,35 +69,40 @@ async def test_answer_that_a_slow_reader_has_yet_to_take_is_not_lost_at_the_end(
     serving = contextlib.AsyncExitStack()
     port = await serving.enter_async_context(http2.serve("127.0.0.1", 0, {ECHO: big}, grace_s=20))
     peer = Raw(*await asyncio.open_connection("127.0.0.1", port))
-    peer.send(frames.PREFACE, frames.settings({}), request(1, end=True))
-    got = len((await peer.until(frames.DATA))[3])
+    peer.send(h2_frames.PREFACE, h2_frames.settings_frame({}), request(1, end=True))
+    got = len((await peer.until(h2_frames.DATA))[3])
     closing = asyncio.create_task(serving.aclose())
-    await peer.until(frames.GOAWAY)
-    (_, _, _, payload) = await peer.until(frames.PING)
-    peer.send(frames.frame(frames.PING, frames.ACK, 0, payload))
-    await peer.until(frames.GOAWAY)
+    await peer.until(h2_frames.GOAWAY)
+    (_, _, _, payload) = await peer.until(h2_frames.PING)
+    peer.send(h2_frames.pack_frame(h2_frames.PING, h2_frames.ACK, 0, payload))
+    await peer.until(h2_frames.GOAWAY)
     assert not closing.done()
-    peer.send(frames.window_update(0, 1 << 20), frames.window_update(1, 1 << 20))
+    peer.send(h2_frames.window_update_frame(0, 1 << 20), h2_frames.window_update_frame(1, 1 << 20))
     rest = await asyncio.wait_for(peer.reader.read(), 10)
     await asyncio.wait_for(closing, 10)
     # All that was left came, in frames of 9 bytes more, and the trailers.
     assert len(rest) > len(body) - 65_535 > 0 < got
-    assert fields.encode([("grpc-status", "0")]) in rest
+    assert fields.encode_block([("grpc-status", "0")]) in rest
     peer.writer.close()
 
 
 async def test_trailers_of_a_client_end_its_request() -> None:
     async with raw() as peer:
-        trailers = frames.headers(1, fields.encode([("x", "y")]), end=True)
-        peer.send(request(1), frames.frame(frames.DATA, 0, 1, prefix_message(b"a")), trailers)
-        assert (await peer.until(frames.DATA))[3] == prefix_message(b"a")
+        trailers = h2_frames.headers_frames(1, fields.encode_block([("x", "y")]), end=True)
+        peer.send(
+            request(1), h2_frames.pack_frame(h2_frames.DATA, 0, 1, prefix_message(b"a")), trailers
+        )
+        assert (await peer.until(h2_frames.DATA))[3] == prefix_message(b"a")
         assert await status(peer) == "0"
 
 
 async def test_request_cut_within_a_message_is_an_error() -> None:
     async with raw() as peer:
         peer.send(
-            request(1), frames.frame(frames.DATA, frames.END_STREAM, 1, prefix_message(b"abc")[:6])
+            request(1),
+            h2_frames.pack_frame(
+                h2_frames.DATA, h2_frames.END_STREAM, 1, prefix_message(b"abc")[:6]
+            ),
         )
         assert await status(peer) == "3"
 
@@ -122,10 +127,10 @@ async def test_connection_lost_in_the_middle_of_writing_cancels_the_writer() -> 
             ended.append("cancelled")
             raise
 
-    async with raw(flood, {frames.INITIAL_WINDOW_SIZE: frames.MAX_WINDOW}) as peer:
-        peer.send(frames.window_update(0, frames.MAX_WINDOW - frames.DEFAULT_WINDOW))
+    async with raw(flood, {h2_frames.INITIAL_WINDOW_SIZE: h2_frames.MAX_WINDOW}) as peer:
+        peer.send(h2_frames.window_update_frame(0, h2_frames.MAX_WINDOW - h2_frames.DEFAULT_WINDOW))
         peer.send(request(1))
-        await peer.until(frames.DATA)
+        await peer.until(h2_frames.DATA)
         peer.writer.transport.abort()
         await until(lambda: ended)
 
@@ -139,8 +144,8 @@ async def test_peer_with_endless_windows_that_does_not_read_stops_the_writer() -
             await call.write(bytes(100_000))
             written += 100_000
 
-    async with raw(flood, {frames.INITIAL_WINDOW_SIZE: frames.MAX_WINDOW}) as peer:
-        peer.send(frames.window_update(0, frames.MAX_WINDOW - frames.DEFAULT_WINDOW))
+    async with raw(flood, {h2_frames.INITIAL_WINDOW_SIZE: h2_frames.MAX_WINDOW}) as peer:
+        peer.send(h2_frames.window_update_frame(0, h2_frames.MAX_WINDOW - h2_frames.DEFAULT_WINDOW))
         peer.send(request(1))
         await until(lambda: written)
         with pytest.raises(TimeoutError):
@@ -150,7 +155,7 @@ async def test_peer_with_endless_windows_that_does_not_read_stops_the_writer() -
 async def test_peer_that_pings_without_reading_is_cut_off(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    ping = frames.frame(frames.PING, 0, 0, bytes(8))
+    ping = h2_frames.pack_frame(h2_frames.PING, 0, 0, bytes(8))
     async with raw() as peer:
         # The sockets' own buffers hold a few megabytes of answers.
         with contextlib.suppress(ConnectionError):
@@ -182,15 +187,15 @@ async def test_streams_reset_as_soon_as_open_do_not_pile_up() -> None:
     async with raw(held) as peer:
         for start in range(1, 20_000, 2_000):
             for id in range(start, start + 2_000, 2):
-                peer.send(request(id), frames.reset(id, frames.Code.CANCEL))
+                peer.send(request(id), h2_frames.reset_frame(id, h2_frames.Code.CANCEL))
             await peer.writer.drain()
-        peer.send(frames.frame(frames.PING, 0, 0, bytes(8)))
-        await peer.until(frames.PING)  # all before it has been read: none is open any more
+        peer.send(h2_frames.pack_frame(h2_frames.PING, 0, 0, bytes(8)))
+        await peer.until(h2_frames.PING)  # all before it has been read: none is open any more
         held.go.set()
-        id, refused = 30_001, frames.reset(30_001, frames.Code.REFUSED_STREAM)[9:]
+        id, refused = 30_001, h2_frames.reset_frame(30_001, h2_frames.Code.REFUSED_STREAM)[9:]
         peer.send(request(id))
         # Refused where the server reads it together with the others, whose tasks have yet to end.
-        while (found := await peer.of(id))[0] == frames.RST_STREAM:
+        while (found := await peer.of(id))[0] == h2_frames.RST_STREAM:
             assert found[3] == refused
             id += 2
             peer.send(request(id))
@@ -212,7 +217,7 @@ async def test_frame_after_frame_of_one_byte_makes_one_message() -> None:
     async with raw() as peer:
         peer.send(request(1))
         for i in range(len(message)):
-            peer.send(frames.frame(frames.DATA, 0, 1, message[i : i + 1]))
-        peer.send(frames.frame(frames.DATA, frames.END_STREAM, 1))
-        assert (await peer.until(frames.DATA))[3] == message
+            peer.send(h2_frames.pack_frame(h2_frames.DATA, 0, 1, message[i : i + 1]))
+        peer.send(h2_frames.pack_frame(h2_frames.DATA, h2_frames.END_STREAM, 1))
+        assert (await peer.until(h2_frames.DATA))[3] == message
         assert await status(peer) == "0"

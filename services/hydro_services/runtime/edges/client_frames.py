@@ -14,8 +14,8 @@ from hydro_runtimes.columns import Column, Columns, DataType, Dense, Ragged, Str
 from hydro_runtimes.evaluator import Failure, Field
 from hydro_services import errors
 from hydro_services.codecs import fitting, json_columns, json_spans, proto_columns, typed_values
+from hydro_services.codecs.frame_limits import WAY_OUT
 from hydro_services.codecs.row_groups import MAX_COLUMNS
-from hydro_services.codecs.wire import WAY_OUT
 from hydro_services.runtime import stage
 
 MAX_ROWS = 1_000_000

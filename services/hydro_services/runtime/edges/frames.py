@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 from hydro.serving.v1 import frame_pb2 as pb
 from hydro_runtimes.columns import Columns
 from hydro_services import errors
-from hydro_services.codecs import proto_columns, wire
+from hydro_services.codecs import frame_limits, proto_columns
 from hydro_services.runtime import stage
 from hydro_services.runtime.edges.client_frames import received
 from hydro_services.runtime.edges.wire_format import Reader, WireFormat
@@ -64,7 +64,7 @@ class ClientSource(StageSource):
     """Reads frames of a client, who may send anything."""
 
     def _parse(self, message: bytes, frame: pb.Frame) -> Columns | None:
-        wire.check_frame(message)
+        frame_limits.check_frame(message)
         frame.MergeFromString(message)
         stage.check_pipeline(frame.pipeline, self.reader.pipeline)
         return received(frame, self.reader.stage)

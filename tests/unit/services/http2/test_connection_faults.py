@@ -8,13 +8,13 @@ import hpack
 import pytest
 from http2_peer import REQUEST, TRAILERS, Peer, data, fault, request, resets, uint
 
-from hydro_services.http2 import fields, frames, sending
+from hydro_services.http2 import fields, h2_frames, sending
 from hydro_services.http2.connection import (
     MAX_STREAMS,
     Connection,
 )
 from hydro_services.http2.events import Cancelled, Opened, Received
-from hydro_services.http2.frames import Code, ConnectionFault
+from hydro_services.http2.h2_frames import Code, ConnectionFault
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,8 @@ def test_malformed_request_costs_its_stream_only(more: list[tuple[str, str]]) ->
 @pytest.mark.parametrize("missing", [":method", ":scheme", ":path"])
 def test_request_without_a_needed_field_costs_its_stream_only(missing: str) -> None:
     peer = Peer()
-    block = fields.encode([field for field in REQUEST if field[0] != missing])
-    assert peer.send(frames.headers(1, block, end=True)) == []
+    block = fields.encode_block([field for field in REQUEST if field[0] != missing])
+    assert peer.send(h2_frames.headers_frames(1, block, end=True)) == []
     assert resets(peer.frames()) == {1: Code.PROTOCOL_ERROR}
 
 
@@ -59,7 +59,9 @@ def test_request_without_a_needed_field_costs_its_stream_only(missing: str) -> N
     [
         pytest.param([data(1, b"xx", end=True)], id="too short"),
         pytest.param([data(1, b"xx"), data(1, b"xx")], id="too long"),
-        pytest.param([data(1, b"xx"), frames.headers(1, TRAILERS, end=True)], id="cut by trailers"),
+        pytest.param(
+            [data(1, b"xx"), h2_frames.headers_frames(1, TRAILERS, end=True)], id="cut by trailers"
+        ),
     ],
 )
 def test_body_of_another_length_than_said_costs_its_stream(body: list[bytes]) -> None:
@@ -79,13 +81,19 @@ def test_body_of_the_length_that_was_said_is_fine() -> None:
     ("piece", "code"),
     [
         pytest.param(data(1, b"x"), Code.STREAM_CLOSED, id="DATA after the end"),
-        pytest.param(frames.headers(1, TRAILERS, end=True), Code.STREAM_CLOSED, id="trailers too"),
-        pytest.param(frames.window_update(1, 0), Code.PROTOCOL_ERROR, id="WINDOW_UPDATE of 0"),
         pytest.param(
-            frames.window_update(1, frames.MAX_WINDOW), Code.FLOW_CONTROL_ERROR, id="a huge window"
+            h2_frames.headers_frames(1, TRAILERS, end=True), Code.STREAM_CLOSED, id="trailers too"
         ),
         pytest.param(
-            frames.frame(frames.PRIORITY, 0, 1, struct.pack(">IB", 1, 0)),
+            h2_frames.window_update_frame(1, 0), Code.PROTOCOL_ERROR, id="WINDOW_UPDATE of 0"
+        ),
+        pytest.param(
+            h2_frames.window_update_frame(1, h2_frames.MAX_WINDOW),
+            Code.FLOW_CONTROL_ERROR,
+            id="a huge window",
+        ),
+        pytest.param(
+            h2_frames.pack_frame(h2_frames.PRIORITY, 0, 1, struct.pack(">IB", 1, 0)),
             Code.PROTOCOL_ERROR,
             id="PRIORITY on itself",
         ),
@@ -103,10 +111,10 @@ def test_fault_of_a_stream_ends_that_stream(piece: bytes, code: Code) -> None:
 def test_headers_that_depend_on_themselves_cost_their_stream_and_keep_the_table() -> None:
     peer, encoder = Peer(), hpack.Encoder()
     block = struct.pack(">IB", 1, 0) + encoder.encode(REQUEST)
-    flags = frames.END_HEADERS | frames.PRIORITIZED
-    assert peer.send(frames.frame(frames.HEADERS, flags, 1, block)) == []
+    flags = h2_frames.END_HEADERS | h2_frames.PRIORITIZED
+    assert peer.send(h2_frames.pack_frame(h2_frames.HEADERS, flags, 1, block)) == []
     assert resets(peer.frames()) == {1: Code.PROTOCOL_ERROR}
-    again = frames.headers(3, encoder.encode(REQUEST), end=False)
+    again = h2_frames.headers_frames(3, encoder.encode(REQUEST), end=False)
     assert peer.send(again) == [Opened(3, dict(REQUEST), False)]
 
 
@@ -125,54 +133,74 @@ def test_stream_over_the_limit_is_refused() -> None:
         pytest.param([data(0)], Code.PROTOCOL_ERROR, id="DATA on the connection"),
         pytest.param([request(2)], Code.PROTOCOL_ERROR, id="an even stream"),
         pytest.param([request(3), request(1)], Code.STREAM_CLOSED, id="streams out of order"),
-        pytest.param([uint(frames.RST_STREAM, 1, 8)], Code.PROTOCOL_ERROR, id="RST of an idle one"),
-        pytest.param([frames.window_update(2, 1)], Code.PROTOCOL_ERROR, id="a window of one"),
-        pytest.param([frames.window_update(0, 0)], Code.PROTOCOL_ERROR, id="WINDOW_UPDATE of 0"),
         pytest.param(
-            [frames.window_update(0, frames.MAX_WINDOW)],
+            [uint(h2_frames.RST_STREAM, 1, 8)], Code.PROTOCOL_ERROR, id="RST of an idle one"
+        ),
+        pytest.param(
+            [h2_frames.window_update_frame(2, 1)], Code.PROTOCOL_ERROR, id="a window of one"
+        ),
+        pytest.param(
+            [h2_frames.window_update_frame(0, 0)], Code.PROTOCOL_ERROR, id="WINDOW_UPDATE of 0"
+        ),
+        pytest.param(
+            [h2_frames.window_update_frame(0, h2_frames.MAX_WINDOW)],
             Code.FLOW_CONTROL_ERROR,
             id="a huge window",
         ),
         pytest.param(
-            [frames.settings({frames.INITIAL_WINDOW_SIZE: 2**31})],
+            [h2_frames.settings_frame({h2_frames.INITIAL_WINDOW_SIZE: 2**31})],
             Code.FLOW_CONTROL_ERROR,
             id="a huge initial window",
         ),
         pytest.param(
-            [frames.settings({frames.MAX_FRAME_SIZE: 1})], Code.PROTOCOL_ERROR, id="tiny frames"
+            [h2_frames.settings_frame({h2_frames.MAX_FRAME_SIZE: 1})],
+            Code.PROTOCOL_ERROR,
+            id="tiny frames",
         ),
         pytest.param(
-            [frames.settings({frames.ENABLE_PUSH: 2})], Code.PROTOCOL_ERROR, id="half a push"
+            [h2_frames.settings_frame({h2_frames.ENABLE_PUSH: 2})],
+            Code.PROTOCOL_ERROR,
+            id="half a push",
         ),
         pytest.param(
-            [frames.frame(frames.SETTINGS, 0, 0, b"12345")],
+            [h2_frames.pack_frame(h2_frames.SETTINGS, 0, 0, b"12345")],
             Code.FRAME_SIZE_ERROR,
             id="SETTINGS",
         ),
         pytest.param(
-            [frames.frame(frames.SETTINGS, frames.ACK, 0, bytes(6))],
+            [h2_frames.pack_frame(h2_frames.SETTINGS, h2_frames.ACK, 0, bytes(6))],
             Code.FRAME_SIZE_ERROR,
             id="an ACK that says something",
         ),
-        pytest.param([frames.frame(frames.PING, 0, 0, b"1")], Code.FRAME_SIZE_ERROR, id="PING cut"),
         pytest.param(
-            [frames.frame(frames.PING, 0, 1, bytes(8))], Code.PROTOCOL_ERROR, id="PING of a stream"
-        ),
-        pytest.param([frames.frame(frames.PUSH_PROMISE, 4, 1)], Code.PROTOCOL_ERROR, id="a push"),
-        pytest.param(
-            [frames.frame(frames.CONTINUATION, 4, 1)], Code.PROTOCOL_ERROR, id="CONTINUATION alone"
+            [h2_frames.pack_frame(h2_frames.PING, 0, 0, b"1")], Code.FRAME_SIZE_ERROR, id="PING cut"
         ),
         pytest.param(
-            [frames.frame(frames.HEADERS, 0, 1, b"\x82"), data(1)],
+            [h2_frames.pack_frame(h2_frames.PING, 0, 1, bytes(8))],
+            Code.PROTOCOL_ERROR,
+            id="PING of a stream",
+        ),
+        pytest.param(
+            [h2_frames.pack_frame(h2_frames.PUSH_PROMISE, 4, 1)], Code.PROTOCOL_ERROR, id="a push"
+        ),
+        pytest.param(
+            [h2_frames.pack_frame(h2_frames.CONTINUATION, 4, 1)],
+            Code.PROTOCOL_ERROR,
+            id="CONTINUATION alone",
+        ),
+        pytest.param(
+            [h2_frames.pack_frame(h2_frames.HEADERS, 0, 1, b"\x82"), data(1)],
             Code.PROTOCOL_ERROR,
             id="a block interrupted",
         ),
         pytest.param(
-            [frames.frame(frames.HEADERS, frames.PADDED | 4, 1, b"\x09\x82")],
+            [h2_frames.pack_frame(h2_frames.HEADERS, h2_frames.PADDED | 4, 1, b"\x09\x82")],
             Code.PROTOCOL_ERROR,
             id="more padding than payload",
         ),
-        pytest.param([frames.headers(1, b"\x80", end=True)], Code.COMPRESSION_ERROR, id="HPACK"),
+        pytest.param(
+            [h2_frames.headers_frames(1, b"\x80", end=True)], Code.COMPRESSION_ERROR, id="HPACK"
+        ),
         pytest.param([b"\x00\x40\x01" + bytes(6)], Code.FRAME_SIZE_ERROR, id="a frame too large"),
     ],
 )
@@ -184,8 +212,11 @@ def test_fault_of_the_connection_ends_it_with_its_code(pieces: list[bytes], code
     "first",
     [
         pytest.param(b"GET / HTTP/1.1\r\n\r\n", id="HTTP/1.1"),
-        pytest.param(frames.PREFACE + request(1), id="no SETTINGS"),
-        pytest.param(frames.PREFACE + frames.frame(frames.SETTINGS, frames.ACK, 0), id="an ACK"),
+        pytest.param(h2_frames.PREFACE + request(1), id="no SETTINGS"),
+        pytest.param(
+            h2_frames.PREFACE + h2_frames.pack_frame(h2_frames.SETTINGS, h2_frames.ACK, 0),
+            id="an ACK",
+        ),
     ],
 )
 def test_wrong_beginning_is_a_fault(first: bytes) -> None:
@@ -195,15 +226,20 @@ def test_wrong_beginning_is_a_fault(first: bytes) -> None:
 
 def test_unknown_frames_and_settings_are_ignored() -> None:
     peer = Peer()
-    assert peer.send(frames.frame(200, 0xFF, 7, b"what"), frames.settings({0xFFFF: 1})) == []
-    assert [f[0] for f in peer.frames()] == [frames.SETTINGS]
+    assert (
+        peer.send(
+            h2_frames.pack_frame(200, 0xFF, 7, b"what"), h2_frames.settings_frame({0xFFFF: 1})
+        )
+        == []
+    )
+    assert [f[0] for f in peer.frames()] == [h2_frames.SETTINGS]
 
 
 @pytest.mark.parametrize(
     "piece",
     [
-        pytest.param(frames.frame(frames.PING, 0, 0, bytes(8)), id="PING"),
-        pytest.param(frames.settings({}), id="SETTINGS"),
+        pytest.param(h2_frames.pack_frame(h2_frames.PING, 0, 0, bytes(8)), id="PING"),
+        pytest.param(h2_frames.settings_frame({}), id="SETTINGS"),
         pytest.param(data(1, b"x"), id="DATA on a stream that the peer reset"),
     ],
 )
@@ -213,13 +249,13 @@ def test_peer_that_makes_us_answer_and_does_not_read_is_cut_off(
     monkeypatch.setattr(sending, "MAX_UNREAD", 90_000)
     peer = Peer()
     peer.open(1)
-    peer.send(uint(frames.RST_STREAM, 1, Code.CANCEL))
+    peer.send(uint(h2_frames.RST_STREAM, 1, Code.CANCEL))
     assert fault(peer, piece * 10_002) is Code.ENHANCE_YOUR_CALM
 
 
 def test_peer_that_asks_on_and_does_not_read_its_errors_is_cut_off() -> None:
     peer, id = Peer(), 1
-    error = fields.encode([(":status", "200"), ("grpc-message", "x" * 16_000)])
+    error = fields.encode_block([(":status", "200"), ("grpc-message", "x" * 16_000)])
     while id * 16_000 <= 2 * sending.MAX_UNREAD:
         peer.send(request(id, end=True))
         peer.connection.send_headers(id, error, end=True)
@@ -230,22 +266,22 @@ def test_peer_that_asks_on_and_does_not_read_its_errors_is_cut_off() -> None:
 def test_peer_that_reads_may_ask_for_ever() -> None:
     peer = Peer()
     for _ in range(20):
-        peer.send(frames.frame(frames.PING, 0, 0, bytes(8)) * 1000)
+        peer.send(h2_frames.pack_frame(h2_frames.PING, 0, 0, bytes(8)) * 1000)
         assert len(peer.frames()) == 1000
 
 
-@pytest.mark.parametrize("size", [0, 1, frames.MAX_FRAME])
+@pytest.mark.parametrize("size", [0, 1, h2_frames.MAX_FRAME])
 def test_header_block_without_end_is_cut_off(size: int) -> None:
     peer = Peer()
-    peer.send(frames.frame(frames.HEADERS, 0, 1, b"\x82"))
-    piece = frames.frame(frames.CONTINUATION, 0, 1, bytes(size))
+    peer.send(h2_frames.pack_frame(h2_frames.HEADERS, 0, 1, b"\x82"))
+    piece = h2_frames.pack_frame(h2_frames.CONTINUATION, 0, 1, bytes(size))
     assert fault(peer, piece * (fields.MAX_BLOCK // max(size, 1) + 1)) is Code.ENHANCE_YOUR_CALM
 
 
 def test_streams_opened_and_reset_at_once_leave_nothing_behind() -> None:
     peer = Peer()
     for id in range(1, 20_000, 2):
-        peer.send(request(id), uint(frames.RST_STREAM, id, Code.CANCEL))
+        peer.send(request(id), uint(h2_frames.RST_STREAM, id, Code.CANCEL))
     assert len(peer.connection._streams) == len(peer.connection._sender._streams) == 0
     assert len(peer.frames()) == 0
 

@@ -7,14 +7,14 @@ from http2_peer import ANSWER, TRAILERS, Peer, data, resets, uint
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hydro_services.http2 import frames
+from hydro_services.http2 import h2_frames
 from hydro_services.http2.connection import (
     CONNECTION_WINDOW,
     MAX_STREAMS,
     STREAM_WINDOW,
 )
 from hydro_services.http2.events import Cancelled, Event, Writable
-from hydro_services.http2.frames import Code
+from hydro_services.http2.h2_frames import Code
 
 
 def test_what_does_not_fit_waits_and_leaves_in_order_with_the_end_last() -> None:
@@ -27,9 +27,9 @@ def test_what_does_not_fit_waits_and_leaves_in_order_with_the_end_last() -> None
     peer.frames()
     assert 1 not in peer.ended
     assert peer.grant(1, 4) == [Writable(1)]
-    assert peer.connection.held(1) == 2
+    assert peer.connection.held_bytes(1) == 2
     assert peer.grant(1, 100) == [Writable(1)]
-    assert peer.connection.held(1) == 0
+    assert peer.connection.held_bytes(1) == 0
     peer.frames()
     assert peer.bodies[1] == b"0123456789abcdef"
     assert 1 in peer.ended
@@ -41,27 +41,27 @@ def test_window_made_smaller_below_zero_holds_all_back() -> None:
     peer.connection.send_data(1, b"x" * 20)
     peer.frames()
     peer.windows[1] -= 10
-    assert peer.send(frames.settings({frames.INITIAL_WINDOW_SIZE: 0})) == []
+    assert peer.send(h2_frames.settings_frame({h2_frames.INITIAL_WINDOW_SIZE: 0})) == []
     assert peer.grant(1, 10) == []
     assert peer.grant(1, 1) == [Writable(1)]
     peer.frames()
     assert len(peer.bodies[1]) == 11
     peer.windows[1] += 50
-    assert peer.send(frames.settings({frames.INITIAL_WINDOW_SIZE: 50})) == [Writable(1)]
+    assert peer.send(h2_frames.settings_frame({h2_frames.INITIAL_WINDOW_SIZE: 50})) == [Writable(1)]
     peer.frames()
     assert len(peer.bodies[1]) == 20
 
 
 def test_connections_window_is_shared_out_in_turn() -> None:
-    peer = Peer(window=frames.MAX_WINDOW)
+    peer = Peer(window=h2_frames.MAX_WINDOW)
     for id in (1, 3, 5):
         peer.open(id, end=True)
         peer.connection.send_data(id, b"x" * 60_000)
     peer.frames()
-    assert [peer.connection.held(id) for id in (1, 3, 5)] == [0, 54_465, 60_000]
+    assert [peer.connection.held_bytes(id) for id in (1, 3, 5)] == [0, 54_465, 60_000]
     peer.grant(0, 54_465 + 1)
     peer.frames()
-    assert [peer.connection.held(id) for id in (1, 3, 5)] == [0, 0, 59_999]
+    assert [peer.connection.held_bytes(id) for id in (1, 3, 5)] == [0, 0, 59_999]
 
 
 @given(
@@ -86,18 +86,18 @@ def test_no_window_is_ever_exceeded_and_no_byte_lost(
     for id, body in wanted.items():
         sent = peer.bodies.get(id, b"")
         assert body.startswith(sent)
-        assert len(body) - len(sent) == peer.connection.held(id)
-        assert not peer.connection.held(id) or not (peer.windows[id] and peer.window)
+        assert len(body) - len(sent) == peer.connection.held_bytes(id)
+        assert not peer.connection.held_bytes(id) or not (peer.windows[id] and peer.window)
 
 
 def test_reader_that_is_slow_stops_the_sender_and_reading_lets_it_go_on() -> None:
     peer = Peer()
     peer.open(1)
-    for _ in range(STREAM_WINDOW // frames.MAX_FRAME):
-        peer.send(data(1, bytes(frames.MAX_FRAME)))
+    for _ in range(STREAM_WINDOW // h2_frames.MAX_FRAME):
+        peer.send(data(1, bytes(h2_frames.MAX_FRAME)))
     peer.frames()
     assert 1 not in peer.credit
-    peer.connection.consumed(1, STREAM_WINDOW // 2)
+    peer.connection.grant(1, STREAM_WINDOW // 2)
     peer.frames()
     assert peer.credit[1] == STREAM_WINDOW + STREAM_WINDOW // 2
 
@@ -106,8 +106,8 @@ def test_sender_beyond_its_window_loses_the_stream_only() -> None:
     peer = Peer()
     peer.open(1)
     events: list[Event] = []
-    for _ in range(STREAM_WINDOW // frames.MAX_FRAME + 1):
-        events += peer.send(data(1, bytes(frames.MAX_FRAME)))
+    for _ in range(STREAM_WINDOW // h2_frames.MAX_FRAME + 1):
+        events += peer.send(data(1, bytes(h2_frames.MAX_FRAME)))
     assert events[-1] == Cancelled(1)
     assert resets(peer.frames()) == {1: Code.FLOW_CONTROL_ERROR}
 
@@ -119,16 +119,16 @@ def test_bytes_that_nobody_read_are_granted_again_when_their_stream_ends(how: st
     for id in range(1, 4 * MAX_STREAMS, 2):
         peer.open(id)
         for _ in range(4):
-            peer.send(data(id, bytes(frames.MAX_FRAME)))
-            sent += frames.MAX_FRAME
+            peer.send(data(id, bytes(h2_frames.MAX_FRAME)))
+            sent += h2_frames.MAX_FRAME
         match how:
             case "the peer resets":
-                peer.send(uint(frames.RST_STREAM, id, Code.CANCEL))
+                peer.send(uint(h2_frames.RST_STREAM, id, Code.CANCEL))
             case "we answer early":
                 peer.connection.send_headers(id, ANSWER, end=True)
             case _:
-                peer.connection.reset(id, Code.CANCEL)
-        peer.connection.consumed(id, frames.MAX_FRAME)
+                peer.connection.reset_stream(id, Code.CANCEL)
+        peer.connection.grant(id, h2_frames.MAX_FRAME)
     peer.frames()
     assert peer.credit[0] - sent >= CONNECTION_WINDOW // 2
 

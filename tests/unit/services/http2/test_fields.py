@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hydro_services.http2 import fields
 from hydro_services.http2.fields import Decoder, Field
-from hydro_services.http2.frames import Code, ConnectionFault
+from hydro_services.http2.h2_frames import Code, ConnectionFault
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz-:", min_size=1, max_size=12)
 VALUES = st.text(st.characters(max_codepoint=255), max_size=200)
@@ -120,14 +120,14 @@ def test_blocks_of_another_encoder_are_read(lists: list[list[Field]], huffman: b
 
 @given(LISTS)
 def test_another_decoder_reads_our_blocks(found: list[Field]) -> None:
-    read = hpack.Decoder(1 << 24).decode(fields.encode(found), raw=True)
+    read = hpack.Decoder(1 << 24).decode(fields.encode_block(found), raw=True)
     assert [(n.decode("latin-1"), v.decode("latin-1")) for n, v in read] == found
 
 
 @given(st.integers(0, 40_000))
 def test_text_of_any_length_comes_back(size: int) -> None:
     found = [("name", "v" * size)]
-    assert Decoder().decode(fields.encode(found)) == found
+    assert Decoder().decode(fields.encode_block(found)) == found
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from hydro_runtimes import python_values
 from hydro_runtimes.columns import Columns, DataType, Dense, pack
 from hydro_runtimes.evaluator import Evaluation, Field, Signature
 from hydro_services import errors
-from hydro_services.codecs import proto_columns, typed_values, wire
+from hydro_services.codecs import frame_limits, proto_columns, typed_values
 from hydro_services.codecs.grpc_messages import prefix_message
 from hydro_services.runtime.evaluation import evaluate
 from hydro_services.runtime.session import Call, Session
@@ -338,13 +338,13 @@ def test_errors_and_lists_beyond_the_limits_are_refused_unparsed() -> None:
     with pytest.raises(errors.InvalidArgument, match="errors"):
         answered(wrapped(4, b"") * 50_000 + wrapped(4, bytes(2)))
     with pytest.raises(errors.TooLarge, match="numbers in `values`"):
-        answered(wrapped(3, wrapped(2, wrapped(5, wrapped(4, bytes(wire.MAX_LISTED + 1))))))
+        answered(wrapped(3, wrapped(2, wrapped(5, wrapped(4, bytes(frame_limits.MAX_LISTED + 1))))))
 
 
-@given(st.binary(max_size=60).map(lambda data: data + bytes(wire.SMALL_BYTES)))
+@given(st.binary(max_size=60).map(lambda data: data + bytes(frame_limits.SMALL_BYTES)))
 def test_garbage_of_any_size_is_for_the_parser(message: bytes) -> None:
     try:
-        wire.check_frame(message)
+        frame_limits.check_frame(message)
         pb.Frame.FromString(message)
     except (errors.InvalidArgument, errors.TooLarge, DecodeError):
         pass

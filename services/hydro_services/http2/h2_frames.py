@@ -47,50 +47,50 @@ class ConnectionFault(Exception):
         self.code = code
 
 
-def frame(type: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+def pack_frame(type: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     """A frame; the payload is at most MAX_FRAME long."""
-    return header(type, flags, stream, len(payload)) + payload
+    return pack_header(type, flags, stream, len(payload)) + payload
 
 
-def settings(values: dict[int, int]) -> bytes:
+def settings_frame(values: dict[int, int]) -> bytes:
     """A SETTINGS frame."""
     payload = b"".join(struct.pack(">HI", key, value) for key, value in values.items())
-    return frame(SETTINGS, 0, 0, payload)
+    return pack_frame(SETTINGS, 0, 0, payload)
 
 
-def window_update(stream: int, size: int) -> bytes:
+def window_update_frame(stream: int, size: int) -> bytes:
     """A WINDOW_UPDATE frame; stream 0 is the connection."""
-    return frame(WINDOW_UPDATE, 0, stream, struct.pack(">I", size))
+    return pack_frame(WINDOW_UPDATE, 0, stream, struct.pack(">I", size))
 
 
-def reset(stream: int, code: Code) -> bytes:
+def reset_frame(stream: int, code: Code) -> bytes:
     """An RST_STREAM frame."""
-    return frame(RST_STREAM, 0, stream, struct.pack(">I", code))
+    return pack_frame(RST_STREAM, 0, stream, struct.pack(">I", code))
 
 
-def goaway(last: int, code: Code, text: str = "") -> bytes:
+def goaway_frame(last: int, code: Code, text: str = "") -> bytes:
     """A GOAWAY frame."""
-    return frame(GOAWAY, 0, 0, struct.pack(">II", last, code) + text.encode())
+    return pack_frame(GOAWAY, 0, 0, struct.pack(">II", last, code) + text.encode())
 
 
-def header(type: int, flags: int, stream: int, size: int) -> bytes:
+def pack_header(type: int, flags: int, stream: int, size: int) -> bytes:
     """A frame's header, for a payload of `size` bytes that follows by itself."""
     return HEADER.pack(size >> 8, size & 0xFF, type, flags, stream)
 
 
-def headers(stream: int, block: bytes, *, end: bool) -> bytes:
+def headers_frames(stream: int, block: bytes, *, end: bool) -> bytes:
     """A header block as HEADERS and, where it is long, CONTINUATION frames."""
     if len(block) <= MAX_FRAME:
-        return frame(HEADERS, END_HEADERS | (END_STREAM if end else 0), stream, block)
+        return pack_frame(HEADERS, END_HEADERS | (END_STREAM if end else 0), stream, block)
     pieces = [block[at : at + MAX_FRAME] for at in range(0, len(block), MAX_FRAME)]
     frames = []
     for i, piece in enumerate(pieces):
         flags = (END_STREAM if end and i == 0 else 0) | (END_HEADERS if i == len(pieces) - 1 else 0)
-        frames.append(frame(HEADERS if i == 0 else CONTINUATION, flags, stream, piece))
+        frames.append(pack_frame(HEADERS if i == 0 else CONTINUATION, flags, stream, piece))
     return b"".join(frames)
 
 
-def padded(flags: int, payload: bytes) -> bytes:
+def strip_padding(flags: int, payload: bytes) -> bytes:
     """The payload of a DATA or HEADERS frame without padding.
 
     Raises:
@@ -103,7 +103,7 @@ def padded(flags: int, payload: bytes) -> bytes:
     return payload[1 : len(payload) - payload[0]]
 
 
-class Reader:
+class FrameCutter:
     """Cuts bytes into frames; holds at most one that is not complete."""
 
     def __init__(self) -> None:
