@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import multiprocessing
 import os
 import socket
 import sys
@@ -108,6 +109,8 @@ async def run(config: Config, ready: Callable[[str], None] = lambda _: None) -> 
     sys.setswitchinterval(SWITCH_S)
     gc.freeze()
     gc.set_threshold(YOUNG)
+    # Not as this process was started itself: only what is forked has the modules of models.
+    multiprocessing.set_start_method("fork", force=True)
     names = served_formats(config)
     config = config.absolute()
     private_files.make_private_folder(config.cache)

@@ -8,6 +8,7 @@ import re
 import signal
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 ENDS = {
@@ -32,6 +33,10 @@ RAISES = {
 }
 
 
+def double(number):
+    return 2 * number
+
+
 class Model:
     def __init__(self, folder):
         pass
@@ -49,6 +54,7 @@ class Model:
             if word == "slow":
                 time.sleep(0.3)
             if word == "pool":
-                with multiprocessing.get_context("fork").Pool(2) as pool:
-                    pool.map(len, texts)
+                with multiprocessing.Pool(2) as pool:
+                    assert pool.map(double, [1, 2]) == [2, 4]
+                assert [*ProcessPoolExecutor(1).map(double, [1, 2])] == [2, 4]
         return {"answer": [f"{text}!" for text in texts]}
