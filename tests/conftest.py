@@ -18,7 +18,7 @@ IN_CI = os.environ.get("CI") == "true"
 # start programs PySpark's does so by a fork, and its Java then never starts.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
-# A shell starts what is in the background with SIGINT ignored, and so would be all that tests start.
+# A shell starts background jobs with SIGINT ignored, and so would be all that tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -1,4 +1,4 @@
-"""Clients of the manager, the repository and the gateway: deadlines, failures as our classes."""
+"""Clients of the manager, the repository and the gateway, with deadlines and typed errors."""
 
 from __future__ import annotations
 
@@ -37,44 +37,44 @@ Metadata: TypeAlias = tuple[tuple[str, str], ...]
 
 CALL_S = 10.0
 CHANGE_S = 60.0
-"""How long a change to a pipeline may take: models are loaded before it is answered."""
+"""How long a change of a pipeline may take: it is answered once its models are loaded."""
 CONNECT_S = 5.0
 NDJSON = "application/x-ndjson"
 
 
 @contextlib.asynccontextmanager
-async def connect(
+async def connect_channel(
     part: str, address: str, tls: Tls | grpc.ChannelCredentials | None = None
 ) -> AsyncIterator[grpc.aio.Channel]:
     """A channel that is connected.
 
-    Calls of the classes below raise classes of `errors`, wherever they are made; of what calls
-    over the bare channel raise, the same is made when it leaves the context.
+    Calls of the classes below raise classes of `errors`. What calls on the channel itself raise is
+    converted to them when it leaves the context.
 
     Args:
-        part: whom to expect there, such as "manager"; for the message.
+        part: what is expected there, such as "manager"; for messages.
         address: host:port.
         tls: whom to trust there; None: clear text.
 
     Raises:
-        errors.Unreachable: nothing answers there, now.
-        errors.CannotConnect: it is not trusted, or is not what is expected there.
+        errors.Unreachable: nothing answers there now.
+        errors.CannotConnect: what answers is not trusted, or is not the part that is expected.
     """
     credentials = tls.credentials if isinstance(tls, Tls) else tls
     try:
-        opened = rpc.channel(address, tls=credentials)
+        opened = rpc.open_channel(address, tls=credentials)
     except ValueError as error:
         raise errors.CannotConnect(f"no {part} can be at {address!r}: {error}") from None
     async with opened as channel:
         if not await _is_ready(channel):
             raise await reachability.why_not(part, address, tls)
-        with typed():
+        with convert_errors():
             yield channel
 
 
 @contextlib.contextmanager
-def typed() -> Iterator[None]:
-    """Makes a class of `errors` of what calls raise inside."""
+def convert_errors() -> Iterator[None]:
+    """Converts what calls raise inside to classes of `errors`."""
     try:
         yield
     except grpc.aio.AioRpcError as error:
@@ -82,7 +82,7 @@ def typed() -> Iterator[None]:
 
 
 async def _is_ready(channel: grpc.aio.Channel) -> bool:
-    """Whether it connects; a refused connection is not tried again."""
+    """Whether it connects; a connection that is refused is not retried."""
     refused = grpc.ChannelConnectivity.TRANSIENT_FAILURE
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(CONNECT_S):
@@ -94,8 +94,8 @@ async def _is_ready(channel: grpc.aio.Channel) -> bool:
     return False
 
 
-def bearer(key: str) -> Metadata:
-    """What goes with calls to show the key; nothing for an empty one."""
+def bearer_metadata(key: str) -> Metadata:
+    """The metadata with which a call shows the key; () for an empty one."""
     return (("authorization", f"Bearer {key}"),) if key else ()
 
 
@@ -107,7 +107,7 @@ class _Api:
     async def _ask(
         self, method: Callable[..., Awaitable[T]], request: Message, limit_s: float = CALL_S
     ) -> T:
-        with typed():
+        with convert_errors():
             return await method(request, timeout=limit_s, metadata=self._metadata)
 
 
@@ -116,7 +116,7 @@ class Manager(_Api):
 
     def __init__(self, channel: grpc.aio.Channel, admin_key: str = "") -> None:
         self._stub = manager_grpc.ManagerServiceStub(channel)
-        self._metadata = bearer(admin_key)
+        self._metadata = bearer_metadata(admin_key)
 
     async def list_pipelines(self) -> Sequence[pipeline_pb.Pipeline]:
         """By name."""
@@ -140,9 +140,9 @@ class Manager(_Api):
     async def watch_pipeline(self, name: str) -> AsyncIterator[pipeline_pb.Pipeline]:
         """The pipeline as it is, and again after each change, while there is one; never ends."""
         request = manager_pb.WatchPipelinesRequest(name=name)
-        with typed():
-            async for told in self._stub.WatchPipelines(request, metadata=self._metadata):
-                for pipeline in told.pipelines:
+        with convert_errors():
+            async for response in self._stub.WatchPipelines(request, metadata=self._metadata):
+                for pipeline in response.pipelines:
                     if pipeline.name == name:
                         yield pipeline
 
@@ -158,7 +158,7 @@ class Manager(_Api):
         await self._ask(self._stub.DeletePipeline, request, CHANGE_S)
 
     async def get_status(self) -> manager_pb.GetStatusResponse:
-        """Which Envoys are connected, and where each part tells its metrics."""
+        """Which Envoys are connected, and where the metrics of each part are."""
         request = manager_pb.GetStatusRequest()
         return await self._ask(self._stub.GetStatus, request)
 
@@ -173,7 +173,7 @@ class Repository(_Api):
 
     def __init__(self, channel: grpc.aio.Channel, admin_key: str = "") -> None:
         self._stub = repository_grpc.RepositoryServiceStub(channel)
-        self._metadata = bearer(admin_key)
+        self._metadata = bearer_metadata(admin_key)
 
     async def list_models(self) -> Sequence[repository_pb.ModelVersion]:
         """Every version, published or refused, by name and version."""
@@ -193,10 +193,10 @@ class Gateway(_Api):
         """`key`: an API key, or a token of whom the pipeline trusts."""
         self._channel = channel
         self._stub = prediction_grpc.PredictionServiceStub(channel)
-        self._metadata = bearer(key)
+        self._metadata = bearer_metadata(key)
 
     async def predict(self, frame: frame_pb.Frame) -> frame_pb.Frame:
-        """One frame through the pipeline that it names."""
+        """Sends a frame through the pipeline that it names."""
         return await self._ask(self._stub.Predict, frame, CHANGE_S)
 
     async def predict_stream(
@@ -204,41 +204,41 @@ class Gateway(_Api):
     ) -> AsyncGenerator[frame_pb.Frame]:
         """Frames as they come, each answered in order; every frame names the pipeline.
 
-        Goes on when an instance that carries it dies: frames under way on it are answered by
-        `failure` with UNAVAILABLE, each in its place, and the next ones by another instance.
+        Goes on when an instance that it runs through dies: frames that were under way there are
+        answered with a `failure`, UNAVAILABLE, each in its place; others go to another instance.
 
         Raises:
-            errors.HydroError: nothing was answered at all, or the pipeline is no more.
+            errors.HydroError: nothing was answered at all, or the pipeline was deleted.
         """
         call = partial(self._stub.PredictStream, metadata=self._metadata)
         stream = resuming.Stream(_FRAMES, call, self._channel.channel_ready)
         async with contextlib.aclosing(stream.answers(frames)) as answers:
-            with typed():
+            with convert_errors():
                 async for frame in answers:
                     yield frame
 
     async def serve(
         self, pipeline: str, pieces: AsyncIterable[bytes], content_type: str
     ) -> AsyncIterator[bytes]:
-        """A body of JSON rows as it comes; answers with a body of the same type as it comes."""
+        """Sends a body of JSON rows in pieces; yields a body of the same type in pieces."""
 
         async def requests() -> AsyncIterator[prediction_pb.ServeRequest]:
             name = pipeline
             async for piece in pieces:
-                yield _piece(name, piece, content_type)
+                yield _serve_request(name, piece, content_type)
                 name = ""
 
-        with typed():
+        with convert_errors():
             async for body in self._stub.Serve(requests(), metadata=self._metadata):
                 yield body.data
 
     async def serve_lines(
         self, pipeline: str, pieces: AsyncIterable[bytes]
     ) -> AsyncGenerator[bytes]:
-        """Rows as NDJSON, however cut; answers with pieces of whole lines, one a row, in order.
+        """Sends rows as NDJSON, cut anywhere; yields whole lines, one for each row, in order.
 
-        Goes on as `predict_stream`: rows under way on an instance that dies are answered by
-        `{"error": ...}` with UNAVAILABLE, each in its place.
+        Goes on as `predict_stream` does: rows that were under way on an instance that dies are
+        answered with `{"error": ...}`, UNAVAILABLE, each in its place.
 
         Raises:
             errors.HydroError: as `predict_stream`.
@@ -246,27 +246,27 @@ class Gateway(_Api):
 
         async def requests() -> AsyncIterator[prediction_pb.ServeRequest]:
             async for lines in _whole_lines(pieces):
-                yield _piece(pipeline, lines, NDJSON)
+                yield _serve_request(pipeline, lines, NDJSON)
 
         call = partial(self._stub.Serve, metadata=self._metadata)
         stream = resuming.Stream(_LINES, call, self._channel.channel_ready)
         async with contextlib.aclosing(stream.answers(requests())) as answers:
-            with typed():
+            with convert_errors():
                 async for body in answers:
                     yield body.data
 
 
-def _piece(pipeline: str, piece: bytes, content_type: str) -> prediction_pb.ServeRequest:
+def _serve_request(pipeline: str, piece: bytes, content_type: str) -> prediction_pb.ServeRequest:
     body = httpbody_pb2.HttpBody(content_type=content_type, data=piece)
     return prediction_pb.ServeRequest(pipeline=pipeline, body=body)
 
 
 async def _whole_lines(pieces: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    """The lines that each piece completes, as one piece; the last line gets an end."""
+    """The lines that each piece completes, as one piece; the last line gets a line end."""
     rest: list[bytes] = []
     async for piece in pieces:
         head, newline, tail = piece.rpartition(b"\n")
-        if newline:
+        if newline:  # pieces without one are joined once: a long line costs no copy for each piece
             yield b"".join([*rest, head, newline])
             rest = []
         rest.append(tail)
@@ -274,7 +274,7 @@ async def _whole_lines(pieces: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
         yield last + b"\n"
 
 
-def _rows(body: bytes) -> int:
+def _count_rows(body: bytes) -> int:
     """Lines that are not blank, as the runtime counts them."""
     lines = body.split(b"\n")
     return len(lines) - sum(not line.strip() for line in lines)
@@ -287,7 +287,7 @@ def _lost_frame(frame: frame_pb.Frame, places: int, error: errors.HydroError) ->
 def _lost_lines(
     request: prediction_pb.ServeRequest, places: int, error: errors.HydroError
 ) -> httpbody_pb2.HttpBody:
-    from hydro_services.codecs import json_rows  # numpy, which nobody needs until something breaks
+    from hydro_services.codecs import json_rows  # late: numpy is needed only when a stream breaks
 
     row = errors.row_json(errors.to_status(error))
     return httpbody_pb2.HttpBody(content_type=NDJSON, data=json_rows.write_lines([row] * places))
@@ -295,8 +295,8 @@ def _lost_lines(
 
 _FRAMES = resuming.Kind(lambda _: 1, lambda _: 1, _lost_frame, in_flight=256)
 _LINES = resuming.Kind(
-    lambda request: _rows(request.body.data),
-    lambda body: _rows(body.data),
+    lambda request: _count_rows(request.body.data),
+    lambda body: _count_rows(body.data),
     _lost_lines,
     in_flight=20_000,
 )

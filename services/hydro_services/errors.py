@@ -179,7 +179,7 @@ _BY_CODE = {code: cls for cls, (code, _) in reversed(STATUS.items())}
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
-def internal() -> Internal:
+def new_internal() -> Internal:
     """What the client is told of a bug; the id is to be logged with the traceback."""
     id = uuid.uuid4().hex[:12]
     return Internal(f"internal error {id}; the log has the details under this id", id=id)
@@ -188,7 +188,7 @@ def internal() -> Internal:
 def to_status(error: HydroError, request_id: str = "") -> status_pb2.Status:
     """The error as google.rpc.Status; `request_id`: of the call that it ends, if it ends one."""
     code, reason = STATUS[type(error)]
-    return status(code, error.message, reason, error.metadata, request_id or error.request_id)
+    return make_status(code, error.message, reason, error.metadata, request_id or error.request_id)
 
 
 def call_status(error: HydroError, request_id: str) -> status_pb2.Status:
@@ -201,7 +201,7 @@ def call_status(error: HydroError, request_id: str) -> status_pb2.Status:
     return found
 
 
-def status(
+def make_status(
     code: grpc.StatusCode,
     message: str,
     reason: str,
@@ -209,18 +209,18 @@ def status(
     request_id: str = "",
 ) -> status_pb2.Status:
     """A google.rpc.Status with an ErrorInfo of domain "hydro", and a RequestInfo."""
-    found = status_pb2.Status(code=code.value[0], message=_utf8(message))
-    facts = {_utf8(name): _utf8(value) for name, value in metadata.items()}
+    found = status_pb2.Status(code=code.value[0], message=_valid_text(message))
+    facts = {_valid_text(name): _valid_text(value) for name, value in metadata.items()}
     info = error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=facts)
-    found.details.append(_packed(info))
+    found.details.append(_pack(info))
     if request_id:
-        found.details.append(_packed(error_details_pb2.RequestInfo(request_id=request_id)))
+        found.details.append(_pack(error_details_pb2.RequestInfo(request_id=request_id)))
     return found
 
 
 def from_status(status: status_pb2.Status) -> HydroError:
     """The inverse of `to_status`; a status of another origin becomes the class of its code."""
-    info = _info(status)
+    info = _error_info(status)
     code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
     cls = (_BY_REASON.get(info.reason) if info.domain == DOMAIN else None) or _BY_CODE.get(code)
     error = (cls or Internal)(status.message, **dict(info.metadata))
@@ -272,7 +272,7 @@ def from_json(body: Mapping[str, Any]) -> HydroError:
 
 def row_json(status: status_pb2.Status) -> dict[str, Any]:
     """The object that stands in the place of a row that failed, with the facts of the ErrorInfo."""
-    metadata = _info(status).metadata
+    metadata = _error_info(status).metadata
     facts = {name: metadata[name] for name in sorted(metadata)}
     summary = _summary(status)
     return {"error": {**summary, **{k: v for k, v in facts.items() if k not in summary}}}
@@ -285,11 +285,11 @@ def code_name(code: int) -> str:
 
 def _summary(status: status_pb2.Status) -> dict[str, Any]:
     name = code_name(status.code)
-    reason = _info(status).reason or name
+    reason = _error_info(status).reason or name
     return {"code": status.code, "status": name, "reason": reason, "message": status.message}
 
 
-def _info(status: status_pb2.Status) -> error_details_pb2.ErrorInfo:
+def _error_info(status: status_pb2.Status) -> error_details_pb2.ErrorInfo:
     """Ours, or else the last of another domain."""
     found = error_details_pb2.ErrorInfo()
     for detail in status.details:
@@ -308,12 +308,12 @@ def _request_id(status: status_pb2.Status) -> str:
     return str(found.request_id)
 
 
-def _utf8(text: str) -> str:
+def _valid_text(text: str) -> str:
     """The text with `?` for what UTF-8 does not have, such as half of a surrogate pair."""
     return text.encode(errors="replace").decode()
 
 
-def _packed(detail: Message) -> any_pb2.Any:
+def _pack(detail: Message) -> any_pb2.Any:
     packed = any_pb2.Any()
     packed.Pack(detail)
     return packed

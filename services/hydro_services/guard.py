@@ -1,15 +1,16 @@
-"""Runs a part that may run code of others in a child, and sees to what the child leaves behind.
+"""Runs a part in a child process, where models may do anything, and cleans up after it.
 
-The guard is one thread that does little else than wait, so that nothing in the part can hold it up.
+The parent, the guard, is a single thread that does little but wait, so that nothing in the part can
+block it.
 
-- What C code and children of the part write to standard output and error, it logs.
-- Descendants that lose their parent are given to it; when the part ends, it kills all of them,
-  those in sessions of their own too. The part ends with it, and where it is tied to its own parent,
-  all end with that.
-- It ends as the part has ended.
+- It logs what C code and children of the part write to standard output and error.
+- It adopts descendants whose parent ends. When the part ends it kills all of them, also those in
+  sessions of their own. The part ends when the guard does, and on request both end with the guard's
+  own parent.
+- It ends with the exit status of the part.
 
-What the part forks, such as the workers of a model's `multiprocessing.Pool`, ends of a signal like
-any process, and the part hears nothing of it: see `forget_signals`.
+What the part forks, such as the workers of a model's `multiprocessing.Pool`, is ended by a signal
+like any process, and the part's own handlers do not run for it: see `forget_signals`.
 """
 
 from __future__ import annotations
@@ -31,38 +32,40 @@ logger = logging.getLogger(__name__)
 
 NAME = "hydro-guard"
 WAIT_S = 1.0
-"""Between looks for descendants that have ended."""
+"""Seconds between two looks for descendants that have ended."""
 _READ_BYTES = 1 << 16
 
 
 @contextlib.contextmanager
-def guarded(ended: Callable[[int, int], None], *, tied: bool) -> Iterator[None]:
-    """Goes on in a child, of which this process becomes the guard; the guard never comes back.
+def run_in_child(ended: Callable[[int, int], None], *, dies_with_parent: bool) -> Iterator[None]:
+    """Forks. The context goes on in the child; this process becomes its guard and never returns.
 
-    To be entered in the main thread, while there is no other.
+    To be entered in the main thread, while there is no other thread.
 
     Args:
-        ended: told the child's process id and its status as of `os.waitpid`, when all is gone.
-        tied: all ends when the parent of this process does.
+        ended: called in the guard when all descendants are gone, with the child's process id and
+            its status as of `os.waitpid`.
+        dies_with_parent: all end when the parent of this process does.
     """
     source, target = os.pipe()
     passed_on = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR2}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, passed_on)  # until there is who takes them
+    # Blocked from before the fork until handlers are set: one that comes between would end us.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, passed_on)
     child = os.fork()
     if child:
         os.close(target)
-        _guard(child, source, mask, ended, tied=tied)
+        _guard(child, source, mask, ended, dies_with_parent=dies_with_parent)
     os.close(source)
     linux.die_with_parent()
     os.setsid()
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    with output.to_log(target):
+    with output.redirect_to_log(target):
         os.close(target)
         try:
             yield
-        finally:  # else Python waits at its exit for those that it has forked
-            for pid in linux.children(os.getpid()):
-                _tell(pid, signal.SIGKILL)
+        finally:  # otherwise Python waits at its exit for the children of multiprocessing
+            for pid in linux.child_pids(os.getpid()):
+                _send_signal(pid, signal.SIGKILL)
 
 
 def _guard(
@@ -71,20 +74,20 @@ def _guard(
     mask: Iterable[int],
     ended: Callable[[int, int], None],
     *,
-    tied: bool,
+    dies_with_parent: bool,
 ) -> NoReturn:
     linux.set_name(NAME)
     linux.adopt_orphans()
-    signal.signal(signal.SIGTERM, lambda *_: _tell(child, signal.SIGTERM))
-    signal.signal(signal.SIGINT, lambda *_: _tell(child, signal.SIGTERM))
-    signal.signal(signal.SIGUSR2, lambda *_: _tell(child, signal.SIGKILL))
-    if tied:
+    signal.signal(signal.SIGTERM, lambda *_: _send_signal(child, signal.SIGTERM))
+    signal.signal(signal.SIGINT, lambda *_: _send_signal(child, signal.SIGTERM))
+    signal.signal(signal.SIGUSR2, lambda *_: _send_signal(child, signal.SIGKILL))
+    if dies_with_parent:
         linux.die_with_parent(signal.SIGUSR2)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     status = 1 << 8
     try:
-        with output.pumped():
-            status = _watch(child, source)
+        with output.background_log():
+            status = _log_until_end(child, source)
             end_descendants()
             ended(child, status)
     except Exception:
@@ -93,63 +96,68 @@ def _guard(
         _end_as(status)
 
 
-_TAKEN = (signal.SIGINT, signal.SIGTERM)
+_HANDLED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _forking = threading.local()
 
 
 def forget_signals() -> None:
-    """For a process that was forked: it has no part in how its parent takes signals.
+    """For a forked process: takes it out of how its parent handles signals.
 
-    The pipe by which Python tells an event loop of signals is shared with the parent, which would
-    drain when its child is told to end; and the child, which runs no loop, would not end.
+    The pipe by which Python tells an event loop of signals is shared with the parent: the parent
+    would drain when its child is sent a signal, and the child, which runs no loop, would not end.
     """
     signal.set_wakeup_fd(-1)
-    for number in _TAKEN:
+    for number in _HANDLED_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
 
 
 def _hold_signals() -> None:
-    """Until the fork has forgotten: one that comes before would reach the parent."""
-    _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _TAKEN)
+    """Until `forget_signals` has run in the fork: a signal before that would reach the parent."""
+    _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED_SIGNALS)
 
 
 def _release_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
 
 
-def _forked() -> None:
+def _after_fork() -> None:
     forget_signals()
     _release_signals()
 
 
-os.register_at_fork(before=_hold_signals, after_in_parent=_release_signals, after_in_child=_forked)
+os.register_at_fork(
+    before=_hold_signals, after_in_parent=_release_signals, after_in_child=_after_fork
+)
 
 
-def _tell(child: int, number: int) -> None:
+def _send_signal(child: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(child, number)
 
 
-def _watch(child: int, source: int) -> int:
-    """Logs what comes until the child has ended; its status."""
-    lines, sources = output.Lines(2, output.Limit()), [os.pidfd_open(child), source]
-    while (status := _ended(child)) is None:
-        if source in select.select(sources, [], [], WAIT_S)[0] and not _copy(source, lines):
+def _log_until_end(child: int, source: int) -> int:
+    """Logs what comes until the child has ended; returns its status."""
+    lines, sources = output.LineLogger(2, output.RateLimit()), [os.pidfd_open(child), source]
+    while (status := _reap_children(child)) is None:
+        if source in select.select(sources, [], [], WAIT_S)[0] and not _copy_output(source, lines):
             sources.remove(source)
-    while source in sources and select.select([source], [], [], 0)[0] and _copy(source, lines):
-        pass  # such as what a C library said as it aborted
+    # What is in the pipe by now, such as what a C library said as it aborted, and no more: it has
+    # no end while a descendant has it open.
+    while source in sources and select.select([source], [], [], 0)[0]:
+        if not _copy_output(source, lines):
+            break
     return status
 
 
-def _copy(source: int, lines: output.Lines) -> bool:
-    """Whether there may be more."""
+def _copy_output(source: int, lines: output.LineLogger) -> bool:
+    """Logs a piece of what was written; False at its end."""
     data = os.read(source, _READ_BYTES)
     lines.buffer.write(data)
     return bool(data)
 
 
-def _ended(child: int) -> int | None:
+def _reap_children(child: int) -> int | None:
     """The child's status once it has ended; others that were given to us are waited for as well."""
     while True:
         try:
@@ -164,7 +172,7 @@ def _ended(child: int) -> int | None:
 
 def end_descendants() -> None:
     """Kills all that are of other sessions, and their descendants, which are given to us."""
-    while found := [pid for pid in linux.children(os.getpid()) if _is_foreign(pid)]:
+    while found := [pid for pid in linux.child_pids(os.getpid()) if _is_foreign(pid)]:
         for pid in found:
             with contextlib.suppress(ProcessLookupError, ChildProcessError):
                 os.kill(pid, signal.SIGKILL)

@@ -1,6 +1,6 @@
-"""What Linux tells of processes and does for them: ends with the parent, names, CPUs.
+"""What Linux does for processes and knows of them: death with the parent, names, use of CPUs.
 
-Elsewhere the calls do nothing, and nothing is known. Sources: prctl(2), proc(5).
+On other systems the calls do nothing, and nothing is known. Sources: prctl(2), proc(5).
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def die_with_parent(number: signal.Signals = signal.SIGKILL) -> None:
 
 
 def leave_group() -> None:
-    """What a terminal or a script sends to its whole process group is for our parent alone.
+    """Leaves what a terminal or a script signals to its whole process group to our parent.
 
-    It tells us in our turn. Were we to end as it begins to drain, what is under way would be lost.
+    It signals us when it is our turn: if we ended as it begins to drain, calls would be lost.
     """
     os.setpgid(0, 0)
 
@@ -52,39 +52,39 @@ def set_name(name: str) -> None:
     _prctl(_PR_SET_NAME, ctypes.create_string_buffer(name.encode()))
 
 
-def is_first_to_be_killed() -> None:
-    """Where memory ends, the kernel kills this process rather than another."""
+def be_killed_first() -> None:
+    """Has the kernel kill this process rather than others when memory runs out."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
-def cpu_s(pid: int | None) -> float:
-    """What a process has used of CPUs, in seconds; 0 where there is none."""
-    _, fields = _stat(f"/proc/{pid}/stat")
+def cpu_seconds(pid: int | None) -> float:
+    """The CPU time that a process has used, in seconds; 0 where there is no such process."""
+    _, fields = _read_stat(f"/proc/{pid}/stat")
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
 
 
 def is_runnable(pid: int | None, but: str = "") -> bool:
-    """Whether any thread of a process runs, or would if there were a CPU for it.
+    """Whether any thread of a process runs, or waits only for a CPU.
 
     Args:
         pid: of the process.
         but: the name of threads that do not count.
     """
-    found = map(_stat, glob.iglob(f"/proc/{pid}/task/*/stat"))
-    return any(fields[:1] == ["R"] and name != but for name, fields in found)
+    stats = map(_read_stat, glob.iglob(f"/proc/{pid}/task/*/stat"))
+    return any(fields[:1] == ["R"] and name != but for name, fields in stats)
 
 
-def children(pid: int | None) -> list[int]:
-    """The processes whose parent it is, or any of its threads."""
-    found: list[int] = []
+def child_pids(pid: int | None) -> list[int]:
+    """The children of a process, those of all its threads."""
+    pids: list[int] = []
     for file in Path("/proc").glob(f"{pid}/task/*/children"):
         with contextlib.suppress(OSError):
-            found += map(int, file.read_text().split())
-    return found
+            pids += map(int, file.read_text().split())
+    return pids
 
 
-def _stat(path: str) -> tuple[str, list[str]]:
+def _read_stat(path: str) -> tuple[str, list[str]]:
     """The name, and fields from `state` on; none where there is no such process or thread."""
     try:
         head, _, fields = Path(path).read_text().rpartition(")")

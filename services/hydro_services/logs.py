@@ -1,7 +1,7 @@
 """Logging: text on a terminal, a JSON object a line otherwise. Nothing is set up at import.
 
-What is logged while a call is served has the id of its request, as Envoy's access log has it.
-Whatever a record says, it is one line, and nothing in it moves a terminal's cursor.
+Records that are logged while a call is served have the id of its request, as in Envoy's access log.
+A record is one line whatever is in it, and nothing in it moves a terminal's cursor.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-class Requests:
-    """What is logged inside is of calls with these ids, whoever's task or thread it is."""
+class RequestIds:
+    """Records that are logged inside get the ids of these requests, in any task or thread."""
 
     __slots__ = ("_ids", "_token")
 
@@ -39,36 +39,36 @@ class Requests:
         REQUEST_ID.reset(self._token)
 
 
-def set_up(level: str = "INFO", part: str = "", stream: TextIO | None = None) -> None:
+def set_up_logging(level: str = "INFO", part: str = "", stream: TextIO | None = None) -> None:
     """Sends all records of this process to `stream` (stderr), each marked with its part."""
     stream = stream or sys.stderr
-    handler = Handler(stream)
-    handler.setFormatter(Text(part) if stream.isatty() else Json(part))
+    handler = LineHandler(stream)
+    handler.setFormatter(TextFormatter(part) if stream.isatty() else JsonFormatter(part))
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
 
-class Handler(logging.StreamHandler[TextIO]):
-    """A record that cannot be formatted is told in a line, one that cannot be written is left out.
+class LineHandler(logging.StreamHandler[TextIO]):
+    """Logs a line for a record that cannot be formatted, and drops one that cannot be written.
 
-    Python's own prints a traceback for each.
+    Python's own handler prints a traceback for each.
     """
 
     def handleError(self, record: logging.LogRecord) -> None:
         error = sys.exc_info()[1]
-        told = {"name": record.name, "levelno": logging.ERROR, "levelname": "ERROR"}
+        fields = {"name": record.name, "levelno": logging.ERROR, "levelname": "ERROR"}
         text = f"a record cannot be logged: {type(error).__name__}, from line {record.lineno}"
         with contextlib.suppress(OSError, ValueError):  # the stream is closed, or its reader gone
-            self.stream.write(self.format(logging.makeLogRecord({**told, "msg": text})) + "\n")
+            self.stream.write(self.format(logging.makeLogRecord({**fields, "msg": text})) + "\n")
 
 
-def fields(record: logging.LogRecord) -> dict[str, object]:
-    """What the call gave as `extra`, and the id of the request."""
-    given = {key: value for key, value in vars(record).items() if key not in _STANDARD}
+def record_fields(record: logging.LogRecord) -> dict[str, object]:
+    """The `extra` of a record, and the id of the request."""
+    extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
     id = REQUEST_ID.get()
-    return {"request_id": id, **given} if id else given
+    return {"request_id": id, **extra} if id else extra
 
 
-class Json(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """A JSON object a line: time, level, part, logger, message, the fields, and a traceback."""
 
     def __init__(self, part: str) -> None:
@@ -83,15 +83,15 @@ class Json(logging.Formatter):
             "part": self.part,
             "logger": record.name,
             "message": record.getMessage(),
-            **fields(record),
+            **record_fields(record),
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         text = json.dumps(line, default=str, ensure_ascii=False)
-        return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+        return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-class Text(logging.Formatter):
+class TextFormatter(logging.Formatter):
     """One line for a person, and a traceback below it."""
 
     def __init__(self, part: str) -> None:
@@ -100,16 +100,16 @@ class Text(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
-        extra = "".join(f" {key}={value}" for key, value in fields(record).items())
-        told = one_line(f"{record.getMessage()}{extra}")
-        line = f"{clock} {record.levelname:<7} {self.part:<24} {told}"
+        extra = "".join(f" {key}={value}" for key, value in record_fields(record).items())
+        message = escape_line(f"{record.getMessage()}{extra}")
+        line = f"{clock} {record.levelname:<7} {self.part:<24} {message}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def one_line(text: str) -> str:
+def escape_line(text: str) -> str:
     """The text with escapes for what ends a line or moves a terminal's cursor."""
-    return _CONTROL.sub(_escaped, text)
+    return _CONTROL.sub(_escape, text)
 
 
-def _escaped(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode()
+def _escape(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode()

@@ -1,7 +1,7 @@
-"""What a process tells Prometheus: numbers that others keep, read when somebody asks.
+"""The metrics of a process for Prometheus, read when it scrapes.
 
-The event loop owns the numbers, so it is the event loop that takes them; what becomes of them,
-which is the greater part, is the business of a thread.
+The event loop owns the numbers and so reads them; making metrics and text of them, which is most of
+the work, is done in a thread.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from hydro_services import errors
-from hydro_services.rpc import listening
+from hydro_services.rpc import resolve_address
 
-TAKE_S = 5.0
-"""How long the event loop may take to answer."""
+READ_S = 5.0
+"""How long the event loop may take to read them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
-    """The state of a histogram: counts of each bound alone, and one more for what is above."""
+    """A histogram: the count of each bucket alone, the last of them for values above all bounds."""
 
     bounds: Sequence[float]
     counts: Sequence[int]
@@ -34,7 +34,7 @@ class Buckets:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One metric, with a value for each combination of labels."""
+    """A metric, with a value for each combination of labels."""
 
     name: str
     kind: str
@@ -45,16 +45,16 @@ class Family:
 
 
 Reading = Callable[[], Iterable[Family]]
-"""Makes families of what was taken; called in a thread."""
+"""Makes families of numbers that were read; called in a thread."""
 
 
 @contextlib.asynccontextmanager
-async def serve(address: str, take: Callable[[], Reading]) -> AsyncIterator[str]:
+async def serve_metrics(address: str, read: Callable[[], Reading]) -> AsyncIterator[str]:
     """Serves /metrics until the context ends.
 
     Args:
         address: host:port; port 0 takes a free one.
-        take: called on the event loop; is to be quick.
+        read: called on the event loop; has to be quick.
 
     Yields:
         host:port, with the port that was bound.
@@ -65,8 +65,8 @@ async def serve(address: str, take: Callable[[], Reading]) -> AsyncIterator[str]
     """
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
-    registry.register(_Collector(asyncio.get_running_loop(), take))
-    wanted = listening(address)
+    registry.register(_Collector(asyncio.get_running_loop(), read))
+    wanted = resolve_address(address)
     try:
         server, thread = start_http_server(wanted.port, wanted.host, registry)
     except OSError as error:
@@ -82,40 +82,40 @@ async def serve(address: str, take: Callable[[], Reading]) -> AsyncIterator[str]
 
 
 class _Collector(Collector):
-    """Asked by a thread of the server."""
+    """Called in a thread of the server."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, take: Callable[[], Reading]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, read: Callable[[], Reading]) -> None:
         self._loop = loop
-        self._take = take
+        self._read = read
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing ahead: what there is, is known when it is asked for."""
+        """Nothing: which metrics there are is known only when they are read."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        reading = asyncio.run_coroutine_threadsafe(self._taken(), self._loop).result(TAKE_S)
-        return map(metric, reading())
+        reading = asyncio.run_coroutine_threadsafe(self._call_read(), self._loop).result(READ_S)
+        return map(to_metric, reading())
 
-    async def _taken(self) -> Reading:
-        return self._take()
+    async def _call_read(self) -> Reading:
+        return self._read()
 
 
-def metric(family: Family) -> Metric:
+def to_metric(family: Family) -> Metric:
     """A family as prometheus_client wants it."""
     if family.kind == "histogram":
-        found = HistogramMetricFamily(family.name, family.about, labels=family.labels)
+        histogram = HistogramMetricFamily(family.name, family.about, labels=family.labels)
         for labels, value in family.values:
             assert isinstance(value, Buckets)
-            found.add_metric(labels, _cumulative(value), value.total)
-        return found
-    plain = Metric(family.name, family.about, family.kind)
+            histogram.add_metric(labels, _cumulative_buckets(value), value.total)
+        return histogram
+    metric = Metric(family.name, family.about, family.kind)
     name = f"{family.name}_total" if family.kind == "counter" else family.name
     for labels, value in family.values:
         assert not isinstance(value, Buckets)
-        plain.add_sample(name, dict(zip(family.labels, labels, strict=True)), value)
-    return plain
+        metric.add_sample(name, dict(zip(family.labels, labels, strict=True)), value)
+    return metric
 
 
-def _cumulative(value: Buckets) -> list[tuple[str, float]]:
+def _cumulative_buckets(value: Buckets) -> list[tuple[str, float]]:
     bounds = [*map(str, value.bounds), "+Inf"]
     return list(zip(bounds, itertools.accumulate(value.counts), strict=True))

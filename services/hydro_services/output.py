@@ -1,9 +1,9 @@
 """What models write to standard output and standard error goes to the log, line by line, bounded.
 
-`print` of Python code is taken before it is written. What C code and children write goes by a pipe
-to another process, see `guard`. Both make no more lines a second than `RATE`; how many were left
-out is told. Standard input is at its end. The log itself waits for nobody either: what is not read
-is held up to `HELD_BYTES`, and then left out.
+`print` in Python is caught before it is written. What C code and children write goes through a pipe
+to another process, see `guard`. Either logs at most `LINES_PER_S` lines a second, and how many were
+left out. Standard input is empty. Logging never waits for a slow reader of the log: up to
+`MAX_BUFFER_BYTES` are buffered, and more is left out.
 """
 
 from __future__ import annotations
@@ -19,36 +19,35 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 logger = logging.getLogger(__name__)
-logger.setLevel(logging.INFO)  # wanted whatever else is left out
+logger.setLevel(logging.INFO)  # whatever the level of the process
 
-RATE = 100
-"""Lines a second."""
-BURST = 1000
-"""Lines at once, after some quiet."""
-LINE = 4096
-"""Characters; longer ones go on in the next."""
-HELD_BYTES = 1 << 20
-"""Of the log, while nobody reads it."""
+LINES_PER_S = 100
+BURST_LINES = 1000
+"""Lines at once, when there were none for a while."""
+MAX_LINE_CHARACTERS = 4096
+"""Longer lines are logged as several."""
+MAX_BUFFER_BYTES = 1 << 20
+"""Of log records that nobody reads."""
 FLUSH_S = 1.0
-"""How long the end waits for who reads the log."""
+"""How long the end of the process waits for the log to be read."""
 
 
-class Limit:
-    """A token bucket of lines; what is beyond is counted and told with the next that is not."""
+class RateLimit:
+    """A token bucket of lines. Lines over it are counted, and the next one tells how many."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """With a clock in seconds."""
+        """`clock`: seconds."""
         self._clock = clock
-        self._tokens = float(BURST)
+        self._tokens = float(BURST_LINES)
         self._last = clock()
         self._left_out = 0
         self._lock = threading.Lock()
 
     def take(self) -> int | None:
-        """How many lines were left out before this one; None: this one is, too."""
+        """How many lines were left out before this one; None: this one is left out, too."""
         with self._lock:
             now = self._clock()
-            self._tokens = min(BURST, self._tokens + (now - self._last) * RATE)
+            self._tokens = min(BURST_LINES, self._tokens + (now - self._last) * LINES_PER_S)
             self._last = now
             if self._tokens < 1:
                 self._left_out += 1
@@ -58,18 +57,18 @@ class Limit:
             return left_out
 
 
-class Lines(io.TextIOBase):
-    """A text stream that logs whole lines; each thread has a line of its own."""
+class LineLogger(io.TextIOBase):
+    """A text stream that logs each line when it is complete; lines of threads are not mixed."""
 
     encoding = "utf-8"
     errors = "backslashreplace"
 
-    def __init__(self, fd: int, limit: Limit) -> None:
-        """In place of the stream at that file descriptor."""
+    def __init__(self, fd: int, limit: RateLimit) -> None:
+        """`fd`: the file descriptor of the stream that this one replaces."""
         self._fd = fd
         self._limit = limit
-        self._begun = threading.local()
-        self.buffer = _Bytes(self)
+        self._unfinished = threading.local()
+        self.buffer = _ByteLogger(self)
 
     def writable(self) -> bool:
         return True
@@ -78,36 +77,36 @@ class Lines(io.TextIOBase):
         return self._fd
 
     def reconfigure(self, **_: object) -> None:
-        """There is nothing to be set."""
+        """Does nothing: there is nothing to set."""
 
     def write(self, text: str) -> int:
-        *lines, rest = (getattr(self._begun, "text", "") + text).split("\n")
+        *lines, rest = (getattr(self._unfinished, "text", "") + text).split("\n")
         for line in lines:
             self._log(line)
-        if len(rest) > LINE:
+        if len(rest) > MAX_LINE_CHARACTERS:
             self._log(rest)
             rest = ""
-        self._begun.text = rest
+        self._unfinished.text = rest
         return len(text)
 
     def flush(self) -> None:
-        """Lines are logged when they are whole."""
+        """Does nothing: a line is logged when it is complete."""
 
     def _log(self, line: str) -> None:
-        for start in range(0, len(line) or 1, LINE):
+        for start in range(0, len(line) or 1, MAX_LINE_CHARACTERS):
             left_out = self._limit.take()
             if left_out is None:
                 continue
             extra: dict[str, object] = {"lines_left_out": left_out} if left_out else {}
-            if name := _model():
+            if name := _model_of_thread():
                 extra["model"] = name
-            logger.info("%s", line[start : start + LINE], extra=extra)
+            logger.info("%s", line[start : start + MAX_LINE_CHARACTERS], extra=extra)
 
 
-class _Bytes(io.RawIOBase):
-    """The same for who writes bytes."""
+class _ByteLogger(io.RawIOBase):
+    """The same stream for bytes."""
 
-    def __init__(self, lines: Lines) -> None:
+    def __init__(self, lines: LineLogger) -> None:
         self._lines = lines
 
     def writable(self) -> bool:
@@ -119,14 +118,14 @@ class _Bytes(io.RawIOBase):
         return len(content)
 
 
-def _model() -> str:
-    """Models have threads of their own, of their name."""
+def _model_of_thread() -> str:
+    """Each model is evaluated in a thread with its name, see `runtime.worker`; empty in others."""
     name = threading.current_thread().name
     return name.removeprefix("model ") if name.startswith("model ") else ""
 
 
-class Pump:
-    """A text stream that holds what it is given, and a thread that writes it to a descriptor."""
+class BackgroundWriter:
+    """A text stream with a buffer, and a thread that writes the buffer to a descriptor."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -135,9 +134,9 @@ class Pump:
         threading.Thread(target=self._run, name="log", daemon=True).start()
 
     def reset(self) -> None:
-        """As at first: nothing is held. In a fork, which has no thread for it."""
+        """Forgets the buffer: for a fork, which has it too but no thread, and may hold its lock."""
         self._has_thread = False
-        self._held: deque[bytes] = deque()
+        self._buffer: deque[bytes] = deque()
         self._size = 0
         self._left_out = 0
         self._changed = threading.Condition()
@@ -145,113 +144,114 @@ class Pump:
     def write(self, text: str) -> int:
         data = text.encode(errors="backslashreplace")
         if not self._has_thread:
-            _write(self._fd, data)
+            _write_all(self._fd, data)
             return len(text)
         with self._changed:
-            if self._size + len(data) > HELD_BYTES:
+            if self._size + len(data) > MAX_BUFFER_BYTES:
                 self._left_out += 1
                 return len(text)
             if self._left_out:
                 data = b"%d records of the log were left out\n" % self._left_out + data
                 self._left_out = 0
-            self._held.append(data)
+            self._buffer.append(data)
             self._size += len(data)
             self._changed.notify_all()
         return len(text)
 
     def flush(self) -> None:
-        """The thread does so."""
+        """Does nothing: the thread writes as soon as it can."""
 
     def drain(self, limit_s: float) -> None:
-        """Waits until all is written, or the time is up."""
+        """Waits until all is written, at most for `limit_s`."""
         with self._changed:
             self._changed.wait_for(lambda: not self._size, limit_s)
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._held)
-                data = self._held.popleft()
-            _write(self._fd, data)
+                self._changed.wait_for(lambda: self._buffer)
+                data = self._buffer.popleft()
+            _write_all(self._fd, data)  # may wait for long: without the lock
             with self._changed:
                 self._size -= len(data)
                 self._changed.notify_all()
 
 
-def _write(fd: int, data: bytes) -> None:
+def _write_all(fd: int, data: bytes) -> None:
     left = memoryview(data)
-    with contextlib.suppress(OSError):  # whoever read it is gone
+    with contextlib.suppress(OSError):  # the reader is gone
         while left:
             left = left[os.write(fd, left) :]
 
 
-_pumps: list[Pump] = []
+_writers: list[BackgroundWriter] = []
 
 
-def _reset() -> None:
-    for pump in _pumps:
-        pump.reset()
+def _reset_writers() -> None:
+    for writer in _writers:
+        writer.reset()
 
 
-os.register_at_fork(after_in_child=_reset)
+os.register_at_fork(after_in_child=_reset_writers)
 
 
 @contextlib.contextmanager
-def to_log(target: int) -> Iterator[None]:
-    """Takes standard output, error and input of this process, until the context ends.
+def redirect_to_log(target: int) -> Iterator[None]:
+    """Redirects standard output and error of this process to the log, until the context ends.
 
-    What is written to the descriptors goes to `target`. The log goes to what is standard error now.
+    What is written to the descriptors themselves goes to `target`. The log goes to what is standard
+    error now. Standard input is empty.
     """
-    limit = Limit()
+    limit = RateLimit()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(pumped())
+        stack.enter_context(background_log())
         for fd, name in ((1, "stdout"), (2, "stderr")):
-            stack.enter_context(_replaced(fd, target))
-            stack.enter_context(_stream(name, Lines(fd, limit)))
+            stack.enter_context(_replace_descriptor(fd, target))
+            stack.enter_context(_replace_stream(name, LineLogger(fd, limit)))
         nothing = stack.enter_context(open(os.devnull))
-        stack.enter_context(_replaced(0, nothing.fileno()))
-        stack.enter_context(_stream("stdin", nothing))
+        stack.enter_context(_replace_descriptor(0, nothing.fileno()))
+        stack.enter_context(_replace_stream("stdin", nothing))
         yield
 
 
 @contextlib.contextmanager
-def pumped() -> Iterator[None]:
-    """Has the log go to what is standard error now and wait for nobody, until the context ends."""
-    pump = Pump(os.dup(2))
-    _pumps.append(pump)
+def background_log() -> Iterator[None]:
+    """Writes the log in the background, to what is standard error now, until the context ends."""
+    writer = BackgroundWriter(os.dup(2))
+    _writers.append(writer)
     handlers = [
         handler
         for handler in logging.root.handlers
         if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr
     ]
-    before = [handler.setStream(pump) for handler in handlers]
+    before = [handler.setStream(writer) for handler in handlers]
     try:
         yield
     finally:
-        pump.drain(FLUSH_S)
-        _pumps.remove(pump)
+        writer.drain(FLUSH_S)
+        _writers.remove(writer)
         for handler, stream in zip(handlers, before, strict=True):
             handler.setStream(stream)
 
 
 @contextlib.contextmanager
-def _replaced(fd: int, by: int) -> Iterator[None]:
-    kept = os.dup(fd)
+def _replace_descriptor(fd: int, by: int) -> Iterator[None]:
+    before = os.dup(fd)
     os.dup2(by, fd)
     try:
         yield
     finally:
-        os.dup2(kept, fd)
-        os.close(kept)
+        os.dup2(before, fd)
+        os.close(before)
 
 
 @contextlib.contextmanager
-def _stream(name: str, stream: object) -> Iterator[None]:
-    kept = {each: getattr(sys, each) for each in (name, f"__{name}__")}
-    for each in kept:
-        setattr(sys, each, stream)
+def _replace_stream(name: str, stream: object) -> Iterator[None]:
+    before = {attribute: getattr(sys, attribute) for attribute in (name, f"__{name}__")}
+    for attribute in before:
+        setattr(sys, attribute, stream)
     try:
         yield
     finally:
-        for each, old in kept.items():
-            setattr(sys, each, old)
+        for attribute, old in before.items():
+            setattr(sys, attribute, old)

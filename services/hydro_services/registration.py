@@ -85,7 +85,7 @@ async def _kept(
     manager: str, endpoint: manager_pb.Endpoint, token_file: Path | None
 ) -> AsyncIterator[None]:
     """Renews a lease of the manager's."""
-    async with rpc.channel(manager) as channel:
+    async with rpc.open_channel(manager) as channel:
         registry = registry_grpc.RegistryServiceStub(channel)
         renewal = asyncio.create_task(_renew(registry, manager, endpoint, token_file))
         try:

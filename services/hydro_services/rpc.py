@@ -26,12 +26,12 @@ logger = logging.getLogger(__name__)
 KEEPALIVE = (
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
-    # Of the PINGs by which gRPC measures bandwidth: it sends no other while one is under way.
+    # Of the PINGs by which gRPC measures bandwidth: while one is under way it sends no other.
     ("grpc.http2.ping_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
 )
 DIRECT = (("grpc.enable_http_proxy", 0),)
-"""The variable http_proxy is for the web: a proxy would see rows, or know no way to them."""
+"""Without a proxy: the variable http_proxy is for the web, and the proxy would see rows."""
 SERVER_OPTIONS = (
     *KEEPALIVE,
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
@@ -46,7 +46,7 @@ Check: TypeAlias = Callable[[str, Metadata], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class RunningServer:
     """A running server."""
 
     server: grpc.aio.Server
@@ -55,7 +55,7 @@ class Served:
     health: health.aio.HealthServicer
 
     async def set_serving(self, serving: bool) -> None:
-        """What grpc.health.v1 answers for the process as a whole."""
+        """Sets what grpc.health.v1 answers for the process as a whole."""
         state = "SERVING" if serving else "NOT_SERVING"
         await self.health.set("", health_pb2.HealthCheckResponse.ServingStatus.Value(state))
 
@@ -67,46 +67,47 @@ async def serve(
     services: Sequence[str],
     *,
     options: Sequence[tuple[str, Any]] = (),
-    plain: frozenset[str] = frozenset(),
+    unwrapped: frozenset[str] = frozenset(),
     check: Check | None = None,
     grace_s: float = 5.0,
-) -> AsyncIterator[Served]:
+) -> AsyncIterator[RunningServer]:
     """Serves until the context ends, then lets calls under way finish for `grace_s` seconds.
 
     Args:
         address: host:port; port 0 binds a free one.
         register: adds the servicers.
         services: full names of the services, for reflection.
-        options: gRPC channel arguments, over ours.
-        plain: full names of services whose calls see to their errors and logs themselves.
-        check: looks at every call of the other services before it is made.
+        options: gRPC channel arguments; they override ours.
+        unwrapped: full names of services that handle errors and logs of their calls themselves.
+        check: called before every call of the other services.
         grace_s: seconds.
 
     Raises:
         errors.Unavailable: the address cannot be bound.
     """
     server = grpc.aio.server(
-        interceptors=(_Calls(plain, check),), options=(*SERVER_OPTIONS, *options)
+        interceptors=(_CallInterceptor(unwrapped, check),), options=(*SERVER_OPTIONS, *options)
     )
     register(server)
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     names = (*services, health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
-    served = Served(server, _bind(server, address), checks)
+    served = RunningServer(server, _bind_port(server, address), checks)
     await server.start()
     await served.set_serving(True)
     try:
         yield served
     finally:
+        # Health first: whoever asks for it sends no new calls while those under way finish.
         await checks.enter_graceful_shutdown()
         await server.stop(grace_s)
 
 
-def channel(
+def open_channel(
     address: str, *, max_message_bytes: int = 64 << 20, tls: grpc.ChannelCredentials | None = None
 ) -> grpc.aio.Channel:
-    """A channel to host:port, by no proxy, that notices a dead peer within 15 seconds."""
+    """A channel to host:port, without a proxy, that notices a dead peer within 15 seconds."""
     options = (
         *DIRECT,
         *KEEPALIVE,
@@ -121,23 +122,23 @@ def channel(
     return grpc.aio.insecure_channel(address, options=options)
 
 
-def _bind(server: grpc.aio.Server, address: str) -> str:
-    wanted = listening(address)
+def _bind_port(server: grpc.aio.Server, address: str) -> str:
+    listen = resolve_address(address)
     try:
-        port = server.add_insecure_port(str(wanted))
+        port = server.add_insecure_port(str(listen))
     except RuntimeError:
         port = 0
     if not port:
         way_out = "stop what listens there or choose another port"
         raise errors.Unavailable(f"cannot listen on {address}; {way_out}", address=address)
-    return str(wanted._replace(port=wanted.port or port))
+    return str(listen._replace(port=listen.port or port))
 
 
-def listening(address: str) -> Address:
-    """Where to listen, by an IP address, for host:port.
+def resolve_address(address: str) -> Address:
+    """The IP address and port to listen at, of host:port.
 
     Raises:
-        errors.InvalidArgument: it is malformed, or its name is not known.
+        errors.InvalidArgument: it is malformed, or the host's name is not known.
     """
     try:
         return Address.parse(address).resolved()
@@ -145,11 +146,11 @@ def listening(address: str) -> Address:
         raise errors.InvalidArgument(f"cannot listen on {address}: {error}") from error
 
 
-class _Calls(grpc.aio.ServerInterceptor):
-    """Turns exceptions into statuses and logs a line a call."""
+class _CallInterceptor(grpc.aio.ServerInterceptor):
+    """Turns exceptions into statuses and logs a line for each call."""
 
-    def __init__(self, plain: frozenset[str], check: Check | None) -> None:
-        self.plain = plain | {health.SERVICE_NAME, reflection.SERVICE_NAME}
+    def __init__(self, unwrapped: frozenset[str], check: Check | None) -> None:
+        self.unwrapped = unwrapped | {health.SERVICE_NAME, reflection.SERVICE_NAME}
         self.check = check
 
     async def intercept_service(
@@ -161,26 +162,27 @@ class _Calls(grpc.aio.ServerInterceptor):
         method: str = handler_call_details.method
         if handler is None:
             return grpc.stream_stream_rpc_method_handler(
-                _streamed(_unknown(method), method, None, None)
+                _wrap_stream(_unknown_method(method), method, None, None)
             )
-        if method.split("/")[1] in self.plain:
+        if method.split("/")[1] in self.unwrapped:
             return handler
         kind = "stream" if handler.response_streaming else "unary"
         source = "stream" if handler.request_streaming else "unary"
         inner = getattr(handler, f"{source}_{kind}")
-        wrapped = _streamed if kind == "stream" else _single
-        read = _reader(handler.request_deserializer, method, is_stream=source == "stream")
+        wrapped = _wrap_stream if kind == "stream" else _wrap_unary
+        read = _make_reader(handler.request_deserializer, method, is_stream=source == "stream")
         outer = wrapped(inner, method, self.check, read)
         wrap = getattr(grpc, f"{source}_{kind}_rpc_method_handler")
-        return wrap(outer, None, handler.response_serializer)  # bytes come, `read` reads them
+        # Without a deserializer: bytes come, and `read` parses them where errors are handled.
+        return wrap(outer, None, handler.response_serializer)
 
 
 Read: TypeAlias = Callable[[Any], Any]
 
 
-def _single(inner: Any, method: str, check: Check | None, read: Read) -> Any:
+def _wrap_unary(inner: Any, method: str, check: Check | None, read: Read) -> Any:
     async def call(request: Any, context: Any) -> Any:
-        async with answering(method, context):
+        async with handle_call(method, context):
             if check:
                 check(method, context.invocation_metadata())
             return await inner(read(request), context)
@@ -188,9 +190,9 @@ def _single(inner: Any, method: str, check: Check | None, read: Read) -> Any:
     return call
 
 
-def _streamed(inner: Any, method: str, check: Check | None, read: Read | None) -> Any:
+def _wrap_stream(inner: Any, method: str, check: Check | None, read: Read | None) -> Any:
     async def call(request: Any, context: Any) -> AsyncIterator[Any]:
-        async with answering(method, context):
+        async with handle_call(method, context):
             if check:
                 check(method, context.invocation_metadata())
             async for response in inner(read(request) if read else request, context):
@@ -199,8 +201,10 @@ def _streamed(inner: Any, method: str, check: Check | None, read: Read | None) -
     return call
 
 
-def _reader(deserialize: Callable[[bytes], Any] | None, method: str, *, is_stream: bool) -> Read:
-    """Reads a request, or each of a stream; gRPC itself would call a malformed one INTERNAL."""
+def _make_reader(
+    deserialize: Callable[[bytes], Any] | None, method: str, *, is_stream: bool
+) -> Read:
+    """Parses a request, or each of a stream; gRPC itself answers a malformed one with INTERNAL."""
 
     def read(request: bytes) -> Any:
         try:
@@ -216,7 +220,7 @@ def _reader(deserialize: Callable[[bytes], Any] | None, method: str, *, is_strea
     return read_each if is_stream else read
 
 
-def _unknown(method: str) -> Any:
+def _unknown_method(method: str) -> Any:
     async def call(requests: Any, context: Any) -> AsyncIterator[bytes]:
         raise errors.Unimplemented(f"no such method: {method}")
         yield b""  # makes it a stream
@@ -229,7 +233,7 @@ _REQUEST_ID = re.compile("[A-Za-z0-9._-]{1,128}", re.ASCII)
 
 
 def request_id(metadata: Metadata) -> str:
-    """The id that came with a call, which Envoy has seen to; a new one where it has none."""
+    """The id that came with a call, as Envoy adds to each; a new one for a call without."""
     for key, value in metadata:
         if key == errors.REQUEST_ID and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
             return value
@@ -237,8 +241,8 @@ def request_id(metadata: Metadata) -> str:
 
 
 @contextlib.asynccontextmanager
-async def answering(method: str, context: Any) -> AsyncIterator[None]:
-    """Ends the call with the status of what is raised inside, and logs a line."""
+async def handle_call(method: str, context: Any) -> AsyncIterator[None]:
+    """Ends the call with the status of an error that is raised inside, and logs a line."""
     start = time.monotonic()
     error: errors.HydroError | None = None
     id = request_id(context.invocation_metadata() or ())
@@ -248,9 +252,9 @@ async def answering(method: str, context: Any) -> AsyncIterator[None]:
     except errors.HydroError as expected:
         error = expected
     except (asyncio.CancelledError, GeneratorExit, grpc.aio.AbortError):
-        raise
+        raise  # the call has ended already: there is nobody to answer
     except Exception:
-        error = errors.internal()
+        error = errors.new_internal()
         logger.exception("call failed", extra={"method": method, **error.metadata})
     code = errors.STATUS[type(error)][0] if error else grpc.StatusCode.OK
     duration = round((time.monotonic() - start) * 1e3, 3)
@@ -264,10 +268,10 @@ async def answering(method: str, context: Any) -> AsyncIterator[None]:
 async def _abort(context: Any, error: errors.HydroError, id: str) -> None:
     """Ends a call with the error as google.rpc.Status; does not return."""
     status = errors.call_status(error, id)
-    told = (("grpc-status-details-bin", status.SerializeToString()), (errors.REQUEST_ID, id))
-    await context.abort(errors.STATUS[type(error)][0], status.message, told)
+    trailers = (("grpc-status-details-bin", status.SerializeToString()), (errors.REQUEST_ID, id))
+    await context.abort(errors.STATUS[type(error)][0], status.message, trailers)
 
 
-async def forever() -> None:
+async def wait_forever() -> None:
     """Waits until cancelled."""
     await asyncio.get_running_loop().create_future()

@@ -37,7 +37,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
 HOST = "127.0.0.1"
 ADMIN = keys.make_admin_key()
-SHOWN = client.bearer(ADMIN)
+SHOWN = client.bearer_metadata(ADMIN)
 UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
 UNIMPLEMENTED = grpc.StatusCode.UNIMPLEMENTED
 
@@ -170,7 +170,7 @@ async def test_with_one_any_name_will_do(edges: Edges) -> None:
 
 async def test_with_one_only_who_has_it_does(edges: Edges) -> None:
     wants = "want the mesh's admin key in the header authorization: Bearer"
-    for wrong in ((), client.bearer(keys.make_admin_key())):
+    for wrong in ((), client.bearer_metadata(keys.make_admin_key())):
         assert await services(edges.manager, wrong) is UNAUTHENTICATED
         assert await models(edges.repository, wrong) is UNAUTHENTICATED
         headers = {name: str(value) for name, value in wrong}

@@ -89,7 +89,7 @@ async def answers(mesh: WholeMesh, call: Call, shown: str) -> set[str]:
     """What the call is told at all ports, but that these do not know it."""
     found = set()
     for port in set(ports(mesh)):
-        async with rpc.channel(f"127.0.0.1:{port}") as channel:
+        async with rpc.open_channel(f"127.0.0.1:{port}") as channel:
             try:
                 await call(channel, ((MESH_TOKEN, shown),) if shown else ())
                 found.add("OK")

@@ -101,9 +101,9 @@ async def test_bad_chain_is_a_bad_request_with_both_sets(web: Web) -> None:
         ('{"name": "p", "name": "q"}', "duplicate key name"),
         ('{"name": 1}', "Failed to parse name field"),
         ('{"name": "p"', "line 1 column 13"),
-        ("[]", "got '[]', no JSON object"),
-        ("", "no JSON object"),
-        ("[" * 100_000, "no JSON object"),
+        ("[]", "got '[]', which is not a JSON object"),
+        ("", "not a JSON object"),
+        ("[" * 100_000, "not a JSON object"),
         ('{"name":' * 100_000, "maximum recursion depth exceeded"),
     ],
 )

@@ -154,7 +154,7 @@ async def web(tmp_path: Path) -> AsyncIterator[Web]:
             f"{HOST}:0",
             lambda s: ads.add_ads(s, hub),
             (),
-            plain=frozenset([ads.SERVICE, load_reports.SERVICE]),
+            unwrapped=frozenset([ads.SERVICE, load_reports.SERVICE]),
             grace_s=0,
         )
         served = await stack.enter_async_context(control)

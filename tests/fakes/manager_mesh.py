@@ -186,7 +186,7 @@ class Envoy:
 
     @contextlib.asynccontextmanager
     async def connected(self, address: str, token: Metadata = ()) -> AsyncIterator[Envoy]:
-        async with rpc.channel(address) as channel:
+        async with rpc.open_channel(address) as channel:
             stub = ads_pb2_grpc.AggregatedDiscoveryServiceStub(channel)
             task = asyncio.create_task(self.run(stub.DeltaAggregatedResources(metadata=token)))
             yield self
@@ -294,7 +294,7 @@ class Mesh:
         await self.reach(served.address)
 
     async def reach(self, address: str) -> None:
-        channel = await self.stack.enter_async_context(rpc.channel(address))
+        channel = await self.stack.enter_async_context(rpc.open_channel(address))
         self.channel = channel
         self.manager = pb_grpc.ManagerServiceStub(channel)
         self.registry = registry_grpc.RegistryServiceStub(channel)

@@ -168,5 +168,5 @@ def digest(files: Iterable[pb.File]) -> str:
 
 @contextlib.asynccontextmanager
 async def serving(root: Path, data: Path | None = None) -> AsyncIterator[Stub]:
-    async with running(root, Registry(), data) as address, rpc.channel(address) as channel:
+    async with running(root, Registry(), data) as address, rpc.open_channel(address) as channel:
         yield pb_grpc.RepositoryServiceStub(channel)

@@ -188,7 +188,7 @@ async def test_a_runtime_takes_orders_from_who_has_the_token(tmp_path: Path) -> 
     check = credential.make_check(path, SERVICE)
     async with (
         rpc.serve("127.0.0.1:0", register, (SERVICE,), check=check) as served,
-        rpc.channel(served.address) as channel,
+        rpc.open_channel(served.address) as channel,
     ):
         stub = runtime_grpc.RuntimeServiceStub(channel)
         request = runtime_pb.ListModelsRequest()

@@ -57,7 +57,7 @@ async def repository(root: Path) -> AsyncIterator[str]:
 
 
 async def test_the_repository_lists_its_models(models: Path) -> None:
-    async with repository(models) as address, rpc.channel(address) as channel:
+    async with repository(models) as address, rpc.open_channel(address) as channel:
         stub = pb_grpc.RepositoryServiceStub(channel)
         listed = {
             model.model: model for model in (await stub.ListModels(pb.ListModelsRequest())).models

@@ -60,7 +60,7 @@ async def test_a_pipeline_for_keys_that_are_not_is_refused(tmp_path: Path) -> No
         await mesh.join(mesh.scikit, mesh.spark, mesh.repository)
         wanted = {"name": "match", "chain": CHAIN, "policy": {"access": {"apiKeys": {}}}}
         request = pb.CreatePipelineRequest(pipeline=ParseDict(wanted, pipeline_pb2.Pipeline()))
-        async with rpc.channel(mesh.address) as channel:
+        async with rpc.open_channel(mesh.address) as channel:
             manager = client.Manager(channel)
             for call in (manager.apply_pipeline, manager.plan_pipeline):
                 with pytest.raises(Exception, match="this mesh has no API keys"):
@@ -75,7 +75,7 @@ async def test_the_managers_own_port_wants_the_admin_key_and_lets_parts_in(tmp_p
         await mesh.start()
         await mesh.connect()
         await mesh.join(mesh.scikit)
-        async with rpc.channel(mesh.address) as channel:
+        async with rpc.open_channel(mesh.address) as channel:
             for wrong in ("", keys.make_admin_key()):
                 manager = client.Manager(channel, wrong)
                 with pytest.raises(Exception, match="want the mesh's admin key") as raised:

@@ -121,7 +121,7 @@ async def closing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 async def why(address: str, tls: Tls | None = None) -> errors.HydroError:
     start = time.monotonic()
     with pytest.raises(errors.HydroError) as raised:
-        async with client.connect("gateway", address, tls):
+        async with client.connect_channel("gateway", address, tls):
             pass
     assert time.monotonic() - start < SOON_S
     return raised.value
@@ -169,9 +169,9 @@ async def test_a_certificate_that_is_not_trusted_says_why(tmp_path: Path) -> Non
     async with grpc_server(files) as address:
         for tls in (Tls(), Tls(stranger[0].read_bytes())):
             assert is_permanent(await why(address, tls), "not trusted", "self-signed certificate")
-        async with client.connect("gateway", address, Tls(files[0].read_bytes())):
+        async with client.connect_channel("gateway", address, Tls(files[0].read_bytes())):
             pass
-        async with client.connect(
+        async with client.connect_channel(
             "gateway", address, grpc.ssl_channel_credentials(files[0].read_bytes())
         ):
             pass
@@ -207,7 +207,7 @@ async def test_calls_raise_typed_errors_inside_the_context() -> None:
     async def pieces() -> AsyncIterator[bytes]:
         yield b"{}\n"
 
-    async with grpc_server() as address, client.connect("gateway", address) as channel:
+    async with grpc_server() as address, client.connect_channel("gateway", address) as channel:
         gateway, manager = client.Gateway(channel), client.Manager(channel)
         for call in (
             gateway.predict(frame_pb2.Frame()),
@@ -223,7 +223,7 @@ async def test_calls_raise_typed_errors_inside_the_context() -> None:
 
 
 async def _bare_call(address: str) -> None:
-    async with client.connect("gateway", address) as channel:
+    async with client.connect_channel("gateway", address) as channel:
         call: Any = channel.unary_unary("/a.B/C")
         await call(b"")
 

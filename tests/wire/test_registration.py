@@ -51,7 +51,9 @@ class Registry(pb_grpc.RegistryServiceServicer):
 
 
 @contextlib.asynccontextmanager
-async def serve(registry: Registry, address: str = "127.0.0.1:0") -> AsyncIterator[rpc.Served]:
+async def serve(
+    registry: Registry, address: str = "127.0.0.1:0"
+) -> AsyncIterator[rpc.RunningServer]:
     def register(server: grpc.aio.Server) -> None:
         pb_grpc.add_RegistryServiceServicer_to_server(registry, server)
 

@@ -69,7 +69,7 @@ async def gateway(servicer: Breaking) -> AsyncIterator[client.Gateway]:
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
-        async with client.connect("gateway", f"127.0.0.1:{port}") as channel:
+        async with client.connect_channel("gateway", f"127.0.0.1:{port}") as channel:
             yield client.Gateway(channel)
     finally:
         await server.stop(0)

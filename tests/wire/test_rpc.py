@@ -74,7 +74,7 @@ async def test_every_failure_has_the_form_and_the_id(
     wanted: type[errors.HydroError],
 ) -> None:
     log = io.StringIO()
-    logs.set_up("INFO", "test", log)
+    logs.set_up_logging("INFO", "test", log)
     error = await refused(channel, method, request_)
     told = dict(error.trailing_metadata() or ())
     assert told["x-request-id"] == ID
@@ -98,7 +98,7 @@ async def test_an_id_that_is_none_is_replaced(channel: grpc.aio.Channel, id: str
 @pytest.mark.parametrize("text", ["a\nERROR forged", "\x1b[2J", "a\rb", "\u2028", "\x9b", "\ud800"])
 def test_no_text_makes_a_line_of_a_log(text: str) -> None:
     record = logging.makeLogRecord({"msg": "call", "levelname": "INFO", "error": text})
-    for line in (logs.Text("p").format(record), logs.Json("p").format(record)):
+    for line in (logs.TextFormatter("p").format(record), logs.JsonFormatter("p").format(record)):
         assert len(line.splitlines()) == 1
         assert line.encode()
         assert "\x1b" not in line
@@ -114,7 +114,7 @@ def test_no_call_of_a_log_prints_a_traceback(
     own_logging: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log, logger = io.StringIO(), logging.getLogger("odd")
-    logs.set_up("INFO", "test", log)
+    logs.set_up_logging("INFO", "test", log)
     logger.error("of %s", "two", "one")
     logger.error("odd", extra={"value": Unspeakable()})
     logger.error("well")

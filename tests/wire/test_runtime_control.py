@@ -127,7 +127,7 @@ async def control(tmp_path: Path) -> AsyncIterator[Control]:
             runtime_grpc.add_RuntimeServiceServicer_to_server(RuntimeServicer(host), server)
 
         served = await stack.enter_async_context(rpc.serve("127.0.0.1:0", manage, (), grace_s=0.1))
-        channel = await stack.enter_async_context(rpc.channel(served.address))
+        channel = await stack.enter_async_context(rpc.open_channel(served.address))
         target.stub = runtime_grpc.RuntimeServiceStub(channel)
         yield target
 

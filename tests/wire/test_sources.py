@@ -106,7 +106,7 @@ async def serving(models: Writable) -> AsyncIterator[tuple[str, Stub]]:
     servicer = RepositoryServicer(feed, models.source)
     async with (
         rpc.serve("127.0.0.1:0", lambda s: add(servicer, s), (SERVICE,), grace_s=0) as served,
-        rpc.channel(served.address) as channel,
+        rpc.open_channel(served.address) as channel,
     ):
         try:
             yield served.address, pb_grpc.RepositoryServiceStub(channel)

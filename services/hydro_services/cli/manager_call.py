@@ -28,7 +28,7 @@ def call_manager(options: ManagerOptions, action: Callable[[client.Manager], Awa
     """What the action answers, over a connection of its own."""
 
     async def call() -> T:
-        async with client.connect("manager", options.manager, options.tls_ca) as channel:
+        async with client.connect_channel("manager", options.manager, options.tls_ca) as channel:
             return await action(client.Manager(channel, options.admin_key))
 
     return asyncio.run(call())

@@ -52,7 +52,9 @@ def call_repository(options: Options, action: Callable[[client.Repository], Awai
     """What the action answers, over a connection of its own."""
 
     async def call() -> T:
-        async with client.connect("repository", options.repository, options.tls_ca) as channel:
+        async with client.connect_channel(
+            "repository", options.repository, options.tls_ca
+        ) as channel:
             return await action(client.Repository(channel, options.admin_key))
 
     return asyncio.run(call())

@@ -40,7 +40,7 @@ class Output:
 
     def table(self, headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Writes rows in aligned columns; the heading only where a person reads."""
-        texts = [[logs.one_line(str(cell)) for cell in row] for row in rows]
+        texts = [[logs.escape_line(str(cell)) for cell in row] for row in rows]
         heading = [[header.upper() for header in headers]] if self.is_terminal else []
         self.data(align([*heading, *texts]))
 

@@ -46,7 +46,7 @@ def command(
 
 def run(options: Options, output: Output) -> int:
     """Serves until Ctrl-C or SIGTERM."""
-    logs.set_up(options.log_level, options.part)
+    logs.set_up_logging(options.log_level, options.part)
     module = importlib.import_module(options.module)
     config = module.Config(**options.config)
     if output.json:
@@ -60,7 +60,11 @@ def run(options: Options, output: Output) -> int:
 def _guarded(module: Any, config: object) -> AbstractContextManager[None]:
     """Around a part that runs code of others."""
     ended = getattr(module, "ended", None)
-    return guard.guarded(partial(ended, config), tied=False) if ended else contextlib.nullcontext()
+    return (
+        guard.run_in_child(partial(ended, config), dies_with_parent=False)
+        if ended
+        else contextlib.nullcontext()
+    )
 
 
 async def _until_signal(module: Any, config: object) -> None:

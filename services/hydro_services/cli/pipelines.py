@@ -106,7 +106,7 @@ def wanted_pipeline(options: WantedOptions, read_stdin: Callable[[], str]) -> pb
         return pb.Pipeline(name=options.name or "", transport_type="http", chain=options.chain)
     text = read_stdin() if options.file == "-" else Path(options.file).read_text()
     try:
-        return pipelinejson.parse(text)
+        return pipelinejson.parse_pipeline(text)
     except InvalidArgument as error:
         raise InvalidArgument(f"{options.file}: {error.message}") from None
 

@@ -56,7 +56,7 @@ async def _predict(options: Options, output: Output) -> int:
         start = await _start(body)
         content_type = JSON if source.is_array(start) else client.NDJSON
         answers = renderer(content_type, options, output)
-        async with client.connect("gateway", options.gateway, options.tls_ca) as channel:
+        async with client.connect_channel("gateway", options.gateway, options.tls_ca) as channel:
             gateway = client.Gateway(channel, options.api_key)
             sent = _joined(start, body)
             async for piece in _served(gateway, options.pipeline, sent, content_type):

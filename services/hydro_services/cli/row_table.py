@@ -44,7 +44,7 @@ class RowTable:
             self.names = list(dict.fromkeys(name for _, row in rows for name in row))
         cells = [[str(i), *(_cell(row.get(name)) for name in self.names)] for i, row in rows]
         if not self.widths:
-            cells.insert(0, ["row", *map(logs.one_line, self.names)])
+            cells.insert(0, ["row", *map(logs.escape_line, self.names)])
             width = shutil.get_terminal_size((140, 24)).columns
             self.widths = fit(column_widths(cells), width - 2 * len(self.names))
         cut = [[_cut(c, w) for c, w in zip(row, self.widths, strict=True)] for row in cells]
@@ -61,7 +61,7 @@ def fit(widths: Sequence[int], total: int) -> list[int]:
 
 def _reason(error: Any) -> str:
     told = error.get("message", error) if isinstance(error, Mapping) else error
-    return logs.one_line(str(told))
+    return logs.escape_line(str(told))
 
 
 def _cell(value: object) -> str:
@@ -71,11 +71,11 @@ def _cell(value: object) -> str:
         case float():
             return f"{value:.4g}"
         case str():
-            return _cut(logs.one_line(" ".join(value.split())), MAX_CELL)
+            return _cut(logs.escape_line(" ".join(value.split())), MAX_CELL)
         case list():
             return _cut("[" + ", ".join(_cell(item) for item in value[:20]) + "]", MAX_CELL)
         case _:
-            return _cut(logs.one_line(json.dumps(value, ensure_ascii=False)), MAX_CELL)
+            return _cut(logs.escape_line(json.dumps(value, ensure_ascii=False)), MAX_CELL)
 
 
 def _cut(text: str, width: int) -> str:

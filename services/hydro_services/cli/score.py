@@ -51,7 +51,7 @@ class Options:
 
 
 def run(options: Options, output: Output) -> int:
-    logs.set_up(os.environ.get("HYDRO_LOG_LEVEL", "CRITICAL"), "score")
+    logs.set_up_logging(os.environ.get("HYDRO_LOG_LEVEL", "CRITICAL"), "score")
     with _interrupted():
         return _run(options, output)
 

@@ -56,7 +56,7 @@ def make_options(**arguments: Any) -> Options:
 
 def run(options: Options, output: Output) -> int:
     """Serves until Ctrl-C."""
-    logs.set_up(options.log_level, "up")
+    logs.set_up_logging(options.log_level, "up")
     connections.raise_limit()
     os.environ.pop("HYDRO_ADMIN_KEY", None)  # else the code of models could read it
     with private_files.private_umask():

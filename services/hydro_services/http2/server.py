@@ -113,7 +113,7 @@ class Link(asyncio.Protocol):
             logger.info("call failed", extra={**extra, "error": error.message})
             await call.finish(error)
         except Exception:
-            told = errors.internal()
+            told = errors.new_internal()
             logger.exception("call failed", extra={"method": path, **told.metadata})
             await call.finish(told)
         else:

@@ -157,7 +157,7 @@ def _first(error: BaseException) -> BaseException:
 
 
 @contextlib.asynccontextmanager
-async def serve(config: Config) -> AsyncIterator[rpc.Served]:
+async def serve(config: Config) -> AsyncIterator[rpc.RunningServer]:
     """Serves until the context ends; what survived the last time is published before that.
 
     With Consul it first waits for that to answer; what survived has to do where it does not.
@@ -192,7 +192,7 @@ async def serve(config: Config) -> AsyncIterator[rpc.Served]:
                 registered,
                 going_on,
             ),
-            metrics.serve(config.metrics, taker(reconciler)) as scraped,
+            metrics.serve_metrics(config.metrics, taker(reconciler)) as scraped,
             _serve(config, token, reconciler, ledger, certificates, scraped) as served,
             asyncio.TaskGroup() as tasks,
         ):
@@ -258,7 +258,7 @@ async def _serve(
     ledger: Ledger,
     certificates: Certificates | None,
     scraped: str,
-) -> AsyncIterator[rpc.Served]:
+) -> AsyncIterator[rpc.RunningServer]:
     deployer = Deployer(reconciler, ledger, config.limit_s, config.patience_s)
 
     def register(server: grpc.aio.Server) -> None:
@@ -278,7 +278,7 @@ async def _serve(
         register,
         (MANAGER, REGISTRY, *((CERTIFICATES,) if certificates else ())),
         options=ads.KEEPALIVE,
-        plain=frozenset([ads.SERVICE, load_reports.SERVICE]),
+        unwrapped=frozenset([ads.SERVICE, load_reports.SERVICE]),
         check=_check(config.admin_key, token),
         grace_s=GRACE_S,
     )
@@ -321,7 +321,7 @@ def mesh(config: Config, token: str = "") -> Mesh:
     storing = descriptor_set([repository_service_pb2.DESCRIPTOR])
     # Envoy takes no names to listen at.
     gateway, edge, repository = map(
-        rpc.listening, (config.gateway, config.edge, config.repository_edge)
+        rpc.resolve_address, (config.gateway, config.edge, config.repository_edge)
     )
     key = keys.hash_key(keys.check_admin_key(config.admin_key)) if config.admin_key else ""
     shown = "" if config.sidecar else of_traffic(token)
@@ -342,7 +342,7 @@ def mesh(config: Config, token: str = "") -> Mesh:
 
 
 def _own_sidecar(config: Config, ingress: str, token: str) -> Sidecar:
-    at, listen = rpc.listening(ingress), rpc.listening(config.listen)
+    at, listen = rpc.resolve_address(ingress), rpc.resolve_address(config.listen)
     return of_manager(_instance(config), at, listen, token)
 
 

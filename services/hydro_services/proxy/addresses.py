@@ -6,7 +6,7 @@ from hydro_envoy.mesh import Endpoint
 from hydro_services.address import Address
 from hydro_services.errors import InvalidArgument
 from hydro_services.free_ports import free_ports
-from hydro_services.rpc import listening
+from hydro_services.rpc import resolve_address
 
 
 def endpoints(addresses: str) -> list[Endpoint]:
@@ -28,7 +28,7 @@ def endpoint(address: str) -> Endpoint:
 
 def listener(address: str) -> Endpoint:
     """Of host:port, where Envoy is to listen: it takes no names."""
-    return Endpoint(*listening(address))
+    return Endpoint(*resolve_address(address))
 
 
 def claimed(name: str, address: str) -> Endpoint:

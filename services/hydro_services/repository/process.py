@@ -57,7 +57,7 @@ async def run(config: Config) -> None:
     await watcher.look()
     await watcher.until_read(START_S)
     async with (
-        metrics.serve(config.metrics, lambda: tuple) as scraped,
+        metrics.serve_metrics(config.metrics, lambda: tuple) as scraped,
         rpc.serve(
             config.listen,
             lambda server: pb_grpc.add_RepositoryServiceServicer_to_server(

@@ -237,7 +237,7 @@ def _rows(jobs: Sequence[Job]) -> int:
 def _evaluated(
     evaluator: Evaluator, inputs: Sequence[Columns], request_ids: Sequence[str]
 ) -> list[Evaluation]:
-    with logs.Requests(request_ids):
+    with logs.RequestIds(request_ids):
         return evaluate(evaluator, inputs)
 
 

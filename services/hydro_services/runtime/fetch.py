@@ -65,7 +65,7 @@ class Cache:
         if found := await asyncio.to_thread(self._hold, id.digest):
             return found
         try:
-            async with rpc.channel(self._egress or repository) as channel:
+            async with rpc.open_channel(self._egress or repository) as channel:
                 return await self._download(pb_grpc.RepositoryServiceStub(channel), id)
         except grpc.aio.AioRpcError as error:
             raise errors.from_rpc(error) from error

@@ -145,7 +145,7 @@ class Fork(Generic[T]):
         Args:
             is_wanted: whether anybody waits for it.
         """
-        seen, last = Seen(linux.cpu_s(self._pid)), time.monotonic()
+        seen, last = Seen(linux.cpu_seconds(self._pid)), time.monotonic()
         while not (found := self._message()):
             has_come = self._read()
             if has_come is False:
@@ -164,7 +164,7 @@ class Fork(Generic[T]):
         return look(
             seen,
             passed_s,
-            linux.cpu_s(self._pid),
+            linux.cpu_seconds(self._pid),
             has_come=has_come,
             would_run=linux.is_runnable(self._pid),
             works=linux.is_runnable(self._pid, but=_BEAT_NAME),
@@ -237,7 +237,7 @@ def _detach() -> None:
     os.setpgid(0, 0)
     linux.set_name("hydro-fork")
     linux.die_with_parent()
-    linux.is_first_to_be_killed()
+    linux.be_killed_first()
 
 
 def _pickled(call: Callable[[], object]) -> bytes:

@@ -175,7 +175,7 @@ class Host:
             self._failed(entry, error)
             raise
         except Exception as error:
-            told = errors.internal()
+            told = errors.new_internal()
             logger.exception("bringing a model raised", extra={"model": id.key, **told.metadata})
             self._failed(entry, told)
             raise told from error

@@ -167,7 +167,7 @@ class Processor:
             logger.info("call failed", extra={**extra, "error": error.message})
             await call.write(immediate(error, call.metadata))
         except Exception:
-            told = errors.internal()
+            told = errors.new_internal()
             logger.exception("call failed", extra={"method": PROCESS, **told.metadata})
             await call.write(immediate(told, call.metadata))
 

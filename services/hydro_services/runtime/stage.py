@@ -266,7 +266,7 @@ def status(failure: Failure, stage: str) -> status_pb2.Status:
     code = _CODES.get(failure.reason, grpc.StatusCode.INVALID_ARGUMENT)
     # A model may tell of text that is not Unicode.
     message = failure.message.encode(errors="replace").decode()
-    return errors.status(code, message, failure.reason, metadata)
+    return errors.make_status(code, message, failure.reason, metadata)
 
 
 def check_pipeline(named: str, running: str) -> None:

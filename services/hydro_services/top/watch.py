@@ -63,7 +63,7 @@ def open_watch(
     manager: str, admin_key: str = "", tls: Tls | None = None
 ) -> tuple[grpc.aio.Channel, Watch]:
     """A watch of the mesh whose manager is at host:port, and the channel to close after it."""
-    channel = rpc.channel(manager, tls=tls.credentials if tls else None)
+    channel = rpc.open_channel(manager, tls=tls.credentials if tls else None)
     return channel, Watch(channel, admin_key)
 
 

@@ -26,7 +26,7 @@ class OtlpCollector:
 
     def __init__(self, collector: str, service: str) -> None:
         """`service` is the name of this process's service."""
-        self._channel = rpc.channel(collector)
+        self._channel = rpc.open_channel(collector)
         self._resource = pb.Resource(attributes=_attributes({"service.name": service}))
         self._export: grpc.aio.UnaryUnaryMultiCallable[
             pb.ExportTraceServiceRequest, pb.ExportTraceServiceResponse

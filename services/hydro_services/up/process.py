@@ -150,7 +150,7 @@ async def _stop(process: BaseProcess) -> None:
 def main(program: Program) -> None:
     """The process: serves until SIGTERM."""
     linux.leave_group()
-    logs.set_up(program.level, program.name)
+    logs.set_up_logging(program.level, program.name)
     with _guarded(program):
         linux.set_name(program.name)
         with contextlib.suppress(asyncio.CancelledError):
@@ -163,7 +163,7 @@ def _guarded(program: Program) -> AbstractContextManager[None]:
         return contextlib.nullcontext()
     module = importlib.import_module(program.module)
     ended = functools.partial(module.ended, module.Config(**program.config))
-    return guard.guarded(ended, tied=True)
+    return guard.run_in_child(ended, dies_with_parent=True)
 
 
 async def until_terminated(program: Program) -> None:

@@ -42,7 +42,7 @@ async def endpoints(
         errors.NotInTime: an instance is not ready by then; the message names those missing.
     """
     missing, end = set(wanted), time.monotonic() + limit_s
-    async with rpc.channel(manager) as channel:
+    async with rpc.open_channel(manager) as channel:
         calls = client.Manager(channel, admin_key)
         while missing:
             for instance in sorted(missing & await _ready(calls)):
@@ -87,7 +87,7 @@ async def edges(
 def _serves(host: str, port: int, path: str, admin_key: str, tls: bool) -> bool:
     with contextlib.closing(_connection(host, port, tls)) as connection:
         try:
-            connection.request("GET", path, headers=dict(client.bearer(admin_key)))
+            connection.request("GET", path, headers=dict(client.bearer_metadata(admin_key)))
             return connection.getresponse().status not in UNSERVED
         except (OSError, http.client.HTTPException):
             return False

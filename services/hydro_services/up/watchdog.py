@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.process import BaseProcess
 
 from hydro_services import client, errors, rpc
-from hydro_services.linux import children, cpu_s, is_runnable
+from hydro_services.linux import child_pids, cpu_seconds, is_runnable
 from hydro_services.up import ready
 
 logger = logging.getLogger(__name__)
@@ -141,13 +141,13 @@ class Watch:
     async def _answers(self, part: str) -> bool:
         if part not in self._addresses:
             return False
-        async with rpc.channel(self._addresses[part]) as channel:
+        async with rpc.open_channel(self._addresses[part]) as channel:
             return await ready.answers(channel)
 
     async def _learn(self) -> None:
         """Where parts listen, which changes when they are started again; as far as is told."""
         with contextlib.suppress(errors.HydroError, TimeoutError):
-            async with rpc.channel(self._manager) as channel, asyncio.timeout(ready.CALL_S):
+            async with rpc.open_channel(self._manager) as channel, asyncio.timeout(ready.CALL_S):
                 services = await client.Manager(channel, self._admin_key).list_services()
                 found = {e.instance: e.address for s in services for e in s.endpoints}
                 for part, (life, seen) in self._lives.items():
@@ -158,15 +158,15 @@ class Watch:
 
 def _processes(pid: int | None) -> list[int | None]:
     """Of a part: its process, or its guard and what that guards."""
-    return [pid, *children(pid)]
+    return [pid, *child_pids(pid)]
 
 
 def _cpu_s(pid: int | None) -> float:
-    return sum(map(cpu_s, _processes(pid)))
+    return sum(map(cpu_seconds, _processes(pid)))
 
 
 def _abort(pid: int | None) -> None:
     """Has it say, as it ends, which model it was."""
-    for each in (children(pid) or [pid]) if pid else ():
+    for each in (child_pids(pid) or [pid]) if pid else ():
         with contextlib.suppress(ProcessLookupError):
             os.kill(each, signal.SIGABRT)

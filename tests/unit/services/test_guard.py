@@ -17,7 +17,7 @@ import pytest
 PROGRAM = """
 import multiprocessing, os, signal, subprocess, sys, time
 from hydro_services import linux, logs
-from hydro_services.guard import guarded
+from hydro_services.guard import run_in_child
 
 def daemon():
     "Forked twice, in a session of its own, with no parent."
@@ -28,9 +28,9 @@ def daemon():
         os._exit(0)
     os.wait()
 
-logs.set_up("WARNING", "part")
+logs.set_up_logging("WARNING", "part")
 def ended(pid, status): logs.logging.getLogger("test").warning("ended %d", status)
-with guarded(ended, tied={tied}):
+with run_in_child(ended, dies_with_parent={tied}):
     subprocess.Popen(["sleep", "600"])
     subprocess.Popen(["sleep", "600"], start_new_session=True)
     multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,)).start()

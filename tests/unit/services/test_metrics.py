@@ -36,7 +36,7 @@ class Fixed(Collector):
         self.families = families
 
     def collect(self) -> object:  # type: ignore[override]
-        return map(metrics.metric, self.families)
+        return map(metrics.to_metric, self.families)
 
 
 def shown(family: Family) -> list[str]:
@@ -90,7 +90,7 @@ class Collected:
 def failing(reason: str, by: str) -> pb.RowError:
     from grpc import StatusCode
 
-    return pb.RowError(status=errors.status(StatusCode.INTERNAL, "no", reason, {"stage": by}))
+    return pb.RowError(status=errors.make_status(StatusCode.INTERNAL, "no", reason, {"stage": by}))
 
 
 async def test_what_fails_counts_where_it_fails() -> None:
@@ -159,7 +159,7 @@ def scraping(taken: list[int]) -> Callable[[], metrics.Reading]:
 
 async def test_numbers_are_taken_on_the_loop_when_somebody_asks() -> None:
     taken: list[int] = []
-    async with metrics.serve("127.0.0.1:0", scraping(taken)) as address:
+    async with metrics.serve_metrics("127.0.0.1:0", scraping(taken)) as address:
         assert taken == []
         for count in (1, 2):
             assert f"g {count}.0" in await asyncio.to_thread(get, address)
@@ -175,5 +175,5 @@ async def test_a_taken_port_is_told_with_its_option() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
         with pytest.raises(errors.Unavailable, match="choose another port by --metrics"):
-            async with metrics.serve(address, scraping([])):
+            async with metrics.serve_metrics(address, scraping([])):
                 pass

@@ -13,14 +13,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hydro_services import output
-from hydro_services.output import BURST, LINE, RATE, Limit, Lines
+from hydro_services.output import (
+    BURST_LINES,
+    LINES_PER_S,
+    MAX_LINE_CHARACTERS,
+    LineLogger,
+    RateLimit,
+)
 
 PROGRAM = """
 import os, subprocess, sys, time
 from hydro_services import logs
-from hydro_services.guard import guarded
-logs.set_up("WARNING", "part")
-with guarded(lambda pid, status: None, tied=False):
+from hydro_services.guard import run_in_child
+logs.set_up_logging("WARNING", "part")
+with run_in_child(lambda pid, status: None, dies_with_parent=False):
     {}
 """
 
@@ -68,7 +74,7 @@ def test_much_is_left_out_and_counted() -> None:
     code = "[print(n) for n in range(100_000)]; time.sleep(0.1); print('last')"
     out, lines = ran(code)
     assert not out
-    assert BURST <= len(lines) < BURST + 20 * RATE
+    assert BURST_LINES <= len(lines) < BURST_LINES + 20 * LINES_PER_S
     assert lines[-1] == "last"
 
 
@@ -92,7 +98,7 @@ def test_nobody_who_reads_holds_up_nobody(code: str) -> None:
 @given(st.lists(st.text("ab\n", max_size=20)))
 def test_lines_are_whole_however_they_come(pieces: list[str]) -> None:
     logged: list[str] = []
-    lines = Lines(1, Limit(lambda: 0.0))
+    lines = LineLogger(1, RateLimit(lambda: 0.0))
     lines._log = logged.append  # type: ignore[method-assign,assignment]
     for piece in pieces:
         assert lines.write(piece) == len(piece)
@@ -101,18 +107,18 @@ def test_lines_are_whole_however_they_come(pieces: list[str]) -> None:
 
 
 def test_a_line_without_end_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
-    lines = Lines(1, Limit())
+    lines = LineLogger(1, RateLimit())
     with caplog.at_level("INFO", output.logger.name):
         for _ in range(100):
-            lines.write("x" * LINE)
-    assert all(len(record.getMessage()) <= LINE for record in caplog.records)
-    assert sum(len(record.getMessage()) for record in caplog.records) >= 99 * LINE
+            lines.write("x" * MAX_LINE_CHARACTERS)
+    assert all(len(record.getMessage()) <= MAX_LINE_CHARACTERS for record in caplog.records)
+    assert sum(len(record.getMessage()) for record in caplog.records) >= 99 * MAX_LINE_CHARACTERS
 
 
 def test_the_limit_comes_back() -> None:
     now = time.monotonic()
-    limit = Limit(lambda: now)
-    taken = [limit.take() for _ in range(BURST + 5)]
-    assert taken == [0] * BURST + [None] * 5
+    limit = RateLimit(lambda: now)
+    taken = [limit.take() for _ in range(BURST_LINES + 5)]
+    assert taken == [0] * BURST_LINES + [None] * 5
     now += 1
-    assert [limit.take() for _ in range(RATE + 1)] == [5, *[0] * (RATE - 1), None]
+    assert [limit.take() for _ in range(LINES_PER_S + 1)] == [5, *[0] * (LINES_PER_S - 1), None]

@@ -29,7 +29,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 async def stub(root: Path) -> AsyncIterator[Stub]:
     save(root / "scikit" / "adder")
-    async with running(root, Registry()) as address, rpc.channel(address) as channel:
+    async with running(root, Registry()) as address, rpc.open_channel(address) as channel:
         stub = pb_grpc.RepositoryServiceStub(channel)
         await watch_until(stub, lambda models: "adder:1" in models)
         yield stub

@@ -155,7 +155,7 @@ async def test_a_slow_watcher_gets_only_the_newest_state() -> None:
 async def test_watchers_are_told_when_the_repository_stops(root: Path) -> None:
     async with contextlib.AsyncExitStack() as stack:
         address = await stack.enter_async_context(running(root, Registry()))
-        async with rpc.channel(address) as channel:
+        async with rpc.open_channel(address) as channel:
             call = pb_grpc.RepositoryServiceStub(channel).Watch(pb.WatchRequest())
             await anext(aiter(call))
             ending = asyncio.create_task(failure(call))

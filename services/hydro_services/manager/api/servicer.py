@@ -167,7 +167,7 @@ def _wanted(
     request: pb.CreatePipelineRequest | pb.UpdatePipelineRequest | pb.PlanPipelineRequest,
 ) -> pipeline_pb2.Pipeline:
     has_json = request.HasField("body")
-    return pipelinejson.parse(request.body.data) if has_json else request.pipeline
+    return pipelinejson.parse_pipeline(request.body.data) if has_json else request.pipeline
 
 
 def _is_own(context: Any, wanted: str) -> None:

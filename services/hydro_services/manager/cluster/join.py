@@ -75,7 +75,7 @@ async def _run(board: Board, shared: Shared, limit_s: float) -> None:
 
 @contextlib.asynccontextmanager
 async def _registered(
-    reconciler: Reconciler, registry: str, me: pb.Endpoint, served: rpc.Served
+    reconciler: Reconciler, registry: str, me: pb.Endpoint, served: rpc.RunningServer
 ) -> AsyncIterator[None]:
     """Once it has something to publish: nobody is to wait for it, or to ask it, earlier."""
     await served.set_serving(False)

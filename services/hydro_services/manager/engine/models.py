@@ -40,7 +40,7 @@ def _has_moved(repository: Endpoint, current: State) -> bool:
 async def _watch(repository: Endpoint, reconciler: Reconciler, reach: Reach) -> None:
     told = False
     metadata = reach.metadata(repository)
-    async with rpc.channel(reach.address(repository)) as channel:
+    async with rpc.open_channel(reach.address(repository)) as channel:
         stub = pb_grpc.RepositoryServiceStub(channel)
         while True:
             try:

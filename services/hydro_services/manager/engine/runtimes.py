@@ -22,7 +22,7 @@ async def tell(call: Call, reach: Reach) -> None:
         errors.HydroError: the runtime refused it or does not answer.
     """
     try:
-        async with rpc.channel(reach.address(call.endpoint)) as channel:
+        async with rpc.open_channel(reach.address(call.endpoint)) as channel:
             runtime = pb_grpc.RuntimeServiceStub(channel)
             await _tell(runtime, call, reach.metadata(call.endpoint))
     except grpc.aio.AioRpcError as error:

@@ -93,7 +93,7 @@ class Keeping(NamedTuple):
 
     reconciler: Reconciler
     ledger: Ledger
-    registered: Callable[[rpc.Served], AbstractAsyncContextManager[None]]
+    registered: Callable[[rpc.RunningServer], AbstractAsyncContextManager[None]]
     """For as long as others are to find this manager."""
     going_on: Callable[[], Awaitable[None]]
     """Ends only by an error."""

@@ -81,7 +81,7 @@ async def again(
 ) -> list[bool]:
     """Whether each has failed, as a process that has just begun answers."""
     batcher = Batcher(model, Worker("model"), reruns=Reruns(folder, "m"))
-    with logs.Requests([id]):
+    with logs.RequestIds([id]):
         answers = await batcher.evaluate(inputs, apart=True)
     failures = [failure for each in answers for failure in each.failures.values()]
     assert all("SIGABRT" in failure.message for failure in failures)
@@ -128,7 +128,7 @@ async def test_what_ended_a_process_that_ran_it_again_is_not_run_again(
     assert not [*folder.glob("*")], "it is done"
     end_under_way(Reruns(folder, "m"), "id", xs(13)[0])
     batcher = Batcher(model, Worker("model"), reruns=Reruns(folder, "m"))
-    with logs.Requests(["id"]):
+    with logs.RequestIds(["id"]):
         (answer,) = await batcher.evaluate(xs(13), apart=True)
     assert "did not answer" in answer.failures[0].message
     assert model.runs == ["1"]

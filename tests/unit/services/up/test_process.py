@@ -38,7 +38,7 @@ async def main():
             await stop.wait()
 
 if __name__ == "__main__":
-    logs.set_up("INFO", "up")
+    logs.set_up_logging("INFO", "up")
     process.preload(["json"])
     asyncio.run(main())
 """

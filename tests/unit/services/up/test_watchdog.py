@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Iterable
 
-from hydro_services.linux import cpu_s, is_runnable
+from hydro_services.linux import cpu_seconds, is_runnable
 from hydro_services.up.watchdog import CHECK_S, HELD_S, HUNG_S, LATE_S, Seen, look
 
 SILENT, ANSWERS = False, True
@@ -89,7 +89,7 @@ def test_a_process_that_waits_is_not_runnable() -> None:
 
 
 def test_the_cpu_that_a_process_used_grows() -> None:
-    before = cpu_s(os.getpid())
-    while cpu_s(os.getpid()) == before:
+    before = cpu_seconds(os.getpid())
+    while cpu_seconds(os.getpid()) == before:
         pass
-    assert cpu_s(os.getpid()) > before
+    assert cpu_seconds(os.getpid()) > before
