@@ -370,7 +370,7 @@ async def test_a_runtime_registers_where_it_is_reached_by_no_proxy(
         found = conversion.endpoint(registry.endpoint)
         assert str(found.traffic).startswith(f"{host}:")
         assert found.metrics.startswith(f"{host}:")
-        async with rpc.channel(str(found.traffic)) as channel:
+        async with rpc.open_channel(str(found.traffic)) as channel:
             call: Any = channel.unary_unary(data_port.CHECK)
             answer = health_pb2.HealthCheckResponse.FromString(await call(b"", timeout=20))
             assert answer.status == 1
