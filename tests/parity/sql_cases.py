@@ -11,11 +11,12 @@ import numpy as np
 from tests.parity.sql_tables import columns, row_count, view
 
 from hydro_runtimes.spark.sql import zones
-from hydro_runtimes.spark.sql.casts import Mode
 from hydro_runtimes.spark.sql.errors import StatementError
-from hydro_runtimes.spark.sql.expressions import Column, Compiler, Scope
+from hydro_runtimes.spark.sql.expressions import Compiler
 from hydro_runtimes.spark.sql.functions.json import write_json
+from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.parser import Parser
+from hydro_runtimes.spark.sql.resolution import Column, Scope
 from hydro_runtimes.spark.sql.values import Rows
 
 _FILES = {"plain": "sql", "edges": "sql_edges"}

@@ -9,9 +9,10 @@ from typing import Any
 from tests.parity.sql_generator import EDGES
 
 from hydro_runtimes.spark.sql import zones
-from hydro_runtimes.spark.sql.casts import Mode
-from hydro_runtimes.spark.sql.expressions import Compiler, Scope
+from hydro_runtimes.spark.sql.expressions import Compiler
+from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.parser import Parser
+from hydro_runtimes.spark.sql.resolution import Scope
 from hydro_runtimes.spark.sql.typenames import parse_ddl
 from hydro_runtimes.spark.sql.values import Rows, Value, value_of
 

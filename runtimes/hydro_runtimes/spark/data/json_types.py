@@ -13,8 +13,8 @@ from typing import Any
 
 from hydro_runtimes.columns import Column
 from hydro_runtimes.spark.data.sql_columns import to_column
-from hydro_runtimes.spark.sql.casts import Mode
 from hydro_runtimes.spark.sql.coercion import wider_type
+from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.types import (
     BOOLEAN,
     DOUBLE,

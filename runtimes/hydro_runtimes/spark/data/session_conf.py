@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hydro_runtimes.spark.format.saved import Saved
 from hydro_runtimes.spark.sql import zones
-from hydro_runtimes.spark.sql.casts import Mode
+from hydro_runtimes.spark.sql.mode import Mode
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ import numpy as np
 
 from hydro_runtimes.columns import Column, DataType, Dense, Ragged, Rows, Sparse, Strings
 from hydro_runtimes.spark.data import word_lists
-from hydro_runtimes.spark.sql.casts import Mode, text_of
 from hydro_runtimes.spark.sql.errors import StatementError
 from hydro_runtimes.spark.sql.functions.json import write_json
+from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.types import (
     BOOLEAN,
     DOUBLE,
@@ -26,6 +26,7 @@ from hydro_runtimes.spark.sql.types import (
     SqlType,
     array_of,
 )
+from hydro_runtimes.spark.sql.value_texts import text_of
 from hydro_runtimes.spark.sql.values import Value, constant_value, value_of
 
 _TYPES: Mapping[DataType, SqlType] = {

@@ -15,9 +15,10 @@ import numpy as np
 
 from hydro_runtimes.columns import Array
 from hydro_runtimes.spark.sql.binding import cast_to
-from hydro_runtimes.spark.sql.casts import DECIMALS, Mode, fit_decimal
 from hydro_runtimes.spark.sql.coercion import wider_type
+from hydro_runtimes.spark.sql.decimals import DECIMALS, fit_decimal
 from hydro_runtimes.spark.sql.errors import StatementError
+from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.types import (
     DOUBLE,
     INT,

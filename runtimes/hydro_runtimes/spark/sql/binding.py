@@ -13,9 +13,10 @@ import numpy as np
 
 from hydro_runtimes.columns import Array
 from hydro_runtimes.spark.sql import row_limits
-from hydro_runtimes.spark.sql.casts import Mode, can_cast, cast_value
+from hydro_runtimes.spark.sql.casts import can_cast, cast_value
 from hydro_runtimes.spark.sql.coercion import common_type
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
+from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.types import (
     BINARY,
     BOOLEAN,

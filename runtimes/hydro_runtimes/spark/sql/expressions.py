@@ -5,7 +5,7 @@ Source: org.apache.spark.sql.catalyst.analysis.{Analyzer, TypeCoercion}, 4.3.0.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC
 from decimal import ROUND_CEILING, ROUND_FLOOR
@@ -13,7 +13,6 @@ from typing import Any
 
 from hydro_runtimes.spark.sql import logic, ordering, zones
 from hydro_runtimes.spark.sql.binding import Function, cast_to, row_function
-from hydro_runtimes.spark.sql.casts import Mode, text_of
 from hydro_runtimes.spark.sql.errors import StatementError
 from hydro_runtimes.spark.sql.functions import ALIASES, FUNCTIONS, function_named
 from hydro_runtimes.spark.sql.functions.arrays import arrays_zip, element_of
@@ -21,7 +20,9 @@ from hydro_runtimes.spark.sql.functions.higher_order import HIGHER_ORDER, Body, 
 from hydro_runtimes.spark.sql.functions.intervals import bind_datetime_arithmetic, spark_operation
 from hydro_runtimes.spark.sql.functions.number_formats import spark_to_char
 from hydro_runtimes.spark.sql.functions.patterns import bind_like
+from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.names import output_name
+from hydro_runtimes.spark.sql.resolution import Column, Scope, resolve_name
 from hydro_runtimes.spark.sql.syntax import (
     Alias,
     Call,
@@ -54,40 +55,11 @@ from hydro_runtimes.spark.sql.types import (
     named_type,
     struct_of,
 )
+from hydro_runtimes.spark.sql.value_texts import text_of
 from hydro_runtimes.spark.sql.values import Rows, Typed, Value, constant_value, value_of
 
-_NAMED_FUNCTIONS = frozenset(
-    ("current_date", "current_time", "current_timestamp", "current_user", "localtime")
-    + ("session_user", "user")
-)
-"""Functions that stand without brackets where no column has the name."""
 _COMPARISONS = ("=", "<", "<=", ">", ">=")
 _ARITHMETIC = ("+", "-", "*", "/", "%", "div")
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column that names may stand for."""
-
-    name: str
-    key: str
-    """Under which rows hold its values."""
-    type: SqlType
-    table: str | None
-    """The name of the table that it is of."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What the names in an expression may stand for."""
-
-    columns: Sequence[Column]
-    variables: Sequence[Column] = ()
-    """Of the functions around, the inner ones first."""
-    aliases: Mapping[str, Typed | None] | None = None
-    """Names given earlier in the same SELECT, in lower case; None where one is given twice."""
-    missing: Callable[[tuple[str, ...]], Column | None] | None = None
-    """Gives a column for a name that stands for nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,51 +326,6 @@ class Compiler:
             )
 
         return Typed(kind, evaluate, all(part.foldable for part in parts))
-
-
-def resolve_name(parts: tuple[str, ...], scope: Scope) -> tuple[Column | Typed, tuple[str, ...]]:
-    """What a name stands for, and the fields that follow.
-
-    A variable of a function comes before a column, a column before a name given in the same SELECT.
-    Source: org.apache.spark.sql.catalyst.expressions.AttributeSeq.resolve, 4.3.0.
-
-    Raises:
-        StatementError: nothing or several things have the name.
-    """
-    names = [part.lower() for part in parts]
-    for variable in scope.variables:
-        if variable.name.lower() == names[0]:
-            return variable, parts[1:]
-    if len(parts) > 1:
-        qualified = [
-            column
-            for column in scope.columns
-            if (column.table or "").lower() == names[0] and column.name.lower() == names[1]
-        ]
-        if qualified:
-            return _require_one(qualified, parts), parts[2:]
-    plain = [column for column in scope.columns if column.name.lower() == names[0]]
-    if plain:
-        return _require_one(plain, parts), parts[1:]
-    if scope.aliases and names[0] in scope.aliases:
-        aliased = scope.aliases[names[0]]
-        if aliased is None:
-            raise StatementError(f"'{parts[0]}' is ambiguous: two columns have the name")
-        return aliased, parts[1:]
-    if len(parts) == 1 and names[0] in _NAMED_FUNCTIONS:
-        function_named(names[0], parts[0])
-    if scope.missing is not None and (column := scope.missing(parts)) is not None:
-        is_qualified = len(parts) > 1 and column.name == parts[1] and column.name != parts[0]
-        return column, parts[2 if is_qualified else 1 :]
-    known = ", ".join(f"'{column.name}'" for column in scope.columns) or "none"
-    raise StatementError(f"there is no column '{'.'.join(parts)}', want one of {known[:300]}")
-
-
-def _require_one(found: Sequence[Column], parts: tuple[str, ...]) -> Column:
-    if len(found) > 1:
-        names = ", ".join(f"'{column.name}'" for column in found)
-        raise StatementError(f"'{'.'.join(parts)}' is ambiguous: {names}")
-    return found[0]
 
 
 def _read_column(column: Column) -> Typed:

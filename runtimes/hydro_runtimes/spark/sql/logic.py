@@ -12,8 +12,8 @@ import numpy as np
 
 from hydro_runtimes.columns import Array
 from hydro_runtimes.spark.sql.binding import cast_to, cast_to_common_type, implicit_cast
-from hydro_runtimes.spark.sql.casts import Mode
 from hydro_runtimes.spark.sql.errors import StatementError
+from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.ordering import bind_comparison
 from hydro_runtimes.spark.sql.types import BOOLEAN, DOUBLE, STRING, UNKNOWN, VOID
 from hydro_runtimes.spark.sql.values import Rows, Typed, Value, constant_value

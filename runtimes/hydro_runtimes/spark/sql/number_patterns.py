@@ -10,7 +10,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from functools import lru_cache
 from typing import Any
 
-from hydro_runtimes.spark.sql.casts import DECIMALS
+from hydro_runtimes.spark.sql.decimals import DECIMALS
 from hydro_runtimes.spark.sql.errors import RowError
 
 _DEFAULT = "#,###,###,###,###,###,##0"

@@ -14,9 +14,9 @@ import numpy as np
 
 from hydro_runtimes.columns import Array
 from hydro_runtimes.spark.sql.binding import cast_to, cast_to_common_type
-from hydro_runtimes.spark.sql.casts import Mode
 from hydro_runtimes.spark.sql.coercion import common_type_without_texts, compared_type
 from hydro_runtimes.spark.sql.errors import StatementError
+from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.types import BOOLEAN, SqlType, nested_types
 from hydro_runtimes.spark.sql.values import Rows, Typed, Value, evaluate_where
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hydro_runtimes.spark.sql.casts import Mode
 from hydro_runtimes.spark.sql.errors import StatementError
-from hydro_runtimes.spark.sql.expressions import Column, Compiler, Scope, resolve_name
+from hydro_runtimes.spark.sql.expressions import Compiler
 from hydro_runtimes.spark.sql.logic import require_condition
+from hydro_runtimes.spark.sql.mode import Mode
+from hydro_runtimes.spark.sql.resolution import Column, Scope, resolve_name
 from hydro_runtimes.spark.sql.statement import THIS
 from hydro_runtimes.spark.sql.syntax import Alias, Expression, Name, Select, Star
 from hydro_runtimes.spark.sql.types import VOID, SqlType

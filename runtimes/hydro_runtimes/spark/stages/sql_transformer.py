@@ -18,11 +18,11 @@ from hydro_runtimes.spark.data.sql_columns import (
     type_of_column,
 )
 from hydro_runtimes.spark.format.saved import Saved
-from hydro_runtimes.spark.sql.casts import Mode
 from hydro_runtimes.spark.sql.errors import StatementError
-from hydro_runtimes.spark.sql.expressions import Column
+from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.plan import Plan, plan_of
 from hydro_runtimes.spark.sql.reads import names_in, names_of_numbers
+from hydro_runtimes.spark.sql.resolution import Column
 from hydro_runtimes.spark.sql.statement import THIS, parse_statement
 from hydro_runtimes.spark.sql.syntax import Select
 from hydro_runtimes.spark.sql.types import UNKNOWN, VECTOR, SqlType, array_of

@@ -24,10 +24,10 @@ from hydro_runtimes.spark.sql.binding import (
     row_function,
     try_row,
 )
-from hydro_runtimes.spark.sql.casts import Mode
 from hydro_runtimes.spark.sql.coercion import tightest_type, wider_without_texts
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
 from hydro_runtimes.spark.sql.functions.intervals import interval_parts, shift_instant
+from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.ordering import is_orderable, sort_key
 from hydro_runtimes.spark.sql.types import (
     BINARY,

@@ -23,16 +23,13 @@ from hydro_runtimes.spark.sql.binding import (
     row_function,
 )
 from hydro_runtimes.spark.sql.calendar import DAY
-from hydro_runtimes.spark.sql.casts import DECIMALS, Mode, nearest_micros
-from hydro_runtimes.spark.sql.datetime_patterns import (
-    DAYS,
-    MONTHS,
-    DateTimePattern,
-    datetime_pattern,
-)
+from hydro_runtimes.spark.sql.datetime_patterns import DateTimePattern, datetime_pattern
+from hydro_runtimes.spark.sql.decimals import DECIMALS, nearest_micros
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
 from hydro_runtimes.spark.sql.functions.intervals import extract_unit, shift_instant
 from hydro_runtimes.spark.sql.interval_texts import truncating_divmod
+from hydro_runtimes.spark.sql.mode import Mode
+from hydro_runtimes.spark.sql.pattern_letters import DAYS, MONTHS
 from hydro_runtimes.spark.sql.types import (
     BOOLEAN,
     DATE,

@@ -21,9 +21,9 @@ from hydro_runtimes.spark.sql.binding import (
     row_by_row,
     row_function,
 )
-from hydro_runtimes.spark.sql.casts import Mode
 from hydro_runtimes.spark.sql.errors import NeedsOtherRows, RowError, StatementError
 from hydro_runtimes.spark.sql.functions.maths import unhex
+from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.types import BINARY, BOOLEAN, DOUBLE, LONG, STRING
 from hydro_runtimes.spark.sql.values import Typed
 

@@ -13,8 +13,9 @@ from decimal import Decimal
 from typing import Any
 
 from hydro_runtimes.spark.sql.binding import Function
-from hydro_runtimes.spark.sql.casts import DECIMALS, Mode
+from hydro_runtimes.spark.sql.decimals import DECIMALS
 from hydro_runtimes.spark.sql.errors import StatementError
+from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.types import INT, LONG, SqlType
 from hydro_runtimes.spark.sql.values import Rows, Typed, Value, value_of
 

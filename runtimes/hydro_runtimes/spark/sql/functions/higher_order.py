@@ -17,12 +17,12 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from hydro_runtimes.spark.sql.binding import cast_to
-from hydro_runtimes.spark.sql.casts import Mode
 from hydro_runtimes.spark.sql.coercion import wider_type, wider_without_texts
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
 from hydro_runtimes.spark.sql.functions.arrays import array_argument, same_key
 from hydro_runtimes.spark.sql.functions.maps import map_argument, unique_keys
 from hydro_runtimes.spark.sql.logic import require_condition
+from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.ordering import sort_key
 from hydro_runtimes.spark.sql.types import BOOLEAN, INT, SqlType, array_of, map_of
 from hydro_runtimes.spark.sql.values import Rows, Typed, Value, value_of

@@ -21,9 +21,10 @@ from hydro_runtimes.spark.sql.binding import (
     row_by_row,
 )
 from hydro_runtimes.spark.sql.calendar import DAY
-from hydro_runtimes.spark.sql.casts import DECIMALS, Mode
+from hydro_runtimes.spark.sql.decimals import DECIMALS
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
 from hydro_runtimes.spark.sql.interval_texts import MICROS_OF, truncating_divmod, units_between
+from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.syntax import Call, Expression, Operation
 from hydro_runtimes.spark.sql.types import (
     DATE,

@@ -24,9 +24,10 @@ from hydro_runtimes.spark.sql.binding import (
     row_by_row,
     row_function,
 )
-from hydro_runtimes.spark.sql.casts import Mode, fit_decimal, text_of
 from hydro_runtimes.spark.sql.datetime_patterns import datetime_pattern
+from hydro_runtimes.spark.sql.decimals import fit_decimal
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
+from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.typenames import parse_ddl
 from hydro_runtimes.spark.sql.types import (
     BOOLEAN,
@@ -41,6 +42,7 @@ from hydro_runtimes.spark.sql.types import (
     struct_of,
 )
 from hydro_runtimes.spark.sql.types import decimal_of as decimal_type
+from hydro_runtimes.spark.sql.value_texts import text_of
 from hydro_runtimes.spark.sql.values import Typed
 
 _STEP = re.compile(r"\.([^.\[\]']+)|\['([^']*)'\]|\[(\d+)\]|(\[\*\]|\.\*)")

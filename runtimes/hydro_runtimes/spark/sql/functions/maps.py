@@ -17,11 +17,11 @@ from hydro_runtimes.spark.sql.binding import (
     require_type,
     row_by_row,
 )
-from hydro_runtimes.spark.sql.casts import Mode
 from hydro_runtimes.spark.sql.coercion import tightest_type
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
 from hydro_runtimes.spark.sql.functions.arrays import array_argument, same_key, unify_key_types
 from hydro_runtimes.spark.sql.functions.patterns import split_text
+from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.types import (
     BOOLEAN,
     STRING,

@@ -27,10 +27,11 @@ from hydro_runtimes.spark.sql.binding import (
     row_by_row,
     row_function,
 )
-from hydro_runtimes.spark.sql.casts import DECIMALS, Mode, fit_decimal
+from hydro_runtimes.spark.sql.decimals import DECIMALS, fit_decimal
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
 from hydro_runtimes.spark.sql.functions.intervals import bind_datetime_arithmetic
 from hydro_runtimes.spark.sql.logic import coalesce, not_a_number, null_if, unless_nan
+from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.ordering import bind_extreme
 from hydro_runtimes.spark.sql.types import (
     BINARY,

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from hydro_runtimes.spark.sql import logic
 from hydro_runtimes.spark.sql.binding import Function, constant_of
-from hydro_runtimes.spark.sql.casts import Mode
+from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.ordering import bind_comparison, null_safe_equal
 from hydro_runtimes.spark.sql.types import BOOLEAN, STRING, VOID
 from hydro_runtimes.spark.sql.values import Rows, Typed, Value, constant_value

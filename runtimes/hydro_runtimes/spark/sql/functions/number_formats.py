@@ -18,11 +18,11 @@ from hydro_runtimes.spark.sql.binding import (
     require_type,
     row_by_row,
 )
-from hydro_runtimes.spark.sql.casts import Mode
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
 from hydro_runtimes.spark.sql.functions.datetimes import DATETIMES
 from hydro_runtimes.spark.sql.functions.maths import MATHS
 from hydro_runtimes.spark.sql.functions.texts import TEXTS
+from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.syntax import Call, Literal
 from hydro_runtimes.spark.sql.types import (
     BINARY,

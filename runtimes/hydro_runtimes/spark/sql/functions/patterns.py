@@ -11,9 +11,9 @@ from itertools import groupby
 
 from hydro_runtimes.spark.sql import row_limits
 from hydro_runtimes.spark.sql.binding import Function, constant_of, implicit_cast, row_function
-from hydro_runtimes.spark.sql.casts import Mode
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
 from hydro_runtimes.spark.sql.java_regex import Pattern, compile_java, find_matches
+from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.types import BOOLEAN, INT, STRING, array_of
 from hydro_runtimes.spark.sql.values import Typed
 

@@ -26,9 +26,10 @@ from hydro_runtimes.spark.sql.binding import (
     row_function,
     try_row,
 )
-from hydro_runtimes.spark.sql.casts import DECIMALS, Mode, as_number, text_of
+from hydro_runtimes.spark.sql.decimals import DECIMALS, as_number
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
 from hydro_runtimes.spark.sql.logic import case_when, is_null
+from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.number_patterns import number_pattern, round_half_even
 from hydro_runtimes.spark.sql.ordering import null_safe_equal
 from hydro_runtimes.spark.sql.types import (
@@ -42,6 +43,7 @@ from hydro_runtimes.spark.sql.types import (
     array_of,
     bit_width,
 )
+from hydro_runtimes.spark.sql.value_texts import text_of
 from hydro_runtimes.spark.sql.values import (
     Rows,
     Typed,
