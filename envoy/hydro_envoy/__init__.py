@@ -30,10 +30,10 @@ A message descriptor for `Gateway.descriptor_set` and `Edge.descriptor_set`::
 An Envoy process::
 
     binary = await find_envoy()               # process.py; EnvoyNotFound, EnvoyTooOld
-    wanted = Bootstrap(node_id="gateway", role="gateway", ads=Endpoint("127.0.0.1", 8082))
+    wanted = Bootstrap(node_id="gateway", role="gateway", ads=Address("127.0.0.1", 8082))
     async with Envoy(binary, wanted, folder) as envoy:       # started; logs come into `logging`
         await envoy.ready(timeout_s=10.0)     # it has its listeners; EnvoyFailed if it died
-        envoy.admin, envoy.pid                # Endpoint of the admin API; the process
+        envoy.admin, envoy.pid                # Address of the admin API; the process
         await envoy.wait()                    # exit code; returns when it dies
     # leaving drains (asks clients to go, lets calls end) and stops it; it dies with its parent;
     # start(), drain() and stop() may be called one by one as well

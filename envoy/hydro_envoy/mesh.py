@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, TypeAlias
 
+from hydro_envoy.address import Address
 from hydro_envoy.headers import scope_name
 
 MAIN, SHADOW = "main", "shadow"
@@ -24,19 +25,6 @@ NUM_RETRIES = 22
 """Rides over a part that restarts in about 1.5 s; one that stays dead fails in about 2.5 s."""
 
 LbPolicy: TypeAlias = Literal["least_request", "random", "round_robin"]
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Endpoint:
-    """Where one process of a backend listens."""
-
-    host: str
-    """Of IPv6 without brackets."""
-    port: int
-
-    def __str__(self) -> str:
-        """host:port, with brackets around IPv6."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -150,7 +138,7 @@ class Backend:
     """A service that takes traffic: a runtime service, or the repository."""
 
     name: str
-    endpoints: tuple[Endpoint, ...]
+    endpoints: tuple[Address, ...]
     """Those that are ready, sorted."""
 
 
@@ -310,11 +298,11 @@ class Sidecar:
 
     service: str
     instance: str
-    ingress: Endpoint
+    ingress: Address
     """Where it listens for the others."""
-    control: Endpoint
+    control: Address
     """The process's own ports, on loopback."""
-    traffic: Endpoint
+    traffic: Address
     routes: tuple[IngressRoute, ...]
     """The first that fits counts; calls that none fits are refused."""
     is_manager: bool = False
@@ -334,7 +322,7 @@ class Tracing:
 
     provider: Literal["zipkin", "otlp"]
     """Zipkin's API v2 over HTTP, or OpenTelemetry's protocol over gRPC."""
-    collector: Endpoint
+    collector: Address
     """The host may be a name."""
     percent: float = 100.0
     """Of the requests whose client has not decided itself whether they are traced."""

@@ -29,6 +29,7 @@ from hydro.repository.v1 import repository_service_pb2_grpc as repository_grpc
 from hydro.serving.v1 import frame_pb2 as frame_pb
 from hydro.serving.v1 import prediction_service_pb2 as prediction_pb
 from hydro.serving.v1 import prediction_service_pb2_grpc as prediction_grpc
+from hydro_envoy.address import Address
 from hydro_services import errors, reachability, resuming, rpc
 from hydro_services.reachability import Tls
 
@@ -44,7 +45,7 @@ NDJSON = "application/x-ndjson"
 
 @contextlib.asynccontextmanager
 async def connect_channel(
-    part: str, address: str, tls: Tls | grpc.ChannelCredentials | None = None
+    part: str, address: Address, tls: Tls | grpc.ChannelCredentials | None = None
 ) -> AsyncIterator[grpc.aio.Channel]:
     """A channel that is connected.
 
@@ -53,7 +54,7 @@ async def connect_channel(
 
     Args:
         part: what is expected there, such as "manager"; for messages.
-        address: host:port.
+        address: where.
         tls: whom to trust there; None: clear text.
 
     Raises:
@@ -61,11 +62,7 @@ async def connect_channel(
         errors.CannotConnect: what answers is not trusted, or is not the part that is expected.
     """
     credentials = tls.credentials if isinstance(tls, Tls) else tls
-    try:
-        opened = rpc.open_channel(address, tls=credentials)
-    except ValueError as error:
-        raise errors.CannotConnect(f"no {part} can be at {address!r}: {error}") from None
-    async with opened as channel:
+    async with rpc.open_channel(address, tls=credentials) as channel:
         if not await _is_ready(channel):
             raise await reachability.why_not(part, address, tls)
         with convert_errors():

@@ -7,7 +7,7 @@ import random
 import socket
 from collections.abc import Iterator, Mapping
 
-from hydro_services.address import Address
+from hydro_envoy.address import Address
 from hydro_services.errors import Unavailable
 
 BELOW_EPHEMERAL = range(10_000, 20_000)

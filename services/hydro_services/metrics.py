@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, start_http_se
 from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from hydro_envoy.address import Address
 from hydro_services import errors
 from hydro_services.rpc import resolve_address
 
@@ -49,19 +50,19 @@ Reading = Callable[[], Iterable[Family]]
 
 
 @contextlib.asynccontextmanager
-async def serve_metrics(address: str, read: Callable[[], Reading]) -> AsyncIterator[str]:
+async def serve_metrics(address: Address, read: Callable[[], Reading]) -> AsyncIterator[Address]:
     """Serves /metrics until the context ends.
 
     Args:
-        address: host:port; port 0 takes a free one.
+        address: where to listen; port 0 takes a free one.
         read: called on the event loop; has to be quick.
 
     Yields:
-        host:port, with the port that was bound.
+        The address with the port that was bound.
 
     Raises:
         errors.Unavailable: the address cannot be bound.
-        errors.InvalidArgument: it is malformed, or its name is not known.
+        errors.InvalidArgument: its name is not known.
     """
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
@@ -74,7 +75,7 @@ async def serve_metrics(address: str, read: Callable[[], Reading]) -> AsyncItera
         reason = (error.strerror or str(error)).lower()
         raise errors.Unavailable(f"cannot listen on {address}: {reason}; {way_out}") from error
     try:
-        yield str(wanted._replace(port=server.server_port))
+        yield wanted._replace(port=server.server_port)
     finally:
         await asyncio.to_thread(server.shutdown)
         server.server_close()

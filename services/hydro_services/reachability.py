@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 import grpc
 
+from hydro_envoy.address import Address
 from hydro_services import errors
-from hydro_services.address import Address
 
 LOOK_S = 2.0
 """How long each step of a look may take."""
@@ -49,31 +49,29 @@ class Tls:
 
 
 async def why_not(
-    part: str, address: str, tls: Tls | grpc.ChannelCredentials | None
+    part: str, address: Address, tls: Tls | grpc.ChannelCredentials | None
 ) -> errors.HydroError:
     """Why the part cannot be reached at an address.
 
     Args:
         part: whom to expect there, such as "manager"; for the message.
-        address: host:port.
+        address: where.
         tls: whom to trust there; None: clear text.
     """
     try:
-        await _look(Address.parse(address), tls)
-    except ValueError as error:
-        return errors.CannotConnect(f"no {part} can be at {address!r}: {error}")
+        await _look(address, tls)
     except _Wrong as wrong:
-        return errors.CannotConnect(f"no {part} at {address}: {wrong}", address=address)
+        return errors.CannotConnect(f"no {part} at {address}: {wrong}", address=str(address))
     except _Away as away:
         return unreachable(part, address, str(away))
     return unreachable(part, address, "something is there, but does not answer")
 
 
-def unreachable(part: str, address: str, why: str = "") -> errors.Unreachable:
+def unreachable(part: str, address: Address, why: str = "") -> errors.Unreachable:
     """The error for a part that does not answer, now."""
     way_out = f"start it with `hydro up`, or give --{part} or HYDRO_{part.upper()}"
     what = f"no {part} answers at {address}{why and f': {why}'}"
-    return errors.Unreachable(f"{what}; {way_out}", address=address)
+    return errors.Unreachable(f"{what}; {way_out}", address=str(address))
 
 
 class _Wrong(Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -15,9 +15,9 @@ import grpc.aio
 from hydro.manager.v1 import manager_service_pb2 as manager_pb
 from hydro.manager.v1 import registry_service_pb2 as registry_pb
 from hydro.manager.v1 import registry_service_pb2_grpc as registry_grpc
-from hydro_services import errors, rpc
-from hydro_services.address import Address
-from hydro_services.consul.address import is_consul, needs_consul
+from hydro_envoy.address import Address
+from hydro_services import errors, incarnation, rpc
+from hydro_services.consul.registry import Registry, needs_consul
 from hydro_services.security import credential
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ CALL_S = 1.0
 
 
 def keep(
-    registry: str, endpoint: manager_pb.Endpoint, token_file: Path | None = None
+    registry: Address | Registry, endpoint: manager_pb.Endpoint, token_file: Path | None = None
 ) -> AbstractAsyncContextManager[None]:
     """Registers the endpoint and sees that it stays so, in the background, until the context ends.
 
@@ -38,17 +38,15 @@ def keep(
     in; calls under way go on. What does not answer by then forgets the endpoint by itself.
 
     Args:
-        registry: host:port of the manager's gRPC, or `consul://…`.
+        registry: the manager's gRPC, or Consul.
         endpoint: what this process offers.
         token_file: has the token that the manager wants to see, as soon as it is there; None: the
             manager is told by a sidecar who calls.
 
     Raises:
-        errors.InvalidArgument: the registry is malformed.
         errors.FailedPrecondition: the library for Consul is not installed.
     """
-    endpoint = _reachable(endpoint)
-    if not is_consul(registry):
+    if isinstance(registry, Address):
         return _kept(registry, endpoint, token_file)
     needs_consul()
     from hydro_services.consul import registration
@@ -56,22 +54,52 @@ def keep(
     return registration.keep(registry, endpoint)
 
 
-def _reachable(endpoint: manager_pb.Endpoint) -> manager_pb.Endpoint:
-    """With loopback for what listens at any address: without a sidecar all are on one machine."""
-    told = manager_pb.Endpoint()
-    told.CopyFrom(endpoint)
-    for name in ("address", "traffic_address", "metrics_address"):
-        if text := getattr(told, name):
-            setattr(told, name, str(Address.parse(text).reachable))
-    return told
+def endpoint(
+    service: str,
+    instance: str,
+    address: Address,
+    *,
+    traffic: Address | None = None,
+    sidecar: Address | None = None,
+    metrics: Address | None = None,
+    formats: Sequence[str] = (),
+) -> manager_pb.Endpoint:
+    """What a process registers, in this life of it.
+
+    Where it listens at any address, others reach it on loopback: without a sidecar all are on one
+    machine.
+
+    Args:
+        service: its name.
+        instance: the same after a restart.
+        address: where its gRPC listens.
+        traffic: where rows go, if elsewhere.
+        sidecar: where its sidecar takes what comes from other machines.
+        metrics: where it tells its metrics.
+        formats: of the models that it serves.
+    """
+    return manager_pb.Endpoint(
+        service=service,
+        instance=instance,
+        address=_reachable(address),
+        traffic_address=_reachable(traffic),
+        sidecar_address=str(sidecar or ""),
+        metrics_address=_reachable(metrics),
+        formats=formats,
+        incarnation=incarnation.new(),
+    )
 
 
-async def check(registry: str, limit_s: float) -> None:
+def _reachable(address: Address | None) -> str:
+    return str(address.reachable) if address else ""
+
+
+async def check(registry: Registry, limit_s: float) -> None:
     """Waits until Consul answers and has a leader.
 
     Raises:
         errors.Unavailable: it does not by then; the message says what it says.
-        errors.InvalidArgument, errors.FailedPrecondition: as `keep`, or Consul refuses the token.
+        errors.FailedPrecondition: as `keep`, or Consul refuses the token.
     """
     needs_consul()
     from hydro_services.consul.agents import connect, ready
@@ -82,7 +110,7 @@ async def check(registry: str, limit_s: float) -> None:
 
 @contextlib.asynccontextmanager
 async def _kept(
-    manager: str, endpoint: manager_pb.Endpoint, token_file: Path | None
+    manager: Address, endpoint: manager_pb.Endpoint, token_file: Path | None
 ) -> AsyncIterator[None]:
     """Renews a lease of the manager's."""
     async with rpc.open_channel(manager) as channel:
@@ -98,11 +126,11 @@ async def _kept(
 
 async def _renew(
     registry: registry_grpc.RegistryServiceAsyncStub,
-    manager: str,
+    manager: Address,
     endpoint: manager_pb.Endpoint,
     token_file: Path | None,
 ) -> None:
-    extra = {"manager": manager, "service": endpoint.service, "instance": endpoint.instance}
+    extra = {"manager": str(manager), "service": endpoint.service, "instance": endpoint.instance}
     delay, told = FIRST_DELAY_S, ""
     while True:
         try:

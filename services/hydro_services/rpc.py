@@ -18,8 +18,8 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from hydro_envoy.address import Address
 from hydro_services import errors, logs
-from hydro_services.address import Address
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +50,8 @@ class RunningServer:
     """A running server."""
 
     server: grpc.aio.Server
-    address: str
-    """host:port, with the port that was bound."""
+    address: Address
+    """With the port that was bound."""
     health: health.aio.HealthServicer
 
     async def set_serving(self, serving: bool) -> None:
@@ -62,7 +62,7 @@ class RunningServer:
 
 @contextlib.asynccontextmanager
 async def serve(
-    address: str,
+    address: Address,
     register: Callable[[grpc.aio.Server], None],
     services: Sequence[str],
     *,
@@ -74,7 +74,7 @@ async def serve(
     """Serves until the context ends, then lets calls under way finish for `grace_s` seconds.
 
     Args:
-        address: host:port; port 0 binds a free one.
+        address: where to listen; port 0 binds a free one.
         register: adds the servicers.
         services: full names of the services, for reflection.
         options: gRPC channel arguments; they override ours.
@@ -105,9 +105,12 @@ async def serve(
 
 
 def open_channel(
-    address: str, *, max_message_bytes: int = 64 << 20, tls: grpc.ChannelCredentials | None = None
+    address: Address,
+    *,
+    max_message_bytes: int = 64 << 20,
+    tls: grpc.ChannelCredentials | None = None,
 ) -> grpc.aio.Channel:
-    """A channel to host:port, without a proxy, that notices a dead peer within 15 seconds."""
+    """A channel to an address, without a proxy, that notices a dead peer within 15 seconds."""
     options = (
         *DIRECT,
         *KEEPALIVE,
@@ -118,11 +121,11 @@ def open_channel(
         ("grpc.max_reconnect_backoff_ms", 1_000),
     )
     if tls:
-        return grpc.aio.secure_channel(address, tls, options=options)
-    return grpc.aio.insecure_channel(address, options=options)
+        return grpc.aio.secure_channel(str(address), tls, options=options)
+    return grpc.aio.insecure_channel(str(address), options=options)
 
 
-def _bind_port(server: grpc.aio.Server, address: str) -> str:
+def _bind_port(server: grpc.aio.Server, address: Address) -> Address:
     listen = resolve_address(address)
     try:
         port = server.add_insecure_port(str(listen))
@@ -130,18 +133,18 @@ def _bind_port(server: grpc.aio.Server, address: str) -> str:
         port = 0
     if not port:
         way_out = "stop what listens there or choose another port"
-        raise errors.Unavailable(f"cannot listen on {address}; {way_out}", address=address)
-    return str(listen._replace(port=listen.port or port))
+        raise errors.Unavailable(f"cannot listen on {address}; {way_out}", address=str(address))
+    return listen._replace(port=listen.port or port)
 
 
-def resolve_address(address: str) -> Address:
-    """The IP address and port to listen at, of host:port.
+def resolve_address(address: Address) -> Address:
+    """Where to listen: with an IP address where the host is a name.
 
     Raises:
-        errors.InvalidArgument: it is malformed, or the host's name is not known.
+        errors.InvalidArgument: the name is not known.
     """
     try:
-        return Address.parse(address).resolved()
+        return address.resolved()
     except ValueError as error:
         raise errors.InvalidArgument(f"cannot listen on {address}: {error}") from error
 

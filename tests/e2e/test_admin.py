@@ -25,7 +25,7 @@ from hydro.manager.v1 import registry_service_pb2 as registry_pb
 from hydro.manager.v1 import registry_service_pb2_grpc as registry_grpc
 from hydro.repository.v1 import repository_service_pb2 as repository_pb
 from hydro.repository.v1 import repository_service_pb2_grpc as repository_grpc
-from hydro_envoy.mesh import Endpoint
+from hydro_envoy.address import Address
 from hydro_envoy.proxy.bootstrap import Bootstrap
 from hydro_envoy.proxy.process import Envoy, find_envoy
 from hydro_services import client
@@ -49,18 +49,17 @@ class Edges:
         self.folder, self.stack = folder, AsyncExitStack()
         self.config = process.Config(
             folder / "manager",
-            listen=f"{HOST}:{free_port()}",
-            gateway=f"{HOST}:{free_port()}",
-            edge=f"{HOST}:{free_port()}",
-            repository_edge=f"{HOST}:{free_port()}",
+            listen=Address(HOST, free_port()),
+            gateway=Address(HOST, free_port()),
+            edge=Address(HOST, free_port()),
+            repository_edge=Address(HOST, free_port()),
             admin_key=admin_key,
         )
 
     async def __aenter__(self) -> Edges:
         await self.stack.enter_async_context(process.serve(self.config))
-        ads = Endpoint(HOST, int(self.config.listen.rpartition(":")[2]))
         token = credential.read_token(self.config.data / credential.TOKEN_FILE)
-        wanted = Bootstrap("admin", "gateway", ads, token=token)
+        wanted = Bootstrap("admin", "gateway", self.config.listen, token=token)
         envoy = Envoy(await find_envoy(), wanted, self.folder / "envoy", drain_s=0.1)
         self.envoy = await self.stack.enter_async_context(envoy)
         await envoy.ready(timeout_s=60)
@@ -68,8 +67,8 @@ class Edges:
         self.repository = await self.channel(self.config.repository_edge)
         return self
 
-    async def channel(self, address: str) -> aio.Channel:
-        return await self.stack.enter_async_context(aio.insecure_channel(address))
+    async def channel(self, address: Address) -> aio.Channel:
+        return await self.stack.enter_async_context(aio.insecure_channel(str(address)))
 
     async def __aexit__(self, *_: object) -> None:
         await self.stack.aclose()
@@ -114,7 +113,7 @@ async def test_without_an_admin_key_any_program_of_this_machine_changes_the_mesh
 
 
 async def web_pages_are_kept_away(edges: Edges) -> None:
-    port = edges.config.edge.rpartition(":")[2]
+    port = edges.config.edge.port
     for host in (f"localhost:{port}", f"127.8.8.8:{port}", f"[::1]:{port}"):
         origin = f"http://{host}"
         assert (await edges.get("/api/v1/services", host=host, origin=origin)).status == 200
@@ -135,7 +134,7 @@ async def web_pages_are_kept_away(edges: Edges) -> None:
             assert "hydro keys admin" in told["message"]
     assert json.loads((await edges.get("/api/v1/pipelines")).body) == {"pipelines": []}
     rebound = (("grpc.default_authority", "evil.example"),)
-    async with aio.insecure_channel(edges.config.edge, rebound) as channel:
+    async with aio.insecure_channel(str(edges.config.edge), rebound) as channel:
         assert await services(channel) is grpc.StatusCode.PERMISSION_DENIED
 
 
@@ -234,7 +233,7 @@ async def test_commands_send_the_key_and_tell_when_it_is_wrong(
     edges: Edges, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def run(*words: str) -> int:
-        return await asyncio.to_thread(cli.main, [*words, "--manager", edges.config.edge])
+        return await asyncio.to_thread(cli.main, [*words, "--manager", str(edges.config.edge)])
 
     monkeypatch.delenv("HYDRO_ADMIN_KEY", raising=False)
     assert await run("pipelines", "list") == 1

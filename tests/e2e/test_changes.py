@@ -16,7 +16,7 @@ from meshes import HOST, backend, pipeline
 from whole_mesh import until
 
 from hydro.serving.v1.frame_pb2 import Frame
-from hydro_envoy.mesh import Endpoint
+from hydro_envoy.address import Address
 from hydro_envoy.proxy.bootstrap import Bootstrap
 from hydro_envoy.proxy.process import Envoy, find_envoy
 from hydro_envoy.resources.builder import pipeline_ref
@@ -91,7 +91,7 @@ async def test_a_frozen_envoy_holds_up_nobody_and_catches_up(
     two: ControlMesh, tmp_path: Path
 ) -> None:
     assert await predict(two, "a", "x") == "xA"  # this connection stays: both have the same port
-    wanted = Bootstrap("second", "gateway", Endpoint(HOST, two.ads_port))
+    wanted = Bootstrap("second", "gateway", Address(HOST, two.ads_port))
     second = Envoy(await find_envoy(), wanted, tmp_path / "second", concurrency=1, drain_s=1.0)
     await second.start()
     try:

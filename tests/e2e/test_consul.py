@@ -23,6 +23,7 @@ from slow_models import SlowModel
 from whole_mesh import WholeMesh, until, until_true
 
 from hydro.manager.v1.pipeline_pb2 import Pipeline
+from hydro_envoy.address import Address
 from hydro_services.client import Manager, connect_channel
 
 pytestmark = pytest.mark.e2e
@@ -188,8 +189,8 @@ async def test_an_envoy_that_is_frozen_holds_up_no_change_and_is_named_until_it_
         await until(partial(mesh.connected, name), LIMIT_S, f"{name} has a manager")
     (frozen,) = children(mesh.parts["gateway-b"].pid, "envoy")
     async with (
-        connect_channel("manager", mesh.address("manager-a")) as to_a,
-        connect_channel("manager", mesh.address("manager-b")) as to_b,
+        connect_channel("manager", Address.parse(mesh.address("manager-a"))) as to_a,
+        connect_channel("manager", Address.parse(mesh.address("manager-b"))) as to_b,
     ):
         managers = [Manager(to_a), Manager(to_b)]
         os.kill(frozen, signal.SIGSTOP)

@@ -15,7 +15,7 @@ from meshes import HOST, backend, repository_edge
 from ports import free_port
 
 from hydro.repository.v1 import repository_service_pb2
-from hydro_envoy.mesh import Endpoint
+from hydro_envoy.address import Address
 from hydro_envoy.resources.builder import edge_ref
 
 pytestmark = pytest.mark.e2e
@@ -65,7 +65,7 @@ PIECE_BYTES = 1 << 20
 async def test_an_edge_offers_a_service_by_http(control: ControlMesh) -> None:
     async with FakeRepository() as repository:
         port = free_port()
-        found = Endpoint(HOST, repository.port)
+        found = Address(HOST, repository.port)
         await control.use(backends=(backend("repository", found),), edges=(repository_edge(port),))
         await control.hub.applied([edge_ref("repository")], timeout_s=LIMIT_S)
         answer = await control.post("/download/m/dir/file.bin", b"", method="GET", port=port)

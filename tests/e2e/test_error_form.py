@@ -25,16 +25,8 @@ from ports import free_port
 from whole_mesh import until
 
 from hydro.serving.v1.frame_pb2 import Frame
-from hydro_envoy.mesh import (
-    Access,
-    Endpoint,
-    Pipeline,
-    Policy,
-    RateLimit,
-    Retry,
-    StagePolicy,
-    Telemetry,
-)
+from hydro_envoy.address import Address
+from hydro_envoy.mesh import Access, Pipeline, Policy, RateLimit, Retry, StagePolicy, Telemetry
 from hydro_envoy.resources.builder import edge_ref
 from hydro_services import errors
 
@@ -101,7 +93,7 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gat
     """One Envoy for all; nothing here changes it."""
     folder = tmp_path_factory.mktemp("form")
     mesh = ControlMesh(folder)
-    gone, port, log = Endpoint(HOST, free_port()), free_port(), folder / "access.log"
+    gone, port, log = Address(HOST, free_port()), free_port(), folder / "access.log"
     mesh.mesh = replace(
         mesh.mesh,
         telemetry=Telemetry(None, str(log)),

@@ -21,7 +21,8 @@ from meshes import HOST, gateway
 from ports import free_port
 from whole_mesh import ROOT, WholeMesh, until
 
-from hydro_envoy.mesh import Endpoint, Mesh, TimeLimits
+from hydro_envoy.address import Address
+from hydro_envoy.mesh import Mesh, TimeLimits
 from hydro_envoy.proxy.bootstrap import Bootstrap
 from hydro_envoy.proxy.process import Envoy, find_envoy
 from hydro_envoy.resources.builder import Builder
@@ -51,7 +52,7 @@ async def serving(
         )
     )
     async with serving_tls.secret(certificate, key, folder) as secret:
-        wanted = Bootstrap("tls", "gateway", Endpoint(HOST, ads), tls=secret)
+        wanted = Bootstrap("tls", "gateway", Address(HOST, ads), tls=secret)
         async with Envoy(await find_envoy(), wanted, folder, concurrency=1, drain_s=0.1) as envoy:
             await envoy.ready(timeout_s=60)
             yield port

@@ -21,6 +21,7 @@ from hydro.repository.v1 import repository_service_pb2_grpc as repository
 from hydro.runtime.v1 import runtime_service_pb2 as runtime_pb
 from hydro.runtime.v1 import runtime_service_pb2_grpc as runtime
 from hydro.serving.v1 import frame_pb2, prediction_service_pb2_grpc
+from hydro_envoy.address import Address
 from hydro_envoy.headers import MESH_TOKEN
 from hydro_envoy.xds.credential import of_traffic
 from hydro_services import rpc
@@ -89,7 +90,7 @@ async def answers(mesh: WholeMesh, call: Call, shown: str) -> set[str]:
     """What the call is told at all ports, but that these do not know it."""
     found = set()
     for port in set(ports(mesh)):
-        async with rpc.open_channel(f"127.0.0.1:{port}") as channel:
+        async with rpc.open_channel(Address("127.0.0.1", port)) as channel:
             try:
                 await call(channel, ((MESH_TOKEN, shown),) if shown else ())
                 found.add("OK")

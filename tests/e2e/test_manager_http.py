@@ -15,7 +15,7 @@ import pytest
 from manager_mesh import Mesh
 from ports import free_port
 
-from hydro_envoy.mesh import Endpoint
+from hydro_envoy.address import Address
 from hydro_envoy.proxy.bootstrap import Bootstrap
 from hydro_envoy.proxy.process import Envoy, find_envoy
 
@@ -55,15 +55,14 @@ async def web(tmp_path: Path) -> AsyncIterator[Web]:
     port = free_port()
     mesh.config = replace(
         mesh.config,
-        edge=f"{HOST}:{port}",
-        gateway=f"{HOST}:{free_port()}",
-        repository_edge=f"{HOST}:{free_port()}",
+        edge=Address(HOST, port),
+        gateway=Address(HOST, free_port()),
+        repository_edge=Address(HOST, free_port()),
     )
     async with mesh.stack:
         await mesh.start()
         await mesh.join(mesh.scikit, mesh.spark, mesh.repository)
-        ads = Endpoint(HOST, int(mesh.address.split(":")[1]))
-        wanted = Bootstrap("gateway", "gateway", ads, token=mesh.token[0][1])
+        wanted = Bootstrap("gateway", "gateway", mesh.address, token=mesh.token[0][1])
         async with Envoy(
             await find_envoy(), wanted, tmp_path / "envoy", concurrency=1, drain_s=0.1
         ) as envoy:

@@ -18,7 +18,8 @@ from ports import free_port
 from hydro.repository.v1 import repository_service_pb2 as pb
 from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
 from hydro.serving.v1 import prediction_service_pb2
-from hydro_envoy.mesh import Backend, Edge, Endpoint, Gateway, Mesh
+from hydro_envoy.address import ANY_PORT, Address
+from hydro_envoy.mesh import Backend, Edge, Gateway, Mesh
 from hydro_envoy.proxy.bootstrap import Bootstrap
 from hydro_envoy.proxy.process import Envoy, find_envoy
 from hydro_envoy.resources.builder import Builder
@@ -114,14 +115,14 @@ def save_models(root: Path) -> None:
 
 
 @contextlib.asynccontextmanager
-async def repository(root: Path) -> AsyncIterator[str]:
+async def repository(root: Path) -> AsyncIterator[Address]:
     source, feed = FolderSource(root), CatalogueFeed()
     watcher = Watcher(source, feed)
     await asyncio.sleep(SETTLE_S)  # the models are new: they are taken for whole after this
     await watcher.refresh()
     add = pb_grpc.add_RepositoryServiceServicer_to_server
     async with rpc.serve(
-        f"{HOST}:0",
+        ANY_PORT,
         lambda server: add(RepositoryServicer(feed, source), server),
         (SERVICE,),
         grace_s=0,
@@ -129,14 +130,13 @@ async def repository(root: Path) -> AsyncIterator[str]:
         yield served.address
 
 
-def mesh(address: str, port: int) -> Mesh:
-    host, _, upstream = address.rpartition(":")
+def mesh(address: Address, port: int) -> Mesh:
     gateway = Gateway(
         HOST, free_port(), descriptor_set([prediction_service_pb2.DESCRIPTOR]), 1 << 20
     )
     found = descriptor_set([pb.DESCRIPTOR])
     edge = Edge("repository", HOST, port, "repository", (SERVICE,), found)
-    backend = Backend("repository", (Endpoint(host, int(upstream)),))
+    backend = Backend("repository", (address,))
     return Mesh(gateway, edges=(edge,), backends=(backend,))
 
 
@@ -151,7 +151,7 @@ async def web(tmp_path: Path) -> AsyncIterator[Web]:
         hub.publish(builder.build(mesh(address, port)))
         stack.callback(builder.close)
         control = rpc.serve(
-            f"{HOST}:0",
+            ANY_PORT,
             lambda s: ads.add_ads(s, hub),
             (),
             unwrapped=frozenset([ads.SERVICE, load_reports.SERVICE]),
@@ -159,8 +159,7 @@ async def web(tmp_path: Path) -> AsyncIterator[Web]:
         )
         served = await stack.enter_async_context(control)
         stack.callback(hub.close)
-        ads_port = int(served.address.rpartition(":")[2])
-        wanted = Bootstrap("e2e", "gateway", Endpoint(HOST, ads_port))
+        wanted = Bootstrap("e2e", "gateway", served.address)
         envoy = Envoy(await find_envoy(), wanted, tmp_path / "envoy", concurrency=1, drain_s=0.1)
         await stack.enter_async_context(envoy)
         await envoy.ready(timeout_s=20)

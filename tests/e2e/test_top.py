@@ -24,6 +24,7 @@ from zipkin import Traced
 
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro.manager.v1 import manager_service_pb2_grpc as pb_grpc
+from hydro_envoy.address import ANY_PORT, Address
 from hydro_services import rpc
 from hydro_services.top.watch import open_watch
 
@@ -120,7 +121,7 @@ class Manager(Pipelines):
 
 
 @contextlib.asynccontextmanager
-async def manager(address: str) -> AsyncIterator[str]:
+async def manager(address: Address) -> AsyncIterator[Address]:
     def register(server: grpc.aio.Server) -> None:
         pb_grpc.add_ManagerServiceServicer_to_server(Manager(), server)  # type: ignore[abstract]
 
@@ -134,7 +135,7 @@ async def connected(channel: grpc.aio.Channel) -> None:
 
 
 async def test_who_is_away_is_shown_and_comes_back() -> None:
-    async with manager("127.0.0.1:0") as address:
+    async with manager(ANY_PORT) as address:
         pass
     channel, found = open_watch(address)
     async with channel:

@@ -20,7 +20,8 @@ from ports import free_port
 
 from hydro.serving.v1 import prediction_service_pb2_grpc
 from hydro.serving.v1.frame_pb2 import Frame
-from hydro_envoy.mesh import Endpoint, Mesh
+from hydro_envoy.address import Address
+from hydro_envoy.mesh import Mesh
 from hydro_envoy.proxy.bootstrap import Bootstrap
 from hydro_envoy.proxy.process import Envoy, find_envoy
 from hydro_envoy.resources.builder import Builder, pipeline_ref
@@ -55,7 +56,7 @@ class ControlMesh:
     async def __aenter__(self) -> ControlMesh:
         await self.start_ads()
         self.hub.publish(self._builder.build(self.mesh))
-        wanted = Bootstrap("e2e", "gateway", Endpoint(HOST, self.ads_port))
+        wanted = Bootstrap("e2e", "gateway", Address(HOST, self.ads_port))
         self.envoy = Envoy(await find_envoy(), wanted, self._folder, concurrency=2, drain_s=1.0)
         await self.envoy.start()
         await self.envoy.ready(timeout_s=20)

@@ -18,6 +18,7 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 from google.api import httpbody_pb2
 
 from hydro.serving.v1 import frame_pb2, prediction_service_pb2
+from hydro_envoy.address import ANY_PORT, Address
 from hydro_runtimes.columns import Columns, DataType, Dense
 from hydro_runtimes.evaluator import Evaluation, Evaluator, Field, Signature
 from hydro_services import http2
@@ -86,12 +87,12 @@ async def sent(requests: Sequence[bytes], ended: asyncio.Event) -> AsyncIterator
 
 @contextlib.asynccontextmanager
 async def serving(**models: Evaluator) -> AsyncIterator[Port]:
-    async def fetch(id: ModelId, repository: str) -> Path:
+    async def fetch(id: ModelId, repository: Address) -> Path:
         return Path(id.model)
 
     host = Host(fetch, lambda folder: models[folder.name])
     for name in models:
-        await host.load(model(name), "")
+        await host.load(model(name), ANY_PORT)
     health = data_port.Health()
     handlers = data_port.handlers(host, LIMIT, health)
     async with (

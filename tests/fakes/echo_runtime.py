@@ -18,7 +18,7 @@ from grpc import aio
 from grpc_health.v1 import health, health_pb2_grpc
 
 from hydro.serving.v1 import frame_pb2, prediction_service_pb2
-from hydro_envoy.mesh import Endpoint
+from hydro_envoy.address import Address
 
 PREDICTION = "hydro.serving.v1.PredictionService"
 PREFIX_BYTES = 5
@@ -64,8 +64,8 @@ class EchoRuntime:
         self._add_services()
 
     @property
-    def endpoint(self) -> Endpoint:
-        return Endpoint("127.0.0.1", self._port)
+    def endpoint(self) -> Address:
+        return Address("127.0.0.1", self._port)
 
     async def __aenter__(self) -> EchoRuntime:
         await self._server.start()

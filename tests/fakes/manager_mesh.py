@@ -31,6 +31,7 @@ from hydro.runtime.v1 import runtime_service_pb2 as runtime_pb
 from hydro.runtime.v1 import runtime_service_pb2_grpc as runtime_grpc
 from hydro.runtime.v1.signature_pb2 import Field, Signature
 from hydro.serving.v1.frame_pb2 import DATA_TYPE_FLOAT64, DATA_TYPE_INT64, DATA_TYPE_STRING
+from hydro_envoy.address import ANY_PORT, Address
 from hydro_envoy.resources.builder import Builder
 from hydro_envoy.snapshot import ResourceType
 from hydro_services import errors, rpc
@@ -185,7 +186,7 @@ class Envoy:
         self.gate.set()
 
     @contextlib.asynccontextmanager
-    async def connected(self, address: str, token: Metadata = ()) -> AsyncIterator[Envoy]:
+    async def connected(self, address: Address, token: Metadata = ()) -> AsyncIterator[Envoy]:
         async with rpc.open_channel(address) as channel:
             stub = ads_pb2_grpc.AggregatedDiscoveryServiceStub(channel)
             task = asyncio.create_task(self.run(stub.DeltaAggregatedResources(metadata=token)))
@@ -282,10 +283,10 @@ class Mesh:
         self.spark = Runtime(self.world, "serving-spark", "spark")
         self.repository = Repository()
         self.config = process.Config(
-            tmp_path / "data", listen="127.0.0.1:0", limit_s=5.0, patience_s=2.0, lease_s=30.0
+            tmp_path / "data", listen=ANY_PORT, limit_s=5.0, patience_s=2.0, lease_s=30.0
         )
         self.stack = contextlib.AsyncExitStack()
-        self.address = ""
+        self.address = ANY_PORT
 
     async def start(self) -> None:
         """The manager, with an Envoy."""
@@ -293,7 +294,7 @@ class Mesh:
         served = await self.stack.enter_async_context(process.serve(self.config))
         await self.reach(served.address)
 
-    async def reach(self, address: str) -> None:
+    async def reach(self, address: Address) -> None:
         channel = await self.stack.enter_async_context(rpc.open_channel(address))
         self.channel = channel
         self.manager = pb_grpc.ManagerServiceStub(channel)
@@ -306,9 +307,9 @@ class Mesh:
     async def join(self, *parts: Runtime | Repository) -> None:
         """Starts parts and registers them, once."""
         for part in parts:
-            serving = rpc.serve("127.0.0.1:0", part.register, (), grace_s=0.0)
+            serving = rpc.serve(ANY_PORT, part.register, (), grace_s=0.0)
             served = await self.stack.enter_async_context(serving)
-            part.endpoint.address = served.address
+            part.endpoint.address = str(served.address)
             await self.register(part.endpoint)
 
     async def register(self, endpoint: pb.Endpoint) -> None:
@@ -357,10 +358,11 @@ class Mesh:
 SCRIPT = """
 import asyncio, sys
 from pathlib import Path
+from hydro_envoy.address import ANY_PORT, Address
 from hydro_services.manager import process
 
 # The fakes register once: their leases must outlast a slow machine.
-CONFIG = process.Config(Path(sys.argv[1]), listen="127.0.0.1:0", lease_s=120)
+CONFIG = process.Config(Path(sys.argv[1]), listen=ANY_PORT, lease_s=120)
 
 async def main():
     async with process.serve(CONFIG) as served:
@@ -372,7 +374,7 @@ asyncio.run(main())
 
 
 @contextlib.asynccontextmanager
-async def manager_process(data: Path) -> AsyncIterator[str]:
+async def manager_process(data: Path) -> AsyncIterator[Address]:
     """A manager in a process of its own, killed without warning at the end."""
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", SCRIPT, str(data)), stdout=asyncio.subprocess.PIPE
@@ -380,7 +382,7 @@ async def manager_process(data: Path) -> AsyncIterator[str]:
     try:
         assert child.stdout
         async with asyncio.timeout(30):
-            yield (await child.stdout.readline()).decode().strip()
+            yield Address.parse((await child.stdout.readline()).decode().strip())
     finally:
         child.send_signal(signal.SIGKILL)
         await child.communicate()

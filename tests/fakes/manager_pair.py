@@ -12,7 +12,9 @@ from manager_mesh import Mesh, Repository, Runtime
 from whole_mesh import until_true
 
 from hydro.manager.v1 import manager_service_pb2 as pb
+from hydro_envoy.address import ANY_PORT
 from hydro_services import registration, rpc
+from hydro_services.consul.registry import Registry
 from hydro_services.security import credential
 
 LIMIT_S = 30.0
@@ -21,7 +23,7 @@ LIMIT_S = 30.0
 class Manager(Mesh):
     """A manager by name, and the Envoy that is connected to it."""
 
-    def __init__(self, folder: Path, name: str, registry: str) -> None:
+    def __init__(self, folder: Path, name: str, registry: Registry) -> None:
         super().__init__(folder / name)
         self.envoy.id = f"gateway-{name}"
         self.config = replace(
@@ -54,7 +56,8 @@ class Pair:
 
     def __init__(self, folder: Path, agent: Agent) -> None:
         self.agent = agent
-        self.a, self.b = (Manager(folder, name, agent.registry) for name in "ab")
+        self.registry = Registry.parse(agent.registry)
+        self.a, self.b = (Manager(folder, name, self.registry) for name in "ab")
         self.world = self.b.envoy.world = self.a.world
         self.spark, self.repository = self.a.spark, self.a.repository
         self._parts: list[contextlib.AsyncExitStack] = []
@@ -67,9 +70,9 @@ class Pair:
 
     async def _join(self, part: Runtime | Repository) -> None:
         self._parts.append(stack := contextlib.AsyncExitStack())
-        serving = rpc.serve("127.0.0.1:0", part.register, (), grace_s=0.0)
-        part.endpoint.address = (await stack.enter_async_context(serving)).address
-        await stack.enter_async_context(registration.keep(self.agent.registry, part.endpoint))
+        serving = rpc.serve(ANY_PORT, part.register, (), grace_s=0.0)
+        part.endpoint.address = str((await stack.enter_async_context(serving)).address)
+        await stack.enter_async_context(registration.keep(self.registry, part.endpoint))
 
     async def stop(self) -> None:
         parts = (part.aclose() for part in self._parts)

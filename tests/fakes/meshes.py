@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from hydro.manager.v1 import manager_service_pb2
 from hydro.repository.v1 import repository_service_pb2
 from hydro.serving.v1 import prediction_service_pb2
-from hydro_envoy.mesh import Backend, Edge, Endpoint, Gateway, Mesh, Pipeline, Stage
+from hydro_envoy.address import Address
+from hydro_envoy.mesh import Backend, Edge, Gateway, Mesh, Pipeline, Stage
 from hydro_envoy.resources.descriptors import descriptor_set
 
 HOST = "127.0.0.1"
@@ -32,7 +33,7 @@ def repository_edge(port: int = 8087) -> Edge:
     return Edge("repository", HOST, port, "repository", services, found)
 
 
-def backend(name: str, *endpoints: Endpoint) -> Backend:
+def backend(name: str, *endpoints: Address) -> Backend:
     return Backend(name, tuple(sorted(endpoints)))
 
 
@@ -47,6 +48,6 @@ def mesh_of(pipelines: Mapping[str, tuple[str, ...]], port: int = 9000) -> Mesh:
     names = sorted({b for chain in pipelines.values() for b in chain})
     return Mesh(
         gateway(),
-        backends=tuple(backend(n, Endpoint(HOST, port)) for n in names),
+        backends=tuple(backend(n, Address(HOST, port)) for n in names),
         pipelines=tuple(pipeline(n, *chain) for n, chain in pipelines.items()),
     )

@@ -11,6 +11,7 @@ import grpc.aio
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as service_pb
 from opentelemetry.proto.trace.v1 import trace_pb2
 
+from hydro_envoy.address import ANY_PORT, Address
 from hydro_services import rpc
 
 SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
@@ -49,8 +50,8 @@ class Collector:
 
 
 @contextlib.asynccontextmanager
-async def collector() -> AsyncIterator[tuple[Collector, str]]:
+async def collector() -> AsyncIterator[tuple[Collector, Address]]:
     """With its address."""
     found = Collector()
-    async with rpc.serve("127.0.0.1:0", found.register, ()) as served:
+    async with rpc.serve(ANY_PORT, found.register, ()) as served:
         yield found, served.address

@@ -22,6 +22,7 @@ from hydro.manager.v1 import registry_service_pb2 as registry_pb
 from hydro.manager.v1 import registry_service_pb2_grpc as registry_grpc
 from hydro.repository.v1 import repository_service_pb2 as pb
 from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
+from hydro_envoy.address import ANY_PORT, Address
 from hydro_services import errors, rpc
 from hydro_services.repository import process
 
@@ -73,19 +74,21 @@ class Registry(registry_grpc.RegistryServiceServicer):
 
 
 @contextlib.asynccontextmanager
-async def running(root: Path, registry: Registry, data: Path | None = None) -> AsyncIterator[str]:
+async def running(
+    root: Path, registry: Registry, data: Path | None = None
+) -> AsyncIterator[Address]:
     """The process, known to the registry; yields its address."""
 
     def register(server: grpc.aio.Server) -> None:
         registry_grpc.add_RegistryServiceServicer_to_server(registry, server)
 
-    async with rpc.serve("127.0.0.1:0", register, (), grace_s=0) as manager:
+    async with rpc.serve(ANY_PORT, register, (), grace_s=0) as manager:
         config = process.Config(root, "repository-1", manager=manager.address, data=data)
         task = asyncio.create_task(process.run(config))
         try:
             async with asyncio.timeout(15):
                 endpoint = await registry.endpoint
-            yield endpoint.address
+            yield Address.parse(endpoint.address)
         finally:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

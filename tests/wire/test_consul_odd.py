@@ -14,7 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hydro.manager.v1 import manager_service_pb2 as pb
+from hydro_envoy.address import Address
 from hydro_services.consul import agents, services
+from hydro_services.consul.registry import Registry
 from hydro_services.consul.services import Instance, definition
 
 LIMIT_S = 20.0
@@ -56,8 +58,8 @@ odd_answers = st.tuples(st.sampled_from([200, 200, 200, 404, 429, 500, 599]), in
 
 
 @asynccontextmanager
-async def consul(odd: list[tuple[int, bytes, bytes]]) -> AsyncIterator[str]:
-    """Says what is odd, answer by answer, and then what is good; `consul://…`."""
+async def consul(odd: list[tuple[int, bytes, bytes]]) -> AsyncIterator[Registry]:
+    """Says what is odd, answer by answer, and then what is good."""
     left = iter(odd)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -76,7 +78,7 @@ async def consul(odd: list[tuple[int, bytes, bytes]]) -> AsyncIterator[str]:
             writer.close()
 
     async with await asyncio.start_server(until_gone, "127.0.0.1", 0) as server:
-        yield f"consul://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield Registry((Address("127.0.0.1", server.sockets[0].getsockname()[1]),))
 
 
 @pytest.fixture(autouse=True)

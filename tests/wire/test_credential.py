@@ -25,6 +25,7 @@ from hydro.manager.v1 import manager_service_pb2
 from hydro.manager.v1 import registry_service_pb2 as registry_pb
 from hydro.runtime.v1 import runtime_service_pb2 as runtime_pb
 from hydro.runtime.v1 import runtime_service_pb2_grpc as runtime_grpc
+from hydro_envoy.address import ANY_PORT
 from hydro_envoy.headers import MESH_TOKEN
 from hydro_envoy.snapshot import ResourceType
 from hydro_services import errors, registration, rpc
@@ -187,7 +188,7 @@ async def test_a_runtime_takes_orders_from_who_has_the_token(tmp_path: Path) -> 
 
     check = credential.make_check(path, SERVICE)
     async with (
-        rpc.serve("127.0.0.1:0", register, (SERVICE,), check=check) as served,
+        rpc.serve(ANY_PORT, register, (SERVICE,), check=check) as served,
         rpc.open_channel(served.address) as channel,
     ):
         stub = runtime_grpc.RuntimeServiceStub(channel)
@@ -225,7 +226,7 @@ def endpoint() -> Any:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 async def test_another_user_of_the_machine_gets_nowhere(mesh: Mesh) -> None:
-    command = [sys.executable, "-c", SECOND_USER.format(nobody=NOBODY), mesh.address]
+    command = [sys.executable, "-c", SECOND_USER.format(nobody=NOBODY), str(mesh.address)]
     done = await asyncio.to_thread(
         subprocess.run,
         [*command, str(token_file(mesh))],

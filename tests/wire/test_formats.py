@@ -13,6 +13,7 @@ import toy_format
 
 from hydro.repository.v1 import repository_service_pb2 as pb
 from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
+from hydro_envoy.address import ANY_PORT, Address
 from hydro_runtimes import formats
 from hydro_runtimes.columns import Columns, Dense
 from hydro_runtimes.errors import InvalidModel, UntrustedModel
@@ -46,12 +47,12 @@ def models(tmp_path: Path) -> Path:
 
 
 @contextlib.asynccontextmanager
-async def repository(root: Path) -> AsyncIterator[str]:
+async def repository(root: Path) -> AsyncIterator[Address]:
     source, feed = FolderSource(root), CatalogueFeed()
     await Watcher(source, feed).refresh()
     add = pb_grpc.add_RepositoryServiceServicer_to_server
     async with rpc.serve(
-        "127.0.0.1:0", lambda s: add(RepositoryServicer(feed, source), s), (SERVICE,), grace_s=0
+        ANY_PORT, lambda s: add(RepositoryServicer(feed, source), s), (SERVICE,), grace_s=0
     ) as served:
         yield served.address
 

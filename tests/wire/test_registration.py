@@ -12,6 +12,7 @@ import pytest
 from hydro.manager.v1 import manager_service_pb2 as manager_pb
 from hydro.manager.v1 import registry_service_pb2 as pb
 from hydro.manager.v1 import registry_service_pb2_grpc as pb_grpc
+from hydro_envoy.address import ANY_PORT, Address
 from hydro_services import registration, rpc
 
 ENDPOINT = manager_pb.Endpoint(
@@ -52,7 +53,7 @@ class Registry(pb_grpc.RegistryServiceServicer):
 
 @contextlib.asynccontextmanager
 async def serve(
-    registry: Registry, address: str = "127.0.0.1:0"
+    registry: Registry, address: Address = ANY_PORT
 ) -> AsyncIterator[rpc.RunningServer]:
     def register(server: grpc.aio.Server) -> None:
         pb_grpc.add_RegistryServiceServicer_to_server(registry, server)

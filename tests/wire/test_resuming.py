@@ -17,6 +17,7 @@ from whole_mesh import until
 
 from hydro.serving.v1 import frame_pb2 as pb
 from hydro.serving.v1 import prediction_service_pb2_grpc
+from hydro_envoy.address import Address
 from hydro_services import client, errors
 
 
@@ -69,7 +70,7 @@ async def gateway(servicer: Breaking) -> AsyncIterator[client.Gateway]:
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
-        async with client.connect_channel("gateway", f"127.0.0.1:{port}") as channel:
+        async with client.connect_channel("gateway", Address("127.0.0.1", port)) as channel:
             yield client.Gateway(channel)
     finally:
         await server.stop(0)

@@ -14,6 +14,7 @@ from google.rpc import status_pb2
 
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro.manager.v1 import manager_service_pb2_grpc as pb_grpc
+from hydro_envoy.address import ANY_PORT
 from hydro_services import errors, logs, rpc
 
 MANAGER = "hydro.manager.v1.ManagerService"
@@ -40,8 +41,8 @@ async def channel() -> AsyncIterator[grpc.aio.Channel]:
         pb_grpc.add_ManagerServiceServicer_to_server(Failing(), server)  # type: ignore[abstract]
 
     async with (
-        rpc.serve("127.0.0.1:0", register, (MANAGER,)) as served,
-        grpc.aio.insecure_channel(served.address) as found,
+        rpc.serve(ANY_PORT, register, (MANAGER,)) as served,
+        grpc.aio.insecure_channel(str(served.address)) as found,
     ):
         yield found
 

@@ -27,6 +27,7 @@ from hydro.repository.v1 import repository_service_pb2 as repository_pb
 from hydro.repository.v1 import repository_service_pb2_grpc as repository_grpc
 from hydro.runtime.v1 import runtime_service_pb2 as runtime_pb
 from hydro.runtime.v1 import runtime_service_pb2_grpc as runtime_grpc
+from hydro_envoy.address import ANY_PORT, Address
 from hydro_runtimes import files
 from hydro_runtimes.evaluator import Evaluator
 from hydro_services import errors, rpc
@@ -119,14 +120,14 @@ async def control(tmp_path: Path) -> AsyncIterator[Control]:
         repository_grpc.add_RepositoryServiceServicer_to_server(repository, server)
 
     async with contextlib.AsyncExitStack() as stack:
-        beside = await stack.enter_async_context(rpc.serve("127.0.0.1:0", offer, (), grace_s=0.1))
-        target = Control(tmp_path / "cache", repository, None, beside.address)
+        beside = await stack.enter_async_context(rpc.serve(ANY_PORT, offer, (), grace_s=0.1))
+        target = Control(tmp_path / "cache", repository, None, str(beside.address))
         host = Host(Cache(target.cache).fetch, target.load_folder)
 
         def manage(server: grpc.aio.Server) -> None:
             runtime_grpc.add_RuntimeServiceServicer_to_server(RuntimeServicer(host), server)
 
-        served = await stack.enter_async_context(rpc.serve("127.0.0.1:0", manage, (), grace_s=0.1))
+        served = await stack.enter_async_context(rpc.serve(ANY_PORT, manage, (), grace_s=0.1))
         channel = await stack.enter_async_context(rpc.open_channel(served.address))
         target.stub = runtime_grpc.RuntimeServiceStub(channel)
         yield target
@@ -315,7 +316,7 @@ async def test_runtime_that_ends_says_so_leaves_the_list_then_finishes_its_calls
     def offer(server: grpc.aio.Server) -> None:
         registry_grpc.add_RegistryServiceServicer_to_server(registry, server)
 
-    async with rpc.serve("127.0.0.1:0", offer, (), grace_s=0.1) as manager:
+    async with rpc.serve(ANY_PORT, offer, (), grace_s=0.1) as manager:
         config = process.Config(
             service="serving-customscikit", manager=manager.address, cache=tmp_path / "cache"
         )
@@ -357,20 +358,20 @@ async def test_a_runtime_registers_where_it_is_reached_by_no_proxy(
     def offer(server: grpc.aio.Server) -> None:
         registry_grpc.add_RegistryServiceServicer_to_server(registry, server)
 
-    async with rpc.serve(listen, offer, (), grace_s=0.1) as manager:
+    async with rpc.serve(Address.parse(listen), offer, (), grace_s=0.1) as manager:
         config = process.Config(
             service="serving-customscikit",
             manager=manager.address,
-            listen=listen,
-            metrics=listen,
+            listen=Address.parse(listen),
+            metrics=Address.parse(listen),
             cache=tmp_path / "cache",
         )
         running = asyncio.create_task(process.run(config))
         await until(lambda: registry.endpoint)
         found = conversion.endpoint(registry.endpoint)
         assert str(found.traffic).startswith(f"{host}:")
-        assert found.metrics.startswith(f"{host}:")
-        async with rpc.open_channel(str(found.traffic)) as channel:
+        assert str(found.metrics).startswith(f"{host}:")
+        async with rpc.open_channel(found.traffic) as channel:
             call: Any = channel.unary_unary(data_port.CHECK)
             answer = health_pb2.HealthCheckResponse.FromString(await call(b"", timeout=20))
             assert answer.status == 1

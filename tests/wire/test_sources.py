@@ -21,6 +21,7 @@ from sklearn.linear_model import LinearRegression
 
 from hydro.repository.v1 import repository_service_pb2 as pb
 from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
+from hydro_envoy.address import ANY_PORT, Address
 from hydro_runtimes import scikit
 from hydro_runtimes.columns import Columns, Dense
 from hydro_runtimes.load import load
@@ -99,13 +100,13 @@ def put_estimator(models: Writable, folder: str, tmp_path: Path) -> None:
 
 
 @contextlib.asynccontextmanager
-async def serving(models: Writable) -> AsyncIterator[tuple[str, Stub]]:
+async def serving(models: Writable) -> AsyncIterator[tuple[Address, Stub]]:
     feed = CatalogueFeed()
     task = asyncio.create_task(Watcher(models.source, feed).run())
     add = pb_grpc.add_RepositoryServiceServicer_to_server
     servicer = RepositoryServicer(feed, models.source)
     async with (
-        rpc.serve("127.0.0.1:0", lambda s: add(servicer, s), (SERVICE,), grace_s=0) as served,
+        rpc.serve(ANY_PORT, lambda s: add(servicer, s), (SERVICE,), grace_s=0) as served,
         rpc.open_channel(served.address) as channel,
     ):
         try:

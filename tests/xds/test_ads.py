@@ -10,8 +10,8 @@ from ads_stream import AdsStream
 from envoy_client import EnvoyClient, assert_holds
 from meshes import manager_edge, mesh_of
 
+from hydro_envoy.address import Address
 from hydro_envoy.errors import Nacked, NotApplied
-from hydro_envoy.mesh import Endpoint
 from hydro_envoy.resources.builder import edge_ref, pipeline_ref
 from hydro_envoy.snapshot import ResourceType
 from hydro_envoy.xds.hub import Hub
@@ -129,7 +129,7 @@ async def test_endpoints_alone_change_when_a_process_moves(plane: Any) -> None:
     async with AdsStream(plane.port, EnvoyClient()) as envoy:
         await plane.hub.applied(timeout_s=30)
         sent = len(envoy.client.received)
-        moved = replace(mesh.backends[0], endpoints=(Endpoint("127.0.0.1", 9999),))
+        moved = replace(mesh.backends[0], endpoints=(Address("127.0.0.1", 9999),))
         plane.hub.publish(plane.builder.build(replace(mesh, backends=(moved,))))
         await plane.hub.applied(timeout_s=30)
         assert [r.type for r in envoy.client.received[sent:]] == [ResourceType.ENDPOINTS]

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from hydro_envoy import headers
-from hydro_envoy.mesh import CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES, Endpoint
+from hydro_envoy.address import ANY_PORT, Address
+from hydro_envoy.mesh import CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES
 from hydro_envoy.nodes import GATEWAY, IDENTITY, MANAGER, SIDECAR, TRUST_DOMAIN, Node
 from hydro_envoy.proxy import connections
 from hydro_envoy.snapshot import MANAGER_CLUSTER
@@ -43,19 +44,19 @@ class Bootstrap:
     node_id: str
     role: str
     """For example `gateway` or `sidecar`."""
-    ads: Endpoint
+    ads: Address
     """The manager's gRPC port: ADS, and what edges call `manager`."""
-    admin: Endpoint = field(default=Endpoint("127.0.0.1", 0))
+    admin: Address = ANY_PORT
     """Port 0: any free one; see `Envoy.admin`."""
-    metrics: Endpoint | None = None
+    metrics: Address | None = None
     """Where Prometheus gets /metrics, if anywhere; then the admin port must be a given one."""
-    egress: Endpoint | None = None
+    egress: Address | None = None
     """Of a sidecar: where its process reaches others, on loopback."""
     tls: Path | None = None
     """Of a gateway that speaks TLS with clients: a Secret `server`, as JSON; may change."""
     identity: Identity | None = None
     """What it shows to the manager's sidecar; None: the manager has none, or is beside it."""
-    more: tuple[Endpoint, ...] = ()
+    more: tuple[Address, ...] = ()
     """Other managers of the same mesh."""
     token: str = field(default="", repr=False)
     """What it shows to the manager where that is on the same machine; empty: nothing."""
@@ -150,11 +151,11 @@ def _static(wanted: Bootstrap) -> dict[str, Any]:
     return {"clusters": clusters, "listeners": listeners}
 
 
-def _admin_cluster(where: Endpoint) -> dict[str, Any]:
+def _admin_cluster(where: Address) -> dict[str, Any]:
     return {"name": "admin", "type": "STATIC", "load_assignment": _assignment([where], "admin")}
 
 
-def _metrics_listener(where: Endpoint) -> dict[str, Any]:
+def _metrics_listener(where: Address) -> dict[str, Any]:
     """One path of the admin API."""
     route = {
         "match": {
@@ -185,7 +186,7 @@ def _node(wanted: Bootstrap) -> dict[str, Any]:
     return {"id": node.id, "cluster": node.cluster, "metadata": node.metadata}
 
 
-def managers(found: Iterable[Endpoint]) -> str:
+def managers(found: Iterable[Address]) -> str:
     """The content of the file with the managers: a discovery response of Envoy's, as JSON.
 
     Envoy sees that the file has changed when another is renamed to it.
@@ -194,7 +195,7 @@ def managers(found: Iterable[Endpoint]) -> str:
     return json.dumps({"resources": [assignment | _assignment(sorted(found))]}, indent=1)
 
 
-def _assignment(where: Iterable[Endpoint], cluster: str = MANAGER_CLUSTER) -> dict[str, Any]:
+def _assignment(where: Iterable[Address], cluster: str = MANAGER_CLUSTER) -> dict[str, Any]:
     endpoints = [{"endpoint": {"address": _address(each)}} for each in where]
     return {"cluster_name": cluster, "endpoints": [{"lb_endpoints": endpoints}]}
 
@@ -273,7 +274,7 @@ def secret(certificate: bytes, key: bytes, name: str = IDENTITY) -> str:
     return json.dumps({"resources": [{"@type": kind, "name": name, "tls_certificate": held}]})
 
 
-def _egress(wanted: Bootstrap, where: Endpoint) -> dict[str, Any]:
+def _egress(wanted: Bootstrap, where: Address) -> dict[str, Any]:
     """Takes the calls of the sidecar's process; its routes come from the manager."""
     node = Node(wanted.node_id, role=wanted.role)
     router = {"@type": f"{_TYPES}.filters.http.router.v3.Router"}
@@ -338,5 +339,5 @@ def _connection_limit(wanted: Bootstrap) -> dict[str, Any]:
     return {"name": name, "typed_config": config}
 
 
-def _address(where: Endpoint) -> dict[str, Any]:
+def _address(where: Address) -> dict[str, Any]:
     return {"socket_address": {"address": where.host, "port_value": where.port}}

@@ -17,8 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
+from hydro_envoy.address import Address
 from hydro_envoy.errors import EnvoyFailed, EnvoyNotFound, EnvoyTooOld
-from hydro_envoy.mesh import Endpoint
 from hydro_envoy.proxy import connections
 from hydro_envoy.proxy.bootstrap import DRAINING, METRICS, Bootstrap, bootstrap
 
@@ -154,10 +154,9 @@ class Envoy:
         return self._running().pid
 
     @property
-    def admin(self) -> Endpoint:
+    def admin(self) -> Address:
         """Where its admin API listens; known once it is ready."""
-        host, _, port = self._admin_file.read_text().strip().rpartition(":")
-        return Endpoint(host.strip("[]"), int(port))
+        return Address.parse(self._admin_file.read_text().strip())
 
     async def start(self) -> None:
         """Writes the configuration and starts the process."""

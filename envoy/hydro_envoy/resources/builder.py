@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import partial
 from pathlib import Path
 
+from hydro_envoy.address import Address
 from hydro_envoy.errors import DanglingReference, DuplicateName
 from hydro_envoy.mesh import (
     ApiKey,
     Backend,
     Chain,
     Edge,
-    Endpoint,
     Gateway,
     Mesh,
     Pending,
@@ -233,7 +233,7 @@ def _limited() -> Resource:
     return listeners.limited()
 
 
-def _endpoints(cluster: str, found: tuple[Endpoint, ...]) -> Resource:
+def _endpoints(cluster: str, found: tuple[Address, ...]) -> Resource:
     from hydro_envoy.resources import clusters
 
     return clusters.endpoints(cluster, found)

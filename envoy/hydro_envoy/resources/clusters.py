@@ -48,7 +48,7 @@ from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
 from envoy_data_plane.envoy.type.v3 import Percent
 from envoy_data_plane.google.protobuf import Any
 
-from hydro_envoy import mesh
+from hydro_envoy.address import Address as HostPort
 from hydro_envoy.mesh import (
     CONNECTION_WINDOW_BYTES,
     MAX_STREAMS,
@@ -114,7 +114,7 @@ def breaker(backend_name: str, behind: str, policy: StagePolicy) -> Resource:
     return resource(ResourceType.CLUSTER, name, bytes(built), [Ref(ResourceType.CLUSTER, behind)])
 
 
-def endpoints(cluster_name: str, found: tuple[mesh.Endpoint, ...]) -> Resource:
+def endpoints(cluster_name: str, found: tuple[HostPort, ...]) -> Resource:
     """Where the backend's processes listen; none is a valid state: UNAVAILABLE."""
     assignment = ClusterLoadAssignment(
         cluster_name=cluster_name,
@@ -255,7 +255,7 @@ def breakers(max_requests: int) -> CircuitBreakers:
     return CircuitBreakers(thresholds=[limits])
 
 
-def _lb_endpoint(where: mesh.Endpoint) -> LbEndpoint:
+def _lb_endpoint(where: HostPort) -> LbEndpoint:
     return LbEndpoint(endpoint=Endpoint(address=address(where.host, where.port)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hydro_envoy.address import ANY_PORT
 from hydro_services.cli import part
 from hydro_services.cli.command import Option
 from hydro_services.cli.options import JOIN, METRICS, TLS, address, folder, managers, token_file
@@ -23,7 +24,7 @@ COMMANDS = (
             *TLS,
             token_file(),
             JOIN,
-            address("admin", "127.0.0.1:0", "its admin API; port 0: any free one"),
+            address("admin", ANY_PORT, "its admin API; port 0: any free one"),
             METRICS,
         ),
     ),

@@ -9,19 +9,15 @@ from hydro_services.cli.command import Option
 from hydro_services.cli.options import (
     ACCESS,
     CERTIFICATE_TTL,
-    EGRESS,
     ENVOY,
-    GATEWAY,
-    MANAGER,
     METRICS,
-    REPOSITORY,
     SIDECAR,
-    XDS,
     address,
     folder,
     registry,
     token_file,
 )
+from hydro_services.default_addresses import EGRESS, GATEWAY, MANAGER, REPOSITORY, XDS
 
 COMMANDS = (
     part.command(

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from hydro_envoy.address import Address
 from hydro_services import client
 from hydro_services.reachability import Tls
 
@@ -17,7 +18,7 @@ T = TypeVar("T")
 class ManagerOptions:
     """Where the manager is, and with what to call it."""
 
-    manager: str
+    manager: Address
     json: bool
     admin_key: str = field(default="", repr=False, kw_only=True)
     tls_ca: Tls | None = field(default=None, kw_only=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from hydro.repository.v1 import repository_service_pb2 as pb
+from hydro_envoy.address import Address
 from hydro_runtimes import formats
 from hydro_services import client
 from hydro_services.cli import render
@@ -24,7 +25,7 @@ T = TypeVar("T")
 class Options:
     """Of `list`."""
 
-    repository: str
+    repository: Address
     json: bool
     admin_key: str = field(default="", repr=False, kw_only=True)
     tls_ca: Tls | None = field(default=None, kw_only=True)

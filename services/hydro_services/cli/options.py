@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hydro_envoy.address import ANY_PORT, Address
 from hydro_services.cli import values
 from hydro_services.cli.command import Option
+from hydro_services.default_addresses import GATEWAY, MANAGER, REPOSITORY, XDS
 
-MANAGER = "127.0.0.1:8080"
-GATEWAY = "127.0.0.1:8083"
-REPOSITORY = "127.0.0.1:8087"
-XDS = "127.0.0.1:8082"
-EGRESS = "127.0.0.1:8073"
 TOKEN = ".hydro/manager/token"
 
 
-def address(name: str, default: str, help: str, field: str = "") -> Option:
+def address(name: str, default: Address, help: str, field: str = "") -> Option:
     """For an address, such as --manager."""
-    return Option(f"--{name}", help, values.host_port, "HOST:PORT", default, field=field)
+    return Option(f"--{name}", help, Address.parse, "HOST:PORT", str(default), field=field)
 
 
 def port(name: str, default: int, help: str) -> Option:
@@ -61,14 +58,14 @@ def token_file(default: str | None = TOKEN) -> Option:
 
 def registry(help: str = "Consul's agents, to register with instead of a manager") -> Option:
     text = f"{help}; CONSUL_HTTP_TOKEN in the environment is its token"
-    return Option("--registry", text, values.consul, "consul://HOST:PORT,...", default="")
+    return Option("--registry", text, values.registry, "consul://HOST:PORT,...")
 
 
 def managers(help: str) -> tuple[Option, ...]:
     """For an Envoy: how it finds the managers."""
     text = f"{help}; several are separated by commas"
     return (
-        Option("--xds", text, values.host_ports, "HOST:PORT,...", XDS),
+        Option("--xds", text, values.addresses, "HOST:PORT,...", str(XDS)),
         registry("Consul's agents, to find the managers with instead of --xds"),
     )
 
@@ -114,14 +111,14 @@ SIDECAR = Option(
     "--sidecar",
     "where its sidecar takes what comes from other machines, for a part that has one; see hydro "
     "sidecar",
-    values.host_port,
+    Address.parse,
     "HOST:PORT",
 )
 JOIN = Option("--join", "an invitation to a mesh with sidecars; see hydro invite", Path, "FILE")
-LISTEN = address("listen", "127.0.0.1:0", "where its gRPC listens; port 0: any free one")
+LISTEN = address("listen", ANY_PORT, "where its gRPC listens; port 0: any free one")
 METRICS = address(
     "metrics",
-    "127.0.0.1:0",
+    ANY_PORT,
     "where Prometheus gets /metrics; port 0: any free one, which the manager knows",
 )
 REGISTRATION = (
@@ -141,9 +138,8 @@ SPANS = tuple(
     Option(
         f"--{name}",
         f"{server} that takes spans",
-        values.host_port,
+        Address.parse,
         "HOST:PORT",
-        default="",
         shown_default="none",
     )
     for name, server in (

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from hydro_envoy.address import Address
 from hydro_services import client
 from hydro_services.cli import source, values
 from hydro_services.cli.command import Command, Option
@@ -26,7 +27,7 @@ class Options:
 
     pipeline: str
     file: str
-    gateway: str
+    gateway: Address
     table: tuple[str, ...] | None
     """The columns of a table; () for all; None: a table with all of them on a terminal only."""
     json: bool

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from hydro_envoy.address import ANY_PORT
 from hydro_services.cli import part
 from hydro_services.cli.command import Option
-from hydro_services.cli.options import EGRESS, JOIN, address, folder, managers, token_file
+from hydro_services.cli.options import JOIN, address, folder, managers, token_file
+from hydro_services.default_addresses import EGRESS
 
 
 def parse_process(text: str) -> str:
@@ -36,7 +38,7 @@ COMMANDS = (
             folder("data", ".hydro/sidecar", "for its files, one folder for each Envoy"),
             token_file(),
             JOIN,
-            address("admin", "127.0.0.1:0", "its admin API; port 0: any free one"),
+            address("admin", ANY_PORT, "its admin API; port 0: any free one"),
         ),
     ),
 )

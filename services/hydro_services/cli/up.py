@@ -7,19 +7,16 @@ import contextlib
 import os
 from typing import Any
 
+from hydro_envoy.address import parse_host
 from hydro_envoy.proxy import connections
 from hydro_services import logs
-from hydro_services.address import parse_host
 from hydro_services.cli.command import Command, Option
 from hydro_services.cli.options import (
     ACCESS,
     CACHE_BYTES,
     CERTIFICATE_TTL,
     ENVOY,
-    GATEWAY,
-    MANAGER,
     MODELS,
-    REPOSITORY,
     TLS,
     TRUSTED,
     folder,
@@ -31,6 +28,7 @@ from hydro_services.cli.options import (
 from hydro_services.cli.output import Output
 from hydro_services.cli.parser import SUMMARIES
 from hydro_services.cli.usage import UsageError
+from hydro_services.default_addresses import GATEWAY, MANAGER, REPOSITORY, XDS
 from hydro_services.security import private_files
 from hydro_services.up import mesh
 from hydro_services.up.plan import Options, known_services
@@ -89,7 +87,7 @@ def show_ready(options: Options, output: Output) -> None:
         return output.value(
             {
                 **urls,
-                "xds": options.xds,
+                "xds": str(options.xds),
                 "data": str(options.data),
                 "targets": str(options.targets),
                 "pid": os.getpid(),
@@ -152,10 +150,10 @@ COMMANDS = (
                 parse_host,
                 default="127.0.0.1",
             ),
-            port("manager", 8080, "the manager's HTTP and gRPC"),
-            port("gateway", 8083, "predictions"),
-            port("repository", 8087, "the repository's HTTP and gRPC"),
-            port("xds", 8082, "where Envoy and all parts reach the manager's process"),
+            port("manager", MANAGER.port, "the manager's HTTP and gRPC"),
+            port("gateway", GATEWAY.port, "predictions"),
+            port("repository", REPOSITORY.port, "the repository's HTTP and gRPC"),
+            port("xds", XDS.port, "where Envoy and all parts reach the manager's process"),
             registry(),
             Option(
                 "--runtime",

@@ -7,34 +7,29 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hydro_services.address import Address
+from hydro_envoy.address import Address
 
 if TYPE_CHECKING:
+    from hydro_services.consul.registry import Registry
     from hydro_services.reachability import Tls
 
 YEAR_S = 31_536_000
 
 
-def host_port(text: str) -> str:
-    """An address in its usual form, for example `[::1]:80` for `[0:0::1]:80`."""
-    return str(Address.parse(text))
-
-
-def host_ports(text: str) -> str:
+def addresses(text: str) -> tuple[Address, ...]:
     """One address or more, separated by commas."""
-    return ",".join(map(host_port, text.split(",")))
+    return tuple(map(Address.parse, text.split(",")))
 
 
-def consul(text: str) -> str:
-    """`consul://HOST:PORT,...`, checked."""
-    from hydro_services.consul.address import addresses
+def registry(text: str) -> Registry:
+    """`consul://HOST:PORT,...`."""
+    from hydro_services.consul.registry import Registry
     from hydro_services.errors import InvalidArgument  # imports gRPC, which help does not need
 
     try:
-        addresses(text)
+        return Registry.parse(text)
     except InvalidArgument as error:
         raise ValueError(error.message) from None
-    return text
 
 
 def port_number(text: str) -> int:

@@ -15,9 +15,10 @@ from typing import Any, Generic, TypeVar
 import aiohttp
 from consul.exceptions import ACLPermissionDenied, BadRequest, ClientError, ConsulException
 
+from hydro_envoy.address import bracketed
 from hydro_services import errors
-from hydro_services.consul.address import addresses
 from hydro_services.consul.client import Client
+from hydro_services.consul.registry import Registry
 
 logger = logging.getLogger(__name__)
 
@@ -231,15 +232,11 @@ async def ready(agents: Agents, limit_s: float) -> None:
 
 
 @contextlib.asynccontextmanager
-async def connect(registry: str) -> AsyncIterator[Agents]:
-    """Clients of the agents that `consul://…` names; connects with the first call.
-
-    Raises:
-        errors.InvalidArgument: the registry is malformed.
-    """
+async def connect(registry: Registry) -> AsyncIterator[Agents]:
+    """Clients of the agents; connects with the first call."""
     async with contextlib.AsyncExitStack() as stack:
         clients = []
-        for host, port in addresses(registry):
-            client = await stack.enter_async_context(Client(host, port))
-            clients.append((f"{host}:{port}", client))
+        for agent in registry.agents:
+            client = await stack.enter_async_context(Client(bracketed(agent.host), agent.port))
+            clients.append((str(agent), client))
         yield Agents(clients)

@@ -11,6 +11,7 @@ from typing import Any
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro_services import errors
 from hydro_services.consul.agents import Agents, connect
+from hydro_services.consul.registry import Registry
 from hydro_services.consul.services import definition, service_id
 
 logger = logging.getLogger(__name__)
@@ -23,18 +24,15 @@ LEAVE_S = 0.5
 
 
 @contextlib.asynccontextmanager
-async def keep(registry: str, endpoint: pb.Endpoint) -> AsyncIterator[None]:
+async def keep(registry: Registry, endpoint: pb.Endpoint) -> AsyncIterator[None]:
     """Registers the endpoint, and again when the agent has forgotten it or is another.
 
     An agent that does not answer is tried again for ever; the context neither waits for it nor
     fails because of it. At the end the endpoint is taken out wherever it was registered.
 
     Args:
-        registry: `consul://…`.
+        registry: whose agents to register with.
         endpoint: what this process offers.
-
-    Raises:
-        errors.InvalidArgument: the registry is malformed.
     """
     async with connect(registry) as agents:
         keeper = _Keeper(agents, endpoint)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydro.manager.v1 import manager_service_pb2 as pb
+from hydro_envoy.address import Address
 from hydro_services import incarnation
-from hydro_services.address import Address
 from hydro_services.consul.agents import Agents
 
 logger = logging.getLogger(__name__)

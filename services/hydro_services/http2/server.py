@@ -9,9 +9,15 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from typing import cast
 
+from hydro_envoy.address import Address
 from hydro_services import errors, logs
-from hydro_services.address import Address
-from hydro_services.http2.call import HELD_BYTES, Call, Handler, parse_timeout, refusal_block
+from hydro_services.http2.call import (
+    HELD_BYTES,
+    Call,
+    Handler,
+    parse_timeout,
+    refusal_block,
+)
 from hydro_services.http2.connection import MAX_STREAMS, Connection
 from hydro_services.http2.events import Cancelled, Event, Opened, Received, Writable
 from hydro_services.http2.h2_frames import Code, ConnectionFault

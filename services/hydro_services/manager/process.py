@@ -22,6 +22,7 @@ from hydro.manager.v1 import manager_service_pb2_grpc as manager_grpc
 from hydro.manager.v1 import registry_service_pb2_grpc as registry_grpc
 from hydro.repository.v1 import repository_service_pb2
 from hydro.serving.v1 import prediction_service_pb2
+from hydro_envoy.address import ANY_PORT, Address
 from hydro_envoy.mesh import (
     MAX_MESSAGE_BYTES,
     Access,
@@ -33,7 +34,6 @@ from hydro_envoy.mesh import (
     TimeLimits,
     Tracing,
 )
-from hydro_envoy.mesh import Endpoint as Place
 from hydro_envoy.nodes import MANAGER as MANAGER_SERVICE
 from hydro_envoy.resources.builder import Builder
 from hydro_envoy.resources.descriptors import descriptor_set
@@ -42,9 +42,8 @@ from hydro_envoy.xds import load_reports
 from hydro_envoy.xds import server as ads
 from hydro_envoy.xds.credential import of_traffic
 from hydro_envoy.xds.hub import Hub
-from hydro_services import incarnation, metrics, rpc
-from hydro_services.address import Address
-from hydro_services.consul.address import is_consul, needs_consul
+from hydro_services import default_addresses, incarnation, metrics, rpc
+from hydro_services.consul.registry import Registry, needs_consul
 from hydro_services.errors import FailedPrecondition, InvalidArgument, NewerVersion
 from hydro_services.manager.api import peers
 from hydro_services.manager.api.servicer import ManagerServicer, RegistryServicer
@@ -77,26 +76,26 @@ GRACE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Where the manager listens, and what Envoy is to offer. Addresses are host:port."""
+    """Where the manager listens, and what Envoy is to offer."""
 
     data: Path
     """The folder for what survives; made if need be."""
-    listen: str = "127.0.0.1:8082"
+    listen: Address = default_addresses.XDS
     """gRPC: the manager's services, the registry, and xDS."""
-    gateway: str = "127.0.0.1:8083"
-    edge: str = "127.0.0.1:8080"
+    gateway: Address = default_addresses.GATEWAY
+    edge: Address = default_addresses.MANAGER
     """The manager's API over HTTP/JSON and gRPC, by Envoy."""
-    repository_edge: str = "127.0.0.1:8087"
+    repository_edge: Address = default_addresses.REPOSITORY
     max_message_bytes: int = MAX_MESSAGE_BYTES
     lease_s: float = 3.0
     limit_s: float = 20.0
     """How long creating a pipeline may take."""
-    sidecar: str | None = None
+    sidecar: Address | None = None
     """Where its sidecar takes what is for it from other machines; None: it has none."""
-    egress: str | None = None
+    egress: Address | None = None
     """Where the sidecar takes its calls to processes, on loopback."""
-    registry: str = ""
-    """`consul://…`; empty: this manager keeps the registry and is the only one."""
+    registry: Registry | None = None
+    """Consul; None: this manager keeps the registry and is the only one."""
     ca: Path | None = None
     """The folder of the mesh's authority, for a manager with a sidecar; None: `ca` in `data`."""
     certificate_ttl_s: float = 3600.0
@@ -105,12 +104,12 @@ class Config:
     """Its name among managers, the same after a restart; empty: the host's name and the port."""
     patience_s: float = 2.0
     """How long creating a pipeline waits for a service or repository that has not registered."""
-    metrics: str = "127.0.0.1:0"
+    metrics: Address = ANY_PORT
     """For Prometheus; port 0 takes a free one."""
-    zipkin: str = ""
-    """The Zipkin server that takes Envoy's spans; empty: none."""
-    otlp: str = ""
-    """The OpenTelemetry collector that takes Envoy's spans, by gRPC; empty: none."""
+    zipkin: Address | None = None
+    """The Zipkin server that takes Envoy's spans."""
+    otlp: Address | None = None
+    """The OpenTelemetry collector that takes Envoy's spans, by gRPC."""
     trace_percent: float = 100.0
     """Of the requests."""
     header_limit_s: float = 10.0
@@ -138,7 +137,7 @@ async def run(config: Config) -> None:
         errors.FailedPrecondition: what was stored cannot be read; there is no admin key, and other
             machines could change the mesh.
         errors.NewerVersion: what was stored, here or in Consul, is of a newer version.
-        errors.InvalidArgument: an address is malformed, or there are no API keys to be had.
+        errors.InvalidArgument: a name to listen at is not known, or there are no API keys.
         errors.NotFound: there is no file of API keys.
     """
     try:
@@ -208,7 +207,7 @@ async def serve(config: Config) -> AsyncIterator[rpc.RunningServer]:
             if key_changes:
                 loops.append(tasks.create_task(api_key_watcher.follow(key_changes, reconciler)))
             async with registered(served):
-                logger.info("manager serves", extra={"address": served.address})
+                logger.info("manager serves", extra={"address": str(served.address)})
                 yield served
             for loop in loops:
                 loop.cancel()
@@ -235,7 +234,7 @@ def _keeping(
     pending: list[Spec],
 ) -> AbstractAsyncContextManager[Keeping]:
     """Where pipelines and endpoints are kept: here, or in Consul."""
-    if not is_consul(config.registry):
+    if not config.registry:
         return alone(make, pipelines, endpoints, config.lease_s, pending)
     needs_consul()
     from hydro_services.manager.cluster.join import joined
@@ -245,7 +244,7 @@ def _keeping(
         service=MANAGER_SERVICE,
         instance=_instance(config),
         incarnation=incarnation.new(),
-        sidecar_address=config.sidecar,
+        sidecar_address=str(config.sidecar or ""),
     )
     return joined(make, initial, config.registry, me, config.limit_s)
 
@@ -257,7 +256,7 @@ async def _serve(
     reconciler: Reconciler,
     ledger: Ledger,
     certificates: Certificates | None,
-    scraped: str,
+    scraped: Address,
 ) -> AsyncIterator[rpc.RunningServer]:
     deployer = Deployer(reconciler, ledger, config.limit_s, config.patience_s)
 
@@ -314,7 +313,7 @@ def mesh(config: Config, token: str = "") -> Mesh:
     """The mesh without backends and pipelines; with a token, which processes want to see.
 
     Raises:
-        InvalidArgument: an address is malformed.
+        InvalidArgument: a name to listen at is not known.
     """
     serving = descriptor_set([prediction_service_pb2.DESCRIPTOR])
     managing = descriptor_set([manager_service_pb2.DESCRIPTOR, registry_service_pb2.DESCRIPTOR])
@@ -341,7 +340,7 @@ def mesh(config: Config, token: str = "") -> Mesh:
     )
 
 
-def _own_sidecar(config: Config, ingress: str, token: str) -> Sidecar:
+def _own_sidecar(config: Config, ingress: Address, token: str) -> Sidecar:
     at, listen = rpc.resolve_address(ingress), rpc.resolve_address(config.listen)
     return of_manager(_instance(config), at, listen, token)
 
@@ -358,7 +357,7 @@ def _certificates(config: Config) -> Certificates | None:
 
         ttl = timedelta(seconds=config.certificate_ttl_s)
         return Certificates.of(config.ca or config.data / "ca", ttl)
-    if _address(config.listen).is_loopback:
+    if config.listen.is_loopback:
         return None
     way_out = (
         f"run it as --xds 127.0.0.1:8072 --sidecar {config.listen}, and `hydro sidecar` beside it;"
@@ -370,7 +369,7 @@ def _certificates(config: Config) -> Certificates | None:
 
 
 def _instance(config: Config) -> str:
-    return config.instance or f"{socket.gethostname()}-{_address(config.listen).port}"
+    return config.instance or f"{socket.gethostname()}-{config.listen.port}"
 
 
 def _tracing(config: Config) -> Tracing | None:
@@ -378,12 +377,5 @@ def _tracing(config: Config) -> Tracing | None:
         raise InvalidArgument("spans go to zipkin or by otlp, got both; name one")
     if collector := config.zipkin or config.otlp:
         provider: Literal["zipkin", "otlp"] = "zipkin" if config.zipkin else "otlp"
-        return Tracing(provider, Place(*_address(collector)), config.trace_percent)
+        return Tracing(provider, collector, config.trace_percent)
     return None
-
-
-def _address(address: str) -> Address:
-    try:
-        return Address.parse(address)
-    except ValueError as error:
-        raise InvalidArgument(f"address: {error}") from error

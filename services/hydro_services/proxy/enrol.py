@@ -10,7 +10,7 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ import grpc.aio
 
 from hydro.manager.v1 import certificate_service_pb2 as pb
 from hydro.manager.v1 import certificate_service_pb2_grpc as pb_grpc
+from hydro_envoy.address import Address
 from hydro_envoy.nodes import JOIN_NAME
 from hydro_envoy.proxy import bootstrap
 from hydro_services import errors, rpc
@@ -62,7 +63,7 @@ class Invitation:
 
 @contextlib.asynccontextmanager
 async def joined(
-    file: Path, identity: Identity, managers: str, folder: Path
+    file: Path, identity: Identity, managers: Sequence[Address], folder: Path
 ) -> AsyncIterator[bootstrap.Identity]:
     """The files with the identity, kept fresh until the context ends.
 
@@ -72,14 +73,14 @@ async def joined(
     Args:
         file: the invitation.
         identity: whose certificate.
-        managers: host:port of the managers' sidecars, with commas between.
+        managers: the managers' sidecars.
         folder: where to keep the files; others cannot read them.
 
     Raises:
         InvalidArgument: the file is no invitation.
         PermissionDenied: the invitation is not for this identity, not of this mesh or too old.
     """
-    keeper = _Keeper(Invitation.read(file), identity, managers.split(","), folder)
+    keeper = _Keeper(Invitation.read(file), identity, managers, folder)
     await keeper.begin()
     renewing = asyncio.create_task(keeper.renew())
     try:
@@ -97,7 +98,7 @@ def pause_s(held: KeyPair, now: datetime) -> float:
 
 class _Keeper:
     def __init__(
-        self, invitation: Invitation, identity: Identity, managers: list[str], folder: Path
+        self, invitation: Invitation, identity: Identity, managers: Sequence[Address], folder: Path
     ) -> None:
         self._invitation = invitation
         self._identity = identity
@@ -152,13 +153,13 @@ class _Keeper:
                     logger.error("no certificate", extra={"error": failure.message})
                     raise failure
                 if not told:
-                    extra = {"manager": manager, "error": failure.message}
+                    extra = {"manager": str(manager), "error": failure.message}
                     logger.warning("no certificate yet, trying on", extra=extra)
                 told = True
             await asyncio.sleep(pause)
             pause = min(pause * 2, MAX_RETRY_S)
 
-    async def _ask(self, manager: str) -> KeyPair:
+    async def _ask(self, manager: Address) -> KeyPair:
         key = new_key()
         shown = self._held if self._held and self._held.is_valid(datetime.now(UTC)) else None
         credentials = grpc.ssl_channel_credentials(
@@ -173,7 +174,7 @@ class _Keeper:
             csr=make_csr(key, self._identity),
             invitation="" if shown else self._invitation.invitation,
         )
-        async with grpc.aio.secure_channel(manager, credentials, options) as channel:
+        async with grpc.aio.secure_channel(str(manager), credentials, options) as channel:
             stub = pb_grpc.CertificateServiceStub(channel)
             answer = await stub.SignCertificate(wanted, timeout=CALL_S)
         return KeyPair(answer.certificate, key_to_pem(key))

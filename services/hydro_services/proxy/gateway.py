@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hydro_envoy.address import ANY_PORT, Address
 from hydro_envoy.errors import EnvoyError, EnvoyFailed
 from hydro_envoy.nodes import GATEWAY, Node
 from hydro_envoy.proxy.bootstrap import Bootstrap
 from hydro_envoy.proxy.process import Envoy, find_envoy
-from hydro_services.consul.address import needs_consul
+from hydro_services import default_addresses
+from hydro_services.consul.registry import Registry, needs_consul
 from hydro_services.errors import FailedPrecondition, InvalidArgument
-from hydro_services.proxy.addresses import claimed, endpoints
+from hydro_services.proxy.addresses import claim_listener
 from hydro_services.security import credential, private_files
 
 CONTENTS = ("admin.address", "bootstrap.json", "identity.pem", "managers.*", "tls")
@@ -25,10 +28,10 @@ CONTENTS = ("admin.address", "bootstrap.json", "identity.pem", "managers.*", "tl
 class Config:
     """What an Envoy is told."""
 
-    xds: str = "127.0.0.1:8082"
-    """host:port of the manager's gRPC; those of more managers after commas."""
-    registry: str = ""
-    """`consul://…`: has the managers, instead of `xds`."""
+    xds: tuple[Address, ...] = (default_addresses.XDS,)
+    """The managers' gRPC."""
+    registry: Registry | None = None
+    """Has the managers, instead of `xds`."""
     id: str = "gateway"
     """Its name among Envoys."""
     tls_cert: Path | None = None
@@ -40,10 +43,10 @@ class Config:
     """Has the token that the manager wants to see, where there is no invitation; None: none."""
     data: Path = Path(".hydro/gateway")
     """Where its bootstrap lies; one folder for each Envoy."""
-    admin: str = "127.0.0.1:0"
-    """host:port of its admin API; port 0 takes a free one."""
-    metrics: str = "127.0.0.1:0"
-    """host:port of its /metrics; port 0 takes a free one."""
+    admin: Address = ANY_PORT
+    """Of its admin API; port 0 takes a free one."""
+    metrics: Address = ANY_PORT
+    """Of its /metrics; port 0 takes a free one."""
 
 
 async def check() -> None:
@@ -65,8 +68,8 @@ async def run(config: Config) -> None:
         FailedPrecondition: Envoy is not there, is too old, or ended; the folder is another user's.
     """
     private_files.make_private_folder(config.data, CONTENTS)
-    ads, *more = endpoints(config.xds)
-    admin, metrics = (claimed(name, getattr(config, name)) for name in ("admin", "metrics"))
+    ads, *more = config.xds
+    admin, metrics = (claim_listener(name, getattr(config, name)) for name in ("admin", "metrics"))
     token = await shown(config.token_file, config.join)
     wanted = Bootstrap(config.id, GATEWAY, ads, admin, metrics, token=token, more=tuple(more))
     async with _secret(config) as tls:
@@ -98,9 +101,9 @@ async def shown(token_file: Path | None, invitation: Path | None) -> str:
 async def join(
     wanted: Bootstrap,
     invitation: Path | None,
-    managers: str,
+    managers: Sequence[Address],
     folder: Path,
-    registry: str = "",
+    registry: Registry | None = None,
     threads: int | None = None,
 ) -> None:
     """Runs an Envoy, with an identity where there is an invitation; see `run`."""
@@ -115,7 +118,7 @@ async def join(
 
 
 async def serve(
-    wanted: Bootstrap, folder: Path, registry: str = "", threads: int | None = None
+    wanted: Bootstrap, folder: Path, registry: Registry | None = None, threads: int | None = None
 ) -> None:
     """Runs an Envoy; see `run`."""
     try:
@@ -135,7 +138,7 @@ async def _serve(wanted: Bootstrap, folder: Path, threads: int | None) -> None:
         raise EnvoyFailed(f"envoy ended with {code}")
 
 
-def _found(registry: str, folder: Path) -> AbstractAsyncContextManager[Path | None]:
+def _found(registry: Registry | None, folder: Path) -> AbstractAsyncContextManager[Path | None]:
     if not registry:
         return contextlib.nullcontext()
     needs_consul()

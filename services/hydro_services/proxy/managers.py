@@ -7,26 +7,23 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
+from hydro_envoy.address import Address
 from hydro_envoy.nodes import MANAGER
 from hydro_envoy.proxy.bootstrap import managers
 from hydro_services.consul import agents, services
+from hydro_services.consul.registry import Registry
 from hydro_services.consul.services import Instance
-from hydro_services.errors import InvalidArgument
-from hydro_services.proxy.addresses import endpoint
 
 
 @contextlib.asynccontextmanager
-async def found(registry: str, folder: Path) -> AsyncIterator[Path]:
+async def found(registry: Registry, folder: Path) -> AsyncIterator[Path]:
     """Keeps a file with the managers, as `hydro_envoy.proxy.bootstrap.managers` writes it.
 
     For as long as Consul does not answer, or knows none, it has what it had: of the last time too.
 
     Args:
-        registry: `consul://…`.
+        registry: Consul's agents.
         folder: for the file; made if need be.
-
-    Raises:
-        errors.InvalidArgument: the registry is malformed.
     """
     file = _File(folder)
     async with agents.connect(registry) as connected:
@@ -52,8 +49,8 @@ class _File:
         at = [each.sidecar_address or each.address for each in here if each.service == MANAGER]
         found = []
         for address in at:
-            with contextlib.suppress(InvalidArgument):  # nobody of ours registers so
-                found.append(endpoint(address))
+            with contextlib.suppress(ValueError):  # nobody of ours registers so
+                found.append(Address.parse(address))
         if found:
             self._write(managers(found))
 

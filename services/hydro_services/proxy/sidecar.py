@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from hydro_envoy.address import ANY_PORT, Address
 from hydro_envoy.nodes import SIDECAR
 from hydro_envoy.proxy.bootstrap import Bootstrap
-from hydro_services.proxy.addresses import claimed, endpoints, listener
+from hydro_services import default_addresses
+from hydro_services.consul.registry import Registry
+from hydro_services.proxy.addresses import claim_listener
 from hydro_services.proxy.gateway import CONTENTS, join, shown
+from hydro_services.rpc import resolve_address
 from hydro_services.security import private_files
 
 THREADS = 1
@@ -17,27 +21,26 @@ THREADS = 1
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What a sidecar is told. Addresses are host:port."""
+    """What a sidecar is told."""
 
     process: str
     """`<service>/<instance>`, as the process registers."""
-    egress: str
+    egress: Address
     """Where the process reaches others, on loopback."""
-    xds: str = "127.0.0.1:8082"
-    """Of the manager; for the manager's own sidecar: of its process, for others: of its sidecar.
-    More managers' after commas."""
+    xds: tuple[Address, ...] = (default_addresses.XDS,)
+    """Of the managers: for a manager's own sidecar of its process, for others of its sidecar."""
     join: Path | None = None
     """The invitation, see `hydro invite`; None: it stands beside the manager."""
     token_file: Path | None = None
     """Has the token that the manager wants to see of the sidecar beside it; None: none."""
     data: Path = Path(".hydro/sidecar")
     """Where its bootstrap lies; one folder for each Envoy."""
-    admin: str = "127.0.0.1:0"
+    admin: Address = ANY_PORT
     """Of its admin API; port 0 takes a free one."""
-    metrics: str = "127.0.0.1:0"
+    metrics: Address = ANY_PORT
     """Of its /metrics; port 0 takes a free one."""
-    registry: str = ""
-    """`consul://…`: has the managers, instead of `xds`; not for the manager's own sidecar."""
+    registry: Registry | None = None
+    """Has the managers, instead of `xds`; not for the manager's own sidecar."""
 
 
 async def run(config: Config) -> None:
@@ -47,14 +50,14 @@ async def run(config: Config) -> None:
         FailedPrecondition: Envoy is not there, is too old, or ended; the folder is another user's.
     """
     private_files.make_private_folder(config.data, CONTENTS)
-    ads, *more = endpoints(config.xds)
+    ads, *more = config.xds
     wanted = Bootstrap(
         config.process,
         SIDECAR,
         ads,
-        claimed("admin", config.admin),
-        claimed("metrics", config.metrics),
-        listener(config.egress),
+        claim_listener("admin", config.admin),
+        claim_listener("metrics", config.metrics),
+        resolve_address(config.egress),
         token=await shown(config.token_file, config.join),
         more=tuple(more),
     )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydro.manager.v1 import manager_service_pb2 as manager_pb
 from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
-from hydro_services import incarnation, metrics, registration, rpc
+from hydro_envoy.address import ANY_PORT, Address
+from hydro_services import default_addresses, metrics, registration, rpc
+from hydro_services.consul.registry import Registry
 from hydro_services.repository.feed import CatalogueFeed
 from hydro_services.repository.folder import FolderSource
 from hydro_services.repository.memory import Memory
@@ -27,18 +28,18 @@ class Config:
     """The folder with `<framework>/<model>[/<version>]`."""
     instance: str
     """The name of this process, the same after a restart."""
-    listen: str = "127.0.0.1:0"
-    """host:port of the gRPC server; port 0 binds a free one."""
-    manager: str = "127.0.0.1:8082"
-    """host:port of the manager's gRPC."""
-    metrics: str = "127.0.0.1:0"
-    """host:port for Prometheus; port 0 takes a free one."""
+    listen: Address = ANY_PORT
+    """Of the gRPC server; port 0 binds a free one."""
+    manager: Address = default_addresses.XDS
+    """The manager's gRPC."""
+    metrics: Address = ANY_PORT
+    """For Prometheus; port 0 takes a free one."""
     token_file: Path | None = None
     """Has the token that the manager wants to see on one machine; None: none is shown."""
-    sidecar: str | None = None
-    """host:port where its sidecar takes what is for it from other machines; None: it has none."""
-    registry: str = ""
-    """`consul://…`; empty: the manager keeps the registry."""
+    sidecar: Address | None = None
+    """Where its sidecar takes what is for it from other machines; None: it has none."""
+    registry: Registry | None = None
+    """Consul; None: the manager keeps the registry."""
     data: Path | None = None
     """The folder for what survives; made if need be. None: nothing does."""
 
@@ -67,13 +68,8 @@ async def run(config: Config) -> None:
             check=credential.make_check(token_file, SERVICE, credential.check_traffic),
         ) as served,
     ):
-        endpoint = manager_pb.Endpoint(
-            service="repository",
-            instance=config.instance,
-            address=served.address,
-            metrics_address=scraped,
-            incarnation=incarnation.new(),
-            sidecar_address=config.sidecar,
+        endpoint = registration.endpoint(
+            "repository", config.instance, served.address, sidecar=config.sidecar, metrics=scraped
         )
         registry = config.registry or config.manager
         try:

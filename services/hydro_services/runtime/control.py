@@ -7,6 +7,7 @@ from typing import Any
 
 from hydro.runtime.v1 import runtime_service_pb2 as pb
 from hydro.runtime.v1 import runtime_service_pb2_grpc as pb_grpc
+from hydro_envoy.address import Address
 from hydro_services import errors
 from hydro_services.runtime.host import Host, ModelId
 
@@ -32,7 +33,7 @@ class RuntimeServicer(pb_grpc.RuntimeServiceServicer):
         if not _DIGEST.fullmatch(request.digest):
             raise errors.InvalidArgument(f"got digest '{request.digest[:80]}', want SHA-256 in hex")
         id = ModelId(request.model, request.version, request.digest)
-        entry = await self.host.load(id, request.repository)
+        entry = await self.host.load(id, _address(request.repository))
         return pb.LoadModelResponse(model=entry.message())
 
     async def UnloadModel(
@@ -40,3 +41,10 @@ class RuntimeServicer(pb_grpc.RuntimeServiceServicer):
     ) -> pb.UnloadModelResponse:
         self.host.unload(request.key)
         return pb.UnloadModelResponse()
+
+
+def _address(repository: str) -> Address:
+    try:
+        return Address.parse(repository)
+    except ValueError as error:
+        raise errors.InvalidArgument(f"repository: {error}") from error

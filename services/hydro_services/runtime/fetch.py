@@ -12,6 +12,7 @@ import grpc
 
 from hydro.repository.v1 import repository_service_pb2 as pb
 from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
+from hydro_envoy.address import Address
 from hydro_runtimes import files
 from hydro_runtimes.errors import ModelError
 from hydro_services import errors, rpc
@@ -35,7 +36,7 @@ class Cache:
     def __init__(
         self,
         root: Path,
-        egress: str = "",
+        egress: Address | None = None,
         max_bytes: int = CACHE_BYTES,
         token_file: Path | None = None,
     ) -> None:
@@ -52,7 +53,7 @@ class Cache:
         self._egress = egress
         self._folders = Folders(root, max_bytes)
 
-    async def fetch(self, id: ModelId, repository: str) -> Path:
+    async def fetch(self, id: ModelId, repository: Address) -> Path:
         """The folder with the model's files, downloaded where it is not there yet.
 
         It stays until it is released as often.

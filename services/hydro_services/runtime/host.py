@@ -14,6 +14,7 @@ from typing import Protocol
 from google.rpc import status_pb2
 
 from hydro.runtime.v1 import runtime_service_pb2 as pb
+from hydro_envoy.address import Address
 from hydro_envoy.headers import model_key
 from hydro_runtimes.errors import ModelError
 from hydro_runtimes.evaluator import Evaluator
@@ -46,7 +47,7 @@ class ModelId:
 class Fetch(Protocol):
     """Brings a model's files to this machine."""
 
-    async def __call__(self, id: ModelId, repository: str) -> Path:
+    async def __call__(self, id: ModelId, repository: Address) -> Path:
         """The folder with the files, whose digest has been verified."""
         ...
 
@@ -135,7 +136,7 @@ class Host:
             raise errors.Unavailable(f"model {key} is not loaded here; try again", model=key)
         return entry.batcher
 
-    async def load(self, id: ModelId, repository: str) -> Entry:
+    async def load(self, id: ModelId, repository: Address) -> Entry:
         """Loads a model, or joins who is loading it already. Cancelling does not stop the load.
 
         Raises:
@@ -159,7 +160,7 @@ class Host:
         if not task.cancelled():
             task.exception()  # Told by the entry, also where nobody waits any more.
 
-    async def _bring(self, id: ModelId, repository: str) -> Entry:
+    async def _bring(self, id: ModelId, repository: Address) -> Entry:
         entry = Entry(id, pb.MODEL_STATE_LOADING)
         worker, slot = Worker(f"model {id.key}"), self._running.slot(id.key)
         self._entries[id.key] = entry

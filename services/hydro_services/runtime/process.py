@@ -17,14 +17,15 @@ from typing import NoReturn
 
 import grpc.aio
 
-from hydro.manager.v1 import manager_service_pb2
 from hydro.runtime.v1 import runtime_service_pb2_grpc
+from hydro_envoy.address import ANY_PORT, Address
 from hydro_envoy.mesh import MAX_MESSAGE_BYTES
 from hydro_runtimes import formats
 from hydro_runtimes.errors import UntrustedModel
 from hydro_runtimes.evaluator import Evaluator
 from hydro_runtimes.load import load
-from hydro_services import errors, http2, incarnation, metrics, registration, rpc, tracing
+from hydro_services import default_addresses, errors, http2, metrics, registration, rpc, tracing
+from hydro_services.consul.registry import Registry
 from hydro_services.runtime import data_port, reruns, running
 from hydro_services.runtime.control import RuntimeServicer
 from hydro_services.runtime.crashes import Crashes
@@ -55,14 +56,14 @@ class Config:
 
     service: str
     """For example "serving-scikit"; the first part of a stage."""
-    manager: str = "127.0.0.1:8082"
-    """host:port of the manager's gRPC."""
-    registry: str = ""
-    """`consul://…`; empty: the manager keeps the registry."""
-    listen: str = "127.0.0.1:0"
-    """host:port for rows, from Envoy; port 0 takes a free one."""
-    control: str = "127.0.0.1:0"
-    """host:port for the manager's hand on the models, and for reflection."""
+    manager: Address = default_addresses.XDS
+    """The manager's gRPC."""
+    registry: Registry | None = None
+    """Consul; None: the manager keeps the registry."""
+    listen: Address = ANY_PORT
+    """For rows, from Envoy; port 0 takes a free one."""
+    control: Address = ANY_PORT
+    """For the manager's calls that load and unload models, and for reflection."""
     instance: str = ""
     """The same after a restart; empty: of service, host and process id."""
     cache: Path = Path(".hydro/cache")
@@ -71,8 +72,8 @@ class Config:
     """Of all that are kept there, but for those that are loaded."""
     token_file: Path | None = None
     """Has the token that manager and process show each other on one machine; None: none does."""
-    sidecar: str | None = None
-    """host:port where its sidecar takes what is for it from other machines; then `manager` is
+    sidecar: Address | None = None
+    """Where its sidecar takes what is for it from other machines; then `manager` is
     where the sidecar takes its calls to others. None: it has none."""
     trusted: Path | None = None
     """The file with digests of models that may run their own code; none: none may."""
@@ -80,12 +81,12 @@ class Config:
     """Of models; empty: those of the service of that name."""
     max_message_bytes: int = MAX_MESSAGE_BYTES
     """Of a message or a body."""
-    metrics: str = "127.0.0.1:0"
-    """host:port for Prometheus; port 0 takes a free one."""
-    zipkin: str = ""
-    """host:port of the Zipkin server that takes spans; empty: none."""
-    otlp: str = ""
-    """host:port of the OpenTelemetry collector that takes spans, by gRPC; empty: none."""
+    metrics: Address = ANY_PORT
+    """For Prometheus; port 0 takes a free one."""
+    zipkin: Address | None = None
+    """The Zipkin server that takes spans."""
+    otlp: Address | None = None
+    """The OpenTelemetry collector that takes spans, by gRPC."""
 
     def absolute(self) -> Config:
         """With paths that stay right where a model changes the folder of the process."""
@@ -97,7 +98,7 @@ class Config:
         )
 
 
-async def run(config: Config, ready: Callable[[str], None] = lambda _: None) -> None:
+async def run(config: Config, ready: Callable[[Address], None] = lambda _: None) -> None:
     """Serves until cancelled; tells `ready` the address once it listens.
 
     When cancelled, it first says so to whoever asks for its health, then is taken out of the
@@ -115,7 +116,7 @@ async def run(config: Config, ready: Callable[[str], None] = lambda _: None) -> 
     config = config.absolute()
     private_files.make_private_folder(config.cache)
     token_file = None if config.sidecar else config.token_file
-    egress = config.manager if config.sidecar else ""
+    egress = config.manager if config.sidecar else None
     cache = Cache(config.cache, egress, config.cache_bytes, token_file)
     crashes, health = _crashes(config.cache), data_port.Health()
 
@@ -138,16 +139,15 @@ async def run(config: Config, ready: Callable[[str], None] = lambda _: None) -> 
         scraping = metrics.serve_metrics(config.metrics, taker(host, exporter))
         scraped = await stack.enter_async_context(scraping)
         port = await stack.enter_async_context(http2.serve(*listen, answers))
-        traffic = str(listen._replace(port=port))
-        endpoint = manager_service_pb2.Endpoint(
-            service=config.service,
-            instance=config.instance or _instance(config.service),
-            address=served.address,
-            traffic_address=traffic,
-            sidecar_address=config.sidecar,
+        traffic = listen._replace(port=port)
+        endpoint = registration.endpoint(
+            config.service,
+            config.instance or _instance(config.service),
+            served.address,
+            traffic=traffic,
+            sidecar=config.sidecar,
+            metrics=scraped,
             formats=names,
-            metrics_address=scraped,
-            incarnation=incarnation.new(),
         )
         await stack.enter_async_context(
             registration.keep(config.registry or config.manager, endpoint, token_file)

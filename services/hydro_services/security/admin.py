@@ -5,38 +5,30 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterable
 
-from hydro_services.address import Address
+from hydro_envoy.address import Address
 from hydro_services.errors import FailedPrecondition, Unauthenticated
 from hydro_services.security import keys
 
 HEADER, SCHEME = "authorization", "bearer"
 
 
-def check_addresses(addresses: Iterable[str], admin_key: str) -> None:
+def check_addresses(addresses: Iterable[Address], admin_key: str) -> None:
     """Refuses to offer what changes the mesh to other machines without an admin key.
 
     Args:
-        addresses: host:port at which the APIs of manager and repository are offered.
+        addresses: where the APIs of manager and repository are offered.
         admin_key: empty for none.
 
     Raises:
         FailedPrecondition: one is not of this machine alone, and there is no key.
     """
-    exposed = [address for address in addresses if not _is_local(address)]
+    exposed = [str(address) for address in addresses if not address.is_loopback]
     if exposed and not admin_key:
         raise FailedPrecondition(
             f"{', '.join(exposed)} can be reached from other machines, which could change the mesh "
             "without an admin key; make one with `hydro keys admin > admin.key` and give it with "
             "--admin-key-file admin.key or HYDRO_ADMIN_KEY, or listen at 127.0.0.1"
         )
-
-
-def _is_local(address: str) -> bool:
-    """Whether only this machine reaches it; an address that cannot be parsed counts as exposed."""
-    try:
-        return Address.parse(address).is_loopback
-    except ValueError:
-        return False
 
 
 def check_call(metadata: Iterable[tuple[str, str | bytes]], key_sha256: str) -> None:

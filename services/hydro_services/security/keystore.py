@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from hydro_services.consul.address import is_consul, needs_consul
+from hydro_services.consul.registry import Registry, is_consul, needs_consul
 from hydro_services.errors import InvalidArgument
 from hydro_services.security import keyfile, keys
 from hydro_services.security.keys import Key
@@ -86,7 +86,7 @@ async def _connect_consul(place: str) -> AsyncGenerator[Agents]:
     needs_consul()
     from hydro_services.consul.agents import connect
 
-    async with connect(place) as agents:
+    async with connect(Registry.parse(place)) as agents:
         yield agents
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import grpc.aio
 
 from hydro.manager.v1 import manager_service_pb2 as pb
+from hydro_envoy.address import Address
 from hydro_services import client, errors, rpc
 from hydro_services.reachability import Tls
 from hydro_services.top.samples import Scrape, parse_scrape
@@ -60,9 +61,9 @@ class Watch:
 
 
 def open_watch(
-    manager: str, admin_key: str = "", tls: Tls | None = None
+    manager: Address, admin_key: str = "", tls: Tls | None = None
 ) -> tuple[grpc.aio.Channel, Watch]:
-    """A watch of the mesh whose manager is at host:port, and the channel to close after it."""
+    """A watch of the mesh whose manager is at an address, and the channel to close after it."""
     channel = rpc.open_channel(manager, tls=tls.credentials if tls else None)
     return channel, Watch(channel, admin_key)
 
@@ -74,7 +75,11 @@ async def _scrape_all(targets: Collection[pb.MetricsTarget]) -> dict[tuple[str, 
 
 
 def _scrape(address: str) -> Scrape | None:
-    connection = http.client.HTTPConnection(address, timeout=ASK_S)
+    try:
+        host, port = Address.parse(address)
+    except ValueError:  # an Envoy may say what it likes
+        return None
+    connection = http.client.HTTPConnection(host, port, timeout=ASK_S)
     try:
         connection.request("GET", "/metrics")
         answer = connection.getresponse()

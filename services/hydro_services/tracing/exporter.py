@@ -15,6 +15,7 @@ from typing import Protocol
 
 import grpc.aio
 
+from hydro_envoy.address import Address
 from hydro_services.tracing.otlp import OtlpCollector
 from hydro_services.tracing.span import Span
 from hydro_services.tracing.zipkin import ZipkinCollector
@@ -97,20 +98,24 @@ def _error_text(error: OSError | grpc.aio.AioRpcError) -> str:
 
 
 @contextlib.asynccontextmanager
-async def export_spans(zipkin: str, otlp: str, service: str) -> AsyncIterator[Exporter | None]:
+async def export_spans(
+    zipkin: Address | None, otlp: Address | None, service: str
+) -> AsyncIterator[Exporter | None]:
     """Sends spans in the background until the context ends; None where no collector is named.
 
     Args:
-        zipkin: host:port of a Zipkin server, or nothing.
-        otlp: host:port of an OpenTelemetry collector's gRPC, or nothing.
+        zipkin: the Zipkin server, if any.
+        otlp: the OpenTelemetry collector's gRPC, if any.
         service: the name of this process's service.
     """
-    if not zipkin and not otlp:
+    collector: Collector
+    if zipkin:
+        collector = ZipkinCollector(zipkin, service)
+    elif otlp:
+        collector = OtlpCollector(otlp, service)
+    else:
         yield None
         return
-    collector: Collector = (
-        ZipkinCollector(zipkin, service) if zipkin else OtlpCollector(otlp, service)
-    )
     exporter = Exporter(collector)
     running = asyncio.create_task(exporter.run())
     try:

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import grpc.aio
 
 from hydro.otlp.v1 import trace_pb2 as pb
+from hydro_envoy.address import Address
 from hydro_services import rpc
 from hydro_services.tracing.span import Span
 
@@ -22,9 +23,9 @@ _Export: TypeAlias = (
 
 
 class OtlpCollector:
-    """A collector at host:port."""
+    """A collector at an address."""
 
-    def __init__(self, collector: str, service: str) -> None:
+    def __init__(self, collector: Address, service: str) -> None:
         """`service` is the name of this process's service."""
         self._channel = rpc.open_channel(collector)
         self._resource = pb.Resource(attributes=_attributes({"service.name": service}))

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from hydro_envoy.address import Address
 from hydro_services.tracing.span import Span
 
 PATH = "/api/v2/spans"
@@ -18,9 +19,9 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class ZipkinCollector:
-    """A collector at host:port."""
+    """A collector at an address."""
 
-    def __init__(self, collector: str, service: str) -> None:
+    def __init__(self, collector: Address, service: str) -> None:
         """`service` is the name of this process's service."""
         self._url = f"http://{collector}{PATH}"
         self._service = service

@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
+from hydro_envoy.address import Address
 from hydro_envoy.nodes import GATEWAY, MANAGER
 from hydro_services import linux, registration
-from hydro_services.address import Address
 from hydro_services.errors import InvalidArgument
 from hydro_services.free_ports import free_ports
 from hydro_services.proxy import gateway, sidecar
@@ -118,11 +118,11 @@ async def _check_access(options: Options) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _parts(options: Options, processes: list[str]) -> AsyncIterator[str]:
+async def _parts(options: Options, processes: list[str]) -> AsyncIterator[Address]:
     """Envoy stops first, so that what is under way finishes; the manager, whom all ask, last.
 
     Yields:
-        host:port of the manager's process.
+        Where the manager's process listens.
     """
     beside = plan.besides(options, (plan.REPOSITORY, *processes), _free)
     repository = plan.repository(options, beside.get(plan.REPOSITORY))
@@ -131,7 +131,7 @@ async def _parts(options: Options, processes: list[str]) -> AsyncIterator[str]:
     linux.adopt_orphans()
     process.preload(plan.preloaded_modules())
     manager = plan.manager(options, beside.get(plan.MANAGER))
-    listen = manager.config["listen"]
+    listen: Address = manager.config["listen"]
     watch = Watch(listen, options.admin_key, manager.name)
     groups = (
         [_envoy(options)],
@@ -152,7 +152,7 @@ def _envoy(options: Options) -> Part:
     data = options.data / "gateway"
     join = _invitation(options, GATEWAY, data) if options.sidecars else None
     config = gateway.Config(
-        xds=options.xds,
+        xds=(options.xds,),
         registry=options.registry,  # which may know more managers than ours
         data=data,
         token_file=options.token,
@@ -175,7 +175,8 @@ def _sidecar(options: Options, beside: Beside) -> Part:
     data = options.data / beside.name
     service = beside.process.partition("/")[0]
     join = None if service == MANAGER else _invitation(options, service, data)
-    config = sidecar.Config(beside.process, beside.egress, beside.xds, join, options.token, data)
+    xds = (beside.xds,)
+    config = sidecar.Config(beside.process, beside.egress, xds, join, options.token, data)
     return Part(beside.name, functools.partial(sidecar.run, config))
 
 

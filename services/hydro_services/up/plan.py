@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hydro_envoy.address import ANY_PORT, Address
 from hydro_runtimes import formats
-from hydro_services.address import Address
+from hydro_services.consul.registry import Registry
 from hydro_services.errors import InvalidArgument
 from hydro_services.security import credential
 from hydro_services.up.process import Program
@@ -71,14 +72,14 @@ class Options:
     tls_cert: Path | None = None
     """With its key: clients are spoken to by TLS, at all ports."""
     tls_key: Path | None = None
-    registry: str = ""
-    """`consul://…`; empty: the manager keeps the registry."""
+    registry: Registry | None = None
+    """Consul; None: the manager keeps the registry."""
     log_level: str = "WARNING"
     json: bool = False
     cache_bytes: int = 2 << 30
     """Of the models of all runtimes, but for those that are loaded."""
-    zipkin: str = ""
-    otlp: str = ""
+    zipkin: Address | None = None
+    otlp: Address | None = None
     trace_percent: float = 100.0
     header_limit_s: float = 10.0
     body_limit_s: float = 30.0
@@ -98,13 +99,13 @@ class Options:
         return self.token_file or self.data / "manager" / credential.TOKEN_FILE
 
     @property
-    def xds(self) -> str:
-        """host:port of the manager's process."""
-        return f"{INSIDE}:{self.xds_port}"
+    def xds(self) -> Address:
+        """Where the manager's process listens."""
+        return Address(INSIDE, self.xds_port)
 
-    def at(self, part: str) -> str:
-        """host:port where Envoy offers gateway, manager or repository."""
-        return str(Address(self.host, self.ports[part]))
+    def at(self, part: str) -> Address:
+        """Where Envoy offers gateway, manager or repository."""
+        return Address(self.host, self.ports[part])
 
     @property
     def targets(self) -> Path:
@@ -124,15 +125,15 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """The sidecar of a process. Addresses are host:port."""
+    """The sidecar of a process."""
 
     process: str
     """`<service>/<instance>`."""
-    ingress: str
+    ingress: Address
     """Where the other parts reach it."""
-    egress: str
+    egress: Address
     """Where the process reaches them."""
-    xds: str
+    xds: Address
     """Where its Envoy reaches the manager."""
 
     @property
@@ -155,7 +156,7 @@ def besides(
         return {}
     names = [f"{side} {each}" for each in (MANAGER, *processes) for side in ("ingress", "egress")]
     ports = free(names)
-    at = {name: f"{INSIDE}:{port}" for name, port in ports.items()}
+    at = {name: Address(INSIDE, port) for name, port in ports.items()}
     # The port of the name "ingress" is the manager's own: others come to its sidecar at --xds-port.
     own = Beside(MANAGER, options.xds, at[f"egress {MANAGER}"], at[f"ingress {MANAGER}"])
     others = [Beside(p, at[f"ingress {p}"], at[f"egress {p}"], options.xds) for p in processes]
@@ -234,7 +235,7 @@ def repository(options: Options, beside: Beside | None) -> Program:
         "models": options.models,
         "data": options.data / "repository",
         "instance": "repository",
-        "listen": f"{INSIDE}:0",
+        "listen": ANY_PORT,
         "manager": beside.egress if beside else options.xds,
         "token_file": options.token,
         "sidecar": beside and beside.ingress,
@@ -251,7 +252,7 @@ def runtime(options: Options, process: str, beside: Beside | None) -> Program:
     config = {
         "service": service,
         "instance": instance,
-        "listen": f"{INSIDE}:0",
+        "listen": ANY_PORT,
         "manager": beside.egress if beside else options.xds,
         "token_file": options.token,
         "sidecar": beside and beside.ingress,

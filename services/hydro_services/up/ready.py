@@ -15,6 +15,7 @@ import grpc.aio
 from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from hydro_envoy.address import Address
 from hydro_services import client, errors, rpc
 
 POLL_S = 0.02
@@ -28,12 +29,12 @@ UNSERVED = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.G
 
 
 async def endpoints(
-    manager: str, wanted: Collection[str], admin_key: str = "", limit_s: float = LIMIT_S
+    manager: Address, wanted: Collection[str], admin_key: str = "", limit_s: float = LIMIT_S
 ) -> AsyncIterator[str]:
     """The instances as they turn ready, until all that are wanted are.
 
     Args:
-        manager: host:port of the manager's process.
+        manager: where the manager's process listens.
         wanted: names of instances.
         admin_key: of the manager, where it has one.
         limit_s: seconds until it is given up.

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.process import BaseProcess
 
+from hydro_envoy.address import Address
 from hydro_services import client, errors, rpc
 from hydro_services.linux import child_pids, cpu_seconds, is_runnable
 from hydro_services.up import ready
@@ -81,13 +82,13 @@ def look(
 class Watch:
     """Looks at the parts that live, and kills those that hang."""
 
-    def __init__(self, manager: str, admin_key: str, manager_part: str) -> None:
-        """`manager` is host:port of the process of the part of that name; it knows the others'."""
+    def __init__(self, manager: Address, admin_key: str, manager_part: str) -> None:
+        """`manager` is where the part of that name listens; it knows where the others do."""
         self._manager = manager
         self._admin_key = admin_key
         self._addresses = {manager_part: manager}
         self._lives: dict[str, tuple[BaseProcess, Seen]] = {}
-        self._former: dict[str, str | None] = {}
+        self._former: dict[str, Address | None] = {}
         """Where parts listened before their present life."""
 
     @contextlib.contextmanager
@@ -149,7 +150,9 @@ class Watch:
         with contextlib.suppress(errors.HydroError, TimeoutError):
             async with rpc.open_channel(self._manager) as channel, asyncio.timeout(ready.CALL_S):
                 services = await client.Manager(channel, self._admin_key).list_services()
-                found = {e.instance: e.address for s in services for e in s.endpoints}
+                found = {
+                    e.instance: Address.parse(e.address) for s in services for e in s.endpoints
+                }
                 for part, (life, seen) in self._lives.items():
                     if part in found and found[part] != self._former[part]:
                         self._addresses[part] = found[part]

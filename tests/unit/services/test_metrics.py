@@ -12,6 +12,7 @@ from prometheus_client import generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from hydro.serving.v1 import frame_pb2 as pb
+from hydro_envoy.address import ANY_PORT, Address
 from hydro_envoy.snapshot import Resource, ResourceType
 from hydro_runtimes.columns import Columns
 from hydro_services import errors, metrics
@@ -159,21 +160,21 @@ def scraping(taken: list[int]) -> Callable[[], metrics.Reading]:
 
 async def test_numbers_are_taken_on_the_loop_when_somebody_asks() -> None:
     taken: list[int] = []
-    async with metrics.serve_metrics("127.0.0.1:0", scraping(taken)) as address:
+    async with metrics.serve_metrics(ANY_PORT, scraping(taken)) as address:
         assert taken == []
         for count in (1, 2):
             assert f"g {count}.0" in await asyncio.to_thread(get, address)
         assert "process_cpu_seconds_total" in await asyncio.to_thread(get, address)
 
 
-def get(address: str) -> str:
+def get(address: Address) -> str:
     with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
         return str(answer.read().decode())
 
 
 async def test_a_taken_port_is_told_with_its_option() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        address = Address("127.0.0.1", listener.getsockname()[1])
         with pytest.raises(errors.Unavailable, match="choose another port by --metrics"):
             async with metrics.serve_metrics(address, scraping([])):
                 pass

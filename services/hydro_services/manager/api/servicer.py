@@ -14,10 +14,12 @@ from hydro.manager.v1 import manager_service_pb2_grpc as pb_grpc
 from hydro.manager.v1 import pipeline_pb2
 from hydro.manager.v1 import registry_service_pb2 as registry_pb
 from hydro.manager.v1 import registry_service_pb2_grpc as registry_grpc
+from hydro_envoy.address import Address
 from hydro_envoy.errors import Nacked, NotApplied
 from hydro_envoy.snapshot import Change
 from hydro_envoy.xds.hub import NodeStatus
 from hydro_services import errors, pipelinejson
+from hydro_services.consul.registry import Registry
 from hydro_services.manager.api.peers import peer
 from hydro_services.manager.domain import conversion, sidecars, state, transitions
 from hydro_services.manager.domain.state import EndpointId, State
@@ -35,8 +37,8 @@ LEAVE_S = 0.8
 class ManagerServicer(pb_grpc.ManagerServiceServicer):
     """Keeps the pipelines."""
 
-    def __init__(self, reconciler: Reconciler, deployer: Deployer, metrics: str) -> None:
-        """With host:port of the manager's own metrics."""
+    def __init__(self, reconciler: Reconciler, deployer: Deployer, metrics: Address) -> None:
+        """`metrics`: where the manager tells its own."""
         self._reconciler = reconciler
         self._deployer = deployer
         self._metrics = metrics
@@ -118,11 +120,11 @@ class ManagerServicer(pb_grpc.ManagerServiceServicer):
 class RegistryServicer(registry_grpc.RegistryServiceServicer):
     """Takes in the processes of the mesh."""
 
-    def __init__(self, reconciler: Reconciler, lease_s: float, registry: str) -> None:
+    def __init__(self, reconciler: Reconciler, lease_s: float, registry: Registry | None) -> None:
         self._reconciler = reconciler
         self._lease_s = lease_s
         self._registry = registry
-        """Where else to register; empty: here."""
+        """Where else to register; None: here."""
 
     async def RegisterEndpoint(
         self, request: registry_pb.RegisterEndpointRequest, context: Any

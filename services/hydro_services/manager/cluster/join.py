@@ -11,6 +11,7 @@ from functools import partial
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro_services import registration, rpc
 from hydro_services.consul.agents import connect
+from hydro_services.consul.registry import Registry
 from hydro_services.manager.cluster import maintenance
 from hydro_services.manager.cluster.changes import Changes
 from hydro_services.manager.cluster.consul_backend import Shared
@@ -31,7 +32,7 @@ WARM_S = 10.0
 async def joined(
     make: Callable[..., Reconciler],
     initial: State,
-    registry: str,
+    registry: Registry,
     me: pb.Endpoint,
     limit_s: float,
 ) -> AsyncIterator[Keeping]:
@@ -75,7 +76,7 @@ async def _run(board: Board, shared: Shared, limit_s: float) -> None:
 
 @contextlib.asynccontextmanager
 async def _registered(
-    reconciler: Reconciler, registry: str, me: pb.Endpoint, served: rpc.RunningServer
+    reconciler: Reconciler, registry: Registry, me: pb.Endpoint, served: rpc.RunningServer
 ) -> AsyncIterator[None]:
     """Once it has something to publish: nobody is to wait for it, or to ask it, earlier."""
     await served.set_serving(False)
@@ -83,6 +84,6 @@ async def _registered(
     await reconciler.until(lambda state: state.is_warm, None)
     warm.cancel()
     await served.set_serving(True)
-    me.address = served.address
+    me.address = str(served.address.reachable)
     async with registration.keep(registry, me):
         yield

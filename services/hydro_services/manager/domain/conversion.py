@@ -12,9 +12,9 @@ from hydro.manager.v1 import manager_service_pb2 as manager_pb
 from hydro.manager.v1 import pipeline_pb2 as pipeline_pb
 from hydro.manager.v1 import policy_pb2 as policy_pb
 from hydro.repository.v1 import repository_service_pb2 as repository_pb
+from hydro_envoy.address import Address
 from hydro_envoy.mesh import MAIN, SHADOW
 from hydro_services import errors
-from hydro_services.address import Address
 from hydro_services.errors import HydroError, InvalidArgument, Unavailable
 from hydro_services.manager.domain import policies, readiness, references
 from hydro_services.manager.domain.references import Chain
@@ -100,7 +100,7 @@ def endpoint(message: manager_pb.Endpoint) -> Endpoint:
         tuple(sorted(message.formats)),
         message.incarnation,
         _address(message.sidecar_address) if message.sidecar_address else None,
-        str(_address(message.metrics_address)) if message.metrics_address else "",
+        _address(message.metrics_address) if message.metrics_address else None,
     )
     for at in (found.address, found.traffic) if found.sidecar else ():
         if not at.is_loopback:
@@ -144,9 +144,9 @@ def endpoint_message(endpoint: Endpoint, *, ready: bool = False) -> manager_pb.E
         traffic_address=str(endpoint.traffic) if endpoint.traffic != endpoint.address else "",
         formats=endpoint.formats,
         incarnation=endpoint.incarnation,
-        metrics_address=endpoint.metrics,
+        metrics_address=str(endpoint.metrics or ""),
         ready=ready,
-        sidecar_address=str(endpoint.sidecar) if endpoint.sidecar else "",
+        sidecar_address=str(endpoint.sidecar or ""),
     )
 
 

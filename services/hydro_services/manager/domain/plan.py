@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from hydro_envoy import mesh as envoy
+from hydro_envoy.address import Address
 from hydro_services.errors import HydroError, Unavailable
 from hydro_services.manager.domain import chain, column_check, compatibility, policies, sidecars
 from hydro_services.manager.domain.readiness import (
@@ -45,8 +46,8 @@ class Load:
 
     endpoint: Endpoint
     model: Model
-    repository: str
-    """host:port."""
+    repository: Address
+    """Where to load it from."""
 
     @property
     def slot(self) -> Slot:
@@ -282,7 +283,7 @@ def _pending(state: State, takers: Takers) -> tuple[envoy.Pending, ...]:
 
 
 def _backend(name: str, endpoints: Iterable[Endpoint]) -> envoy.Backend:
-    found = sorted(envoy.Endpoint(*(e.sidecar or e.traffic)) for e in endpoints)
+    found = sorted(e.sidecar or e.traffic for e in endpoints)
     return envoy.Backend(name, tuple(found))
 
 
@@ -321,7 +322,7 @@ def calls(state: State, now: float) -> tuple[Call, ...]:
     for id, endpoint in sorted(state.endpoints.items()):
         if source and id.service in demanded:
             first = served.get(id.service, {}).keys()
-            due += _loads(endpoint, demanded[id.service], first, str(source.address), state, now)
+            due += _loads(endpoint, demanded[id.service], first, source.address, state, now)
     return (*due, *_unloads(state, now))
 
 
@@ -329,7 +330,7 @@ def _loads(
     endpoint: Endpoint,
     wanted: Mapping[str, Model],
     first: Set[str],
-    source: str,
+    source: Address,
     state: State,
     now: float,
 ) -> list[Load]:

@@ -7,11 +7,11 @@ from typing import TypeAlias
 
 from hydro_envoy import headers
 from hydro_envoy import mesh as envoy
+from hydro_envoy.address import Address
 from hydro_envoy.nodes import GATEWAY, MANAGER
 from hydro_envoy.xds.load_reports import SERVICE as LOADS
 from hydro_envoy.xds.server import SERVICE as ADS
 from hydro_services import errors
-from hydro_services.address import Address
 from hydro_services.manager.domain.state import REPOSITORY, Endpoint
 
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
@@ -49,18 +49,18 @@ def of_endpoint(endpoint: Endpoint, ingress: Address) -> envoy.Sidecar:
     return envoy.Sidecar(
         endpoint.service,
         endpoint.instance,
-        ingress=envoy.Endpoint(*ingress),
-        control=envoy.Endpoint(*endpoint.address),
-        traffic=envoy.Endpoint(*endpoint.traffic),
+        ingress=ingress,
+        control=endpoint.address,
+        traffic=endpoint.traffic,
         routes=routes,
     )
 
 
 def of_manager(instance: str, ingress: Address, listen: Address, token: str) -> envoy.Sidecar:
     """The manager's own, which shows the token for all whose certificates it has seen."""
-    own = envoy.Endpoint(*listen)
-    at = envoy.Endpoint(*ingress)
-    return envoy.Sidecar(MANAGER, instance, at, own, own, _MANAGER, is_manager=True, token=token)
+    return envoy.Sidecar(
+        MANAGER, instance, ingress, listen, listen, _MANAGER, is_manager=True, token=token
+    )
 
 
 def check(endpoint: Endpoint, *, has_sidecars: bool) -> None:
@@ -83,14 +83,14 @@ def check(endpoint: Endpoint, *, has_sidecars: bool) -> None:
 class Reach:
     """How the manager calls processes: directly, or by its own sidecar."""
 
-    egress: str | None = None
-    """host:port on loopback; None: directly."""
+    egress: Address | None = None
+    """Of the manager's sidecar; None: directly."""
     token: str = field(default="", repr=False)
     """What processes of this machine want to see."""
 
-    def address(self, endpoint: Endpoint) -> str:
+    def address(self, endpoint: Endpoint) -> Address:
         """Where to connect to."""
-        return self.egress or str(endpoint.address)
+        return self.egress or endpoint.address
 
     def metadata(self, endpoint: Endpoint) -> Metadata:
         """What a call needs to arrive."""

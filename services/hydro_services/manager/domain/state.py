@@ -13,9 +13,9 @@ from google.protobuf.json_format import MessageToDict
 
 from hydro.manager.v1 import pipeline_pb2, policy_pb2
 from hydro.runtime.v1 import signature_pb2
+from hydro_envoy.address import Address
 from hydro_envoy.headers import model_key
 from hydro_envoy.mesh import MAIN, Access, ApiKey
-from hydro_services.address import Address
 from hydro_services.errors import HydroError
 from hydro_services.manager.domain.references import Chain, StageReference
 
@@ -142,8 +142,8 @@ class Endpoint:
     incarnation: str
     sidecar: Address | None = None
     """Where its sidecar takes what is for it from other machines."""
-    metrics: str = ""
-    """host:port where it tells its metrics; empty: nowhere."""
+    metrics: Address | None = None
+    """Where it tells its metrics."""
 
     @property
     def id(self) -> EndpointId:

@@ -40,7 +40,7 @@ async def _tell(runtime: pb_grpc.RuntimeServiceAsyncStub, call: Call, metadata: 
                 model=model.name,
                 version=model.version,
                 digest=model.digest,
-                repository=repository,
+                repository=str(repository),
             )
             await runtime.LoadModel(request, timeout=LOAD_S, metadata=metadata)
         case Unload(key=key):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hydro.manager.v1 import manager_service_pb2 as pb
+from hydro_envoy.address import Address
 from hydro_services.manager.domain.state import REPOSITORY
 from hydro_services.manager.engine.reconciler import Reconciler
 
@@ -23,9 +24,11 @@ LOOK_S = 1.0
 """How often it is looked whether there are others."""
 
 
-def found(reconciler: Reconciler, own: str) -> list[pb.MetricsTarget]:
+def found(reconciler: Reconciler, own: Address) -> list[pb.MetricsTarget]:
     """All that are known, sorted; `own` is the manager's address."""
-    targets = [pb.MetricsTarget(address=own, part="manager", service="manager", instance="manager")]
+    targets = [
+        pb.MetricsTarget(address=str(own), part="manager", service="manager", instance="manager")
+    ]
     for node in (each.node for each in reconciler.hub.nodes()):
         targets.append(
             pb.MetricsTarget(
@@ -36,7 +39,10 @@ def found(reconciler: Reconciler, own: str) -> list[pb.MetricsTarget]:
         part = "repository" if each.service == REPOSITORY else "runtime"
         targets.append(
             pb.MetricsTarget(
-                address=each.metrics, part=part, service=each.service, instance=each.instance
+                address=str(each.metrics or ""),
+                part=part,
+                service=each.service,
+                instance=each.instance,
             )
         )
     return sorted((t for t in targets if t.address), key=lambda t: (t.part, t.instance))

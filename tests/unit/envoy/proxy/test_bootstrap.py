@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hydro_envoy.mesh import Endpoint
+from hydro_envoy.address import Address
 from hydro_envoy.proxy.bootstrap import Bootstrap, bootstrap, managers
 from hydro_envoy.snapshot import MANAGER_CLUSTER
 
-WANTED = Bootstrap("node-1", "sidecar", Endpoint("10.0.0.1", 8082), Endpoint("127.0.0.1", 9901))
+WANTED = Bootstrap("node-1", "sidecar", Address("10.0.0.1", 8082), Address("127.0.0.1", 9901))
 
 
 def test_a_node_says_who_it_is() -> None:
@@ -30,7 +30,7 @@ def test_configuration_comes_by_incremental_ads() -> None:
 
 
 def test_admin_is_for_this_machine_alone_unless_told() -> None:
-    assert Bootstrap("n", "gateway", Endpoint("h", 1)).admin == Endpoint("127.0.0.1", 0)
+    assert Bootstrap("n", "gateway", Address("h", 1)).admin == Address("127.0.0.1", 0)
 
 
 def test_envoy_drains_for_who_has_the_key_alone() -> None:
@@ -43,8 +43,8 @@ def test_envoy_drains_for_who_has_the_key_alone() -> None:
 
 
 def test_metrics_are_one_path_of_the_admin_api() -> None:
-    where = Endpoint("10.0.0.2", 9902)
-    wanted = Bootstrap("n", "gateway", Endpoint("h", 1), Endpoint("127.0.0.1", 9901), where)
+    where = Address("10.0.0.2", 9902)
+    wanted = Bootstrap("n", "gateway", Address("h", 1), Address("127.0.0.1", 9901), where)
     found = json.loads(bootstrap(wanted))
     assert found["node"]["metadata"]["metrics"] == "10.0.0.2:9902"
     (listener,) = found["static_resources"]["listeners"]
@@ -60,7 +60,7 @@ def manager_cluster(wanted: Bootstrap) -> dict[str, Any]:
 
 
 def test_of_several_managers_those_that_are_ill_are_left() -> None:
-    cluster = manager_cluster(replace(WANTED, more=(Endpoint("10.0.0.2", 8083),)))
+    cluster = manager_cluster(replace(WANTED, more=(Address("10.0.0.2", 8083),)))
     assert all(port in json.dumps(cluster["load_assignment"]) for port in ("8082", "8083"))
     assert cluster["health_checks"]
     assert "health_checks" not in manager_cluster(WANTED), "there is no other to go to"
@@ -70,7 +70,7 @@ def test_managers_may_be_read_from_a_file() -> None:
     cluster = manager_cluster(replace(WANTED, managers=Path("/run/managers.json")))
     assert "/run/managers.json" in json.dumps(cluster["eds_cluster_config"])
     assert "load_assignment" not in cluster
-    (resource,) = json.loads(managers([Endpoint("10.0.0.2", 2), Endpoint("10.0.0.1", 1)]))[
+    (resource,) = json.loads(managers([Address("10.0.0.2", 2), Address("10.0.0.1", 1)]))[
         "resources"
     ]
     assert resource["cluster_name"] == cluster["name"]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hydro_envoy.mesh import Endpoint
+from hydro_envoy.address import Address
 from hydro_envoy.proxy import connections
 from hydro_envoy.proxy.bootstrap import Bootstrap, bootstrap
 
@@ -18,7 +18,7 @@ def test_connections_never_take_all_files_that_a_process_may_open(hard: int, sof
 
 
 def test_the_gateway_leaves_connections_to_the_other_ports() -> None:
-    wanted = Bootstrap("id", "gateway", Endpoint("::1", 1), max_connections=800)
+    wanted = Bootstrap("id", "gateway", Address("::1", 1), max_connections=800)
     found = json.loads(bootstrap(wanted))
     (monitor,) = found["overload_manager"]["resource_monitors"]
     assert monitor["typed_config"]["max_active_downstream_connections"] == 800

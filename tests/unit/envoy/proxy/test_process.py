@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from hydro_envoy.address import Address
 from hydro_envoy.errors import EnvoyFailed, EnvoyNotFound, EnvoyTooOld
-from hydro_envoy.mesh import Endpoint
 from hydro_envoy.proxy.bootstrap import Bootstrap
 from hydro_envoy.proxy.process import Envoy, check_version, find_envoy, read_log_line
 
-WANTED = Bootstrap("n", "gateway", Endpoint("127.0.0.1", 1))
+WANTED = Bootstrap("n", "gateway", Address("127.0.0.1", 1))
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from meshes import backend, gateway, manager_edge, mesh_of, pipeline, repository_edge
 
+from hydro_envoy.address import Address
 from hydro_envoy.errors import DanglingReference, DuplicateName
 from hydro_envoy.headers import Position
 from hydro_envoy.mesh import (
-    Endpoint,
     LbPolicy,
     Mesh,
     Pending,
@@ -61,7 +61,7 @@ def test_equal_meshes_give_equal_bytes_whatever_the_order() -> None:
 def test_a_cluster_keeps_its_name_and_content_when_endpoints_change(builder: Builder) -> None:
     mesh = mesh_of({"p": ("a",)})
     old = builder.build(mesh)
-    new = builder.build(replace(mesh, backends=(backend("a", Endpoint("::1", 1)),)))
+    new = builder.build(replace(mesh, backends=(backend("a", Address("::1", 1)),)))
     assert old.resources[CLUSTER] == new.resources[CLUSTER]
     assert old.resources[ENDPOINTS] != new.resources[ENDPOINTS]
 
@@ -117,7 +117,7 @@ def test_an_edge_leads_to_its_backend_or_to_the_manager(builder: Builder) -> Non
     mesh = Mesh(
         gateway(),
         edges=(manager_edge(), repository_edge()),
-        backends=(backend("repository", Endpoint("127.0.0.1", 1)),),
+        backends=(backend("repository", Address("127.0.0.1", 1)),),
     )
     snapshot = builder.build(mesh)
     references = snapshot.closure([edge_ref("repository")])

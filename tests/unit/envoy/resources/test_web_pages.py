@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hydro_envoy.address import Address, is_loopback
 from hydro_envoy.resources.web_pages import LOOPBACK, LOOPBACK_ORIGIN
-from hydro_services.address import Address, is_loopback
 
 ports = st.integers(0, 65535)
 

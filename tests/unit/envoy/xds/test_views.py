@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from meshes import HOST, backend, manager_edge, mesh_of, repository_edge
 
-from hydro_envoy.mesh import Endpoint, IngressRoute, Mesh, Sidecar
+from hydro_envoy.address import Address
+from hydro_envoy.mesh import IngressRoute, Mesh, Sidecar
 from hydro_envoy.nodes import Node
 from hydro_envoy.resources.builder import Builder
 from hydro_envoy.resources.display import to_json
@@ -18,8 +19,8 @@ ROUTES = (IngressRoute("/control/", "control", ("manager",)), IngressRoute("/", 
 
 
 def sidecar(service: str, instance: str, port: int) -> Sidecar:
-    control, traffic = Endpoint(HOST, port + 1), Endpoint(HOST, port + 2)
-    return Sidecar(service, instance, Endpoint("10.0.0.7", port), control, traffic, ROUTES)
+    control, traffic = Address(HOST, port + 1), Address(HOST, port + 2)
+    return Sidecar(service, instance, Address("10.0.0.7", port), control, traffic, ROUTES)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def mesh() -> Mesh:
     return replace(
         plain,
         edges=(manager_edge(), repository_edge()),
-        backends=(*plain.backends, backend("repository", Endpoint("10.0.0.8", 1))),
+        backends=(*plain.backends, backend("repository", Address("10.0.0.8", 1))),
         sidecars=(sidecar("manager", "m1", 1000), sidecar("a", "one", 2000)),
     )
 
@@ -94,7 +95,7 @@ def test_the_managers_sidecar_leads_to_single_processes(snapshot: Snapshot) -> N
 
 
 def test_a_process_that_moved_changes_endpoints_alone(mesh: Mesh, snapshot: Snapshot) -> None:
-    moved = replace(mesh.sidecars[1], traffic=Endpoint(HOST, 9))
+    moved = replace(mesh.sidecars[1], traffic=Address(HOST, 9))
     after = Builder().build(replace(mesh, sidecars=(mesh.sidecars[0], moved)))
     for type_ in set(ResourceType) - {ResourceType.ENDPOINTS}:
         assert after.resources[type_] == snapshot.resources[type_]

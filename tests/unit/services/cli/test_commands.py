@@ -13,6 +13,7 @@ import mesh_server
 import pytest
 
 from hydro.manager.v1 import manager_service_pb2 as manager_pb
+from hydro_envoy.address import ANY_PORT
 from hydro_services import rpc
 from hydro_services.cli import main as cli
 from hydro_services.cli import pipeline_texts
@@ -33,9 +34,9 @@ async def hydro(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Run]:
     """Runs a command line in a thread, against a server in this one."""
-    async with rpc.serve("127.0.0.1:0", mesh_server.register, (), grace_s=0) as served:
+    async with rpc.serve(ANY_PORT, mesh_server.register, (), grace_s=0) as served:
         for part in ("MANAGER", "REPOSITORY", "GATEWAY"):
-            monkeypatch.setenv(f"HYDRO_{part}", served.address)
+            monkeypatch.setenv(f"HYDRO_{part}", str(served.address))
 
         async def run(*words: str) -> Ran:
             code = await asyncio.to_thread(cli.main, words)

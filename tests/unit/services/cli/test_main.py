@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from hydro_envoy.address import Address
 from hydro_services.cli import main as cli
 from hydro_services.cli import models, part, pipelines, predict, score
 from hydro_services.cli.manager_call import ManagerOptions
 from hydro_services.cli.parser import SUMMARIES, parse
 from hydro_services.cli.usage import UsageError
+from hydro_services.default_addresses import GATEWAY, MANAGER
 from hydro_services.up.plan import Options as UpOptions
 
 HERE = "127.0.0.1"
@@ -30,20 +32,20 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("line", "options"),
     [
-        pytest.param("pipelines list", ManagerOptions(f"{HERE}:8080", False), id="all by default"),
+        pytest.param("pipelines list", ManagerOptions(MANAGER, False), id="all by default"),
         pytest.param(
             "pipelines get p --json --manager h:1",
-            pipelines.OneOptions("h:1", True, "p"),
+            pipelines.OneOptions(Address("h", 1), True, "p"),
             id="a name, an address, JSON",
         ),
         pytest.param(
             "pipelines apply p s/a s/b",
-            pipelines.ApplyOptions(f"{HERE}:8080", False, "p", ("s/a", "s/b"), None, 60.0),
+            pipelines.ApplyOptions(MANAGER, False, "p", ("s/a", "s/b"), None, 60.0),
             id="a name and stages",
         ),
         pytest.param(
             "pipelines plan -f p.json",
-            pipelines.WantedOptions(f"{HERE}:8080", False, None, (), "p.json"),
+            pipelines.WantedOptions(MANAGER, False, None, (), "p.json"),
             id="a file",
         ),
         pytest.param(
@@ -52,11 +54,11 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             id="a folder to trust",
         ),
         pytest.param(
-            "predict p", predict.Options("p", "-", f"{HERE}:8083", None, False), id="rows of stdin"
+            "predict p", predict.Options("p", "-", GATEWAY, None, False), id="rows of stdin"
         ),
         pytest.param(
             "predict p rows.json --table a,b",
-            predict.Options("p", "rows.json", f"{HERE}:8083", ("a", "b"), False),
+            predict.Options("p", "rows.json", GATEWAY, ("a", "b"), False),
             id="columns of a table",
         ),
         pytest.param(
@@ -86,13 +88,13 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
                 "hydro_services.manager.process",
                 {
                     "data": Path(".hydro/manager"),
-                    "listen": "h:1",
-                    "edge": f"{HERE}:8080",
-                    "gateway": "h:2",
-                    "repository_edge": f"{HERE}:8087",
-                    "metrics": f"{HERE}:0",
-                    "zipkin": "",
-                    "otlp": "",
+                    "listen": Address("h", 1),
+                    "edge": Address(HERE, 8080),
+                    "gateway": Address("h", 2),
+                    "repository_edge": Address(HERE, 8087),
+                    "metrics": Address(HERE, 0),
+                    "zipkin": None,
+                    "otlp": None,
                     "trace_percent": 100.0,
                     "header_limit_s": 10.0,
                     "body_limit_s": 30.0,
@@ -103,10 +105,10 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
                     "admin_key": "",
                     "token_file": None,
                     "sidecar": None,
-                    "egress": f"{HERE}:8073",
+                    "egress": Address(HERE, 8073),
                     "ca": None,
                     "certificate_ttl_s": 3600.0,
-                    "registry": "",
+                    "registry": None,
                     "instance": "",
                 },
                 "INFO",
@@ -131,7 +133,7 @@ def test_words_become_options(line: str, options: Any) -> None:
 def test_addresses_of_ipv6_are_one_however_they_are_written(
     line: str, name: str, found: str
 ) -> None:
-    assert getattr(parse(line.split())[1], name) == found
+    assert str(getattr(parse(line.split())[1], name)) == found
 
 
 @pytest.mark.parametrize("name", ["manager", "repository", "runtime serving-scikit", "gateway"])
@@ -177,8 +179,8 @@ def test_a_file_that_holds_no_key_is_refused(text: bytes | None, tmp_path: Path)
 def test_the_environment_sets_addresses_and_an_option_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYDRO_MANAGER", "h:1")
     monkeypatch.setenv("HYDRO_XDS_PORT", "7")
-    assert parse(["pipelines", "list"])[1].manager == "h:1"
-    assert parse(["pipelines", "list", "--manager", "h:2"])[1].manager == "h:2"
+    assert parse(["pipelines", "list"])[1].manager == Address("h", 1)
+    assert parse(["pipelines", "list", "--manager", "h:2"])[1].manager == Address("h", 2)
     assert parse(["up"])[1].xds_port == 7
 
 
@@ -280,8 +282,10 @@ def test_light_commands_import_nothing_heavy(words: list[str]) -> None:
         "import sys; from hydro_services.cli import main\n"
         "try: main.main(sys.argv[1:])\n"
         "except SystemExit: pass\n"
-        "heavy = {'numpy', 'sklearn', 'pyarrow', 'envoy_data_plane', 'hydro_envoy'}\n"
-        "sys.exit(f'imported {heavy & sys.modules.keys()}' if heavy & sys.modules.keys() else 0)"
+        "heavy = {'numpy', 'sklearn', 'pyarrow', 'envoy_data_plane'} & sys.modules.keys()\n"
+        "heavy |= {name for name in sys.modules if name.startswith('hydro_envoy.')}\n"
+        "heavy -= {'hydro_envoy.address'}\n"  # which options are
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     path = ":".join(filter(None, sys.path))
     done = subprocess.run(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro_services import incarnation
-from hydro_services.consul.address import addresses
+from hydro_services.consul.registry import Registry
 from hydro_services.consul.services import definition, instances
 from hydro_services.errors import InvalidArgument
 
@@ -28,18 +28,19 @@ ENDPOINT = pb.Endpoint(
         pytest.param("consul://a:1", [("a", 1)], id="one"),
         pytest.param("consul://a:1,10.0.0.7:2", [("a", 1), ("10.0.0.7", 2)], id="several"),
         pytest.param("consul://a", [("a", 8500)], id="the usual port"),
-        pytest.param("consul://[::1]:1,[::1]", [("[::1]", 1), ("[::1]", 8500)], id="IPv6"),
+        pytest.param("consul://[::1]:1,[::1]", [("::1", 1), ("::1", 8500)], id="IPv6"),
         pytest.param("consul://a:1/", [("a", 1)], id="as a URL"),
     ],
 )
 def test_a_registry_names_agents(registry: str, found: list[tuple[str, int]]) -> None:
-    assert addresses(registry) == found
+    assert Registry.parse(registry).agents == tuple(found)
+    assert Registry.parse(str(Registry.parse(registry))) == Registry.parse(registry)
 
 
 @pytest.mark.parametrize("registry", ["", "a:1", "consul://", "consul://a:x", "consul://a:1,,b:2"])
 def test_a_malformed_registry_is_refused_with_what_is_wanted(registry: str) -> None:
     with pytest.raises(InvalidArgument, match=r"want 'consul://<host>:<port>'"):
-        addresses(registry)
+        Registry.parse(registry)
 
 
 def entry(endpoint: pb.Endpoint, *statuses: str) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from hypothesis.stateful import (
 from hydro.manager.v1 import pipeline_pb2 as pb
 from hydro.runtime.v1.signature_pb2 import Signature
 from hydro_envoy import mesh
+from hydro_envoy.address import Address
 from hydro_envoy.mesh import MAIN
 from hydro_services import errors
-from hydro_services.address import Address
 from hydro_services.manager.cluster import records
 from hydro_services.manager.cluster.changes import next_record
 from hydro_services.manager.cluster.records import Record

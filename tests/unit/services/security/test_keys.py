@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hydro_envoy.address import Address, parse_host
 from hydro_envoy.mesh import ApiKey
 from hydro_services.cli import main as cli
 from hydro_services.errors import FailedPrecondition, InvalidArgument, NotFound, Unauthenticated
@@ -184,13 +185,14 @@ async def test_a_watched_file_tells_its_changes_and_survives_nonsense(tmp_path: 
     ],
 )
 def test_what_others_reach_needs_an_admin_key(host: str, is_ours_alone: bool) -> None:
-    addresses = ["127.0.0.1:1", f"{host}:8080"]
+    exposed = Address(parse_host(host) if host else "", 8080)
+    addresses = [Address("127.0.0.1", 1), exposed]
     admin.check_addresses(addresses, "key")
     if is_ours_alone:
         return admin.check_addresses(addresses, "")
     with pytest.raises(FailedPrecondition, match="hydro keys admin") as raised:
         admin.check_addresses(addresses, "")
-    assert raised.value.message.startswith(f"{host}:8080 can be reached")
+    assert raised.value.message.startswith(f"{exposed} can be reached")
     return None
 
 

@@ -16,6 +16,7 @@ from cryptography import x509
 from whole_mesh import until
 
 from hydro.manager.v1 import certificate_service_pb2_grpc as pb_grpc
+from hydro_envoy.address import Address
 from hydro_envoy.nodes import MANAGER
 from hydro_services.manager.api.certificates import Certificates
 from hydro_services.proxy import enrol
@@ -86,8 +87,8 @@ def test_an_authority_outlives_that_the_clock_is_put_right(tmp_path: Path) -> No
 
 
 @pytest.fixture
-async def manager(tmp_path: Path) -> AsyncIterator[str]:
-    """Signs for who has an invitation, by TLS; its host:port."""
+async def manager(tmp_path: Path) -> AsyncIterator[Address]:
+    """Signs for who has an invitation, by TLS; its address."""
     authority = Authority.open(tmp_path / "ca")
     own = authority.issue(Identity(MANAGER, "one"), HOUR)
     server = grpc.aio.server()
@@ -96,18 +97,18 @@ async def manager(tmp_path: Path) -> AsyncIterator[str]:
     credentials = grpc.ssl_server_credentials([(own.key, own.certificate)])
     port = server.add_secure_port("127.0.0.1:0", credentials)
     await server.start()
-    yield f"127.0.0.1:{port}"
+    yield Address("127.0.0.1", port)
     await server.stop(0)
 
 
 @pytest.mark.parametrize("jumped_s", [5 * 3600, -7 * 3600])
 async def test_who_has_joined_gets_another_certificate_when_the_clock_jumps(
-    clock: Clock, manager: str, tmp_path: Path, jumped_s: float
+    clock: Clock, manager: Address, tmp_path: Path, jumped_s: float
 ) -> None:
     """What it has is not valid by its clock, so that it shows the invitation again."""
     authority, folder = Authority.open(tmp_path / "ca"), tmp_path / "joined"
     file = invite(authority, SCIKIT.service, HOUR, tmp_path / "invitation.json")
-    async with enrol.joined(file, SCIKIT, manager, folder):
+    async with enrol.joined(file, SCIKIT, [manager], folder):
         first = (folder / "identity.pem").read_bytes()
         clock.off_s = jumped_s
         await until(lambda: (folder / "identity.pem").read_bytes() != first, 10, "renewed")

@@ -80,5 +80,5 @@ def test_only_what_envoy_offers_is_for_others_to_see() -> None:
         plan.repository(options, None),
         plan.runtime(options, f"{known_services()[0].name}/one", None),
     )
-    assert {program.config["listen"] for program in inside} == {"127.0.0.1:4", "127.0.0.1:0"}
-    assert plan.manager(options, None).config["gateway"] == "0.0.0.0:2"
+    assert {str(program.config["listen"]) for program in inside} == {"127.0.0.1:4", "127.0.0.1:0"}
+    assert str(plan.manager(options, None).config["gateway"]) == "0.0.0.0:2"

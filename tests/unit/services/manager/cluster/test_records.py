@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hydro.runtime.v1.signature_pb2 import Signature
+from hydro_envoy.address import Address
 from hydro_envoy.mesh import MAIN
 from hydro_services import errors
-from hydro_services.address import Address
 from hydro_services.manager.cluster import records
 from hydro_services.manager.cluster.records import Record, Report
 from hydro_services.manager.domain import plan, transitions

@@ -8,9 +8,9 @@ import pytest
 
 from hydro.runtime.v1.signature_pb2 import Signature
 from hydro_envoy import mesh
+from hydro_envoy.address import Address
 from hydro_envoy.mesh import MAIN
 from hydro_services import errors
-from hydro_services.address import Address
 from hydro_services.manager.domain import plan, readiness, transitions
 from hydro_services.manager.domain.references import parse_chain
 from hydro_services.manager.domain.state import (
@@ -133,7 +133,7 @@ def test_every_endpoint_is_told_to_load_every_model_of_its_service() -> None:
     assert asked(state) == [("one", A.key), ("one", B.key), ("two", A.key), ("two", B.key)]
     (call, *_) = plan.calls(state, 0.0)
     assert isinstance(call, plan.Load)
-    assert call.repository == "127.0.0.1:9000"
+    assert str(call.repository) == "127.0.0.1:9000"
 
 
 def test_nothing_is_loaded_without_a_repository() -> None:

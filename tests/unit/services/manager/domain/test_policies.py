@@ -9,8 +9,8 @@ from hydro.manager.v1 import pipeline_pb2 as pb
 from hydro.runtime.v1.signature_pb2 import Field, Signature
 from hydro.serving.v1.frame_pb2 import DATA_TYPE_FLOAT64
 from hydro_envoy import mesh
+from hydro_envoy.address import Address
 from hydro_envoy.mesh import MAIN
-from hydro_services.address import Address
 from hydro_services.errors import InvalidArgument
 from hydro_services.manager.domain import conversion, plan, policies, transitions
 from hydro_services.manager.domain.references import parse_chain

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from hydro_envoy.address import Address
 from hydro_services import errors
-from hydro_services.address import Address
 from hydro_services.manager import process
 from hydro_services.manager.domain import sidecars
 from hydro_services.manager.domain.state import Endpoint
@@ -39,9 +39,9 @@ def test_only_managers_reach_the_control_of_a_runtime_and_only_gateways_its_rows
 
 
 def test_calls_through_the_sidecar_name_the_process() -> None:
-    direct, through = sidecars.Reach(), sidecars.Reach("127.0.0.1:8073")
-    assert (direct.address(PLAIN), direct.metadata(PLAIN)) == ("127.0.0.1:1", ())
-    assert through.address(BESIDE) == "127.0.0.1:8073"
+    direct, through = sidecars.Reach(), sidecars.Reach(Address("127.0.0.1", 8073))
+    assert (str(direct.address(PLAIN)), direct.metadata(PLAIN)) == ("127.0.0.1:1", ())
+    assert str(through.address(BESIDE)) == "127.0.0.1:8073"
     assert dict(through.metadata(BESIDE)) == {
         "x-hydro-service": "serving-scikit",
         "x-hydro-address": "10.0.0.7:8084",
@@ -52,7 +52,7 @@ def test_calls_through_the_sidecar_name_the_process() -> None:
 async def test_a_manager_that_others_reach_without_tls_does_not_start(
     tmp_path: Path, listen: str
 ) -> None:
-    config = process.Config(tmp_path, listen=listen, admin_key="k" * 32)
+    config = process.Config(tmp_path, listen=Address.parse(listen), admin_key="k" * 32)
     with pytest.raises(errors.FailedPrecondition, match="without TLS; run it as --xds"):
         async with process.serve(config):
             pass

@@ -10,9 +10,9 @@ import pytest
 from hydro.manager.v1 import pipeline_pb2
 from hydro.runtime.v1.signature_pb2 import Field, Signature
 from hydro.serving.v1.frame_pb2 import DATA_TYPE_FLOAT64
+from hydro_envoy.address import Address
 from hydro_envoy.mesh import MAIN
 from hydro_services import errors
-from hydro_services.address import Address
 from hydro_services.manager.domain import transitions
 from hydro_services.manager.domain.references import parse_chain
 from hydro_services.manager.domain.state import (

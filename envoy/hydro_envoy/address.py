@@ -1,5 +1,6 @@
-"""Where somebody listens or is reached: read and written here alone.
+"""Where somebody listens or is reached. No other module parses or writes an address.
 
+Options, messages and files are parsed where they are read; behind that an address is an `Address`.
 Pure but for `Address.resolved`, which may ask the system what a name means.
 """
 
@@ -77,6 +78,10 @@ class Address(NamedTuple):
             raise ValueError(f"the address of {self.host!r} is not known: {reason}") from None
         hosts = sorted(found, key=lambda each: each[0] != socket.AF_INET)
         return Address(parse_host(str(hosts[0][4][0])), self.port)
+
+
+ANY_PORT = Address("127.0.0.1", 0)
+"""To listen at a free port, which only this machine reaches."""
 
 
 def parse_host(text: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hydro_services.address import Address, is_loopback, parse_host
+from hydro_envoy.address import Address, is_loopback, parse_host
 
 ports = st.integers(0, 65535)
 labels = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,9}", fullmatch=True)
