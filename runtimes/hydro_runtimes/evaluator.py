@@ -28,6 +28,9 @@ class Field:
     """The names of the values 0, 1, ... of a nominal column; () when not nominal or not known."""
     elements: tuple[str, ...] = ()
     """The names of the elements of a vector; () when not known."""
+    sql: str = ""
+    """The type as Spark's SQL writes it, such as decimal(10,2), of a column of JSON values whose
+    type is stated beside a Spark model."""
 
     def fits(self, shape: tuple[int, ...]) -> bool:
         """Whether values of this shape are as declared."""

@@ -5,6 +5,7 @@
 
 A column has `name` and `type` (a value of `DataType`), and may have `shape` (numbers, -1 for a size
 that varies), `nullable`, `optional`, `replaces`, `nominal` and `elements`, as in `evaluator.Field`.
+Beside a Spark model the type may be one of Spark's SQL: decimal(10,2), date, struct<a:int>.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from hydro_runtimes.evaluator import Field, Signature
 MAX_BYTES = 4 << 20
 _MAX_COLUMNS = 10_000
 _MAX_DIMENSIONS = 8
+_TYPES = frozenset(kind.value for kind in DataType)
 _FLAGS = ("nullable", "optional", "replaces")
 _KEYS = {"name", "type", "shape", "nominal", "elements", *_FLAGS}
 
@@ -34,13 +36,13 @@ def parse(text: str | bytes) -> Signature:
 
 
 def inputs(text: str | bytes) -> tuple[Field, ...]:
-    """The inputs that the text of a metadata.json states, which need state none and no outputs.
+    """The inputs that the text of a metadata.json beside a Spark model states, if it states any.
 
     Raises:
         ValueError: with what was got and what is wanted.
     """
     document = _document(text)
-    return _fields(document, "inputs") if "inputs" in document else ()
+    return _fields(document, "inputs", of_spark=True) if "inputs" in document else ()
 
 
 def session(text: str | bytes) -> tuple[bool | None, str]:
@@ -91,20 +93,20 @@ def document(model: str, signature: Signature) -> dict[str, Any]:
     }
 
 
-def _fields(document: Mapping[str, Any], key: str) -> tuple[Field, ...]:
+def _fields(document: Mapping[str, Any], key: str, of_spark: bool = False) -> tuple[Field, ...]:
     entries = document.get(key)
     if not isinstance(entries, list):
         raise ValueError(f"'{key}' is {_kind(entries)}, want an array of columns")
     if not 0 < len(entries) <= _MAX_COLUMNS:
         raise ValueError(f"'{key}' has {len(entries)} columns, want 1 to {_MAX_COLUMNS}")
-    fields = tuple(_field(f"{key}[{i}]", entry) for i, entry in enumerate(entries))
+    fields = tuple(_field(f"{key}[{i}]", entry, of_spark) for i, entry in enumerate(entries))
     counts = Counter(field.name for field in fields)
     if twice := [name for name, count in counts.items() if count > 1]:
         raise ValueError(f"'{key}' has the column '{twice[0]}' more than once")
     return fields
 
 
-def _field(where: str, entry: Any) -> Field:
+def _field(where: str, entry: Any, of_spark: bool) -> Field:
     if not isinstance(entry, dict):
         raise ValueError(f"{where} is {_kind(entry)}, want an object with 'name' and 'type'")
     if unknown := sorted(set(entry) - _KEYS):
@@ -119,10 +121,14 @@ def _field(where: str, entry: Any) -> Field:
             want = f"different names, and the shape [{len(elements)}]"
             raise ValueError(f"{where}.elements has {len(elements)} names, want {want}")
         shape = (len(elements),)
+    kind, sql = entry.get("type"), ""
+    if of_spark and isinstance(kind, str) and kind not in _TYPES:
+        kind, sql = DataType.JSON.value, kind
     return Field(
         name,
-        _type(where, entry.get("type")),
+        _type(where, kind),
         shape,
+        sql=sql,
         nominal=_names(f"{where}.nominal", entry.get("nominal", [])),
         elements=elements,
         **{flag: _flag(f"{where}.{flag}", entry.get(flag, False)) for flag in _FLAGS},

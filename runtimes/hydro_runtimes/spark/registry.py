@@ -124,7 +124,7 @@ def find_stage(name: str) -> type[Stage] | None:
     return stage
 
 
-def load_stage(saved: Saved, schema: Schema, position: str) -> Stage:
+def load_stage(saved: Saved, schema: Schema, position: str) -> Transformer:
     """A saved stage by its class.
 
     Raises:
@@ -138,8 +138,9 @@ def load_stage(saved: Saved, schema: Schema, position: str) -> Stage:
         message = f"{position}{uid} is of the class {saved.name}, {reason}"
         raise UnsupportedStage(saved.path, saved.name, saved.uid, message)
     schema.parts.append(Part(saved.name.rpartition(".")[2], saved.uid, saved.depth))
+    before = schema.begin_stage()
     try:
-        return stage.load(saved, schema)
+        return schema.end_stage(stage.load(saved, schema), before)
     except _MATHS_ERRORS as error:
         reason = f"{type(error).__name__}: {error}"
         raise saved.invalid(f"is not as Spark writes it: {reason[:200]}") from error

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from hydro_runtimes.columns import Columns
 from hydro_runtimes.errors import UntrustedModel
-from hydro_runtimes.evaluator import Evaluator, Failure
+from hydro_runtimes.evaluator import Evaluator, Failure, Signature
 from hydro_runtimes.files import digest
 from hydro_runtimes.load import load
 from hydro_services import errors, logs
@@ -159,8 +159,20 @@ def _together(
     told = {i: _answer(failure) for i, failure in failures.items()}
     brought = kept.only(kept.keys() - signature.writes)
     outputs = Columns(answer.outputs, kept.rows, answer.present)
-    answers = json_rows.merge_failed(json_rows.encode_rows(brought.plus(outputs)), told)
+    answered = json_rows.encode_rows(brought.plus(outputs))
+    if signature.absent_is_null:
+        _add_nulls(answered, signature)
+    answers = json_rows.merge_failed(answered, told)
     return answers, sum(row is not None for row in told.values())
+
+
+def _add_nulls(answered: Sequence[Row], signature: Signature) -> None:
+    """Adds the inputs that a row lacks, which are null for the model."""
+    names = [field.name for field in signature.inputs if not field.optional]
+    for row in answered:
+        if not all(name in row for name in names):
+            there = {name.lower() for name in row}
+            row.update({name: None for name in names if name.lower() not in there})
 
 
 def _placed(

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from hydro_runtimes.columns import DataType
 from hydro_runtimes.evaluator import Field
+from hydro_runtimes.spark.data.column_names import matching_names
 from hydro_runtimes.spark.data.slots import MAX_SLOTS, LazySlots, Slot
-from hydro_runtimes.spark.sql.types import SqlType
+from hydro_runtimes.spark.data.sql_columns import column_type
+from hydro_runtimes.spark.sql.errors import StatementError
+from hydro_runtimes.spark.sql.typenames import type_named
+from hydro_runtimes.spark.sql.types import STRING, SqlType
+from hydro_runtimes.spark.sql.types import UNKNOWN as UNKNOWN_TYPE
 
 NUMBERS = (DataType.FLOAT64, DataType.FLOAT32, DataType.INT32, DataType.INT64, DataType.BOOL)
 ANY = DataType.JSON
@@ -86,15 +91,52 @@ def vector_info(size: int | None, slots: Sequence[Slot] | None = None) -> Column
 
 
 def stated_info(field: Field) -> ColumnInfo:
-    """What a field that is stated beside a model tells of its column."""
+    """What a field that is stated beside a model tells of its column.
+
+    Raises:
+        StatementError: its type is none of SQL.
+    """
     if field.elements:
         return vector_info(len(field.elements), tuple(map(Slot, field.elements)))
+    if field.sql:
+        return _info_of_sql(field)
     return ColumnInfo(field.type, field.shape, field.nominal, values=len(field.nominal) or None)
 
 
-def how_to_state(name: str, **entry: Any) -> str:
-    """For a message: how to state in metadata.json what the save does not tell of an input."""
-    line = json.dumps({"inputs": [{"name": name, **entry}]}, ensure_ascii=False)
+def _info_of_sql(field: Field) -> ColumnInfo:
+    try:
+        kind = type_named(field.sql)
+    except StatementError:
+        kinds = ", ".join(each.value for each in DataType)
+        want = f"want one of {kinds}, or one of Spark's SQL such as decimal(10,2) or date"
+        got = f"the type of the input '{field.name}' is '{field.sql}'"
+        raise StatementError(f"{got}, {want}") from None
+    name, shape = column_type(kind)
+    is_plain = kind == STRING or (name in NUMBERS and not shape)
+    return ColumnInfo(name, shape) if is_plain else replace(SQL, sql=kind)
+
+
+def info_of_type(kind: SqlType) -> ColumnInfo:
+    """A column that a statement makes."""
+    name, shape = column_type(kind)
+    return ColumnInfo(name, shape, sql=None if kind == UNKNOWN_TYPE else kind)
+
+
+def field_info(known: ColumnInfo, fields: Sequence[str]) -> ColumnInfo | None:
+    """A field of a column of structs; None where its type is not known."""
+    kind = known.sql
+    for name in fields:
+        places = [] if kind is None else matching_names(name, kind.names)
+        if kind is None or len(places) != 1:
+            return None
+        kind = kind.parts[kind.names.index(places[0])]
+    return None if kind is None else info_of_type(kind)
+
+
+def how_to_state(*entries: Mapping[str, Any], **entry: Any) -> str:
+    """For a message: how to state in metadata.json what the save does not tell of inputs."""
+    every = [*entries, entry] if entry else entries
+    line = json.dumps({"inputs": every}, ensure_ascii=False)
     return f"state it beside the model in metadata.json: {line}"
 
 
@@ -120,6 +162,8 @@ def slots_of(name: str, known: ColumnInfo) -> Sequence[Slot]:
 
 def merge_infos(known: ColumnInfo, wanted: ColumnInfo) -> ColumnInfo | None:
     """What is known of a column that a stage reads as `wanted`; None if it cannot be that."""
+    if known.sql is not None and wanted.type is ANY:
+        return known
     if wanted.type is ANY:
         # The most exact reading counts; one that takes "NaN" for a number is not lost.
         later = _READINGS.index(wanted.reading) > _READINGS.index(known.reading)

@@ -22,11 +22,29 @@ from hydro_runtimes.spark.data import word_lists
 from hydro_runtimes.spark.data.batch import Batch, InputColumn
 from hydro_runtimes.spark.data.column_info import Reading
 from hydro_runtimes.spark.data.json_types import json_column, type_of_json
-from hydro_runtimes.spark.data.sql_columns import field_column
+from hydro_runtimes.spark.data.sql_columns import to_column
+from hydro_runtimes.spark.sql.errors import RowError
+from hydro_runtimes.spark.sql.functions.json import value_of_json
+from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.types import BOOLEAN, DOUBLE, LONG, STRING, VOID, SqlType
+from hydro_runtimes.spark.sql.values import value_of
 
 _NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _MAX_VECTOR = 1 << 31
+
+
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """How the columns that come as JSON are read, by name."""
+
+    readings: Mapping[str, Reading]
+    """Of those that may be of any type."""
+    types: Mapping[str, SqlType]
+    """Of those whose type in SQL is stated."""
+    mode: Mode
+
+    def reading(self, name: str) -> Reading:
+        return self.readings.get(name, Reading.ANY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +56,20 @@ class Group:
     columns: Columns
     kinds: Mapping[str, SqlType]
     """The types of the columns that come as JSON."""
-    values: Mapping[str, list[Any]]
-    """Their values."""
+    values: Mapping[str, Sequence[Any]]
+    """Their values; their texts where the type is stated."""
 
 
-def group_rows(
-    columns: Columns, fields: Sequence[Field], readings: Mapping[str, Reading]
-) -> list[Group]:
+def group_rows(columns: Columns, fields: Sequence[Field], readers: Readers) -> list[Group]:
     """The rows of a request, grouped so that no row's types depend on another row.
 
     Raises:
         ValueError: a column does not hold as many JSON values as there are rows.
     """
     parsed = {
-        field.name: _parse_json(column, readings.get(field.name, Reading.ANY))
+        field.name: _texts_of(column)
+        if field.name in readers.types
+        else _parse_json(column, readers.reading(field.name))
         for field in fields
         if (column := columns.get(field.name)) is not None
         and isinstance(column, Strings)
@@ -59,7 +77,12 @@ def group_rows(
     }
     if not parsed:
         return [Group(None, columns, {}, {})]
-    kinds = {name: [type_of_json(value) for value in values] for name, values in parsed.items()}
+    kinds = {
+        name: [readers.types[name]] * len(values)
+        if name in readers.types
+        else [type_of_json(value) for value in values]
+        for name, values in parsed.items()
+    }
     places: dict[tuple[SqlType, ...], list[int]] = {}
     for row, key in enumerate(zip(*kinds.values(), strict=True)):
         places.setdefault(key, []).append(row)
@@ -102,19 +125,13 @@ def _null_column(field: Field, rows: int) -> Column:
     return Dense(np.zeros(rows, dtype=field.type.dtype), missing)
 
 
-def batch_of_group(
-    group: Group,
-    fields: Sequence[Field],
-    readings: Mapping[str, Reading],
-    nested: Mapping[str, tuple[str, ...]],
-) -> Batch:
+def batch_of_group(group: Group, fields: Sequence[Field], readers: Readers) -> Batch:
     """The batch that the pipeline starts from; rows whose values fit no input fail.
 
     Args:
         group: rows of a request.
         fields: the inputs of the signature.
-        readings: by name, how the stages read the columns that may be of any type.
-        nested: by name, the columns that are fields of others: the column, then the path of fields.
+        readers: of the columns that may be of any type.
     """
     taken: dict[str, Column] = {}
     failures: dict[int, Failure] = {}
@@ -125,21 +142,37 @@ def batch_of_group(
         if field.name in group.kinds:
             source = InputColumn("", field.name)
             kind, values = group.kinds[field.name], group.values[field.name]
-            column, bad = _column_of_type(values, kind, readings.get(field.name, Reading.ANY))
+            if field.name in readers.types:
+                column, bad = _stated(values, kind, readers.mode)
+            else:
+                column, bad = _column_of_type(values, kind, readers.reading(field.name))
             failures |= {row: source.invalid_row(text) for row, text in bad.items()}
         taken[field.name] = column
-    for name, (root, *path) in nested.items():
-        if name not in taken and root in taken:
-            taken[name] = field_column(taken[root], path)
     return Batch(taken, group.columns.rows).without_rows(failures)
 
 
+def _texts_of(column: Strings) -> Sequence[str]:
+    if column.validity is None:
+        return column.values
+    pairs = zip(column.values, column.validity.tolist(), strict=True)
+    return [text if valid else "null" for text, valid in pairs]
+
+
+def _stated(texts: Sequence[str], kind: SqlType, mode: Mode) -> tuple[Column, dict[int, str]]:
+    """The column of a stated type, and the rows whose JSON is of another."""
+    bad: dict[int, str] = {}
+    values: list[Any] = []
+    for row, text in enumerate(texts):
+        try:
+            values.append(value_of_json(kind, text, mode))
+        except RowError:
+            values.append(None)
+            bad[row] = f"got {text[:80]}, want {kind}"
+    return to_column(value_of(kind, values), mode), bad
+
+
 def _parse_json(column: Strings, reading: Reading) -> list[Any]:
-    texts: Sequence[str] = column.values
-    if column.validity is not None:
-        pairs = zip(texts, column.validity.tolist(), strict=True)
-        texts = [text if valid else "null" for text, valid in pairs]
-    values: list[Any] = orjson.loads(f"[{','.join(texts)}]")
+    values: list[Any] = orjson.loads(f"[{','.join(_texts_of(column))}]")
     if len(values) != column.rows:
         raise ValueError(f"got {len(values)} JSON values, want {column.rows}")
     if reading in (Reading.NUMBERS, Reading.SQL_NUMBERS):
@@ -148,7 +181,7 @@ def _parse_json(column: Strings, reading: Reading) -> list[Any]:
 
 
 def _column_of_type(
-    values: list[Any], kind: SqlType, reading: Reading
+    values: Sequence[Any], kind: SqlType, reading: Reading
 ) -> tuple[Column, dict[int, str]]:
     """The column of JSON values of one type; by row, what is wrong with those that do not fit."""
     if reading in (Reading.SQL, Reading.SQL_NUMBERS):
@@ -158,7 +191,7 @@ def _column_of_type(
     return _column_by_kind(values, reading)
 
 
-def _label_column(values: list[Any], kind: SqlType) -> tuple[Column, dict[int, str]]:
+def _label_column(values: Sequence[Any], kind: SqlType) -> tuple[Column, dict[int, str]]:
     """Scalars, whose texts a StringIndexerModel looks up."""
     if kind in (BOOLEAN, LONG, DOUBLE):
         return _column_by_kind(values, Reading.ANY)
@@ -169,7 +202,7 @@ def _label_column(values: list[Any], kind: SqlType) -> tuple[Column, dict[int, s
     return Strings([text or "" for text in texts], _validity_of(texts)), bad
 
 
-def _column_by_kind(values: list[Any], reading: Reading) -> tuple[Column, dict[int, str]]:
+def _column_by_kind(values: Sequence[Any], reading: Reading) -> tuple[Column, dict[int, str]]:
     kinds = {type(value) for value in values if value is not None}
     validity = _validity_of(values)
     if not kinds or kinds <= {bool, int, float}:
@@ -190,7 +223,7 @@ def _column_by_kind(values: list[Any], reading: Reading) -> tuple[Column, dict[i
     raise ValueError(f"rows differ in type: {', '.join(sorted(kind.__name__ for kind in kinds))}")
 
 
-def _number_column(values: list[Any], kinds: set[type], validity: Array | None) -> Dense:
+def _number_column(values: Sequence[Any], kinds: set[type], validity: Array | None) -> Dense:
     filled = [0 if value is None else value for value in values]
     if kinds == {bool}:
         return Dense(np.array(filled, dtype=np.bool_), validity)
@@ -199,7 +232,7 @@ def _number_column(values: list[Any], kinds: set[type], validity: Array | None) 
     return Dense(np.array(filled, dtype=np.float64), validity)
 
 
-def _vector_column(values: list[Any], validity: Array | None) -> tuple[Column, dict[int, str]]:
+def _vector_column(values: Sequence[Any], validity: Array | None) -> tuple[Column, dict[int, str]]:
     """A column of lists of texts or of vectors: Sparse if one value is, Ragged if sizes differ."""
     given = [value for value in values if isinstance(value, list)]
     if any(
@@ -259,7 +292,9 @@ def _fill_zeros(size: int, indices: Sequence[int], elements: list[float]) -> lis
     return dense
 
 
-def _text_list_column(values: list[Any], validity: Array | None) -> tuple[Column, dict[int, str]]:
+def _text_list_column(
+    values: Sequence[Any], validity: Array | None
+) -> tuple[Column, dict[int, str]]:
     bad = {
         row: f"got {_json_name(value)}, want a list of texts"
         for row, value in enumerate(values)

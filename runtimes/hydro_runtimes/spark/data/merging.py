@@ -11,7 +11,7 @@ from hydro_runtimes.spark.data.sql_columns import column_json
 
 
 def merge_groups(parts: Sequence[tuple[Array, Evaluation]], rows: int) -> Evaluation:
-    """One answer for all rows: the columns that every group has, as JSON where their types differ.
+    """One answer for all rows, whose columns are JSON where the groups differ in type.
 
     Args:
         parts: the answers of the groups, each with the indices of its rows, int64.
@@ -21,9 +21,7 @@ def merge_groups(parts: Sequence[tuple[Array, Evaluation]], rows: int) -> Evalua
     well = [
         (at, each if len(each.failures) < len(at) else _failures_only(each)) for at, each in parts
     ]
-    found = merging.merge_answers(well, rows, _json_column)
-    outputs = {name: column for name, column in found.outputs.items() if name not in found.present}
-    return Evaluation(outputs, found.failures)
+    return merging.merge_answers(well, rows, _json_column)
 
 
 def _failures_only(answer: Evaluation) -> Evaluation:

@@ -16,13 +16,16 @@ from hydro_runtimes.spark.data.batch import InputColumn, Transformer
 from hydro_runtimes.spark.data.column_info import (
     ANY,
     NUMBER,
+    NUMERIC,
     SQL,
     ColumnInfo,
     describe_info,
+    field_info,
     merge_infos,
     slots_of,
     vector_info,
 )
+from hydro_runtimes.spark.data.column_names import Path, Renaming, matching_names, parse_name
 from hydro_runtimes.spark.data.session_conf import SessionConf
 from hydro_runtimes.spark.data.slots import join_slots
 from hydro_runtimes.spark.format.saved import Saved
@@ -47,9 +50,19 @@ class Schema:
     """The columns that stages add, in order; True for one that may be missing."""
     parts: list[Part] = field(default_factory=list)
     """All stages loaded so far, a stage before those that it holds; shared by copies."""
-    nested: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """By name, inputs that are fields of others, such as s.a: the column, then the path."""
+    spreads: bool = False
+    """Columns were added whose names are not known: the fields of a struct."""
+    _names: dict[str, Path] = field(default_factory=dict)
+    """What the stage that is being loaded calls columns of other names, and fields of them."""
+    _replaced: set[str] = field(default_factory=set)
+    """Columns that the stage replaces by one whose name differs in case alone."""
+    _fields: set[str] = field(default_factory=set)
+    """Fields of a struct, added without their names, that the stage reads."""
     _closed: bool = False
+    _replaces: set[str] = field(default_factory=set)
+    """Added columns that take the place of what a request has under their names."""
+    _unchanged: set[str] = field(default_factory=set)
+    """Those of them that are inputs as they came in."""
     _optional: set[str] = field(default_factory=set)
     _sources: dict[str, str] = field(default_factory=dict)
     """By column that may be missing, the optional input that it is made from."""
@@ -70,34 +83,86 @@ class Schema:
         Raises:
             InvalidModel: an earlier stage adds it, or needs it, as something else.
         """
+        column, *fields = self._resolve(stage, name)
+        if not fields:
+            known = self.require_column(stage, column, wanted)
+        else:
+            known = self._require_field(stage, column, fields, wanted)
+        if (column, *fields) != (name,):
+            self._names[name] = (column, *fields)
+            self.columns[name] = known
+        return known
+
+    def require_column(self, stage: Saved, name: str, wanted: ColumnInfo) -> ColumnInfo:
+        """As `require`, of a column of exactly this name."""
         self._mark_required(name)
         known = self.columns.get(name)
-        if known is None and self._closed:
+        if self.spreads and (known is None or name in self._fields):
+            self._fields.add(name)
+            self._names[name] = (name,)  # as the struct has it, where case may differ
+        elif known is None and self._closed:
             raise stage.invalid(f"column '{name}' was left out by an earlier SELECT")
-        known = known or self.stated.get(name)
-        if known is None:
-            merged = wanted
-        elif (merged_or_none := merge_infos(known, wanted)) is not None:
-            merged = merged_or_none
-        else:
-            raise stage.invalid(
-                f"column '{name}' is {describe_info(known)}, want {describe_info(wanted)}"
-            )
+        merged = _merge_wanted(stage, name, known or self.stated.get(name), wanted)
         self.columns[name] = merged
-        if name not in self.added and not self._is_nested(name):
+        is_input = name not in self.added and name not in self._fields
+        if is_input or name in self._unchanged:
             self.inputs[name] = merged
         return merged
 
-    def _is_nested(self, name: str) -> bool:
-        """Whether this is a field of an input, such as s.a; then the input itself is read."""
-        if name in self.nested:
-            return True
-        column, *fields = name.split(".")
-        if not fields or name in self.inputs or name in self.stated or column in self.added:
-            return False
-        self.nested[name] = (column, *fields)
-        self.columns[column] = self.inputs[column] = self.stated.get(column, SQL)
-        return True
+    @property
+    def may_have_more(self) -> bool:
+        """Whether columns may be read that no stage is known to add."""
+        return self.is_open or self.spreads
+
+    def _resolve(self, stage: Saved, name: str) -> Path:
+        """The column, and the fields of it, that a stage's name stands for."""
+        if name in self._names:
+            return self._names[name]
+        columns = [*(self.columns.keys() - self._names.keys()), *self.stated]
+        if name in columns:
+            return (name,)
+        column, *fields = parse_name(name)
+        found = list(dict.fromkeys(matching_names(column, columns)))
+        if len(found) > 1:
+            raise stage.invalid(f"column '{name}' is ambiguous: {', '.join(sorted(found))}")
+        return (found[0] if found else column, *fields)
+
+    def _require_field(
+        self, stage: Saved, column: str, fields: Sequence[str], wanted: ColumnInfo
+    ) -> ColumnInfo:
+        known = self.columns.get(column)
+        if known is None or column not in self.added:
+            known = self.require_column(stage, column, SQL)
+        return _merge_wanted(stage, column, field_info(known, fields), wanted)
+
+    def begin_stage(self) -> tuple[dict[str, Path], set[str]]:
+        """Begins to load a stage; the answer is for `end_stage`."""
+        before = self._names, self._replaced
+        self._names, self._replaced = {}, set()
+        return before
+
+    def end_stage(
+        self, stage: Transformer, before: tuple[dict[str, Path], set[str]]
+    ) -> Transformer:
+        """The stage, with the columns under the names that it has for them."""
+        names, replaced = self._names, self._replaced
+        added = names.keys() & self.added.keys()
+        for name, path in names.items():
+            if name not in added:
+                self._rename_back(name, path)
+        self._names, self._replaced = before
+        if not names and not replaced:
+            return stage
+        return Renaming(stage, names, frozenset(added), frozenset(replaced))
+
+    def _rename_back(self, name: str, path: Path) -> None:
+        known = self.columns.pop(name)
+        self._fields.discard(name)
+        if len(path) > 1 or path[0] not in self.columns:
+            return
+        self.columns[path[0]] = known
+        if path[0] in self.inputs and (path[0] not in self.added or path[0] in self._unchanged):
+            self.inputs[path[0]] = known
 
     def require_features(self, stage: Saved, size: int) -> InputColumn:
         """The column of vectors of this size that a model reads, named by featuresCol."""
@@ -112,16 +177,22 @@ class Schema:
             self.add_column(name, known or NUMBER)
         return name
 
-    def read_optional(self, name: str, wanted: ColumnInfo) -> ColumnInfo:
+    def read_optional(self, stage: Saved, name: str, wanted: ColumnInfo) -> ColumnInfo:
         """As `require`, for a column without which the stage runs too."""
-        known = self.columns.get(name)
-        if known is not None:
-            return known
-        self.columns[name] = self.stated.get(name, wanted)
-        if not self._is_nested(name):
-            self._optional.add(name)
-            self.inputs[name] = self.columns[name]
-        return self.columns[name]
+        column, *fields = self._resolve(stage, name)
+        if fields:
+            return self.require(stage, name, wanted)
+        if column not in self.columns:
+            self.add_optional(column, wanted)
+        if name != column:
+            self._names[name] = (column,)
+            self.columns[name] = self.columns[column]
+        return self.columns[column]
+
+    def add_optional(self, name: str, wanted: ColumnInfo) -> None:
+        """Adds an input of exactly this name that a request may lack."""
+        self.columns[name] = self.inputs[name] = self.stated.get(name, wanted)
+        self._optional.add(name)
 
     def require_parts(self, stage: Saved, name: str) -> ColumnInfo:
         """Declares those parts of an assembled vector of which nothing is known as numbers.
@@ -129,13 +200,14 @@ class Schema:
         A stage that needs the names of a vector's elements can only name columns of numbers.
         """
         known = self.columns[name]
-        for part in known.parts:
-            if self.columns[part].type is ANY:
-                self.require(stage, part, NUMBER)
         if known.parts:
-            slots = join_slots([slots_of(part, self.columns[part]) for part in known.parts])
+            slots = join_slots([slots_of(part, self._part(stage, part)) for part in known.parts])
             self.columns[name] = replace(vector_info(len(slots), slots), form=known.form)
         return self.columns[name]
+
+    def _part(self, stage: Saved, name: str) -> ColumnInfo:
+        known = self.require(stage, name, NUMERIC)
+        return self.require(stage, name, NUMBER) if known.type is ANY else known
 
     def set_size(self, name: str, size: int) -> None:
         """Sets the size of the vectors in a column; an input may still hold others."""
@@ -143,6 +215,7 @@ class Schema:
 
     def is_optional(self, name: str) -> bool:
         """Whether the column may be missing when the pipeline runs."""
+        name = self._names.get(name, (name,))[0]
         return name in self._optional or name in self._sources
 
     def add_column(self, name: str, known: ColumnInfo, source: str | None = None) -> None:
@@ -150,9 +223,28 @@ class Schema:
         optional = source is not None and self.is_optional(source)
         self._sources.pop(name, None)
         if optional and source is not None:
+            source = self._names.get(source, (source,))[0]
             self._sources[name] = self._sources.get(source, source)
+        if self._closed:
+            self._replaces.add(name)
+        self._unchanged.discard(name)
+        self._drop_other_cases(name)
         self.added[name] = optional
         self.columns[name] = known
+
+    def _drop_other_cases(self, name: str) -> None:
+        """As Dataset.withColumn does."""
+        others = self.columns.keys() - self._names.keys() - {name}
+        replaced = [one for one in others if one.lower() == name.lower()]
+        self._replaced.update(replaced)
+        self.drop_columns(replaced)
+
+    def add_unchanged(self, name: str) -> None:
+        """Adds an input, as it came in, to the columns that stages add."""
+        is_added = name in self.added
+        self.add_column(name, self.columns[name])
+        if not is_added:
+            self._unchanged.add(name)
 
     def load_nested(self, stage: Saved, position: str) -> Transformer:
         """Loads a stage that another holds.
@@ -176,15 +268,17 @@ class Schema:
             dict(self.columns),
             dict(self.added),
             self.parts,
-            dict(self.nested),
-            self._closed,
-            set(self._optional),
-            dict(self._sources),
+            self.spreads,
+            _closed=self._closed,
+            _replaces=set(self._replaces),
+            _unchanged=set(self._unchanged),
+            _optional=set(self._optional),
+            _sources=dict(self._sources),
         )
 
     def take_inputs_of(self, other: Schema) -> None:
         """Takes over what a copy learned of the columns that are read, not those that it added."""
-        self.inputs, self.nested = other.inputs, other.nested
+        self.inputs = other.inputs
         self._optional, self._sources = other._optional, other._sources
         read = other.inputs.keys() | self.columns.keys()
         self.columns = {name: other.columns[name] for name in other.columns if name in read}
@@ -214,7 +308,7 @@ class Schema:
                 self.columns[name].shape,
                 nullable=True,
                 optional=name in self._sources,
-                replaces=name in self.inputs,
+                replaces=name in self.inputs or name in self._replaces,
                 nominal=self.columns[name].nominal if self._are_few(name) else (),
             )
             for name in self.added
@@ -228,3 +322,15 @@ class Schema:
         source = self._sources.get(name, name)
         self._optional.discard(source)
         self._sources = {made: root for made, root in self._sources.items() if root != source}
+
+
+def _merge_wanted(
+    stage: Saved, name: str, known: ColumnInfo | None, wanted: ColumnInfo
+) -> ColumnInfo:
+    if known is None:
+        return wanted
+    merged = merge_infos(known, wanted)
+    if merged is None:
+        got, want = describe_info(known), describe_info(wanted)
+        raise stage.invalid(f"column '{name}' is {got}, want {want}")
+    return merged

@@ -22,6 +22,11 @@ class SessionConf:
         """Raises ValueError where there is no such zone."""
         zones.zone_of(self.zone)
 
+    @property
+    def reading_mode(self) -> Mode:
+        """The mode in which values of stated types are read."""
+        return Mode(True, zones.zone_of(self.zone))
+
     def evaluation_mode(self, saved: Saved) -> Mode:
         """The mode in which a stage's statements are evaluated: by default with ANSI since 4.0."""
         ansi = self.ansi

@@ -14,6 +14,7 @@ from hydro_runtimes.spark.data import word_lists
 from hydro_runtimes.spark.sql.errors import StatementError
 from hydro_runtimes.spark.sql.functions.json import write_json
 from hydro_runtimes.spark.sql.mode import Mode
+from hydro_runtimes.spark.sql.null_types import reshaped
 from hydro_runtimes.spark.sql.types import (
     BOOLEAN,
     DOUBLE,
@@ -87,16 +88,15 @@ class VoidColumn(Dense):
 class ColumnValues(Mapping[str, Value]):
     """Columns as values of SQL, each converted when it is first read."""
 
-    def __init__(self, columns: Mapping[str, Column], vectors: frozenset[str]) -> None:
-        """`vectors` are the names of columns whose lists of numbers are vectors of Spark ML."""
+    def __init__(self, columns: Mapping[str, Column], types: Mapping[str, SqlType]) -> None:
+        """`types` are those of the columns; null alone may be of any."""
         self._columns = columns
-        self._vectors = vectors
+        self._types = types
         self._values: dict[str, Value] = {}
 
     def __getitem__(self, name: str) -> Value:
         if name not in self._values:
-            kind = type_of_column(self._columns[name], name in self._vectors)
-            self._values[name] = _column_value(self._columns[name], kind)
+            self._values[name] = _column_value(self._columns[name], self._types[name])
         return self._values[name]
 
     def __contains__(self, name: object) -> bool:
@@ -226,9 +226,12 @@ def _vector_column(value: Value) -> Column:
 
 def _column_value(column: Column, kind: SqlType) -> Value:
     if isinstance(column, ValueColumn):
-        return column.value
+        have = column.value
+        if have.type == kind:
+            return have
+        return value_of(kind, [reshaped(one, have.type, kind) for one in have.to_list()])
     if isinstance(column, VoidColumn):
-        return constant_value(VOID, None, column.rows)
+        return constant_value(kind, None, column.rows)
     null = np.zeros(column.rows, bool) if column.validity is None else ~column.validity
     if isinstance(column, Dense) and column.values.ndim == 1:
         return Value(kind, column.values, null)

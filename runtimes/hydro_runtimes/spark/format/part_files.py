@@ -86,8 +86,11 @@ def problem_of_rows(table: pa.Table, parts: Sequence[PartFile], key: Sequence[st
 
 
 def find_column(table: pa.Table, name: str) -> Any:
-    """A column as one Arrow array; a dot leads into a struct. None if there is no such column."""
-    first, *rest = name.split(".")
+    """A column as one array, a dot leading into a struct; None where there is none.
+
+    The data of an Imputer of s.a has a column of that whole name.
+    """
+    first, *rest = [name] if name in table.column_names else name.split(".")
     if first not in table.column_names:
         return None
     column = table.column(first)

@@ -165,6 +165,8 @@ class Compiler:
         Raises:
             StatementError: it has none of these names.
         """
+        if child.type == UNKNOWN:
+            return child
         kept: list[tuple[str, Typed]] = []
         named = {path[0].lower() for path in paths if len(path) == 1}
         for name in named:

@@ -12,13 +12,10 @@ from hydro_runtimes.spark.sql.errors import StatementError
 from hydro_runtimes.spark.sql.expressions import Compiler
 from hydro_runtimes.spark.sql.logic import require_condition
 from hydro_runtimes.spark.sql.mode import Mode
-from hydro_runtimes.spark.sql.resolution import Column, Scope, resolve_name
-from hydro_runtimes.spark.sql.statement import THIS
+from hydro_runtimes.spark.sql.resolution import Column, Outside, Scope, resolve_name
 from hydro_runtimes.spark.sql.syntax import Alias, Expression, Name, Select, Star
-from hydro_runtimes.spark.sql.types import VOID, SqlType
+from hydro_runtimes.spark.sql.types import UNKNOWN, VOID, SqlType
 from hydro_runtimes.spark.sql.values import Rows, Typed, Value
-
-Missing = Callable[[tuple[str, ...]], Column | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +26,8 @@ class Item:
     typed: Typed
     source: str | None
     """The column that comes in of which it is a copy."""
+    is_named: bool = False
+    """The statement names it, and does not only have it among others in a *."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +39,8 @@ class Plan:
     where: Typed | None
     takes_all: bool
     """It has a * over the rows that come in, which may have columns that nobody named."""
+    spreads: bool = False
+    """It has s.*, and it is not known which fields s has."""
 
     def evaluate_items(self, rows: Rows) -> tuple[Rows, Mapping[str, Value]]:
         """The rows that WHERE keeps, and the values of the items for them.
@@ -76,7 +77,7 @@ class Plan:
 
 
 def plan_of(
-    select: Select, columns: Mapping[str, SqlType], mode: Mode, missing: Missing | None = None
+    select: Select, columns: Mapping[str, SqlType], mode: Mode, outside: Outside | None = None
 ) -> Plan:
     """The plan of a statement.
 
@@ -84,12 +85,12 @@ def plan_of(
         select: the statement.
         columns: the columns that come in, in order.
         mode: of the session.
-        missing: gives a column for a name that the statement reads and that is not among them.
+        outside: the rows that come in, while not all of their columns are known.
 
     Raises:
         StatementError: a name is unknown or ambiguous, or types do not fit.
     """
-    inner = None if select.source is None else plan_of(select.source, columns, mode, missing)
+    inner = None if select.source is None else plan_of(select.source, columns, mode, outside)
     table = select.alias
     if inner is None:
         given = [Column(name, name, kind, table) for name, kind in columns.items()]
@@ -100,7 +101,11 @@ def plan_of(
         ]
     if select.names:
         given = _rename_columns(given, select.names)
-    scope = Scope(given, missing=missing if inner is None else None)
+    sees_all = inner is None or inner.takes_all
+    scope = Scope(given, table, outside=outside if sees_all else None)
+    stars = [node for node in select.items if isinstance(node, Star)]
+    keeps = not all(_is_struct(node, scope) for node in stars)
+    scope = replace(scope, has_all=keeps)
     compiler = Compiler(mode)
     where = None
     if select.where is not None:
@@ -109,8 +114,10 @@ def plan_of(
             raise StatementError("WHERE NULL is not a condition, want a boolean")
         where = require_condition(where, mode)
     items = _plan_items(select.items, scope, compiler, inner)
-    is_open = any(isinstance(node, Star) and not _is_struct(node, scope) for node in select.items)
-    return Plan(inner, items, where, is_open and (inner is None or inner.takes_all))
+    spreads = any(_is_unknown(node, scope, compiler) for node in stars)
+    if inner is not None:
+        spreads = spreads or (keeps and inner.spreads)
+    return Plan(inner, items, where, sees_all and keeps, spreads)
 
 
 def _rename_columns(columns: Sequence[Column], names: Sequence[str]) -> list[Column]:
@@ -125,13 +132,13 @@ def _plan_items(
     made: list[Item] = []
     aliases: dict[str, Typed | None] = {}
     for node in nodes:
-        here = Scope(scope.columns, aliases=aliases, missing=scope.missing)
+        here = replace(scope, aliases=aliases)
         if isinstance(node, Star):
             made += _expand_star(node, here, compiler, inner)
             continue
         typed = compiler.compile(node, here)
         name = compiler.output_name(node)
-        made.append(Item(name, typed, _source_of(node, here, inner)))
+        made.append(Item(name, typed, _source_of(node, here, inner), is_named=True))
         if isinstance(node, Alias):
             # A name that is given twice stands for nothing.
             aliases[name.lower()] = None if name.lower() in aliases else typed
@@ -139,19 +146,21 @@ def _plan_items(
 
 
 def _expand_star(node: Star, scope: Scope, compiler: Compiler, inner: Plan | None) -> list[Item]:
+    for name in (*(parts[0] for parts in node.without), *(name for name, _ in node.replaced)):
+        if not _is_struct(node, scope):
+            resolve_name((name,), scope)
     left_out = {parts[0].lower() for parts in node.without if len(parts) == 1}
     fields = [parts for parts in node.without if len(parts) > 1]
     replaced = {name.lower(): part for name, part in node.replaced}
     if _is_struct(node, scope):
         child = compiler.compile(Name(node.qualifier), scope)
+        if child.type != UNKNOWN and child.type.name != "struct":
+            raise StatementError(f"{'.'.join(node.qualifier)}.* is of {child.type}, want a struct")
         names = [name for name in child.type.names if name.lower() not in left_out]
         return [
             Item(name, compiler.compile(Name((*node.qualifier, name)), scope), None)
             for name in names
         ]
-    if scope.missing is None:
-        for name in (*left_out, *replaced):
-            resolve_name((name,), scope)
     made: list[Item] = []
     for one in scope.columns:
         name = one.name.lower()
@@ -175,12 +184,13 @@ def _column_reader(key: str) -> Callable[[Rows], Value]:
 
 def _is_struct(node: Star, scope: Scope) -> bool:
     """s.* of a struct column, where s is no table."""
-    if not node.qualifier:
-        return False
-    tables = {(column.table or "").lower() for column in scope.columns}
-    if len(node.qualifier) == 1 and (node.qualifier[0].lower() in tables or not scope.columns):
-        return False
-    return node.qualifier[0].upper() != THIS
+    name = node.qualifier
+    return len(name) > 1 or (len(name) == 1 and name[0].lower() != (scope.table or "").lower())
+
+
+def _is_unknown(node: Star, scope: Scope, compiler: Compiler) -> bool:
+    """s.* of a struct whose fields are not known."""
+    return _is_struct(node, scope) and compiler.compile(Name(node.qualifier), scope).type == UNKNOWN
 
 
 def _source_of(node: Expression, scope: Scope, inner: Plan | None) -> str | None:
@@ -198,4 +208,4 @@ def _origin_of(column: Column, inner: Plan | None) -> str | None:
     if inner is None:
         return column.key
     places = range(len(inner.items))
-    return next(inner.items[i].source for i in places if inner.item_key(i) == column.key)
+    return next((inner.items[i].source for i in places if inner.item_key(i) == column.key), None)

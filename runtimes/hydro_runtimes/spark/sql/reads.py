@@ -11,6 +11,7 @@ from hydro_runtimes.spark.sql.syntax import (
     Name,
     Operation,
     Select,
+    Star,
     walk_nodes,
 )
 
@@ -18,11 +19,20 @@ _ARITHMETIC = frozenset(("+", "-", "*", "/", "%", "div", "negate", "positive"))
 _COMPARISONS = frozenset(("=", "<=>", "<", "<=", ">", ">="))
 
 
+def names(select: Select) -> Iterator[tuple[str, ...]]:
+    """What stands for columns and fields of them: a, s.a, t.s.a."""
+    for node in _walk_select(select):
+        match node:
+            case Name(parts=parts):
+                yield parts
+            case Star(qualifier=parts) if parts:
+                yield parts
+
+
 def names_in(select: Select) -> Iterator[str]:
     """The names that a statement has for columns, qualifiers among them."""
-    for node in _walk_select(select):
-        if isinstance(node, Name):
-            yield from node.parts[:2]
+    for parts in names(select):
+        yield from parts[:2]
 
 
 def names_of_numbers(select: Select) -> Iterator[str]:

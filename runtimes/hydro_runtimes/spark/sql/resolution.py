@@ -6,8 +6,9 @@ org.apache.spark.sql.catalyst.analysis.{ColumnResolutionHelper, LiteralFunctionR
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from hydro_runtimes.spark.sql.errors import StatementError
 from hydro_runtimes.spark.sql.functions import function_named
@@ -33,17 +34,33 @@ class Column:
     """The name of its table, if it has one."""
 
 
+class Outside(Protocol):
+    """Rows of which not all columns are known."""
+
+    def column(self, name: str) -> Column:
+        """The column of a name that stands for nothing else."""
+        ...
+
+    def may_have(self, name: str) -> None:
+        """Notes that a column of this name, if there is one, comes before an alias."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """What names in an expression may stand for."""
 
     columns: Sequence[Column]
+    table: str | None = None
+    """The name of what is read, if it has one."""
     variables: Sequence[Column] = ()
     """The variables of the lambda functions around the expression, innermost first."""
     aliases: Mapping[str, Typed | None] | None = None
     """Aliases of earlier items of the same SELECT, in lower case; None for one given twice."""
-    missing: Callable[[tuple[str, ...]], Column | None] | None = None
-    """Returns a column for a name that stands for nothing else, or None."""
+    outside: Outside | None = None
+    """The rows that come in, while it is not known which columns they have."""
+    has_all: bool = False
+    """Whether all of their columns are among the items of the same SELECT."""
 
 
 def resolve_name(parts: tuple[str, ...], scope: Scope) -> tuple[Column | Typed, tuple[str, ...]]:
@@ -75,15 +92,17 @@ def resolve_name(parts: tuple[str, ...], scope: Scope) -> tuple[Column | Typed, 
     if plain:
         return _require_one(plain, parts), parts[1:]
     if scope.aliases and names[0] in scope.aliases:
+        if scope.outside is not None and not scope.has_all:
+            scope.outside.may_have(parts[0])
         aliased = scope.aliases[names[0]]
         if aliased is None:
             raise StatementError(f"'{parts[0]}' is ambiguous: two columns have the name")
         return aliased, parts[1:]
     if len(parts) == 1 and names[0] in _NAMED_FUNCTIONS:
         function_named(names[0], parts[0])
-    if scope.missing is not None and (column := scope.missing(parts)) is not None:
-        is_qualified = len(parts) > 1 and column.name == parts[1] and column.name != parts[0]
-        return column, parts[2 if is_qualified else 1 :]
+    if scope.outside is not None:
+        start = 1 if len(parts) > 1 and names[0] == (scope.table or "").lower() else 0
+        return scope.outside.column(parts[start]), parts[start + 1 :]
     known = ", ".join(f"'{column.name}'" for column in scope.columns) or "none"
     raise StatementError(f"there is no column '{'.'.join(parts)}', want one of {known[:300]}")
 

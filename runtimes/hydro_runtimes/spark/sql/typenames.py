@@ -35,6 +35,19 @@ def parse_type(words: Sequence[Token], at: int) -> tuple[SqlType, int]:
     return reader.read_type(), reader.at
 
 
+def type_named(text: str) -> SqlType:
+    """The type that a text is the name of.
+
+    Raises:
+        StatementError: it is none.
+    """
+    reader = _TypeReader(read_tokens(text), 0)
+    kind = reader.read_type()
+    if reader.word.kind != "end":
+        raise StatementError(f"'{text[:80]}' is not a type")
+    return kind
+
+
 def parse_ddl(text: str) -> SqlType:
     """The type of a schema as from_json takes it: a type, or the columns of a struct.
 

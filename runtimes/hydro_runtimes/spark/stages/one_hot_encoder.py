@@ -89,7 +89,7 @@ class OneHotEncoder(OneHotEncoderModel):
             if count is None:
                 message = f"column '{column}' does not tell its number of categories"
                 if column in schema.inputs:
-                    line = how_to_state(column, type="float64", nominal=["<name of 0>", "..."])
+                    line = how_to_state(name=column, type="float64", nominal=["<name of 0>", "..."])
                     message = f"{message}: {line}"
                 raise saved.invalid(message)
             sizes.append(count)

@@ -32,7 +32,7 @@ class RFormulaModel:
         if not isinstance(name, str):
             raise saved.invalid("has no label")
         if name and output not in schema.columns:
-            schema.read_optional(name, NUMBER)
+            schema.read_optional(saved, name, NUMBER)
             schema.add_column(output, NUMBER, source=name)
         return cls(pipeline, InputColumn(saved.uid, name), output)
 

@@ -62,7 +62,7 @@ def _no_such_name(
         have = ", ".join(names)[:200] or "elements without names"
         return f"column '{column}' has no element named '{wanted}', but {have}"
     told = {"shape": [known.size or -1], "elements": [wanted, "..."]}
-    line = how_to_state(column, type="float64", **told)
+    line = how_to_state(name=column, type="float64", **told)
     return f"column '{column}' does not tell which element is named '{wanted}': {line}"
 
 

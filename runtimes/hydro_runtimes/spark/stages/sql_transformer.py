@@ -4,31 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 
 from hydro_runtimes.columns import Column as BatchColumn
 from hydro_runtimes.spark.data.batch import Batch, InputColumn, WrongColumn
-from hydro_runtimes.spark.data.column_info import SQL, SQL_NUMBER, ColumnInfo
-from hydro_runtimes.spark.data.schema import Schema
-from hydro_runtimes.spark.data.sql_columns import (
-    ColumnValues,
-    column_type,
-    to_column,
-    type_of_column,
+from hydro_runtimes.spark.data.column_info import (
+    ANY,
+    SQL,
+    SQL_NUMBER,
+    ColumnInfo,
+    how_to_state,
+    info_of_type,
 )
+from hydro_runtimes.spark.data.column_names import matching_names
+from hydro_runtimes.spark.data.schema import Schema
+from hydro_runtimes.spark.data.sql_columns import ColumnValues, to_column, type_of_column
 from hydro_runtimes.spark.format.saved import Saved
+from hydro_runtimes.spark.sql import null_types
 from hydro_runtimes.spark.sql.errors import StatementError
 from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.plan import Plan, plan_of
 from hydro_runtimes.spark.sql.reads import names_in, names_of_numbers
 from hydro_runtimes.spark.sql.resolution import Column
-from hydro_runtimes.spark.sql.statement import THIS, parse_statement
+from hydro_runtimes.spark.sql.statement import parse_statement
 from hydro_runtimes.spark.sql.syntax import Select
 from hydro_runtimes.spark.sql.types import UNKNOWN, VECTOR, SqlType, array_of
 from hydro_runtimes.spark.sql.values import Rows
 
 _MAX_PLANS = 256
+_Typing: TypeAlias = tuple[Plan, Mapping[str, SqlType]]
+"""A plan, and the types of the columns that it is for."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,9 @@ class SQLTransformer:
     select: Select
     mode: Mode
     vectors: frozenset[str]
-    _plans: dict[tuple[tuple[str, SqlType], ...], Plan] = field(default_factory=dict)
+    untold: tuple[str, ...]
+    """The inputs that it reads whose types the save does not tell."""
+    _plans: dict[tuple[tuple[str, SqlType], ...], _Typing] = field(default_factory=dict)
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> SQLTransformer:
@@ -61,15 +70,21 @@ class SQLTransformer:
             for name, known in schema.columns.items()
             if known.is_vector and name in schema.added
         )
+        read = {name.lower() for name in names_in(select)}
+        untold = tuple(
+            name
+            for name, known in schema.inputs.items()
+            if known.type is ANY and known.sql is None and name.lower() in read
+        )
         _declare_columns(schema, plan)
-        return cls(InputColumn(saved.uid, "statement"), select, mode, vectors)
+        return cls(InputColumn(saved.uid, "statement"), select, mode, vectors, untold)
 
     def transform(self, batch: Batch) -> Batch:
         try:
-            plan = self._plan_for(batch.columns)
+            plan, types = self._plan_for(batch.columns)
         except StatementError as error:
-            raise WrongColumn(self.source.invalid_row(str(error))) from error
-        rows = Rows.from_columns(ColumnValues(batch.columns, self.vectors), batch.rows)
+            raise WrongColumn(self.source.invalid_row(self._told(error, batch))) from error
+        rows = Rows.from_columns(ColumnValues(batch.columns, types), batch.rows)
         kept, values = plan.evaluate_items(rows)
         bad = np.isin(kept.index, list(rows.errors))
         columns: dict[str, BatchColumn] = {}
@@ -81,17 +96,42 @@ class SQLTransformer:
                 columns[item.name] = to_column(values[item.name].null_where(bad), self.mode)
         return self._batch_of_rows(batch, kept, columns, rows.errors)
 
-    def _plan_for(self, columns: Mapping[str, BatchColumn]) -> Plan:
+    def _plan_for(self, columns: Mapping[str, BatchColumn]) -> _Typing:
         types = {
             name: type_of_column(column, name in self.vectors) for name, column in columns.items()
         }
         key = tuple(types.items())
-        plan = self._plans.get(key)
-        if plan is None:
+        found = self._plans.get(key)
+        if found is None:
             if len(self._plans) >= _MAX_PLANS:
                 self._plans.clear()
-            plan = self._plans[key] = plan_of(self.select, types, self.mode)
-        return plan
+            found = self._plans[key] = self._column_of_type(types)
+        return found
+
+    def _told(self, error: StatementError, batch: Batch) -> str:
+        """The message for rows whose types the statement does not take."""
+        asked = {
+            name: type_of_column(batch.columns[name], is_vector=False)
+            for name in self.untold
+            if name in batch.columns
+        }
+        if not asked:
+            return str(error)
+        got = ", ".join(f"'{name}' is {kind}" for name, kind in asked.items())
+        told = how_to_state(*({"name": name, "type": str(kind)} for name, kind in asked.items()))
+        return f"{error}; as JSON tells it, {got}; where that is another type, {told}"
+
+    def _column_of_type(self, types: Mapping[str, SqlType]) -> _Typing:
+        try:
+            return plan_of(self.select, types, self.mode), types
+        except StatementError as error:
+            first = error
+        for others in null_types.combinations(self.select, types):
+            try:
+                return plan_of(self.select, others, self.mode), others
+            except StatementError:
+                continue
+        raise first
 
     def _batch_of_rows(
         self,
@@ -114,31 +154,48 @@ class SQLTransformer:
         return Batch(chosen, rest.rows, rest.source_rows, rest.failures)
 
 
-def _first_plan(select: Select, mode: Mode, saved: Saved, schema: Schema) -> Plan:
-    """The plan for the types that are known on loading; columns not known become inputs."""
-    tables = {THIS.lower()}
-    source: Select | None = select
-    while source is not None:
-        if source.source is None and source.alias:
-            tables.add(source.alias.lower())
-        source = source.source
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """The columns that come in while a pipeline is loaded: those that a statement reads."""
 
-    numbers = {name.lower() for name in names_of_numbers(select)}
+    saved: Saved
+    schema: Schema
+    numbers: frozenset[str]
+    """In lower case, the names of columns that are taken for numbers."""
+    perhaps: set[str] = field(default_factory=set)
+    """Columns that a row may lack: the statement gives their names to others."""
 
-    def add_input(parts: tuple[str, ...]) -> Column | None:
-        name = parts[1] if len(parts) > 1 and parts[0].lower() in tables else parts[0]
-        if not schema.is_open:
-            return None
-        schema.require(saved, name, SQL_NUMBER if name.lower() in numbers else SQL)
+    def column(self, name: str) -> Column:
+        stated = matching_names(name, self.schema.stated)
+        name = stated[0] if len(stated) == 1 else name
+        self.read(name)
         return Column(name, name, UNKNOWN, None)
 
-    types = {name: _sql_type(known, name in schema.added) for name, known in schema.columns.items()}
-    plan = plan_of(select, types, mode, add_input)
+    def may_have(self, name: str) -> None:
+        if self.schema.is_open:
+            self.schema.add_optional(name, SQL)
+            self.perhaps.add(name)
+
+    def read(self, name: str) -> None:
+        wanted = SQL_NUMBER if name.lower() in self.numbers else SQL
+        self.schema.require_column(self.saved, name, wanted)
+
+
+def _first_plan(select: Select, mode: Mode, saved: Saved, schema: Schema) -> Plan:
+    """The plan for the types that are known while a pipeline is loaded; the schema gets inputs."""
+    numbers = frozenset(name.lower() for name in names_of_numbers(select))
+    inputs = _Inputs(saved, schema, numbers)
+    known = -1
+    while known < len(schema.columns):  # what an outer SELECT reads comes through those in it
+        known = len(schema.columns)
+        columns = schema.columns.items()
+        types = {name: _sql_type(one, name in schema.added) for name, one in columns}
+        plan = plan_of(select, types, mode, inputs if schema.may_have_more else None)
     _refuse_two_of_a_name(plan)
     read = {name.lower() for name in names_in(select)}
     for name in list(schema.columns):
-        if name.lower() in read:
-            schema.require(saved, name, SQL_NUMBER if name.lower() in numbers else SQL)
+        if name.lower() in read and name not in inputs.perhaps:
+            inputs.read(name)
     return plan
 
 
@@ -180,11 +237,14 @@ def _declare_columns(schema: Schema, plan: Plan) -> None:
         if item.source is not None and item.source in schema.columns:
             made[item.name] = schema.columns[item.source]
         else:
-            name, shape = column_type(item.typed.type)
-            kind = None if item.typed.type == UNKNOWN else item.typed.type
-            made[item.name] = ColumnInfo(name, shape, sql=kind)
+            made[item.name] = info_of_type(item.typed.type)
     if not plan.takes_all:
         schema.keep_only(item.name for item in plan.items)
+    if plan.spreads:
+        schema.spreads = True
     for item in plan.items:
-        if item.source is None or item.name != item.source or item.name not in schema.columns:
+        if item.source is None or item.name != item.source:
             schema.add_column(item.name, made[item.name])
+        elif item.is_named and not plan.takes_all:
+            # A row may bring it under a name whose case differs.
+            schema.add_unchanged(item.name)

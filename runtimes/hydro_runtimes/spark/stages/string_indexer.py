@@ -50,7 +50,7 @@ class StringIndexerModel:
         if not len(inputs) == len(outputs) == len(labels):
             raise saved.invalid("differs in its numbers of input columns, output columns, labels")
         for name, output, values in zip(inputs, outputs, labels, strict=True):
-            schema.read_optional(name, _label_type(values))
+            schema.read_optional(saved, name, _label_type(values))
             known = (*values, "__unknown") if invalid == "keep" else values
             schema.add_column(
                 output, ColumnInfo(NUMBER.type, nominal=known, values=len(known)), source=name
@@ -112,7 +112,9 @@ class IndexToString:
         if not labels:
             message = f"has no labels, and column '{source.name}' brings none"
             if source.name in schema.inputs:
-                line = how_to_state(source.name, type="float64", nominal=["<label of 0>", "..."])
+                line = how_to_state(
+                    name=source.name, type="float64", nominal=["<label of 0>", "..."]
+                )
                 message = f"{message}: {line}"
             raise saved.invalid(message)
         schema.add_column(output, TEXT)

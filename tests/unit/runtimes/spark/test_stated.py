@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from tests.parity.saves import save
 
-from hydro_runtimes.columns import Columns, Dense
+from hydro_runtimes.columns import Columns, DataType, Dense, Strings
 from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.load import load
+from hydro_runtimes.spark.data.sql_columns import column_json
 
 SLICER = {"inputCol": "f", "outputCol": "g", "indices": [0], "names": ["age", "income"]}
 
@@ -101,3 +102,66 @@ def test_categories_of_an_input_are_asked_for(tmp_path: Path) -> None:
     stated(folder, **{**entry, "nominal": ["a", "b", "c"]})
     signature = load(folder).signature
     assert signature.outputs[0].shape == (2,)
+
+
+TYPES = {
+    "decimal(10,2)": ("5.10", "x * 1.1", 5.61),
+    "date": ('"2020-02-29"', "year(x)", 2020),
+    "timestamp": ('"2020-02-29T10:00:00Z"', "unix_seconds(x)", 1582970400),
+    "array<int>": ("[1, 2]", "aggregate(x, 0, (a, v) -> a + v)", 3),
+    "struct<a:int,b:string>": ('{"b": "y"}', "concat_ws('-', x.a, x.b)", "y"),
+    "map<string,int>": ('{"k": 4}', "x['k']", 4),
+}
+
+
+def computed(folder: Path, text: str) -> Any:
+    """The only output for a row of which a column is this JSON."""
+    answer = load(folder).evaluate(Columns({"x": Strings([text], None, DataType.JSON)}, 1))
+    if answer.failures:
+        return answer.failures[0].message
+    return json.loads(column_json(answer.outputs["o"])[0])
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_types_of_sql_are_stated(kind: str, tmp_path: Path) -> None:
+    text, expression, wanted = TYPES[kind]
+    statement = {"statement": f"SELECT {expression} AS o FROM __THIS__"}
+    folder = save(tmp_path / "m", "feature.SQLTransformer", statement, version="4.3.0")
+    stated(folder, name="x", type=kind)
+    assert computed(folder, text) == wanted
+    assert computed(folder, "null") in (None, "")
+    if kind in ("decimal(10,2)", "date", "array<int>"):
+        assert f"want {kind}" in computed(folder, '{"no": "such"}')
+
+
+def test_types_that_columns_have_are_stated_in_the_words_of_sql(tmp_path: Path) -> None:
+    statement = {"statement": "SELECT x AS o FROM __THIS__"}
+    folder = save(tmp_path / "m", "feature.SQLTransformer", statement, version="4.3.0")
+    for kind, wanted in {
+        "int": DataType.INT32,
+        "BIGINT": DataType.INT64,
+        "float": DataType.FLOAT32,
+    }.items():
+        stated(folder, name="x", type=kind)
+        assert load(folder).signature.inputs[0].type is wanted
+
+
+@pytest.mark.parametrize("kind", ["decimal(", "decimals", "struct<a>", "int int"])
+def test_a_type_that_is_none_is_refused(kind: str, tmp_path: Path) -> None:
+    statement = {"statement": "SELECT x AS o FROM __THIS__"}
+    folder = save(tmp_path / "m", "feature.SQLTransformer", statement, version="4.3.0")
+    stated(folder, name="x", type=kind)
+    with pytest.raises(InvalidModel, match=r"input 'x' is .*decimal\(10,2\)"):
+        load(folder)
+
+
+def test_sql_asks_for_types_that_it_cannot_know(tmp_path: Path) -> None:
+    statement = {"statement": "SELECT aggregate(x, 0, (a, v) -> a + v) AS o FROM __THIS__"}
+    folder = save(tmp_path / "m", "feature.SQLTransformer", statement, version="4.3.0")
+    message = computed(folder, "[1, 2]")
+    found = re.search(r"metadata\.json: (\{.*\})$", message)
+    assert found, message
+    (entry,) = json.loads(found[1])["inputs"]
+    assert entry == {"name": "x", "type": "array<bigint>"}
+    stated(folder, **{**entry, "type": "array<int>"})
+    assert computed(folder, "[1, 2]") == 3

@@ -213,6 +213,18 @@ def _read_options(arguments: Sequence[Typed], known: Sequence[str]) -> Mapping[s
     return options
 
 
+def value_of_json(kind: SqlType, text: str, mode: Mode) -> Any:
+    """A JSON value of a type, as `Value` holds it.
+
+    Raises:
+        RowError: it is of another.
+    """
+    try:
+        return _convert_json(kind, _parse_json(text), mode, is_strict=True)
+    except _Mismatch:
+        raise RowError(f"the JSON is no {kind}") from None
+
+
 class _Mismatch(Exception):
     """A value is of another kind than its type."""
 

@@ -1,0 +1,146 @@
+"""Stages find columns by the names that Spark takes for them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.parity.saves import save
+
+from hydro_runtimes.columns import Columns, DataType, Strings
+from hydro_runtimes.errors import InvalidModel
+from hydro_runtimes.evaluator import Failure
+from hydro_runtimes.load import load
+from hydro_runtimes.spark.data.column_names import matching_names, parse_name
+from hydro_runtimes.spark.data.sql_columns import column_json
+
+Stage = tuple[str, dict[str, Any]]
+
+
+def sql(statement: str) -> Stage:
+    return "feature.SQLTransformer", {"statement": statement}
+
+
+def assembled(*inputs: str) -> Stage:
+    return "feature.VectorAssembler", {"inputCols": list(inputs), "outputCol": "f"}
+
+
+def binarized(source: str, output: str, threshold: float = 3.0) -> Stage:
+    return "feature.Binarizer", {"inputCol": source, "outputCol": output, "threshold": threshold}
+
+
+def saved(folder: Path, *stages: Stage) -> Path:
+    uids = [f"s{at}" for at in range(len(stages))]
+    save(folder, "PipelineModel", {"stageUids": uids}, version="4.3.0")
+    for at, (name, params) in enumerate(stages):
+        save(folder / "stages" / f"{at}_s{at}", name, params, uid=f"s{at}", version="4.3.0")
+    return folder
+
+
+def answered(folder: Path, row: dict[str, Any]) -> dict[str, Any] | Failure:
+    """The outputs for a row of JSON."""
+    columns = {
+        name: Strings([json.dumps(value)], None, DataType.JSON) for name, value in row.items()
+    }
+    answer = load(folder).evaluate(Columns(columns, 1))
+    if answer.failures:
+        return answer.failures[0]
+    return {name: json.loads(column_json(column)[0]) for name, column in answer.outputs.items()}
+
+
+NULL, NONE = {"s": None, "n": 1}, {"x": None, "y": None}
+NESTED = {"s": {"a": 1, "b": {"c": 2.5}}, "a": 10, "d.e": 7.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [("a", 10), ("A", 10), ("s.a", 1), ("S.A", 1), ("s.b.c", 2.5), ("`d.e`", 7), ("`a`", 10)],
+)
+def test_a_name_is_resolved_as_in_spark(name: str, wanted: float, tmp_path: Path) -> None:
+    folder = saved(tmp_path / "m", sql("SELECT *, s.a + a AS known FROM __THIS__"), assembled(name))
+    answer = answered(folder, NESTED)
+    assert isinstance(answer, dict)
+    assert answer["f"] == [wanted]
+
+
+@pytest.mark.parametrize("name", ["MADE.p", "made.P", "Made.`p`"])
+def test_fields_of_a_struct_that_a_statement_makes(name: str, tmp_path: Path) -> None:
+    folder = saved(
+        tmp_path / "m", sql("SELECT struct(a AS p) AS made FROM __THIS__"), assembled(name)
+    )
+    assert answered(folder, {"a": 4}) == {"made": {"p": 4}, "f": [4.0]}
+
+
+def test_an_output_takes_the_place_of_one_whose_case_differs(tmp_path: Path) -> None:
+    folder = saved(
+        tmp_path / "m", binarized("Income", "X"), binarized("Income", "x", 5.0), assembled("X")
+    )
+    assert answered(folder, {"Income": 4.0}) == {"x": 0.0, "f": [0.0]}
+
+
+def test_an_ambiguous_name_is_refused(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "m", assembled("x", "X"), assembled("x"))
+    loaded = load(folder)  # each is an input of its own name
+    assert [field.name for field in loaded.signature.inputs] == ["x"]
+    folder = saved(tmp_path / "n", sql("SELECT a AS x, b AS X FROM __THIS__"), assembled("x"))
+    with pytest.raises(InvalidModel, match="two columns have the name"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("statement", "row", "wanted"),
+    [
+        ("SELECT *, -d AS e FROM (SELECT *, a AS d FROM __THIS__)", {"a": 1}, {"d": 1, "e": -1}),
+        ("SELECT b FROM (SELECT * FROM __THIS__) q WHERE q.a > 1", {"a": 2, "b": 5}, {"b": 5}),
+        ("WITH q AS (SELECT * FROM __THIS__) SELECT q.*, b + 1 AS c FROM q", {"b": 5}, {"c": 6}),
+        ("FROM __THIS__ |> WHERE a > 1 |> EXTEND b + 1 AS c", {"a": 2, "b": 5}, {"c": 6}),
+        ("SELECT * EXCEPT (a), b + 1 AS c FROM __THIS__", {"a": 2, "b": 5}, {"c": 6}),
+        ("SELECT a + 1 AS b, b * 2 AS c FROM __THIS__", {"a": 1, "b": 5}, {"b": 2, "c": 10}),
+        ("SELECT a + 1 AS b, b * 2 AS c FROM __THIS__", {"a": 1}, {"b": 2, "c": 4}),
+        ("SELECT a AS b, b AS a FROM __THIS__", {"a": 1, "b": 5}, {"b": 1, "a": 5}),
+        ("SELECT s.* FROM __THIS__", {"s": {"a": 1, "b": "x"}}, {"a": 1, "b": "x"}),
+        ("SELECT t.s.*, a + 1 AS c FROM __THIS__ t", {"s": {"a": 1}, "a": 7}, {"a": 1, "c": 8}),
+        ("SELECT s.a + 1 AS x, s.b.c AS y FROM __THIS__", NULL, NONE),
+        ("SELECT s.a + 1 AS x, s.b.c AS y FROM __THIS__", {"s": {"a": 1}}, {"x": 2, "y": None}),
+        ("SELECT s[0] AS x, exists(s, i -> i > 1) AS y FROM __THIS__", NULL, NONE),
+    ],
+)  # fmt: skip
+def test_a_statement_reads_what_comes_in(
+    statement: str, row: dict[str, Any], wanted: dict[str, Any], tmp_path: Path
+) -> None:
+    assert answered(saved(tmp_path / "m", sql(statement)), row) == wanted
+
+
+def test_the_fields_of_a_struct_go_on(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "m", sql("SELECT s.* FROM __THIS__"), assembled("a", "B"))
+    assert answered(folder, {"s": {"a": 1, "b": 2, "c": "x"}}) == {
+        "a": 1,
+        "b": 2,
+        "c": "x",
+        "f": [1.0, 2.0],
+    }
+
+
+PLAIN = st.text("abAB_1 é", min_size=1, max_size=3)
+QUOTED = st.text("ab.`é ", min_size=1, max_size=4)
+
+
+@given(st.lists(st.one_of(PLAIN, QUOTED), min_size=1, max_size=3))
+def test_names_are_read_as_they_are_quoted(parts: list[str]) -> None:
+    quoted = ["`" + part.replace("`", "``") + "`" for part in parts]
+    assert parse_name(".".join(quoted)) == tuple(parts)
+
+
+@given(st.text("a.`b", max_size=6))
+def test_any_text_is_a_name(name: str) -> None:
+    assert parse_name(name)
+
+
+@given(st.lists(PLAIN, unique=True, max_size=4), PLAIN)
+def test_the_same_name_is_found_before_others(columns: list[str], name: str) -> None:
+    found = matching_names(name, columns)
+    assert found == [name] if name in columns else all(one.lower() == name.lower() for one in found)
