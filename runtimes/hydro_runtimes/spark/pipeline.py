@@ -18,7 +18,8 @@ from hydro_runtimes.spark.data.inputs import Group, Readers
 from hydro_runtimes.spark.data.merging import merge_groups
 from hydro_runtimes.spark.data.schema import Schema
 from hydro_runtimes.spark.data.session_conf import SessionConf
-from hydro_runtimes.spark.format.saved import open_stage, release_memory
+from hydro_runtimes.spark.format.saved import open_stage
+from hydro_runtimes.spark.format.tables import release_memory
 from hydro_runtimes.spark.registry import load_stage
 from hydro_runtimes.spark.sql.errors import StatementError
 

@@ -1,16 +1,14 @@
-"""Spark ML's format on disk, every layout since 2.0. The only module here that opens files.
+"""Saved stages in Spark ML's format, in every layout since 2.0.
 
-A stage is a folder: `metadata/part-*` holds one line of JSON, `data/part-*.parquet` (or another
+A stage is a folder: `metadata/part-*` holds one line of JSON, and `data/part-*.parquet` (or another
 folder) its numbers. What is read is untrusted: sizes, depths and types are checked, and whatever
-does not fit is `InvalidModel`.
+does not fit is InvalidModel.
 
 Source: org.apache.spark.ml.util.{DefaultParamsReader, DefaultParamsWriter}, 4.3.0.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,33 +16,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hydro_runtimes.columns import Array
 from hydro_runtimes.errors import InvalidModel
-from hydro_runtimes.files import open_regular
-from hydro_runtimes.spark.format import hadoop_codecs, model_size, part_files
+from hydro_runtimes.spark.format import model_size, part_files
+from hydro_runtimes.spark.format.metadata_line import read_metadata
 from hydro_runtimes.spark.format.parquet import Table, shorten
-from hydro_runtimes.spark.format.part_files import PartFile
+from hydro_runtimes.spark.format.tables import (
+    MAX_ENTRIES,
+    list_folder,
+    open_part_files,
+    read_pieces,
+    read_table,
+)
 
-MAX_METADATA_BYTES = 32 << 20
 MAX_DEPTH = 40
 """Folders of stages within stages."""
-MAX_PARTS = 100_000
 PIECE_ROWS = 1 << 16
-"""Rows that are read at a time where a table is read in pieces."""
-_READ_BYTES = 1 << 20
-"""Of a column of a file, at a time, lest compressed columns are in memory as a whole."""
+"""Rows that are read at a time when a table is read in pieces."""
 _PIECE_VALUES = 1 << 20
-"""The same for lists, in numbers."""
-
+"""Numbers that are read at a time when lists are read in pieces."""
 _NON_FINITE = {
     **dict.fromkeys(("Inf", "Infinity"), float("inf")),
     **dict.fromkeys(("-Inf", "-Infinity"), float("-inf")),
     "NaN": float("nan"),
 }
-"""Numbers by their name in params; in vectors the names are those of Java."""
+"""Numbers by their name in params (DoubleParam: Inf) and in vectors (Java: Infinity)."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +53,13 @@ class Saved:
     """The class, such as org.apache.spark.ml.feature.StandardScalerModel."""
     uid: str
     version: tuple[int, ...]
-    """Of the Spark that saved it."""
+    """The version of the Spark that saved it."""
     params: Mapping[str, Any]
-    """Set values over saved defaults."""
+    """The values that were set, and the saved defaults of the others."""
     metadata: Mapping[str, Any]
-    """The whole line of JSON: some classes keep more than params in it."""
+    """The whole object of the metadata: some classes keep more than params in it."""
     depth: int
+    """How many stages this one is nested in."""
 
     def invalid(self, message: str) -> InvalidModel:
         """An error about this stage."""
@@ -181,11 +179,11 @@ class Saved:
         Raises:
             InvalidModel: they cannot be read, or are not those of one save.
         """
-        return read_table(self, self.path / folder, key, columns)
+        return read_table(self.invalid, self.path / folder, key, columns)
 
     def has_column(self, column: str, folder: str = "data") -> bool:
         """Whether a table has a column."""
-        with _open_part_files(self, self.path / folder) as (_, files):
+        with open_part_files(self.invalid, self.path / folder) as (_, files):
             return column in files[0].schema_arrow.names
 
     def table_pieces(
@@ -196,7 +194,7 @@ class Saved:
         Raises:
             InvalidModel: the files cannot be read.
         """
-        return read_pieces(self, self.path / folder, columns, rows)
+        return read_pieces(self.invalid, self.path / folder, columns, rows)
 
     def float_matrix(self, name: str, size: int, place: Array, folder: str = "data") -> Array:
         """A column of lists of `size` numbers each: float32, (rows, size).
@@ -235,8 +233,8 @@ class Saved:
             InvalidModel: a stage's folder is missing, or it holds another stage than named.
         """
         uids = self.texts("stageUids")
-        if len(uids) > MAX_PARTS:
-            raise self.invalid(f"has {len(uids)} stages, want at most {MAX_PARTS}")
+        if len(uids) > MAX_ENTRIES:
+            raise self.invalid(f"has {len(uids)} stages, want at most {MAX_ENTRIES}")
         folders = self._stage_folders() if uids else {}
         found = []
         for index, uid in enumerate(uids):
@@ -253,7 +251,7 @@ class Saved:
     def _stage_folders(self) -> dict[tuple[int, str], Path]:
         """The folders of stages by index and uid; after two saves an index may have two folders."""
         folders: dict[tuple[int, str], Path] = {}
-        for path in _list_folder(self.path / "stages"):
+        for path in list_folder(self.path / "stages"):
             if match := re.match(r"(\d{1,9})_(.*)", path.name):
                 folders[int(match[1]), match[2]] = path
         return folders
@@ -279,7 +277,7 @@ def open_stage(path: Path, depth: int = 0) -> Saved:
         raise InvalidModel(path, f"stages nest deeper than {MAX_DEPTH}")
     if depth and path.is_symlink():
         raise InvalidModel(path, "is a link: want the folder of a stage")
-    metadata = _read_metadata(path)
+    metadata = read_metadata(path)
     name, uid = metadata.get("class"), metadata.get("uid", "")
     if not isinstance(name, str) or not isinstance(uid, str):
         raise InvalidModel(path, f"metadata has the class {shorten(name)}, want a text")
@@ -292,141 +290,6 @@ def open_stage(path: Path, depth: int = 0) -> Saved:
     version = str(metadata.get("sparkVersion", metadata.get("version", "")))
     numbers = tuple(int(part) for part in re.findall(r"\d{1,9}", version)[:3])
     return Saved(path, name, uid, numbers, params, metadata, depth)
-
-
-def _read_metadata(path: Path) -> dict[str, Any]:
-    listed = [part for part in _list_folder(path / "metadata") if part.name.startswith("part-")]
-    try:
-        if sum(part.stat().st_size for part in listed) > MAX_METADATA_BYTES:
-            raise InvalidModel(path, f"metadata has more than {MAX_METADATA_BYTES} bytes")
-        lines = [(part.name, line) for part in listed for line in _read_part(part).splitlines()]
-    except OSError as error:
-        raise InvalidModel(path, f"metadata cannot be read: {error.strerror or error}") from error
-    lines = [(name, line) for name, line in lines if line.strip()]
-    if not lines:
-        reason = "metadata is empty: want one line of JSON in metadata/part-*"
-        raise InvalidModel(path, f"{reason}; {part_files.COPY_WHOLE}")
-    if len(lines) > 1:
-        raise InvalidModel(
-            path, f"metadata has a line {part_files.where_twice(lines[0][0], lines[1][0])}"
-        )
-    _, line = lines[0]
-    try:
-        metadata = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise InvalidModel(path, f"metadata is not JSON: {error}") from error
-    if not isinstance(metadata, dict):
-        raise InvalidModel(path, f"metadata is {shorten(metadata)}, want an object")
-    return metadata
-
-
-def read_table(
-    stage: Saved, folder: Path, key: Sequence[str], columns: Sequence[str] | None
-) -> Table:
-    """All rows of the parquet files in a folder, in the order of their names.
-
-    Raises:
-        InvalidModel: no file, not parquet, absurdly large, files of different columns, or of two
-            saves.
-    """
-    listed = None if columns is None else list(columns)
-    with _open_part_files(stage, folder) as (paths, files):
-        tables = [file.read(columns=listed, use_threads=False) for file in files]
-        table = pa.concat_tables(tables)
-        names = [path.name for path in paths]
-        rows = [PartFile(name, each.num_rows) for name, each in zip(names, tables, strict=True)]
-        problem = part_files.problem_of_rows(table, rows, key) or part_files.problem_of_files(
-            folder, names
-        )
-        problem = problem or next(filter(None, map(part_files.problem_of_checksums, paths)), None)
-    if problem:
-        raise stage.invalid(f"'{folder.name}' {problem}")
-    return Table(stage.invalid, folder.name, table)
-
-
-def read_pieces(stage: Saved, folder: Path, columns: Sequence[str], most: int) -> Iterator[Table]:
-    """The rows of a table that `read_table` has checked, at most `most` of them at a time.
-
-    Raises:
-        InvalidModel: the files cannot be read.
-    """
-    with _open_part_files(stage, folder) as (_, files):
-        for file in files:
-            for rows in file.iter_batches(most, columns=list(columns), use_threads=False):
-                yield Table(stage.invalid, folder.name, pa.Table.from_batches([rows]))
-
-
-@contextlib.contextmanager
-def _open_part_files(
-    stage: Saved, folder: Path
-) -> Iterator[tuple[list[Path], list[pq.ParquetFile]]]:
-    """The open parquet files of a folder; what Arrow raises while they are open is InvalidModel."""
-    listed = _list_folder(folder)
-    paths = [path for path in listed if path.suffix == ".parquet"]
-    if not paths:
-        found = ", ".join(path.name for path in listed[:10]) or "nothing"
-        raise stage.invalid(f"has no parquet file in '{folder.name}': found {found}")
-    try:
-        with contextlib.ExitStack() as stack:
-            streams = [stack.enter_context(open_regular(path)) for path in paths]
-            # Arrow opens the files by their descriptors' numbers. Given file objects of Python, its
-            # threads would call Python to read and to close them; Python 3.11 ends a thread that
-            # does so while the process exits, through C++ frames, which aborts it (1 run in 100).
-            files = [
-                stack.enter_context(pa.OSFile(f"/dev/fd/{stream.fileno()}")) for stream in streams
-            ]
-            opened = [
-                pq.ParquetFile(file, buffer_size=_READ_BYTES, pre_buffer=False) for file in files
-            ]
-            _check_sizes(stage, folder, opened)
-            yield paths, opened
-    except (pa.ArrowException, OSError, ValueError, TypeError, MemoryError, OverflowError) as error:
-        raise stage.invalid(f"'{folder.name}' cannot be read as parquet: {error}") from error
-
-
-def release_memory() -> None:
-    """Returns memory to the system that Arrow keeps for further tables."""
-    pa.default_memory_pool().release_unused()
-
-
-def _check_sizes(stage: Saved, folder: Path, opened: Sequence[pq.ParquetFile]) -> None:
-    values = size = 0
-    for file in opened:
-        for index in range(file.metadata.num_row_groups):
-            group = file.metadata.row_group(index)
-            size += group.total_byte_size
-            values += sum(group.column(i).num_values for i in range(group.num_columns))
-    if (reason := model_size.size_problem(values, size)) is not None:
-        raise stage.invalid(f"'{folder.name}' {reason}")
-
-
-def _list_folder(folder: Path) -> list[Path]:
-    """The entries of a folder by name, without Hadoop's own (`_*`, `.*`).
-
-    Raises:
-        InvalidModel: it is not a folder, or has too many entries.
-    """
-    try:
-        names = sorted(path for path in folder.iterdir() if path.name[0] not in "_.")
-    except OSError as error:
-        raise InvalidModel(folder, f"cannot be read: {error.strerror}") from error
-    if len(names) > MAX_PARTS:
-        raise InvalidModel(folder, f"has {len(names)} entries, want at most {MAX_PARTS}")
-    return names
-
-
-def _read_part(path: Path) -> bytes:
-    """The bytes of a part file of the metadata, which Hadoop may have compressed.
-
-    Raises:
-        OSError: it cannot be read, or its bytes are not what its suffix says.
-    """
-    with open_regular(path) as stream:
-        data = stream.read(MAX_METADATA_BYTES)
-    try:
-        return hadoop_codecs.decompress(path.suffix, data, MAX_METADATA_BYTES)
-    except ValueError as error:
-        raise OSError(f"{path.name} {error}") from error
 
 
 def _kind_name(kind: type | tuple[type, ...]) -> str:
