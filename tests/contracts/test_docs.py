@@ -1,4 +1,4 @@
-"""What the documents show is what the manager takes."""
+"""What the documents show is what there is, and what the manager takes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,30 @@ from hydro_services.manager.domain import conversion
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCKS = re.findall(r"```json\n(.*?)```", (ROOT / "docs" / "policies.md").read_text(), re.DOTALL)
+ROOMS = {
+    "services": "services/hydro_services",
+    "envoy": "envoy/hydro_envoy",
+    "runtimes": "runtimes/hydro_runtimes",
+}
+DOCUMENTS = [
+    *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "RELEASING", "SECURITY")),
+    *(ROOT / "docs").glob("*.md"),
+]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
+def test_documents_link_to_what_there_is(document: Path) -> None:
+    links = re.findall(r"\]\((?!http)([^)#]+)", document.read_text())
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_everyday_changes_are_made_in_files_that_there_are() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    paths = re.findall(r"`((?:services|envoy|runtimes|protos|tests|scripts)/[^`\s]+)", text)
+    for path in paths:
+        root, _, rest = path.partition("/…/")
+        assert (ROOT / ROOMS.get(root, root) / rest).exists(), f"CONTRIBUTING.md names {path}"
+    assert len(paths) > 25
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=["limits", "access", "failures", "traffic"])
