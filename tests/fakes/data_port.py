@@ -94,7 +94,7 @@ async def serving(**models: Evaluator) -> AsyncIterator[Port]:
     for name in models:
         await host.load(model(name), ANY_PORT)
     health = data_port.Health()
-    handlers = data_port.handlers(host, LIMIT, health)
+    handlers = data_port.build_handlers(host, LIMIT, health)
     async with (
         http2.serve("127.0.0.1", 0, handlers, grace_s=0.1) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}", OPTIONS) as channel,

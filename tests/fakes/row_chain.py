@@ -17,10 +17,10 @@ from hydro_runtimes.evaluator import Evaluator, Field, Signature
 from hydro_runtimes.python import PythonEvaluator
 from hydro_services.codecs import json_rows, proto_columns
 from hydro_services.codecs.grpc_messages import prefix_message
-from hydro_services.runtime.edges.client_frames import received
+from hydro_services.runtime.edges.client_frames import receive_frame
 from hydro_services.runtime.edges.formats import SERVE
 from hydro_services.runtime.evaluation import evaluate
-from hydro_services.runtime.session import Call, Session
+from hydro_services.runtime.session import Session, StageCall
 
 LIMIT = 64 << 20
 PREDICT = "/hydro.serving.v1.PredictionService/PredictStream"
@@ -64,7 +64,7 @@ def chain(*models: Evaluator, method: str = SERVE) -> list[tuple[Session, Evalua
     else:
         positions = [Position.FIRST, *[Position.MIDDLE] * (len(models) - 2), Position.LAST]
     return [
-        (Session(Call(method, position, "m", f"s/{i}"), model.signature, LIMIT), model)
+        (Session(StageCall(method, position, "m", f"s/{i}"), model.signature, LIMIT), model)
         for i, (position, model) in enumerate(zip(positions, models, strict=True))
     ]
 
@@ -124,7 +124,7 @@ def rows_of(answer: pb.Frame) -> list[Row]:
     messages = {error.row: error.status.message for error in answer.errors}
     errors = {row: {"error": text.split("log id")[0]} for row, text in messages.items()}
     if answer.table.rows:
-        received(answer, "s/m")  # from lists of protobuf to bytes
+        receive_frame(answer, "s/m")  # from lists of protobuf to bytes
     listed = json_rows.encode_rows(proto_columns.decode_table(answer.table))
     found: list[Row] = json.loads(json_rows.write_array(json_rows.merge_failed(listed, errors)))
     return found

@@ -79,14 +79,14 @@ async def test_a_runtime_of_its_service_loads_and_evaluates_them(
     async with repository(models) as address:
         folder = await cache.fetch(id, address)
     config = process.Config("serving-toy")
-    evaluator = process.loader(config, process.served_formats(config))(folder)
+    evaluator = process.build_loader(config, process.served_formats(config))(folder)
     answer = evaluator.evaluate(Columns({"x": Dense(np.array([1.0, 2.0]))}))
     assert answer.outputs["y"].values.tolist() == [3.0, 6.0]  # type: ignore[union-attr]
 
 
 def test_a_runtime_of_another_service_does_not(models: Path) -> None:
     config = process.Config("serving-scikit")
-    loader = process.loader(config, process.served_formats(config))
+    loader = process.build_loader(config, process.served_formats(config))
     with pytest.raises(errors.ModelRefused, match="format is toy, serving-scikit serves skops"):
         loader(models / "toy" / "thrice")
 

@@ -186,7 +186,7 @@ async def test_bug_before_the_first_answer_is_told_as_an_id(
     def bug(*_: object) -> None:
         raise RuntimeError("a secret")
 
-    monkeypatch.setattr(processor, "header", bug)
+    monkeypatch.setattr(processor, "find_header", bug)
     async with serving(plus=Plus()) as port:
         call = port.process("first")
         await call.write(headers())

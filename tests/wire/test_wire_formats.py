@@ -22,7 +22,7 @@ from hydro_services.codecs.whole_lines import LineCutter, split_lines
 from hydro_services.runtime import stage
 from hydro_services.runtime.edges import formats, json_frames
 from hydro_services.runtime.edges.frames import GRPC
-from hydro_services.runtime.edges.wire_format import Reader, WireFormat
+from hydro_services.runtime.edges.wire_format import ReadingStage, WireFormat
 from hydro_services.runtime.offload import Arrival
 from hydro_services.runtime.stage import Work
 
@@ -33,7 +33,7 @@ ENCODING = cast(pb.Encoding, 1000)
 class NumberSource:
     """Lines of comma-separated numbers, each a row of the column `x`."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: ReadingStage) -> None:
         self.reader = reader
         self._lines = LineCutter()
 
@@ -56,7 +56,7 @@ class NumberSource:
             odd = [place for place, each in enumerate(texts) if each == "?"]
             failures = dict.fromkeys(odd, Failure("NOT_A_NUMBER", "got ?, want a number"))
             frame.errors.extend(stage.row_errors(failures, self.reader.stage))
-            inputs = stage.inputs(frame, self.reader.signature, self.reader.stage, columns)
+            inputs = stage.read_inputs(frame, self.reader.signature, self.reader.stage, columns)
             yield Work(frame, inputs)
 
 

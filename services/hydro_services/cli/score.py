@@ -196,7 +196,7 @@ def _answer(failure: Failure) -> Row | None:
     if failure.reason == "ROW_DROPPED":
         return None
     part = failure.stage or ""  # no service is before it
-    return errors.row_json(stage.status(replace(failure, stage=""), part))
+    return errors.row_json(stage.row_status(replace(failure, stage=""), part))
 
 
 COMMANDS = (

@@ -98,7 +98,7 @@ class Batcher:
         self._executor = executor
         self._clock = clock
         self._slot = slot or Slot()
-        again = partial(_evaluated_one, evaluator)
+        again = partial(_evaluate_again, evaluator)
         self._reruns = RerunQueue(again, reruns or Reruns(), crashed)
         self._queue: deque[Job | Alone] = deque()
         self._cost = Cost()
@@ -124,50 +124,50 @@ class Batcher:
             Exception: the thread is no more. What the model raises is told in the answers.
         """
         if apart:
-            return await self._reruns.evaluate(inputs, self._alone, self._evaluate_one)
+            return await self._reruns.evaluate(inputs, self._call_alone, self._evaluate_one)
         if any([columns.rows > MAX_ROWS for columns in inputs]):
-            return [await self._in_pieces(columns, size) for columns in inputs]
-        return await self._turn(inputs, size)
+            return [await self._evaluate_pieces(columns, size) for columns in inputs]
+        return await self._evaluate_batched(inputs, size)
 
-    async def _in_pieces(self, inputs: Columns, size: int) -> Evaluation:
+    async def _evaluate_pieces(self, inputs: Columns, size: int) -> Evaluation:
         """The answer to a large frame; rows of other calls have their turn between its pieces."""
         loop = asyncio.get_running_loop()
         parts: list[tuple[Array, Evaluation]] = []
         for first in range(0, inputs.rows, MAX_ROWS):
             rows = slice(first, min(first + MAX_ROWS, inputs.rows))
             piece = await loop.run_in_executor(self._executor, inputs.take, rows)
-            (answer,) = await self._turn([piece], size)
+            (answer,) = await self._evaluate_batched([piece], size)
             parts.append((np.arange(rows.start, rows.stop), answer))
         return await loop.run_in_executor(self._executor, merge_answers, parts, inputs.rows)
 
-    async def _turn(self, inputs: Sequence[Columns], size: int) -> list[Evaluation]:
+    async def _evaluate_batched(self, inputs: Sequence[Columns], size: int) -> list[Evaluation]:
         done: asyncio.Future[list[Evaluation]] = asyncio.get_running_loop().create_future()
-        self._add(Job(inputs, done, size, logs.REQUEST_ID.get()))
+        self._enqueue(Job(inputs, done, size, logs.REQUEST_ID.get()))
         return await done
 
-    async def _alone(self, call: Callable[[], T]) -> T:
+    async def _call_alone(self, call: Callable[[], T]) -> T:
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._add(Alone(call, done))
+        self._enqueue(Alone(call, done))
         return await done
 
-    def _add(self, what: Job | Alone) -> None:
+    def _enqueue(self, what: Job | Alone) -> None:
         self._queue.append(what)
         if not self._due and self._busy is None:
             self._due = True
-            asyncio.get_running_loop().call_soon(self._next)
+            asyncio.get_running_loop().call_soon(self._start_next)
 
-    def _next(self) -> None:
+    def _start_next(self) -> None:
         """Starts what is due. Runs on the loop, after all that became ready in the same turn."""
         self._due = False
         while self._queue:
             if isinstance(first := self._queue[0], Alone):
                 self._queue.popleft()
-                self._busy = asyncio.get_running_loop().create_task(self._make(first))
+                self._busy = asyncio.get_running_loop().create_task(self._run_alone(first))
                 return
-            jobs = self._taken()
+            jobs = self._take_jobs()
             large = any([job.size > INLINE_BYTES for job in jobs])
-            if large or self._cost.of(_rows(jobs)) > INLINE_S:
-                self._busy = asyncio.get_running_loop().create_task(self._in_thread(jobs))
+            if large or self._cost.guess_s(_count_rows(jobs)) > INLINE_S:
+                self._busy = asyncio.get_running_loop().create_task(self._run_in_thread(jobs))
                 return
             try:
                 answers = self._evaluate(jobs, on_loop=True)
@@ -176,7 +176,7 @@ class Batcher:
             else:
                 _settle(jobs, answers)
 
-    def _taken(self) -> list[Job]:
+    def _take_jobs(self) -> list[Job]:
         jobs: list[Job] = []
         rows = 0
         while self._queue and isinstance(job := self._queue[0], Job):
@@ -188,7 +188,7 @@ class Batcher:
                 rows += job.rows
         return jobs
 
-    async def _in_thread(self, jobs: list[Job]) -> None:
+    async def _run_in_thread(self, jobs: list[Job]) -> None:
         loop = asyncio.get_running_loop()
         try:
             answers = await loop.run_in_executor(self._executor, self._evaluate, jobs)
@@ -197,9 +197,9 @@ class Batcher:
         else:
             _settle(jobs, answers)
         self._busy = None
-        self._next()
+        self._start_next()
 
-    async def _make(self, alone: Alone) -> None:
+    async def _run_alone(self, alone: Alone) -> None:
         loop = asyncio.get_running_loop()
         try:
             answer = await loop.run_in_executor(self._executor, alone.call)
@@ -208,21 +208,21 @@ class Batcher:
         else:
             alone.done.set_result(answer)
         self._busy = None
-        self._next()
+        self._start_next()
 
     def _evaluate(self, jobs: Sequence[Job], on_loop: bool = False) -> list[Evaluation]:
         inputs = [columns for job in jobs for columns in job.inputs]
-        return self._measured(inputs, [job.request_id for job in jobs], on_loop=on_loop)
+        return self._evaluate_measured(inputs, [job.request_id for job in jobs], on_loop=on_loop)
 
     def _evaluate_one(self, inputs: Columns, request_id: str) -> Evaluation:
-        return self._measured([inputs], [request_id], on_loop=False)[0]
+        return self._evaluate_measured([inputs], [request_id], on_loop=False)[0]
 
-    def _measured(
+    def _evaluate_measured(
         self, inputs: Sequence[Columns], request_ids: Sequence[str], *, on_loop: bool
     ) -> list[Evaluation]:
         start = self._clock()
         with self._slot:
-            answers = _evaluated(self.evaluator, inputs, request_ids)
+            answers = _evaluate_logged(self.evaluator, inputs, request_ids)
         rows, seconds = sum([columns.rows for columns in inputs]), self._clock() - start
         self._cost.learn(rows, seconds, on_loop=on_loop)
         self.counts.seconds.add(seconds)
@@ -230,19 +230,19 @@ class Batcher:
         return answers
 
 
-def _rows(jobs: Sequence[Job]) -> int:
+def _count_rows(jobs: Sequence[Job]) -> int:
     return sum([job.rows for job in jobs])
 
 
-def _evaluated(
+def _evaluate_logged(
     evaluator: Evaluator, inputs: Sequence[Columns], request_ids: Sequence[str]
 ) -> list[Evaluation]:
     with logs.RequestIds(request_ids):
         return evaluate(evaluator, inputs)
 
 
-def _evaluated_one(evaluator: Evaluator, inputs: Columns, request_id: str) -> Evaluation:
-    return _evaluated(evaluator, [inputs], [request_id])[0]
+def _evaluate_again(evaluator: Evaluator, inputs: Columns, request_id: str) -> Evaluation:
+    return _evaluate_logged(evaluator, [inputs], [request_id])[0]
 
 
 def _settle(jobs: Sequence[Job], answers: Sequence[Evaluation]) -> None:
@@ -278,6 +278,6 @@ class Cost:
             measured = seconds / rows
             self.seconds_a_row = max(measured, 0.5 * self.seconds_a_row + 0.5 * measured)
 
-    def of(self, rows: int) -> float:
+    def guess_s(self, rows: int) -> float:
         """The guess, in seconds."""
         return float("inf") if self.banned else rows * self.seconds_a_row

@@ -89,7 +89,7 @@ class Crashes:
             if seen == self._seen:
                 return
             lines = self._file.read_text().splitlines()
-            crashes = [found for line in lines if (found := _of(line))]
+            crashes = [found for line in lines if (found := _parse_crash(line))]
         except OSError:
             seen, crashes = (0, 0), []
         now, by_model = self._clock(), defaultdict[str, list[float]](list)
@@ -105,7 +105,9 @@ class Crashes:
         try:
             lines = self._file.read_text().splitlines(keepends=True)
             oldest = self._clock() - KEPT_S
-            kept = [line for line in lines if (found := _of(line)) and found.time_s > oldest]
+            kept = [
+                line for line in lines if (found := _parse_crash(line)) and found.time_s > oldest
+            ]
             if len(kept) < len(lines):
                 new = self._file.with_name(f"{self._file.name}.{os.getpid()}")
                 new.write_text("".join(kept))
@@ -128,7 +130,7 @@ class Crashes:
         )
 
 
-def _of(line: str) -> Crash | None:
+def _parse_crash(line: str) -> Crash | None:
     """Of a line of the file, which may have been cut by a full disk."""
     try:
         return Crash(**json.loads(line))

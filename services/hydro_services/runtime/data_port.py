@@ -11,7 +11,7 @@ from hydro_services import http2
 from hydro_services.codecs.grpc_messages import prefix_message
 from hydro_services.runtime.edges import formats
 from hydro_services.runtime.host import Host
-from hydro_services.runtime.offload import Codecs
+from hydro_services.runtime.offload import CodecThread
 from hydro_services.runtime.prediction import Prediction
 from hydro_services.runtime.processor import PROCESS, Processor
 from hydro_services.security import credential
@@ -35,7 +35,7 @@ class Health:
         self.serving = False
 
 
-def handlers(
+def build_handlers(
     host: Host,
     max_bytes: int,
     health: Health,
@@ -57,19 +57,19 @@ def handlers(
             await call.read()
         await call.write(_STATES[health.serving])
 
-    codecs = Codecs()
+    codecs = CodecThread()
     prediction = Prediction(host, max_bytes, codecs, exporter).predict
     processor = Processor(host, max_bytes, codecs, exporter)
     stages: Mapping[str, http2.Handler] = {
         PROCESS: processor.process,
-        **dict.fromkeys(formats.methods(), prediction),
+        **dict.fromkeys(formats.known_methods(), prediction),
     }
     if token_file:
-        stages = _guarded(stages, credential.TrafficChecker(token_file))
+        stages = _guard_stages(stages, credential.TrafficChecker(token_file))
     return {CHECK: check, **stages}
 
 
-def _guarded(
+def _guard_stages(
     stages: Mapping[str, http2.Handler], checker: credential.TrafficChecker
 ) -> dict[str, http2.Handler]:
     """Stages that Envoys alone may call: they know whom a pipeline lets in."""

@@ -33,34 +33,40 @@ def evaluate(evaluator: Evaluator, inputs: Sequence[Columns]) -> list[Evaluation
     """
     raised = Raised()
     if all(map(joining.are_alike, inputs)):
-        answers = _in_groups(evaluator, inputs, raised)
+        answers = _evaluate_groups(evaluator, inputs, raised)
     else:
-        answers = _by_kind(evaluator, inputs, raised)
+        answers = _evaluate_by_kind(evaluator, inputs, raised)
     raised.tell()
     return answers
 
 
-def _by_kind(evaluator: Evaluator, inputs: Sequence[Columns], raised: Raised) -> list[Evaluation]:
+def _evaluate_by_kind(
+    evaluator: Evaluator, inputs: Sequence[Columns], raised: Raised
+) -> list[Evaluation]:
     alike = [joining.alike(each) for each in inputs]
-    remaining = iter(_in_groups(evaluator, [part for parts in alike for _, part in parts], raised))
+    remaining = iter(
+        _evaluate_groups(evaluator, [part for parts in alike for _, part in parts], raised)
+    )
     return [
         json_merging.merge_answers([(rows, next(remaining)) for rows, _ in parts], each.rows)
         for each, parts in zip(inputs, alike, strict=True)
     ]
 
 
-def _in_groups(evaluator: Evaluator, inputs: Sequence[Columns], raised: Raised) -> list[Evaluation]:
+def _evaluate_groups(
+    evaluator: Evaluator, inputs: Sequence[Columns], raised: Raised
+) -> list[Evaluation]:
     answers: list[Evaluation] = []
-    for group in _groups(inputs):
-        answers += _together(evaluator, group, raised)
+    for group in _group_alike(inputs):
+        answers += _evaluate_together(evaluator, group, raised)
     return answers
 
 
-def _groups(inputs: Sequence[Columns]) -> list[Sequence[Columns]]:
+def _group_alike(inputs: Sequence[Columns]) -> list[Sequence[Columns]]:
     """Neighbours of one form; most often there is but one input, which has nothing to fit."""
     if len(inputs) == 1:
         return [inputs]
-    return [list(group) for _, group in itertools.groupby(inputs, _form)]
+    return [list(group) for _, group in itertools.groupby(inputs, _input_form)]
 
 
 class Raised:
@@ -78,7 +84,7 @@ class Raised:
         if self._first is None:
             self._first, self._id = error, uuid.uuid4().hex[:12]
         self._rows += rows
-        message = f"the model failed on this row: {told(error)}; log id {self._id}"
+        message = f"the model failed on this row: {describe_exception(error)}; log id {self._id}"
         return Failure("MODEL_FAILED", message)
 
     def tell(self) -> None:
@@ -88,7 +94,7 @@ class Raised:
             logger.error("model raised", exc_info=self._first, extra=extra)
 
 
-def told(error: BaseException) -> str:
+def describe_exception(error: BaseException) -> str:
     """An exception of a model in few words, whatever its own code makes of them."""
     try:
         return f"{type(error).__name__}: {error}"[:200]
@@ -96,26 +102,28 @@ def told(error: BaseException) -> str:
         return type(error).__name__
 
 
-def _form(columns: Columns) -> tuple[object, ...]:
+def _input_form(columns: Columns) -> tuple[object, ...]:
     """Equal for inputs that can be put together without changing what the model sees."""
     return tuple(
         (name, type(c), c.type, c.shape, c.validity is None) for name, c in columns.items()
     )
 
 
-def _together(evaluator: Evaluator, inputs: Sequence[Columns], raised: Raised) -> list[Evaluation]:
+def _evaluate_together(
+    evaluator: Evaluator, inputs: Sequence[Columns], raised: Raised
+) -> list[Evaluation]:
     if len(inputs) == 1:
-        return [_alone(evaluator, inputs[0], raised)]
+        return [_evaluate_alone(evaluator, inputs[0], raised)]
     rows = [each.rows for each in inputs]
     try:
         joined = {name: joining.concat([each[name] for each in inputs]) for name in inputs[0]}
-        return _apart(_checked(evaluator, Columns(joined, sum(rows))), rows)
+        return _split_answer(_evaluate_checked(evaluator, Columns(joined, sum(rows))), rows)
     except Exception:
         logger.debug("batch failed, its parts are tried alone", exc_info=True)
-        return [_alone(evaluator, each, raised) for each in inputs]
+        return [_evaluate_alone(evaluator, each, raised) for each in inputs]
 
 
-def _checked(evaluator: Evaluator, inputs: Columns) -> Evaluation:
+def _evaluate_checked(evaluator: Evaluator, inputs: Columns) -> Evaluation:
     """The model's answer, which has as many rows as it should, and texts that are Unicode.
 
     Raises:
@@ -126,7 +134,7 @@ def _checked(evaluator: Evaluator, inputs: Columns) -> Evaluation:
     except Exception:
         raise
     except BaseException as error:  # is the model's, and not for this process
-        raise RuntimeError(f"the model raised {told(error)}") from error
+        raise RuntimeError(f"the model raised {describe_exception(error)}") from error
     want = inputs.rows - len(answer.failures)
     got = {name: column.rows for name, column in answer.outputs.items() if column.rows != want}
     if got:
@@ -145,7 +153,7 @@ def _check_text(column: Column) -> None:
         column.check()
 
 
-def _apart(answer: Evaluation, rows: Sequence[int]) -> list[Evaluation]:
+def _split_answer(answer: Evaluation, rows: Sequence[int]) -> list[Evaluation]:
     """One answer for several inputs as one for each."""
     answers: list[Evaluation] = []
     row = taken = 0
@@ -160,12 +168,12 @@ def _apart(answer: Evaluation, rows: Sequence[int]) -> list[Evaluation]:
     return answers
 
 
-def _alone(evaluator: Evaluator, inputs: Columns, raised: Raised) -> Evaluation:
+def _evaluate_alone(evaluator: Evaluator, inputs: Columns, raised: Raised) -> Evaluation:
     """The answer to one input; where the model raises, halves tell which rows are at fault."""
     if not inputs.rows:
         return Evaluation({})
     try:
-        return _checked(evaluator, inputs)
+        return _evaluate_checked(evaluator, inputs)
     except Exception as error:
         return _Parts(evaluator, raised).after(error, inputs)
 
@@ -194,7 +202,7 @@ class _Parts:
             failure = Failure("TOO_LARGE", f"{message}; send fewer rows a message")
             return Evaluation({}, dict.fromkeys(range(inputs.rows), failure))
         try:
-            answer = _checked(self._evaluator, inputs)
+            answer = _evaluate_checked(self._evaluator, inputs)
         except Exception as error:
             return self.after(error, inputs)
         self._bytes += answer_bytes([answer])

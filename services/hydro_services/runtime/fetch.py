@@ -87,7 +87,7 @@ class Cache:
     def _hold(self, digest: str) -> Path | None:
         """The folder, if it is there and whole."""
         folder = self._folders.hold(digest)
-        if folder and not holds(folder, digest):
+        if folder and not has_content(folder, digest):
             self._folders.release(digest)
             return None
         return folder
@@ -96,14 +96,14 @@ class Cache:
         request = pb.GetModelRequest(model=id.model, version=id.version)
         shown = credential.token_metadata(self._token_file)
         found = (await stub.GetModel(request, timeout=CALL_S, metadata=shown)).model
-        check(found, id)
+        check_listing(found, id)
         await asyncio.to_thread(private_files.make_private_folder, self.root)
         await asyncio.to_thread(self._folders.evict, sum(file.size_bytes for file in found.files))
         folder = self.root / id.digest
         try:
-            with self._folders.filled(id.digest) as partial:
+            with self._folders.fill(id.digest) as partial:
                 for file in found.files:
-                    await _file(stub, id, file, partial, shown)
+                    await _download_file(stub, id, file, partial, shown)
                 await asyncio.to_thread(_make_room, folder, id.digest)
         except OSError:
             # Another process may have been quicker, and be loading what it put there: that stays.
@@ -113,7 +113,7 @@ class Cache:
         return folder
 
 
-def check(found: pb.ModelVersion, id: ModelId) -> None:
+def check_listing(found: pb.ModelVersion, id: ModelId) -> None:
     """Refuses a listing that is not of the wanted content, or that names odd paths.
 
     Raises:
@@ -132,7 +132,7 @@ def check(found: pb.ModelVersion, id: ModelId) -> None:
         raise errors.ModelRefused(f"model {id.key} is over {MAX_BYTES} bytes")
 
 
-async def _file(
+async def _download_file(
     stub: pb_grpc.RepositoryServiceAsyncStub,
     id: ModelId,
     file: pb.File,
@@ -162,11 +162,11 @@ async def _file(
 
 def _make_room(folder: Path, digest: str) -> None:
     """What is there and not whole goes."""
-    if folder.exists() and not holds(folder, digest):
+    if folder.exists() and not has_content(folder, digest):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def holds(folder: Path, digest: str) -> bool:
+def has_content(folder: Path, digest: str) -> bool:
     """The folder is there and has this content."""
     try:
         return files.digest(folder) == digest

@@ -38,7 +38,7 @@ class Folders:
         """The folder, which stays until it is released as often; None: it is not there."""
         folder = self.root / digest
         try:
-            locked = _locked(folder, fcntl.LOCK_SH)
+            locked = _open_locked(folder, fcntl.LOCK_SH)
         except OSError:
             return None
         if not _is_at(folder, locked):  # it was evicted meanwhile
@@ -56,13 +56,13 @@ class Folders:
                 os.close(held.pop())
 
     @contextlib.contextmanager
-    def filled(self, digest: str) -> Iterator[Path]:
+    def fill(self, digest: str) -> Iterator[Path]:
         """A new folder to be filled, which is there as that of the digest afterwards, and held.
 
         Raises:
             OSError: it cannot be put there; there may be one of that digest.
         """
-        partial, locked = self._new()
+        partial, locked = self._make_partial()
         try:
             yield partial
             os.rename(partial, self.root / digest)
@@ -73,11 +73,11 @@ class Folders:
         fcntl.flock(locked, fcntl.LOCK_SH)
         self._keep(digest, locked)
 
-    def _new(self) -> tuple[Path, int]:
+    def _make_partial(self) -> tuple[Path, int]:
         while True:
             folder = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self.root))
             with contextlib.suppress(FileNotFoundError):  # another process was quick to evict it
-                locked = _locked(folder, fcntl.LOCK_EX)
+                locked = _open_locked(folder, fcntl.LOCK_EX)
                 if _is_at(folder, locked):
                     return folder, locked
                 os.close(locked)
@@ -96,9 +96,9 @@ class Folders:
             self._shrink([Path(e.path) for e in entries if _DIGEST.fullmatch(e.name)], wanted_bytes)
 
     def _shrink(self, folders: list[Path], wanted_bytes: int) -> None:
-        sizes = {folder: _size(folder) for folder in folders}
+        sizes = {folder: _folder_bytes(folder) for folder in folders}
         surplus = sum(sizes.values()) + wanted_bytes - self._max_bytes
-        for folder in sorted(folders, key=_used):
+        for folder in sorted(folders, key=_last_used_s):
             if surplus <= 0:
                 break
             if self._remove(folder):
@@ -109,7 +109,7 @@ class Folders:
     def _remove(self, folder: Path) -> bool:
         """Whether nobody had it."""
         try:
-            locked = _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locked = _open_locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             return False
         try:
@@ -126,7 +126,7 @@ class Folders:
         return True
 
 
-def _locked(folder: Path, how: int) -> int:
+def _open_locked(folder: Path, how: int) -> int:
     """A descriptor of the folder, with a lock."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
@@ -144,7 +144,7 @@ def _is_at(folder: Path, fd: int) -> bool:
         return False
 
 
-def _size(folder: Path) -> int:
+def _folder_bytes(folder: Path) -> int:
     found = 0
     for place, _, names in os.walk(folder):
         for name in names:
@@ -153,7 +153,7 @@ def _size(folder: Path) -> int:
     return found
 
 
-def _used(folder: Path) -> float:
+def _last_used_s(folder: Path) -> float:
     try:
         return folder.stat().st_mtime
     except OSError:

@@ -58,7 +58,7 @@ class Waits:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ForkState:
     """What is known of a fork that has not answered, by the looks that were taken at it.
 
     Times are in seconds, those of the looks alone.
@@ -89,9 +89,15 @@ class Seen:
         return self.idle_s > IDLE_S
 
 
-def look(
-    before: Seen, passed_s: float, cpu_s: float, *, has_come: bool, would_run: bool, works: bool
-) -> Seen:
+def next_state(
+    before: ForkState,
+    passed_s: float,
+    cpu_s: float,
+    *,
+    has_come: bool,
+    would_run: bool,
+    works: bool,
+) -> ForkState:
     """What is known after one more look.
 
     Args:
@@ -108,8 +114,8 @@ def look(
     if idle_cpu_s > _IDLE_CPU_S:
         idle_s = idle_cpu_s = 0.0
     if has_come:
-        return Seen(cpu_s, idle_s=idle_s, idle_cpu_s=idle_cpu_s)
-    return Seen(
+        return ForkState(cpu_s, idle_s=idle_s, idle_cpu_s=idle_cpu_s)
+    return ForkState(
         cpu_s,
         before.silent_s + passed_s,
         before.silent_cpu_s + used_s,
@@ -136,7 +142,7 @@ class Fork(Generic[T]):
         self._arrived = bytearray()
         self._pid = os.fork()
         if self._pid == 0:
-            _serve(calls, target)
+            _run_calls(calls, target)
         os.close(target)
 
     def answer(self, is_wanted: Callable[[], bool]) -> T | Ended | Waits:
@@ -145,13 +151,13 @@ class Fork(Generic[T]):
         Args:
             is_wanted: whether anybody waits for it.
         """
-        seen, last = Seen(linux.cpu_seconds(self._pid)), time.monotonic()
-        while not (found := self._message()):
-            has_come = self._read()
+        seen, last = ForkState(linux.cpu_seconds(self._pid)), time.monotonic()
+        while not (found := self._next_message()):
+            has_come = self._receive()
             if has_come is False:
-                return Ended(self._end())
+                return Ended(self._reap())
             now = time.monotonic()
-            seen = self._look(seen, now - last, has_come=bool(has_come))
+            seen = self._update(seen, now - last, has_come=bool(has_come))
             last = now
             if seen.is_silent:
                 return Ended(f"it said nothing for {seen.silent_s:.0f} s")
@@ -160,8 +166,8 @@ class Fork(Generic[T]):
         answer: T | Waits = pickle.loads(found)
         return answer
 
-    def _look(self, seen: Seen, passed_s: float, *, has_come: bool) -> Seen:
-        return look(
+    def _update(self, seen: ForkState, passed_s: float, *, has_come: bool) -> ForkState:
+        return next_state(
             seen,
             passed_s,
             linux.cpu_seconds(self._pid),
@@ -170,7 +176,7 @@ class Fork(Generic[T]):
             works=linux.is_runnable(self._pid, but=_BEAT_NAME),
         )
 
-    def _read(self) -> bool | None:
+    def _receive(self) -> bool | None:
         """Whether anything has come; False: nothing more will, None: not yet."""
         if not select.select([self._source], [], [], BEAT_S)[0]:
             return None
@@ -178,7 +184,7 @@ class Fork(Generic[T]):
         self._arrived += data
         return bool(data)
 
-    def _message(self) -> bytes:
+    def _next_message(self) -> bytes:
         """The first that is whole; beats are empty."""
         while len(self._arrived) >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._arrived)
@@ -191,11 +197,11 @@ class Fork(Generic[T]):
                 return message
         return b""
 
-    def _end(self) -> str:
+    def _reap(self) -> str:
         """How it ended."""
         pid, self._pid = self._pid, 0
         try:
-            return running.told(os.waitpid(pid, 0)[1])
+            return running.describe_status(os.waitpid(pid, 0)[1])
         except ChildProcessError:  # other code of this process has waited for it
             return "an end that is not known"
         finally:
@@ -208,7 +214,7 @@ class Fork(Generic[T]):
             _kill_group(self._pid)
             with contextlib.suppress(ProcessLookupError):  # it had no time to make its group
                 os.kill(self._pid, signal.SIGKILL)
-            self._end()
+            self._reap()
 
 
 def _kill_group(pid: int) -> None:
@@ -216,14 +222,14 @@ def _kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def _serve(calls: Sequence[Callable[[], T]], target: int) -> NoReturn:
+def _run_calls(calls: Sequence[Callable[[], T]], target: int) -> NoReturn:
     """The fork itself."""
     try:
         _detach()
         writing = threading.Lock()
-        threading.Thread(target=_beat, args=(target, writing), daemon=True).start()
+        threading.Thread(target=_send_beats, args=(target, writing), daemon=True).start()
         for call in calls:
-            _send(target, writing, _pickled(call))
+            _send(target, writing, _pickle_answer(call))
         os._exit(0)
     finally:
         os._exit(70)
@@ -240,14 +246,14 @@ def _detach() -> None:
     linux.be_killed_first()
 
 
-def _pickled(call: Callable[[], object]) -> bytes:
+def _pickle_answer(call: Callable[[], object]) -> bytes:
     try:
         return pickle.dumps(call(), pickle.HIGHEST_PROTOCOL)
     except Exception:
         return pickle.dumps(Waits())
 
 
-def _beat(target: int, writing: threading.Lock) -> None:
+def _send_beats(target: int, writing: threading.Lock) -> None:
     linux.set_name(_BEAT_NAME)
     while True:
         _send(target, writing, b"")

@@ -22,7 +22,7 @@ from hydro_services import errors
 from hydro_services.codecs import proto_columns
 from hydro_services.runtime.batch import Batcher
 from hydro_services.runtime.crashes import Crashes
-from hydro_services.runtime.evaluation import told
+from hydro_services.runtime.evaluation import describe_exception
 from hydro_services.runtime.reruns import Reruns
 from hydro_services.runtime.running import Running, Slot
 from hydro_services.runtime.worker import Worker
@@ -111,9 +111,9 @@ class Host:
     @property
     def entries(self) -> Mapping[str, Entry]:
         """By key; those that are out for a time have failed."""
-        return {key: self._shown(key, entry) for key, entry in self._entries.items()}
+        return {key: self._with_suspension(key, entry) for key, entry in self._entries.items()}
 
-    def _shown(self, key: str, entry: Entry) -> Entry:
+    def _with_suspension(self, key: str, entry: Entry) -> Entry:
         suspension = self._crashes.suspension(key)
         if suspension is None:
             return entry
@@ -150,17 +150,17 @@ class Host:
         if entry and entry.state == pb.MODEL_STATE_LOADED:
             return entry
         if id.key not in self._loading:
-            task = asyncio.create_task(self._bring(id, repository))
+            task = asyncio.create_task(self._fetch_and_load(id, repository))
             self._loading[id.key] = task
-            task.add_done_callback(lambda task: self._brought(id.key, task))
+            task.add_done_callback(lambda task: self._on_loaded(id.key, task))
         return await asyncio.shield(self._loading[id.key])
 
-    def _brought(self, key: str, task: asyncio.Task[Entry]) -> None:
+    def _on_loaded(self, key: str, task: asyncio.Task[Entry]) -> None:
         del self._loading[key]
         if not task.cancelled():
             task.exception()  # Told by the entry, also where nobody waits any more.
 
-    async def _bring(self, id: ModelId, repository: Address) -> Entry:
+    async def _fetch_and_load(self, id: ModelId, repository: Address) -> Entry:
         entry = Entry(id, pb.MODEL_STATE_LOADING)
         worker, slot = Worker(f"model {id.key}"), self._running.slot(id.key)
         self._entries[id.key] = entry
@@ -168,17 +168,17 @@ class Host:
             folder = await self._fetch(id, repository)
             try:
                 loop = asyncio.get_running_loop()
-                evaluator = await loop.run_in_executor(worker, self._loaded, folder, slot)
+                evaluator = await loop.run_in_executor(worker, self._load_evaluator, folder, slot)
             except BaseException:
                 self._release(id)
                 raise
         except errors.HydroError as error:
-            self._failed(entry, error)
+            self._mark_failed(entry, error)
             raise
         except Exception as error:
             told = errors.new_internal()
             logger.exception("bringing a model raised", extra={"model": id.key, **told.metadata})
-            self._failed(entry, told)
+            self._mark_failed(entry, told)
             raise told from error
         crashed = partial(self._crashes.add, id.key)
         reruns = Reruns(self._reruns, id.key)
@@ -190,14 +190,14 @@ class Host:
         logger.info("model loaded", extra={"model": id.key})
         return self._entries[id.key]
 
-    def _failed(self, entry: Entry, error: errors.HydroError) -> None:
+    def _mark_failed(self, entry: Entry, error: errors.HydroError) -> None:
         key = entry.id.key
         logger.warning("model not loaded", extra={"model": key, "error": error.message})
         if self._entries.get(key) is entry:
             status = errors.to_status(error)
             self._entries[key] = replace(entry, state=pb.MODEL_STATE_FAILED, error=status)
 
-    def _loaded(self, folder: Path, slot: Slot) -> Evaluator:
+    def _load_evaluator(self, folder: Path, slot: Slot) -> Evaluator:
         try:
             with slot:
                 return self._load(folder)
@@ -207,7 +207,7 @@ class Host:
             raise errors.ModelRefused(error.message) from error
         except BaseException as error:  # SystemExit and its like are the model's, not for us
             logger.exception("loading raised", extra={"path": str(folder)})
-            reason = f"the model's own code failed to load: {told(error)}"
+            reason = f"the model's own code failed to load: {describe_exception(error)}"
             raise errors.ModelRefused(reason) from error
 
     def unload(self, key: str) -> None:

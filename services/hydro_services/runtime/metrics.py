@@ -22,22 +22,26 @@ _STATES = {
 _Labels = tuple[str, ...]
 
 
-def taker(host: Host, exporter: Exporter | None) -> Callable[[], Reading]:
+def metrics_reader(host: Host, exporter: Exporter | None) -> Callable[[], Reading]:
     """Copies the numbers of a process; a copy costs microseconds a stage."""
 
     def take() -> Reading:
-        models = [(_labels(entry), entry) for entry in host.entries.values()]
-        families = (*_models(models), *_stages(models), *_process(host, exporter))
+        models = [(_model_labels(entry), entry) for entry in host.entries.values()]
+        families = (
+            *_model_families(models),
+            *_stage_families(models),
+            *_process_families(host, exporter),
+        )
         return lambda: families
 
     return take
 
 
-def _labels(entry: Entry) -> _Labels:
+def _model_labels(entry: Entry) -> _Labels:
     return entry.id.model, entry.id.version, entry.id.digest[:KEY_DIGITS]
 
 
-def _models(models: list[tuple[_Labels, Entry]]) -> Iterator[Family]:
+def _model_families(models: list[tuple[_Labels, Entry]]) -> Iterator[Family]:
     states = [
         ((*labels, name), float(entry.state == state))
         for labels, entry in models
@@ -59,18 +63,18 @@ def _models(models: list[tuple[_Labels, Entry]]) -> Iterator[Family]:
         "histogram",
         "Rows evaluated together",
         MODEL,
-        [(labels, _buckets(batcher.counts.batch_rows)) for labels, batcher in loaded],
+        [(labels, _to_buckets(batcher.counts.batch_rows)) for labels, batcher in loaded],
     )
     yield Family(
         "hydro_model_evaluation_seconds",
         "histogram",
         "How long an evaluation took",
         MODEL,
-        [(labels, _buckets(batcher.counts.seconds)) for labels, batcher in loaded],
+        [(labels, _to_buckets(batcher.counts.seconds)) for labels, batcher in loaded],
     )
 
 
-def _stages(models: list[tuple[_Labels, Entry]]) -> Iterator[Family]:
+def _stage_families(models: list[tuple[_Labels, Entry]]) -> Iterator[Family]:
     stages: list[tuple[_Labels, StageCounts]] = [
         ((*key, *labels), counts)
         for labels, entry in models
@@ -82,7 +86,7 @@ def _stages(models: list[tuple[_Labels, Entry]]) -> Iterator[Family]:
         "counter",
         "Calls and streams that ended, by gRPC's code",
         (*STAGE, "code"),
-        list(chain.from_iterable(_by(labels, counts.calls) for labels, counts in stages)),
+        list(chain.from_iterable(_with_key(labels, counts.calls) for labels, counts in stages)),
     )
     yield Family(
         "hydro_stage_calls_active",
@@ -103,22 +107,22 @@ def _stages(models: list[tuple[_Labels, Entry]]) -> Iterator[Family]:
         "counter",
         "Rows that failed in this stage, by reason",
         (*STAGE, "reason"),
-        list(chain.from_iterable(_by(labels, counts.failed) for labels, counts in stages)),
+        list(chain.from_iterable(_with_key(labels, counts.failed) for labels, counts in stages)),
     )
     yield Family(
         "hydro_stage_seconds",
         "histogram",
         "From when rows have come until their answer is ready, their turn waited for",
         STAGE,
-        [(labels, _buckets(counts.seconds)) for labels, counts in stages],
+        [(labels, _to_buckets(counts.seconds)) for labels, counts in stages],
     )
 
 
-def _by(labels: _Labels, counts: dict[str, int]) -> list[tuple[_Labels, float]]:
+def _with_key(labels: _Labels, counts: dict[str, int]) -> list[tuple[_Labels, float]]:
     return [((*labels, key), float(count)) for key, count in counts.items()]
 
 
-def _process(host: Host, exporter: Exporter | None) -> Iterator[Family]:
+def _process_families(host: Host, exporter: Exporter | None) -> Iterator[Family]:
     yield Family(
         "hydro_runtime_refused_calls",
         "counter",
@@ -133,9 +137,9 @@ def _process(host: Host, exporter: Exporter | None) -> Iterator[Family]:
             "counter",
             "Spans by what became of them",
             ("outcome",),
-            _by((), outcomes),
+            _with_key((), outcomes),
         )
 
 
-def _buckets(found: Histogram) -> Buckets:
+def _to_buckets(found: Histogram) -> Buckets:
     return Buckets(found.bounds, tuple(found.counts), found.total)

@@ -18,7 +18,7 @@ from hydro_services.tracing import Exporter, Parent, Span, parse_parent
 from hydro_services.tracing.span import new_id
 
 
-class Observed:
+class CallObserver:
     """A context around a call; the exception that leaves it is the call's."""
 
     __slots__ = (
@@ -41,14 +41,14 @@ class Observed:
         self._exporter = exporter
         self._parent: Parent | None = None
 
-    def __enter__(self) -> Observed:
+    def __enter__(self) -> CallObserver:
         self._counts.active += 1
         if self._exporter and (found := parse_parent(self._metadata)):
             self._wall_ns, self._start_ns = time.time_ns(), time.perf_counter_ns()
             self._parent, self._rows, self._failed = found, 0, Counter[str]()
         return self
 
-    def turn(self, work: Sequence[Work], start: float) -> None:
+    def count_answered(self, work: Sequence[Work], start: float) -> None:
         """Frames were answered that had come at `start`, by `time.perf_counter`."""
         if not work:
             return
@@ -56,18 +56,20 @@ class Observed:
         counts.seconds.add(time.perf_counter() - start)
         rows = 0
         for each in work:
-            new = each.failed - each.came_failed
+            new = each.failed_count - each.came_failed
             rows += each.frame.table.rows + new
             if new:
-                self._fail(each, new)
+                self._count_failures(each, new)
         counts.rows += rows
         if self._parent:
             self._rows += rows
 
-    def _fail(self, work: Work, count: int) -> None:
+    def _count_failures(self, work: Work, count: int) -> None:
         # Those of earlier stages were there before, but errors stand by row.
         stage = self._metadata.get(headers.STAGE, "")
-        found = [reason for by, reason in _reasons(work.frame) if by in (stage, "")][-count:]
+        found = [reason for by, reason in _failure_reasons(work.frame) if by in (stage, "")][
+            -count:
+        ]
         for reason in found:
             self._counts.failed[reason] += 1
         if self._parent:
@@ -77,12 +79,12 @@ class Observed:
         self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
     ) -> None:
         self._counts.active -= 1
-        code, reason = _code(error)
+        code, reason = _code_and_reason(error)
         self._counts.calls[code] += 1
         if self._exporter and self._parent:
-            self._exporter.add(self._span(self._parent, reason))
+            self._exporter.add(self._make_span(self._parent, reason))
 
-    def _span(self, parent: Parent, reason: str) -> Span:
+    def _make_span(self, parent: Parent, reason: str) -> Span:
         told = self._metadata
         model, version = headers.name_and_version(told.get(headers.MODEL, ""))
         stage = told.get(headers.STAGE, "")
@@ -100,7 +102,7 @@ class Observed:
         return Span(parent, new_id(), stage, self._wall_ns, duration_ns, tags, reason)
 
 
-def _code(error: BaseException | None) -> tuple[str, str]:
+def _code_and_reason(error: BaseException | None) -> tuple[str, str]:
     """The code of an error, by gRPC, and its reason."""
     if error is None:
         return "OK", ""
@@ -110,20 +112,20 @@ def _code(error: BaseException | None) -> tuple[str, str]:
     return ("INTERNAL", "INTERNAL") if isinstance(error, Exception) else ("CANCELLED", "CANCELLED")
 
 
-def _reasons(frame: pb.Frame) -> Iterator[tuple[str, str]]:
+def _failure_reasons(frame: pb.Frame) -> Iterator[tuple[str, str]]:
     """By which stage, and why, each of the rows failed; or the frame as a whole, by nobody."""
     if frame.HasField("failure"):
-        yield "", _info(frame.failure).reason
+        yield "", _error_info(frame.failure).reason
     found: dict[bytes, tuple[str, str]] = {}  # Most often many rows fail alike.
     for error in frame.errors:
         key = b"".join([detail.value for detail in error.status.details])
         if key not in found:
-            info = _info(error.status)
+            info = _error_info(error.status)
             found[key] = info.metadata.get("stage", ""), info.reason
         yield found[key]
 
 
-def _info(status: status_pb2.Status) -> error_details_pb2.ErrorInfo:
+def _error_info(status: status_pb2.Status) -> error_details_pb2.ErrorInfo:
     info = error_details_pb2.ErrorInfo()
     for detail in status.details:
         if detail.Unpack(info):

@@ -32,7 +32,7 @@ class Arrival:
     """Bytes to be read."""
 
 
-class Codecs:
+class CodecThread:
     """The thread of a process that reads and writes what is large."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Codecs:
             return call()
         return await self._worker.call(call)
 
-    async def portions(
+    async def read_portions(
         self, arrival: Arrival, *, apart: bool
     ) -> AsyncIterator[tuple[list[Work], bool]]:
         """Frames in portions, each with whether it is the last; one at least.
@@ -53,7 +53,7 @@ class Codecs:
             arrival: what has come.
             apart: it is run again.
         """
-        found = marked(portions(arrival.work, RERUN_ROWS if apart else MAX_ROWS))
+        found = mark_last(split_portions(arrival.work, RERUN_ROWS if apart else MAX_ROWS))
         is_quick, is_last = arrival.size <= INLINE_BYTES, False
         while not is_last:
             portion, is_last = next(found) if is_quick else await self._worker.call(next, found)
@@ -61,7 +61,7 @@ class Codecs:
                 yield portion, is_last
 
 
-def marked(found: Iterable[list[Work]]) -> Iterator[tuple[list[Work], bool]]:
+def mark_last(found: Iterable[list[Work]]) -> Iterator[tuple[list[Work], bool]]:
     """Portions, each with whether it is the last, which alone may be without a frame."""
     waiting: list[Work] = []
     for portion in found:
@@ -71,7 +71,7 @@ def marked(found: Iterable[list[Work]]) -> Iterator[tuple[list[Work], bool]]:
     yield waiting, True
 
 
-def portions(work: Iterator[Work | None], most: int = MAX_ROWS) -> Iterator[list[Work]]:
+def split_portions(work: Iterator[Work | None], most: int = MAX_ROWS) -> Iterator[list[Work]]:
     """Frames in portions, an empty one for a step that completed none.
 
     A portion has so many rows, or fewer with large sparse vectors.

@@ -14,9 +14,9 @@ from hydro_services.codecs.grpc_messages import prefix_message
 from hydro_services.runtime.edges import formats
 from hydro_services.runtime.edges.http_body import PIECE_BYTES
 from hydro_services.runtime.host import Host
-from hydro_services.runtime.observe import Observed
-from hydro_services.runtime.offload import Codecs
-from hydro_services.runtime.processor import answered, called
+from hydro_services.runtime.observe import CallObserver
+from hydro_services.runtime.offload import CodecThread
+from hydro_services.runtime.processor import answer_work, parse_call
 from hydro_services.runtime.session import Session
 from hydro_services.tracing import Exporter
 
@@ -25,7 +25,7 @@ class Prediction:
     """Answers the last stage of chains."""
 
     def __init__(
-        self, host: Host, max_bytes: int, codecs: Codecs, exporter: Exporter | None
+        self, host: Host, max_bytes: int, codecs: CodecThread, exporter: Exporter | None
     ) -> None:
         self.host = host
         self.max_bytes = max_bytes
@@ -34,26 +34,26 @@ class Prediction:
 
     async def predict(self, call: http2.Call) -> None:
         """One call's way through the stage that the metadata names."""
-        told = called(call.metadata, call.metadata[":path"])
+        told = parse_call(call.metadata, call.metadata[":path"])
         # An HTTP client sees no gRPC status at the end; Envoy does where it holds the answer.
         has_bodies = formats.has_bodies(told.method)
         call.errors_reset = has_bodies and headers.ANSWER not in call.metadata
         batcher = self.host.get(told.model)
         session = Session(told, batcher.evaluator.signature, self.max_bytes)
         ended = False
-        with Observed(batcher.counts, call.metadata, self.exporter) as observed:
+        with CallObserver(batcher.counts, call.metadata, self.exporter) as observed:
             while not ended:
                 data, start = await call.read(), perf_counter()
                 ended = call.ended
                 arrival = session.feed(data, ended=ended)
-                async for part, is_last in self.codecs.portions(arrival, apart=session.apart):
-                    messages = await answered(session, batcher, self.codecs, part, arrival.size)
-                    observed.turn(part, start)
+                async for part, is_last in self.codecs.read_portions(arrival, apart=session.apart):
+                    messages = await answer_work(session, batcher, self.codecs, part, arrival.size)
+                    observed.count_answered(part, start)
                     messages += session.close() if ended and is_last else []
-                    await write(call, messages)
+                    await write_messages(call, messages)
 
 
-async def write(call: http2.Call, messages: Sequence[bytes]) -> None:
+async def write_messages(call: http2.Call, messages: Sequence[bytes]) -> None:
     """Sends messages: small ones in one write, large ones without a copy of all of them."""
     if sum(map(len, messages)) <= PIECE_BYTES:
         await call.write(b"".join(map(prefix_message, messages)))

@@ -31,7 +31,7 @@ from hydro_services.runtime.control import RuntimeServicer
 from hydro_services.runtime.crashes import Crashes
 from hydro_services.runtime.fetch import CACHE_BYTES, Cache
 from hydro_services.runtime.host import Host
-from hydro_services.runtime.metrics import taker
+from hydro_services.runtime.metrics import metrics_reader
 from hydro_services.security import credential, private_files
 from hydro_services.security.trusted_models import read_trusted
 
@@ -118,31 +118,33 @@ async def run(config: Config, ready: Callable[[Address], None] = lambda _: None)
     token_file = None if config.sidecar else config.token_file
     egress = config.manager if config.sidecar else None
     cache = Cache(config.cache, egress, config.cache_bytes, token_file)
-    crashes, health = _crashes(config.cache), data_port.Health()
+    crashes, health = _read_crashes(config.cache), data_port.Health()
 
     def register(target: grpc.aio.Server) -> None:
         runtime_service_pb2_grpc.add_RuntimeServiceServicer_to_server(RuntimeServicer(host), target)
 
     async with contextlib.AsyncExitStack() as stack:
-        evaluated = stack.enter_context(running.recorded(config.cache / RUNNING))
+        evaluated = stack.enter_context(running.record_process(config.cache / RUNNING))
         again = config.cache / RERUNS
-        reruns.trim(again)
-        load_model = loader(config, names)
+        reruns.remove_old(again)
+        load_model = build_loader(config, names)
         host = Host(cache.fetch, load_model, crashes, evaluated, cache.release, again)
         listen = rpc.resolve_address(config.listen)
         spans = tracing.export_spans(config.zipkin, config.otlp, config.service)
         exporter = await stack.enter_async_context(spans)
-        answers = data_port.handlers(host, config.max_message_bytes, health, exporter, token_file)
+        answers = data_port.build_handlers(
+            host, config.max_message_bytes, health, exporter, token_file
+        )
         check = credential.make_check(token_file, CONTROL)
         serving = rpc.serve(config.control, register, (CONTROL,), check=check)
         served = await stack.enter_async_context(serving)
-        scraping = metrics.serve_metrics(config.metrics, taker(host, exporter))
+        scraping = metrics.serve_metrics(config.metrics, metrics_reader(host, exporter))
         scraped = await stack.enter_async_context(scraping)
         port = await stack.enter_async_context(http2.serve(*listen, answers))
         traffic = listen._replace(port=port)
         endpoint = registration.endpoint(
             config.service,
-            config.instance or _instance(config.service),
+            config.instance or _instance_name(config.service),
             served.address,
             traffic=traffic,
             sidecar=config.sidecar,
@@ -154,14 +156,14 @@ async def run(config: Config, ready: Callable[[Address], None] = lambda _: None)
         )
         stack.callback(health.stop)
         ready(traffic)
-        await _tend(crashes, cache)
+        await _maintain(crashes, cache)
 
 
-def _crashes(folder: Path) -> Crashes:
+def _read_crashes(folder: Path) -> Crashes:
     """With what ended the processes that were here before."""
     crashes = Crashes(folder / CRASHES)
     crashes.trim()
-    for death in running.deaths(folder / RUNNING):
+    for death in running.read_deaths(folder / RUNNING):
         crashes.add(death.model, death.reason)
         if death.traceback:
             logger.error("in it", extra={"model": death.model, "traceback": death.traceback})
@@ -169,7 +171,7 @@ def _crashes(folder: Path) -> Crashes:
     return crashes
 
 
-async def _tend(crashes: Crashes, cache: Cache) -> NoReturn:
+async def _maintain(crashes: Crashes, cache: Cache) -> NoReturn:
     """Learns of the crashes of other processes, and keeps the cache within its size."""
     while True:
         await asyncio.to_thread(cache.evict)
@@ -178,12 +180,12 @@ async def _tend(crashes: Crashes, cache: Cache) -> NoReturn:
             crashes.refresh()
 
 
-def ended(config: Config, pid: int, status: int) -> None:
+def note_end(config: Config, pid: int, status: int) -> None:
     """A process of this module ended; by `os.waitpid`'s status."""
     running.note_status(config.cache / RUNNING, pid, status)
 
 
-def _instance(service: str) -> str:
+def _instance_name(service: str) -> str:
     """Of containers many are process 1."""
     return f"{service[:31]}-{socket.gethostname()[:24]}-{os.getpid()}"
 
@@ -203,7 +205,7 @@ def served_formats(config: Config) -> tuple[str, ...]:
     return tuple(format.name for format in known[config.service])
 
 
-def loader(config: Config, served: tuple[str, ...]) -> Callable[[Path], Evaluator]:
+def build_loader(config: Config, served: tuple[str, ...]) -> Callable[[Path], Evaluator]:
     """Loads models of the formats that are served.
 
     Raises of it:

@@ -27,9 +27,9 @@ from hydro_services.codecs.grpc_messages import ACCEPTED, MessageCutter, prefix_
 from hydro_services.runtime.batch import Batcher
 from hydro_services.runtime.evaluation import answer_bytes
 from hydro_services.runtime.host import Host
-from hydro_services.runtime.observe import Observed
-from hydro_services.runtime.offload import Arrival, Codecs
-from hydro_services.runtime.session import Call, Session
+from hydro_services.runtime.observe import CallObserver
+from hydro_services.runtime.offload import Arrival, CodecThread
+from hydro_services.runtime.session import Session, StageCall
 from hydro_services.runtime.stage import Work
 from hydro_services.tracing import Exporter
 
@@ -85,12 +85,12 @@ class Exchange:
         Raises:
             errors.HydroError: the call cannot go on.
         """
-        pieces = [self._request(message) for message in self._messages.feed(data)]
+        pieces = [self._read_request(message) for message in self._messages.feed(data)]
         if self._session is None:
             return Arrival(iter(()), 0)
         return self._session.feed(b"".join(pieces), ended=self.ended)
 
-    def _request(self, message: bytes) -> bytes:
+    def _read_request(self, message: bytes) -> bytes:
         """The piece of the call's body that a request brings."""
         try:
             request = pb.ProcessingRequest.FromString(message)
@@ -101,9 +101,9 @@ class Exchange:
             if request.request_headers.end_of_stream:
                 raise errors.InvalidArgument("the call has no message, want one at least")
             sent = request.request_headers
-            attempt = header(sent, ATTEMPT)
-            call = called({**self._metadata, ATTEMPT: attempt}, header(sent, ":path"))
-            logs.REQUEST_ID.set(header(sent, headers.REQUEST_ID))
+            attempt = find_header(sent, ATTEMPT)
+            call = parse_call({**self._metadata, ATTEMPT: attempt}, find_header(sent, ":path"))
+            logs.REQUEST_ID.set(find_header(sent, headers.REQUEST_ID))
             self._session = Session(call, self._signature, self._max_bytes)
             self._greeting = _HEADERS
             return b""
@@ -124,24 +124,24 @@ class Exchange:
         if self._session is not None and ended:
             messages += self._session.close()
         greeting, self._greeting = self._greeting, b""
-        bodies = responses(messages, end=ended == "request_body")
+        bodies = body_responses(messages, end=ended == "request_body")
         trailers = _TRAILERS if ended == "request_trailers" else b""
         return [part for part in (greeting, *bodies, trailers) if part]
 
-    async def answers(
-        self, batcher: Batcher, codecs: Codecs, work: Sequence[Work], size: int
+    async def answer(
+        self, batcher: Batcher, codecs: CodecThread, work: Sequence[Work], size: int
     ) -> list[bytes]:
         """The messages that go on for frames that came in, which took so many bytes."""
         if self._session is None:
             return []
-        return await answered(self._session, batcher, codecs, work, size)
+        return await answer_work(self._session, batcher, codecs, work, size)
 
 
 class Processor:
     """Answers Envoy's external processor calls."""
 
     def __init__(
-        self, host: Host, max_bytes: int, codecs: Codecs, exporter: Exporter | None
+        self, host: Host, max_bytes: int, codecs: CodecThread, exporter: Exporter | None
     ) -> None:
         self.host = host
         self.max_bytes = max_bytes
@@ -153,23 +153,23 @@ class Processor:
         try:
             batcher = self.host.get(call.metadata.get(headers.MODEL, ""))
             exchange = Exchange(call.metadata, batcher, self.max_bytes)
-            with Observed(batcher.counts, call.metadata, self.exporter) as observed:
+            with CallObserver(batcher.counts, call.metadata, self.exporter) as observed:
                 while not exchange.ended and not call.ended:
                     data, start = await call.read(), perf_counter()
                     arrival = exchange.receive(data)
                     apart = exchange.apart
-                    async for part, is_last in self.codecs.portions(arrival, apart=apart):
-                        answers = await exchange.answers(batcher, self.codecs, part, arrival.size)
-                        observed.turn(part, start)
+                    async for part, is_last in self.codecs.read_portions(arrival, apart=apart):
+                        answers = await exchange.answer(batcher, self.codecs, part, arrival.size)
+                        observed.count_answered(part, start)
                         await self._write(call, exchange, answers, is_last)
         except errors.HydroError as error:
             extra = {"method": PROCESS, "code": errors.STATUS[type(error)][0].name}
             logger.info("call failed", extra={**extra, "error": error.message})
-            await call.write(immediate(error, call.metadata))
+            await call.write(error_response(error, call.metadata))
         except Exception:
             told = errors.new_internal()
             logger.exception("call failed", extra={"method": PROCESS, **told.metadata})
-            await call.write(immediate(told, call.metadata))
+            await call.write(error_response(told, call.metadata))
 
     async def _write(
         self, call: http2.Call, exchange: Exchange, answers: Sequence[bytes], is_last: bool
@@ -182,8 +182,8 @@ class Processor:
             await call.write(piece)
 
 
-async def answered(
-    session: Session, batcher: Batcher, codecs: Codecs, work: Sequence[Work], size: int
+async def answer_work(
+    session: Session, batcher: Batcher, codecs: CodecThread, work: Sequence[Work], size: int
 ) -> list[bytes]:
     """The messages that go on for frames that came in, which took so many bytes."""
     if not work:
@@ -199,14 +199,14 @@ async def answered(
     return messages
 
 
-def called(metadata: Mapping[str, str], method: str) -> Call:
+def parse_call(metadata: Mapping[str, str], method: str) -> StageCall:
     """What the control plane tells of the call.
 
     Raises:
         errors.InvalidArgument: it does not tell it.
     """
     try:
-        return Call(
+        return StageCall(
             method=method,
             position=Position(metadata[headers.POSITION]),
             model=metadata[headers.MODEL],
@@ -220,7 +220,7 @@ def called(metadata: Mapping[str, str], method: str) -> Call:
         raise errors.InvalidArgument(f"stage metadata is not right ({error}), {want}") from None
 
 
-def header(sent: pb.HttpHeaders, name: str) -> str:
+def find_header(sent: pb.HttpHeaders, name: str) -> str:
     """Of the client's call; empty where it is not there."""
     for each in sent.headers.headers:
         if each.key == name:
@@ -228,16 +228,16 @@ def header(sent: pb.HttpHeaders, name: str) -> str:
     return ""
 
 
-def responses(messages: Sequence[bytes], *, end: bool) -> list[bytes]:
+def body_responses(messages: Sequence[bytes], *, end: bool) -> list[bytes]:
     """The body to go on, in pieces; the last one ends the stream where the client's has ended."""
     body = b"".join(map(prefix_message, messages))
     if not body and not end:
         return []
     pieces = range(0, len(body) or 1, CHUNK)
-    return [_body(body[at : at + CHUNK], end and at + CHUNK >= len(body)) for at in pieces]
+    return [_body_response(body[at : at + CHUNK], end and at + CHUNK >= len(body)) for at in pieces]
 
 
-def _body(piece: bytes, end: bool) -> bytes:
+def _body_response(piece: bytes, end: bool) -> bytes:
     response = pb.ProcessingResponse()
     streamed = response.request_body.response.body_mutation.streamed_response
     streamed.body = piece
@@ -245,7 +245,7 @@ def _body(piece: bytes, end: bool) -> bytes:
     return prefix_message(response.SerializeToString())
 
 
-def immediate(error: errors.HydroError, metadata: Mapping[str, str]) -> bytes:
+def error_response(error: errors.HydroError, metadata: Mapping[str, str]) -> bytes:
     """The response that ends a call with an error, in gRPC and in HTTP; Envoy's log names us."""
     code = errors.STATUS[type(error)][0]
     status = errors.call_status(error, logs.REQUEST_ID.get())

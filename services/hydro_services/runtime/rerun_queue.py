@@ -102,20 +102,20 @@ class RerunQueue:
 
     async def _run(self, turn: Turn, evaluate_here: Evaluate) -> None:
         worker = Worker("reruns")
-        while reruns := self._taken():
+        while reruns := self._take_wanted():
             try:
-                await self._in_fork(reruns, turn, evaluate_here, worker)
+                await self._run_in_fork(reruns, turn, evaluate_here, worker)
             except Exception as error:
                 for each in reruns:
                     each.fail(error)
         self._task = None
 
-    def _taken(self) -> list[Rerun]:
+    def _take_wanted(self) -> list[Rerun]:
         taken = [each for each in self._waiting if each.is_wanted()]
         self._waiting.clear()
         return taken
 
-    async def _in_fork(
+    async def _run_in_fork(
         self, reruns: Sequence[Rerun], turn: Turn, evaluate_here: Evaluate, worker: Worker
     ) -> None:
         """Those that the fork comes to; the rest waits for the next."""
@@ -129,29 +129,29 @@ class RerunQueue:
                     continue
                 self._waiting.extendleft(reversed(reruns[number + 1 :]))
                 if isinstance(answer, Ended):
-                    each.settle(await worker.call(self._ended, each, answer.reason))
+                    each.settle(await worker.call(self._answer_ended, each, answer.reason))
                     self._crashed(answer.reason)
                 elif each.is_wanted():
-                    each.settle(await turn(partial(self._here, each, evaluate_here)))
+                    each.settle(await turn(partial(self._rerun_here, each, evaluate_here)))
                 return
         finally:
             await worker.call(fork.close)
 
     def _in_child(self, inputs: Columns, request_id: str) -> Evaluation:
         end = self._reruns.end(self._reruns.key(request_id, inputs))
-        return _failed(inputs.rows, end) if end else self._evaluate(inputs, request_id)
+        return _failed_again(inputs.rows, end) if end else self._evaluate(inputs, request_id)
 
-    def _ended(self, rerun: Rerun, reason: str) -> Evaluation:
+    def _answer_ended(self, rerun: Rerun, reason: str) -> Evaluation:
         self._reruns.add(self._reruns.key(rerun.request_id, rerun.inputs), reason)
-        return _failed(rerun.inputs.rows, reason)
+        return _failed_again(rerun.inputs.rows, reason)
 
-    def _here(self, rerun: Rerun, evaluate: Evaluate) -> Evaluation:
+    def _rerun_here(self, rerun: Rerun, evaluate: Evaluate) -> Evaluation:
         key = self._reruns.key(rerun.request_id, rerun.inputs)
         with self._reruns.under_way(key):
             return evaluate(rerun.inputs, rerun.request_id)
 
 
-def _failed(rows: int, reason: str) -> Evaluation:
+def _failed_again(rows: int, reason: str) -> Evaluation:
     message = (
         f"the model ended its process on these rows: {reason}; they were run again once, alone, "
         "and are not run any more"

@@ -66,7 +66,7 @@ class Reruns:
                     (self._folder / key).unlink(missing_ok=True)
 
 
-def trim(folder: Path) -> None:
+def remove_old(folder: Path) -> None:
     """Forgets what is old."""
     oldest = time.time() - KEPT_S
     for path in folder.glob("*"):

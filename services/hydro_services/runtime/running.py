@@ -84,7 +84,7 @@ class Running:
 
 
 @contextlib.contextmanager
-def recorded(folder: Path) -> Iterator[Running]:
+def record_process(folder: Path) -> Iterator[Running]:
     """A record of this process, until the context ends; none where the disk is full."""
     path = folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}{RECORD}"
     with contextlib.ExitStack() as stack:
@@ -102,12 +102,12 @@ def recorded(folder: Path) -> Iterator[Running]:
             logger.warning("no record of evaluations", extra=extra)
             yield Running()
             return
-        with _told(fatal):
+        with _record_fatal(fatal):
             yield Running(memory)
 
 
 @contextlib.contextmanager
-def _told(fatal: IO[str]) -> Iterator[None]:
+def _record_fatal(fatal: IO[str]) -> Iterator[None]:
     """What Python says of fatal signals goes to a file."""
     before = faulthandler.is_enabled()
     faulthandler.enable(fatal)
@@ -136,27 +136,27 @@ def note_status(folder: Path, pid: int, status: int) -> None:
             path.with_suffix(STATUS).write_text(str(status))
 
 
-def deaths(folder: Path) -> list[Death]:
+def read_deaths(folder: Path) -> list[Death]:
     """What is known of processes that are no more; their records are removed."""
-    found = [_death(path) for path in sorted(folder.glob(f"*{RECORD}"))]
+    found = [_read_death(path) for path in sorted(folder.glob(f"*{RECORD}"))]
     return [death for death in found if death]
 
 
-def _death(path: Path) -> Death | None:
+def _read_death(path: Path) -> Death | None:
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            evaluated = _evaluated(file.read())
-            fatal = _text(path.with_suffix(FATAL))
-            status = int(_text(path.with_suffix(STATUS)) or 0)
+            evaluated = _evaluated_models(file.read())
+            fatal = _read_text(path.with_suffix(FATAL))
+            status = int(_read_text(path.with_suffix(STATUS)) or 0)
             for suffix in (FATAL, STATUS, RECORD):
                 path.with_suffix(suffix).unlink(missing_ok=True)
     except (OSError, ValueError):  # it lives, or another process was quicker
         return None
-    return blame(evaluated, fatal, status)
+    return blamed_model(evaluated, fatal, status)
 
 
-def _evaluated(record: bytes) -> dict[str, int]:
+def _evaluated_models(record: bytes) -> dict[str, int]:
     """The models that were under evaluation, and in which threads."""
     whole = record[: len(record) // _SLOT.size * _SLOT.size]
     return {
@@ -166,7 +166,7 @@ def _evaluated(record: bytes) -> dict[str, int]:
     }
 
 
-def blame(evaluated: dict[str, int], fatal: str, status: int) -> Death | None:
+def blamed_model(evaluated: dict[str, int], fatal: str, status: int) -> Death | None:
     """Who has ended a process, if it was a model.
 
     Args:
@@ -181,16 +181,16 @@ def blame(evaluated: dict[str, int], fatal: str, status: int) -> Death | None:
         for model in in_it or (evaluated if len(evaluated) == 1 else ()):
             return Death(model, match[1], fatal)
     elif os.WIFEXITED(status) and os.WEXITSTATUS(status) and len(evaluated) == 1:
-        return Death(next(iter(evaluated)), told(status))
+        return Death(next(iter(evaluated)), describe_status(status))
     return None
 
 
-def told(status: int) -> str:
+def describe_status(status: int) -> str:
     """An exit status for people."""
     if os.WIFSIGNALED(status):
         return signal.Signals(os.WTERMSIG(status)).name
     return f"exit code {os.waitstatus_to_exitcode(status)}"
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     return path.read_text(errors="replace") if path.exists() else ""

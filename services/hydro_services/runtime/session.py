@@ -19,13 +19,13 @@ from hydro_services.codecs.grpc_messages import MessageCutter
 from hydro_services.runtime import stage
 from hydro_services.runtime.edges import formats
 from hydro_services.runtime.edges.frames import BETWEEN_STAGES
-from hydro_services.runtime.edges.wire_format import Reader, Sink, Source
+from hydro_services.runtime.edges.wire_format import ReadingStage, Sink, Source
 from hydro_services.runtime.offload import Arrival
 from hydro_services.runtime.stage import Work
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class StageCall:
     """What a stage is told of a call by its metadata."""
 
     method: str
@@ -44,14 +44,14 @@ class Call:
 class Session:
     """One call's way through one stage."""
 
-    def __init__(self, call: Call, signature: Signature, max_bytes: int) -> None:
+    def __init__(self, call: StageCall, signature: Signature, max_bytes: int) -> None:
         self.call = call
         self._signature = signature
         self.apart = call.again
         """What comes may end its process; what comes after the first answer was not begun yet."""
         self._has_answered = False
         self._messages = MessageCutter(max_bytes)
-        reader = Reader(signature, call.stage, max_bytes, call.pipeline)
+        reader = ReadingStage(signature, call.stage, max_bytes, call.pipeline)
         self._source: Source = (
             formats.open_source(call.method, reader)
             if call.position.begins
@@ -82,12 +82,12 @@ class Session:
         self._has_answered = True
         written: list[bytes] = []
         for done, evaluation in zip(work, evaluations, strict=True):
-            written += self._sink.write(self._done(done.frame, evaluation))
+            written += self._sink.write(self._add_outputs(done.frame, evaluation))
         return written
 
-    def _done(self, frame: pb.Frame, evaluation: Evaluation) -> pb.Frame:
+    def _add_outputs(self, frame: pb.Frame, evaluation: Evaluation) -> pb.Frame:
         try:
-            stage.outputs(frame, self._signature, evaluation, self.call.stage)
+            stage.add_outputs(frame, self._signature, evaluation, self.call.stage)
         except errors.HydroError as error:
             return pb.Frame(id=frame.id, failure=errors.to_status(error), final=frame.final)
         return frame

@@ -34,15 +34,15 @@ class Work:
     inputs: Columns
     """What the model reads, of the rows that have not failed."""
     came_failed: int = 0
-    """What had failed before this stage, counted as in `failed`."""
+    """What had failed before this stage, counted as in `count_failed`."""
 
     @property
-    def failed(self) -> int:
+    def failed_count(self) -> int:
         """Rows that failed, and the frame if it did."""
-        return failed(self.frame)
+        return count_failed(self.frame)
 
 
-def failed(frame: pb.Frame) -> int:
+def count_failed(frame: pb.Frame) -> int:
     """Rows of a frame that failed, and the frame if it did."""
     return len(frame.errors) + frame.HasField("failure")
 
@@ -53,7 +53,7 @@ _CODES = {
 }
 
 
-def inputs(
+def read_inputs(
     frame: pb.Frame, signature: Signature, stage: str, read: Columns | None = None
 ) -> Columns:
     """The columns that a model reads, in its own types; rows that have none such fail.
@@ -69,22 +69,22 @@ def inputs(
     """
     columns = read
     if columns is None:
-        columns = proto_columns.decode_table(frame.table, _looked_at(frame.table, signature))
+        columns = proto_columns.decode_table(frame.table, _relevant_names(frame.table, signature))
     exact = _exact_inputs(columns, signature)
     if exact is not None:
         return exact
-    failures = _standing(columns, signature)
+    failures = _fail_existing_outputs(columns, signature)
     parts = []
     for rows, own in naming.group_columns(columns, signature):
         some = columns if len(rows) == columns.rows else columns.take(rows)
-        part, found = _inputs(frame.table, some, rows, own)
+        part, found = _fit_inputs(frame.table, some, rows, own)
         parts.append((rows, naming.rename_inputs(part, own, signature)))
         for row, failure in found.items():
             failures.setdefault(int(rows[row]), failure)
     taken = parts[0][1] if len(parts) == 1 else json_merging.merge_columns(parts, columns.rows)
     if failures:
-        kept = _kept(columns.rows, failures)
-        drop(frame, failures, stage)
+        kept = _mask_kept(columns.rows, failures)
+        drop_rows(frame, failures, stage)
         taken = taken.take(kept)
     return naming.make_regular(taken, signature)
 
@@ -111,7 +111,7 @@ def _exact_inputs(columns: Columns, signature: Signature) -> Columns | None:
     return Columns(found, columns.rows)
 
 
-def _looked_at(sent: pb.Table, signature: Signature) -> Container[str]:
+def _relevant_names(sent: pb.Table, signature: Signature) -> Container[str]:
     """The names of columns that bear upon what a model reads and writes."""
     names = signature.reads | signature.writes
     if not signature.ignores_case:
@@ -120,7 +120,7 @@ def _looked_at(sent: pb.Table, signature: Signature) -> Container[str]:
     return names | {column.name for column in sent.columns if column.name.lower() in lower}
 
 
-def _inputs(
+def _fit_inputs(
     sent: pb.Table, columns: Columns, at: Array, signature: Signature
 ) -> tuple[Columns, dict[int, Failure]]:
     """What a model reads of some rows, in its own types, and the failures of those that have none.
@@ -133,7 +133,7 @@ def _inputs(
     """
     found: dict[str, Column] = {}
     failures: dict[int, Failure] = {}
-    bare = _without_inputs(columns, signature)
+    bare = _rows_without_inputs(columns, signature)
     for field in signature.inputs:
         if field.name in columns:
             found[field.name], faults = fitting.fit_column(columns[field.name], field)
@@ -141,13 +141,13 @@ def _inputs(
             for row, failure in faults.items():
                 failures.setdefault(row if places is None else int(places[row]), failure)
         if not field.optional and (field.name not in columns or field.name in columns.present):
-            for row, failure in _missing(sent, columns, at, field).items():
+            for row, failure in _fail_missing(sent, columns, at, field).items():
                 if bare is None or row in bare:
                     failures.setdefault(row, failure)
     return Columns(found, columns.rows, columns.present), failures
 
 
-def _standing(columns: Columns, signature: Signature) -> dict[int, Failure]:
+def _fail_existing_outputs(columns: Columns, signature: Signature) -> dict[int, Failure]:
     """The rows that bring a column which the model makes."""
     failures: dict[int, Failure] = {}
     if signature.adds.isdisjoint(columns):
@@ -162,7 +162,7 @@ def _standing(columns: Columns, signature: Signature) -> dict[int, Failure]:
     return failures
 
 
-def _without_inputs(columns: Columns, signature: Signature) -> set[int] | None:
+def _rows_without_inputs(columns: Columns, signature: Signature) -> set[int] | None:
     """The rows that have no input at all, where others may lack some; None where none may."""
     if not signature.absent_is_null:
         return None
@@ -175,8 +175,10 @@ def _without_inputs(columns: Columns, signature: Signature) -> set[int] | None:
     return set(np.flatnonzero(lacking).tolist())
 
 
-def _missing(sent: pb.Table, columns: Columns, at: Array, field: Field) -> Mapping[int, Failure]:
-    """The rows that lack a column, as in `_inputs`.
+def _fail_missing(
+    sent: pb.Table, columns: Columns, at: Array, field: Field
+) -> Mapping[int, Failure]:
+    """The rows that lack a column, as in `_fit_inputs`.
 
     Raises:
         errors.InvalidArgument: a large frame lacks it.
@@ -200,10 +202,10 @@ def _missing(sent: pb.Table, columns: Columns, at: Array, field: Field) -> Mappi
     }
 
 
-def outputs(frame: pb.Frame, signature: Signature, evaluation: Evaluation, stage: str) -> None:
+def add_outputs(frame: pb.Frame, signature: Signature, evaluation: Evaluation, stage: str) -> None:
     """Adds what the model answered to the frame, in which nothing else has such a name."""
     if evaluation.failures:
-        drop(frame, evaluation.failures, stage)
+        drop_rows(frame, evaluation.failures, stage)
     columns = frame.table.columns
     if not signature.writes.isdisjoint([column.name for column in columns]):
         kept = [column for column in columns if column.name not in signature.writes]
@@ -212,7 +214,7 @@ def outputs(frame: pb.Frame, signature: Signature, evaluation: Evaluation, stage
     proto_columns.add_columns(evaluation.outputs, evaluation.present, frame.table)
 
 
-def drop(frame: pb.Frame, failures: Mapping[int, Failure], stage: str) -> None:
+def drop_rows(frame: pb.Frame, failures: Mapping[int, Failure], stage: str) -> None:
     """Takes rows out of the table and puts an error in their place.
 
     Args:
@@ -237,14 +239,14 @@ def drop(frame: pb.Frame, failures: Mapping[int, Failure], stage: str) -> None:
     del frame.errors[:]
     for at in range(0, len(ordered), _STEP):
         frame.errors.extend(ordered[at : at + _STEP])
-    kept = _kept(rows, failures)
+    kept = _mask_kept(rows, failures)
     columns = proto_columns.decode_table(frame.table).take(kept)
     frame.table.Clear()
     frame.table.rows = columns.rows
     proto_columns.add_columns(columns, columns.present, frame.table)
 
 
-def _kept(rows: int, failures: Iterable[int]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _mask_kept(rows: int, failures: Iterable[int]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     mask = np.ones(rows, np.bool_)
     mask[list(failures)] = False
     return mask
@@ -255,11 +257,11 @@ def row_errors(failures: Mapping[int, Failure], stage: str) -> list[pb.RowError]
     made: dict[Failure, status_pb2.Status] = {}
     for failure in failures.values():
         if failure not in made:
-            made[failure] = status(failure, stage)
+            made[failure] = row_status(failure, stage)
     return [pb.RowError(row=row, status=made[failures[row]]) for row in sorted(failures)]
 
 
-def status(failure: Failure, stage: str) -> status_pb2.Status:
+def row_status(failure: Failure, stage: str) -> status_pb2.Status:
     """A row's failure as google.rpc.Status; its metadata names stage, part of the model, column."""
     facts = {"stage": stage, "part": failure.stage, "column": failure.column}
     metadata = {key: value for key, value in facts.items() if value}

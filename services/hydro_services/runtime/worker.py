@@ -32,24 +32,26 @@ class Worker(Executor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Queues a call; the thread starts with the first one."""
         future: Future[T] = Future()
-        self._put(partial(_settle, future, lambda: fn(*args, **kwargs)))
+        self._enqueue(partial(_settle, future, lambda: fn(*args, **kwargs)))
         return future
 
     async def call(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """The outcome of a call: as `run_in_executor`, at half of what that costs, 27 us."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
-        self._put(partial(_tell, loop, done, lambda: fn(*args, **kwargs)))
+        self._enqueue(partial(_settle_on_loop, loop, done, lambda: fn(*args, **kwargs)))
         return await done
 
-    def _put(self, task: _Task) -> None:
+    def _enqueue(self, task: _Task) -> None:
         self._tasks.put(task)
         if not self._begun:
             self._begun = True
-            threading.Thread(target=_run, args=(self._tasks,), name=self._name, daemon=True).start()
+            threading.Thread(
+                target=_run_tasks, args=(self._tasks,), name=self._name, daemon=True
+            ).start()
 
 
-def _run(tasks: queue.SimpleQueue[_Task | None]) -> None:
+def _run_tasks(tasks: queue.SimpleQueue[_Task | None]) -> None:
     while (task := tasks.get()) is not None:
         task()
         del task  # What it holds may be the worker itself.
@@ -64,18 +66,22 @@ def _settle(future: Future[T], call: Callable[[], T]) -> None:
         future.set_exception(error)
 
 
-def _tell(loop: asyncio.AbstractEventLoop, done: asyncio.Future[T], call: Callable[[], T]) -> None:
+def _settle_on_loop(
+    loop: asyncio.AbstractEventLoop, done: asyncio.Future[T], call: Callable[[], T]
+) -> None:
     if done.cancelled():
         return
     told: Callable[[], None]
     try:
-        told = partial(_set, done.set_result, done, call())
+        told = partial(_settle_if_waiting, done.set_result, done, call())
     except BaseException as error:
-        told = partial(_set, done.set_exception, done, error)
+        told = partial(_settle_if_waiting, done.set_exception, done, error)
     with contextlib.suppress(RuntimeError):  # The loop may have ended.
         loop.call_soon_threadsafe(told)
 
 
-def _set(tell: Callable[[Any], None], done: asyncio.Future[Any], outcome: Any) -> None:
+def _settle_if_waiting(
+    tell: Callable[[Any], None], done: asyncio.Future[Any], outcome: Any
+) -> None:
     if not done.done():
         tell(outcome)

@@ -20,7 +20,7 @@ from hydro_services.manager.telemetry.metrics import version
 from hydro_services.metrics import Buckets, Family
 from hydro_services.runtime import counts, stage
 from hydro_services.runtime.counts import Counts, Histogram
-from hydro_services.runtime.observe import Observed
+from hydro_services.runtime.observe import CallObserver
 from hydro_services.runtime.stage import Work
 from hydro_services.tracing import Exporter, Span
 
@@ -98,12 +98,12 @@ async def test_what_fails_counts_where_it_fails() -> None:
     found, collected = Counts(), Collected()
     exporter = Exporter(collected)  # type: ignore[arg-type]
     frame = pb.Frame(table=pb.Table(rows=3), errors=[failing("EARLIER", "s/before")])
-    work = Work(frame, Columns({}, 3), came_failed=stage.failed(frame))
-    with Observed(found, TOLD, exporter) as observed:
+    work = Work(frame, Columns({}, 3), came_failed=stage.count_failed(frame))
+    with CallObserver(found, TOLD, exporter) as observed:
         assert found.stage("p", "s/m").active == 1
         frame.table.rows = 2
         frame.errors.append(failing("MODEL_FAILED", "s/m"))
-        observed.turn([work], 0.0)
+        observed.count_answered([work], 0.0)
     counted = found.stage("p", "s/m")
     assert (counted.rows, dict(counted.failed), dict(counted.calls), counted.active) == (
         3,
@@ -121,7 +121,7 @@ async def test_a_span_is_as_long_as_it_took_when_the_clock_is_set_back(
 ) -> None:
     collected = Collected()
     exporter = Exporter(collected)  # type: ignore[arg-type]
-    with Observed(Counts(), TOLD, exporter):
+    with CallObserver(Counts(), TOLD, exporter):
         monkeypatch.setattr("time.time_ns", lambda: 0)
     await exporter.flush()
     (span,) = collected.spans
@@ -139,7 +139,7 @@ async def test_a_span_is_as_long_as_it_took_when_the_clock_is_set_back(
 )
 def test_a_call_counts_by_what_ended_it(error: BaseException, code: str) -> None:
     found = Counts()
-    with pytest.raises(type(error)), Observed(found, TOLD, None):
+    with pytest.raises(type(error)), CallObserver(found, TOLD, None):
         raise error
     assert dict(found.stage("p", "s/m").calls) == {code: 1}
 

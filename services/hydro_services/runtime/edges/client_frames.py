@@ -31,7 +31,7 @@ _LISTS = {proto_columns.TYPES[kind]: typed_values.LISTS[kind] for kind in _FITTI
 _DTYPES = {proto_columns.TYPES[kind]: kind.dtype for kind in _FITTING}
 
 
-def received(frame: pb.Frame, name: str) -> Columns | None:
+def receive_frame(frame: pb.Frame, name: str) -> Columns | None:
     """Checks a frame, and makes it as it is inside a chain; rows with misfits fail.
 
     Args:
@@ -54,26 +54,31 @@ def received(frame: pb.Frame, name: str) -> Columns | None:
         frame.encoding = frame.encoding or pb.ENCODING_TYPED
         return columns
     _check_table(frame.table)
-    columns = _columns(frame.table)
+    columns = _decode_checked(frame.table)
     is_typed = False
     failures: dict[int, Failure] = {}
     for column in frame.table.columns:
         if proto_columns.has_lists(column):
             is_typed = True
             decoded = columns[column.name]
-            _fail(failures, _misfits(column, decoded), columns, column.name)
+            _add_failures(failures, _find_misfits(column, decoded), columns, column.name)
             proto_columns.lists_to_bytes(column, decoded)
         if column.type == pb.DATA_TYPE_JSON:
-            _fail(failures, _misread(columns[column.name], column.name), columns, column.name)
+            _add_failures(
+                failures,
+                _find_unreadable_json(columns[column.name], column.name),
+                columns,
+                column.name,
+            )
     if frame.encoding == pb.ENCODING_UNSPECIFIED:
         frame.encoding = pb.ENCODING_TYPED if is_typed else pb.ENCODING_RAW
     if not failures:
         return columns
-    stage.drop(frame, failures, name)
+    stage.drop_rows(frame, failures, name)
     return None
 
 
-def _fail(
+def _add_failures(
     failures: dict[int, Failure], found: Mapping[int, Failure], columns: Columns, name: str
 ) -> None:
     """Adds failures by row of a column to those by row of the table."""
@@ -124,32 +129,32 @@ def _check_table(sent: pb.Table) -> None:
         raise errors.InvalidArgument(f"{got} are not distinct, want each name once")
 
 
-def _carried(column: pb.Column) -> int:
+def _carried_bytes(column: pb.Column) -> int:
     """Bytes of data, or as many values, of a column and of the lists within it."""
     lists = [len(listed) for _, listed in column.values.ListFields()]
-    inner = _carried(column.elements) if column.HasField("elements") else 0
+    inner = _carried_bytes(column.elements) if column.HasField("elements") else 0
     return len(column.data) + len(column.offsets) + sum(lists) + inner
 
 
-def _columns(sent: pb.Table) -> Columns:
+def _decode_checked(sent: pb.Table) -> Columns:
     """The columns, all of whose bytes are right."""
-    _check_each(sent.columns, _check_parts)
+    _check_columns(sent.columns, _check_parts)
     columns = proto_columns.decode_table(sent)
-    if all(lack > 0 for lack in _lacking(sent)):
+    if all(lack > 0 for lack in _rows_without_bytes(sent)):
         got = f"got a frame that claims {sent.rows} rows"
         raise errors.InvalidArgument(f"{got}, want bytes for each of them in a column")
     packed = (column for column in sent.columns if not proto_columns.has_lists(column))
-    _check_each(packed, lambda column: _check_text(columns[column.name]))
+    _check_columns(packed, lambda column: _check_text(columns[column.name]))
     return columns
 
 
-def _lacking(sent: pb.Table) -> Iterator[int]:
+def _rows_without_bytes(sent: pb.Table) -> Iterator[int]:
     """How many rows have no byte yet, after none of the columns, the first, the second ..."""
-    carried = map(_carried, sent.columns)
+    carried = map(_carried_bytes, sent.columns)
     return itertools.accumulate(carried, operator.sub, initial=sent.rows)
 
 
-def _check_each(columns: Iterable[pb.Column], check: Callable[[pb.Column], None]) -> None:
+def _check_columns(columns: Iterable[pb.Column], check: Callable[[pb.Column], None]) -> None:
     column = pb.Column()
     try:
         for column in columns:
@@ -214,7 +219,7 @@ def _texts(packed: bytes, rows: int) -> Iterator[tuple[int, int]]:
         yield at - length, at
 
 
-def _misread(decoded: Column, name: str) -> dict[int, Failure]:
+def _find_unreadable_json(decoded: Column, name: str) -> dict[int, Failure]:
     """Failures of rows whose text is not JSON, or more than may be in a row; a null is neither."""
     flat = decoded
     while isinstance(flat, Ragged):
@@ -222,7 +227,7 @@ def _misread(decoded: Column, name: str) -> dict[int, Failure]:
     assert isinstance(flat, Strings), "JSON is text"
     texts = memoryview(flat.packed)
     spans = enumerate(_texts(flat.packed, flat.rows))
-    found = {i: said for i, (a, b) in spans if (said := _unreadable(texts[a:b]))}
+    found = {i: said for i, (a, b) in spans if (said := _is_unreadable(texts[a:b]))}
     rows, elements = fitting.element_rows(decoded, np.fromiter(found, np.int64))
     failures: dict[int, Failure] = {}
     for row, element in zip(rows.tolist(), elements.tolist(), strict=True):
@@ -231,7 +236,7 @@ def _misread(decoded: Column, name: str) -> dict[int, Failure]:
     return failures
 
 
-def _unreadable(text: json_spans.Text) -> tuple[str, str] | None:
+def _is_unreadable(text: json_spans.Text) -> tuple[str, str] | None:
     try:
         value = json_spans.parse_element(text)
     except errors.InvalidArgument:
@@ -239,7 +244,7 @@ def _unreadable(text: json_spans.Text) -> tuple[str, str] | None:
     return (value.reason, value.message) if isinstance(value, Failure) else None
 
 
-def _misfits(column: pb.Column, decoded: Column) -> dict[int, Failure]:
+def _find_misfits(column: pb.Column, decoded: Column) -> dict[int, Failure]:
     """Failures of rows whose numbers do not fit the column's type; a null may be anything."""
     flat, inner = decoded, column
     while isinstance(flat, Ragged):

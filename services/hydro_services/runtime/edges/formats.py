@@ -8,7 +8,7 @@ from hydro_services import errors
 from hydro_services.runtime.edges import frames, http_body, json_array, ndjson
 from hydro_services.runtime.edges.frames import GRPC
 from hydro_services.runtime.edges.http_body import ANY
-from hydro_services.runtime.edges.wire_format import Reader, Sink, Source, WireFormat
+from hydro_services.runtime.edges.wire_format import ReadingStage, Sink, Source, WireFormat
 
 SERVICE = "hydro.serving.v1.PredictionService"
 PREDICT, PREDICT_STREAM, SERVE = (
@@ -32,7 +32,7 @@ a content type whose answers are to leave so is named in its gateway.lua too.
 """
 
 
-def methods() -> frozenset[str]:
+def known_methods() -> frozenset[str]:
     """The paths of all calls that the end of a chain answers."""
     return frozenset(method for method, _ in FORMATS)
 
@@ -42,7 +42,7 @@ def has_bodies(method: str) -> bool:
     return (method, GRPC) not in FORMATS
 
 
-def open_source(method: str, reader: Reader) -> Source:
+def open_source(method: str, reader: ReadingStage) -> Source:
     """What reads a client's call.
 
     Raises:
@@ -50,7 +50,7 @@ def open_source(method: str, reader: Reader) -> Source:
     """
     if found := FORMATS.get((method, GRPC)):
         return found.source(reader)
-    return http_body.BodySource(_bodies(method), reader)
+    return http_body.BodySource(_body_formats(method), reader)
 
 
 def open_sink(method: str) -> Sink:
@@ -61,10 +61,10 @@ def open_sink(method: str) -> Sink:
     """
     if found := FORMATS.get((method, GRPC)):
         return found.sink()
-    return http_body.BodySink(_bodies(method))
+    return http_body.BodySink(_body_formats(method))
 
 
-def _bodies(method: str) -> Mapping[str, WireFormat]:
+def _body_formats(method: str) -> Mapping[str, WireFormat]:
     """By content type."""
     found = {kind: format for (of, kind), format in FORMATS.items() if of == method}
     if not found:

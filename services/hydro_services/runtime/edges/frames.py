@@ -11,8 +11,8 @@ from hydro_runtimes.columns import Columns
 from hydro_services import errors
 from hydro_services.codecs import frame_limits, proto_columns
 from hydro_services.runtime import stage
-from hydro_services.runtime.edges.client_frames import received
-from hydro_services.runtime.edges.wire_format import Reader, WireFormat
+from hydro_services.runtime.edges.client_frames import receive_frame
+from hydro_services.runtime.edges.wire_format import ReadingStage, WireFormat
 from hydro_services.runtime.offload import Arrival
 from hydro_services.runtime.stage import Work
 
@@ -22,24 +22,24 @@ GRPC = "application/grpc"
 class StageSource:
     """Reads frames of the stage before."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: ReadingStage) -> None:
         self.reader = reader
         self._has_begun = False
 
     def feed(self, messages: Sequence[bytes]) -> Arrival:
-        return Arrival(map(self._work, messages), sum(map(len, messages)))
+        return Arrival(map(self._read_message, messages), sum(map(len, messages)))
 
     def end(self) -> Arrival:
         return Arrival(iter(()), 0)
 
-    def _work(self, message: bytes) -> Work:
+    def _read_message(self, message: bytes) -> Work:
         frame, came_failed, reader = pb.Frame(), 0, self.reader
         try:
             columns = self._parse(message, frame)
-            came_failed = stage.failed(frame)
-            inputs = stage.inputs(frame, reader.signature, reader.stage, columns)
+            came_failed = stage.count_failed(frame)
+            inputs = stage.read_inputs(frame, reader.signature, reader.stage, columns)
         except (DecodeError, errors.HydroError) as error:
-            frame, inputs, came_failed = self._failed(frame, error), Columns({}, 0), 0
+            frame, inputs, came_failed = self._fail_frame(frame, error), Columns({}, 0), 0
         self._has_begun = True
         return Work(frame, inputs, came_failed)
 
@@ -48,7 +48,7 @@ class StageSource:
         frame.MergeFromString(message)
         return None
 
-    def _failed(self, frame: pb.Frame, error: DecodeError | errors.HydroError) -> pb.Frame:
+    def _fail_frame(self, frame: pb.Frame, error: DecodeError | errors.HydroError) -> pb.Frame:
         """In its place in a stream that has begun; before that the call fails."""
         if isinstance(error, DecodeError):
             want = "want a hydro.serving.v1.Frame"
@@ -67,7 +67,7 @@ class ClientSource(StageSource):
         frame_limits.check_frame(message)
         frame.MergeFromString(message)
         stage.check_pipeline(frame.pipeline, self.reader.pipeline)
-        return received(frame, self.reader.stage)
+        return receive_frame(frame, self.reader.stage)
 
 
 class StageSink:

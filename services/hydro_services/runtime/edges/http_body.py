@@ -14,7 +14,7 @@ from hydro.serving.v1 import frame_pb2 as pb
 from hydro.serving.v1 import prediction_service_pb2
 from hydro_services import errors
 from hydro_services.runtime import stage
-from hydro_services.runtime.edges.wire_format import Reader, Sink, Source, WireFormat
+from hydro_services.runtime.edges.wire_format import ReadingStage, Sink, Source, WireFormat
 from hydro_services.runtime.offload import Arrival
 
 ANY = ""
@@ -27,7 +27,7 @@ a request, and an answer may be longer than that."""
 class BodySource:
     """Reads the pieces of a body by their format."""
 
-    def __init__(self, formats: Mapping[str, WireFormat], reader: Reader) -> None:
+    def __init__(self, formats: Mapping[str, WireFormat], reader: ReadingStage) -> None:
         """With the formats by content type."""
         self._formats = formats
         self._reader = reader
@@ -44,11 +44,11 @@ class BodySource:
             want = "want a hydro.serving.v1.ServeRequest"
             raise errors.InvalidArgument(f"the message cannot be read, {want}") from None
         stage.check_pipeline(request.pipeline, self._reader.pipeline)
-        self._source = self._source or self._open(request.body.content_type)
+        self._source = self._source or self._open_source(request.body.content_type)
         data: bytes = request.body.data
         return data
 
-    def _open(self, content_type: str) -> Source:
+    def _open_source(self, content_type: str) -> Source:
         """Raises InvalidArgument where no format is for this type."""
         media_type = content_type.partition(";")[0].strip().lower()
         found = self._formats.get(media_type) or self._formats.get(ANY)
@@ -58,7 +58,7 @@ class BodySource:
         return found.source(self._reader)
 
     def end(self) -> Arrival:
-        self._source = self._source or self._open(ANY)
+        self._source = self._source or self._open_source(ANY)
         return self._source.end()
 
 
@@ -75,14 +75,14 @@ class BodySink:
         if frame.HasField("failure"):  # Its rows are not known, so none can stand for them.
             raise errors.Internal(f"a part of the answer was lost: {frame.failure.message}")
         if self._sink is None:
-            found = self._find(frame.encoding)
+            found = self._find_format(frame.encoding)
             self._sink, self._content_type = found.sink(), found.content_type
         return self._wrap(self._sink.write(frame))
 
     def end(self) -> list[bytes]:
         return self._wrap(self._sink.end()) if self._sink else []
 
-    def _find(self, encoding: pb.Encoding) -> WireFormat:
+    def _find_format(self, encoding: pb.Encoding) -> WireFormat:
         found = [each for each in self._formats.values() if each.encoding == encoding]
         if not found:  # An older process than the first stage's has the last stage.
             raise errors.Internal(f"encoding {encoding} of the answer is not known to this stage")
@@ -90,13 +90,13 @@ class BodySink:
 
     def _wrap(self, pieces: Sequence[bytes | memoryview]) -> list[bytes]:
         return [
-            _message(self._content_type, bytes(piece[at : at + PIECE_BYTES]))
+            _body_message(self._content_type, bytes(piece[at : at + PIECE_BYTES]))
             for piece in pieces
             for at in range(0, len(piece) or 1, PIECE_BYTES)
         ]
 
 
-def _message(content_type: str, data: bytes) -> bytes:
+def _body_message(content_type: str, data: bytes) -> bytes:
     body = httpbody_pb2.HttpBody(content_type=content_type, data=data)
     message: bytes = body.SerializeToString()
     return message

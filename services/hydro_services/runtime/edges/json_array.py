@@ -9,7 +9,7 @@ from hydro_services import errors
 from hydro_services.codecs import json_rows
 from hydro_services.runtime.edges import json_frames
 from hydro_services.runtime.edges.http_body import PIECE_BYTES
-from hydro_services.runtime.edges.wire_format import Reader, WireFormat
+from hydro_services.runtime.edges.wire_format import ReadingStage, WireFormat
 from hydro_services.runtime.offload import Arrival
 from hydro_services.runtime.stage import Work
 
@@ -17,7 +17,7 @@ from hydro_services.runtime.stage import Work
 class ArraySource:
     """Keeps the body until it is whole."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: ReadingStage) -> None:
         self.reader = reader
         self._body = bytearray()
 
@@ -31,9 +31,9 @@ class ArraySource:
 
     def end(self) -> Arrival:
         body, self._body = self._body, bytearray()
-        return Arrival(self._frames(body), len(body))
+        return Arrival(self._read_frames(body), len(body))
 
-    def _frames(self, body: bytearray) -> Iterator[Work | None]:
+    def _read_frames(self, body: bytearray) -> Iterator[Work | None]:
         """The frames of an array, the last of which says so; it is read whole before the first."""
         last: Work | None = None
         for rows in json_rows.read_array(body):
@@ -67,14 +67,14 @@ class ArraySink:
         self._is_open, self._is_empty = not frame.final, self._is_empty and not parts
         if sum(map(len, parts)) <= PIECE_BYTES:
             return [b"".join((start, comma, b",".join(parts), end))]
-        pieces = [start + comma, *_cut(parts), end]
+        pieces = [start + comma, *_cut_parts(parts), end]
         return [piece for piece in pieces if piece]
 
     def end(self) -> list[bytes]:
         return [b"]"] if self._is_open else []
 
 
-def _cut(parts: Sequence[memoryview]) -> Iterator[bytes]:
+def _cut_parts(parts: Sequence[memoryview]) -> Iterator[bytes]:
     """Parts with commas between them, without a copy of all of a large row."""
     for number, part in enumerate(parts):
         if number:

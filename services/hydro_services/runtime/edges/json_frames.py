@@ -11,12 +11,12 @@ from hydro_services import errors
 from hydro_services.codecs import json_rows, naming, proto_columns, row_groups
 from hydro_services.runtime import stage
 from hydro_services.runtime.edges.http_body import PIECE_BYTES
-from hydro_services.runtime.edges.wire_format import Reader
+from hydro_services.runtime.edges.wire_format import ReadingStage
 from hydro_services.runtime.stage import Work
 
 
 def read_rows(
-    rows: Sequence[json_rows.Row | Failure], encoding: pb.Encoding, reader: Reader
+    rows: Sequence[json_rows.Row | Failure], encoding: pb.Encoding, reader: ReadingStage
 ) -> Iterator[Work]:
     """The frames of rows, in groups; a failure stands in the place of a row that cannot be read."""
     for group in row_groups.split_rows(rows):
@@ -24,13 +24,13 @@ def read_rows(
 
 
 def read_group(
-    rows: Sequence[json_rows.Row | Failure], encoding: pb.Encoding, reader: Reader
+    rows: Sequence[json_rows.Row | Failure], encoding: pb.Encoding, reader: ReadingStage
 ) -> Work:
     """The frame of some rows."""
     unread = {i: row for i, row in enumerate(rows) if isinstance(row, Failure)}
     good = [row for row in rows if not isinstance(row, Failure)]
     columns, failed = json_rows.decode_rows(good, reader.signature)
-    failures = _places(unread, failed, len(rows))
+    failures = _failure_places(unread, failed, len(rows))
     frame = pb.Frame(encoding=encoding)
     if failures:
         frame.errors.extend(stage.row_errors(failures, reader.stage))
@@ -39,7 +39,7 @@ def read_group(
     return Work(frame, naming.select_inputs(columns, reader.signature))
 
 
-def _places(
+def _failure_places(
     unread: Mapping[int, Failure], failed: Mapping[int, Failure], count: int
 ) -> Mapping[int, Failure]:
     """Failures by place among all rows, where `failed` counts only those that could be read."""
@@ -57,7 +57,7 @@ def answer_parts(frame: pb.Frame) -> Iterator[list[json_rows.Row]]:
     """
     size, errors = frame.ByteSize(), _error_rows(frame.errors)
     if size <= PIECE_BYTES:
-        yield json_rows.merge_failed(_rows(frame.table), errors)
+        yield json_rows.merge_failed(_answered_rows(frame.table), errors)
         return
     columns, taken = proto_columns.decode_table(frame.table), 0
     count = columns.rows + len(errors)
@@ -71,7 +71,7 @@ def answer_parts(frame: pb.Frame) -> Iterator[list[json_rows.Row]]:
         yield json_rows.merge_failed(rows, failed)
 
 
-def _rows(table: pb.Table) -> list[json_rows.Row]:
+def _answered_rows(table: pb.Table) -> list[json_rows.Row]:
     """All at once."""
     columns = {
         column.name: proto_columns.json_values(column, table.rows) for column in table.columns

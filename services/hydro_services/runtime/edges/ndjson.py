@@ -9,7 +9,7 @@ from hydro_services import errors
 from hydro_services.codecs import json_rows, json_spans, row_groups
 from hydro_services.codecs.whole_lines import LineCutter, split_lines
 from hydro_services.runtime.edges import json_frames
-from hydro_services.runtime.edges.wire_format import Reader, WireFormat
+from hydro_services.runtime.edges.wire_format import ReadingStage, WireFormat
 from hydro_services.runtime.offload import Arrival
 from hydro_services.runtime.stage import Work
 
@@ -17,15 +17,15 @@ from hydro_services.runtime.stage import Work
 class LineSource:
     """Reads lines as they are completed."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: ReadingStage) -> None:
         self.reader = reader
         self._lines = LineCutter()
 
     def feed(self, pieces: Sequence[bytes]) -> Arrival:
-        lines = b"".join([self._cut(piece) for piece in pieces])
-        return Arrival(self._frames(lines), len(lines))
+        lines = b"".join([self._cut_lines(piece) for piece in pieces])
+        return Arrival(self._read_frames(lines), len(lines))
 
-    def _cut(self, piece: bytes) -> bytes:
+    def _cut_lines(self, piece: bytes) -> bytes:
         completed = piece.rfind(b"\n") + 1
         if self._lines.held_bytes + (completed or len(piece)) > self.reader.max_bytes:
             got = f"the line is over {self.reader.max_bytes} bytes"
@@ -34,15 +34,15 @@ class LineSource:
 
     def end(self) -> Arrival:
         line = self._lines.end()
-        return Arrival(self._frames(line), len(line))
+        return Arrival(self._read_frames(line), len(line))
 
-    def _frames(self, text: bytes) -> Iterator[Work | None]:
+    def _read_frames(self, text: bytes) -> Iterator[Work | None]:
         """The frames of whole lines, read a span at a time."""
         at, view = 0, memoryview(text)
         while at < len(text):
             end = text.rfind(b"\n", at, at + json_spans.SPAN_BYTES) + 1
             end = end or text.find(b"\n", at) + 1 or len(text)
-            lines = _lines(view[at:end])
+            lines = _split_lines(view[at:end])
             for first in range(0, len(lines), row_groups.MAX_ROWS):
                 rows = list(map(json_rows.parse_line, lines[first : first + row_groups.MAX_ROWS]))
                 yield from json_frames.read_rows(rows, FORMAT.encoding, self.reader)
@@ -50,7 +50,7 @@ class LineSource:
             at = end
 
 
-def _lines(text: memoryview) -> Sequence[json_spans.Text]:
+def _split_lines(text: memoryview) -> Sequence[json_spans.Text]:
     """The lines that are not blank, of whole lines; what is longer than a span is one line."""
     if len(text) > json_spans.SPAN_BYTES:
         return [] if json_spans.is_blank(text) else [text]

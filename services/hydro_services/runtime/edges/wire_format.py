@@ -12,7 +12,7 @@ from hydro_services.runtime.offload import Arrival
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class ReadingStage:
     """The stage that a source reads for."""
 
     signature: Signature
@@ -65,7 +65,7 @@ class Sink(Protocol):
 class WireFormat:
     """A source and the sink that answers it."""
 
-    source: Callable[[Reader], Source]
+    source: Callable[[ReadingStage], Source]
     sink: Callable[[], Sink]
     content_type: str
     """Of answers."""

@@ -35,7 +35,7 @@ from hydro_services import errors
 from hydro_services.codecs.grpc_messages import prefix_message
 from hydro_services.runtime.batch import Batcher
 from hydro_services.runtime.edges.formats import SERVE
-from hydro_services.runtime.offload import Codecs
+from hydro_services.runtime.offload import CodecThread
 from hydro_services.runtime.prediction import Prediction
 from hydro_services.runtime.process import SWITCH_S, YOUNG
 from hydro_services.runtime.processor import PROCESS, Processor
@@ -173,10 +173,10 @@ async def answered(path: str, data: bytes, position: str) -> tuple[Call, float, 
     stage = {"x-hydro-model": "m", "x-hydro-stage": "s/m", "x-hydro-position": position}
     if position == "first":
         call = Call({**stage, ":path": PROCESS}, of_envoy(path, data))
-        run = Processor(host, LIMIT, Codecs(), None).process
+        run = Processor(host, LIMIT, CodecThread(), None).process
     else:
         call = Call({**stage, ":path": path}, cut(data, 128 << 10))
-        run = Prediction(host, LIMIT, Codecs(), None).predict
+        run = Prediction(host, LIMIT, CodecThread(), None).predict
     held: list[float] = []
     reset()
     before = memory("VmRSS")

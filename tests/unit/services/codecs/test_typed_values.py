@@ -23,7 +23,7 @@ def test_a_double_of_a_stage_before_that_is_beyond_float32_is_an_error_in_its_ro
     target = frame.table.columns.add()
     column, _ = json_rows.decode_rows([{"x": 1e39}, {"x": 0.5}], Signature((), ()))
     proto_columns.encode_column("x", column["x"], target)
-    read = stage.inputs(frame, Signature((Field("x", DataType.FLOAT32),), ()), "s/m")
+    read = stage.read_inputs(frame, Signature((Field("x", DataType.FLOAT32),), ()), "s/m")
     assert [error.row for error in frame.errors] == [0]
     assert read["x"].rows == 1
 
@@ -37,7 +37,7 @@ def test_an_integer_as_a_double_is_the_nearest_one_wherever_it_is_read(declared:
     frame = pb.Frame()
     frame.table.rows = 1
     proto_columns.add_columns(columns, columns.present, frame.table)
-    column = stage.inputs(frame, signature, "s/m")["x"]
+    column = stage.read_inputs(frame, signature, "s/m")["x"]
     assert isinstance(column, Dense)
     assert column.values.tolist() == [2.0**53]
 

@@ -23,7 +23,7 @@ from hydro_services.runtime.crashes import (
     Crashes,
     suspended_until,
 )
-from hydro_services.runtime.running import Death, blame
+from hydro_services.runtime.running import Death, blamed_model
 
 # How often
 
@@ -126,17 +126,17 @@ FATAL += "Current thread 0x0a (most recent call first):\n  …\n"
 def test_who_is_to_blame(
     evaluated: dict[str, int], fatal: str, status: int, model: str | None
 ) -> None:
-    found = blame(evaluated, fatal, status)
+    found = blamed_model(evaluated, fatal, status)
     assert (found and found.model) == model
 
 
 PROGRAM = """
 import ctypes, os, signal, sys, threading, time
 from pathlib import Path
-from hydro_services.runtime.running import recorded
+from hydro_services.runtime.running import record_process
 
 folder, thread, end = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-with recorded(folder) as record:
+with record_process(folder) as record:
     slots = {name: record.slot(name) for name in ("idle", "busy", "guilty", "unloaded")}
     del slots["unloaded"]
     def wait():
@@ -172,7 +172,7 @@ def test_a_process_that_dies_tells_of_what(tmp_path: Path, thread: str, end: str
         check=False,
     )
     assert not done.stdout + done.stderr
-    found = running.deaths(tmp_path)
+    found = running.read_deaths(tmp_path)
     if reason := SIGNALS[end]:
         assert [(death.model, death.reason) for death in found] == [("guilty", reason)]
     elif "SIGFPE" not in end:  # whose thread the kernel chooses
@@ -181,8 +181,8 @@ def test_a_process_that_dies_tells_of_what(tmp_path: Path, thread: str, end: str
 
 
 def test_a_process_that_lives_is_left_alone(tmp_path: Path) -> None:
-    with running.recorded(tmp_path) as record, record.slot("m"):
-        assert running.deaths(tmp_path) == []
+    with running.record_process(tmp_path) as record, record.slot("m"):
+        assert running.read_deaths(tmp_path) == []
         assert len(list(tmp_path.iterdir())) == 2
     assert not list(tmp_path.iterdir())
 
@@ -193,11 +193,11 @@ def test_a_status_that_is_told_is_known(tmp_path: Path) -> None:
     _, status = os.waitpid(child.pid, 0)
     child.returncode = 3
     running.note_status(tmp_path, child.pid, status)
-    assert running.deaths(tmp_path) == [Death("guilty", "exit code 3")]
+    assert running.read_deaths(tmp_path) == [Death("guilty", "exit code 3")]
 
 
 def test_slots_are_used_again(tmp_path: Path) -> None:
-    with running.recorded(tmp_path) as record:
+    with running.record_process(tmp_path) as record:
         for number in range(3 * running.SLOTS):
             with record.slot(f"model {number}"):
                 pass
@@ -209,5 +209,5 @@ def test_slots_are_used_again(tmp_path: Path) -> None:
 
 def test_without_a_disk_nothing_is_noted(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with running.recorded(tmp_path / "file") as record, record.slot("m"):
+    with running.record_process(tmp_path / "file") as record, record.slot("m"):
         assert threading.current_thread()

@@ -22,7 +22,7 @@ NAMES = [hashlib.sha256(bytes([n])).hexdigest() for n in range(6)]
 
 def fill(folders: Folders, digest: str) -> None:
     folders.evict(SIZE)
-    with folders.filled(digest) as folder:
+    with folders.fill(digest) as folder:
         (folder / "file").write_bytes(bytes(SIZE))
 
 
@@ -61,7 +61,7 @@ import os, sys
 from pathlib import Path
 from hydro_services.runtime.folders import Folders
 folders = Folders(Path(sys.argv[1]), 0)
-with folders.filled(sys.argv[2]) as folder:
+with folders.fill(sys.argv[2]) as folder:
     (folder / "file").write_bytes(bytes(1000))
     print("filling", flush=True)
     sys.stdin.read()

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hydro_services.runtime import fork
-from hydro_services.runtime.fork import Ended, Fork, Seen, Waits, look
+from hydro_services.runtime.fork import Ended, Fork, ForkState, Waits, next_state
 
 T = TypeVar("T")
 
@@ -166,13 +166,13 @@ LOOKS: st.SearchStrategy[dict[str, Any]] = st.builds(
 )
 
 
-def seen(looks: Iterable[dict[str, Any]], **fixed: Any) -> Seen:
-    found = Seen(0.0)
+def seen(looks: Iterable[dict[str, Any]], **fixed: Any) -> ForkState:
+    found = ForkState(0.0)
     for each in looks:
         given = each | fixed
         given["would_run"] |= given["works"]
         cpu_s = found.cpu_s + given.pop("used_s")
-        found = look(found, cpu_s=cpu_s, **given)
+        found = next_state(found, cpu_s=cpu_s, **given)
     return found
 
 

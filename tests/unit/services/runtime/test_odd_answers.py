@@ -16,7 +16,7 @@ from hydro_runtimes.python import PythonEvaluator
 from hydro_services.codecs.grpc_messages import prefix_message
 from hydro_services.runtime.edges.formats import SERVE
 from hydro_services.runtime.evaluation import evaluate
-from hydro_services.runtime.session import Call, Session
+from hydro_services.runtime.session import Session, StageCall
 
 GOOD: Mapping[DataType, Any] = {
     DataType.BOOL: True,
@@ -96,7 +96,7 @@ def test_an_odd_answer_costs_its_row_alone(kind: DataType, shape: tuple[int], od
 
 
 def served(model: PythonEvaluator, rows: Sequence[Mapping[str, str]]) -> list[Any]:
-    session = Session(Call(SERVE, Position.ONLY, "m", "s/m"), model.signature, 1 << 20)
+    session = Session(StageCall(SERVE, Position.ONLY, "m", "s/m"), model.signature, 1 << 20)
     body = httpbody_pb2.HttpBody(data=json.dumps(rows).encode())
     request = prediction_service_pb2.ServeRequest(body=body).SerializeToString()
     arrival = session.feed(prefix_message(request), ended=True)

@@ -18,7 +18,7 @@ from hydro_runtimes.evaluator import Evaluation, Field, Signature
 from hydro_services.codecs.row_groups import MAX_ROWS
 from hydro_services.runtime import fork, offload
 from hydro_services.runtime.batch import Batcher
-from hydro_services.runtime.offload import Arrival, Codecs
+from hydro_services.runtime.offload import Arrival, CodecThread
 from hydro_services.runtime.stage import Work
 from hydro_services.runtime.worker import Worker
 
@@ -137,10 +137,10 @@ async def test_who_leaves_takes_no_answer_from_others(forks: list[int]) -> None:
 
 async def test_rows_of_a_large_body_that_are_run_again_take_few_forks(forks: list[int]) -> None:
     frames = 200
-    batcher, codecs = Batcher(Pid(), Worker("model")), Codecs()
+    batcher, codecs = Batcher(Pid(), Worker("model")), CodecThread()
     arrival = Arrival(iter(works(frames)), 30 << 20)
     answered = 0
-    async for part, _ in codecs.portions(arrival, apart=True):
+    async for part, _ in codecs.read_portions(arrival, apart=True):
         found = await batcher.evaluate([each.inputs for each in part], apart=True)
         answered += sum(len(pids(each)) for each in found)
     assert answered == frames * MAX_ROWS
@@ -170,7 +170,7 @@ def test_portions_have_all_frames_in_order_and_steps_are_short(
             step = 0 if each is None else step + max(each.frame.table.rows, 1)
             yield each
 
-    for portion in offload.portions(source(), most):
+    for portion in offload.split_portions(source(), most):
         step = 0
         taken += portion
         before = portion[:-1]

@@ -140,7 +140,7 @@ def test_what_is_old_is_forgotten(tmp_path: Path) -> None:
     found.add("new", "SIGABRT")
     before = time.time() - reruns.KEPT_S - 1
     os.utime(tmp_path / "old", (before, before))
-    reruns.trim(tmp_path)
+    reruns.remove_old(tmp_path)
     assert (found.end("old"), found.end("new")) == ("", "SIGABRT")
 
 

@@ -20,7 +20,7 @@ from hydro_services.runtime.edges.formats import SERVE
 from hydro_services.runtime.edges.http_body import PIECE_BYTES
 from hydro_services.runtime.evaluation import evaluate
 from hydro_services.runtime.offload import Arrival
-from hydro_services.runtime.session import Call, Session
+from hydro_services.runtime.session import Session, StageCall
 from hydro_services.runtime.stage import Work
 
 PREDICT = "/hydro.serving.v1.PredictionService/PredictStream"
@@ -68,8 +68,8 @@ def answered(session: Session, model: Evaluator, arrival: Arrival) -> list[bytes
 
 def through(method: str, chunks: list[bytes], limit: int = LIMIT) -> list[bytes]:
     """The messages that a client reads after sending these chunks through both stages."""
-    first = Session(Call(method, Position.FIRST, "a", "s/a"), MODELS[0].signature, limit)
-    last = Session(Call(method, Position.LAST, "b", "s/b"), MODELS[1].signature, limit)
+    first = Session(StageCall(method, Position.FIRST, "a", "s/a"), MODELS[0].signature, limit)
+    last = Session(StageCall(method, Position.LAST, "b", "s/b"), MODELS[1].signature, limit)
     answers: list[bytes] = []
 
     def onward(messages: list[bytes]) -> None:
@@ -149,7 +149,7 @@ def test_lines_are_answered_by_lines_also_the_last_without_an_end() -> None:
 
 
 def test_a_line_is_answered_before_the_next_is_sent() -> None:
-    session = Session(Call(SERVE, Position.ONLY, "a", "s/a"), MODELS[0].signature, LIMIT)
+    session = Session(StageCall(SERVE, Position.ONLY, "a", "s/a"), MODELS[0].signature, LIMIT)
     work = session.feed(piece(b'{"text": "a"}\n{"te', "application/x-ndjson"))
     assert [each.inputs.rows for each in work.work if each] == [1]
 
@@ -169,7 +169,7 @@ def test_what_is_no_array_of_rows_fails_the_call(data: bytes, said: str) -> None
 
 
 def test_a_body_over_the_limit_fails_the_call_before_it_is_whole() -> None:
-    session = Session(Call(SERVE, Position.FIRST, "a", "s/a"), MODELS[0].signature, 100)
+    session = Session(StageCall(SERVE, Position.FIRST, "a", "s/a"), MODELS[0].signature, 100)
     session.feed(piece(b"[" + b" " * 60))
     with pytest.raises(errors.TooLarge, match="over 100 bytes"):
         session.feed(piece(b" " * 60))
@@ -283,7 +283,7 @@ def test_a_message_over_the_limit_is_refused_by_its_prefix() -> None:
 
 def only(method: str) -> Session:
     """A stage that is told which pipeline it is of."""
-    return Session(Call(method, Position.ONLY, "a", "s/a", "mine"), MODELS[0].signature, LIMIT)
+    return Session(StageCall(method, Position.ONLY, "a", "s/a", "mine"), MODELS[0].signature, LIMIT)
 
 
 def fed(session: Session, chunk: bytes) -> list[Work]:
@@ -327,7 +327,7 @@ def named(pipeline: str, body: httpbody_pb2.HttpBody) -> bytes:
 
 
 def test_a_frame_without_rows_to_stand_for_breaks_an_answer_over_http() -> None:
-    last = Session(Call(SERVE, Position.LAST, "b", "s/b"), MODELS[1].signature, LIMIT)
+    last = Session(StageCall(SERVE, Position.LAST, "b", "s/b"), MODELS[1].signature, LIMIT)
     good = prefix_message(pb.Frame(encoding=pb.ENCODING_NDJSON).SerializeToString())
     work = fed(last, good + prefix_message(b"\xff\xff"))
     evaluations = evaluate(MODELS[1], [each.inputs for each in work])

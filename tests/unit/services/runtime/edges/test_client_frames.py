@@ -22,7 +22,7 @@ from hydro_services import errors
 from hydro_services.codecs import frame_limits, proto_columns, typed_values
 from hydro_services.codecs.grpc_messages import prefix_message
 from hydro_services.runtime.evaluation import evaluate
-from hydro_services.runtime.session import Call, Session
+from hydro_services.runtime.session import Session, StageCall
 
 STREAM = "/hydro.serving.v1.PredictionService/PredictStream"
 TYPES = [kind for kind in DataType if kind is not DataType.JSON]
@@ -55,7 +55,7 @@ def answered(frame: pb.Frame | bytes) -> pb.Frame:
         errors.HydroError: the call fails.
     """
     message = frame if isinstance(frame, bytes) else frame.SerializeToString()
-    session = Session(Call(STREAM, Position.ONLY, "m", "s/m"), Echo.signature, 64 << 20)
+    session = Session(StageCall(STREAM, Position.ONLY, "m", "s/m"), Echo.signature, 64 << 20)
     work = [each for each in session.feed(prefix_message(message), ended=True).work if each]
     done = evaluate(Echo(), [each.inputs for each in work])
     (answer,) = session.answer(work, done)
@@ -279,7 +279,7 @@ def test_a_sparse_vector_that_claims_a_size_fails_its_row() -> None:
 
 def test_a_column_that_many_rows_lack_is_one_error() -> None:
     Needs = Signature((Field("need", DataType.STRING),), ())
-    session = Session(Call(STREAM, Position.ONLY, "m", "s/m"), Needs, 64 << 20)
+    session = Session(StageCall(STREAM, Position.ONLY, "m", "s/m"), Needs, 64 << 20)
     frame = packed("x", 1_000_000, type=pb.DATA_TYPE_BOOL, data=bytes(1_000_000))
     with pytest.raises(errors.InvalidArgument, match=r"'need' is missing.*in all 1000000 rows"):
         list(session.feed(prefix_message(frame.SerializeToString())).work)
@@ -291,7 +291,7 @@ def test_values_of_a_wrong_type_fail_their_rows_of_a_frame_of_any_size(odd: int)
     values = np.arange(rows, dtype="<f8")
     values[-odd:] += 0.5
     signature = Signature((Field("x", DataType.INT64),), ())
-    session = Session(Call(STREAM, Position.ONLY, "m", "s/m"), signature, 64 << 20)
+    session = Session(StageCall(STREAM, Position.ONLY, "m", "s/m"), signature, 64 << 20)
     frame = packed("x", rows, type=pb.DATA_TYPE_FLOAT64, data=values.tobytes())
     (work,) = session.feed(prefix_message(frame.SerializeToString())).work
     assert work is not None
@@ -303,7 +303,7 @@ def test_values_of_a_wrong_type_fail_their_rows_of_a_frame_of_any_size(odd: int)
 
 def test_a_column_of_another_type_is_one_error() -> None:
     signature = Signature((Field("x", DataType.INT64),), ())
-    session = Session(Call(STREAM, Position.ONLY, "m", "s/m"), signature, 64 << 20)
+    session = Session(StageCall(STREAM, Position.ONLY, "m", "s/m"), signature, 64 << 20)
     halves = np.full(1_000_000, 0.5, "<f8").tobytes()
     frame = packed("x", 1_000_000, type=pb.DATA_TYPE_FLOAT64, data=halves)
     with pytest.raises(errors.InvalidArgument, match="in 1000000 of 1000000 rows"):

@@ -14,7 +14,7 @@ from hydro.serving.v1 import frame_pb2 as pb
 from hydro_runtimes.columns import DataType
 from hydro_runtimes.evaluator import Field, Signature
 from hydro_services.runtime.edges import json_array, json_frames, ndjson
-from hydro_services.runtime.edges.wire_format import Reader, WireFormat
+from hydro_services.runtime.edges.wire_format import ReadingStage, WireFormat
 
 SIGNATURE = Signature(
     (
@@ -53,7 +53,7 @@ def written(format: WireFormat, frame: pb.Frame, piece_bytes: int) -> bytes:
 def test_parts_together_are_the_answer(
     format: WireFormat, rows: list[dict[str, Any]], piece_bytes: int
 ) -> None:
-    reader = Reader(SIGNATURE, "s/m", 1 << 20)
+    reader = ReadingStage(SIGNATURE, "s/m", 1 << 20)
     frame = json_frames.read_group(rows, format.encoding, reader).frame
     frame.final = True
     answer = written(format, frame, piece_bytes)
@@ -66,7 +66,7 @@ def test_parts_together_are_the_answer(
 def test_a_part_has_about_as_many_bytes_as_it_may(
     rows: list[dict[str, Any]], piece_bytes: int
 ) -> None:
-    reader = Reader(SIGNATURE, "s/m", 1 << 20)
+    reader = ReadingStage(SIGNATURE, "s/m", 1 << 20)
     frame = json_frames.read_group(rows, pb.ENCODING_NDJSON, reader).frame
     with patch.object(json_frames, "PIECE_BYTES", piece_bytes):
         parts = [len(part) for part in json_frames.answer_parts(frame)]

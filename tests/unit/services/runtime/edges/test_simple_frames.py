@@ -16,7 +16,7 @@ from hydro_services import errors
 from hydro_services.codecs import json_rows, proto_columns
 from hydro_services.runtime import stage
 from hydro_services.runtime.edges import client_frames
-from hydro_services.runtime.edges.client_frames import received
+from hydro_services.runtime.edges.client_frames import receive_frame
 
 KINDS = [pb.DATA_TYPE_UNSPECIFIED, *proto_columns.TYPES.values()]
 LISTS = {
@@ -87,9 +87,9 @@ def read(frame: pb.Frame, signature: Signature) -> object:
     """All that reading a frame brings about."""
     frame = pb.Frame.FromString(frame.SerializeToString())
     try:
-        columns = received(frame, "s/m")
+        columns = receive_frame(frame, "s/m")
         got = rows_of(columns)
-        inputs = stage.inputs(frame, signature, "s/m", columns)
+        inputs = stage.read_inputs(frame, signature, "s/m", columns)
     except errors.HydroError as error:
         return type(error), error.message
     return got, rows_of(inputs), frame.SerializeToString(deterministic=True)
@@ -117,11 +117,11 @@ def test_a_frame_of_many_clients_goes_the_short_way(monkeypatch: pytest.MonkeyPa
     )
     frame.table.columns.add(name="n", type=pb.DATA_TYPE_FLOAT64, values=pb.Values(doubles=[1, 2]))
     monkeypatch.setattr(client_frames, "_check_table", fail)
-    monkeypatch.setattr(stage, "_standing", fail)
-    found = received(frame, "s/m")
+    monkeypatch.setattr(stage, "_fail_existing_outputs", fail)
+    found = receive_frame(frame, "s/m")
     assert found is not None
     assert list(found["a"].values) == ["x", "y"]  # type: ignore[union-attr]
     assert frame.table.columns[1].data == np.array([1.0, 2.0]).tobytes()
     assert frame.encoding == pb.ENCODING_TYPED
     wanted = Signature((Field("a", DataType.STRING), Field("b", DataType.JSON, optional=True)), ())
-    assert list(stage.inputs(frame, wanted, "s/m", found)) == ["a"]
+    assert list(stage.read_inputs(frame, wanted, "s/m", found)) == ["a"]
