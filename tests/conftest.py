@@ -26,7 +26,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.load_profile("any machine")
+settings.register_profile("fast", settings.get_profile("any machine"), max_examples=5)
+settings.load_profile("any machine")  # scripts/test --fast: the other
 
 
 @pytest.fixture(scope="session")

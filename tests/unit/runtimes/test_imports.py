@@ -239,6 +239,7 @@ class Mine(RegressorMixin, BaseEstimator):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pkl", "joblib", "skops", "cloudpickle"])
 @pytest.mark.parametrize("helper", ["helper", "sched"])
 def test_an_estimator_of_an_own_class(tmp_path: Path, kind: str, helper: str) -> None:
@@ -370,7 +371,7 @@ class Swaps(RuleBasedStateMachine):
         shutil.rmtree(self.root)
 
 
-TestSwaps = Swaps.TestCase
+TestSwaps = pytest.mark.slow(Swaps.TestCase)
 TestSwaps.settings = settings(
     max_examples=30, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
 )

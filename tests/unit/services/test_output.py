@@ -78,6 +78,7 @@ def test_much_is_left_out_and_counted() -> None:
     assert lines[-1] == "last"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code", ["print('x' * 100)", "os.write(1, b'x' * 100 + b'\\n')", "logging.error('x')"]
 )

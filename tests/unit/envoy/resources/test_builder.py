@@ -249,6 +249,7 @@ def test_a_circuit_breaker_is_a_cluster_that_only_counts(builder: Builder) -> No
     )
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(

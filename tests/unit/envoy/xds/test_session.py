@@ -332,6 +332,7 @@ def _play(wire: Wire, steps: list[Snapshot | ResourceType | str]) -> None:
                 wire.to_client()
 
 
+@pytest.mark.slow
 @BOTH
 @settings(max_examples=300)
 @given(steps=st.lists(STEPS, max_size=40), last=PIPELINES)
@@ -351,6 +352,7 @@ def test_whatever_happens_the_client_ends_with_the_newest_snapshot(
     assert wire.session.refusals() == []
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(steps=st.lists(STEPS, max_size=30), last=PIPELINES, bodies=BODIES)
 def test_what_is_refused_is_known_and_all_else_is_applied(

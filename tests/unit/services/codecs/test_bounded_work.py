@@ -228,6 +228,7 @@ LARGE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("position", ["first", "only"])
 @pytest.mark.parametrize("name", LARGE)
 def test_a_large_body_of_anything_holds_nobody_up(name: str, position: str) -> None:
@@ -276,6 +277,7 @@ FRAMES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("position", ["first", "only"])
 @pytest.mark.parametrize("name", FRAMES)
 def test_a_large_frame_of_anything_holds_nobody_up(name: str, position: str) -> None:
@@ -301,6 +303,7 @@ VECTORS = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(
     st.lists(ROWS | VECTORS, min_size=1, max_size=5),

@@ -257,7 +257,7 @@ class Pending(RuleBasedStateMachine):
 
 
 Pending.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
-test_what_is_pending_comes_to_serve = Pending.TestCase
+test_what_is_pending_comes_to_serve = pytest.mark.slow(Pending.TestCase)
 
 
 # ---- managers that share a mesh: the owner's steps

@@ -69,6 +69,7 @@ def pid() -> int:
     return os.getpid()
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.sampled_from([*ENDS, ""]), max_size=6))
 def test_each_call_is_made_once_and_ends_itself_alone(names: list[str]) -> None:
@@ -92,6 +93,7 @@ def test_a_big_answer_comes_whole() -> None:
     assert answer == bytes(5_000_000)
 
 
+@pytest.mark.slow
 def test_who_holds_the_interpreter_is_ended() -> None:
     start = time.monotonic()
     first, second = run([lambda: re.match(r"(a+)+$", "a" * 60 + "b"), lambda: None])
@@ -124,6 +126,7 @@ def test_who_works_for_long_is_let(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [*run([work])] == [1]
 
 
+@pytest.mark.slow
 def test_who_gets_no_cpu_is_not_one_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fork, "IDLE_S", 1.0)
     monkeypatch.setattr(fork, "STALLED_S", 2.0)

@@ -53,6 +53,7 @@ def test_what_the_message_asks_for_is_enough(
     assert load(folder)
 
 
+@pytest.mark.slow
 def test_vectors_are_within_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = pa.table({"maxAbs": [{**stored(1.0), "type": 0, "size": 2**27 + 1, "indices": [5]}]})
     params = {"inputCol": "x", "outputCol": "y"}

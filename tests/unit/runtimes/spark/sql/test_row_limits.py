@@ -65,6 +65,7 @@ def peak(folder: Path, expression: str) -> tuple[Evaluation, int]:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("expression", HUGE, ids=range(len(HUGE)))
 def test_what_asks_for_too_much_is_told_the_limit(tmp_path: Path, expression: str) -> None:
     answer, taken = peak(tmp_path, expression)
@@ -72,6 +73,7 @@ def test_what_asks_for_too_much_is_told_the_limit(tmp_path: Path, expression: st
     assert taken < MOST_BYTES
 
 
+@pytest.mark.slow
 def test_functions_around_functions_make_no_more(tmp_path_factory: pytest.TempPathFactory) -> None:
     @settings(max_examples=25, deadline=None)
     @given(st.lists(st.sampled_from(GROWING), min_size=1, max_size=6))

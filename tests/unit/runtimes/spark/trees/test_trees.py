@@ -185,6 +185,7 @@ def limits(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("limits")
 @settings(max_examples=60, deadline=None)
 @given(st.lists(TREES, min_size=1, max_size=5), ROWS, st.integers(0, 9))
