@@ -28,11 +28,11 @@ from hydro_envoy.xds import load_reports
 from hydro_envoy.xds import server as ads
 from hydro_envoy.xds.hub import Hub
 from hydro_services import rpc
+from hydro_services.repository.debounce import SETTLE_S
 from hydro_services.repository.feed import CatalogueFeed
 from hydro_services.repository.folder import FolderSource
 from hydro_services.repository.servicer import SERVICE, RepositoryServicer
-from hydro_services.repository.settling import SETTLE_S
-from hydro_services.repository.watcher import Watcher
+from hydro_services.repository.watcher import SourceWatcher
 
 pytestmark = [
     pytest.mark.e2e,
@@ -117,7 +117,7 @@ def save_models(root: Path) -> None:
 @contextlib.asynccontextmanager
 async def repository(root: Path) -> AsyncIterator[Address]:
     source, feed = FolderSource(root), CatalogueFeed()
-    watcher = Watcher(source, feed)
+    watcher = SourceWatcher(source, feed)
     await asyncio.sleep(SETTLE_S)  # the models are new: they are taken for whole after this
     await watcher.refresh()
     add = pb_grpc.add_RepositoryServiceServicer_to_server

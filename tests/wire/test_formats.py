@@ -20,11 +20,11 @@ from hydro_runtimes.errors import InvalidModel, UntrustedModel
 from hydro_runtimes.files import digest
 from hydro_runtimes.load import load
 from hydro_services import errors, rpc
-from hydro_services.repository import settling
+from hydro_services.repository import debounce
 from hydro_services.repository.feed import CatalogueFeed
 from hydro_services.repository.folder import FolderSource
 from hydro_services.repository.servicer import SERVICE, RepositoryServicer
-from hydro_services.repository.watcher import Watcher
+from hydro_services.repository.watcher import SourceWatcher
 from hydro_services.runtime import process
 from hydro_services.runtime.fetch import Cache
 from hydro_services.runtime.host import ModelId
@@ -34,7 +34,7 @@ from hydro_services.up import plan
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(formats, "FORMATS", (*formats.FORMATS, toy_format.FORMAT))
-    monkeypatch.setattr(settling, "SETTLE_S", 0.0)
+    monkeypatch.setattr(debounce, "SETTLE_S", 0.0)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def models(tmp_path: Path) -> Path:
 @contextlib.asynccontextmanager
 async def repository(root: Path) -> AsyncIterator[Address]:
     source, feed = FolderSource(root), CatalogueFeed()
-    await Watcher(source, feed).refresh()
+    await SourceWatcher(source, feed).refresh()
     add = pb_grpc.add_RepositoryServiceServicer_to_server
     async with rpc.serve(
         ANY_PORT, lambda s: add(RepositoryServicer(feed, source), s), (SERVICE,), grace_s=0

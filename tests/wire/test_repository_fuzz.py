@@ -23,11 +23,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from hydro_services import errors
-from hydro_services.repository import download, settling, watcher
+from hydro_services.repository import debounce, download, watcher
 from hydro_services.repository.catalogue import Catalogue, ModelVersion
 from hydro_services.repository.feed import CatalogueFeed
 from hydro_services.repository.folder import FolderSource
-from hydro_services.repository.watcher import Watcher
+from hydro_services.repository.watcher import SourceWatcher
 
 METADATA = (
     b'{"inputs": [{"name": "x", "type": "string"}], "outputs": [{"name": "y", "type": "string"}]}'
@@ -73,7 +73,7 @@ class Trees(RuleBasedStateMachine):
         (self.canary / "metadata.json").write_bytes(METADATA)
         (self.canary / "model.py").write_text("# 0")
         for name, value in (("SETTLE_S", 0.05), ("RETRY_S", 0.2)):
-            self.stack.enter_context(mock.patch.object(settling, name, value))
+            self.stack.enter_context(mock.patch.object(debounce, name, value))
         self.stack.enter_context(mock.patch.object(watcher, "RESURVEY_S", 0.3))
         self.feed = CatalogueFeed()
         self.watched = self.stack.enter_context(watching(self.root, self.feed))
@@ -188,7 +188,7 @@ class Trees(RuleBasedStateMachine):
 def watching(root: Path, feed: CatalogueFeed) -> Iterator[threading.Thread]:
     """A watcher in a thread of its own."""
     loop = asyncio.new_event_loop()
-    task = loop.create_task(Watcher(FolderSource(root), feed).run())
+    task = loop.create_task(SourceWatcher(FolderSource(root), feed).run())
 
     def run() -> None:
         with contextlib.suppress(asyncio.CancelledError):

@@ -26,13 +26,13 @@ from hydro_runtimes import scikit
 from hydro_runtimes.columns import Columns, Dense
 from hydro_runtimes.load import load
 from hydro_services import errors, rpc
-from hydro_services.repository import download, settling, watcher
+from hydro_services.repository import debounce, download, watcher
 from hydro_services.repository.feed import CatalogueFeed
 from hydro_services.repository.folder import FolderSource
 from hydro_services.repository.inspection import inspect
 from hydro_services.repository.servicer import SERVICE, RepositoryServicer
 from hydro_services.repository.source import FileChanged, Source
-from hydro_services.repository.watcher import Watcher
+from hydro_services.repository.watcher import SourceWatcher
 from hydro_services.runtime.fetch import Cache
 from hydro_services.runtime.host import ModelId
 
@@ -88,8 +88,8 @@ def models(request: pytest.FixtureRequest, tmp_path: Path) -> Writable:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settling, "SETTLE_S", 0.1)
-    monkeypatch.setattr(watcher, "RESURVEY_S", 0.1)
+    monkeypatch.setattr(debounce, "SETTLE_S", 0.1)
+    monkeypatch.setattr(watcher, "RELIST_S", 0.1)
 
 
 def put_estimator(models: Writable, folder: str, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def put_estimator(models: Writable, folder: str, tmp_path: Path) -> None:
 @contextlib.asynccontextmanager
 async def serving(models: Writable) -> AsyncIterator[tuple[Address, Stub]]:
     feed = CatalogueFeed()
-    task = asyncio.create_task(Watcher(models.source, feed).run())
+    task = asyncio.create_task(SourceWatcher(models.source, feed).run())
     add = pb_grpc.add_RepositoryServiceServicer_to_server
     servicer = RepositoryServicer(feed, models.source)
     async with (

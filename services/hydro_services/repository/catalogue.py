@@ -1,7 +1,4 @@
-"""What the repository offers: one immutable value, made from the versions that were found.
-
-Nothing here reads a file or knows gRPC.
-"""
+"""What the repository offers: one immutable value, made of all versions of all models. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from hydro_runtimes.evaluator import Part, Signature
 from hydro_services import errors
-from hydro_services.repository import claims
+from hydro_services.repository import name_owners
 from hydro_services.repository.source import Key, Stamp
 
 FLAT = "1"
@@ -39,7 +36,7 @@ class ModelVersion:
     """One version of a model, published or refused."""
 
     key: Key
-    """Its names from the source, which may be odd: those of what is refused."""
+    """As the source has it; names of a version that is refused may be malformed."""
     format: str = ""
     digest: str = ""
     signature: Signature = _UNKNOWN
@@ -50,7 +47,7 @@ class ModelVersion:
     refused: str = ""
     """Why it is refused, and the way out; empty when it is published."""
     is_reading: bool = False
-    """It is new or has changed, and is yet to be read: what is said here is older, if anything."""
+    """It is new or has changed and is still to be read; other fields are of before the change."""
     since_ns: int = 0
     """The oldest change of any of its files, since the epoch."""
 
@@ -84,7 +81,7 @@ class ModelVersion:
 
     @property
     def error(self) -> errors.HydroError | None:
-        """Why it cannot be had, as what is raised."""
+        """Why it cannot be served; None if it can."""
         facts = {"model": self.model, "version": self.version}
         name = f"model {self.model!r} version {self.version!r}"
         if self.refused:
@@ -94,10 +91,10 @@ class ModelVersion:
         return None
 
     def file(self, path: str) -> File:
-        """The file that is published under exactly this path.
+        """The file of exactly this path: no path is normalized or opened to find it.
 
         Raises:
-            errors.NotFound: there is none, whatever the path spells.
+            errors.NotFound: the version has no such file.
         """
         for file in self.files:
             if file.path == path:
@@ -125,11 +122,11 @@ class Catalogue:
         return tuple(version for version in self.versions if version.is_published)
 
     def find(self, model: str, version: str = "") -> ModelVersion:
-        """The version that is named, or else the latest that is published.
+        """The version of this name, or the latest one that is published.
 
         Raises:
             errors.NotFound: no such model or version.
-            errors.ModelRefused: it is there, but refused.
+            errors.ModelRefused: it is refused.
             errors.Unavailable: it is being read.
         """
         named = [v for v in reversed(self.models.get(model, ())) if version in ("", v.version)]
@@ -141,40 +138,44 @@ class Catalogue:
         return latest
 
 
-def build(versions: Iterable[ModelVersion], owners: Set[str] = frozenset()) -> Catalogue:
-    """The catalogue of these versions; of those that cannot be beside each other, some are refused.
+def build_catalogue(versions: Iterable[ModelVersion], owners: Set[str] = frozenset()) -> Catalogue:
+    """The catalogue of these versions, some refused because they have the names of others.
 
     Args:
-        versions: all that were found, read or yet to be.
-        owners: the paths of those that were published before; see `claims.refusals`.
+        versions: all that the source has, read or not.
+        owners: the paths of those that were published before; see `name_owners.find_refusals`.
     """
-    found = tuple(versions)
-    reasons = claims.refusals([_claim(v) for v in found if _is_named(v)], owners)
+    versions = tuple(versions)
+    reasons = name_owners.find_refusals(
+        [_make_candidate(v) for v in versions if _has_valid_names(v)], owners
+    )
     models: dict[str, list[ModelVersion]] = {}
-    for version in found:
+    for version in versions:
         reason = reasons.get(version.path)
         version = replace(version, refused=reason) if reason else version
         models.setdefault(version.model, []).append(version)
-    return Catalogue({name: tuple(sorted(models[name], key=_order)) for name in sorted(models)})
+    return Catalogue(
+        {name: tuple(sorted(models[name], key=_version_order)) for name in sorted(models)}
+    )
 
 
-def _is_named(version: ModelVersion) -> bool:
-    """Whether its names are such; others are refused for that, and claim nothing."""
+def _has_valid_names(version: ModelVersion) -> bool:
+    """Whether its names are well-formed; others are refused for that and compete with none."""
     return is_name(version.model) and (version.is_flat or is_version(version.version))
 
 
-def _claim(version: ModelVersion) -> claims.Claim:
-    return claims.Claim(
+def _make_candidate(version: ModelVersion) -> name_owners.Candidate:
+    return name_owners.Candidate(
         version.path,
         version.home,
         version.model,
-        None if version.is_flat else natural(version.version),
+        None if version.is_flat else natural_order(version.version),
         bool(version.refused),
         version.since_ns,
     )
 
 
-def natural(version: str) -> tuple[tuple[int, int, str], ...]:
+def natural_order(version: str) -> tuple[tuple[int, int, str], ...]:
     """A key by which "1.0.10" comes after "1.0.2", "v3" after "2", and "1.0" after "1.0-rc1"."""
     parts = _PARTS.findall(version.removeprefix("v"))
     return (
@@ -184,22 +185,22 @@ def natural(version: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def is_version(folder: str) -> bool:
-    """Whether a folder's name is that of a version, such as 1, 2, v3 or 1.0.2."""
+    """Whether this is a version, such as 1, 2, v3 or 1.0.2."""
     return _VERSION.fullmatch(folder) is not None
 
 
 def is_name(folder: str) -> bool:
-    """Whether a folder's name can be that of a model."""
+    """Whether this can be a model's name."""
     return _NAME.fullmatch(folder) is not None
 
 
 def as_text(name: str) -> str:
-    """What may hold names from a file system, as text that can be sent."""
+    """The name as text that can be sent: names in a file system need not be UTF-8."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def _order(version: ModelVersion) -> tuple[object, ...]:
-    return (natural(version.version), version.version, version.path)
+def _version_order(version: ModelVersion) -> tuple[object, ...]:
+    return (natural_order(version.version), version.version, version.path)
 
 
 def _not_found(model: str, version: str, models: Mapping[str, object]) -> errors.NotFound:

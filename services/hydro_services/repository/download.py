@@ -67,19 +67,19 @@ def _read_piece(source: Source, version: ModelVersion, file: File, offset_bytes:
     try:
         stream = source.open_file(version.key, file.path, file.stamp)
     except (FileChanged, ModelError, OSError) as error:
-        raise _changed(version, file) from error
+        raise _changed_error(version, file) from error
     with stream:
         try:
             stream.seek(offset_bytes)
             piece = stream.read(CHUNK_BYTES)
         except FileChanged as error:
-            raise _changed(version, file) from error
+            raise _changed_error(version, file) from error
     if not piece:
-        raise _changed(version, file)
+        raise _changed_error(version, file)
     return piece
 
 
-def _changed(version: ModelVersion, file: File) -> errors.Aborted:
+def _changed_error(version: ModelVersion, file: File) -> errors.Aborted:
     message = (
         f"file {file.path!r} of model {version.model!r} version {version.version!r} has changed"
         " since it was published; get the model again, then download again"

@@ -1,4 +1,4 @@
-"""The catalogue as messages: protobuf for gRPC, plain JSON for the metadata."""
+"""Versions as messages: protobuf for gRPC, JSON for the metadata."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from hydro_services import errors
 from hydro_services.repository.catalogue import ModelVersion
 
 
-def model_version(version: ModelVersion, *, with_files: bool = True) -> pb.ModelVersion:
-    """A version as a message."""
+def to_message(version: ModelVersion, *, with_files: bool = True) -> pb.ModelVersion:
+    """A version as protobuf."""
     message = pb.ModelVersion(
         model=version.model,
         version=version.version,
@@ -24,8 +24,8 @@ def model_version(version: ModelVersion, *, with_files: bool = True) -> pb.Model
         digest=version.digest,
         reading=version.is_reading,
     )
-    message.signature.inputs.extend(map(_field, version.signature.inputs))
-    message.signature.outputs.extend(map(_field, version.signature.outputs))
+    message.signature.inputs.extend(map(_field_message, version.signature.inputs))
+    message.signature.outputs.extend(map(_field_message, version.signature.outputs))
     message.stages.extend(
         pb.ModelStage(name=part.name, uid=part.uid, depth=part.depth) for part in version.parts
     )
@@ -39,7 +39,7 @@ def model_version(version: ModelVersion, *, with_files: bool = True) -> pb.Model
     return message
 
 
-def document(version: ModelVersion) -> struct_pb2.Struct:
+def to_struct(version: ModelVersion) -> struct_pb2.Struct:
     """The metadata of a version as a JSON object."""
     fields: dict[str, Any] = {
         **metadata.document(version.model, version.signature),
@@ -57,14 +57,14 @@ def document(version: ModelVersion) -> struct_pb2.Struct:
     return struct
 
 
-def paths(version: ModelVersion) -> struct_pb2.ListValue:
+def list_paths(version: ModelVersion) -> struct_pb2.ListValue:
     """The paths of a version's files as a JSON array."""
     values = struct_pb2.ListValue()
     values.extend([file.path for file in version.files])
     return values
 
 
-def _field(field: Field) -> signature_pb2.Field:
+def _field_message(field: Field) -> signature_pb2.Field:
     return signature_pb2.Field(
         name=field.name,
         type=f"DATA_TYPE_{field.type.name}",

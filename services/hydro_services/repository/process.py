@@ -11,23 +11,23 @@ from hydro_services import default_addresses, metrics, registration, rpc
 from hydro_services.consul.registry import Registry
 from hydro_services.repository.feed import CatalogueFeed
 from hydro_services.repository.folder import FolderSource
-from hydro_services.repository.memory import Memory
+from hydro_services.repository.published_paths import PublishedPaths
 from hydro_services.repository.servicer import SERVICE, RepositoryServicer
-from hydro_services.repository.watcher import Watcher
+from hydro_services.repository.watcher import SourceWatcher
 from hydro_services.security import credential
 
 START_S = 5.0
-"""How long what is there may take to be read before the rest is offered."""
+"""How long models may be read before those that have been are offered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What a repository needs to know."""
+    """Options of a repository."""
 
     models: Path
     """The folder with `<framework>/<model>[/<version>]`."""
     instance: str
-    """The name of this process, the same after a restart."""
+    """The name of this process; the same after a restart."""
     listen: Address = ANY_PORT
     """Of the gRPC server; port 0 binds a free one."""
     manager: Address = default_addresses.XDS
@@ -35,13 +35,13 @@ class Config:
     metrics: Address = ANY_PORT
     """For Prometheus; port 0 takes a free one."""
     token_file: Path | None = None
-    """Has the token that the manager wants to see on one machine; None: none is shown."""
+    """The file with the token that is shown to the manager on one machine; None: none is."""
     sidecar: Address | None = None
-    """Where its sidecar takes what is for it from other machines; None: it has none."""
+    """Where its sidecar takes calls from other machines; None: it has no sidecar."""
     registry: Registry | None = None
-    """Consul; None: the manager keeps the registry."""
+    """Consul; None: the manager has the registry."""
     data: Path | None = None
-    """The folder for what survives; made if need be. None: nothing does."""
+    """The folder for what is stored over restarts, made if need be; None: nothing is."""
 
 
 async def run(config: Config) -> None:
@@ -53,10 +53,10 @@ async def run(config: Config) -> None:
     """
     token_file = None if config.sidecar else config.token_file
     source, feed = FolderSource(config.models), CatalogueFeed()
-    memory = Memory(config.data / "published.json" if config.data else None)
-    watcher = Watcher(source, feed, memory)
-    await watcher.look()
-    await watcher.until_read(START_S)
+    published = PublishedPaths(config.data / "published.json" if config.data else None)
+    watcher = SourceWatcher(source, feed, published)
+    await watcher.list_source()
+    await watcher.wait_until_read(START_S)
     async with (
         metrics.serve_metrics(config.metrics, lambda: tuple) as scraped,
         rpc.serve(

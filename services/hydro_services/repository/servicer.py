@@ -1,4 +1,4 @@
-"""The gRPC face of the repository; HTTP comes from it by Envoy's transcoder."""
+"""The repository's gRPC service; Envoy transcodes it to HTTP."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ class RepositoryServicer(pb_grpc.RepositoryServiceServicer):
         self, request: pb.ListModelsRequest, context: Any
     ) -> pb.ListModelsResponse:
         versions = self._feed.catalogue.versions
-        return pb.ListModelsResponse(models=map(messages.model_version, versions))
+        return pb.ListModelsResponse(models=map(messages.to_message, versions))
 
     async def GetModel(self, request: pb.GetModelRequest, context: Any) -> pb.GetModelResponse:
         version = self._feed.catalogue.find(request.model, request.version)
-        return pb.GetModelResponse(model=messages.model_version(version))
+        return pb.GetModelResponse(model=messages.to_message(version))
 
     async def GetMetadata(self, request: pb.GetMetadataRequest, context: Any) -> struct_pb2.Struct:
-        return messages.document(self._feed.catalogue.find(request.model, request.version))
+        return messages.to_struct(self._feed.catalogue.find(request.model, request.version))
 
     async def ListFiles(self, request: pb.ListFilesRequest, context: Any) -> struct_pb2.ListValue:
         version = self._feed.catalogue.find(request.model, request.version)
-        return messages.paths(version)
+        return messages.list_paths(version)
 
     async def DownloadFile(
         self, request: pb.DownloadFileRequest, context: Any
@@ -84,6 +84,6 @@ class RepositoryServicer(pb_grpc.RepositoryServiceServicer):
 def _watch_response(catalogue: Catalogue) -> pb.WatchResponse:
     response = pb.WatchResponse()
     for version in catalogue.versions:
-        told = response.models if version.is_published else response.others
-        told.append(messages.model_version(version, with_files=False))
+        versions = response.models if version.is_published else response.others
+        versions.append(messages.to_message(version, with_files=False))
     return response

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hydro_services import errors
-from hydro_services.repository import catalogue, claims
+from hydro_services.repository import catalogue, name_owners
 from hydro_services.repository.catalogue import File, ModelVersion
 from hydro_services.repository.source import Stamp
 
@@ -47,15 +47,15 @@ def refusals(found: catalogue.Catalogue) -> dict[str, str]:
     ],
 )
 def test_versions_are_in_natural_order(ordered: list[str]) -> None:
-    found = catalogue.build(version("m", number) for number in reversed(ordered))
+    found = catalogue.build_catalogue(version("m", number) for number in reversed(ordered))
     assert [v.version for v in found.models["m"]] == ordered
     assert found.find("m").version == ordered[-1]
 
 
 @given(st.lists(st.from_regex(r"v?[0-9][A-Za-z0-9_.-]{0,12}", fullmatch=True), unique=True))
 def test_the_order_does_not_depend_on_the_order_of_finding(numbers: list[str]) -> None:
-    forward = catalogue.build(version("m", number) for number in numbers)
-    backward = catalogue.build(version("m", number) for number in reversed(numbers))
+    forward = catalogue.build_catalogue(version("m", number) for number in numbers)
+    backward = catalogue.build_catalogue(version("m", number) for number in reversed(numbers))
     assert forward == backward
 
 
@@ -84,13 +84,13 @@ def test_a_folder_can_be_no_model(folder: str) -> None:
 
 
 def test_models_are_sorted_by_name_and_version() -> None:
-    found = catalogue.build([version("b"), version("a", "10"), version("a", "9")])
+    found = catalogue.build_catalogue([version("b"), version("a", "10"), version("a", "9")])
     assert [(v.model, v.version) for v in found.versions] == [("a", "9"), ("a", "10"), ("b", "1")]
 
 
 def test_a_name_that_nobody_had_belongs_to_the_oldest_folder() -> None:
     newer, older = version("m", framework="a", since_ns=2), version("m", framework="b", since_ns=1)
-    found = catalogue.build([newer, older])
+    found = catalogue.build_catalogue([newer, older])
     assert found.find("m").key[0] == "b"
     assert [v.key[0] for v in found.published] == ["b"]
     (reason,) = refusals(found).values()
@@ -100,7 +100,9 @@ def test_a_name_that_nobody_had_belongs_to_the_oldest_folder() -> None:
 
 
 def test_a_name_belongs_to_the_framework_that_can_serve_it() -> None:
-    found = catalogue.build([version("m", framework="a", refused="bad"), version("m", "1", "b")])
+    found = catalogue.build_catalogue(
+        [version("m", framework="a", refused="bad"), version("m", "1", "b")]
+    )
     assert found.find("m").key[0] == "b"
 
 
@@ -112,19 +114,19 @@ def test_a_name_stays_with_who_has_it(state: str) -> None:
         "being read": replace(version("m", framework="b"), digest="", is_reading=True),
         "another version": version("m", "2", "b"),
     }[state]
-    found = catalogue.build([version("m", framework="a"), mine], {"b/m/1"})
+    found = catalogue.build_catalogue([version("m", framework="a"), mine], {"b/m/1"})
     assert "'b/m' stays" in refusals(found)["a/m/1"]
 
 
 def test_a_name_that_was_given_up_is_free() -> None:
-    assert not refusals(catalogue.build([version("m", framework="a")], {"b/m/1"}))
+    assert not refusals(catalogue.build_catalogue([version("m", framework="a")], {"b/m/1"}))
 
 
 def test_files_beside_versions_are_refused_and_so_are_versions_beside_files() -> None:
     both = [flat("m"), version("m", "2"), version("m", "3"), version("other")]
-    assert set(refusals(catalogue.build(both, {"a/m"}))) == {"a/m/2", "a/m/3"}
-    assert set(refusals(catalogue.build(both, {"a/m/2"}))) == {"a/m"}
-    neither = refusals(catalogue.build(both))
+    assert set(refusals(catalogue.build_catalogue(both, {"a/m"}))) == {"a/m/2", "a/m/3"}
+    assert set(refusals(catalogue.build_catalogue(both, {"a/m/2"}))) == {"a/m"}
+    neither = refusals(catalogue.build_catalogue(both))
     assert set(neither) == {"a/m", "a/m/2", "a/m/3"}
     assert all("'a/m'" in reason and "'a/m/" in reason for reason in neither.values())
 
@@ -132,23 +134,27 @@ def test_files_beside_versions_are_refused_and_so_are_versions_beside_files() ->
 @pytest.mark.parametrize("twins", [["1", "01", "v1"], ["1.0-rc1", "1.0-RC1", "1_0_rc1"]])
 def test_versions_that_mean_the_same_are_refused_but_for_one(twins: list[str]) -> None:
     for winner in twins:
-        found = catalogue.build([version("m", number) for number in twins], {f"a/m/{winner}"})
+        found = catalogue.build_catalogue(
+            [version("m", number) for number in twins], {f"a/m/{winner}"}
+        )
         assert [v.version for v in found.published] == [winner]
         assert all(f"'a/m/{winner}' stays" in reason for reason in refusals(found).values())
 
 
 def test_names_that_differ_by_case_are_different_models() -> None:
-    found = catalogue.build([version("m"), version("M")])
+    found = catalogue.build_catalogue([version("m"), version("M")])
     assert [v.model for v in found.published] == ["M", "m"]
 
 
 def test_what_is_no_version_by_its_name_claims_nothing() -> None:
-    found = catalogue.build([version("m", "latest", refused="no version"), version("m", "1")])
+    found = catalogue.build_catalogue(
+        [version("m", "latest", refused="no version"), version("m", "1")]
+    )
     assert refusals(found) == {"a/m/latest": "no version"}
 
 
 def test_a_model_that_is_being_read_is_to_be_asked_for_again() -> None:
-    found = catalogue.build([replace(version("m"), digest="", is_reading=True)])
+    found = catalogue.build_catalogue([replace(version("m"), digest="", is_reading=True)])
     with pytest.raises(errors.Unavailable, match="'m' version '1' is being read"):
         found.find("m")
 
@@ -171,22 +177,22 @@ PLACES = st.builds(
 def test_who_is_published_stays_until_it_goes(
     before: list[ModelVersion], more: list[ModelVersion]
 ) -> None:
-    first = catalogue.build(before)
+    first = catalogue.build_catalogue(before)
     owners = {v.path for v in first.published}
     for model in first.models:
         assert len({v.home for v in first.published if v.model == model}) <= 1
     new = [v for v in more if v.path not in {b.path for b in before}]
-    second = catalogue.build([*before, *new], owners)
+    second = catalogue.build_catalogue([*before, *new], owners)
     assert owners <= {v.path for v in second.published}
-    assert second == catalogue.build([*reversed(new), *reversed(before)], owners)
-    stay = claims.owners(
+    assert second == catalogue.build_catalogue([*reversed(new), *reversed(before)], owners)
+    stay = name_owners.update_owners(
         owners, {v.path for v in (*before, *new)}, {v.path for v in second.published}
     )
-    assert catalogue.build([*before, *new], stay) == second, "a restart changes nothing"
+    assert catalogue.build_catalogue([*before, *new], stay) == second, "a restart changes nothing"
 
 
 def test_a_name_is_refused_in_all_versions_of_the_other_framework() -> None:
-    found = catalogue.build(
+    found = catalogue.build_catalogue(
         [version("m"), version("m", "2", "b", since_ns=1), version("m", "3", "b", since_ns=2)]
     )
     assert [v.version for v in found.published] == ["1"]
@@ -194,7 +200,9 @@ def test_a_name_is_refused_in_all_versions_of_the_other_framework() -> None:
 
 
 def test_the_latest_is_the_latest_that_is_published() -> None:
-    found = catalogue.build([version("m", "1"), version("m", "2", refused="half of it is missing")])
+    found = catalogue.build_catalogue(
+        [version("m", "1"), version("m", "2", refused="half of it is missing")]
+    )
     assert found.find("m").version == "1"
     with pytest.raises(errors.ModelRefused, match="half of it") as caught:
         found.find("m", "2")
@@ -202,14 +210,16 @@ def test_the_latest_is_the_latest_that_is_published() -> None:
 
 
 def test_a_model_of_which_all_is_refused_tells_why() -> None:
-    found = catalogue.build([version("m", "1", refused="one"), version("m", "2", refused="two")])
+    found = catalogue.build_catalogue(
+        [version("m", "1", refused="one"), version("m", "2", refused="two")]
+    )
     with pytest.raises(errors.ModelRefused, match="two"):
         found.find("m")
     assert found.published == ()
 
 
 def test_an_unknown_version_is_told_apart_from_an_unknown_model() -> None:
-    found = catalogue.build([version("m")])
+    found = catalogue.build_catalogue([version("m")])
     with pytest.raises(errors.NotFound, match="model 'm' has no version '2'"):
         found.find("m", "2")
     with pytest.raises(errors.NotFound, match="no model 'x'; the repository has: m"):

@@ -1,4 +1,4 @@
-"""When a folder that changed is looked at: once nothing in it has changed for a while. Pure."""
+"""When a model that changed is read: once nothing of it has changed for a while. Pure."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from hydro_services.repository.catalogue import ModelVersion
 from hydro_services.repository.source import Key, ModelFiles
 
 SETTLE_S = 1.0
-"""Seconds without a change before a folder is taken for whole."""
+"""Seconds without a change after which a model counts as complete."""
 RETRY_S = 10.0
-"""Seconds until a folder is read again that could not be for a reason which may pass."""
+"""Seconds until a model is read again that could not be read for a reason that may pass."""
 
 
 @dataclass(frozen=True, slots=True)
-class Instant:
+class Moment:
     """A moment, on both clocks."""
 
     monotonic_s: float
@@ -24,47 +24,48 @@ class Instant:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """What is known of a folder."""
+    """What is known of a model over time."""
 
     model: ModelFiles | None
-    """As it was last seen; None when it was not there."""
+    """Its files as listed last; None: it was not there."""
     since_s: float
-    """Since when it has been so, on the monotonic clock."""
+    """Since when they are so, on the monotonic clock."""
     inspected: ModelFiles | None = None
-    """As it was when `version` was read."""
+    """Its files when `version` was read."""
     version: ModelVersion | None = None
     """What the catalogue has of it."""
     retry_s: float | None = None
-    """When to read it again though it is as it was, on the monotonic clock."""
+    """When to read it again even if nothing changes, on the monotonic clock."""
 
     @property
     def is_pending(self) -> bool:
-        """Whether the folder is not as it was when it was read."""
+        """Whether it has changed since it was read."""
         return self.model != self.inspected
 
-    def is_settled(self, now: Instant) -> bool:
-        """Whether it has long been so, by our own watch or by the times of the files."""
+    def is_settled(self, now: Moment) -> bool:
+        """Whether it has not changed for `SETTLE_S`, as we saw or as the times of files tell."""
         if now.monotonic_s - self.since_s >= SETTLE_S:
             return True
         changed_ns = self.model.changed_ns if self.model else now.epoch_ns
         return now.epoch_ns - changed_ns >= SETTLE_S * 1e9
 
-    def read(
+    def with_version(
         self, model: ModelFiles | None, version: ModelVersion | None, retry_s: float | None = None
     ) -> Track:
-        """The track once what was there has been read, or its absence taken note of."""
+        """The track after these files were read as a version, or were found to be gone."""
         return replace(self, inspected=model, version=version, retry_s=retry_s)
 
 
-def observe(
+def observe_models(
     tracks: Mapping[Key, Track],
     models: Mapping[Key, ModelFiles],
-    now: Instant,
+    now: Moment,
     unreadable: Set[str] = frozenset(),
 ) -> dict[Key, Track]:
-    """The tracks after a source was listed; of what is gone, the tracks of what was read stay.
+    """The tracks after the source was listed.
 
-    What is below frameworks that are unreadable is not known to be gone: it stays as it was.
+    A model that is gone is tracked until its version is removed. Models of frameworks that are
+    unreadable are not known to be gone: they stay as they were.
     """
     observed: dict[Key, Track] = {}
     for key in sorted(tracks.keys() | models.keys()):
@@ -80,17 +81,17 @@ def observe(
     return observed
 
 
-def due(tracks: Mapping[Key, Track], now: Instant) -> list[Key]:
-    """Those to be read now, the smallest first: none is to wait for a large one."""
-    found = [key for key, track in tracks.items() if _is_due(track, now)]
-    return sorted(found, key=lambda key: _size_bytes(tracks[key]))
+def due_keys(tracks: Mapping[Key, Track], now: Moment) -> list[Key]:
+    """The models to read now, the smallest first, so that none waits for a large one."""
+    due = [key for key, track in tracks.items() if _is_due(track, now)]
+    return sorted(due, key=lambda key: _size_bytes(tracks[key]))
 
 
 def _size_bytes(track: Track) -> int:
     return track.model.size_bytes if track.model else 0
 
 
-def _is_due(track: Track, now: Instant) -> bool:
+def _is_due(track: Track, now: Moment) -> bool:
     if track.is_pending:
         return track.is_settled(now)
     return track.retry_s is not None and track.retry_s <= now.monotonic_s

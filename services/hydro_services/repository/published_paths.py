@@ -1,4 +1,4 @@
-"""Which folders were published, over restarts of the repository: they keep their names."""
+"""The folders that were published, stored over restarts: they keep the names of their models."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from hydro_services.security.private_files import write_private
 logger = logging.getLogger(__name__)
 
 
-class Memory:
-    """A file with the paths of the folders that were published, relative to the root."""
+class PublishedPaths:
+    """A file of paths, relative to the root."""
 
     def __init__(self, path: Path | None) -> None:
-        """`path` None: nothing survives a restart."""
+        """`path` None: nothing is stored."""
         self._path = path
         self._saved = self._load()
 
     @property
     def owners(self) -> frozenset[str]:
-        """As they were kept last."""
+        """The paths that were stored last."""
         return self._saved
 
-    def keep(self, owners: frozenset[str]) -> None:
-        """Writes them where they have changed; a disk that takes nothing is told of, once."""
+    def store(self, owners: frozenset[str]) -> None:
+        """Writes them if they have changed; a failure is logged, once for each change."""
         if owners == self._saved:
             return
         self._saved = owners
@@ -34,15 +34,15 @@ class Memory:
                 write_private(self._path, json.dumps(sorted(owners), indent=0).encode())
         except OSError as error:
             extra = {"path": str(self._path), "error": error.strerror}
-            logger.warning("who has which model name is not kept", extra=extra)
+            logger.warning("owners of model names not stored", extra=extra)
 
     def _load(self) -> frozenset[str]:
         try:
-            found = json.loads(self._path.read_bytes()) if self._path else []
-            return frozenset(str(path) for path in found)
+            paths = json.loads(self._path.read_bytes()) if self._path else []
+            return frozenset(str(path) for path in paths)
         except FileNotFoundError:
             return frozenset()
         except (OSError, ValueError, TypeError) as error:
             extra = {"path": str(self._path), "error": str(error)}
-            logger.warning("who had which model name is not known", extra=extra)
+            logger.warning("owners of model names not read", extra=extra)
             return frozenset()
