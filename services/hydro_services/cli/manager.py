@@ -7,15 +7,11 @@ from pathlib import Path
 from hydro_services.cli import part
 from hydro_services.cli.command import Option
 from hydro_services.cli.options import (
-    ACCESS,
-    CERTIFICATE_TTL,
-    ENVOY,
     METRICS,
+    OF_MANAGER,
     SIDECAR,
     address,
     folder,
-    registry,
-    token_file,
 )
 from hydro_services.default_addresses import EGRESS, GATEWAY, MANAGER, REPOSITORY, XDS
 
@@ -48,11 +44,7 @@ COMMANDS = (
                 "DIR",
                 shown_default="ca in the data folder",
             ),
-            CERTIFICATE_TTL,
-            *ENVOY,
-            *ACCESS,
-            token_file(None),
-            registry(),
+            *OF_MANAGER,
             Option(
                 "--instance",
                 "its name among managers, the same after a restart",

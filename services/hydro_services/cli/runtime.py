@@ -5,13 +5,11 @@ from __future__ import annotations
 from hydro_services.cli import part, values
 from hydro_services.cli.command import Option
 from hydro_services.cli.options import (
-    CACHE_BYTES,
     LISTEN,
     METRICS,
+    OF_RUNTIME,
     REGISTRATION,
     SIDECAR,
-    SPANS,
-    TRUSTED,
     folder,
 )
 
@@ -39,12 +37,10 @@ COMMANDS = (
                 default=(),
                 shown_default="those of the service of that name",
             ),
-            TRUSTED,
             folder("cache", ".hydro/cache", "where models are kept"),
-            CACHE_BYTES,
             LISTEN,
             METRICS,
-            *SPANS,
+            *OF_RUNTIME,
             SIDECAR,
             *REGISTRATION,
         ),

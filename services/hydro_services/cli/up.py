@@ -5,26 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from dataclasses import fields
 from typing import Any
 
 from hydro_envoy.address import parse_host
 from hydro_envoy.proxy import connections
 from hydro_services import logs
 from hydro_services.cli.command import Command, Option
-from hydro_services.cli.options import (
-    ACCESS,
-    CACHE_BYTES,
-    CERTIFICATE_TTL,
-    ENVOY,
-    MODELS,
-    TLS,
-    TRUSTED,
-    folder,
-    log_level,
-    port,
-    registry,
-    token_file,
-)
+from hydro_services.cli.options import MODELS, OF_MANAGER, OF_RUNTIME, TLS, folder, log_level, port
 from hydro_services.cli.output import Output
 from hydro_services.cli.parser import SUMMARIES
 from hydro_services.cli.usage import UsageError
@@ -42,6 +30,9 @@ def parse_runtime(text: str) -> tuple[str, int]:
     return name, int(count or 1)
 
 
+_OWN = {field.name for field in fields(Options)}
+
+
 def make_options(**arguments: Any) -> Options:
     """Checks what concerns several options."""
     names = [name for name, _ in arguments["runtimes"]]
@@ -49,7 +40,14 @@ def make_options(**arguments: Any) -> Options:
         raise UsageError("a service is given twice by --runtime; want SERVICE=N for more than one")
     if arguments["zipkin"] and arguments["otlp"]:
         raise UsageError("spans go to --zipkin or by --otlp; got both, want one")
-    return Options(**{**arguments, "runtimes": tuple(arguments["runtimes"])})
+    arguments["runtimes"] = tuple(arguments["runtimes"])
+    own = {name: arguments[name] for name in _OWN & arguments.keys()}
+    passed_on = {name: value for name, value in arguments.items() if name not in own}
+    manager, runtime = (
+        {option.key: passed_on[option.key] for option in options if option.key in passed_on}
+        for options in (OF_MANAGER, OF_RUNTIME)
+    )
+    return Options(**own, manager=manager, runtime=runtime)
 
 
 def run(options: Options, output: Output) -> int:
@@ -142,7 +140,6 @@ COMMANDS = (
         ),
         (
             MODELS,
-            TRUSTED,
             folder("data", ".hydro", "where all state is kept"),
             Option(
                 "--host",
@@ -154,7 +151,6 @@ COMMANDS = (
             port("gateway", GATEWAY.port, "predictions"),
             port("repository", REPOSITORY.port, "the repository's HTTP and gRPC"),
             port("xds", XDS.port, "where Envoy and all parts reach the manager's process"),
-            registry(),
             Option(
                 "--runtime",
                 "a runtime service and how many processes of it; may be given again",
@@ -165,17 +161,14 @@ COMMANDS = (
                 field="runtimes",
                 is_repeatable=True,
             ),
-            CACHE_BYTES,
-            *ENVOY,
-            *ACCESS,
-            token_file(None),
+            *OF_MANAGER,
+            *(option for option in OF_RUNTIME if option not in OF_MANAGER),
             Option(
                 "--sidecars",
                 "an Envoy in front of every part, as on many machines, instead of one for all",
                 default=False,
                 is_flag=True,
             ),
-            CERTIFICATE_TTL,
             *TLS,
             log_level("WARNING"),
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hydro_envoy.address import ANY_PORT, Address
 from hydro_runtimes import formats
@@ -68,7 +69,6 @@ class Options:
     """Runtime services and how many of each; () for one of each that can run here."""
     sidecars: bool = False
     """An Envoy in front of every part, instead of one for all."""
-    certificate_ttl_s: float = 3600.0
     tls_cert: Path | None = None
     """With its key: clients are spoken to by TLS, at all ports."""
     tls_key: Path | None = None
@@ -76,15 +76,6 @@ class Options:
     """Consul; None: the manager keeps the registry."""
     log_level: str = "WARNING"
     json: bool = False
-    cache_bytes: int = 2 << 30
-    """Of the models of all runtimes, but for those that are loaded."""
-    zipkin: Address | None = None
-    otlp: Address | None = None
-    trace_percent: float = 100.0
-    header_limit_s: float = 10.0
-    body_limit_s: float = 30.0
-    idle_limit_s: float = 300.0
-    access_log: str = ""
     keys: str = ""
     """Where API keys are: a file, or `consul://…`."""
     access: str = "anyone"
@@ -92,6 +83,10 @@ class Options:
     admin_key: str = field(default="", repr=False)
     token_file: Path | None = None
     """Has the token that the parts show each other; None: `token` in the manager's data."""
+    manager: Mapping[str, Any] = field(default_factory=dict)
+    """What is passed on to the manager, by the fields of its `Config`."""
+    runtime: Mapping[str, Any] = field(default_factory=dict)
+    """What is passed on to the runtimes, by the fields of their `Config`."""
 
     @property
     def token(self) -> Path:
@@ -204,25 +199,18 @@ def _lacking(service: RuntimeService, is_installed: Callable[[str], bool]) -> st
 def manager(options: Options, beside: Beside | None) -> Program:
     """The manager, on a path of its own: nobody shares its imports."""
     config = {
+        **options.manager,
         "data": options.data / "manager",
         "listen": beside.xds if beside else options.xds,
         "gateway": options.at("gateway"),
         "edge": options.at("manager"),
         "repository_edge": options.at("repository"),
-        "zipkin": options.zipkin,
-        "otlp": options.otlp,
-        "trace_percent": options.trace_percent,
-        "header_limit_s": options.header_limit_s,
-        "body_limit_s": options.body_limit_s,
-        "idle_limit_s": options.idle_limit_s,
-        "access_log": options.access_log,
         "keys": options.keys,
         "access": options.access,
         "admin_key": options.admin_key,
         "token_file": options.token,
         "sidecar": beside and beside.ingress,
         "egress": beside and beside.egress,
-        "certificate_ttl_s": options.certificate_ttl_s,
         "instance": MANAGER.partition("/")[2] if beside else "",
         "registry": options.registry,
     }
@@ -250,6 +238,7 @@ def runtime(options: Options, process: str, beside: Beside | None) -> Program:
     """One process of a runtime service."""
     service, _, instance = process.partition("/")
     config = {
+        **options.runtime,
         "service": service,
         "instance": instance,
         "listen": ANY_PORT,
@@ -258,10 +247,7 @@ def runtime(options: Options, process: str, beside: Beside | None) -> Program:
         "sidecar": beside and beside.ingress,
         "registry": options.registry,
         "cache": options.data / "cache",
-        "cache_bytes": options.cache_bytes,
         "trusted": options.trusted,
-        "zipkin": options.zipkin,
-        "otlp": options.otlp,
     }
     module = "hydro_services.runtime.process"
     return Program(instance, module, config, level=options.log_level, is_guarded=True)

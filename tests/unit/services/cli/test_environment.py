@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -53,10 +54,13 @@ OPTIONS = [
 
 
 def value(command: Command, option: Option, words: list[str]) -> Any:
-    """What the option comes to; a part keeps it in the configuration of its process."""
+    """What the option comes to: in the configuration of a part, or of one that `up` starts."""
     options = parse(words)[1]
-    config = getattr(options, "config", {})
-    return config[option.key] if option.key in config else getattr(options, option.key)
+    for part in ("config", "manager", "runtime"):
+        config = getattr(options, part, None)
+        if isinstance(config, Mapping) and option.key in config:
+            return config[option.key]
+    return getattr(options, option.key)
 
 
 @pytest.mark.parametrize(("command", "option"), OPTIONS)

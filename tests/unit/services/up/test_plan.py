@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from hydro_envoy.address import Address
 from hydro_services import errors
+from hydro_services.cli.options import OF_MANAGER
+from hydro_services.cli.parser import parse
 from hydro_services.free_ports import free_ports
 from hydro_services.up import data_folder, plan
 from hydro_services.up.plan import Options, known_services
@@ -50,6 +53,28 @@ def test_programs_fit_the_configurations_of_their_modules() -> None:
         module = importlib.import_module(program.module)
         module.Config(**program.config)
         assert callable(module.run)
+
+
+def test_each_option_of_the_manager_reaches_it_whichever_command_takes_it() -> None:
+    """So another one is added in two places: where it is defined, and where it is used."""
+    _, alone = parse(["manager"])
+    _, up = parse(["up"])
+    program = plan.manager(up, None)
+    keys = {option.key for option in OF_MANAGER}
+    assert keys <= alone.config.keys()
+    assert keys <= program.config.keys()
+    wanted = {f.name for f in dataclasses.fields(importlib.import_module(program.module).Config)}
+    assert keys | program.config.keys() <= wanted
+
+
+def test_what_up_passes_on_comes_to_the_manager_and_the_runtimes_as_it_was_given() -> None:
+    words = "--trace-percent 7 --zipkin [::1]:9 --cache-bytes 5 --header-limit 3 --access-log -"
+    _, up = parse(["up", *words.split()])
+    manager, runtime = plan.manager(up, None).config, plan.runtime(up, "s/one", None).config
+    assert (manager["trace_percent"], manager["header_limit_s"]) == (7.0, 3.0)
+    assert manager["access_log"] == "-"
+    assert manager["zipkin"] == runtime["zipkin"] == Address("::1", 9)
+    assert runtime["cache_bytes"] == 5
 
 
 def test_a_data_folder_belongs_to_one(tmp_path: Path) -> None:
