@@ -209,7 +209,7 @@ ACCESS = (
 )
 """Who may call pipelines, and who may change the mesh."""
 OF_MANAGER = (CERTIFICATE_TTL, *ENVOY, *ACCESS, token_file(None), registry())
-"""Of `hydro manager` and `hydro up`, which passes them on: each is a field of the manager's `Config`.
+"""Of `hydro manager`, and of `hydro up`, which passes them on: fields of the manager's `Config`.
 One more is added here and there alone."""
 OF_RUNTIME = (TRUSTED, CACHE_BYTES, *SPANS)
 """The same of `hydro runtime` and of the runtime's `Config`."""
