@@ -93,7 +93,9 @@ class Resource:
         return Ref(self.type, self.name)
 
 
-def resource(type_: ResourceType, name: str, body: bytes, refs: Iterable[Ref] = ()) -> Resource:
+def make_resource(
+    type_: ResourceType, name: str, body: bytes, refs: Iterable[Ref] = ()
+) -> Resource:
     """A resource with its version."""
     return Resource(type_, name, content_hash(body), body, tuple(refs))
 
@@ -205,23 +207,23 @@ def diff(old: Snapshot, new: Snapshot) -> tuple[Change, ...]:
         Change(type_, name, before.get(name), after.get(name))
         for type_ in ResourceType
         for before, after in [(old.resources[type_], new.resources[type_])]
-        for name in sorted(_differing(before, after))
+        for name in sorted(_changed_names(before, after))
     )
 
 
-def _differing(before: Mapping[str, Resource], after: Mapping[str, Resource]) -> set[str]:
+def _changed_names(before: Mapping[str, Resource], after: Mapping[str, Resource]) -> set[str]:
     changed = {n for n, r in after.items() if not (b := before.get(n)) or b.version != r.version}
     return changed | (before.keys() - after.keys())
 
 
-def leaving_late(old: Snapshot, new: Snapshot) -> set[Ref]:
+def find_retiring(old: Snapshot, new: Snapshot) -> set[Ref]:
     """What is to be kept for a while: clusters, and scopes that routes led to."""
-    gone = _gone(old, new, ResourceType.CLUSTER)
-    if scopes := _gone(old, new, ResourceType.SCOPE):
+    gone = _removed_refs(old, new, ResourceType.CLUSTER)
+    if scopes := _removed_refs(old, new, ResourceType.SCOPE):
         routes = old.resources[ResourceType.ROUTES].values()
         gone |= scopes.intersection(ref for each in routes for ref in each.references)
     return gone
 
 
-def _gone(old: Snapshot, new: Snapshot, type_: ResourceType) -> set[Ref]:
+def _removed_refs(old: Snapshot, new: Snapshot, type_: ResourceType) -> set[Ref]:
     return {Ref(type_, name) for name in old.resources[type_].keys() - new.resources[type_].keys()}

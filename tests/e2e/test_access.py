@@ -217,9 +217,9 @@ async def test_a_check_that_fails_lets_nobody_in(
     p: Policies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await p.chain("a", access=ANY_KEY)
-    whole = access._script
+    whole = access._lua_filter
     broken = "\nlocal right = envoy_on_request\nfunction envoy_on_request(h) nothing.there() end"
-    monkeypatch.setattr(access, "_script", lambda name, data: whole(name, data + broken))
+    monkeypatch.setattr(access, "_lua_filter", lambda name, data: whole(name, data + broken))
     await use_keys(p, *KEYS, kept("another"))
     with nothing_reaches(p.a):
         error = await p.error(**with_key("acme"))

@@ -26,7 +26,7 @@ def limits_of(pid: int) -> str:
 async def test_connections_beyond_the_limit_are_refused_counted_and_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(connections, "most", lambda: MOST)
+    monkeypatch.setattr(connections, "connection_limit", lambda: MOST)
     monkeypatch.setattr(process, "_REFUSED_S", 0.1)
     caplog.set_level(logging.WARNING)
     async with ControlMesh(tmp_path) as mesh:

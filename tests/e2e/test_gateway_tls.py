@@ -51,7 +51,7 @@ async def serving(
             Builder().build, Mesh(gateway(port), time_limits=times or TimeLimits())
         )
     )
-    async with serving_tls.secret(certificate, key, folder) as secret:
+    async with serving_tls.keep_server_secret(certificate, key, folder) as secret:
         wanted = Bootstrap("tls", "gateway", Address(HOST, ads), tls=secret)
         async with Envoy(await find_envoy(), wanted, folder, concurrency=1, drain_s=0.1) as envoy:
             await envoy.ready(timeout_s=60)
@@ -170,7 +170,7 @@ async def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
     files = tmp_path / "tls.crt", tmp_path / "tls.key"
     write(KeyPair(one.certificate, two.key), *files)
     with pytest.raises(InvalidArgument, match=r"cannot use .*tls.crt and .*tls.key"):
-        async with serving_tls.secret(*files, tmp_path / "envoy"):
+        async with serving_tls.keep_server_secret(*files, tmp_path / "envoy"):
             pass
 
 

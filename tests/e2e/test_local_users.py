@@ -23,7 +23,7 @@ from hydro.runtime.v1 import runtime_service_pb2_grpc as runtime
 from hydro.serving.v1 import frame_pb2, prediction_service_pb2_grpc
 from hydro_envoy.address import Address
 from hydro_envoy.headers import MESH_TOKEN
-from hydro_envoy.xds.credential import of_traffic
+from hydro_envoy.xds.credential import traffic_token
 from hydro_services import rpc
 from hydro_services.security import credential
 
@@ -108,7 +108,7 @@ async def test_no_process_of_the_mesh_answers_who_has_no_token(clients: Clients,
 
 async def test_what_envoys_show_opens_no_more_than_they_need(clients: Clients) -> None:
     token = credential.read_token(clients.mesh.folder / "data" / "manager" / credential.TOKEN_FILE)
-    shown = of_traffic(token)
+    shown = traffic_token(token)
     assert "UNAUTHENTICATED" not in await answers(clients.mesh, predict, shown)
     assert await answers(clients.mesh, list_models, shown) == {"OK"}
     assert await answers(clients.mesh, list_loaded, shown) == {"UNAUTHENTICATED"}

@@ -20,7 +20,7 @@ from whole_mesh import WholeMesh, until
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro_envoy.address import Address
 from hydro_services.errors import PermissionDenied
-from hydro_services.proxy.enrol import joined
+from hydro_services.proxy.enrol import keep_enrolled
 from hydro_services.security.certificates import Authority, Identity
 from hydro_services.up.invitations import invite
 
@@ -171,7 +171,7 @@ async def test_who_joins_needs_a_good_invitation(mesh: WholeMesh, tmp_path: Path
 
     async def join(authority: Authority, service: str, life: timedelta) -> None:
         file = invite(authority, service, life, tmp_path / "invitation.json")
-        async with joined(
+        async with keep_enrolled(
             file, who, [Address.parse(mesh.urls["xds"])], tmp_path / "joined"
         ) as files:
             assert stat.S_IMODE(files.secret.stat().st_mode) == 0o600

@@ -19,7 +19,7 @@ from hydro_envoy.snapshot import (
     Ref,
     Resource,
     ResourceType,
-    resource,
+    make_resource,
 )
 from hydro_envoy.xds.server import SERVICE
 from hydro_envoy.xds.session import Request, Response
@@ -96,9 +96,9 @@ class AdsStream:
 def _resource(type_: ResourceType, body: Any) -> Resource:
     """The resource with its name and references as its content has them."""
     assert body.type_url == type_.url
-    content = json.loads(to_json(resource(type_, "", body.value)))
+    content = json.loads(to_json(make_resource(type_, "", body.value)))
     name = content["cluster_name" if type_ is ResourceType.ENDPOINTS else "name"]
-    return resource(type_, name, body.value, _references(type_, content))
+    return make_resource(type_, name, body.value, _references(type_, content))
 
 
 def _references(type_: ResourceType, content: dict[str, Any]) -> set[Ref]:

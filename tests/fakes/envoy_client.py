@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from hydro_envoy.snapshot import Ref, Resource, ResourceType, Snapshot, resource
+from hydro_envoy.snapshot import Ref, Resource, ResourceType, Snapshot, make_resource
 from hydro_envoy.xds.session import Request, Response
 
 BY_NAME = {
@@ -155,4 +155,4 @@ def _made(
     refs = list(refs)
     key = f"{type_.label}_{name}".replace("-", "_")
     content = f"{bodies.get(key, name)} {refs}"
-    return resource(type_, name, content.encode(), refs)
+    return make_resource(type_, name, content.encode(), refs)

@@ -92,12 +92,12 @@ def test_a_runtime_of_another_service_does_not(models: Path) -> None:
 
 
 def test_hydro_up_starts_its_service_where_it_can_run() -> None:
-    services, notes = plan.runtimes((), lambda module: module != "numpy")
+    services, notes = plan.choose_runtimes((), lambda module: module != "numpy")
     assert "serving-toy" not in [service.name for service, _ in services]
     assert notes == [
         "serving-toy needs numpy, which is not installed; pip install 'hydro-serving[toy]'"
     ]
-    ((service, count),), _ = plan.runtimes([("serving-toy", 2)], lambda module: True)
+    ((service, count),), _ = plan.choose_runtimes([("serving-toy", 2)], lambda module: True)
     assert (service.name, count) == ("serving-toy", 2)
     assert "numpy.linalg" in plan.preloaded_modules()
 

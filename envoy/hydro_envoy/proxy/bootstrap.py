@@ -32,7 +32,7 @@ class Identity:
     """Files by which an Envoy and the manager's sidecar know each other."""
 
     secret: Path
-    """A Secret `identity` as JSON, see `secret`; read anew when it is replaced."""
+    """A Secret `identity` as JSON, see `secret_json`; read anew when it is replaced."""
     ca: Path
     """The authority's certificate, PEM."""
 
@@ -61,7 +61,7 @@ class Bootstrap:
     token: str = field(default="", repr=False)
     """What it shows to the manager where that is on the same machine; empty: nothing."""
     managers: Path | None = None
-    """A file that says where managers are, instead; see `managers`. Absolute; may change."""
+    """A file that says where managers are, instead; see `managers_json`. Absolute; may change."""
     drain_key: str = field(default="", repr=False)
     """Of who may have Envoy drain; empty: nobody."""
     max_connections: int = connections.MOST
@@ -75,14 +75,14 @@ _MANAGER = {
 }
 
 
-def bootstrap(wanted: Bootstrap) -> str:
+def bootstrap_json(wanted: Bootstrap) -> str:
     """The configuration as JSON."""
     return json.dumps(_config(wanted), indent=1)
 
 
 def _config(wanted: Bootstrap) -> dict[str, Any]:
-    manager = {"envoy_grpc": _MANAGER} | _shown(wanted.token)
-    return _loads(wanted, manager) | {
+    manager = {"envoy_grpc": _MANAGER} | _token_metadata(wanted.token)
+    return _load_reporting(wanted, manager) | {
         "admin": {
             "address": _address(wanted.admin),
             "allow_paths": _admin_paths(wanted.drain_key),
@@ -99,16 +99,19 @@ def _config(wanted: Bootstrap) -> dict[str, Any]:
             "cds_config": _ADS,
             "lds_config": _ADS,
         },
-        "static_resources": _static(wanted),
+        "static_resources": _static_resources(wanted),
         "bootstrap_extensions": [_internal_listener()],
-        "layered_runtime": {"layers": _runtime(wanted)},
+        "layered_runtime": {"layers": _runtime_layers(wanted)},
         "stats_flush_interval": "1s",  # histograms are as old as that when somebody reads them
-        "stats_config": {"stats_tags": _stage_tags(), "histogram_bucket_settings": [_buckets()]},
+        "stats_config": {
+            "stats_tags": _stage_tags(),
+            "histogram_bucket_settings": [_histogram_buckets()],
+        },
         "overload_manager": {"resource_monitors": [_connection_limit(wanted)]},
     }
 
 
-def _loads(wanted: Bootstrap, manager: dict[str, Any]) -> dict[str, Any]:
+def _load_reporting(wanted: Bootstrap, manager: dict[str, Any]) -> dict[str, Any]:
     """An Envoy with pipelines reports what uses the clusters that are to go."""
     if wanted.role == SIDECAR:
         return {}
@@ -116,7 +119,7 @@ def _loads(wanted: Bootstrap, manager: dict[str, Any]) -> dict[str, Any]:
     return {"cluster_manager": {"load_stats_config": config}}
 
 
-def _shown(token: str) -> dict[str, Any]:
+def _token_metadata(token: str) -> dict[str, Any]:
     return {"initial_metadata": [{"key": headers.MESH_TOKEN, "value": token}]} if token else {}
 
 
@@ -142,9 +145,9 @@ def _admin_paths(drain_key: str) -> list[dict[str, Any]]:
     return [*({"safe_regex": {"regex": regex}} for regex in regexes), *draining]
 
 
-def _static(wanted: Bootstrap) -> dict[str, Any]:
+def _static_resources(wanted: Bootstrap) -> dict[str, Any]:
     clusters = [_manager_cluster(wanted)]
-    listeners = [_egress(wanted, wanted.egress)] if wanted.egress else []
+    listeners = [_egress_listener(wanted, wanted.egress)] if wanted.egress else []
     if wanted.metrics:
         clusters.append(_admin_cluster(wanted.admin))
         listeners.append(_metrics_listener(wanted.metrics))
@@ -186,7 +189,7 @@ def _node(wanted: Bootstrap) -> dict[str, Any]:
     return {"id": node.id, "cluster": node.cluster, "metadata": node.metadata}
 
 
-def managers(found: Iterable[Address]) -> str:
+def managers_json(found: Iterable[Address]) -> str:
     """The content of the file with the managers: a discovery response of Envoy's, as JSON.
 
     Envoy sees that the file has changed when another is renamed to it.
@@ -230,7 +233,7 @@ def _manager_cluster(wanted: Bootstrap) -> dict[str, Any]:
     if wanted.managers:
         file = {"path_config_source": {"path": str(wanted.managers)}, "resource_api_version": "V3"}
         where = {"type": "EDS", "eds_cluster_config": {"eds_config": file}}
-    secured = {"transport_socket": _tls(wanted.identity)} if wanted.identity else {}
+    secured = {"transport_socket": _manager_tls(wanted.identity)} if wanted.identity else {}
     return secured | {
         "name": MANAGER_CLUSTER,
         "connect_timeout": "1s",
@@ -242,7 +245,7 @@ def _manager_cluster(wanted: Bootstrap) -> dict[str, Any]:
     }
 
 
-def _tls(identity: Identity) -> dict[str, Any]:
+def _manager_tls(identity: Identity) -> dict[str, Any]:
     path = {
         "path": str(identity.secret),
         "watched_directory": {"path": str(identity.secret.parent)},
@@ -264,7 +267,7 @@ def _tls(identity: Identity) -> dict[str, Any]:
     return {"name": "tls", "typed_config": config}
 
 
-def secret(certificate: bytes, key: bytes, name: str = IDENTITY) -> str:
+def secret_json(certificate: bytes, key: bytes, name: str = IDENTITY) -> str:
     """The content of `Identity.secret`, or of `Bootstrap.tls`."""
     held = {
         "certificate_chain": {"inline_string": certificate.decode()},
@@ -274,7 +277,7 @@ def secret(certificate: bytes, key: bytes, name: str = IDENTITY) -> str:
     return json.dumps({"resources": [{"@type": kind, "name": name, "tls_certificate": held}]})
 
 
-def _egress(wanted: Bootstrap, where: Address) -> dict[str, Any]:
+def _egress_listener(wanted: Bootstrap, where: Address) -> dict[str, Any]:
     """Takes the calls of the sidecar's process; its routes come from the manager."""
     node = Node(wanted.node_id, role=wanted.role)
     router = {"@type": f"{_TYPES}.filters.http.router.v3.Router"}
@@ -318,12 +321,12 @@ def _stage_tags() -> list[dict[str, str]]:
     ]
 
 
-def _buckets() -> dict[str, Any]:
+def _histogram_buckets() -> dict[str, Any]:
     """In milliseconds; the same at each pipeline, so not many."""
     return {"match": {"prefix": "hydro."}, "buckets": list(REQUEST_MS)}
 
 
-def _runtime(wanted: Bootstrap) -> list[dict[str, Any]]:
+def _runtime_layers(wanted: Bootstrap) -> list[dict[str, Any]]:
     gateway = int(wanted.max_connections * connections.GATEWAY_SHARE)
     limit = {f"envoy.resource_limits.listener.{GATEWAY}.connection_limit": gateway}
     connection_layer = {"name": "connections", "static_layer": limit}

@@ -14,19 +14,19 @@ STATS = "/stats?filter=^listener%5C..*downstream_(global_)?cx_overflow$"
 _LINE = re.compile(r"^listener\..*: (\d+)$", re.MULTILINE)
 
 
-def most() -> int:
+def connection_limit() -> int:
     """Three quarters of the files that a process may open: Envoy opens files and others' ports."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST if hard == resource.RLIM_INFINITY else min(MOST, hard * 3 // 4)
 
 
-def raise_limit() -> None:
+def raise_file_limit() -> None:
     """Lets this process, and what it starts, open as many files as it may."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard and hard != resource.RLIM_INFINITY:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def refused(stats: str) -> int:
+def count_refused(stats: str) -> int:
     """The connections that the answer to `STATS` counts."""
     return sum(map(int, _LINE.findall(stats)))

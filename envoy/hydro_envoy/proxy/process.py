@@ -20,7 +20,7 @@ from types import TracebackType
 from hydro_envoy.address import Address
 from hydro_envoy.errors import EnvoyFailed, EnvoyNotFound, EnvoyTooOld
 from hydro_envoy.proxy import connections
-from hydro_envoy.proxy.bootstrap import DRAINING, METRICS, Bootstrap, bootstrap
+from hydro_envoy.proxy.bootstrap import DRAINING, METRICS, Bootstrap, bootstrap_json
 
 logger = logging.getLogger(__name__)
 
@@ -164,9 +164,9 @@ class Envoy:
         self._admin_file.unlink(missing_ok=True)
         config = self._folder / "bootstrap.json"
         wanted = replace(
-            self._wanted, drain_key=self._drain_key, max_connections=connections.most()
+            self._wanted, drain_key=self._drain_key, max_connections=connections.connection_limit()
         )
-        _write_private(config, bootstrap(wanted))
+        _write_private(config, bootstrap_json(wanted))
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid())),
             *(str(self._binary), *self._arguments(config)),
@@ -295,9 +295,9 @@ class Envoy:
         told = 0
         while True:
             await asyncio.sleep(_REFUSED_S)
-            count = connections.refused(await self._ask("GET", connections.STATS) or "")
+            count = connections.count_refused(await self._ask("GET", connections.STATS) or "")
             if count > told:
-                extra = {"refused": count - told, "most": connections.most()}
+                extra = {"refused": count - told, "most": connections.connection_limit()}
                 logger.warning(
                     "envoy refused connections: there are as many as it takes", extra=extra
                 )
@@ -318,7 +318,7 @@ class Envoy:
     async def _read_log(self) -> None:
         stream = self._running().stderr
         assert stream is not None
-        while line := await _line(stream):
+        while line := await _read_line(stream):
             level, component, text = read_log_line(line.rstrip("\n"))
             self._last_words.append(text)
             level = logging.DEBUG if self._stopping else level
@@ -333,7 +333,7 @@ def _write_private(path: Path, text: str) -> None:
         file.write(text)
 
 
-async def _line(stream: asyncio.StreamReader) -> str:
+async def _read_line(stream: asyncio.StreamReader) -> str:
     """The next line; one beyond the stream's limit is skipped, its end comes as a line."""
     while True:
         try:

@@ -41,8 +41,8 @@ from envoy_data_plane.google.protobuf import Any, Empty, Struct, Value
 
 from hydro_envoy import headers
 from hydro_envoy.mesh import Access, ApiKey, Jwt, Pipeline
-from hydro_envoy.resources.config_source import ads
-from hydro_envoy.snapshot import Resource, ResourceType, resource
+from hydro_envoy.resources.config_source import ads_source
+from hydro_envoy.snapshot import Resource, ResourceType, make_resource
 
 CALLERS = "callers"
 """The filter that names who calls; it comes by the extension discovery service."""
@@ -56,7 +56,7 @@ _LUA = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua"
 
 def caller_filters() -> list[HttpFilter]:
     """Of `pipes`: out of work but where the virtual host of a front brings what is wanted."""
-    source = ExtensionConfigSource(config_source=ads(), type_urls=[_LUA])
+    source = ExtensionConfigSource(config_source=ads_source(), type_urls=[_LUA])
     return [
         HttpFilter(name=_TOKEN, typed_config=Any.pack(FilterChainConfig()), disabled=True),
         HttpFilter(name=CALLERS, config_discovery=source, disabled=True),
@@ -64,25 +64,27 @@ def caller_filters() -> list[HttpFilter]:
     ]
 
 
-def checks(pipeline: Pipeline) -> dict[str, Any]:
+def access_filters(pipeline: Pipeline) -> dict[str, Any]:
     """The content of `caller_filters` for the virtual host of a front."""
     access = pipeline.policy.access
     if not access:
         return {}
-    wanted = LuaPerRoute(filter_context=Struct(fields=dict(_wanted(pipeline.name, access))))
+    wanted = LuaPerRoute(
+        filter_context=Struct(fields=dict(_callers_context(pipeline.name, access)))
+    )
     guard = RbacPerRoute(rbac=Rbac(rules=_only_named_callers()))
     found = {CALLERS: Any.pack(wanted), _GUARD: Any.pack(guard)}
     if access.jwt:
-        chain = FilterChain(filters=[_token(), _verification(access.jwt)])
+        chain = FilterChain(filters=[_bearer_filter(), _token_verification(access.jwt)])
         found[_TOKEN] = Any.pack(FilterChainConfigPerRoute(filter_chain=chain))
     return found
 
 
-def _wanted(pipeline: str, access: Access) -> Mapping[str, Value]:
+def _callers_context(pipeline: str, access: Access) -> Mapping[str, Value]:
     """What callers.lua asks for."""
-    found = {"pipeline": pipeline, "wants": _wants(pipeline, access)}
+    found = {"pipeline": pipeline, "wants": _describe_credentials(pipeline, access)}
     if access.callers is not None:
-        found["callers"] = _listed(access.callers)
+        found["callers"] = _join_names(access.callers)
     texts = {name: Value(string_value=text) for name, text in found.items()}
     if access.jwt:
         claims = {name: Value(string_value=value) for name, value in access.jwt.claims}
@@ -90,23 +92,23 @@ def _wanted(pipeline: str, access: Access) -> Mapping[str, Value]:
     return texts
 
 
-def _wants(pipeline: str, access: Access) -> str:
+def _describe_credentials(pipeline: str, access: Access) -> str:
     ways = [f"an API key in the header {headers.API_KEY}"] if access.callers is not None else []
     if access.jwt:
         ways.append(f"a token of {access.jwt.issuer} in the header authorization: Bearer")
     return f"pipeline {pipeline!r} wants {' or '.join(ways)}"
 
 
-def _listed(names: Iterable[str]) -> str:
+def _join_names(names: Iterable[str]) -> str:
     """No name has a comma; none at all stands for any."""
     return f",{','.join(names)}," if names else "*"
 
 
-def _token() -> TypedExtensionConfig:
-    return TypedExtensionConfig(name="bearer", typed_config=Any.pack(_script("token")))
+def _bearer_filter() -> TypedExtensionConfig:
+    return TypedExtensionConfig(name="bearer", typed_config=Any.pack(_lua_filter("token")))
 
 
-def _verification(jwt: Jwt) -> TypedExtensionConfig:
+def _token_verification(jwt: Jwt) -> TypedExtensionConfig:
     """Lets everything through: what became of a token is for callers.lua, which also hears of keys.
 
     Only the header is looked at: what stands in a URL is logged in many places.
@@ -135,22 +137,22 @@ def _verification(jwt: Jwt) -> TypedExtensionConfig:
     return TypedExtensionConfig(name=_TOKEN, typed_config=Any.pack(config))
 
 
-def callers(api_keys: Iterable[ApiKey]) -> Resource:
+def callers_filter(api_keys: Iterable[ApiKey]) -> Resource:
     """All keys, with the script that looks for them."""
-    script = Any.pack(_script("callers", _lines(api_keys)))
+    script = Any.pack(_lua_filter("callers", _key_lines(api_keys)))
     built = TypedExtensionConfig(name=CALLERS, typed_config=script)
-    return resource(ResourceType.FILTER, CALLERS, bytes(built))
+    return make_resource(ResourceType.FILTER, CALLERS, bytes(built))
 
 
-def _lines(api_keys: Iterable[ApiKey]) -> str:
-    fields = ((k.sha256, k.caller, str(k.expires_s), _listed(k.pipelines)) for k in api_keys)
+def _key_lines(api_keys: Iterable[ApiKey]) -> str:
+    fields = ((k.sha256, k.caller, str(k.expires_s), _join_names(k.pipelines)) for k in api_keys)
     lines = "".join(" ".join(each) + "\n" for each in fields)
     return f"keys([[\n{lines}]])"
 
 
 def admin_filters(key_sha256: str) -> list[HttpFilter]:
     """Of edges: only who has the admin key comes in."""
-    script = _script("admin", f'ADMIN = "{key_sha256}"')
+    script = _lua_filter("admin", f'ADMIN = "{key_sha256}"')
     guard = Rbac(rules=_only_named_callers())
     return [
         HttpFilter(name=_ADMIN, typed_config=Any.pack(script)),
@@ -158,13 +160,13 @@ def admin_filters(key_sha256: str) -> list[HttpFilter]:
     ]
 
 
-def no_admin() -> dict[str, Any]:
+def disable_admin_filters() -> dict[str, Any]:
     """For a route that needs no admin key."""
     off = Any.pack(FilterConfig(disabled=True))
     return {_ADMIN: off, _GUARD: off}
 
 
-def _script(name: str, data: str = "") -> Lua:
+def _lua_filter(name: str, data: str = "") -> Lua:
     parts = ("sha256", "bearer", name) if data else ("bearer", name)
     found = [files(__package__).joinpath(f"{each}.lua").read_text() for each in parts]
     return Lua(default_source_code=DataSource(inline_string="\n".join([*found, data, ""])))

@@ -78,44 +78,44 @@ _CHAIN = {
 }
 
 
-def gateway(file: str) -> list[AccessLog]:
+def gateway_logs(file: str) -> list[AccessLog]:
     """Of the listener that clients reach; `file` is where to write, or nothing."""
     http, grpc = {"protocol": "http"}, {"protocol": "grpc"}
     return [
-        _requests(f"{_ANSWERED} && {_HTTP}", "http", "%RESPONSE_CODE%"),
-        _requests(f"{_ANSWERED} && !({_HTTP})", "grpc", _GRPC_STATUS["grpc_status"]),
-        *_file(file, _REQUEST | http, _HTTP),
-        *_file(file, _REQUEST | grpc | _GRPC_STATUS, f"!({_HTTP})"),
+        _request_stats(f"{_ANSWERED} && {_HTTP}", "http", "%RESPONSE_CODE%"),
+        _request_stats(f"{_ANSWERED} && !({_HTTP})", "grpc", _GRPC_STATUS["grpc_status"]),
+        *_file_log(file, _REQUEST | http, _HTTP),
+        *_file_log(file, _REQUEST | grpc | _GRPC_STATUS, f"!({_HTTP})"),
     ]
 
 
-def edge(name: str, file: str) -> list[AccessLog]:
+def edge_logs(name: str, file: str) -> list[AccessLog]:
     """Of the listener of a service's API; `file` is where to write, or nothing."""
     fields = _API | {"part": name}
     return [
-        *_file(file, fields | {"protocol": "http"}, _HTTP),
-        *_file(file, fields | {"protocol": "grpc"} | _GRPC_STATUS, f"!({_HTTP})"),
+        *_file_log(file, fields | {"protocol": "http"}, _HTTP),
+        *_file_log(file, fields | {"protocol": "grpc"} | _GRPC_STATUS, f"!({_HTTP})"),
     ]
 
 
-def pipes(file: str) -> list[AccessLog]:
+def pipes_logs(file: str) -> list[AccessLog]:
     """Of the listener with the chains; `file` is where to write, or nothing."""
     tags = {"hydro_pipeline": f"%METADATA(ROUTE:{METADATA}:{headers.ROUTE_PIPELINE})%"}
     counted = Config(stats_scope=_SCOPE, counters=[_counter("unanswered_requests", tags)])
     fields = _CHAIN | dict(_stage_fields())
-    return [_stats(counted, _LEFT), *_file(file, fields, "true")]
+    return [_stats_log(counted, _LEFT), *_file_log(file, fields, "true")]
 
 
-def _requests(when: str, protocol: str, code: str) -> AccessLog:
+def _request_stats(when: str, protocol: str, code: str) -> AccessLog:
     tags = {"hydro_pipeline": f"%RESP({headers.PIPELINE})%", "hydro_method": "%ROUTE_NAME%"}
     duration = ConfigHistogram(
-        stat=_stat("request_ms", tags),
+        stat=_config_stat("request_ms", tags),
         unit=ConfigHistogramUnit.Milliseconds,
         value_format="%DURATION%",
     )
     counted = _counter("requests", tags | {"hydro_protocol": protocol, "hydro_code": code})
     config = Config(stats_scope=_SCOPE, counters=[counted], histograms=[duration])
-    return _stats(config, when)
+    return _stats_log(config, when)
 
 
 def _stage_fields() -> Iterator[tuple[str, str]]:
@@ -126,7 +126,7 @@ def _stage_fields() -> Iterator[tuple[str, str]]:
     yield "last_stage_us", "%COMMON_DURATION(US_TX_BEG:US_RX_END:us)%"
 
 
-def _file(path: str, fields: Mapping[str, str], when: str) -> list[AccessLog]:
+def _file_log(path: str, fields: Mapping[str, str], when: str) -> list[AccessLog]:
     if not path:
         return []
     texts = {name: Value(string_value=text) for name, text in fields.items()}
@@ -136,14 +136,14 @@ def _file(path: str, fields: Mapping[str, str], when: str) -> list[AccessLog]:
 
 
 def _counter(name: str, tags: Mapping[str, str]) -> ConfigCounter:
-    return ConfigCounter(stat=_stat(name, tags), value_fixed=1)
+    return ConfigCounter(stat=_config_stat(name, tags), value_fixed=1)
 
 
-def _stat(name: str, tags: Mapping[str, str]) -> ConfigStat:
+def _config_stat(name: str, tags: Mapping[str, str]) -> ConfigStat:
     return ConfigStat(name=name, tags=[ConfigTag(name=k, value_format=v) for k, v in tags.items()])
 
 
-def _stats(config: Config, when: str) -> AccessLog:
+def _stats_log(config: Config, when: str) -> AccessLog:
     return AccessLog(
         name="envoy.access_loggers.stats", filter=cel(when), typed_config=Any.pack(config)
     )

@@ -218,25 +218,25 @@ def _check(source: str, named: Set[str], present: Set[str]) -> None:
 def _cluster(backend: str, policy: StagePolicy, *, has_sidecars: bool) -> Resource:
     from hydro_envoy.resources import clusters
 
-    return clusters.cluster(backend, policy, has_sidecars=has_sidecars)
+    return clusters.backend_cluster(backend, policy, has_sidecars=has_sidecars)
 
 
 def _breaker(backend: str, behind: str, policy: StagePolicy) -> Resource:
     from hydro_envoy.resources import clusters
 
-    return clusters.breaker(backend, behind, policy)
+    return clusters.breaker_cluster(backend, behind, policy)
 
 
 def _limited() -> Resource:
     from hydro_envoy.resources import listeners
 
-    return listeners.limited()
+    return listeners.breaker_listener()
 
 
 def _endpoints(cluster: str, found: tuple[Address, ...]) -> Resource:
     from hydro_envoy.resources import clusters
 
-    return clusters.endpoints(cluster, found)
+    return clusters.backend_endpoints(cluster, found)
 
 
 def _inner_cluster(name: str) -> Resource:
@@ -248,82 +248,82 @@ def _inner_cluster(name: str) -> Resource:
 def _collector(tracing: Tracing) -> Resource:
     from hydro_envoy.resources import telemetry
 
-    return telemetry.collector(tracing)
+    return telemetry.collector_cluster(tracing)
 
 
 def _pipes(told: Telemetry) -> Resource:
     from hydro_envoy.resources import listeners
 
-    return listeners.pipes(told)
+    return listeners.pipes_listener(told)
 
 
 def _callers(api_keys: tuple[ApiKey, ...]) -> Resource:
     from hydro_envoy.resources import access
 
-    return access.callers(api_keys)
+    return access.callers_filter(api_keys)
 
 
 def _gateway(wanted: Gateway, told: Telemetry, times: TimeLimits) -> Resource:
     from hydro_envoy.resources import listeners
 
-    return listeners.gateway(wanted, told, times)
+    return listeners.gateway_listener(wanted, told, times)
 
 
 def _edge(wanted: Edge, cluster: str, access_log: str, times: TimeLimits) -> Resource:
     from hydro_envoy.resources import listeners
 
-    return listeners.edge(wanted, cluster, access_log, times)
+    return listeners.edge_listener(wanted, cluster, access_log, times)
 
 
 def _scope(name: str, clusters: tuple[Upstream, ...]) -> Resource:
     from hydro_envoy.resources import routes
 
-    return routes.scope(name, clusters)
+    return routes.pipeline_scope(name, clusters)
 
 
 def _routes(chain: Chain, clusters: tuple[Upstream, ...], token: str) -> Resource:
     from hydro_envoy.resources import routes
 
-    return routes.routes(chain, clusters, token)
+    return routes.chain_routes(chain, clusters, token)
 
 
 def _front(pipeline: Pipeline, max_message_bytes: int) -> Resource:
     from hydro_envoy.resources import policy_route
 
-    return policy_route.front(pipeline, max_message_bytes)
+    return policy_route.policy_routes(pipeline, max_message_bytes)
 
 
 def _pending(waiting: Pending) -> Resource:
     from hydro_envoy.resources import routes
 
-    return routes.pending(waiting)
+    return routes.pending_routes(waiting)
 
 
 def _ingress(wanted: Sidecar, told: Telemetry) -> Resource:
     from hydro_envoy.resources import sidecars
 
-    return sidecars.ingress(wanted, told)
+    return sidecars.ingress_listener(wanted, told)
 
 
 def _port(name: str) -> Resource:
     from hydro_envoy.resources import sidecars
 
-    return sidecars.port(name)
+    return sidecars.port_cluster(name)
 
 
 def _processes(service: str) -> Resource:
     from hydro_envoy.resources import sidecars
 
-    return sidecars.processes(service)
+    return sidecars.processes_cluster(service)
 
 
 def _manager_egress(services: tuple[str, ...]) -> Resource:
     from hydro_envoy.resources import sidecars
 
-    return sidecars.manager_egress({name: processes_name(name) for name in services})
+    return sidecars.manager_egress_routes({name: processes_name(name) for name in services})
 
 
 def _egress(edges: tuple[tuple[str, str], ...]) -> Resource:
     from hydro_envoy.resources import sidecars
 
-    return sidecars.egress(edges)
+    return sidecars.egress_routes(edges)

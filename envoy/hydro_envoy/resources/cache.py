@@ -16,7 +16,7 @@ from pathlib import Path
 
 import orjson
 
-from hydro_envoy.snapshot import Ref, Resource, ResourceType, resource
+from hydro_envoy.snapshot import Ref, Resource, ResourceType, make_resource
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class ResourceCache:
         """The resource of a piece; calls `build` only when it is in no cache."""
         found = self._before.get(piece)
         if found is None:
-            key = _key(piece)
+            key = _cache_key(piece)
             found = (key, self._stored.get(key) or build())
         self._used[piece] = found
         return found[1]
@@ -64,14 +64,14 @@ class ResourceCache:
 
     def _open(self, folder: Path) -> None:
         try:
-            self._database = _connect(folder)
-            self._stored = _load(self._database)
+            self._database = _open_database(folder)
+            self._stored = _load_resources(self._database)
         except sqlite3.Error as error:
             self._do_without(error)
 
     def _save(self, database: sqlite3.Connection, keep: Mapping[str, Resource]) -> None:
         try:
-            _write(database, keep, self._stored)
+            _write_changes(database, keep, self._stored)
         except sqlite3.Error as error:
             self._do_without(error)
 
@@ -81,12 +81,12 @@ class ResourceCache:
         self.close()
 
 
-def _key(piece: Hashable) -> str:
-    return sha256(f"{_revision()}{piece!r}".encode()).hexdigest()
+def _cache_key(piece: Hashable) -> str:
+    return sha256(f"{_code_revision()}{piece!r}".encode()).hexdigest()
 
 
 @cache
-def _revision() -> str:
+def _code_revision() -> str:
     """Changes with the code that builds: what another version built is not used."""
     package = Path(__file__).parents[1]
     sources = sorted(path for kind in ("py", "lua", "wasm") for path in package.rglob(f"*.{kind}"))
@@ -96,7 +96,7 @@ def _revision() -> str:
     return digest.hexdigest()
 
 
-def _connect(folder: Path) -> sqlite3.Connection:
+def _open_database(folder: Path) -> sqlite3.Connection:
     folder.mkdir(parents=True, exist_ok=True)
     # Builds may run in threads, one at a time.
     database = sqlite3.connect(folder / _FILE, check_same_thread=False)
@@ -112,17 +112,17 @@ def _connect(folder: Path) -> sqlite3.Connection:
     return database
 
 
-def _load(database: sqlite3.Connection) -> dict[str, Resource]:
+def _load_resources(database: sqlite3.Connection) -> dict[str, Resource]:
     rows = database.execute("SELECT key, type, name, refs, body FROM resource")
-    return {key: _resource(*row) for key, *row in rows}
+    return {key: _from_row(*row) for key, *row in rows}
 
 
-def _resource(type_: int, name: str, refs: str, body: bytes) -> Resource:
+def _from_row(type_: int, name: str, refs: str, body: bytes) -> Resource:
     references = [Ref(ResourceType(t), n) for t, n in orjson.loads(refs)]
-    return resource(ResourceType(type_), name, body, references)
+    return make_resource(ResourceType(type_), name, body, references)
 
 
-def _write(
+def _write_changes(
     database: sqlite3.Connection, keep: Mapping[str, Resource], stored: Mapping[str, Resource]
 ) -> None:
     with database:
@@ -131,10 +131,10 @@ def _write(
         )
         database.executemany(
             "INSERT OR REPLACE INTO resource VALUES (?, ?, ?, ?, ?)",
-            [_row(key, keep[key]) for key in keep.keys() - stored.keys()],
+            [_to_row(key, keep[key]) for key in keep.keys() - stored.keys()],
         )
 
 
-def _row(key: str, each: Resource) -> tuple[str, int, str, str, bytes]:
+def _to_row(key: str, each: Resource) -> tuple[str, int, str, str, bytes]:
     refs = orjson.dumps([[int(t), n] for t, n in each.references]).decode()
     return key, int(each.type), each.name, refs, each.body

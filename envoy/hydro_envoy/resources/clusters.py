@@ -57,9 +57,9 @@ from hydro_envoy.mesh import (
     StagePolicy,
 )
 from hydro_envoy.resources import tls
-from hydro_envoy.resources.config_source import ads
+from hydro_envoy.resources.config_source import ads_source
 from hydro_envoy.resources.names import backend_of
-from hydro_envoy.snapshot import Ref, Resource, ResourceType, content_hash, resource
+from hydro_envoy.snapshot import Ref, Resource, ResourceType, content_hash, make_resource
 
 PIPES = "pipes"
 """The internal listener that serves every pipeline, and the cluster that leads to it."""
@@ -94,15 +94,19 @@ class LbFields(TypedDict, total=False):
     load_balancing_policy: LoadBalancingPolicy
 
 
-def cluster(backend_name: str, policy: StagePolicy, *, has_sidecars: bool) -> Resource:
+def backend_cluster(backend_name: str, policy: StagePolicy, *, has_sidecars: bool) -> Resource:
     """The cluster of a backend; its endpoints come by EDS under the same name."""
     service = backend_of(backend_name) if has_sidecars else None
-    name = f"{backend_name}-{content_hash(bytes(_cluster(backend_name, policy, service)))[:8]}"
+    name = (
+        f"{backend_name}-{content_hash(bytes(_backend_cluster(backend_name, policy, service)))[:8]}"
+    )
     refs = [Ref(ResourceType.ENDPOINTS, name)]
-    return resource(ResourceType.CLUSTER, name, bytes(_cluster(name, policy, service)), refs)
+    return make_resource(
+        ResourceType.CLUSTER, name, bytes(_backend_cluster(name, policy, service)), refs
+    )
 
 
-def breaker(backend_name: str, behind: str, policy: StagePolicy) -> Resource:
+def breaker_cluster(backend_name: str, behind: str, policy: StagePolicy) -> Resource:
     """The cluster that counts what a stage has under way, and leads on to the backend's.
 
     It leads there by an internal listener: of its own it has neither connections to processes nor
@@ -111,22 +115,24 @@ def breaker(backend_name: str, behind: str, policy: StagePolicy) -> Resource:
     limit = f"{behind} {policy.max_requests} {policy.breaker}"
     name = f"{backend_name}-{content_hash(limit.encode())[:8]}"
     built = _inner_cluster(name, LIMITED, policy.max_requests)
-    return resource(ResourceType.CLUSTER, name, bytes(built), [Ref(ResourceType.CLUSTER, behind)])
+    return make_resource(
+        ResourceType.CLUSTER, name, bytes(built), [Ref(ResourceType.CLUSTER, behind)]
+    )
 
 
-def endpoints(cluster_name: str, found: tuple[HostPort, ...]) -> Resource:
+def backend_endpoints(cluster_name: str, found: tuple[HostPort, ...]) -> Resource:
     """Where the backend's processes listen; none is a valid state: UNAVAILABLE."""
     assignment = ClusterLoadAssignment(
         cluster_name=cluster_name,
         endpoints=[LocalityLbEndpoints(lb_endpoints=[_lb_endpoint(e) for e in sorted(found)])],
     )
-    return resource(ResourceType.ENDPOINTS, cluster_name, bytes(assignment))
+    return make_resource(ResourceType.ENDPOINTS, cluster_name, bytes(assignment))
 
 
 def inner_cluster(name: str) -> Resource:
     """A way to the internal listener of all pipelines: `PIPES`, `CHAINS` or `SHADOWS`."""
     built = _inner_cluster(name, PIPES, MAX_SHADOWS if name == SHADOWS else MAX_STREAMS)
-    return resource(ResourceType.CLUSTER, name, bytes(built))
+    return make_resource(ResourceType.CLUSTER, name, bytes(built))
 
 
 def _inner_cluster(name: str, listener: str, max_requests: int) -> Cluster:
@@ -141,7 +147,7 @@ def _inner_cluster(name: str, listener: str, max_requests: int) -> Cluster:
         ),
         per_connection_buffer_limit_bytes=BUFFER_BYTES,
         typed_extension_protocol_options=http2_upstream(keepalive=False),
-        circuit_breakers=breakers(max_requests),
+        circuit_breakers=circuit_breakers(max_requests),
     )
 
 
@@ -170,16 +176,16 @@ def http2_upstream(*, keepalive: bool) -> dict[str, Any]:
     return {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": Any.pack(options)}
 
 
-def _cluster(name: str, policy: StagePolicy, service: str | None) -> Cluster:
+def _backend_cluster(name: str, policy: StagePolicy, service: str | None) -> Cluster:
     return Cluster(
         name=name,
         type=ClusterDiscoveryType.EDS,
-        eds_cluster_config=ClusterEdsClusterConfig(eds_config=ads()),
+        eds_cluster_config=ClusterEdsClusterConfig(eds_config=ads_source()),
         connect_timeout=timedelta(seconds=1),
         **_lb_policy(policy.lb_policy),
         per_connection_buffer_limit_bytes=BUFFER_BYTES,
         typed_extension_protocol_options=http2_upstream(keepalive=True),
-        circuit_breakers=breakers(MAX_STREAMS),
+        circuit_breakers=circuit_breakers(MAX_STREAMS),
         health_checks=[_health_check()],
         # A dead instance is worse than a clear UNAVAILABLE: never fall back on unhealthy ones.
         # By default threads hear of a process that was started again up to a second late.
@@ -189,7 +195,7 @@ def _cluster(name: str, policy: StagePolicy, service: str | None) -> Cluster:
         outlier_detection=_outlier_detection(policy),
         # Else a process that was taken out keeps its traffic as long as it is healthy.
         ignore_health_on_host_removal=True,
-        transport_socket=tls.to_service(service) if service else None,
+        transport_socket=tls.tls_to_service(service) if service else None,
     )
 
 
@@ -244,7 +250,7 @@ def _outlier_detection(policy: StagePolicy) -> OutlierDetection:
     )
 
 
-def breakers(max_requests: int) -> CircuitBreakers:
+def circuit_breakers(max_requests: int) -> CircuitBreakers:
     """With the defaults raised that would stop long streams."""
     limits = CircuitBreakersThresholds(
         max_connections=MAX_STREAMS,
@@ -256,9 +262,9 @@ def breakers(max_requests: int) -> CircuitBreakers:
 
 
 def _lb_endpoint(where: HostPort) -> LbEndpoint:
-    return LbEndpoint(endpoint=Endpoint(address=address(where.host, where.port)))
+    return LbEndpoint(endpoint=Endpoint(address=socket_address(where.host, where.port)))
 
 
-def address(host: str, port: int) -> Address:
+def socket_address(host: str, port: int) -> Address:
     """A TCP address."""
     return Address(socket_address=SocketAddress(address=host, port_value=port))

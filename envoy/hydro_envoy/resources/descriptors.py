@@ -19,14 +19,14 @@ def descriptor_set(files: Iterable[FileDescriptor]) -> bytes:
     """
     found: dict[str, FileDescriptor] = {}
     for each in (error_details_pb2.DESCRIPTOR, *sorted(files, key=lambda f: f.name)):
-        _collect(each, found)
+        _collect_files(each, found)
     result = FileDescriptorSet()
     for each in found.values():
         each.CopyToProto(result.file.add())
     return result.SerializeToString(deterministic=True)
 
 
-def _collect(file: FileDescriptor, found: dict[str, FileDescriptor]) -> None:
+def _collect_files(file: FileDescriptor, found: dict[str, FileDescriptor]) -> None:
     for imported in sorted(file.dependencies, key=lambda f: f.name):
-        _collect(imported, found)
+        _collect_files(imported, found)
     found.setdefault(file.name, file)

@@ -7,10 +7,10 @@ from envoy.config.listener.v3 import listener_pb2
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2, tls_pb2
 
 from hydro_envoy.nodes import SERVER
-from hydro_envoy.snapshot import Resource, resource
+from hydro_envoy.snapshot import Resource, make_resource
 
 
-def secured(listener: Resource, secret: str) -> Resource:
+def with_tls(listener: Resource, secret: str) -> Resource:
     """The same with TLS, for HTTP/2 and HTTP/1.1, where it listens on a port.
 
     Args:
@@ -21,12 +21,12 @@ def secured(listener: Resource, secret: str) -> Resource:
     if not built.HasField("address"):
         return listener
     for chain in built.filter_chains:
-        chain.transport_socket.CopyFrom(_socket(secret))
+        chain.transport_socket.CopyFrom(_transport_socket(secret))
     body = built.SerializeToString(deterministic=True)
-    return resource(listener.type, listener.name, body, listener.references)
+    return make_resource(listener.type, listener.name, body, listener.references)
 
 
-def _socket(secret: str) -> base_pb2.TransportSocket:
+def _transport_socket(secret: str) -> base_pb2.TransportSocket:
     folder = secret.rpartition("/")[0]
     path = config_source_pb2.PathConfigSource(
         path=secret, watched_directory=base_pb2.WatchedDirectory(path=folder)

@@ -32,7 +32,7 @@ from envoy_data_plane.google.protobuf import Any
 from hydro_envoy.resources.routes import WHOLE_ANSWER
 
 
-def transcoder(services: Sequence[str], descriptor_set: bytes, max_bytes: int) -> HttpFilter:
+def transcoder_filter(services: Sequence[str], descriptor_set: bytes, max_bytes: int) -> HttpFilter:
     """HTTP/JSON to gRPC and back by google.api.http annotations; `max_bytes` bounds its buffers."""
     config = GrpcJsonTranscoder(
         services=sorted(services),
@@ -50,21 +50,21 @@ def transcoder(services: Sequence[str], descriptor_set: bytes, max_bytes: int) -
     return HttpFilter(name="transcoder", typed_config=Any.pack(config))
 
 
-def errors() -> HttpFilter:
+def errors_filter() -> HttpFilter:
     """Gives errors that leave Envoy the one form; see errors.lua. Before all that answers."""
     script = files(__package__).joinpath("errors.lua").read_text()
     config = Lua(default_source_code=DataSource(inline_string=script))
     return HttpFilter(name="errors", typed_config=Any.pack(config))
 
 
-def requests(script: Literal["gateway", "edge"]) -> HttpFilter:
+def requests_filter(script: Literal["gateway", "edge"]) -> HttpFilter:
     """The first of a listener's filters: see its script in Lua."""
     parts = [files(__package__).joinpath(f"{each}.lua").read_text() for each in ("body", script)]
     config = Lua(default_source_code=DataSource(inline_string="\n".join(parts)))
     return HttpFilter(name="requests", typed_config=Any.pack(config))
 
 
-def no_trailers() -> HttpFilter:
+def no_trailers_filter() -> HttpFilter:
     """Ends requests with their body, whatever trailers follow: gRPC's have no meaning.
 
     A router that may try again keeps the body, and Envoy brings what is kept a second time when a
@@ -78,26 +78,26 @@ def no_trailers() -> HttpFilter:
     return HttpFilter(name="no_trailers", typed_config=config)
 
 
-def pipeline_name() -> HttpFilter:
+def pipeline_name_filter() -> HttpFilter:
     """Sets the header x-pipeline from the field `pipeline` of the first message of a call.
 
     See pipeline_name.wat. Envoy's grpc_field_extraction would do the same, but keeps the start of
     a message that comes in one piece with the end of the first (Envoy 1.40).
     """
-    return _wasm("pipeline_name")
+    return _wasm_filter("pipeline_name")
 
 
-def whole_answer() -> HttpFilter:
+def whole_answer_filter() -> HttpFilter:
     """Holds answers to requests with `headers.ANSWER` until they are whole; see whole_answer.wat.
 
     Out of work but on the routes of chains.
     """
-    held = _wasm(WHOLE_ANSWER)
+    held = _wasm_filter(WHOLE_ANSWER)
     held.disabled = True
     return held
 
 
-def _wasm(name: str) -> HttpFilter:
+def _wasm_filter(name: str) -> HttpFilter:
     code = files(__package__).joinpath(f"{name}.wasm").read_bytes()
     machine = VmConfig(
         vm_id=name,
@@ -113,12 +113,12 @@ def _wasm(name: str) -> HttpFilter:
     return HttpFilter(name=name, typed_config=Any.pack(Wasm(config=config)))
 
 
-def grpc_stats() -> HttpFilter:
+def grpc_stats_filter() -> HttpFilter:
     """Counts by method and gRPC status."""
     config = GrpcStats(stats_for_all_methods=True, enable_upstream_stats=True)
     return HttpFilter(name="grpc_stats", typed_config=Any.pack(config))
 
 
-def router() -> HttpFilter:
+def router_filter() -> HttpFilter:
     """The end of the chain."""
     return HttpFilter(name="router", typed_config=Any.pack(Router()))

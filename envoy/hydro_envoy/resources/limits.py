@@ -29,7 +29,7 @@ from envoy_data_plane.google.protobuf import Any
 from hydro_envoy import headers, mesh
 from hydro_envoy.headers import Fact
 from hydro_envoy.resources.body_size_limit import BodySizeLimit
-from hydro_envoy.resources.routes import header
+from hydro_envoy.resources.routes import set_header
 
 RATE_LIMIT, KEY_RATE_LIMIT = "rate_limit", "rate_limit_per_api_key"
 """Names of filters of `pipes`, whose content the virtual hosts of fronts bring."""
@@ -45,7 +45,7 @@ def body_bytes(max_message_bytes: int) -> int:
     return max_message_bytes + 64 * 1024
 
 
-def kept_bytes(max_message_bytes: int) -> int:
+def retry_buffer_bytes(max_message_bytes: int) -> int:
     """Of a request, so that it can be sent again: the greatest message with what is around it.
 
     A body of JSON goes on in pieces as they come, each with some 40 bytes around it. An eighth is
@@ -71,37 +71,42 @@ def rate_limits(pipeline: mesh.Pipeline) -> dict[str, Any]:
     found, policy = {}, pipeline.policy
     if policy.rate_limit:
         limited = f"pipeline {pipeline.name!r}"
-        found[RATE_LIMIT] = Any.pack(_limit(pipeline, policy.rate_limit, limited))
+        found[RATE_LIMIT] = Any.pack(_local_rate_limit(pipeline, policy.rate_limit, limited))
     if policy.rate_limit_per_api_key:
         key = headers.CALLER if policy.access else headers.API_KEY
         whose = "caller" if policy.access else headers.API_KEY
         limited = f"pipeline {pipeline.name!r}, of one {whose},"
-        by_key = _limit(pipeline, policy.rate_limit_per_api_key, limited)
+        by_key = _local_rate_limit(pipeline, policy.rate_limit_per_api_key, limited)
         by_key.descriptors = [
             LocalRateLimitDescriptor(
                 entries=[RateLimitDescriptorEntry(key="api_key")], token_bucket=by_key.token_bucket
             )
         ]
-        by_key.rate_limits = [RateLimit(actions=[_key(key)]), RateLimit(actions=[_no_key(key)])]
+        by_key.rate_limits = [
+            RateLimit(actions=[_count_by_key(key)]),
+            RateLimit(actions=[_count_without_key(key)]),
+        ]
         by_key.max_dynamic_descriptors = MAX_KEYS
-        by_key.token_bucket = _bucket(_NO_LIMIT)
+        by_key.token_bucket = _token_bucket(_NO_LIMIT)
         found[KEY_RATE_LIMIT] = Any.pack(by_key)
     return found
 
 
-def _limit(pipeline: mesh.Pipeline, limit: mesh.RateLimit, limited: str) -> LocalRateLimit:
+def _local_rate_limit(
+    pipeline: mesh.Pipeline, limit: mesh.RateLimit, limited: str
+) -> LocalRateLimit:
     always = RuntimeFractionalPercent(default_value=FractionalPercent(numerator=100))
     return LocalRateLimit(
         stat_prefix=pipeline.name,
-        token_bucket=_bucket(limit),
+        token_bucket=_token_bucket(limit),
         filter_enabled=always,
         filter_enforced=always,
         rate_limited_as_resource_exhausted=True,
-        response_headers_to_add=_refusal(limit, limited),
+        response_headers_to_add=_refusal_headers(limit, limited),
     )
 
 
-def _bucket(limit: mesh.RateLimit) -> TokenBucket:
+def _token_bucket(limit: mesh.RateLimit) -> TokenBucket:
     return TokenBucket(
         max_tokens=limit.requests,
         tokens_per_fill=limit.requests,
@@ -109,12 +114,12 @@ def _bucket(limit: mesh.RateLimit) -> TokenBucket:
     )
 
 
-def _key(header_name: str) -> RateLimitAction:
+def _count_by_key(header_name: str) -> RateLimitAction:
     found = RateLimitActionRequestHeaders(header_name=header_name, descriptor_key="api_key")
     return RateLimitAction(request_headers=found)
 
 
-def _no_key(header_name: str) -> RateLimitAction:
+def _count_without_key(header_name: str) -> RateLimitAction:
     absent = HeaderMatcher(name=header_name, present_match=False)
     found = RateLimitActionHeaderValueMatch(
         descriptor_key="api_key", descriptor_value="none", headers=[absent]
@@ -122,7 +127,7 @@ def _no_key(header_name: str) -> RateLimitAction:
     return RateLimitAction(header_value_match=found)
 
 
-def _refusal(limit: mesh.RateLimit, limited: str) -> list[HeaderValueOption]:
+def _refusal_headers(limit: mesh.RateLimit, limited: str) -> list[HeaderValueOption]:
     """How long to wait, in HTTP's way (whole seconds) and for errors.lua."""
     takes = f"{limited} takes {limit.requests} requests in {limit.per_s:g} s"
     facts = {
@@ -130,11 +135,11 @@ def _refusal(limit: mesh.RateLimit, limited: str) -> list[HeaderValueOption]:
         Fact.LIMIT: f"{limit.requests} requests in {limit.per_s:g} s",
         Fact.WAIT_S: f"{limit.wait_s:.9f}",
     }
-    waits = header("retry-after", str(math.ceil(limit.wait_s)))
-    return [waits, *(header(fact.header, text) for fact, text in facts.items())]
+    waits = set_header("retry-after", str(math.ceil(limit.wait_s)))
+    return [waits, *(set_header(fact.header, text) for fact, text in facts.items())]
 
 
-def message_limit(max_message_bytes: int) -> TypedExtensionConfig:
+def message_limit_filter(max_message_bytes: int) -> TypedExtensionConfig:
     """Refuses what is longer, with what the message may have around it, as soon as it is."""
     limit = max_message_bytes + max_message_bytes // 16 + 1024
     config = Any.pack(BodySizeLimit(max_request_bytes=limit))

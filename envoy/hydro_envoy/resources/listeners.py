@@ -76,10 +76,10 @@ from hydro_envoy.resources import (
     telemetry,
     web_pages,
 )
-from hydro_envoy.resources.config_source import ads
-from hydro_envoy.resources.retries import NOT_BEGUN, UNAVAILABLE, run_again
-from hydro_envoy.resources.routes import CHAIN_FILTER, DONE, header
-from hydro_envoy.snapshot import MANAGER_CLUSTER, Ref, Resource, ResourceType, resource
+from hydro_envoy.resources.config_source import ads_source
+from hydro_envoy.resources.retries import NOT_BEGUN, UNAVAILABLE, retry_policy
+from hydro_envoy.resources.routes import CHAIN_FILTER, DONE, set_header
+from hydro_envoy.snapshot import MANAGER_CLUSTER, Ref, Resource, ResourceType, make_resource
 
 GATEWAY = "gateway"
 SERVICE = "hydro.serving.v1.PredictionService"
@@ -100,27 +100,29 @@ _NEVER = timedelta(0)
 _GRPC = RouteMatchGrpcRouteMatchOptions()
 
 
-def gateway(wanted: mesh.Gateway, told: mesh.Telemetry, times: mesh.TimeLimits) -> Resource:
+def gateway_listener(
+    wanted: mesh.Gateway, told: mesh.Telemetry, times: mesh.TimeLimits
+) -> Resource:
     """Takes gRPC and JSON, reads the pipeline's name from the first message, leads to `pipes`."""
-    limit = limits.kept_bytes(wanted.max_message_bytes)
+    limit = limits.retry_buffer_bytes(wanted.max_message_bytes)
     most = limits.body_bytes(wanted.max_message_bytes)
     manager = _edge_manager(
         GATEWAY,
         "pipeline",
         wanted.max_message_bytes,
         [
-            filters.errors(),
-            *([web_pages.refusal()] if wanted.is_local else []),
-            filters.requests("gateway"),
-            filters.transcoder([SERVICE], wanted.descriptor_set, most),
-            filters.pipeline_name(),
-            filters.no_trailers(),
-            filters.grpc_stats(),
-            filters.router(),
+            filters.errors_filter(),
+            *([web_pages.foreign_pages_filter()] if wanted.is_local else []),
+            filters.requests_filter("gateway"),
+            filters.transcoder_filter([SERVICE], wanted.descriptor_set, most),
+            filters.pipeline_name_filter(),
+            filters.no_trailers_filter(),
+            filters.grpc_stats_filter(),
+            filters.router_filter(),
         ],
         [
             *(
-                _timed(_pipeline_route(method, limit, duration), timed)
+                _by_body(_pipeline_route(method, limit, duration), timed)
                 for method, duration in (
                     ("Predict", _unary_duration()),
                     ("PredictStream", None),
@@ -128,34 +130,34 @@ def gateway(wanted: mesh.Gateway, told: mesh.Telemetry, times: mesh.TimeLimits) 
                 )
                 for timed in (False, True)
             ),
-            *paths.wrong_methods([SERVICE], wanted.descriptor_set),
+            *paths.wrong_method_routes([SERVICE], wanted.descriptor_set),
         ],
     )
-    manager.tracing = telemetry.of_gateway(told)
-    manager.access_log = access_logs.gateway(told.access_log)
-    built = _listener(GATEWAY, wanted.host, wanted.port, manager, times)
-    refs = [Ref(ResourceType.CLUSTER, clusters.PIPES), *telemetry.refs(told)]
-    return resource(ResourceType.LISTENER, GATEWAY, bytes(built), refs)
+    manager.tracing = telemetry.gateway_tracing(told)
+    manager.access_log = access_logs.gateway_logs(told.access_log)
+    built = _client_listener(GATEWAY, wanted.host, wanted.port, manager, times)
+    refs = [Ref(ResourceType.CLUSTER, clusters.PIPES), *telemetry.collector_refs(told)]
+    return make_resource(ResourceType.LISTENER, GATEWAY, bytes(built), refs)
 
 
-def pipes(told: mesh.Telemetry) -> Resource:
+def pipes_listener(told: mesh.Telemetry) -> Resource:
     """The internal listener; its routes, one set a pipeline, come by SRDS and RDS."""
     manager = HttpConnectionManager(
         stat_prefix=clusters.PIPES,
         http_filters=[
             *access.caller_filters(),
             *limits.rate_limit_filters(),
-            filters.whole_answer(),
+            filters.whole_answer_filter(),
             HttpFilter(name=CHAIN_FILTER, typed_config=Any.pack(FilterChainConfig())),
-            filters.router(),
+            filters.router_filter(),
         ],
         stream_idle_timeout=_NEVER,
         http2_protocol_options=clusters.inner_http2(),
         scoped_routes=_scoped_routes(),
         local_reply_config=local_replies.pipes_replies(),
-        request_id_extension=request_id.extension(),
-        access_log=access_logs.pipes(told.access_log),
-        tracing=telemetry.of_pipes(told),
+        request_id_extension=request_id.keep_ids_extension(),
+        access_log=access_logs.pipes_logs(told.access_log),
+        tracing=telemetry.pipes_tracing(told),
     )
     built = Listener(
         name=clusters.PIPES,
@@ -163,11 +165,11 @@ def pipes(told: mesh.Telemetry) -> Resource:
         filter_chains=[_filter_chain(manager)],
         per_connection_buffer_limit_bytes=clusters.BUFFER_BYTES,
     )
-    refs = [Ref(ResourceType.FILTER, access.CALLERS), *telemetry.refs(told)]
-    return resource(ResourceType.LISTENER, clusters.PIPES, bytes(built), refs)
+    refs = [Ref(ResourceType.FILTER, access.CALLERS), *telemetry.collector_refs(told)]
+    return make_resource(ResourceType.LISTENER, clusters.PIPES, bytes(built), refs)
 
 
-def limited() -> Resource:
+def breaker_listener() -> Resource:
     """The internal listener between circuit breakers and the clusters of backends.
 
     Those share health checks and connections, however many pipelines have a breaker of their own.
@@ -183,7 +185,7 @@ def limited() -> Resource:
     manager = HttpConnectionManager(
         stat_prefix=clusters.LIMITED,
         route_config=RouteConfiguration(name=clusters.LIMITED, virtual_hosts=[host]),
-        http_filters=[filters.router()],
+        http_filters=[filters.router_filter()],
         stream_idle_timeout=_NEVER,
         http2_protocol_options=clusters.inner_http2(),
         server_header_transformation=HttpConnectionManagerServerHeaderTransformation.PASS_THROUGH,
@@ -197,10 +199,12 @@ def limited() -> Resource:
         filter_chains=[_filter_chain(manager)],
         per_connection_buffer_limit_bytes=clusters.BUFFER_BYTES,
     )
-    return resource(ResourceType.LISTENER, clusters.LIMITED, bytes(built))
+    return make_resource(ResourceType.LISTENER, clusters.LIMITED, bytes(built))
 
 
-def edge(wanted: mesh.Edge, cluster: str, access_log: str, times: mesh.TimeLimits) -> Resource:
+def edge_listener(
+    wanted: mesh.Edge, cluster: str, access_log: str, times: mesh.TimeLimits
+) -> Resource:
     """A service's port: its gRPC services, and the HTTP paths that their annotations give."""
     key = wanted.admin_key_sha256
     manager = _edge_manager(
@@ -208,31 +212,31 @@ def edge(wanted: mesh.Edge, cluster: str, access_log: str, times: mesh.TimeLimit
         wanted.name,
         EDGE_BUFFER_BYTES,
         [
-            filters.errors(),
-            *([web_pages.refusal()] if wanted.is_local else []),
-            filters.requests("edge"),
+            filters.errors_filter(),
+            *([web_pages.foreign_pages_filter()] if wanted.is_local else []),
+            filters.requests_filter("edge"),
             *(access.admin_filters(key) if key else ()),
-            filters.transcoder(wanted.services, wanted.descriptor_set, EDGE_BUFFER_BYTES),
-            filters.router(),
+            filters.transcoder_filter(wanted.services, wanted.descriptor_set, EDGE_BUFFER_BYTES),
+            filters.router_filter(),
         ],
         [
             *(
-                _timed(_service_route(prefix, cluster, wanted), timed)
+                _by_body(_service_route(prefix, cluster, wanted), timed)
                 for prefix in _service_prefixes(wanted.services)
                 for timed in (False, True)
             ),
-            *paths.wrong_methods(wanted.services, wanted.descriptor_set),
+            *paths.wrong_method_routes(wanted.services, wanted.descriptor_set),
         ],
     )
-    manager.access_log = access_logs.edge(wanted.name, access_log)
-    built = _listener(wanted.name, wanted.host, wanted.port, manager, times)
+    manager.access_log = access_logs.edge_logs(wanted.name, access_log)
+    built = _client_listener(wanted.name, wanted.host, wanted.port, manager, times)
     static = cluster == MANAGER_CLUSTER
     types = () if static else (ResourceType.CLUSTER, ResourceType.ENDPOINTS)
     refs = [Ref(type_, cluster) for type_ in types]
-    return resource(ResourceType.LISTENER, wanted.name, bytes(built), refs)
+    return make_resource(ResourceType.LISTENER, wanted.name, bytes(built), refs)
 
 
-def _listener(
+def _client_listener(
     name: str, host: str, port: int, manager: HttpConnectionManager, times: mesh.TimeLimits
 ) -> Listener:
     """With the time limits of clients, whom it faces."""
@@ -246,14 +250,14 @@ def _listener(
     chain.transport_socket_connect_timeout = timedelta(seconds=times.header_s)
     return Listener(
         name=name,
-        address=clusters.address(host, port),
+        address=clusters.socket_address(host, port),
         filter_chains=[chain],
-        socket_options=[_unread(times.body_s)],
+        socket_options=[_tcp_user_timeout(times.body_s)],
         per_connection_buffer_limit_bytes=1024 * 1024,
     )
 
 
-def _unread(limit_s: float) -> SocketOption:
+def _tcp_user_timeout(limit_s: float) -> SocketOption:
     """Ends a connection whose client has read nothing of what is there for it for so long.
 
     Of HTTP/1.1 Envoy has no such limit where the answer has yet to end. See tcp(7).
@@ -297,11 +301,11 @@ def _edge_manager(
         normalize_path=True,
         path_with_escaped_slashes_action=slashes,
         local_reply_config=local_replies.edge_replies(behind, max_bytes),
-        request_id_extension=request_id.extension(),
+        request_id_extension=request_id.keep_ids_extension(),
     )
 
 
-def _timed(route: Route, timed: bool) -> Route:
+def _by_body(route: Route, timed: bool) -> Route:
     """For requests whose body has yet to come (`timed`), or has come as a whole; see body.lua."""
     come = MetadataMatcher(
         filter=headers.METADATA,
@@ -344,7 +348,7 @@ def _strip_headers() -> TypedExtensionConfig:
     mutations = [
         HeaderMutation(remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=m)) for m in matchers
     ]
-    config = EarlyHeaderMutation(mutations=[*mutations, request_id.checked()])
+    config = EarlyHeaderMutation(mutations=[*mutations, request_id.replace_unfit_id()])
     return TypedExtensionConfig(name="strip", typed_config=Any.pack(config))
 
 
@@ -355,7 +359,7 @@ def _pipeline_route(
         cluster=clusters.PIPES,
         timeout=_NEVER,
         max_stream_duration=duration,
-        retry_policy=run_again(UNAVAILABLE),
+        retry_policy=retry_policy(UNAVAILABLE),
     )
     return Route(
         name=method,
@@ -382,7 +386,7 @@ def _service_route(prefix: str, cluster: str, wanted: mesh.Edge) -> Route:
     action = RouteAction(
         cluster=cluster,
         timeout=_NEVER,
-        retry_policy=run_again(NOT_BEGUN),
+        retry_policy=retry_policy(NOT_BEGUN),
     )
     is_open = bool(wanted.admin_key_sha256) and prefix == f"/{HEALTH}/"
     return Route(
@@ -391,8 +395,10 @@ def _service_route(prefix: str, cluster: str, wanted: mesh.Edge) -> Route:
         route=action,
         # The manager looks at the key again, because its own port has no Envoy before it.
         request_headers_to_remove=[] if cluster == MANAGER_CLUSTER else ["authorization"],
-        request_headers_to_add=[header(headers.MESH_TOKEN, wanted.token)] if wanted.token else [],
-        typed_per_filter_config=access.no_admin() if is_open else {},
+        request_headers_to_add=[set_header(headers.MESH_TOKEN, wanted.token)]
+        if wanted.token
+        else [],
+        typed_per_filter_config=access.disable_admin_filters() if is_open else {},
     )
 
 
@@ -404,6 +410,6 @@ def _scoped_routes() -> ScopedRoutes:
     return ScopedRoutes(
         name="pipelines",
         scope_key_builder=ScopedRoutesScopeKeyBuilder(fragments=[fragment]),
-        rds_config_source=ads(),
-        scoped_rds=ScopedRds(scoped_rds_config_source=ads()),
+        rds_config_source=ads_source(),
+        scoped_rds=ScopedRds(scoped_rds_config_source=ads_source()),
     )

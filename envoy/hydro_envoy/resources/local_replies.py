@@ -36,7 +36,7 @@ from hydro_envoy import headers
 from hydro_envoy.headers import ERROR_FACT, FAILED_IN, METADATA, Fact
 from hydro_envoy.resources.names import stage_filter_name
 from hydro_envoy.resources.request_id import ON_ANSWERS
-from hydro_envoy.resources.routes import DONE, header
+from hydro_envoy.resources.routes import DONE, set_header
 from hydro_envoy.resources.web_pages import FOREIGN_HOST, FOREIGN_ORIGIN
 
 REASONS: Mapping[str, tuple[int, int]] = MappingProxyType(
@@ -83,7 +83,7 @@ _FULL = (
     f"{{stage}} of {_PIPELINE} has {{limit}} requests under way, the limit of its circuit breaker;"
     " send it again when some are answered"
 )
-_OVERLOADED = header("x-envoy-overloaded", "true")
+_OVERLOADED = set_header("x-envoy-overloaded", "true")
 _FOR_OTHERS = "to be called from elsewhere the mesh needs an admin key, see `hydro keys admin`"
 _FOREIGN_HOST = (
     "this port is for programs of this machine: the host is '%REQ(:AUTHORITY):200%', "
@@ -103,59 +103,59 @@ def pipes_replies() -> LocalReplyConfig:
     in_stage = "response.code_details.startsWith('ext_proc_error')"
     return LocalReplyConfig(
         mappers=[
-            _reply(
+            _map_reply(
                 nameless,
                 "INVALID_ARGUMENT",
                 "the first message names no pipeline: set its field `pipeline`",
             ),
-            _reply(_flags("NR"), "NOT_FOUND", f"no such pipeline: {_NAME}", _NAMED),
-            _reply(
+            _map_reply(_flags("NR"), "NOT_FOUND", f"no such pipeline: {_NAME}", _NAMED),
+            _map_reply(
                 cel("response.code_details == 'direct_response'"),
                 "UNAVAILABLE",
                 "%LOCAL_REPLY_BODY%",
                 _NAMED | {Fact.WAIT_S: str(PENDING_WAIT_S)},
-                [header("retry-after", str(PENDING_WAIT_S)), header(DONE, "true")],
+                [set_header("retry-after", str(PENDING_WAIT_S)), set_header(DONE, "true")],
             ),
-            _reply(
+            _map_reply(
                 cel("response.code_details == 'local_rate_limited'"),
                 "RATE_LIMITED",
                 f"%RESP({Fact.TEXT.header})%",
                 _NAMED,
             ),
-            _reply(
+            _map_reply(
                 cel("response.code_details.startsWith('rbac_access_denied')"),
                 "INTERNAL",
                 f"it could not be told who calls {_PIPELINE}",
                 _NAMED,
             ),
-            _reply(  # But for a stage's own refusal, which tells more.
+            _map_reply(  # But for a stage's own refusal, which tells more.
                 cel(f"response.code == 413 && !response.code_details.startsWith('{FAILED_IN}')"),
                 "TOO_LARGE",
                 f"the message is too large for {_PIPELINE}",
                 _NAMED,
             ),
-            _reply(
+            _map_reply(
                 cel("response.code == 504 || response.code_details == 'max_duration_timeout'"),
                 "NOT_IN_TIME",
                 f"{_PIPELINE} did not answer within its time limit",
                 _NAMED,
             ),
-            _reply(cel("response.code == 507"), "UNAVAILABLE", _NOT_AGAIN, _NAMED),
-            _reply(
+            _map_reply(cel("response.code == 507"), "UNAVAILABLE", _NOT_AGAIN, _NAMED),
+            _map_reply(
                 cel(f"{in_stage} && response.code_details.contains('overflow')"),
                 "CIRCUIT_BREAKER_OPEN",
                 _FULL,
                 _LIMITS | _CALLS,
                 [_OVERLOADED],
             ),
-            _reply(
+            _map_reply(
                 cel(in_stage),
                 "UNAVAILABLE",
                 f"{{stage}} of {_PIPELINE} is unavailable",
                 _STAGES | _CALLS,
             ),
-            _reply(_flags("UO"), "CIRCUIT_BREAKER_OPEN", _FULL, _LIMITS),
-            _reply(
+            _map_reply(_flags("UO"), "CIRCUIT_BREAKER_OPEN", _FULL, _LIMITS),
+            _map_reply(
                 _flags("UH", "UF", "UC", "UR"),
                 "UNAVAILABLE",
                 f"{{stage}} of {_PIPELINE} is unavailable: %LOCAL_REPLY_BODY%",
@@ -170,7 +170,7 @@ def limited_replies() -> LocalReplyConfig:
     stage = f"%REQ({headers.STAGE}):500%"
     return LocalReplyConfig(
         mappers=[
-            _reply(
+            _map_reply(
                 _flags("UH", "UF", "UC", "UR", "NC"),
                 "UNAVAILABLE",
                 f"stage {stage} of {_PIPELINE} is unavailable: %LOCAL_REPLY_BODY%",
@@ -192,103 +192,105 @@ def edge_replies(behind: str, max_bytes: int) -> LocalReplyConfig:
     return LocalReplyConfig(
         mappers=[
             *(
-                _reply(cel(f"response.code_details.contains('{name}')"), "PERMISSION_DENIED", text)
+                _map_reply(
+                    cel(f"response.code_details.contains('{name}')"), "PERMISSION_DENIED", text
+                )
                 for name, text in ((FOREIGN_HOST, _FOREIGN_HOST), (FOREIGN_ORIGIN, _FOREIGN_ORIGIN))
             ),
-            _reply(
+            _map_reply(
                 _all(_is_grpc(), _flags("NR")),
                 "UNIMPLEMENTED",
                 "no such method: %PATH(NQ:PATH):500%",
             ),
-            _reply(
+            _map_reply(
                 _flags("NR"),
                 "NOT_FOUND",
                 "no such path for %REQ(:METHOD)%: %PATH(NQ:ORIG_OR_PATH):500%",
             ),
-            _reply(
+            _map_reply(
                 cel("response.code == 413"),
                 "TOO_LARGE",
                 f"the request is too large, want at most {max_bytes} bytes",
                 _NAMED | {Fact.LIMIT: str(max_bytes)},
             ),
-            _reply(
+            _map_reply(
                 cel("response.code == 405"),
                 "UNIMPLEMENTED",
                 "this path does not take %REQ(:METHOD)%; it takes %LOCAL_REPLY_BODY%",
                 status=405,
             ),
-            _reply(
+            _map_reply(
                 cel("response.code == 408"),
                 "NOT_IN_TIME",
                 "the rest of the request did not come in time; send it without a pause",
                 status=408,
             ),
-            _reply(
+            _map_reply(
                 cel("response.code == 431"),
                 "TOO_LARGE",
                 f"the request's header is too large or has too many fields: {details}",
                 status=431,
             ),
-            _reply(
+            _map_reply(
                 cel("response.code_details.contains('filter_removed_required_request_headers')"),
                 "NOT_FOUND",
                 "no such pipeline: its name has characters that no name has",
             ),
             # Where the answer's header is with the filters, what follows passes all of them by.
-            _written(
+            _map_final_reply(
                 cel("response.code_details.startsWith('upstream_reset_after_response_started')"),
                 "UNAVAILABLE",
                 f"the {behind} broke off its answer before any of it had left; send it again",
             ),
-            _written(
+            _map_final_reply(
                 cel("response.code_details == 'response_payload_too_large'"),
                 "TOO_LARGE",
                 f"the answer is over {max_bytes} bytes, the most that HTTP/1.0 can be given; "
                 "use HTTP/1.1 or send fewer rows",
             ),
             # What was sent is too much to keep for a retry, which a stage's failure made necessary.
-            _reply(cel("response.code == 507"), "UNAVAILABLE", _NOT_AGAIN, _NAMED),
-            _reply(
+            _map_reply(cel("response.code == 507"), "UNAVAILABLE", _NOT_AGAIN, _NAMED),
+            _map_reply(
                 cel("response.code_details.startsWith('grpc_json_transcode_failure')"),
                 "INVALID_ARGUMENT",
                 f"{_UNFIT}: %LOCAL_REPLY_BODY%",
             ),
-            _reply(
+            _map_reply(
                 cel("response.code_details.contains('path_normalization_failed')"),
                 "INVALID_ARGUMENT",
                 "the path is malformed, or has an escaped slash",
             ),
-            _reply(
+            _map_reply(
                 cel(f"response.code_details.{unread}"),
                 "INVALID_ARGUMENT",
                 f"this is not HTTP that can be read: {details}",
             ),
-            _reply(
+            _map_reply(
                 cel("response.code == 504 || response.code_details == 'max_duration_timeout'"),
                 "NOT_IN_TIME",
                 f"the {behind} did not answer within the call's time limit",
                 _NAMED,
             ),
-            _reply(
+            _map_reply(
                 _flags("UO"),
                 "CIRCUIT_BREAKER_OPEN",
                 f"the {behind} has as many requests under way as it may; send it again later",
                 _NAMED,
             ),
-            _reply(
+            _map_reply(
                 _flags("UH", "UF", "UC", "UR"),
                 "UNAVAILABLE",
                 f"the {behind} does not answer: %LOCAL_REPLY_BODY%",
                 _NAMED,
             ),
-            _any(cel("response.code_details == 'lua_response'"), "%LOCAL_REPLY_BODY%"),
+            _keep_status(cel("response.code_details == 'lua_response'"), "%LOCAL_REPLY_BODY%"),
             # Never without a text: errors.lua knows the answer to HEAD by that.
-            _any(cel("true"), f"%LOCAL_REPLY_BODY%: {details}"),
+            _keep_status(cel("true"), f"%LOCAL_REPLY_BODY%: {details}"),
         ]
     )
 
 
-def _reply(
+def _map_reply(
     when: AccessLogFilter,
     reason: str,
     text: str,
@@ -298,16 +300,16 @@ def _reply(
 ) -> ResponseMapper:
     code, usual_status = REASONS[reason]
     texts = {Fact.REASON: reason, **facts}
-    told = [header(f"{ERROR_FACT}{name}", text) for name, text in texts.items()]
+    told = [set_header(f"{ERROR_FACT}{name}", text) for name, text in texts.items()]
     return ResponseMapper(
         filter=when,
         status_code=status or usual_status,
-        body_format_override=_text(text),
-        headers_to_add=[header("grpc-status", str(code)), ON_ANSWERS, *told, *more],
+        body_format_override=_body_format(text),
+        headers_to_add=[set_header("grpc-status", str(code)), ON_ANSWERS, *told, *more],
     )
 
 
-def _written(when: AccessLogFilter, reason: str, text: str) -> ResponseMapper:
+def _map_final_reply(when: AccessLogFilter, reason: str, text: str) -> ResponseMapper:
     """A reply that errors.lua does not get to see; it has the form of errors.lua already."""
     code, status = REASONS[reason]
     request_id = f"%REQ({headers.REQUEST_ID})%"
@@ -334,14 +336,14 @@ def _written(when: AccessLogFilter, reason: str, text: str) -> ResponseMapper:
     )
 
 
-def _any(when: AccessLogFilter, text: str) -> ResponseMapper:
+def _keep_status(when: AccessLogFilter, text: str) -> ResponseMapper:
     """A reply that has its status already, and no other reason than that."""
     return ResponseMapper(
-        filter=when, body_format_override=_text(text), headers_to_add=[ON_ANSWERS]
+        filter=when, body_format_override=_body_format(text), headers_to_add=[ON_ANSWERS]
     )
 
 
-def _text(text: str) -> SubstitutionFormatString:
+def _body_format(text: str) -> SubstitutionFormatString:
     return SubstitutionFormatString(text_format_source=DataSource(inline_string=text))
 
 

@@ -23,25 +23,25 @@ from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
 from google.api import annotations_pb2, http_pb2
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from hydro_envoy.resources.routes import header
+from hydro_envoy.resources.routes import set_header
 
 _VARIABLE = re.compile(r"\{[^}=]*(?:=([^}]*))?\}")
 
 
-def wrong_methods(services: Sequence[str], descriptor_set: bytes) -> list[Route]:
+def wrong_method_routes(services: Sequence[str], descriptor_set: bytes) -> list[Route]:
     """Routes that answer 405 and say what a path allows; to stand after all others."""
     by_path: defaultdict[str, set[str]] = defaultdict(set)
-    for method, template in _bindings(services, descriptor_set):
-        by_path[_pattern(template)].add(method)
+    for method, template in _http_bindings(services, descriptor_set):
+        by_path[_path_regex(template)].add(method)
     found = [
-        _refusal(RouteMatch(safe_regex=RegexMatcher(regex=path)), sorted(allowed))
+        _wrong_method_route(RouteMatch(safe_regex=RegexMatcher(regex=path)), sorted(allowed))
         for path, allowed in by_path.items()
     ]
-    grpc = [_refusal(RouteMatch(prefix=f"/{name}/"), ["POST"]) for name in services]
+    grpc = [_wrong_method_route(RouteMatch(prefix=f"/{name}/"), ["POST"]) for name in services]
     return [*found, *grpc]
 
 
-def _bindings(services: Sequence[str], descriptor_set: bytes) -> Iterator[tuple[str, str]]:
+def _http_bindings(services: Sequence[str], descriptor_set: bytes) -> Iterator[tuple[str, str]]:
     """Method and template of each annotation."""
     for file in FileDescriptorSet.FromString(descriptor_set).file:
         for service in file.service:
@@ -50,10 +50,10 @@ def _bindings(services: Sequence[str], descriptor_set: bytes) -> Iterator[tuple[
             for method in service.method:
                 rule = method.options.Extensions[annotations_pb2.http]
                 for each in (rule, *rule.additional_bindings):
-                    yield from _binding(each)
+                    yield from _rule_binding(each)
 
 
-def _binding(rule: http_pb2.HttpRule) -> Iterator[tuple[str, str]]:
+def _rule_binding(rule: http_pb2.HttpRule) -> Iterator[tuple[str, str]]:
     kind = rule.WhichOneof("pattern")
     if kind == "custom":
         yield rule.custom.kind, rule.custom.path
@@ -61,13 +61,13 @@ def _binding(rule: http_pb2.HttpRule) -> Iterator[tuple[str, str]]:
         yield kind.upper(), getattr(rule, kind)
 
 
-def _pattern(template: str) -> str:
+def _path_regex(template: str) -> str:
     """A template as a regular expression: `*` is a segment, `**` any number of them."""
     bare = _VARIABLE.sub(lambda variable: variable[1] or "*", template)
     return re.escape(bare).replace(r"\*\*", ".*").replace(r"\*", "[^/]+")
 
 
-def _refusal(match: RouteMatch, allowed: Sequence[str]) -> Route:
+def _wrong_method_route(match: RouteMatch, allowed: Sequence[str]) -> Route:
     listed = ", ".join(allowed)
     by_others = HeaderMatcher(
         name=":method",
@@ -78,5 +78,5 @@ def _refusal(match: RouteMatch, allowed: Sequence[str]) -> Route:
         name="wrong method",
         match=replace(match, headers=[by_others]),
         direct_response=DirectResponseAction(status=405, body=DataSource(inline_string=listed)),
-        response_headers_to_add=[header("allow", listed)],
+        response_headers_to_add=[set_header("allow", listed)],
     )

@@ -40,31 +40,34 @@ from hydro_envoy.mesh import MAIN, SHADOW, Pipeline
 from hydro_envoy.resources import access, limits, retries
 from hydro_envoy.resources.clusters import CHAINS, SHADOWS
 from hydro_envoy.resources.names import routes_name
-from hydro_envoy.resources.routes import CHAIN_FILTER, DONE, header, metadata
-from hydro_envoy.snapshot import Ref, Resource, ResourceType, resource
+from hydro_envoy.resources.routes import CHAIN_FILTER, DONE, route_metadata, set_header
+from hydro_envoy.snapshot import Ref, Resource, ResourceType, make_resource
 
 _STREAM_PATH = "/hydro.serving.v1.PredictionService/PredictStream"
 
 
-def front(pipeline: Pipeline, max_message_bytes: int) -> Resource:
+def policy_routes(pipeline: Pipeline, max_message_bytes: int) -> Resource:
     """The routes of a pipeline's own scope; the second argument is the gateway's limit."""
     host = VirtualHost(
         name=pipeline.name,
         domains=["*"],
-        routes=list(_routes(pipeline, limits.kept_bytes(max_message_bytes))),
-        typed_per_filter_config=access.checks(pipeline) | limits.rate_limits(pipeline),
+        routes=list(_routes(pipeline, limits.retry_buffer_bytes(max_message_bytes))),
+        typed_per_filter_config=access.access_filters(pipeline) | limits.rate_limits(pipeline),
         include_request_attempt_count=True,  # runs of the chain, from here on
     )
     built = RouteConfiguration(
         name=routes_name(pipeline.name),
         virtual_hosts=[host],
-        response_headers_to_add=[header(DONE, "true"), header(headers.PIPELINE, pipeline.name)],
+        response_headers_to_add=[
+            set_header(DONE, "true"),
+            set_header(headers.PIPELINE, pipeline.name),
+        ],
     )
     refs = [Ref(ResourceType.CLUSTER, name) for name in (CHAINS, SHADOWS)]
     for chain in pipeline.chains:
         refs.append(Ref(ResourceType.SCOPE, chain.scope))
         refs.append(Ref(ResourceType.ROUTES, routes_name(chain.scope)))
-    return resource(ResourceType.ROUTES, built.name, bytes(built), refs)
+    return make_resource(ResourceType.ROUTES, built.name, bytes(built), refs)
 
 
 def _routes(pipeline: Pipeline, buffer_bytes: int) -> Iterator[Route]:
@@ -87,66 +90,70 @@ def _route(
 ) -> Route:
     policy, is_stream = pipeline.policy, bool(match.path)
     size = None if is_stream else policy.max_message_bytes
-    filters = [limits.message_limit(size)] if size else []
+    filters = [limits.message_limit_filter(size)] if size else []
     found = FilterChainConfigPerRoute(filter_chain=FilterChain(filters=filters))
     return Route(
         name=pipeline.name,
         match=match,
-        route=_action(pipeline, weights, is_stream=is_stream),
+        route=_route_action(pipeline, weights, is_stream=is_stream),
         stat_prefix=pipeline.name,
-        metadata=metadata(pipeline.name),
-        request_headers_to_add=[header(headers.PIPELINE, pipeline.name)],
+        metadata=route_metadata(pipeline.name),
+        request_headers_to_add=[set_header(headers.PIPELINE, pipeline.name)],
         typed_per_filter_config={CHAIN_FILTER: Any.pack(found)} if filters else {},
         request_body_buffer_limit=buffer_bytes,
     )
 
 
-def _action(pipeline: Pipeline, weights: dict[str, int], *, is_stream: bool) -> RouteAction:
+def _route_action(pipeline: Pipeline, weights: dict[str, int], *, is_stream: bool) -> RouteAction:
     policy, sticky = pipeline.policy, pipeline.traffic.sticky_header
     limit_s = None if is_stream else policy.timeout_s
     return RouteAction(
         weighted_clusters=WeightedCluster(
-            clusters=[_share(pipeline, name, weight) for name, weight in weights.items() if weight],
+            clusters=[
+                _weighted_chain(pipeline, name, weight)
+                for name, weight in weights.items()
+                if weight
+            ],
             use_hash_policy=True if sticky else None,
         ),
-        hash_policy=[_hash(sticky)] if sticky else [],
+        hash_policy=[_hash_policy(sticky)] if sticky else [],
         timeout=timedelta(0),
-        max_stream_duration=_duration(limit_s) if limit_s else None,
-        retry_policy=retries.run_again(
+        max_stream_duration=_max_duration(limit_s) if limit_s else None,
+        retry_policy=retries.retry_policy(
             retries.UNAVAILABLE,
             policy.retry.num_retries,
             None if is_stream else policy.retry.per_try_timeout_s,
         )
         if policy.retry.num_retries
         else None,
-        request_mirror_policies=_mirrors(pipeline),
+        request_mirror_policies=_mirror_policies(pipeline),
     )
 
 
-def _share(pipeline: Pipeline, variant: str, weight: int) -> WeightedClusterClusterWeight:
-    answered = [header(headers.VARIANT, variant)] if pipeline.traffic.variants else []
+def _weighted_chain(pipeline: Pipeline, variant: str, weight: int) -> WeightedClusterClusterWeight:
+    answered = [set_header(headers.VARIANT, variant)] if pipeline.traffic.variants else []
     return WeightedClusterClusterWeight(
         name=CHAINS,
         weight=weight,
-        request_headers_to_add=[_to(pipeline, variant)],
+        request_headers_to_add=[_scope_header(pipeline, variant)],
         response_headers_to_add=answered,
     )
 
 
-def _to(pipeline: Pipeline, variant: str) -> HeaderValueOption:
-    return header(headers.SCOPE, headers.scope_name(pipeline.name, variant))
+def _scope_header(pipeline: Pipeline, variant: str) -> HeaderValueOption:
+    return set_header(headers.SCOPE, headers.scope_name(pipeline.name, variant))
 
 
-def _hash(name: str) -> RouteActionHashPolicy:
+def _hash_policy(name: str) -> RouteActionHashPolicy:
     return RouteActionHashPolicy(header=RouteActionHashPolicyHeader(header_name=name))
 
 
-def _duration(limit_s: float) -> RouteActionMaxStreamDuration:
+def _max_duration(limit_s: float) -> RouteActionMaxStreamDuration:
     limit = timedelta(seconds=limit_s)
     return RouteActionMaxStreamDuration(max_stream_duration=limit, grpc_timeout_header_max=limit)
 
 
-def _mirrors(pipeline: Pipeline) -> list[RouteActionRequestMirrorPolicy]:
+def _mirror_policies(pipeline: Pipeline) -> list[RouteActionRequestMirrorPolicy]:
     shadow = pipeline.traffic.shadow
     if not shadow:
         return []
@@ -156,6 +163,6 @@ def _mirrors(pipeline: Pipeline) -> list[RouteActionRequestMirrorPolicy]:
             cluster=SHADOWS,
             runtime_fraction=share,
             disable_shadow_host_suffix_append=True,
-            request_headers_mutations=[HeaderMutation(append=_to(pipeline, SHADOW))],
+            request_headers_mutations=[HeaderMutation(append=_scope_header(pipeline, SHADOW))],
         )
     ]

@@ -18,7 +18,7 @@ from envoy_data_plane.google.protobuf import Any
 
 from hydro_envoy import headers
 from hydro_envoy.headers import MAX_REQUEST_ID, REQUEST_ID, REQUEST_ID_CHARACTERS
-from hydro_envoy.resources.routes import header
+from hydro_envoy.resources.routes import set_header
 
 _SENT = {"command": "REQ", "param": REQUEST_ID}
 _ID = f"request.headers['{REQUEST_ID}']"
@@ -29,23 +29,23 @@ _IS_WELL = f"{_ID}.matches('^{REQUEST_ID_CHARACTERS}+$') && size({_ID}) <= {MAX_
 _SENT_WELL = {"command": "CEL", "param": f"{_IS_WELL} ? {_ID} : {_NOTHING}"}
 
 
-def _first(*operators: object) -> str:
+def _first_of(*operators: object) -> str:
     return f"%COALESCE({json.dumps({'operators': operators}, separators=(',', ':'))})%"
 
 
-LOGGED = _first({"command": "RESP", "param": REQUEST_ID}, _SENT)
+LOGGED = _first_of({"command": "RESP", "param": REQUEST_ID}, _SENT)
 """In access logs: as the client was told it, if it was."""
 
-ON_ANSWERS = header(REQUEST_ID, _first(_SENT, "UNIQUE_ID"))
+ON_ANSWERS = set_header(REQUEST_ID, _first_of(_SENT, "UNIQUE_ID"))
 """What could not be read as a request at all gets an id on its answer."""
 
 
-def checked() -> HeaderMutation:
+def replace_unfit_id() -> HeaderMutation:
     """Of what clients send."""
-    return HeaderMutation(append=header(REQUEST_ID, _first(_SENT_WELL, "UNIQUE_ID")))
+    return HeaderMutation(append=set_header(REQUEST_ID, _first_of(_SENT_WELL, "UNIQUE_ID")))
 
 
-def extension() -> RequestIdExtension:
+def keep_ids_extension() -> RequestIdExtension:
     """Leaves ids as they are; by default Envoy writes into them whether a request is traced."""
     config = UuidRequestIdConfig(pack_trace_reason=False)
     return RequestIdExtension(typed_config=Any.pack(config))

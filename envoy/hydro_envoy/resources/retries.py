@@ -20,7 +20,7 @@ NOT_BEGUN = "connect-failure,refused-stream"
 """For what may not be one to be done twice."""
 
 
-def run_again(
+def retry_policy(
     retry_on: str, num_retries: int = NUM_RETRIES, per_try_timeout_s: float | None = None
 ) -> RetryPolicy:
     """The waits are random up to the interval, so many short ones are surer than a few long."""

@@ -53,7 +53,7 @@ from hydro_envoy.headers import Position
 from hydro_envoy.mesh import MAX_MESSAGE_BYTES, SHADOW, Chain, Pending, Stage, Upstream
 from hydro_envoy.resources.names import routes_name, stage_filter_name
 from hydro_envoy.resources.retries import NOT_BEGUN
-from hydro_envoy.snapshot import Ref, Resource, ResourceType, resource
+from hydro_envoy.snapshot import Ref, Resource, ResourceType, make_resource
 
 CHAIN_FILTER = "chain"
 """The name of the filter of `pipes` whose content the routes bring."""
@@ -80,7 +80,7 @@ SHADOW_LIMIT = timedelta(seconds=60)
 """How long a copy of a request may take: nobody else would end one that hangs."""
 
 
-def scope(name: str, clusters: Sequence[Upstream]) -> Resource:
+def pipeline_scope(name: str, clusters: Sequence[Upstream]) -> Resource:
     """Leads requests with the header `x-pipeline: <name>` to the routes of that name."""
     fragment = ScopedRouteConfigurationKeyFragment(string_key=name)
     built = ScopedRouteConfiguration(
@@ -88,19 +88,19 @@ def scope(name: str, clusters: Sequence[Upstream]) -> Resource:
         route_configuration_name=routes_name(name),
         key=ScopedRouteConfigurationKey(fragments=[fragment]),
     )
-    refs = [*_upstreams(clusters), Ref(ResourceType.ROUTES, routes_name(name))]
-    return resource(ResourceType.SCOPE, name, bytes(built), refs)
+    refs = [*_cluster_refs(clusters), Ref(ResourceType.ROUTES, routes_name(name))]
+    return make_resource(ResourceType.SCOPE, name, bytes(built), refs)
 
 
-def routes(chain: Chain, clusters: Sequence[Upstream], token: str = "") -> Resource:
+def chain_routes(chain: Chain, clusters: Sequence[Upstream], token: str = "") -> Resource:
     """The chain's one route; `clusters` has the cluster of each stage, in order."""
-    route = _route(chain, tuple(clusters), token)
+    route = _chain_route(chain, tuple(clusters), token)
     host = VirtualHost(name=chain.scope, domains=["*"], routes=[route])
     built = RouteConfiguration(name=routes_name(chain.scope), virtual_hosts=[host])
-    return resource(ResourceType.ROUTES, built.name, bytes(built), _upstreams(clusters))
+    return make_resource(ResourceType.ROUTES, built.name, bytes(built), _cluster_refs(clusters))
 
 
-def pending(waiting: Pending) -> Resource:
+def pending_routes(waiting: Pending) -> Resource:
     """The routes of a pipeline that does not serve yet: each request is answered with why."""
     why = _FAILED if waiting.has_failed else _LOADING
     text = f"pipeline '{waiting.name}' {why}"
@@ -109,15 +109,15 @@ def pending(waiting: Pending) -> Resource:
         name=waiting.name,
         match=RouteMatch(prefix="/"),
         direct_response=answer,
-        metadata=metadata(waiting.name),
-        response_headers_to_add=[header(headers.PIPELINE, waiting.name)],
+        metadata=route_metadata(waiting.name),
+        response_headers_to_add=[set_header(headers.PIPELINE, waiting.name)],
     )
     host = VirtualHost(name=waiting.name, domains=["*"], routes=[route])
     built = RouteConfiguration(name=routes_name(waiting.name), virtual_hosts=[host])
-    return resource(ResourceType.ROUTES, built.name, bytes(built))
+    return make_resource(ResourceType.ROUTES, built.name, bytes(built))
 
 
-def header(key: str, value: str) -> HeaderValueOption:
+def set_header(key: str, value: str) -> HeaderValueOption:
     """Sets a header, whatever was there."""
     return HeaderValueOption(
         header=HeaderValue(key=key, value=value),
@@ -136,7 +136,7 @@ def stage_headers(chain: Chain, index: int) -> list[tuple[str, str]]:
     ]
 
 
-def _upstreams(clusters: Sequence[Upstream]) -> list[Ref]:
+def _cluster_refs(clusters: Sequence[Upstream]) -> list[Ref]:
     counting = {each.cluster for each in clusters if each.behind}
     backends = {each.behind or each.cluster for each in clusters}
     return [
@@ -145,7 +145,7 @@ def _upstreams(clusters: Sequence[Upstream]) -> list[Ref]:
     ]
 
 
-def _route(chain: Chain, clusters: tuple[Upstream, ...], token: str) -> Route:
+def _chain_route(chain: Chain, clusters: tuple[Upstream, ...], token: str) -> Route:
     last = len(clusters) - 1
     action = RouteAction(
         cluster=clusters[last].cluster,
@@ -160,36 +160,37 @@ def _route(chain: Chain, clusters: tuple[Upstream, ...], token: str) -> Route:
         in_filters[WHOLE_ANSWER] = Any.pack(FilterConfig(config=Any()))
     return Route(
         name=chain.scope,
-        match=_match(chain),
+        match=_chain_match(chain),
         route=action,
         stat_prefix=chain.scope,
         request_headers_to_add=[
-            header(k, _literal(v)) for k, v in _sent_headers(chain, last, clusters[last], token)
+            set_header(k, _escape_format(v))
+            for k, v in _sent_headers(chain, last, clusters[last], token)
         ],
         response_headers_to_add=[
-            header(headers.PIPELINE, chain.pipeline),
-            header(headers.ANSWER, f"%REQ({headers.ANSWER})%"),
+            set_header(headers.PIPELINE, chain.pipeline),
+            set_header(headers.ANSWER, f"%REQ({headers.ANSWER})%"),
         ],
-        metadata=metadata(chain.pipeline, chain.stages),
+        metadata=route_metadata(chain.pipeline, chain.stages),
         typed_per_filter_config=in_filters,
         request_body_buffer_limit=HELD_BYTES + _PIECE_BYTES,  # of answers as well
     )
 
 
-def metadata(pipeline: str, stages: Sequence[Stage] = ()) -> Metadata:
+def route_metadata(pipeline: str, stages: Sequence[Stage] = ()) -> Metadata:
     """Tells the pipeline of a route, and of the stages behind it names and breakers' limits."""
     found = {headers.ROUTE_PIPELINE: Value(string_value=pipeline)}
     if stages:
-        found[headers.ROUTE_STAGES] = _texts(stage.name for stage in stages)
-        found[headers.ROUTE_LIMITS] = _texts(str(stage.policy.max_requests) for stage in stages)
+        found[headers.ROUTE_STAGES] = _text_list(stage.name for stage in stages)
+        found[headers.ROUTE_LIMITS] = _text_list(str(stage.policy.max_requests) for stage in stages)
     return Metadata(filter_metadata={headers.METADATA: Struct(fields=found)})
 
 
-def _texts(texts: Iterable[str]) -> Value:
+def _text_list(texts: Iterable[str]) -> Value:
     return Value(list_value=ListValue(values=[Value(string_value=text) for text in texts]))
 
 
-def _match(chain: Chain) -> RouteMatch:
+def _chain_match(chain: Chain) -> RouteMatch:
     if not chain.variant:
         return RouteMatch(prefix="/")
     # Only a front sets it: nobody gets past a front by naming the scope of a chain as a pipeline.
@@ -223,7 +224,7 @@ def _stage_filter(chain: Chain, index: int, to: Upstream, token: str) -> TypedEx
     return TypedExtensionConfig(name=stage_filter_name(index), typed_config=Any.pack(config))
 
 
-def _literal(value: str) -> str:
+def _escape_format(value: str) -> str:
     return value.replace("%", "%%")  # Envoy reads %…% as a command
 
 
@@ -235,7 +236,8 @@ def _stage_service(chain: Chain, index: int, to: Upstream, token: str) -> GrpcSe
     return GrpcService(
         envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=to.cluster),
         initial_metadata=[
-            HeaderValue(key=k, value=_literal(v)) for k, v in _sent_headers(chain, index, to, token)
+            HeaderValue(key=k, value=_escape_format(v))
+            for k, v in _sent_headers(chain, index, to, token)
         ],
         retry_policy=_begin_again() if chain.retried else None,
     )

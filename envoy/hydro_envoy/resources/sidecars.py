@@ -58,14 +58,14 @@ from hydro_envoy.nodes import (
     processes_name,
 )
 from hydro_envoy.resources import clusters, filters, telemetry, tls
-from hydro_envoy.resources.config_source import ads
-from hydro_envoy.resources.routes import header
+from hydro_envoy.resources.config_source import ads_source
+from hydro_envoy.resources.routes import set_header
 from hydro_envoy.snapshot import (
     MANAGER_CLUSTER,
     Ref,
     Resource,
     ResourceType,
-    resource,
+    make_resource,
 )
 
 JOINING = "/hydro.manager.v1.CertificateService/"
@@ -73,14 +73,14 @@ JOINING = "/hydro.manager.v1.CertificateService/"
 _NEVER = timedelta(0)
 
 
-def ingress(wanted: Sidecar, told: mesh.Telemetry) -> Resource:
+def ingress_listener(wanted: Sidecar, told: mesh.Telemetry) -> Resource:
     """The listener for the other machines."""
-    chains = [_chain(wanted, wanted.routes, told)]
+    chains = [_filter_chain(wanted, wanted.routes, told)]
     if wanted.is_manager:
-        chains.append(_chain(wanted, [IngressRoute(JOINING, "control")], told, joining=True))
+        chains.append(_filter_chain(wanted, [IngressRoute(JOINING, "control")], told, joining=True))
     built = Listener(
         name=ingress_name(wanted.node_id),
-        address=clusters.address(wanted.ingress.host, wanted.ingress.port),
+        address=clusters.socket_address(wanted.ingress.host, wanted.ingress.port),
         listener_filters=[_tls_inspector()] if wanted.is_manager else [],
         filter_chains=chains,
         per_connection_buffer_limit_bytes=clusters.BUFFER_BYTES,
@@ -90,11 +90,11 @@ def ingress(wanted: Sidecar, told: mesh.Telemetry) -> Resource:
         for type_ in (ResourceType.CLUSTER, ResourceType.ENDPOINTS)
         for to in sorted({route.to for route in wanted.routes})
     ]
-    refs += telemetry.refs(told)
-    return resource(ResourceType.LISTENER, built.name, bytes(built), refs)
+    refs += telemetry.collector_refs(told)
+    return make_resource(ResourceType.LISTENER, built.name, bytes(built), refs)
 
 
-def _chain(
+def _filter_chain(
     wanted: Sidecar,
     routes: Sequence[IngressRoute],
     told: mesh.Telemetry,
@@ -105,24 +105,24 @@ def _chain(
     found = [_ingress_route(wanted, route, joining=joining) for route in routes]
     manager = HttpConnectionManager(
         stat_prefix="joining" if joining else "ingress",
-        route_config=RouteConfiguration(name="ingress", virtual_hosts=[_host(found)]),
-        http_filters=[*([] if joining else [tls.callers_filter()]), filters.router()],
+        route_config=RouteConfiguration(name="ingress", virtual_hosts=[_virtual_host(found)]),
+        http_filters=[*([] if joining else [tls.callers_filter()]), filters.router_filter()],
         stream_idle_timeout=_NEVER,
         # What a caller says of itself is thrown away; what its certificate says is passed on.
         forward_client_cert_details=HttpConnectionManagerForwardClientCertDetails.SANITIZE_SET,
         set_current_client_cert_details=HttpConnectionManagerSetCurrentClientCertDetails(uri=True),
-        http2_protocol_options=_http2(),
-        tracing=telemetry.of_sidecar(told),
+        http2_protocol_options=_ingress_http2(),
+        tracing=telemetry.sidecar_tracing(told),
     )
     return FilterChain(
         filter_chain_match=FilterChainMatch(server_names=[JOIN_NAME]) if joining else None,
         filters=[Filter(name="http", typed_config=Any.pack(manager))],
-        transport_socket=tls.from_mesh(required=not joining),
+        transport_socket=tls.tls_from_mesh(required=not joining),
         name="joining" if joining else "mesh",
     )
 
 
-def _http2() -> Http2ProtocolOptions:
+def _ingress_http2() -> Http2ProtocolOptions:
     """A caller that is frozen, or cut off, is gone as soon as it is where there are no sidecars."""
     return replace(
         clusters.inner_http2(),
@@ -136,7 +136,7 @@ def _tls_inspector() -> ListenerFilter:
     return ListenerFilter(name="tls_inspector", typed_config=Any.pack(TlsInspector()))
 
 
-def port(name: str) -> Resource:
+def port_cluster(name: str) -> Resource:
     """The cluster that leads to a port of the sidecar's own process.
 
     No health check: those of whoever calls pass through to the process. Only the sidecar can see
@@ -145,35 +145,39 @@ def port(name: str) -> Resource:
     built = Cluster(
         name=name,
         type=ClusterDiscoveryType.EDS,
-        eds_cluster_config=ClusterEdsClusterConfig(eds_config=ads()),
+        eds_cluster_config=ClusterEdsClusterConfig(eds_config=ads_source()),
         connect_timeout=timedelta(seconds=1),
         per_connection_buffer_limit_bytes=clusters.BUFFER_BYTES,
         typed_extension_protocol_options=clusters.http2_upstream(keepalive=True),
-        circuit_breakers=clusters.breakers(mesh.MAX_STREAMS),
+        circuit_breakers=clusters.circuit_breakers(mesh.MAX_STREAMS),
     )
     refs = [Ref(ResourceType.ENDPOINTS, name)]
-    return resource(ResourceType.CLUSTER, name, bytes(built), refs)
+    return make_resource(ResourceType.CLUSTER, name, bytes(built), refs)
 
 
-def egress(edges: Sequence[tuple[str, str]]) -> Resource:
+def egress_routes(edges: Sequence[tuple[str, str]]) -> Resource:
     """To backends by the prefix of the path, each with its cluster; all else to the manager."""
     routes = [
-        Route(match=RouteMatch(prefix=prefix), route=_action(cluster)) for prefix, cluster in edges
+        Route(match=RouteMatch(prefix=prefix), route=_to_cluster(cluster))
+        for prefix, cluster in edges
     ]
-    routes.append(Route(match=RouteMatch(prefix="/"), route=_action(MANAGER_CLUSTER)))
-    return _routes(EGRESS, routes, sorted({cluster for _, cluster in edges}))
+    routes.append(Route(match=RouteMatch(prefix="/"), route=_to_cluster(MANAGER_CLUSTER)))
+    return _route_resource(EGRESS, routes, sorted({cluster for _, cluster in edges}))
 
 
-def manager_egress(services: Mapping[str, str]) -> Resource:
+def manager_egress_routes(services: Mapping[str, str]) -> Resource:
     """To single processes, by the services' clusters: see the module."""
     routes = [
-        Route(match=RouteMatch(prefix="/", headers=[_is(service)]), route=_action(cluster))
+        Route(
+            match=RouteMatch(prefix="/", headers=[_for_service(service)]),
+            route=_to_cluster(cluster),
+        )
         for service, cluster in sorted(services.items())
     ]
-    return _routes(MANAGER_EGRESS, routes, sorted(services.values()), endpoints=False)
+    return _route_resource(MANAGER_EGRESS, routes, sorted(services.values()), endpoints=False)
 
 
-def processes(service: str) -> Resource:
+def processes_cluster(service: str) -> Resource:
     """A cluster by which managers reach single processes, at the address that the header has."""
     built = Cluster(
         name=processes_name(service),
@@ -185,37 +189,39 @@ def processes(service: str) -> Resource:
         connect_timeout=timedelta(seconds=1),
         per_connection_buffer_limit_bytes=clusters.BUFFER_BYTES,
         typed_extension_protocol_options=clusters.http2_upstream(keepalive=True),
-        circuit_breakers=clusters.breakers(mesh.MAX_STREAMS),
-        transport_socket=tls.to_service(service),
+        circuit_breakers=clusters.circuit_breakers(mesh.MAX_STREAMS),
+        transport_socket=tls.tls_to_service(service),
     )
-    return resource(ResourceType.CLUSTER, built.name, bytes(built))
+    return make_resource(ResourceType.CLUSTER, built.name, bytes(built))
 
 
 def _ingress_route(wanted: Sidecar, route: IngressRoute, *, joining: bool) -> Route:
     return Route(
         match=RouteMatch(prefix=route.prefix),
-        route=_action(port_name(wanted.node_id, route.to)),
-        request_headers_to_add=[header(headers.MESH_TOKEN, wanted.token)] if wanted.token else [],
+        route=_to_cluster(port_name(wanted.node_id, route.to)),
+        request_headers_to_add=[set_header(headers.MESH_TOKEN, wanted.token)]
+        if wanted.token
+        else [],
         typed_per_filter_config={} if joining else tls.may_call(route.callers),
     )
 
 
-def _action(cluster: str) -> RouteAction:
+def _to_cluster(cluster: str) -> RouteAction:
     return RouteAction(cluster=cluster, timeout=_NEVER)
 
 
-def _is(service: str) -> HeaderMatcher:
+def _for_service(service: str) -> HeaderMatcher:
     return HeaderMatcher(name=headers.SERVICE, string_match=StringMatcher(exact=service))
 
 
-def _host(routes: Sequence[Route]) -> VirtualHost:
+def _virtual_host(routes: Sequence[Route]) -> VirtualHost:
     return VirtualHost(name="all", domains=["*"], routes=list(routes))
 
 
-def _routes(
+def _route_resource(
     name: str, routes: Sequence[Route], upstreams: Sequence[str], *, endpoints: bool = True
 ) -> Resource:
-    built = RouteConfiguration(name=name, virtual_hosts=[_host(routes)])
+    built = RouteConfiguration(name=name, virtual_hosts=[_virtual_host(routes)])
     types = (ResourceType.CLUSTER, ResourceType.ENDPOINTS)[: 2 if endpoints else 1]
     refs = [Ref(type_, cluster) for type_ in types for cluster in upstreams]
-    return resource(ResourceType.ROUTES, name, bytes(built), refs)
+    return make_resource(ResourceType.ROUTES, name, bytes(built), refs)

@@ -38,7 +38,7 @@ from envoy_data_plane.google.protobuf import Any
 
 from hydro_envoy import headers, mesh
 from hydro_envoy.resources import clusters
-from hydro_envoy.snapshot import Ref, Resource, ResourceType, content_hash, resource
+from hydro_envoy.snapshot import Ref, Resource, ResourceType, content_hash, make_resource
 
 SERVICE = "hydro"
 """What OpenTelemetry calls the Envoys of the mesh; Zipkin takes the cluster of their nodes."""
@@ -47,10 +47,10 @@ _TAG = "pipeline"
 SPANS_PATH = "/api/v2/spans"
 
 
-def collector(wanted: mesh.Tracing) -> Resource:
+def collector_cluster(wanted: mesh.Tracing) -> Resource:
     """The cluster to which spans go."""
     name = _collector_name(wanted)
-    address = clusters.address(wanted.collector.host, wanted.collector.port)
+    address = clusters.socket_address(wanted.collector.host, wanted.collector.port)
     found = LbEndpoint(endpoint=Endpoint(address=address))
     grpc = wanted.provider == "otlp"
     built = Cluster(
@@ -62,21 +62,21 @@ def collector(wanted: mesh.Tracing) -> Resource:
         ),
         typed_extension_protocol_options=clusters.http2_upstream(keepalive=True) if grpc else {},
     )
-    return resource(ResourceType.CLUSTER, name, bytes(built))
+    return make_resource(ResourceType.CLUSTER, name, bytes(built))
 
 
-def refs(told: mesh.Telemetry) -> list[Ref]:
+def collector_refs(told: mesh.Telemetry) -> list[Ref]:
     """What a connection manager with `tracing` needs."""
     return [Ref(ResourceType.CLUSTER, _collector_name(told.tracing))] if told.tracing else []
 
 
-def of_gateway(told: mesh.Telemetry) -> HttpConnectionManagerTracing | None:
+def gateway_tracing(told: mesh.Telemetry) -> HttpConnectionManagerTracing | None:
     """Spans of the listener that clients reach."""
     found = CustomTagHeader(name=headers.SCOPE)
     return _tracing(told, "gateway", CustomTag(tag=_TAG, request_header=found))
 
 
-def of_pipes(told: mesh.Telemetry) -> HttpConnectionManagerTracing | None:
+def pipes_tracing(told: mesh.Telemetry) -> HttpConnectionManagerTracing | None:
     """Spans of the listener with the chains."""
     path = [MetadataKeyPathSegment(key=headers.ROUTE_PIPELINE)]
     found = CustomTagMetadata(
@@ -86,7 +86,7 @@ def of_pipes(told: mesh.Telemetry) -> HttpConnectionManagerTracing | None:
     return _tracing(told, f"pipeline %REQ({headers.SCOPE})%", CustomTag(tag=_TAG, metadata=found))
 
 
-def of_sidecar(told: mesh.Telemetry) -> HttpConnectionManagerTracing | None:
+def sidecar_tracing(told: mesh.Telemetry) -> HttpConnectionManagerTracing | None:
     """Spans of what comes in to a process; health checks and the like begin no trace."""
     found = CustomTagHeader(name=headers.PIPELINE)
     pipeline = CustomTag(tag=_TAG, request_header=found)

@@ -35,26 +35,26 @@ from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from envoy_data_plane.google.protobuf import Any
 
 from hydro_envoy.nodes import IDENTITY, MESH_CA, TRUST_DOMAIN
-from hydro_envoy.resources.config_source import ads
+from hydro_envoy.resources.config_source import ads_source
 
 CALLERS = "callers"
 """The filter that refuses all calls, but where a route says who may make them."""
 
 
-def to_service(service: str) -> TransportSocket:
+def tls_to_service(service: str) -> TransportSocket:
     """Shows our identity, and takes no other's than the service's."""
     context = UpstreamTlsContext(
-        common_tls_context=_common(f"{TRUST_DOMAIN}{service}/"),
+        common_tls_context=_mesh_tls_context(f"{TRUST_DOMAIN}{service}/"),
         max_session_keys=0,  # who resumes a session shows no certificate again
     )
     return TransportSocket(name="tls", typed_config=Any.pack(context))
 
 
-def from_mesh(*, required: bool = True) -> TransportSocket:
+def tls_from_mesh(*, required: bool = True) -> TransportSocket:
     """Shows our identity; takes those of the mesh alone, or also who shows none."""
     context = DownstreamTlsContext(
         # A name that is wanted makes Envoy demand a certificate, whatever the next line says.
-        common_tls_context=_common(TRUST_DOMAIN if required else ""),
+        common_tls_context=_mesh_tls_context(TRUST_DOMAIN if required else ""),
         require_client_certificate=required,
         disable_stateless_session_resumption=True,
         disable_stateful_session_resumption=True,
@@ -79,7 +79,7 @@ def may_call(services: Sequence[str]) -> dict[str, Any]:
     return {CALLERS: Any.pack(RbacPerRoute(rbac=rules))}
 
 
-def _common(prefix: str) -> CommonTlsContext:
+def _mesh_tls_context(prefix: str) -> CommonTlsContext:
     peer = SubjectAltNameMatcher(
         san_type=SubjectAltNameMatcherSanType.URI, matcher=StringMatcher(prefix=prefix)
     )
@@ -90,15 +90,15 @@ def _common(prefix: str) -> CommonTlsContext:
             tls_minimum_protocol_version=latest, tls_maximum_protocol_version=latest
         ),
         alpn_protocols=["h2"],
-        tls_certificate_sds_secret_configs=[_sds(IDENTITY)],
+        tls_certificate_sds_secret_configs=[_sds_secret(IDENTITY)],
         combined_validation_context=CommonTlsContextCombinedCertificateValidationContext(
             default_validation_context=CertificateValidationContext(
                 match_typed_subject_alt_names=names
             ),
-            validation_context_sds_secret_config=_sds(MESH_CA),
+            validation_context_sds_secret_config=_sds_secret(MESH_CA),
         ),
     )
 
 
-def _sds(name: str) -> SdsSecretConfig:
-    return SdsSecretConfig(name=name, sds_config=ads())
+def _sds_secret(name: str) -> SdsSecretConfig:
+    return SdsSecretConfig(name=name, sds_config=ads_source())

@@ -31,11 +31,11 @@ LOOPBACK_ORIGIN = rf"(?i:https?)://{LOOPBACK}"
 """Those of pages that a program of this machine serves."""
 
 
-def refusal() -> HttpFilter:
+def foreign_pages_filter() -> HttpFilter:
     """Refuses, with 403, what a page of another machine has a browser send."""
-    host = Principal(not_id=_matches(":authority", LOOPBACK))
+    host = Principal(not_id=_header_matches(":authority", LOOPBACK))
     has_origin = Principal(header=HeaderMatcher(name="origin", present_match=True))
-    is_foreign = Principal(not_id=_matches("origin", LOOPBACK_ORIGIN))
+    is_foreign = Principal(not_id=_header_matches("origin", LOOPBACK_ORIGIN))
     origin = Principal(and_ids=PrincipalSet(ids=[has_origin, is_foreign]))
     anything = [Permission(any=True)]
     policies = {
@@ -46,6 +46,6 @@ def refusal() -> HttpFilter:
     return HttpFilter(name="web_pages", typed_config=Any.pack(rules))
 
 
-def _matches(name: str, regex: str) -> Principal:
+def _header_matches(name: str, regex: str) -> Principal:
     matcher = StringMatcher(safe_regex=RegexMatcher(regex=regex))
     return Principal(header=HeaderMatcher(name=name, string_match=matcher))

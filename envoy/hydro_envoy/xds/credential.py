@@ -15,12 +15,12 @@ WANTED = (
 )
 
 
-def of_traffic(token: str) -> str:
+def traffic_token(token: str) -> str:
     """What Envoys show with rows and models' calls: who has it cannot make the token of it."""
     return hmac.digest(token.encode(), b"traffic", hashlib.sha256).hex() if token else ""
 
 
-def is_shown(metadata: Iterable[tuple[str, str | bytes]], token: str) -> bool:
+def has_token(metadata: Iterable[tuple[str, str | bytes]], token: str) -> bool:
     """Whether a call's metadata has the token."""
     found = str(dict(metadata).get(MESH_TOKEN, ""))
     return hmac.compare_digest(found.encode(), token.encode())

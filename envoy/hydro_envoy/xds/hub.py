@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from hydro_envoy.errors import Nacked, NotApplied, Refusal
 from hydro_envoy.nodes import SIDECAR, Node
-from hydro_envoy.snapshot import Ref, Resource, ResourceType, Snapshot, leaving_late
+from hydro_envoy.snapshot import Ref, Resource, ResourceType, Snapshot, find_retiring
 from hydro_envoy.xds.loads import Loads
 from hydro_envoy.xds.secrets import Issuer
 from hydro_envoy.xds.session import Request, Response, Session
@@ -353,7 +353,7 @@ class Hub:
         for ref in [ref for ref in self._lingering if wanted.get(ref)]:
             self._lingering.pop(ref).cancel()
             del self._retired[ref]
-        for ref in leaving_late(self._served, wanted) - self._lingering.keys():
+        for ref in find_retiring(self._served, wanted) - self._lingering.keys():
             loop, limit_s = asyncio.get_running_loop(), self._linger_s[ref.type]
             if ref.type is ResourceType.CLUSTER:
                 limit_s = min(limit_s, UNUSED_S)

@@ -22,11 +22,11 @@ def add_load_reports(server: aio.Server, hub: Hub, token: str = "") -> None:
     """Registers the service at a server that is not started yet; see `server.add_ads`."""
 
     async def handle(requests: AsyncIterator[Message], context: Message) -> None:
-        if token and not credential.is_shown(context.invocation_metadata() or (), token):
+        if token and not credential.has_token(context.invocation_metadata() or (), token):
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, credential.WANTED)
         tasks = [
-            asyncio.create_task(_listen(hub, requests)),
-            asyncio.create_task(_ask(hub, context)),
+            asyncio.create_task(_receive_reports(hub, requests)),
+            asyncio.create_task(_request_reports(hub, context)),
             asyncio.create_task(hub.closing.wait()),
         ]
         try:
@@ -45,17 +45,17 @@ def add_load_reports(server: aio.Server, hub: Hub, token: str = "") -> None:
     server.add_generic_rpc_handlers((handler,))
 
 
-async def _listen(hub: Hub, requests: AsyncIterator[Message]) -> None:
+async def _receive_reports(hub: Hub, requests: AsyncIterator[Message]) -> None:
     node_id = ""
     try:
         async for request in requests:
             node_id = request.node.id or node_id
-            hub.report(node_id, _under_way(request))
+            hub.report(node_id, _requests_by_cluster(request))
     finally:
         hub.loads.forget(node_id)
 
 
-async def _ask(hub: Hub, context: Message) -> None:
+async def _request_reports(hub: Hub, context: Message) -> None:
     """Tells an Envoy of which clusters to report, whenever these are others."""
     told: Collection[str] | None = None
     while True:
@@ -68,7 +68,7 @@ async def _ask(hub: Hub, context: Message) -> None:
             await hub.changed()
 
 
-def _under_way(request: Message) -> dict[str, int]:
+def _requests_by_cluster(request: Message) -> dict[str, int]:
     return {
         each.cluster_name: sum(
             locality.total_requests_in_progress for locality in each.upstream_locality_stats

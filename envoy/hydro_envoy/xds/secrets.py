@@ -11,7 +11,7 @@ from envoy.config.core.v3 import base_pb2
 from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2
 
 from hydro_envoy.nodes import IDENTITY, MESH_CA, Node
-from hydro_envoy.snapshot import Resource, ResourceType, resource
+from hydro_envoy.snapshot import Resource, ResourceType, make_resource
 
 
 class Issuer(Protocol):
@@ -25,22 +25,24 @@ class Issuer(Protocol):
         """New ones."""
 
 
-def identity(certificate: bytes, key: bytes) -> Resource:
+def identity_secret(certificate: bytes, key: bytes) -> Resource:
     """A certificate and its key, both PEM."""
     held = common_pb2.TlsCertificate(
         certificate_chain=base_pb2.DataSource(inline_bytes=certificate),
         private_key=base_pb2.DataSource(inline_bytes=key),
     )
-    return _resource(secret_pb2.Secret(name=IDENTITY, tls_certificate=held))
+    return _secret_resource(secret_pb2.Secret(name=IDENTITY, tls_certificate=held))
 
 
-def mesh_ca(certificate: bytes) -> Resource:
+def mesh_ca_secret(certificate: bytes) -> Resource:
     """The authority's certificate, PEM."""
     trusted = common_pb2.CertificateValidationContext(
         trusted_ca=base_pb2.DataSource(inline_bytes=certificate)
     )
-    return _resource(secret_pb2.Secret(name=MESH_CA, validation_context=trusted))
+    return _secret_resource(secret_pb2.Secret(name=MESH_CA, validation_context=trusted))
 
 
-def _resource(secret: secret_pb2.Secret) -> Resource:
-    return resource(ResourceType.SECRET, secret.name, secret.SerializeToString(deterministic=True))
+def _secret_resource(secret: secret_pb2.Secret) -> Resource:
+    return make_resource(
+        ResourceType.SECRET, secret.name, secret.SerializeToString(deterministic=True)
+    )

@@ -83,7 +83,7 @@ def _method(
 ) -> grpc.RpcMethodHandler[Message, Message]:
     async def handle(requests: AsyncIterator[Message], context: Message) -> None:
         metadata = tuple(context.invocation_metadata() or ())
-        if token and not credential.is_shown(metadata, token):
+        if token and not credential.has_token(metadata, token):
             logger.warning("stream of an envoy refused: it does not show the mesh's token")
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, credential.WANTED)
         peer = str(dict(metadata).get(PEER, ""))

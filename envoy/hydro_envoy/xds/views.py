@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hydro_envoy.nodes import SIDECAR, Node, ingress_name
-from hydro_envoy.resources.downstream_tls import secured
+from hydro_envoy.resources.downstream_tls import with_tls
 from hydro_envoy.snapshot import SIDECAR_PREFIX, Ref, Resource, ResourceType, Snapshot
 
 ABSENT = frozenset([ResourceType.FILTER, ResourceType.SCOPE])
@@ -23,7 +23,7 @@ def snapshot_for(snapshot: Snapshot, node: Node) -> Snapshot:
         found = snapshot.closure([listener, Ref(ResourceType.ROUTES, node.egress)])
         return Snapshot.of(each for ref in found if (each := snapshot.get(ref)))
     if any(_is_sidecars(name) for table in snapshot.resources.values() for name in table):
-        snapshot = Snapshot.of(_gateways(snapshot))
+        snapshot = Snapshot.of(_without_sidecars(snapshot))
     return _with_tls(snapshot, node.tls) if node.tls else snapshot
 
 
@@ -31,12 +31,12 @@ def _with_tls(snapshot: Snapshot, secret: str) -> Snapshot:
     listeners = snapshot.resources.get(ResourceType.LISTENER, {}).values()
     return (
         Snapshot()
-        .plus(secured(each, secret) for each in listeners)
+        .plus(with_tls(each, secret) for each in listeners)
         .plus(each for table in snapshot.resources.values() for each in table.values())
     )
 
 
-def _gateways(snapshot: Snapshot) -> Iterable[Resource]:
+def _without_sidecars(snapshot: Snapshot) -> Iterable[Resource]:
     for table in snapshot.resources.values():
         yield from (each for name, each in table.items() if not _is_sidecars(name))
 

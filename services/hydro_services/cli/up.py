@@ -53,7 +53,7 @@ def make_options(**arguments: Any) -> Options:
 def run(options: Options, output: Output) -> int:
     """Serves until Ctrl-C."""
     logs.set_up_logging(options.log_level, "up")
-    connections.raise_limit()
+    connections.raise_file_limit()
     os.environ.pop("HYDRO_ADMIN_KEY", None)  # else the code of models could read it
     with private_files.private_umask():
         return asyncio.run(_serve(options, output))
@@ -72,7 +72,7 @@ async def _serve(options: Options, output: Output) -> int:
 
 
 async def _until_cancelled(options: Options, output: Output) -> None:
-    async with mesh.serve(options, output.note) as running:
+    async with mesh.serve_mesh(options, output.note) as running:
         show_ready(running, output)
         await asyncio.Event().wait()
 

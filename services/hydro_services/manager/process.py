@@ -40,7 +40,7 @@ from hydro_envoy.resources.descriptors import descriptor_set
 from hydro_envoy.snapshot import MANAGER_CLUSTER
 from hydro_envoy.xds import load_reports
 from hydro_envoy.xds import server as ads
-from hydro_envoy.xds.credential import of_traffic
+from hydro_envoy.xds.credential import traffic_token
 from hydro_envoy.xds.hub import Hub
 from hydro_services import default_addresses, incarnation, metrics, rpc
 from hydro_services.consul.registry import Registry, needs_consul
@@ -323,7 +323,7 @@ def mesh(config: Config, token: str = "") -> Mesh:
         rpc.resolve_address, (config.gateway, config.edge, config.repository_edge)
     )
     key = keys.hash_key(keys.check_admin_key(config.admin_key)) if config.admin_key else ""
-    shown = "" if config.sidecar else of_traffic(token)
+    shown = "" if config.sidecar else traffic_token(token)
     # Who has to show a key is no web page; where others come in, they come by other names.
     is_open = gateway.is_loopback and not (key or config.keys)
     manager = Edge("manager", *edge, MANAGER_CLUSTER, (MANAGER,), managing, key, not key)

@@ -62,7 +62,7 @@ class Invitation:
 
 
 @contextlib.asynccontextmanager
-async def joined(
+async def keep_enrolled(
     file: Path, identity: Identity, managers: Sequence[Address], folder: Path
 ) -> AsyncIterator[bootstrap.Identity]:
     """The files with the identity, kept fresh until the context ends.
@@ -90,7 +90,7 @@ async def joined(
         await asyncio.wait([renewing])
 
 
-def pause_s(held: KeyPair, now: datetime) -> float:
+def renewal_pause_s(held: KeyPair, now: datetime) -> float:
     """How long to keep a certificate before the next is asked for."""
     left = (held.expires - now).total_seconds()
     return left / 2 if held.is_valid(now) and left > 2 * RETRY_S else MAX_RETRY_S
@@ -126,7 +126,7 @@ class _Keeper:
         while True:
             assert self._held
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause_s(self._held, datetime.now(UTC))):
+                async with asyncio.timeout(renewal_pause_s(self._held, datetime.now(UTC))):
                     await jumps.next()
             with contextlib.suppress(errors.HydroError):
                 await self._sign()
@@ -181,5 +181,5 @@ class _Keeper:
 
     def _write(self, held: KeyPair) -> None:
         write_private(self._kept, held.certificate.rstrip() + b"\n\n" + held.key)
-        content = bootstrap.secret(held.certificate, held.key)
+        content = bootstrap.secret_json(held.certificate, held.key)
         write_private(self.files.secret, content.encode())

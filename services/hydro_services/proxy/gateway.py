@@ -49,7 +49,7 @@ class Config:
     """Of its /metrics; port 0 takes a free one."""
 
 
-async def check() -> None:
+async def check_envoy() -> None:
     """Makes sure that an Envoy can be run here.
 
     Raises:
@@ -70,24 +70,24 @@ async def run(config: Config) -> None:
     private_files.make_private_folder(config.data, CONTENTS)
     ads, *more = config.xds
     admin, metrics = (claim_listener(name, getattr(config, name)) for name in ("admin", "metrics"))
-    token = await shown(config.token_file, config.join)
+    token = await read_token(config.token_file, config.join)
     wanted = Bootstrap(config.id, GATEWAY, ads, admin, metrics, token=token, more=tuple(more))
-    async with _secret(config) as tls:
+    async with _server_secret(config) as tls:
         told = replace(wanted, tls=tls)
-        await join(told, config.join, config.xds, config.data, config.registry)
+        await run_with_identity(told, config.join, config.xds, config.data, config.registry)
 
 
-def _secret(config: Config) -> AbstractAsyncContextManager[Path | None]:
+def _server_secret(config: Config) -> AbstractAsyncContextManager[Path | None]:
     if config.tls_cert and config.tls_key:
         from hydro_services.proxy import serving_tls
 
-        return serving_tls.secret(config.tls_cert, config.tls_key, config.data)
+        return serving_tls.keep_server_secret(config.tls_cert, config.tls_key, config.data)
     if config.tls_cert or config.tls_key:
         raise InvalidArgument("there is one of --tls-cert and --tls-key, want both or none")
     return contextlib.nullcontext()
 
 
-async def shown(token_file: Path | None, invitation: Path | None) -> str:
+async def read_token(token_file: Path | None, invitation: Path | None) -> str:
     """The token that an Envoy shows the manager; empty where it has a certificate to show.
 
     Waits for the file.
@@ -98,7 +98,7 @@ async def shown(token_file: Path | None, invitation: Path | None) -> str:
     return "" if invitation or token_file is None else await credential.wait_for_token(token_file)
 
 
-async def join(
+async def run_with_identity(
     wanted: Bootstrap,
     invitation: Path | None,
     managers: Sequence[Address],
@@ -108,27 +108,27 @@ async def join(
 ) -> None:
     """Runs an Envoy, with an identity where there is an invitation; see `run`."""
     if not invitation:
-        return await serve(wanted, folder, registry, threads)
-    from hydro_services.proxy.enrol import joined
+        return await run_envoy(wanted, folder, registry, threads)
+    from hydro_services.proxy.enrol import keep_enrolled
     from hydro_services.security.certificates import Identity
 
     who = Identity.parse(Node(wanted.node_id, role=wanted.role).identity)
-    async with joined(invitation, who, managers, folder) as files:
-        await serve(replace(wanted, identity=files), folder, registry, threads)
+    async with keep_enrolled(invitation, who, managers, folder) as files:
+        await run_envoy(replace(wanted, identity=files), folder, registry, threads)
 
 
-async def serve(
+async def run_envoy(
     wanted: Bootstrap, folder: Path, registry: Registry | None = None, threads: int | None = None
 ) -> None:
     """Runs an Envoy; see `run`."""
     try:
-        async with _found(registry, folder) as managers:
-            await _serve(replace(wanted, managers=managers), folder, threads)
+        async with _managers_file(registry, folder) as managers:
+            await _run_process(replace(wanted, managers=managers), folder, threads)
     except EnvoyError as error:
         raise FailedPrecondition(str(error)) from error
 
 
-async def _serve(wanted: Bootstrap, folder: Path, threads: int | None) -> None:
+async def _run_process(wanted: Bootstrap, folder: Path, threads: int | None) -> None:
     async with Envoy(await find_envoy(), wanted, folder, concurrency=threads) as envoy:
         try:
             code = await envoy.wait()
@@ -138,10 +138,13 @@ async def _serve(wanted: Bootstrap, folder: Path, threads: int | None) -> None:
         raise EnvoyFailed(f"envoy ended with {code}")
 
 
-def _found(registry: Registry | None, folder: Path) -> AbstractAsyncContextManager[Path | None]:
+def _managers_file(
+    registry: Registry | None, folder: Path
+) -> AbstractAsyncContextManager[Path | None]:
     if not registry:
         return contextlib.nullcontext()
     needs_consul()
-    from hydro_services.proxy.managers import found
 
-    return found(registry, folder)
+    from hydro_services.proxy.managers import keep_managers_file
+
+    return keep_managers_file(registry, folder)

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from hydro_envoy.address import Address
 from hydro_envoy.nodes import MANAGER
-from hydro_envoy.proxy.bootstrap import managers
+from hydro_envoy.proxy.bootstrap import managers_json
 from hydro_services.consul import agents, services
 from hydro_services.consul.registry import Registry
 from hydro_services.consul.services import Instance
 
 
 @contextlib.asynccontextmanager
-async def found(registry: Registry, folder: Path) -> AsyncIterator[Path]:
+async def keep_managers_file(registry: Registry, folder: Path) -> AsyncIterator[Path]:
     """Keeps a file with the managers, as `hydro_envoy.proxy.bootstrap.managers` writes it.
 
     For as long as Consul does not answer, or knows none, it has what it had: of the last time too.
@@ -40,7 +40,7 @@ class _File:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder.absolute() / "managers.json"
         if not self.path.exists():
-            self._write(managers([]))
+            self._write(managers_json([]))
 
     async def take(self, known: Mapping[str, Instance], is_fresh: bool) -> None:
         # Envoy itself leaves one that is ill: of one that is not named any more it would wait for
@@ -52,7 +52,7 @@ class _File:
             with contextlib.suppress(ValueError):  # nobody of ours registers so
                 found.append(Address.parse(address))
         if found:
-            self._write(managers(found))
+            self._write(managers_json(found))
 
     def _write(self, content: str) -> None:
         if not self.path.exists() or content != self.path.read_text():

@@ -24,7 +24,7 @@ DEBOUNCE_MS = 200
 
 
 @contextlib.asynccontextmanager
-async def secret(certificate: Path, key: Path, folder: Path) -> AsyncIterator[Path]:
+async def keep_server_secret(certificate: Path, key: Path, folder: Path) -> AsyncIterator[Path]:
     """A file with both, as Envoy watches it; renewed with them until the context ends.
 
     What does not fit together, such as a certificate whose key is not there yet, is left out: the
@@ -34,8 +34,8 @@ async def secret(certificate: Path, key: Path, folder: Path) -> AsyncIterator[Pa
         InvalidArgument: they cannot be read, or do not fit together.
     """
     file = _absolute(folder) / "tls" / "server.json"
-    _write(certificate, key, file)
-    watching = asyncio.create_task(_watch(certificate, key, file))
+    _write_secret(certificate, key, file)
+    watching = asyncio.create_task(_watch_files(certificate, key, file))
     try:
         yield file
     finally:
@@ -43,19 +43,19 @@ async def secret(certificate: Path, key: Path, folder: Path) -> AsyncIterator[Pa
         await asyncio.wait([watching])
 
 
-async def _watch(certificate: Path, key: Path, file: Path) -> None:
+async def _watch_files(certificate: Path, key: Path, file: Path) -> None:
     folders = {_absolute(each).parent for each in (certificate, key)}
     async for _ in awatch(*folders, debounce=DEBOUNCE_MS, recursive=False):
         try:
-            _write(certificate, key, file)
+            _write_secret(certificate, key, file)
         except InvalidArgument as error:
             logger.warning("certificate not taken", extra={"error": error.message})
 
 
-def _write(certificate: Path, key: Path, file: Path) -> None:
+def _write_secret(certificate: Path, key: Path, file: Path) -> None:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
-        content = bootstrap.secret(certificate.read_bytes(), key.read_bytes(), SERVER)
+        content = bootstrap.secret_json(certificate.read_bytes(), key.read_bytes(), SERVER)
     except (OSError, ValueError) as error:
         want = "want PEM files of a certificate and its key, not encrypted"
         raise InvalidArgument(f"cannot use {certificate} and {key}: {error}; {want}") from error

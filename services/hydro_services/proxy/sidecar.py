@@ -11,7 +11,7 @@ from hydro_envoy.proxy.bootstrap import Bootstrap
 from hydro_services import default_addresses
 from hydro_services.consul.registry import Registry
 from hydro_services.proxy.addresses import claim_listener
-from hydro_services.proxy.gateway import CONTENTS, join, shown
+from hydro_services.proxy.gateway import CONTENTS, read_token, run_with_identity
 from hydro_services.rpc import resolve_address
 from hydro_services.security import private_files
 
@@ -58,7 +58,7 @@ async def run(config: Config) -> None:
         claim_listener("admin", config.admin),
         claim_listener("metrics", config.metrics),
         resolve_address(config.egress),
-        token=await shown(config.token_file, config.join),
+        token=await read_token(config.token_file, config.join),
         more=tuple(more),
     )
-    await join(wanted, config.join, config.xds, config.data, config.registry, THREADS)
+    await run_with_identity(wanted, config.join, config.xds, config.data, config.registry, THREADS)

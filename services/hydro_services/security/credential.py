@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from hydro_envoy.headers import MESH_TOKEN
-from hydro_envoy.xds.credential import WANTED, is_shown, of_traffic
+from hydro_envoy.xds.credential import WANTED, has_token, traffic_token
 from hydro_services import rpc
 from hydro_services.errors import FailedPrecondition, Unauthenticated
 from hydro_services.security import private_files
@@ -146,8 +146,8 @@ class TrafficChecker:
             Unauthenticated: it differs; the message says where the token is.
         """
         if not self._wanted:
-            self._wanted = of_traffic(_require_token(self._path))
-        if not is_shown(shown.items(), self._wanted):
+            self._wanted = traffic_token(_require_token(self._path))
+        if not has_token(shown.items(), self._wanted):
             raise Unauthenticated(WANTED)
 
 
@@ -158,7 +158,7 @@ def check_traffic(shown: Iterable[tuple[str, str | bytes]], token: str) -> None:
         Unauthenticated: it shows neither.
     """
     shown = tuple(shown)
-    if not (is_shown(shown, of_traffic(token)) or is_shown(shown, token)):
+    if not (has_token(shown, traffic_token(token)) or has_token(shown, token)):
         raise Unauthenticated(WANTED)
 
 
@@ -168,5 +168,5 @@ def check_token(shown: Iterable[tuple[str, str | bytes]], token: str) -> None:
     Raises:
         Unauthenticated: it does not; the message says where the token is.
     """
-    if not is_shown(shown, token):
+    if not has_token(shown, token):
         raise Unauthenticated(WANTED)

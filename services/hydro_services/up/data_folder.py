@@ -16,7 +16,7 @@ CONTENTS = ("lock", "cache", "gateway", "manager", "repository", "sidecar-*")
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+def lock_data_folder(path: Path) -> Iterator[None]:
     """Makes the folder, with all state, ours until the context ends; no other user reads it.
 
     Raises:

@@ -23,11 +23,11 @@ from hydro_services.proxy import gateway, sidecar
 from hydro_services.security import admin, credential, keys, keystore
 from hydro_services.security.trusted_models import read_trusted
 from hydro_services.up import data_folder, plan, process, ready
-from hydro_services.up.plan import Beside, Options
+from hydro_services.up.plan import Options, ProcessSidecar
 from hydro_services.up.process import Program
 from hydro_services.up.signals import on_stop
 from hydro_services.up.supervisor import Part, supervise
-from hydro_services.up.watchdog import Watch
+from hydro_services.up.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ REGISTRY_S = 10.0
 
 
 @contextlib.asynccontextmanager
-async def serve(options: Options, tell: Callable[[str], None]) -> AsyncIterator[Options]:
+async def serve_mesh(options: Options, tell: Callable[[str], None]) -> AsyncIterator[Options]:
     """Starts the mesh; yields the options with the ports in use once it serves; drains at the end.
 
     Args:
@@ -60,13 +60,13 @@ async def serve(options: Options, tell: Callable[[str], None]) -> AsyncIterator[
         errors.NotInTime: a part does not get ready.
     """
     start = time.monotonic()
-    options = dataclasses.replace(options, host=_host(options.host))
-    await _check(options)
-    services, notes = plan.runtimes(options.runtimes, _is_installed)
+    options = dataclasses.replace(options, host=_resolve_host(options.host))
+    await _check_options(options)
+    services, notes = plan.choose_runtimes(options.runtimes, _is_installed)
     for note in notes:
         tell(f"left out: {note}")
-    with data_folder.locked(options.data):
-        options = _claimed(options)
+    with data_folder.lock_data_folder(options.data):
+        options = _claim_ports(options)
         credential.make_token(options.token)
         processes = [
             f"{service.name}/{service.name}-{number + 1}"
@@ -74,12 +74,12 @@ async def serve(options: Options, tell: Callable[[str], None]) -> AsyncIterator[
             for number in range(count)
         ]
         instances = [each.partition("/")[2] for each in (plan.REPOSITORY, *processes)]
-        async with _parts(options, processes) as manager:
-            async for instance in ready.endpoints(manager, instances, options.admin_key):
+        async with _run_parts(options, processes) as manager:
+            async for instance in ready.wait_instances(manager, instances, options.admin_key):
                 tell(f"{time.monotonic() - start:4.1f} s  {instance} is ready")
             edges = {name: port for name, port in options.ports.items() if name in ready.PATHS}
             host = Address(options.host, 0).reachable.host
-            await ready.edges(host, edges, options.admin_key, bool(options.tls_cert))
+            await ready.wait_edges(host, edges, options.admin_key, bool(options.tls_cert))
             tell(f"{time.monotonic() - start:4.1f} s  the mesh serves")
             try:
                 yield options
@@ -87,7 +87,7 @@ async def serve(options: Options, tell: Callable[[str], None]) -> AsyncIterator[
                 tell("stopping: no new requests, those under way finish")
 
 
-def _host(host: str) -> str:
+def _resolve_host(host: str) -> str:
     """An IP address: Envoy takes no names to listen at."""
     try:
         return Address(host, 0).resolved().host
@@ -95,13 +95,13 @@ def _host(host: str) -> str:
         raise InvalidArgument(f"cannot listen at --host {host}: {error}") from error
 
 
-async def _check(options: Options) -> None:
+async def _check_options(options: Options) -> None:
     """What would otherwise show only as a part that dies again and again."""
     if not options.models.is_dir():
         raise InvalidArgument(f"no folder {options.models}; make it, or name another by --models")
     read_trusted(options.trusted)
     await _check_access(options)
-    await gateway.check()
+    await gateway.check_envoy()
     if options.registry:
         await registration.check(options.registry, REGISTRY_S)
 
@@ -118,39 +118,39 @@ async def _check_access(options: Options) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _parts(options: Options, processes: list[str]) -> AsyncIterator[Address]:
+async def _run_parts(options: Options, processes: list[str]) -> AsyncIterator[Address]:
     """Envoy stops first, so that what is under way finishes; the manager, whom all ask, last.
 
     Yields:
         Where the manager's process listens.
     """
-    beside = plan.besides(options, (plan.REPOSITORY, *processes), _free)
-    repository = plan.repository(options, beside.get(plan.REPOSITORY))
-    runtimes = [plan.runtime(options, each, beside.get(each)) for each in processes]
+    beside = plan.plan_sidecars(options, (plan.REPOSITORY, *processes), _find_free_ports)
+    repository = plan.repository_program(options, beside.get(plan.REPOSITORY))
+    runtimes = [plan.runtime_program(options, each, beside.get(each)) for each in processes]
     os.environ.update({name: os.environ.get(name, "1") for name in THREADS})
     linux.adopt_orphans()
-    process.preload(plan.preloaded_modules())
-    manager = plan.manager(options, beside.get(plan.MANAGER))
+    process.preload_modules(plan.preloaded_modules())
+    manager = plan.manager_program(options, beside.get(plan.MANAGER))
     listen: Address = manager.config["listen"]
-    watch = Watch(listen, options.admin_key, manager.name)
+    watch = Watchdog(listen, options.admin_key, manager.name)
     groups = (
-        [_envoy(options)],
-        [_part(program, watch) for program in (repository, *runtimes)],
-        [_sidecar(options, each) for each in beside.values() if each.process != plan.MANAGER],
-        [_part(manager, watch)],
-        [_sidecar(options, each) for each in beside.values() if each.process == plan.MANAGER],
+        [_gateway_part(options)],
+        [_program_part(program, watch) for program in (repository, *runtimes)],
+        [_sidecar_part(options, each) for each in beside.values() if each.process != plan.MANAGER],
+        [_program_part(manager, watch)],
+        [_sidecar_part(options, each) for each in beside.values() if each.process == plan.MANAGER],
     )
     async with supervise(groups), watch.running():
         yield listen
 
 
-def _part(program: Program, watch: Watch) -> Part:
-    return Part(program.name, functools.partial(process.serve, program, watch.over))
+def _program_part(program: Program, watch: Watchdog) -> Part:
+    return Part(program.name, functools.partial(process.serve_program, program, watch.over))
 
 
-def _envoy(options: Options) -> Part:
+def _gateway_part(options: Options) -> Part:
     data = options.data / "gateway"
-    join = _invitation(options, GATEWAY, data) if options.sidecars else None
+    join = _write_invitation(options, GATEWAY, data) if options.sidecars else None
     config = gateway.Config(
         xds=(options.xds,),
         registry=options.registry,  # which may know more managers than ours
@@ -163,7 +163,7 @@ def _envoy(options: Options) -> Part:
     return Part("gateway", functools.partial(gateway.run, config))
 
 
-def _invitation(options: Options, service: str, folder: Path) -> Path:
+def _write_invitation(options: Options, service: str, folder: Path) -> Path:
     from hydro_services.security.certificates import Authority
     from hydro_services.up.invitations import invite
 
@@ -171,20 +171,20 @@ def _invitation(options: Options, service: str, folder: Path) -> Path:
     return invite(authority, service, INVITED, folder / "invitation.json")
 
 
-def _sidecar(options: Options, beside: Beside) -> Part:
+def _sidecar_part(options: Options, beside: ProcessSidecar) -> Part:
     data = options.data / beside.name
     service = beside.process.partition("/")[0]
-    join = None if service == MANAGER else _invitation(options, service, data)
+    join = None if service == MANAGER else _write_invitation(options, service, data)
     xds = (beside.xds,)
     config = sidecar.Config(beside.process, beside.egress, xds, join, options.token, data)
     return Part(beside.name, functools.partial(sidecar.run, config))
 
 
-def _free(names: Sequence[str]) -> Mapping[str, int]:
+def _find_free_ports(names: Sequence[str]) -> Mapping[str, int]:
     return free_ports(plan.INSIDE, dict.fromkeys(names, 0))
 
 
-def _claimed(options: Options) -> Options:
+def _claim_ports(options: Options) -> Options:
     """With the ports that are ours."""
     ports = free_ports(options.host, options.ports)
     return dataclasses.replace(

@@ -119,7 +119,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class ProcessSidecar:
     """The sidecar of a process."""
 
     process: str
@@ -137,9 +137,9 @@ class Beside:
         return f"sidecar-{self.process.partition('/')[2]}"
 
 
-def besides(
+def plan_sidecars(
     options: Options, processes: Sequence[str], free: Callable[[Sequence[str]], Mapping[str, int]]
-) -> dict[str, Beside]:
+) -> dict[str, ProcessSidecar]:
     """The sidecars of processes, the manager's first, by process; none without --sidecars.
 
     Args:
@@ -153,12 +153,14 @@ def besides(
     ports = free(names)
     at = {name: Address(INSIDE, port) for name, port in ports.items()}
     # The port of the name "ingress" is the manager's own: others come to its sidecar at --xds-port.
-    own = Beside(MANAGER, options.xds, at[f"egress {MANAGER}"], at[f"ingress {MANAGER}"])
-    others = [Beside(p, at[f"ingress {p}"], at[f"egress {p}"], options.xds) for p in processes]
+    own = ProcessSidecar(MANAGER, options.xds, at[f"egress {MANAGER}"], at[f"ingress {MANAGER}"])
+    others = [
+        ProcessSidecar(p, at[f"ingress {p}"], at[f"egress {p}"], options.xds) for p in processes
+    ]
     return {each.process: each for each in (own, *others)}
 
 
-def runtimes(
+def choose_runtimes(
     chosen: Sequence[tuple[str, int]], is_installed: Callable[[str], bool]
 ) -> tuple[list[tuple[RuntimeService, int]], list[str]]:
     """The runtime services to start and how many of each; and notes on those left out.
@@ -170,9 +172,9 @@ def runtimes(
     Raises:
         InvalidArgument: a service is not known, or is asked for without its libraries.
     """
-    wanted = [(_service(name), count) for name, count in chosen]
+    wanted = [(_known_service(name), count) for name, count in chosen]
     known = known_services()
-    lacking = {s.name: note for s in known if (note := _lacking(s, is_installed))}
+    lacking = {s.name: note for s in known if (note := _missing_libraries(s, is_installed))}
     for service, _ in wanted:
         if service.name in lacking:
             raise InvalidArgument(lacking[service.name])
@@ -181,7 +183,7 @@ def runtimes(
     return [(s, 1) for s in known if s.name not in lacking], list(lacking.values())
 
 
-def _service(name: str) -> RuntimeService:
+def _known_service(name: str) -> RuntimeService:
     known = known_services()
     for service in known:
         if service.name == name:
@@ -190,13 +192,13 @@ def _service(name: str) -> RuntimeService:
     raise InvalidArgument(f"unknown runtime service {name!r}, want one of {names}")
 
 
-def _lacking(service: RuntimeService, is_installed: Callable[[str], bool]) -> str:
+def _missing_libraries(service: RuntimeService, is_installed: Callable[[str], bool]) -> str:
     missing = ", ".join(name for name in service.libraries if not is_installed(name))
     way_out = f"pip install 'hydro-serving[{','.join(service.extras)}]'"
     return f"{service.name} needs {missing}, which is not installed; {way_out}" if missing else ""
 
 
-def manager(options: Options, beside: Beside | None) -> Program:
+def manager_program(options: Options, beside: ProcessSidecar | None) -> Program:
     """The manager, on a path of its own: nobody shares its imports."""
     config = {
         **options.manager,
@@ -218,7 +220,7 @@ def manager(options: Options, beside: Beside | None) -> Program:
     return Program("manager", module, config, fork=False, level=options.log_level)
 
 
-def repository(options: Options, beside: Beside | None) -> Program:
+def repository_program(options: Options, beside: ProcessSidecar | None) -> Program:
     config = {
         "models": options.models,
         "data": options.data / "repository",
@@ -234,7 +236,7 @@ def repository(options: Options, beside: Beside | None) -> Program:
     )
 
 
-def runtime(options: Options, process: str, beside: Beside | None) -> Program:
+def runtime_program(options: Options, process: str, beside: ProcessSidecar | None) -> Program:
     """One process of a runtime service."""
     service, _, instance = process.partition("/")
     config = {

@@ -45,7 +45,7 @@ class Program:
     """It runs code of others, see `guard`; its module has `ended(config, pid, status)` as well."""
 
 
-Watched: TypeAlias = Callable[[str, BaseProcess], AbstractContextManager[None]]
+WatchProcess: TypeAlias = Callable[[str, BaseProcess], AbstractContextManager[None]]
 """Given a part's name and its process; may kill it inside the context."""
 
 
@@ -53,11 +53,11 @@ NEWER_VERSION = 4
 """The exit code of who finds that what was stored is of a newer version."""
 
 
-class Ended(Exception):
+class ProcessEnded(Exception):
     """The process ended by itself."""
 
 
-def preload(modules: Sequence[str]) -> None:
+def preload_modules(modules: Sequence[str]) -> None:
     """Starts the forkserver; those modules that are there are imported in it, once for all parts.
 
     To be called in the main thread, to whose life the forkserver is tied. Does not wait.
@@ -79,7 +79,7 @@ def _without_interrupt() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
-async def serve(program: Program, watched: Watched) -> None:
+async def serve_program(program: Program, watched: WatchProcess) -> None:
     """Runs the program in a process until it ends; when cancelled, drains it first.
 
     It is watched from its start until it ends or is to be drained.
@@ -89,24 +89,24 @@ async def serve(program: Program, watched: Watched) -> None:
         NewerVersion: instead, where the process has found so.
     """
     kind = ForkServerProcess if program.fork else SpawnProcess
-    process: BaseProcess = kind(target=main, args=(program,), name=program.name)
-    starting = asyncio.ensure_future(_start(process, program.fork))
+    process: BaseProcess = kind(target=run_program, args=(program,), name=program.name)
+    starting = asyncio.ensure_future(_start_process(process, program.fork))
     try:
         await asyncio.shield(starting)
         logger.info("part started", extra={"started": program.name, "pid": process.pid})
         with watched(program.name, process):
-            await _end(process)
+            await _wait_end(process)
     finally:
         await starting
-        await _stop(process)
+        await _stop_process(process)
         guard.end_descendants()  # of a guard that was killed itself
     if process.exitcode == NEWER_VERSION:
         what = f"{program.name} cannot use what a newer hydro-serving has stored"
         raise errors.NewerVersion(f"{what}; the log has what it is, and the way out")
-    raise Ended(f"exit code {process.exitcode}")
+    raise ProcessEnded(f"exit code {process.exitcode}")
 
 
-async def _start(process: BaseProcess, fork: bool) -> None:
+async def _start_process(process: BaseProcess, fork: bool) -> None:
     """Starts the process without blocking the loop while the forkserver still imports.
 
     What this process starts itself is started in the main thread, to which it is tied.
@@ -117,7 +117,7 @@ async def _start(process: BaseProcess, fork: bool) -> None:
         await asyncio.to_thread(process.start)
 
 
-async def _end(process: BaseProcess) -> None:
+async def _wait_end(process: BaseProcess) -> None:
     """Waits for the end of the process."""
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
@@ -134,30 +134,30 @@ def _settle(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-async def _stop(process: BaseProcess) -> None:
+async def _stop_process(process: BaseProcess) -> None:
     if not process.is_alive():
         return
     process.terminate()
     try:
         async with asyncio.timeout(GRACE_S):
-            await _end(process)
+            await _wait_end(process)
     except TimeoutError:
         logger.warning("part did not stop in time, killed", extra={"killed": process.name})
         process.kill()
-        await _end(process)
+        await _wait_end(process)
 
 
-def main(program: Program) -> None:
+def run_program(program: Program) -> None:
     """The process: serves until SIGTERM."""
     linux.leave_group()
     logs.set_up_logging(program.level, program.name)
-    with _guarded(program):
+    with _guard_program(program):
         linux.set_name(program.name)
         with contextlib.suppress(asyncio.CancelledError):
             asyncio.run(until_terminated(program))
 
 
-def _guarded(program: Program) -> AbstractContextManager[None]:
+def _guard_program(program: Program) -> AbstractContextManager[None]:
     if not program.is_guarded:
         linux.die_with_parent()
         return contextlib.nullcontext()

@@ -28,7 +28,7 @@ UNSERVED = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.G
 """What Envoy says when nobody answers behind it."""
 
 
-async def endpoints(
+async def wait_instances(
     manager: Address, wanted: Collection[str], admin_key: str = "", limit_s: float = LIMIT_S
 ) -> AsyncIterator[str]:
     """The instances as they turn ready, until all that are wanted are.
@@ -46,15 +46,15 @@ async def endpoints(
     async with rpc.open_channel(manager) as channel:
         calls = client.Manager(channel, admin_key)
         while missing:
-            for instance in sorted(missing & await _ready(calls)):
+            for instance in sorted(missing & await _ready_instances(calls)):
                 missing.remove(instance)
                 yield instance
             if missing and time.monotonic() > end:
-                raise _late(missing, limit_s)
+                raise _not_ready_error(missing, limit_s)
             await asyncio.sleep(POLL_S)
 
 
-async def _ready(calls: client.Manager) -> set[str]:
+async def _ready_instances(calls: client.Manager) -> set[str]:
     with contextlib.suppress(errors.HydroError, TimeoutError):
         async with asyncio.timeout(CALL_S):
             services = await calls.list_services()
@@ -62,7 +62,7 @@ async def _ready(calls: client.Manager) -> set[str]:
     return set()
 
 
-async def edges(
+async def wait_edges(
     host: str, wanted: Mapping[str, int], admin_key: str, tls: bool, limit_s: float = LIMIT_S
 ) -> None:
     """Waits until something answers behind all ports, not only Envoy at them.
@@ -79,13 +79,13 @@ async def edges(
     """
     end = time.monotonic() + limit_s
     for name, port in wanted.items():
-        while not await asyncio.to_thread(_serves, host, port, PATHS[name], admin_key, tls):
+        while not await asyncio.to_thread(_serves_path, host, port, PATHS[name], admin_key, tls):
             if time.monotonic() > end:
-                raise _late({name}, limit_s)
+                raise _not_ready_error({name}, limit_s)
             await asyncio.sleep(POLL_S)
 
 
-def _serves(host: str, port: int, path: str, admin_key: str, tls: bool) -> bool:
+def _serves_path(host: str, port: int, path: str, admin_key: str, tls: bool) -> bool:
     with contextlib.closing(_connection(host, port, tls)) as connection:
         try:
             connection.request("GET", path, headers=dict(client.bearer_metadata(admin_key)))
@@ -102,7 +102,7 @@ def _connection(host: str, port: int, tls: bool) -> http.client.HTTPConnection:
     return http.client.HTTPSConnection(host, port, timeout=CALL_S, context=anyone)
 
 
-async def answers(channel: grpc.aio.Channel) -> bool:
+async def answers_health(channel: grpc.aio.Channel) -> bool:
     """Whether anything answers."""
     health: Any = health_pb2_grpc.HealthStub(channel)
     try:
@@ -112,7 +112,7 @@ async def answers(channel: grpc.aio.Channel) -> bool:
     return True
 
 
-def _late(missing: Collection[str], limit_s: float) -> errors.NotInTime:
+def _not_ready_error(missing: Collection[str], limit_s: float) -> errors.NotInTime:
     names = ", ".join(sorted(missing))
     way_out = "the log lines above say why; try --log-level INFO"
     return errors.NotInTime(f"not ready after {limit_s:g} s: {names}; {way_out}", missing=names)

@@ -45,7 +45,7 @@ def next_delay(previous_s: float | None, lived_s: float) -> float:
     return min(max(previous_s * 2, FIRST_DELAY_S), MAX_DELAY_S)
 
 
-async def keep(
+async def keep_serving(
     part: Part,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -58,7 +58,7 @@ async def keep(
     delay: float | None = None
     while True:
         start = clock()
-        reason = await _life(part)
+        reason = await _serve_once(part)
         lived = clock() - start
         delay = next_delay(delay, lived)
         extra = {"ended": part.name, "reason": reason, "lived_s": round(lived, 1)}
@@ -66,7 +66,7 @@ async def keep(
         await sleep(delay)
 
 
-async def _life(part: Part) -> str:
+async def _serve_once(part: Part) -> str:
     """Serves the part once; answers why it ended.
 
     A part that was cancelled and fails while it drains is not to live again.
@@ -106,7 +106,7 @@ async def supervise(groups: Sequence[Sequence[Part]]) -> AsyncIterator[None]:
             final.append(error)
             body.cancel()
 
-    running = [[asyncio.create_task(keep(part)) for part in group] for group in groups]
+    running = [[asyncio.create_task(keep_serving(part)) for part in group] for group in groups]
     for task in (task for tasks in running for task in tasks):
         task.add_done_callback(on_end)
     try:

@@ -38,7 +38,7 @@ BUSY_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class PartHealth:
     """What is known of one life of a part."""
 
     cpu_s: float
@@ -56,9 +56,9 @@ class Seen:
         return self.answered and (self.silent_s >= HUNG_S or self.held_s >= HELD_S)
 
 
-def look(
-    before: Seen, answers: bool, cpu_s: float, passed_s: float, would_run: bool = False
-) -> Seen:
+def next_health(
+    before: PartHealth, answers: bool, cpu_s: float, passed_s: float, would_run: bool = False
+) -> PartHealth:
     """What is known after one more look.
 
     Args:
@@ -69,17 +69,17 @@ def look(
         would_run: it runs now, or is ready to.
     """
     if answers:
-        return Seen(cpu_s, answered=True)
+        return PartHealth(cpu_s, answered=True)
     is_busy = cpu_s - before.cpu_s > BUSY_SHARE * passed_s
     if passed_s > LATE_S:
-        return Seen(cpu_s, before.answered)
+        return PartHealth(cpu_s, before.answered)
     if would_run and not is_busy:
         return replace(before, cpu_s=cpu_s)
     silent = 0.0 if is_busy else before.silent_s + passed_s
-    return Seen(cpu_s, before.answered, silent, before.held_s + passed_s)
+    return PartHealth(cpu_s, before.answered, silent, before.held_s + passed_s)
 
 
-class Watch:
+class Watchdog:
     """Looks at the parts that live, and kills those that hang."""
 
     def __init__(self, manager: Address, admin_key: str, manager_part: str) -> None:
@@ -87,14 +87,14 @@ class Watch:
         self._manager = manager
         self._admin_key = admin_key
         self._addresses = {manager_part: manager}
-        self._lives: dict[str, tuple[BaseProcess, Seen]] = {}
+        self._lives: dict[str, tuple[BaseProcess, PartHealth]] = {}
         self._former: dict[str, Address | None] = {}
         """Where parts listened before their present life."""
 
     @contextlib.contextmanager
     def over(self, part: str, life: BaseProcess) -> Iterator[None]:
         """Looks at the process until the context ends."""
-        self._lives[part] = life, Seen(0.0)
+        self._lives[part] = life, PartHealth(0.0)
         self._former[part] = self._addresses.get(part)
         try:
             yield
@@ -119,11 +119,11 @@ class Watch:
             now = time.monotonic()
             last, passed = now, now - last
             for part, (life, seen) in self._lives.items():
-                would_run = any(map(is_runnable, _processes(life.pid)))
-                found = look(seen, part in answers, _cpu_s(life.pid), passed, would_run)
+                would_run = any(map(is_runnable, _part_processes(life.pid)))
+                found = next_health(seen, part in answers, _cpu_s(life.pid), passed, would_run)
                 self._judge(part, life, found)
 
-    def _judge(self, part: str, life: BaseProcess, seen: Seen) -> None:
+    def _judge(self, part: str, life: BaseProcess, seen: PartHealth) -> None:
         self._lives[part] = life, seen
         if seen.is_hung:
             extra = {"killed": part, "pid": life.pid, "silent_s": round(seen.held_s, 1)}
@@ -131,7 +131,7 @@ class Watch:
             if seen.silent_s >= HUNG_S or seen.held_s >= HELD_S + HUNG_S:
                 life.kill()
             else:
-                _abort(life.pid)
+                _abort_process(life.pid)
 
     async def _ask(self) -> set[str]:
         """The parts that answer."""
@@ -143,7 +143,7 @@ class Watch:
         if part not in self._addresses:
             return False
         async with rpc.open_channel(self._addresses[part]) as channel:
-            return await ready.answers(channel)
+            return await ready.answers_health(channel)
 
     async def _learn(self) -> None:
         """Where parts listen, which changes when they are started again; as far as is told."""
@@ -159,16 +159,16 @@ class Watch:
                         self._lives[part] = life, replace(seen, answered=True)
 
 
-def _processes(pid: int | None) -> list[int | None]:
+def _part_processes(pid: int | None) -> list[int | None]:
     """Of a part: its process, or its guard and what that guards."""
     return [pid, *child_pids(pid)]
 
 
 def _cpu_s(pid: int | None) -> float:
-    return sum(map(cpu_seconds, _processes(pid)))
+    return sum(map(cpu_seconds, _part_processes(pid)))
 
 
-def _abort(pid: int | None) -> None:
+def _abort_process(pid: int | None) -> None:
     """Has it say, as it ends, which model it was."""
     for each in (child_pids(pid) or [pid]) if pid else ():
         with contextlib.suppress(ProcessLookupError):

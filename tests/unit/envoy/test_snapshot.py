@@ -4,19 +4,19 @@ import pytest
 from envoy_client import snapshot_of
 
 from hydro_envoy.errors import DanglingReference, DuplicateName
-from hydro_envoy.snapshot import Change, Ref, ResourceType, Snapshot, diff, resource
+from hydro_envoy.snapshot import Change, Ref, ResourceType, Snapshot, diff, make_resource
 
 CLUSTER, ENDPOINTS, LISTENER, FILTER, SCOPE, ROUTES, _ = ResourceType
 
 
 def test_resources_are_sorted_whatever_their_order() -> None:
-    made = [resource(CLUSTER, n, b"x") for n in "cab"]
+    made = [make_resource(CLUSTER, n, b"x") for n in "cab"]
     assert list(Snapshot.of(made).resources[CLUSTER]) == ["a", "b", "c"]
 
 
 def test_two_resources_of_one_name_are_refused() -> None:
     with pytest.raises(DuplicateName, match="two clusters named 'a'"):
-        Snapshot.of([resource(CLUSTER, "a", b"x"), resource(CLUSTER, "a", b"y")])
+        Snapshot.of([make_resource(CLUSTER, "a", b"x"), make_resource(CLUSTER, "a", b"y")])
 
 
 def test_a_snapshot_whose_references_are_there_is_well() -> None:
@@ -45,7 +45,7 @@ def test_a_reference_to_nothing_is_refused_and_names_both_sets(
 
 
 def test_endpoints_that_no_cluster_names_are_refused() -> None:
-    whole = snapshot_of({"p": ("a",)}).plus([resource(ENDPOINTS, "orphan", b"x")])
+    whole = snapshot_of({"p": ("a",)}).plus([make_resource(ENDPOINTS, "orphan", b"x")])
     with pytest.raises(DanglingReference, match="unused orphan"):
         whole.check()
 
@@ -76,8 +76,8 @@ def test_equal_snapshots_do_not_differ_and_have_one_version() -> None:
 
 
 def test_a_change_has_what_was_and_what_is() -> None:
-    (change,) = diff(Snapshot(), Snapshot.of([resource(LISTENER, "l", b"x")]))
-    assert change == Change(LISTENER, "l", None, resource(LISTENER, "l", b"x"))
+    (change,) = diff(Snapshot(), Snapshot.of([make_resource(LISTENER, "l", b"x")]))
+    assert change == Change(LISTENER, "l", None, make_resource(LISTENER, "l", b"x"))
 
 
 def test_a_long_list_of_names_is_cut_in_the_message() -> None:

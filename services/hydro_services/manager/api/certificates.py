@@ -52,5 +52,5 @@ class Certificates(pb_grpc.CertificateServiceServicer):
     def issue(self, node: Node) -> tuple[Resource, ...]:
         """New secrets of an Envoy."""
         held = self._authority.issue(Identity.parse(node.identity), self._life)
-        trusted = secrets.mesh_ca(self._authority.certificate)
-        return secrets.identity(held.certificate, held.key), trusted
+        trusted = secrets.mesh_ca_secret(self._authority.certificate)
+        return secrets.identity_secret(held.certificate, held.key), trusted

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import hydro_envoy
 from hydro_envoy.mesh import ApiKey
 from hydro_envoy.resources import access
-from hydro_envoy.resources.access import callers
+from hydro_envoy.resources.access import callers_filter
 from hydro_envoy.resources.display import to_json
 
 FOLDER = Path(hydro_envoy.__file__).parent / "resources"
@@ -85,7 +85,7 @@ def named(
     now_s: float = 1_000.0,
 ) -> tuple[str | None, str | None, str | None]:
     """Whom the script names, and what it answers: a status and a text."""
-    script = access._script("callers", access._lines(api_keys)).default_source_code
+    script = access._lua_filter("callers", access._key_lines(api_keys)).default_source_code
     assert script
     machine = lua(script.inline_string)
     context = {"pipeline": "p", "wants": "want a key", "callers": "*"} if wanted is None else wanted
@@ -160,7 +160,7 @@ def test_a_token_whose_header_is_not_understood_is_refused(
 
 @given(st.text(max_size=40) | SCHEMES.map(lambda scheme: f"{scheme} a.b.c"))
 def test_only_what_is_one_bearer_is_handed_on_as_a_token(sent: str) -> None:
-    script = access._script("token").default_source_code
+    script = access._lua_filter("token").default_source_code
     assert script
     machine = lua(script.inline_string)
     empty = machine.table_from({})
@@ -260,7 +260,7 @@ def test_no_made_up_key_is_let_in_or_told(text: str) -> None:
 
 
 def test_keys_are_shown_by_their_hashes_alone() -> None:
-    shown = to_json(callers([ApiKey(hashed(KEY), "acme", ("p",), 5)]))
+    shown = to_json(callers_filter([ApiKey(hashed(KEY), "acme", ("p",), 5)]))
     assert f"{hashed(KEY)} acme 5 ,p,\\n" in shown
     assert KEY not in shown
 
@@ -283,7 +283,7 @@ def test_keys_are_shown_by_their_hashes_alone() -> None:
     ],
 )
 def test_the_admin_key_is_one(header: str, is_let_in: bool) -> None:
-    (script,) = [access._script("admin", f'ADMIN = "{hashed(KEY)}"').default_source_code]
+    (script,) = [access._lua_filter("admin", f'ADMIN = "{hashed(KEY)}"').default_source_code]
     assert script
     machine = lua(script.inline_string)
     empty = machine.table_from({})

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hydro_envoy.resources.cache import ResourceCache
-from hydro_envoy.snapshot import Ref, Resource, ResourceType, resource
+from hydro_envoy.snapshot import Ref, Resource, ResourceType, make_resource
 
 
 class Counted:
@@ -18,7 +18,7 @@ class Counted:
     def __call__(self) -> Resource:
         self.built += 1
         refs = [Ref(ResourceType.ENDPOINTS, "e")]
-        return resource(ResourceType.CLUSTER, "c", b"body", refs)
+        return make_resource(ResourceType.CLUSTER, "c", b"body", refs)
 
 
 def test_a_piece_is_built_once() -> None:
@@ -78,7 +78,7 @@ def test_a_file_that_cannot_be_written_costs_only_time(
         other.execute("DROP TABLE resource")
     other.close()
     for _ in range(2):
-        assert cache.get("piece", build) == resource(
+        assert cache.get("piece", build) == make_resource(
             ResourceType.CLUSTER, "c", b"body", [Ref(ResourceType.ENDPOINTS, "e")]
         )
         cache.turn()

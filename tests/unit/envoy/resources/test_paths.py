@@ -15,7 +15,7 @@ SEGMENT = st.text(st.characters(codec="utf-8", exclude_characters="/?#"), min_si
 
 def allowed(path: str, services: Iterable[str], descriptors: bytes) -> str | None:
     """What the first route that fits a path says in `allow`."""
-    for route in paths.wrong_methods(list(services), descriptors):
+    for route in paths.wrong_method_routes(list(services), descriptors):
         match: Any = route.match
         regex, prefix = match.safe_regex, match.prefix
         if (regex and re.fullmatch(regex.regex, path)) or (prefix and path.startswith(prefix)):
@@ -68,4 +68,4 @@ def test_what_is_no_path_of_a_service_is_not_taken_for_one(path: str) -> None:
 
 def test_services_that_are_not_offered_have_no_paths() -> None:
     edge = manager_edge()
-    assert paths.wrong_methods([], edge.descriptor_set) == []
+    assert paths.wrong_method_routes([], edge.descriptor_set) == []

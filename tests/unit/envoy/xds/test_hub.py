@@ -7,7 +7,7 @@ from envoy_client import EnvoyClient, assert_holds, snapshot_of
 
 from hydro_envoy.errors import Nacked, NotApplied
 from hydro_envoy.nodes import Node
-from hydro_envoy.snapshot import Ref, Resource, ResourceType, Snapshot, resource
+from hydro_envoy.snapshot import Ref, Resource, ResourceType, Snapshot, make_resource
 from hydro_envoy.xds import hub as hubs
 from hydro_envoy.xds.hub import Connection, Hub
 from hydro_envoy.xds.loads import FRESH_S, Loads
@@ -58,7 +58,7 @@ class Numbered:
 
     def issue(self, node: Node) -> tuple[Resource, ...]:
         self.made += 1
-        return (resource(ResourceType.SECRET, "identity", str(self.made).encode()),)
+        return (make_resource(ResourceType.SECRET, "identity", str(self.made).encode()),)
 
 
 async def test_secrets_are_renewed_at_once_where_that_is_asked_for() -> None:
@@ -143,8 +143,10 @@ def fronted(name: str) -> Snapshot:
     """A pipeline whose own scope leads to its one chain."""
     chain = f"{name}@main"
     refs = [Ref(SCOPE, chain), Ref(ROUTES, f"r-{chain}")]
-    scope = resource(SCOPE, name, b"front", [Ref(ROUTES, f"r-{name}")])
-    return snapshot_of({chain: ("a",)}).plus([scope, resource(ROUTES, f"r-{name}", b"front", refs)])
+    scope = make_resource(SCOPE, name, b"front", [Ref(ROUTES, f"r-{name}")])
+    return snapshot_of({chain: ("a",)}).plus(
+        [scope, make_resource(ROUTES, f"r-{name}", b"front", refs)]
+    )
 
 
 async def test_a_chain_outlives_its_front_and_a_pipeline_goes_at_once() -> None:

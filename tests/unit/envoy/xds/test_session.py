@@ -7,7 +7,7 @@ from envoy_client import BY_NAME, EnvoyClient, assert_holds, snapshot_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hydro_envoy.snapshot import Ref, Resource, ResourceType, Snapshot, resource
+from hydro_envoy.snapshot import Ref, Resource, ResourceType, Snapshot, make_resource
 from hydro_envoy.xds.session import Request, Response, Session
 
 CLUSTER, ENDPOINTS, LISTENER, FILTER, SCOPE, ROUTES, _ = ResourceType
@@ -148,7 +148,7 @@ def fronted(front: str) -> Snapshot:
     """A pipeline `p` whose routes lead to those of the scope `p@main`."""
     made = snapshot_of({"p": (), "p@main": ("a",)})
     refs = [Ref(SCOPE, "p@main"), Ref(ROUTES, "r-p@main")]
-    routes = resource(ROUTES, "r-p", front.encode(), refs)
+    routes = make_resource(ROUTES, "r-p", front.encode(), refs)
     others = [r for t in made.resources.values() for r in t.values() if r.ref != routes.ref]
     return Snapshot.of([*others, routes])
 
@@ -381,5 +381,5 @@ def _scopes_and_clusters(snapshot: Snapshot, refused: set[Ref]) -> list[Resource
 
 
 def test_a_resource_has_the_version_of_its_content() -> None:
-    assert resource(CLUSTER, "a", b"x").version == resource(CLUSTER, "b", b"x").version
-    assert resource(CLUSTER, "a", b"x").version != resource(CLUSTER, "a", b"y").version
+    assert make_resource(CLUSTER, "a", b"x").version == make_resource(CLUSTER, "b", b"x").version
+    assert make_resource(CLUSTER, "a", b"x").version != make_resource(CLUSTER, "a", b"y").version

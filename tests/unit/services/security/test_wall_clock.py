@@ -77,7 +77,7 @@ def test_a_certificate_is_kept_while_it_is_valid(
     tmp_path: Path, later: timedelta, pause_s: float
 ) -> None:
     held = Authority.open(tmp_path).issue(SCIKIT, HOUR)
-    assert enrol.pause_s(held, datetime.now(UTC) + later) == pytest.approx(pause_s, abs=2)
+    assert enrol.renewal_pause_s(held, datetime.now(UTC) + later) == pytest.approx(pause_s, abs=2)
 
 
 def test_an_authority_outlives_that_the_clock_is_put_right(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ async def test_who_has_joined_gets_another_certificate_when_the_clock_jumps(
     """What it has is not valid by its clock, so that it shows the invitation again."""
     authority, folder = Authority.open(tmp_path / "ca"), tmp_path / "joined"
     file = invite(authority, SCIKIT.service, HOUR, tmp_path / "invitation.json")
-    async with enrol.joined(file, SCIKIT, [manager], folder):
+    async with enrol.keep_enrolled(file, SCIKIT, [manager], folder):
         first = (folder / "identity.pem").read_bytes()
         clock.off_s = jumped_s
         await until(lambda: (folder / "identity.pem").read_bytes() != first, 10, "renewed")

@@ -20,14 +20,14 @@ OPTIONS = Options(Path("models"), None, Path("data"), "127.0.0.1", 1, 2, 3, 4, (
 
 
 def test_one_of_each_service_runs_by_default() -> None:
-    assert plan.runtimes((), lambda module: True) == (
+    assert plan.choose_runtimes((), lambda module: True) == (
         [(service, 1) for service in known_services()],
         [],
     )
 
 
 def test_a_service_without_its_library_is_left_out_with_a_note() -> None:
-    services, notes = plan.runtimes((), lambda module: module != "pyarrow")
+    services, notes = plan.choose_runtimes((), lambda module: module != "pyarrow")
     assert "serving-localml-spark" not in [service.name for service, _ in services]
     assert notes == [
         "serving-localml-spark needs pyarrow, which is not installed; "
@@ -44,12 +44,18 @@ def test_a_service_without_its_library_is_left_out_with_a_note() -> None:
 )
 def test_a_service_that_is_asked_for_must_be_able_to_run(name: str, message: str) -> None:
     with pytest.raises(errors.InvalidArgument, match=message):
-        plan.runtimes([(name, 1)], lambda module: module != "pyarrow")
+        plan.choose_runtimes([(name, 1)], lambda module: module != "pyarrow")
 
 
 def test_programs_fit_the_configurations_of_their_modules() -> None:
-    runtimes = [plan.runtime(OPTIONS, f"{service.name}/one", None) for service in known_services()]
-    for program in (plan.manager(OPTIONS, None), plan.repository(OPTIONS, None), *runtimes):
+    runtimes = [
+        plan.runtime_program(OPTIONS, f"{service.name}/one", None) for service in known_services()
+    ]
+    for program in (
+        plan.manager_program(OPTIONS, None),
+        plan.repository_program(OPTIONS, None),
+        *runtimes,
+    ):
         module = importlib.import_module(program.module)
         module.Config(**program.config)
         assert callable(module.run)
@@ -79,9 +85,9 @@ def test_what_up_passes_on_comes_to_the_manager_and_the_runtimes_as_it_was_given
 
 def test_a_data_folder_belongs_to_one(tmp_path: Path) -> None:
     refused = pytest.raises(errors.Unavailable, match=f"process id {os.getpid()}; stop that one")
-    with data_folder.locked(tmp_path), refused, data_folder.locked(tmp_path):
+    with data_folder.lock_data_folder(tmp_path), refused, data_folder.lock_data_folder(tmp_path):
         pass
-    with data_folder.locked(tmp_path):
+    with data_folder.lock_data_folder(tmp_path):
         assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
 
 
@@ -101,9 +107,9 @@ def test_port_0_becomes_distinct_free_ports() -> None:
 def test_only_what_envoy_offers_is_for_others_to_see() -> None:
     options = dataclasses.replace(OPTIONS, host="0.0.0.0")
     inside = (
-        plan.manager(options, None),
-        plan.repository(options, None),
-        plan.runtime(options, f"{known_services()[0].name}/one", None),
+        plan.manager_program(options, None),
+        plan.repository_program(options, None),
+        plan.runtime_program(options, f"{known_services()[0].name}/one", None),
     )
     assert {str(program.config["listen"]) for program in inside} == {"127.0.0.1:4", "127.0.0.1:0"}
-    assert str(plan.manager(options, None).config["gateway"]) == "0.0.0.0:2"
+    assert str(plan.manager_program(options, None).config["gateway"]) == "0.0.0.0:2"

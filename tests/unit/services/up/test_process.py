@@ -30,7 +30,7 @@ def unwatched(name, process):
 def part(name, fork):
     config = dict(folder=Path({folder!r}), name=name)
     program = process.Program(name, "tinypart", config, fork)
-    return Part(name, functools.partial(process.serve, program, unwatched))
+    return Part(name, functools.partial(process.serve_program, program, unwatched))
 
 async def main():
     with mesh.stop_signals() as stop:
@@ -39,7 +39,7 @@ async def main():
 
 if __name__ == "__main__":
     logs.set_up_logging("INFO", "up")
-    process.preload(["json"])
+    process.preload_modules(["json"])
     asyncio.run(main())
 """
 

@@ -6,11 +6,11 @@ import logging
 import pytest
 
 from hydro_services.errors import NewerVersion
-from hydro_services.up.supervisor import Part, keep, next_delay, supervise
+from hydro_services.up.supervisor import Part, keep_serving, next_delay, supervise
 
 
 class Stop(Exception):
-    """Ends `keep` from the injected sleep."""
+    """Ends `keep_serving` from the injected sleep."""
 
 
 class Clock:
@@ -39,7 +39,7 @@ async def delays_of(lives_s: list[float]) -> list[float]:
         raise RuntimeError("broke")
 
     with pytest.raises(Stop):
-        await keep(Part("part", serve), clock, clock.sleep)
+        await keep_serving(Part("part", serve), clock, clock.sleep)
     return clock.slept
 
 

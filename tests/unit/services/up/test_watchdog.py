@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 
 from hydro_services.linux import cpu_seconds, is_runnable
-from hydro_services.up.watchdog import CHECK_S, HELD_S, HUNG_S, LATE_S, Seen, look
+from hydro_services.up.watchdog import CHECK_S, HELD_S, HUNG_S, LATE_S, PartHealth, next_health
 
 SILENT, ANSWERS = False, True
 LOOKS = int(HUNG_S / CHECK_S)
@@ -17,11 +17,11 @@ LOOKS = int(HUNG_S / CHECK_S)
 
 def seen(
     looks: Iterable[bool], busy: float = 0.0, passed_s: float = CHECK_S, would_run: bool = False
-) -> Seen:
+) -> PartHealth:
     """After a life of such looks, in which it used so much of a CPU."""
-    found = Seen(0.0)
+    found = PartHealth(0.0)
     for number, answers in enumerate(looks, 1):
-        found = look(found, answers, number * busy * passed_s, passed_s, would_run)
+        found = next_health(found, answers, number * busy * passed_s, passed_s, would_run)
     return found
 
 
@@ -61,13 +61,13 @@ def test_a_part_that_was_busy_and_then_stops_hangs() -> None:
     found = seen([ANSWERS, *[SILENT] * LOOKS], busy=0.9)
     for _ in range(LOOKS):
         assert not found.is_hung
-        found = look(found, SILENT, found.cpu_s, CHECK_S)
+        found = next_health(found, SILENT, found.cpu_s, CHECK_S)
     assert found.is_hung
 
 
 def test_nothing_hangs_for_a_machine_that_slept() -> None:
     found = seen([ANSWERS, *[SILENT] * (LOOKS - 1)])
-    found = look(found, SILENT, found.cpu_s, 3600.0)
+    found = next_health(found, SILENT, found.cpu_s, 3600.0)
     assert not found.is_hung
     assert not seen([ANSWERS, *[SILENT] * 10], passed_s=LATE_S + 1).is_hung
 
