@@ -65,7 +65,7 @@ def test_each_option_of_the_manager_reaches_it_whichever_command_takes_it() -> N
     """So another one is added in two places: where it is defined, and where it is used."""
     _, alone = parse(["manager"])
     _, up = parse(["up"])
-    program = plan.manager(up, None)
+    program = plan.manager_program(up, None)
     keys = {option.key for option in OF_MANAGER}
     assert keys <= alone.config.keys()
     assert keys <= program.config.keys()
@@ -76,7 +76,10 @@ def test_each_option_of_the_manager_reaches_it_whichever_command_takes_it() -> N
 def test_what_up_passes_on_comes_to_the_manager_and_the_runtimes_as_it_was_given() -> None:
     words = "--trace-percent 7 --zipkin [::1]:9 --cache-bytes 5 --header-limit 3 --access-log -"
     _, up = parse(["up", *words.split()])
-    manager, runtime = plan.manager(up, None).config, plan.runtime(up, "s/one", None).config
+    manager, runtime = (
+        plan.manager_program(up, None).config,
+        plan.runtime_program(up, "s/one", None).config,
+    )
     assert (manager["trace_percent"], manager["header_limit_s"]) == (7.0, 3.0)
     assert manager["access_log"] == "-"
     assert manager["zipkin"] == runtime["zipkin"] == Address("::1", 9)
