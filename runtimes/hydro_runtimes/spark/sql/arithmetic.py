@@ -1,4 +1,4 @@
-"""+ - * / % DIV and their like, on numbers.
+"""Arithmetic on numbers: + - * / % DIV pmod, signs and absolute values.
 
 Source: org.apache.spark.sql.catalyst.expressions.{arithmetic, DecimalPrecisionTypeCoercion},
 4.3.0.
@@ -61,14 +61,14 @@ def bind_arithmetic(
         operator: with the sides left and right of it.
         sides: numbers, or texts of them.
         mode: with ANSI, an overflow and a division by zero are errors.
-        safe: of the functions try_add and their like: null instead.
+        safe: of try_add, try_divide and others: null instead of these errors.
 
     Raises:
         StatementError: Spark has no such operation on these types.
     """
     kind = _operand_type(operator, [side.type for side in sides], mode)
     if safe:
-        mode = replace(mode, ansi=True)  # what overflows is null, and does not wrap
+        mode = replace(mode, ansi=True)  # an overflow is detected, and gives null
     if kind == UNKNOWN:
         return Typed(_result_type(operator, UNKNOWN), sides[0].evaluate)
     if kind.name == "decimal":
@@ -86,16 +86,16 @@ def bind_arithmetic(
 
 
 def negate(child: Typed, mode: Mode) -> Typed:
-    """A change of sign; that of the least whole number is an error with ANSI.
+    """The number with the other sign; with ANSI, the least whole number is an error.
 
     Raises:
-        StatementError: the child is no number.
+        StatementError: the child is not a number.
     """
     return _change_sign(child, mode, np.negative, _minus_decimal)
 
 
 def _minus_decimal(number: Decimal) -> Decimal:
-    """With 34 digits, as Scala's BigDecimal has it."""
+    """The negative of a decimal, rounded to 34 digits as by Scala's BigDecimal.unary_-."""
     return DECIMALS.minus(_DIGITS_34.plus(number))
 
 
@@ -103,15 +103,17 @@ def absolute_value(arguments: Sequence[Typed], mode: Mode) -> Typed:
     """The absolute value.
 
     Raises:
-        StatementError: the argument is no number.
+        StatementError: the argument is not a number.
     """
     return _change_sign(arguments[0], mode, np.abs, lambda x: x if x >= 0 else _minus_decimal(x))
 
 
 def _evaluate_sides(operator: str, left: Typed, right: Typed, rows: Rows) -> tuple[Value, Value]:
-    """Where the side that is worked out first is null, the other is not: it may be in error.
+    """The values of both sides.
 
-    Source: BinaryExpression.eval and DivModLike.eval: a divisor comes first.
+    Where the side that is evaluated first is null, the other is not evaluated, so that its errors
+    do not count. A divisor is evaluated first.
+    Source: BinaryExpression.eval and DivModLike.eval, 4.3.0.
     """
     first, second = (right, left) if operator in _DIVISIONS else (left, right)
     settled = first.evaluate(rows)
@@ -125,7 +127,7 @@ def _operand_type(operator: str, kinds: Sequence[SqlType], mode: Mode) -> SqlTyp
     if kinds == [VOID, VOID]:
         return LONG if operator == "div" else DOUBLE
     if STRING in kinds and not mode.ansi and operator != "div":
-        # Without ANSI a text in arithmetic is a double, also beside a whole number.
+        # Without ANSI a text in arithmetic is a double, even beside a whole number.
         one, other = (DOUBLE if kind == STRING else kind for kind in kinds)
     kind = wider_type(one, other, mode.ansi)
     if kind is None or kind == STRING or not (kind.is_number or kind == UNKNOWN):
@@ -148,7 +150,7 @@ def _result_type(operator: str, kind: SqlType) -> SqlType:
 def _add_or_multiply(
     operator: str, a: Value, b: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool
 ) -> Value:
-    """+, - or *; what does not fit wraps without ANSI, as in Java."""
+    """+, - or *; without ANSI a result that does not fit wraps, as in Java."""
     compute = {"+": np.add, "-": np.subtract, "*": np.multiply}[operator]
     null = a.null | b.null
     made: Array = compute(a.data, b.data)
@@ -162,7 +164,10 @@ def _add_or_multiply(
 
 
 def _find_overflow(operator: str, a: Array, b: Array, made: Array, kind: SqlType) -> Array:
+    """Whether the results wrapped: bool, (rows,)."""
     if kind == LONG:
+        # A result below 2^62 as a double cannot have wrapped. Python's own integers, which are
+        # slow, are used for the exact check only if one is larger.
         wide = {"+": np.add, "-": np.subtract, "*": np.multiply}[operator]
         guess = np.abs(wide(a.astype(np.float64), b.astype(np.float64)))
         if not (guess >= 2.0**62).any():
@@ -187,7 +192,7 @@ def _divide_numbers(
     else:
         made = np.fmod(a.data, divisor)
         if operator == "pmod":
-            # Bytes and shorts are ints in Java until the end.
+            # In Java, bytes and shorts are added as ints: only the answer is narrowed.
             wide = made.astype(np.int32) if kind.name in ("tinyint", "smallint") else made
             made = np.where(made < 0, np.fmod(wide + divisor, divisor), made)
     value = Value(kind, made.astype(kind.dtype), a.null | b.null)
@@ -252,7 +257,7 @@ _DECIMAL: Mapping[str, Callable[[Decimal, Decimal], Decimal]] = {
 
 
 def _decimal_type(side: Typed) -> SqlType:
-    """A whole number written in the statement has only the digits that it has."""
+    """The type of a side as a decimal; a literal 5 is decimal(1,0), and not decimal(10,0)."""
     if side.type == VOID:
         return decimal_of(1, 0)
     if side.literal and side.type in (INT, LONG):
@@ -262,6 +267,7 @@ def _decimal_type(side: Typed) -> SqlType:
 
 
 def _decimal_result(operator: str, one: SqlType, other: SqlType) -> SqlType:
+    # The rules of DecimalPrecision: enough digits for every result, then cut to 38 of them.
     p1, s1, p2, s2 = one.precision, one.scale, other.precision, other.scale
     match operator:
         case "+" | "-":

@@ -1,4 +1,4 @@
-"""How functions are bound to arguments whose types are known.
+"""How functions are bound to arguments whose types are known, and evaluated row by row.
 
 Source: org.apache.spark.sql.catalyst.analysis.{TypeCoercion, AnsiTypeCoercion}.implicitCast, 4.3.0.
 """
@@ -39,18 +39,20 @@ class Function:
     """A function of SQL."""
 
     bind: Bind
-    """Raises StatementError where the arguments are of the wrong types."""
+    """Raises StatementError if the types of the arguments do not fit."""
     least: int
+    """The least number of arguments."""
     most: int
+    """The most arguments."""
     gives: SqlType = UNKNOWN
-    """Its type, where that does not depend on those of its arguments."""
+    """The type of its answers, if it does not depend on those of the arguments."""
 
 
 def implicit_cast(typed: Typed, want: SqlType, mode: Mode) -> Typed:
-    """An argument as a function takes it, cast without being asked to where Spark does so.
+    """An argument in the type that a function takes, to which Spark casts it implicitly.
 
     Raises:
-        StatementError: Spark does not cast it so.
+        StatementError: Spark does not cast it implicitly.
     """
     if typed.type == want:
         return typed
@@ -62,7 +64,7 @@ def implicit_cast(typed: Typed, want: SqlType, mode: Mode) -> Typed:
 
 
 def require_type(typed: Typed, want: SqlType, mode: Mode) -> Typed:
-    """An argument as a function takes it that Spark casts nothing for.
+    """An argument of exactly the type that a function takes; null is of every type.
 
     Raises:
         StatementError: it is of another type.
@@ -73,7 +75,7 @@ def require_type(typed: Typed, want: SqlType, mode: Mode) -> Typed:
 
 
 def can_cast_implicitly(have: SqlType, want: SqlType) -> bool:
-    """Whether an argument of one type is taken for another."""
+    """Whether Spark casts an argument of one type implicitly to another."""
     if have in (want, VOID) or UNKNOWN in (have, want):
         return True
     if want == STRING:
@@ -102,10 +104,10 @@ def cast_to(typed: Typed, want: SqlType, mode: Mode, safe: bool = False) -> Type
 
 
 def cast_to_common_type(arguments: Sequence[Typed], mode: Mode) -> list[Typed]:
-    """The arguments in the one type that they have in common.
+    """The arguments, cast to the type that they have in common.
 
     Raises:
-        StatementError: they have none.
+        StatementError: they have no type in common.
     """
     kinds = [one.type for one in arguments]
     kind = common_type(kinds, mode.ansi)
@@ -115,10 +117,14 @@ def cast_to_common_type(arguments: Sequence[Typed], mode: Mode) -> list[Typed]:
 
 
 def constant_of(typed: Typed, what: str) -> Any:
-    """The value of an argument that must be the same for all rows; None for null.
+    """The value of an argument that must be the same for all rows (foldable); None for null.
+
+    Args:
+        typed: the argument.
+        what: its name, for the message.
 
     Raises:
-        StatementError: it depends on a column, or has no value.
+        StatementError: it depends on a column, or its evaluation is an error.
     """
     if not typed.foldable:
         raise StatementError(f"{what} depends on a column, want a constant")
@@ -136,15 +142,15 @@ def row_function(
     least: int | None = None,
     exact: bool = False,
 ) -> Function:
-    """A function of values row by row; null where an argument is.
+    """A function that is computed row by row; it is null where an argument is null.
 
     Args:
-        compute: the answer of a row from its arguments, as `Value` holds them. None is null.
-            RowError fails the row.
+        compute: from the arguments of a row, as `Value` holds them, to its answer; None is null.
+            It raises RowError for a row that has no answer.
         takes: the type of each argument.
         gives: the type of the answer.
-        least: how many arguments there must be; default all.
-        exact: Spark casts no arguments for it.
+        least: the least number of arguments; None means all of them.
+        exact: Spark does not cast its arguments implicitly.
     """
     taken = require_type if exact else implicit_cast
 
@@ -156,7 +162,10 @@ def row_function(
 
 
 def row_by_row(compute: Callable[..., Any], given: Sequence[Typed], gives: SqlType) -> Typed:
-    """The answers of `compute` for rows in which no argument is null; null in others."""
+    """An expression of `compute`'s answers; it is null in rows in which an argument is null.
+
+    Args: as those of `row_function`.
+    """
 
     def evaluate(rows: Rows) -> Value:
         values, missing = evaluate_unless_null(given, rows)
@@ -170,7 +179,7 @@ def row_by_row(compute: Callable[..., Any], given: Sequence[Typed], gives: SqlTy
 
 
 def _in_range(made: list[Any], kind: SqlType, rows: Rows) -> list[Any]:
-    """The answers, without those that their type cannot hold, which are noted as errors."""
+    """The answers; a whole number that does not fit the type becomes None, and an error."""
     if kind.dtype.kind != "i":
         return made
     limit = 1 << (8 * kind.dtype.itemsize - 1)
@@ -182,7 +191,7 @@ def _in_range(made: list[Any], kind: SqlType, rows: Rows) -> list[Any]:
 
 
 def try_row(rows: Rows, row: int, compute: Callable[..., Any], *arguments: Any) -> Any:
-    """The answer of a row, or None where it fails, which is noted."""
+    """The answer of a row; None, and an error of the row, if it raises RowError or is too large."""
     if rows.made_sizes and row_limits.is_over_limit(rows, row):
         return None
     try:
@@ -199,12 +208,12 @@ _SIZED = (str, list, bytes)
 
 
 def _added_size(made: Any, arguments: Sequence[Any]) -> int:
-    """What a function has made beyond what it was given."""
+    """How much larger an answer is than the arguments together."""
     return row_limits.size_of(made) - sum(map(row_limits.size_of, arguments))
 
 
 def null_on_error(typed: Typed) -> Typed:
-    """The expression with null in place of any error, also of the expressions in it."""
+    """The expression with null instead of any error, also of expressions within it."""
 
     def evaluate(rows: Rows) -> Value:
         apart = rows.with_own_errors()
@@ -216,10 +225,10 @@ def null_on_error(typed: Typed) -> Typed:
 
 
 def evaluate_unless_null(given: Sequence[Typed], rows: Rows) -> tuple[list[Value], Array]:
-    """The arguments one after the other; where one is null the next is not worked out.
+    """Evaluates arguments one after the other; where one is null, the next are not evaluated.
 
     Returns:
-        Their values, and where one of them is null: bool, (rows,).
+        Their values, and whether one of them is null: bool, (rows,).
     """
     missing = np.zeros(rows.count, dtype=bool)
     values: list[Value] = []
@@ -233,7 +242,13 @@ def evaluate_unless_null(given: Sequence[Typed], rows: Rows) -> tuple[list[Value
 def column_function(
     compute: Callable[..., Array], takes: Sequence[SqlType], gives: SqlType
 ) -> Function:
-    """A function of whole arrays of numbers; null where an argument is."""
+    """A function that is computed for all rows at once; it is null where an argument is null.
+
+    Args:
+        compute: from arrays, (rows,), to an array of the dtype of `gives`.
+        takes: the types of the arguments, which are numbers.
+        gives: the type of the answer.
+    """
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         given = [implicit_cast(one, want, mode) for one, want in zip(arguments, takes, strict=True)]

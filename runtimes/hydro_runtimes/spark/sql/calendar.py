@@ -1,6 +1,6 @@
 """Days, months and years of the proleptic Gregorian calendar, for any year.
 
-Python's datetime ends at the years 1 and 9999, which Spark's arithmetic does not.
+Python's datetime is limited to the years from 1 to 9999, and Spark's arithmetic is not.
 Source: java.time.LocalDate.
 """
 
@@ -13,6 +13,10 @@ MIN_DAY, MAX_DAY = -(2**31), 2**31 - 1
 
 def days_of(year: int, month: int, day: int) -> int:
     """Days since 1970-01-01; the day may lie outside of its month."""
+    # Years start in March, so that a leap day is the last. An era of 400 years has 146097 days;
+    # (153 * m + 2) // 5 is the number of days before month m, counted from March; 719468 days lie
+    # between 0000-03-01 and 1970-01-01.
+    # Source: H. Hinnant, chrono-Compatible Low-Level Date Algorithms.
     year -= month <= 2
     era = year // 400
     of_era = year - era * 400
@@ -22,7 +26,7 @@ def days_of(year: int, month: int, day: int) -> int:
 
 def date_of(days: int) -> tuple[int, int, int]:
     """Year, month (1 to 12) and day of days since 1970-01-01."""
-    days += 719468
+    days += 719468  # the inverse of `days_of`
     era = days // 146097
     of_era = days - era * 146097
     year = (of_era - of_era // 1460 + of_era // 36524 - of_era // 146096) // 365
@@ -47,7 +51,7 @@ def is_date(year: int, month: int, day: int) -> bool:
 
 
 def add_months(days: int, months: int) -> int:
-    """The same day of another month, or its last day where it is shorter."""
+    """The same day of another month, or its last day if the month is shorter."""
     year, month, day = date_of(days)
     total = year * 12 + month - 1 + months
     year, month = total // 12, total % 12 + 1

@@ -1,4 +1,4 @@
-"""The type that several expressions are converted to, in ANSI mode and without it.
+"""The types that expressions of different types are cast to, in ANSI mode and without it.
 
 Source: org.apache.spark.sql.catalyst.analysis.{TypeCoercion, AnsiTypeCoercion}, 4.3.0.
 """
@@ -33,17 +33,23 @@ _TIMES = (TIMESTAMP, TIMESTAMP_NTZ)
 
 
 def common_type(kinds: Iterable[SqlType], ansi: bool) -> SqlType | None:
-    """The type of what is one of several: coalesce, CASE, array; None where there is none."""
+    """The type of which all values can be, as of coalesce, CASE and array; None if there is none.
+
+    Source: TypeCoercion.findWiderCommonType, 4.3.0.
+    """
     return _fold_types(kinds, lambda one, other: wider_type(one, other, ansi))
 
 
 def common_type_without_texts(kinds: Iterable[SqlType], ansi: bool) -> SqlType | None:
-    """As `common_type`, but a text has no type in common with anything else: greatest, least."""
+    """As `common_type`, but texts have no type in common with others: for greatest and least.
+
+    Source: TypeCoercion.findWiderTypeWithoutStringPromotion, 4.3.0.
+    """
     return _fold_types(kinds, lambda one, other: _tightest_common_type(one, other, ansi))
 
 
 def compared_type(one: SqlType, other: SqlType, ansi: bool) -> SqlType | None:
-    """The type in which two values are compared; None where they cannot be."""
+    """The type in which two values are compared; None if they cannot be compared."""
     if one.is_nested and other.is_nested:
         return tightest_type(one, other, ansi)
     if ansi or STRING not in (one, other) or one == other:
@@ -55,7 +61,10 @@ def compared_type(one: SqlType, other: SqlType, ansi: bool) -> SqlType | None:
 
 
 def tightest_type(one: SqlType, other: SqlType, ansi: bool) -> SqlType | None:
-    """The type that holds the values of both exactly; None where there is none."""
+    """The type that holds the values of both exactly; None if there is none.
+
+    Source: TypeCoercion.findTightestCommonType, 4.3.0.
+    """
     if one.is_nested and one.name == other.name:
         return _common_nested(one, other, lambda a, b: tightest_type(a, b, ansi))
     if one.is_number and other.is_number and "decimal" in (one.name, other.name) and one != other:
@@ -67,14 +76,17 @@ def tightest_type(one: SqlType, other: SqlType, ansi: bool) -> SqlType | None:
 
 
 def wider_without_texts(one: SqlType, other: SqlType, ansi: bool) -> SqlType | None:
-    """As `wider`, but a text has no type in common with anything else, inside of arrays too."""
+    """As `wider_type`, but texts have no type in common with others, even within arrays."""
     if one.is_nested and one.name == other.name:
         return _common_nested(one, other, lambda a, b: wider_without_texts(a, b, ansi))
     return _tightest_common_type(one, other, ansi)
 
 
 def wider_type(one: SqlType, other: SqlType, ansi: bool) -> SqlType | None:
-    """The type of two values of which one is taken; None where there is none."""
+    """The type of which two values can be; None if there is none.
+
+    Source: TypeCoercion.findWiderTypeForTwo, 4.3.0.
+    """
     found = _tightest_common_type(one, other, ansi)
     if found is not None:
         return found
@@ -131,7 +143,7 @@ def _wider_number(one: SqlType, other: SqlType, ansi: bool) -> SqlType:
         return DOUBLE
     if FLOAT in (one, other):
         rest = other if one == FLOAT else one
-        # A whole number beside a float: ANSI keeps all its digits, in a double.
+        # A float has 24 bits, too few for an int. With ANSI the two become doubles.
         return DOUBLE if ansi or rest.name == "decimal" else FLOAT
     return wider_decimal(as_decimal(one), as_decimal(other))
 

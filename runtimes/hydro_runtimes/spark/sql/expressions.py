@@ -1,4 +1,4 @@
-"""From a parsed expression to a function of rows whose type is known.
+"""The compiler of expressions: from parsed nodes to functions of rows whose types are known.
 
 Source: org.apache.spark.sql.catalyst.analysis.{Analyzer, TypeCoercion}, 4.3.0.
 """
@@ -64,18 +64,24 @@ _ARITHMETIC = ("+", "-", "*", "/", "%", "div")
 
 @dataclass(frozen=True, slots=True)
 class Compiler:
-    """Types expressions in one mode."""
+    """Compiles the expressions of a statement."""
 
     mode: Mode
     shown: dict[int, Expression] = field(default_factory=dict)
-    """By id of a node, what Spark names in its place: only types tell, as of d + 1."""
+    """By id of a node, the node that Spark names in its place, such as date_add(d, 1) for d + 1.
+
+    Only types tell, so it is filled while nodes are compiled; `output_name` reads it afterwards."""
 
     def output_name(self, node: Expression) -> str:
-        """The name of an item of SELECT that was compiled."""
+        """The name of an item of SELECT, which must have been compiled before."""
         return output_name(node, self.shown)
 
     def compile(self, node: Expression, scope: Scope) -> Typed:
-        """The function of rows for an expression.
+        """Compiles an expression.
+
+        Args:
+            node: the expression.
+            scope: what its names may stand for.
 
         Raises:
             StatementError: a name stands for nothing or for several things, types do not fit, or
@@ -141,7 +147,10 @@ class Compiler:
         return typed
 
     def _get_field(self, child: Typed, name: str) -> Typed:
-        """A field of a struct, of each struct of an array, or the value of a map's key."""
+        """A field of a struct, of each struct in an array, or the value of a key of a map.
+
+        Source: org.apache.spark.sql.catalyst.expressions.ExtractValue, 4.3.0.
+        """
         kind = child.type
         if kind == UNKNOWN:
             return Typed(UNKNOWN, child.evaluate)
@@ -160,10 +169,10 @@ class Compiler:
         return _map_value(child, kind.parts[place], lambda value: value[place])
 
     def drop_fields(self, child: Typed, paths: Sequence[tuple[str, ...]]) -> Typed:
-        """A struct without some of its fields.
+        """A struct without some of its fields, of * EXCEPT (s.a).
 
         Raises:
-            StatementError: it has none of these names.
+            StatementError: the struct has no field of such a name.
         """
         if child.type == UNKNOWN:
             return child
@@ -182,7 +191,7 @@ class Compiler:
         kind = struct_of([(name, part.type) for name, part in kept])
 
         def evaluate(rows: Rows) -> Value:
-            # Of null it is a struct of nulls, as in Spark.
+            # For a null struct it is a struct of nulls, as in Spark.
             columns = [part.evaluate(rows).to_list() for _, part in kept]
             return value_of(
                 kind, list(zip(*columns, strict=True)) if columns else [()] * rows.count
@@ -217,7 +226,7 @@ class Compiler:
             raise StatementError(f"{output_name(node)}: {error}") from None
 
     def _show_whole(self, node: Operation, sides: Sequence[Typed]) -> None:
-        """Spark compares whole numbers with whole numbers: i > 2.5 is shown as (i > 2).
+        """Names a comparison as Spark does, for which i > 2.5 is (i > 2) if i is a whole number.
 
         Source: DecimalPrecisionTypeCoercion.integralAndDecimalLiteral.
         """
@@ -278,7 +287,8 @@ class Compiler:
 
     def _bind_function(self, function: Function, given: Sequence[Typed]) -> Typed:
         if any(one.type == UNKNOWN for one in given):
-            # Only while the statement is loaded: rows have types, and are bound anew.
+            # This is so only while the statement is loaded. The columns of a batch have types, for
+            # which the statement is planned again.
             return Typed(function.gives, _refuse_to_evaluate)
         return function.bind(given, self.mode)
 
@@ -296,7 +306,7 @@ class Compiler:
             raise type(error)(f"{node.written}(...): {error}") from None
 
     def _compile_body(self, node: Lambda, scope: Scope) -> Body:
-        """Typed when the types of its variables are known."""
+        """A lambda function, which is compiled when the types of its variables are known."""
 
         def bind_body(kinds: Sequence[SqlType], keys: Sequence[str]) -> Typed:
             variables = [
@@ -354,7 +364,7 @@ def _struct_field_name(node: Expression) -> str:
 
 
 def _case_of_when(node: Call) -> Case:
-    """when(condition, value, ..., otherwise)."""
+    """when(condition, value, ..., otherwise), which is CASE WHEN."""
     given = node.arguments
     otherwise = given[-1] if len(given) % 2 else None
     return Case(tuple(zip(given[::2], given[1::2], strict=False)), otherwise)

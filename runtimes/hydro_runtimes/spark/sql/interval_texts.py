@@ -1,4 +1,4 @@
-"""Intervals: their texts, and the constants that statements write.
+"""The texts of intervals, and the interval literals of statements.
 
 Source: org.apache.spark.sql.catalyst.util.IntervalUtils, 4.3.0; CalendarInterval.toString.
 """
@@ -47,7 +47,7 @@ def text_of_interval(kind: SqlType, value: Any) -> str:
 
 
 def calendar_text(months: int, days: int, micros: int) -> str:
-    """1 years 2 months 3 days 4 hours 5 minutes 6.5 seconds, of what is not 0."""
+    """1 years 2 months 3 days 4 hours 5 minutes 6.5 seconds, without units that are 0."""
     years, months = truncating_divmod(months, 12)
     hours, rest = truncating_divmod(micros, 3_600_000_000)
     minutes, rest = truncating_divmod(rest, 60_000_000)
@@ -63,7 +63,7 @@ def calendar_text(months: int, days: int, micros: int) -> str:
 
 
 def truncating_divmod(number: int, by: int) -> tuple[int, int]:
-    """Quotient towards 0 and remainder, as in Java."""
+    """The quotient, rounded towards 0, and the remainder, as / and % of Java."""
     whole = abs(number) // by
     whole = whole if number >= 0 else -whole
     return whole, number - whole * by
@@ -73,7 +73,7 @@ def interval_constant(parts: Sequence[tuple[str, str]]) -> tuple[SqlType, int]:
     """The type and value of amounts with their units: INTERVAL 3 DAYS 2 HOURS.
 
     Raises:
-        StatementError: there is no such unit, months and days are mixed, or it does not fit.
+        StatementError: there is no such unit, months and days are mixed, or a value does not fit.
     """
     months, days, micros = calendar_interval(f"{amount} {unit}" for amount, unit in parts)
     units = [unit.lower().removesuffix("s") for _, unit in parts]
@@ -94,7 +94,7 @@ def calendar_interval(parts: Iterable[str]) -> tuple[int, int, int]:
     """Months, days and microseconds of texts such as "3 days" or "-1.5 seconds".
 
     Raises:
-        StatementError: a text is none such.
+        StatementError: a text is not an amount and a unit.
     """
     months = days = micros = 0
     for part in parts:
@@ -125,7 +125,7 @@ def split_amounts(text: str) -> list[tuple[str, str]]:
     """The amounts and units of a text such as "3 days 2 hours".
 
     Raises:
-        StatementError: it is not so written.
+        StatementError: it is not a list of amounts and units.
     """
     rest = re.sub(r"^interval(?=\s)", "", text.strip().lower())
     parts: list[tuple[str, str]] = []
@@ -142,14 +142,17 @@ def split_amounts(text: str) -> list[tuple[str, str]]:
 
 
 def read_interval(text: str, kind: SqlType) -> int | None:
-    """The value of '1-2' or '3 02:00:00' in the units of a type; None where it is none."""
+    """The value of '1-2' or '3 02:00:00' in the units of a type; None if it is not of this form."""
     if kind.is_months:
         return _read_months(text, kind)
     return _read_micros(text, kind)
 
 
 def strip_interval_words(text: str, kind: SqlType) -> str | None:
-    """What stands within INTERVAL '...' DAY TO SECOND, or the text itself; None for other units."""
+    """The text within INTERVAL '...' DAY TO SECOND; the text itself if it has no such words.
+
+    None if the words name other units than those of the type.
+    """
     match = re.fullmatch(
         r"interval\s+([+-])?'([^']*)'\s+(\w+(?:\s+to\s+\w+)?)", text.strip(), re.IGNORECASE
     )
@@ -194,7 +197,7 @@ def _read_micros(text: str, kind: SqlType) -> int | None:
 
 
 def units_between(first: str, last: str) -> Sequence[str]:
-    """The units of days to seconds from one to another."""
+    """The units from days to seconds that lie between two, both included."""
     return MICRO_UNITS[MICRO_UNITS.index(first) : MICRO_UNITS.index(last) + 1]
 
 

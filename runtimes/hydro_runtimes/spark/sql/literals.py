@@ -1,4 +1,4 @@
-"""Constants of a statement: numbers, texts, dates, timestamps and intervals.
+"""The literals of a statement: numbers, texts, dates, timestamps and intervals.
 
 Source: org.apache.spark.sql.catalyst.parser.AstBuilder and IntervalUtils, 4.3.0.
 """
@@ -41,12 +41,14 @@ _WHOLE: Mapping[str, SqlType] = {"L": LONG, "S": SHORT, "Y": BYTE}
 
 
 def text_literal(value: str) -> Literal:
-    """A text."""
+    """A literal of a text."""
     return Literal(STRING, value, value)
 
 
 def number_literal(written: str) -> Literal:
-    """A number as written, with its sign and suffix.
+    """A number, with its sign and suffix (L, S, Y, F, D, BD).
+
+    Without a suffix it is an int, else a bigint, else a decimal; with an exponent it is a double.
 
     Raises:
         StatementError: it does not fit its type.
@@ -74,7 +76,7 @@ def binary_literal(digits: str) -> Literal:
     """X'1F'.
 
     Raises:
-        StatementError: not hexadecimal.
+        StatementError: the digits are not hexadecimal.
     """
     try:
         value = bytes.fromhex(digits.rjust(len(digits) + len(digits) % 2, "0"))
@@ -84,7 +86,7 @@ def binary_literal(digits: str) -> Literal:
 
 
 def datetime_literal(word: str, value: str) -> Literal:
-    """DATE '...', TIMESTAMP '...': read when the statement is typed, in the session's zone."""
+    """DATE '...' or TIMESTAMP '...'; its text is read, in the session's zone, on compiling."""
     kind = {"DATE": DATE, "TIMESTAMP_NTZ": TIMESTAMP_NTZ}.get(word, TIMESTAMP)
     return Literal(kind, value, f"{word} '{value}'")
 
@@ -93,7 +95,7 @@ def interval_literal(parts: Sequence[tuple[str, str]]) -> Literal:
     """INTERVAL amount unit [amount unit ...]; a unit may be a range, as YEAR TO MONTH.
 
     Raises:
-        StatementError: a unit that there is not, or an amount that is not one.
+        StatementError: there is no such unit, or an amount is not a number.
     """
     if len(parts) == 1 and " TO " in parts[0][1]:
         kind, value = _interval_range(*parts[0])
@@ -106,7 +108,7 @@ def interval_literal_of_text(value: str) -> Literal:
     """INTERVAL '3 days 2 hours'.
 
     Raises:
-        StatementError: it is not so written.
+        StatementError: it is not a list of amounts and units.
     """
     return interval_literal(split_amounts(value))
 

@@ -1,4 +1,4 @@
-"""AND, OR, NOT, CASE, COALESCE and their like: what is only worked out for some rows.
+"""AND, OR, NOT, CASE, COALESCE and others that evaluate an operand for some rows only.
 
 Source: org.apache.spark.sql.catalyst.expressions.{predicates, conditionalExpressions,
 nullExpressions}, 4.3.0.
@@ -22,10 +22,10 @@ _NULL = Typed(VOID, lambda rows: constant_value(VOID, None, rows.count), foldabl
 
 
 def require_condition(typed: Typed, mode: Mode) -> Typed:
-    """An expression that is a condition.
+    """An expression as a condition.
 
     Raises:
-        StatementError: it is no boolean.
+        StatementError: it is not a boolean.
     """
     if typed.type not in (BOOLEAN, VOID, UNKNOWN):
         raise StatementError(f"a condition is {typed.type}, want boolean")
@@ -33,14 +33,14 @@ def require_condition(typed: Typed, mode: Mode) -> Typed:
 
 
 def _logical_operand(side: Typed, mode: Mode) -> Typed:
-    """Of AND, OR and NOT, for which a text is cast with ANSI, other than for CASE and WHERE."""
+    """An operand of AND, OR or NOT; with ANSI a text is cast, other than for CASE and WHERE."""
     return require_condition(
         cast_to(side, BOOLEAN, mode) if side.type == STRING and mode.ansi else side, mode
     )
 
 
 def and_or(operator: str, sides: Sequence[Typed], mode: Mode) -> Typed:
-    """AND, OR, three-valued; the right side is only worked out where the left leaves it open."""
+    """Three-valued AND or OR; the right side is evaluated only where the left leaves it open."""
     is_and = operator == "AND"
     left_side, right_side = (_logical_operand(side, mode) for side in sides)
 
@@ -50,6 +50,7 @@ def and_or(operator: str, sides: Sequence[Typed], mode: Mode) -> Typed:
         right = right_side.evaluate(rows.take(unsettled))
         data, null = left.data.copy(), left.null.copy()
         settles = ~right.null & (right.data != is_and)
+        # The left side leaves it open where it is null, true AND ..., or false OR ...
         data[unsettled] = np.where(settles, not is_and, is_and)
         null[unsettled] = ~settles & (right.null | left.null[unsettled])
         return Value(BOOLEAN, data, null)
@@ -69,7 +70,7 @@ def logical_not(child: Typed, mode: Mode) -> Typed:
 
 
 def is_null(child: Typed, wanted: bool) -> Typed:
-    """IS NULL, or IS NOT NULL where that is not wanted."""
+    """IS NULL; IS NOT NULL if `wanted` is false."""
 
     def evaluate(rows: Rows) -> Value:
         null = child.evaluate(rows).null
@@ -79,7 +80,10 @@ def is_null(child: Typed, wanted: bool) -> Typed:
 
 
 def case_when(tests: Sequence[Typed], results: Sequence[Typed], mode: Mode) -> Typed:
-    """The result of the first test that is true, else the last result.
+    """CASE WHEN: the result of the first test that is true, else the last result.
+
+    Each test is evaluated only for rows in which no test before it is true, and each result only
+    for the rows that it is chosen for: an error elsewhere does not count.
 
     Args:
         tests: conditions.
@@ -87,7 +91,7 @@ def case_when(tests: Sequence[Typed], results: Sequence[Typed], mode: Mode) -> T
         mode: of the statement.
 
     Raises:
-        StatementError: a test is no boolean, or the results have no type in common.
+        StatementError: a test is not a boolean, or the results have no type in common.
     """
     conditions = [require_condition(test, mode) for test in tests]
     given = cast_to_common_type(results, mode)
@@ -105,7 +109,7 @@ def case_when(tests: Sequence[Typed], results: Sequence[Typed], mode: Mode) -> T
 
 
 def coalesce(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    """The first that is not null; what comes after it is not worked out.
+    """The first argument that is not null; those after it are not evaluated.
 
     Raises:
         StatementError: the arguments have no type in common.
@@ -125,18 +129,18 @@ def coalesce(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 
 def null_if(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    """The first, or null where it equals the second."""
+    """nullif: the first argument, or null where it equals the second."""
     first, second = arguments
     return case_when([bind_comparison("=", (first, second), mode)], [_NULL, first], mode)
 
 
 def if_else(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    """if(condition, then, else)."""
+    """if(condition, value, otherwise)."""
     return case_when(arguments[:1], arguments[1:], mode)
 
 
 def if_not_null(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    """nvl2(x, where it is not null, where it is)."""
+    """nvl2(x, value where x is not null, value where it is)."""
     first, present, missing = arguments
     return case_when([is_null(first, wanted=False)], [present, missing], mode)
 
@@ -162,7 +166,7 @@ def unless_nan(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 
 def _pick_results(rows: Rows, chosen: Array, results: Sequence[Typed]) -> Value:
-    """For each row the result that was chosen; all are of one type."""
+    """For each row the value of the chosen result; all results are of one type."""
     picked = constant_value(results[0].type, None, rows.count)
     for place, result in enumerate(results):
         at = chosen == place

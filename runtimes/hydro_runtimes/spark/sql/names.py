@@ -1,4 +1,4 @@
-"""The names of columns that have none of their own: Spark's text of the expression.
+"""The names of columns without an alias: Spark's text of the expression.
 
 Source: org.apache.spark.sql.catalyst.util.package.toPrettySQL, 4.3.0.
 """
@@ -65,7 +65,7 @@ _UPPER = frozenset(
         "tanh",
     ]
 )
-"""Functions whose names Spark shows in capitals."""
+"""Functions whose names Spark writes in capitals."""
 _DEFAULTS: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "bround": (1, ("0",)),
     "from_unixtime": (1, ("yyyy-MM-dd HH:mm:ss",)),
@@ -100,13 +100,13 @@ _DEFAULTS: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "vector_normalize": (1, ("2.0",)),
     "unix_timestamp": (1, ("yyyy-MM-dd HH:mm:ss",)),
 }
-"""Arguments that Spark shows though they are left out: from how many, and their texts."""
+"""Arguments that Spark writes even if they are omitted: how many precede them, and their texts."""
 _V = "namedlambdavariable()"
 _ASCENDING = (
     f"lambdafunction((IF((({_V} IS NULL) AND ({_V} IS NULL)), 0, (IF(({_V} IS NULL), 1, "
     f"(IF(({_V} IS NULL), -1, (IF(({_V} < {_V}), -1, (IF(({_V} > {_V}), 1, 0)))))))))), {_V}, {_V})"
 )
-"""How Spark shows the order of array_sort without a function."""
+"""What Spark writes for the order of array_sort without a function."""
 _RENAMED: Mapping[str, str] = {"dateadd": "date_add", "random": "rand", "to_varchar": "to_char"}
 
 
@@ -193,7 +193,7 @@ def _operation_text(node: Operation) -> str:
 
 
 def _concat_sides(node: Expression) -> list[str]:
-    """A || b || c is one concat."""
+    """The parts of a || b || c, which Spark makes one concat."""
     if isinstance(node, Operation) and node.operator == "||":
         return [*_concat_sides(node.sides[0]), _sql_text(node.sides[1])]
     return [_sql_text(node)]
@@ -208,7 +208,7 @@ def _like_text(node: Like) -> str:
 
 
 def _quantified_text(node: Quantified) -> str:
-    """Patterns that are constants are not shown."""
+    """LIKE ANY and LIKE ALL; Spark omits patterns if all are literals."""
     first = node.tests[0]
     negated = isinstance(first, Operation)
     likes = [test.sides[0] if isinstance(test, Operation) else test for test in node.tests]
@@ -237,7 +237,7 @@ def _lambda_text(node: Lambda) -> str:
 
 
 def _without_variables(node: Expression, names: set[str]) -> Expression:
-    """With what Spark shows in place of the variables."""
+    """The body of a lambda function, with the name that Spark writes for all variables."""
     if isinstance(node, Name) and node.parts[0].lower() in names:
         variable = "namedlambdavariable()"
         return Name((variable, *node.parts[1:]))

@@ -1,6 +1,6 @@
-"""Patterns of numbers such as #,##0.00, as java.text.DecimalFormat writes by them (locale en-US).
+"""Patterns of numbers such as #,##0.00, by which java.text.DecimalFormat writes (locale en-US).
 
-Source: java.text.DecimalFormat.applyPattern and subformat, JDK 17; rounding is half even.
+Source: java.text.DecimalFormat.{applyPattern, subformat}, JDK 17; it rounds half even.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _DEFAULT = "#,###,###,###,###,###,##0"
 
 @dataclass(frozen=True, slots=True)
 class _SubPattern:
-    """One of the two halves that a semicolon divides."""
+    """A half of a pattern; a semicolon divides those for positive and for negative numbers."""
 
     prefix: str
     suffix: str
@@ -27,16 +27,16 @@ class _SubPattern:
     least_fraction: int
     most_fraction: int
     group: int
-    """Digits between commas; 0 for none."""
+    """The number of digits between commas; 0 means no commas."""
     exponent: int
-    """Digits of the exponent at least; 0 for none."""
+    """The least digits of the exponent; 0 means no exponent."""
     scale: int
-    """By which power of ten the number is multiplied: 2 with a %."""
+    """The power of ten that the number is multiplied by: 2 with %, 3 with the per mille sign."""
 
 
 @dataclass(frozen=True, slots=True)
 class NumberPattern:
-    """A pattern, made once."""
+    """A pattern, which is parsed once."""
 
     positive: _SubPattern
     negative_prefix: str
@@ -46,8 +46,8 @@ class NumberPattern:
         """The text of a number.
 
         Args:
-            number: its shortest decimal; None for NaN and infinities.
-            value: itself.
+            number: the decimal of its shortest text; None for NaN and infinities.
+            value: the number itself.
         """
         part = self.positive
         if number is None:
@@ -64,10 +64,10 @@ class NumberPattern:
 
 @lru_cache(maxsize=256)
 def number_pattern(pattern: str) -> NumberPattern:
-    """The pattern of a text.
+    """The parsed pattern, from a cache.
 
     Raises:
-        RowError: Java takes no such pattern.
+        RowError: Java does not accept it.
     """
     halves = _split_halves(pattern or _DEFAULT)
     positive = _parse_half(halves[0], pattern)
@@ -80,7 +80,11 @@ def number_pattern(pattern: str) -> NumberPattern:
 
 
 def round_half_even(number: Decimal, exact: Decimal, places: int) -> Decimal:
-    """The shortest decimal with so many places; a tie is one only where the exact value is it."""
+    """The number rounded half even to so many places.
+
+    Java decides by the exact value of a double whether it lies in the middle (JDK-7131459): 0.125
+    does, and 0.145 does not.
+    """
     if -int(number.as_tuple().exponent) <= places:
         return number.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN, DECIMALS)
     return exact.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN, DECIMALS)
@@ -157,13 +161,13 @@ def _parse_digits(form: str, pattern: str) -> _SubPattern:
         raise _bad_pattern(pattern)
     least = len(zeros)
     if "." in form and not zeros and not zeros_after and digits + fraction:
-        # "#.##" has a digit before the point at least, ".##" one after it.
+        # "#.##" has at least a digit before the point, and ".##" one after it.
         least, zeros_after = (1, "") if digits else (0, "0")
     return _SubPattern("", "", least, len(digits), len(zeros_after), len(fraction), group, 0, 0)
 
 
 def _format_body(part: _SubPattern, number: Decimal, exact: Decimal) -> tuple[str, bool]:
-    """Digits, and whether there is a minus."""
+    """The digits of a number, and whether it is negative."""
     number, exact = (DECIMALS.scaleb(one, part.scale) for one in (number, exact))
     negative = number.is_signed()
     number, exact = number.copy_abs(), exact.copy_abs()

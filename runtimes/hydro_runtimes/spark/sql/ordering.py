@@ -1,4 +1,4 @@
-"""How Spark orders and compares values of all types.
+"""The order of values of all types, and comparisons, as in Spark.
 
 Source: org.apache.spark.sql.catalyst.util.TypeUtils.getInterpretedOrdering and
 SQLOrderingUtil, 4.3.0.
@@ -30,14 +30,15 @@ _TESTS: dict[str, Callable[[Array], Array]] = {
 
 
 def is_orderable(kind: SqlType) -> bool:
-    """Whether values of a type have an order: maps and intervals of mixed units have none."""
+    """Whether values of a type have an order; maps and intervals of mixed units have none."""
     return not any(part.name in ("map", "interval", "vector") for part in nested_types(kind))
 
 
 def compare_values(left: Value, right: Value) -> Array:
-    """int8, (rows,): below 0, 0 or above 0 as the left side is less, equal or more.
+    """-1, 0 or 1 if the left side is less than, equal to or more than the right: int8, (rows,).
 
-    NaN equals itself and is above all numbers; -0.0 equals 0.0. Both are of one type.
+    Both are of one type. NaN equals NaN and is more than all numbers; -0.0 equals 0.0
+    (SQLOrderingUtil.compareDoubles).
     """
     a, b = left.data, right.data
     if left.type.dtype.hasobject:
@@ -56,7 +57,7 @@ def compare_values(left: Value, right: Value) -> Array:
 
 
 def sort_key(kind: SqlType) -> Callable[[Any], Any]:
-    """From a value to what Python orders as Spark orders the values; null comes first."""
+    """A function from values to keys that Python orders as Spark orders values; null is first."""
     if kind.is_fraction:
         return lambda x: (0,) if x is None else (2,) if math.isnan(x) else (1, x + 0.0)
     if kind.name == "array":
@@ -71,10 +72,10 @@ def sort_key(kind: SqlType) -> Callable[[Any], Any]:
 
 
 def bind_comparison(operator: str, sides: Sequence[Typed], mode: Mode) -> Typed:
-    """=, <, <=, >, >= in the type that both sides have in common.
+    """=, <, <=, > or >= in the type that both sides have in common.
 
     Raises:
-        StatementError: they have none, or it has no order.
+        StatementError: they have no type in common, or it has no order.
     """
     left, right = _in_common(operator, sides, mode)
 
@@ -87,7 +88,7 @@ def bind_comparison(operator: str, sides: Sequence[Typed], mode: Mode) -> Typed:
 
 
 def null_safe_equal(sides: Sequence[Typed], mode: Mode) -> Typed:
-    """<=>: as =, but null equals null and nothing else.
+    """<=>: as =, but null equals null, and nothing else.
 
     Raises:
         StatementError: the sides have no type in common.
@@ -104,7 +105,7 @@ def null_safe_equal(sides: Sequence[Typed], mode: Mode) -> Typed:
 
 
 def bind_in(child: Typed, options: Sequence[Typed], mode: Mode) -> Typed:
-    """IN: true where an option is equal, null where none is but something is null.
+    """IN: true if an option is equal; null if none is, but the child or an option is null.
 
     Raises:
         StatementError: the options have no type in common with the child.
@@ -115,7 +116,7 @@ def bind_in(child: Typed, options: Sequence[Typed], mode: Mode) -> Typed:
         first = given[0].evaluate(rows)
         found, null = np.zeros(rows.count, dtype=bool), first.null.copy()
         for option in given[1:]:
-            # An option is only worked out where none before it was equal.
+            # An option is evaluated only where none before it was equal, as in Spark.
             other = evaluate_where(option, rows, ~first.null & ~found)
             found = found | ((compare_values(first, other) == 0) & ~other.null & ~first.null)
             null = null | other.null
@@ -125,7 +126,7 @@ def bind_in(child: Typed, options: Sequence[Typed], mode: Mode) -> Typed:
 
 
 def bind_extreme(sign: int) -> Callable[[Sequence[Typed], Mode], Typed]:
-    """Greatest (1) or least (-1) of what is not null."""
+    """The greatest (sign 1) or least (sign -1) of the arguments that are not null."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         kinds = [one.type for one in arguments]

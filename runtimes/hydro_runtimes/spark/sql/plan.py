@@ -1,4 +1,4 @@
-"""A statement for columns whose types are known: what it keeps, and what it computes.
+"""The plan of a statement for columns whose types are known: the rows it keeps, what it computes.
 
 Source: org.apache.spark.sql.catalyst.plans.logical.{Project, Filter}, 4.3.0.
 """
@@ -20,32 +20,32 @@ from hydro_runtimes.spark.sql.values import Rows, Typed, Value
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A column of the answer."""
+    """A column of the answer of a SELECT."""
 
     name: str
     typed: Typed
     source: str | None
-    """The column that comes in of which it is a copy."""
+    """The column of the batch of which it is a copy; None if it is computed."""
     is_named: bool = False
     """The statement names it, and does not only have it among others in a *."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One SELECT over the columns that come in, or over another SELECT."""
+    """A SELECT over the columns of a batch, or over another SELECT."""
 
     inner: Plan | None
     items: tuple[Item, ...]
     where: Typed | None
     takes_all: bool
-    """It has a * over the rows that come in, which may have columns that nobody named."""
+    """Whether it has a * over the batch, which may have columns that are not known on loading."""
     spreads: bool = False
     """It has s.*, and it is not known which fields s has."""
 
     def evaluate_items(self, rows: Rows) -> tuple[Rows, Mapping[str, Value]]:
-        """The rows that WHERE keeps, and the values of the items for them.
+        """The rows that WHERE keeps, and by name the values of the items for them.
 
-        Items that are copies have no value here: their columns stay as they are.
+        Items that are copies of columns have no value here: the columns are used as they are.
         """
         if self.inner is not None:
             rows = self.inner.rows_with_items(rows)
@@ -56,7 +56,7 @@ class Plan:
         return rows, values
 
     def rows_with_items(self, rows: Rows) -> Rows:
-        """The rows that WHERE keeps, with the items as columns for a SELECT around this one."""
+        """The rows that WHERE keeps, with the items as columns, for the SELECT around this one."""
         if self.inner is not None:
             rows = self.inner.rows_with_items(rows)
         rows = self._filter_rows(rows)
@@ -66,7 +66,7 @@ class Plan:
         return rows.with_columns(values)
 
     def item_key(self, place: int) -> str:
-        """Under which rows hold an item for a SELECT around this one."""
+        """The key of an item's values, for the SELECT around this one."""
         return f"{id(self)} {place}"
 
     def _filter_rows(self, rows: Rows) -> Rows:
@@ -83,7 +83,7 @@ def plan_of(
 
     Args:
         select: the statement.
-        columns: the columns that come in, in order.
+        columns: the columns of the batch with their types, in order.
         mode: of the session.
         outside: the rows that come in, while not all of their columns are known.
 
@@ -140,7 +140,7 @@ def _plan_items(
         name = compiler.output_name(node)
         made.append(Item(name, typed, _source_of(node, here, inner), is_named=True))
         if isinstance(node, Alias):
-            # A name that is given twice stands for nothing.
+            # An alias that is given twice is ambiguous for later items.
             aliases[name.lower()] = None if name.lower() in aliases else typed
     return tuple(made)
 
@@ -183,7 +183,7 @@ def _column_reader(key: str) -> Callable[[Rows], Value]:
 
 
 def _is_struct(node: Star, scope: Scope) -> bool:
-    """s.* of a struct column, where s is no table."""
+    """Whether this is s.* of a struct column, and not of a table."""
     name = node.qualifier
     return len(name) > 1 or (len(name) == 1 and name[0].lower() != (scope.table or "").lower())
 
@@ -194,7 +194,7 @@ def _is_unknown(node: Star, scope: Scope, compiler: Compiler) -> bool:
 
 
 def _source_of(node: Expression, scope: Scope, inner: Plan | None) -> str | None:
-    """The column that comes in of which an item is a copy."""
+    """The column of the batch of which an item is a copy; None if it is computed."""
     child = node.child if isinstance(node, Alias) else node
     if not isinstance(child, Name):
         return None

@@ -1,4 +1,4 @@
-"""Which columns a statement reads, and which of them it takes for numbers."""
+"""The columns that a statement reads, and those that it uses as numbers."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def names(select: Select) -> Iterator[tuple[str, ...]]:
 
 
 def names_in(select: Select) -> Iterator[str]:
-    """The names that a statement has for columns, qualifiers among them."""
+    """The names in a statement that may be columns; qualifiers are among them."""
     for parts in names(select):
         yield from parts[:2]
 
 
 def names_of_numbers(select: Select) -> Iterator[str]:
-    """The names beside an operator of arithmetic, or compared with a number."""
+    """The names that are operands of arithmetic, or compared with a literal number."""
     for node in _walk_select(select):
         match node:
             case Operation(operator=operator, sides=sides) if operator in _ARITHMETIC:

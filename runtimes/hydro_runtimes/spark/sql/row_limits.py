@@ -1,7 +1,7 @@
-"""How much the functions of a statement may make of one row, whatever the row asks for.
+"""How much the functions of a statement may produce for one row, whatever the row asks for.
 
-A text of ten characters can ask for a billion, and an array of arrays for more. What a function
-makes beyond what it is given counts for its row, through all functions and all elements of arrays.
+A text of ten characters can ask for a billion characters, and an array of arrays for more. What a
+function produces beyond its arguments is added up for the row, over all functions and elements.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from hydro_runtimes.spark.sql.errors import RowError
 from hydro_runtimes.spark.sql.values import Rows
 
 MAX_MADE = 1 << 26
-"""Characters and bytes, an element of an array being 32 of them."""
+"""Characters and bytes for a row; an element of an array counts as 32 of them."""
 _ELEMENT = 32
 _FREE = 64
-"""Of an answer that is not counted."""
+"""The size up to which an answer is not counted, so that small answers cost no time."""
 
 
 def size_of(value: Any) -> int:
-    """Of a text, of bytes or of an array, whose elements count whatever they are; else 0."""
+    """The size of a text, of bytes or of an array, all of whose elements count the same; else 0."""
     kind = type(value)
     if kind is list:
         return _ELEMENT * len(value)
@@ -27,7 +27,7 @@ def size_of(value: Any) -> int:
 
 
 def deep_size(value: Any) -> int:
-    """As `size`, with what is in arrays; no more than just over the limit."""
+    """As `size_of`, plus what is within arrays; it stops just over the limit."""
     total, waiting = 0, [value]
     while waiting and total <= MAX_MADE:
         one = waiting.pop()
@@ -38,17 +38,17 @@ def deep_size(value: Any) -> int:
 
 
 def check_size(made: int) -> None:
-    """What a function is about to make.
+    """Checks the size of an answer before it is made.
 
     Raises:
-        RowError: it is too much.
+        RowError: it is too large.
     """
     if made > MAX_MADE:
         raise RowError(_TOO_MUCH)
 
 
 def is_over_limit(rows: Rows, row: int) -> bool:
-    """A row has made too much already; then it is in error."""
+    """Whether a row has produced too much already; then it gets an error."""
     place = int(rows.index[row])
     if rows.made_sizes.get(place, 0) <= MAX_MADE:
         return False
@@ -57,7 +57,7 @@ def is_over_limit(rows: Rows, row: int) -> bool:
 
 
 def count_made(rows: Rows, row: int, made: int) -> bool:
-    """Counts what is made of a row; whether that is too much, and the row in error."""
+    """Adds a size to that of a row; whether the row is over the limit, and so got an error."""
     if made <= _FREE:
         return False
     place = int(rows.index[row])

@@ -14,20 +14,20 @@ from hydro_runtimes.spark.sql.parser import Parser
 from hydro_runtimes.spark.sql.syntax import Expression, Select, Star
 
 THIS = "__THIS__"
-"""The name of the rows that come in."""
+"""The name that a statement has for the batch."""
 _MAX_CHARACTERS = 100_000
 Table: TypeAlias = tuple[Select, tuple[str, ...]]
-"""A query, and the names that its columns have outside of it; none where they are its own."""
+"""A query, and the names that its columns have outside; an empty tuple if they are its own."""
 Tables: TypeAlias = Mapping[str, Table]
-"""By name in lower case: common table expressions."""
+"""Common table expressions, by name in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """What a SELECT reads."""
+    """What a SELECT reads: the batch, or another query."""
 
     select: Select | None
-    """None: the rows that come in."""
+    """None means the batch."""
     alias: str | None
     names: tuple[str, ...]
 
@@ -62,7 +62,7 @@ _AFTER_SOURCE = ("WHERE", "SELECT", *_OTHER_ROWS)
 
 
 def parse_statement(statement: str) -> Select:
-    """A statement over __THIS__.
+    """Parses a statement over __THIS__.
 
     Raises:
         StatementError: the grammar has no such statement, or it reads another table.
@@ -88,7 +88,7 @@ def _parse_query(parser: Parser, known: Tables) -> Table:
 def _parse_primary(
     parser: Parser, known: Tables
 ) -> tuple[Select | None, str | None, tuple[str, ...]]:
-    """What stands before the first |>: a query, FROM table or TABLE table."""
+    """What precedes the first |>: a query, FROM table, or TABLE table."""
     if parser.accept("("):
         select, names = _parse_query(parser, known)
         parser.expect(")")
@@ -107,7 +107,7 @@ def _parse_primary(
 
 
 def _parse_pipe_operators(parser: Parser, known: Tables, source: _Source) -> Table:
-    """The steps that follow, each over what the one before it gives."""
+    """The query with its |> operators, each of which reads the answer of the one before it."""
     is_query = source.alias is None and source.select is not None
     while parser.accept("|>"):
         is_query = False
@@ -166,7 +166,7 @@ def _parse_ctes(parser: Parser, known: Tables) -> Tables:
 
 
 def _parse_column_names(parser: Parser) -> tuple[str, ...]:
-    """Names of columns in brackets, where there are some."""
+    """The names of columns in brackets; an empty tuple if no bracket comes next."""
     if not parser.accept("("):
         return ()
     names = [parser.parse_identifier()]

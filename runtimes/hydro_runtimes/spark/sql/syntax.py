@@ -1,4 +1,4 @@
-"""What a parsed statement consists of.
+"""The nodes of a parsed statement.
 
 Source: SqlBaseParser.g4 of Spark 4.3.0.
 """
@@ -14,12 +14,12 @@ from hydro_runtimes.spark.sql.types import SqlType
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A constant, as a value of its type holds it; None for null."""
+    """A constant, held as `values.Value` holds values of its type; None for null."""
 
     type: SqlType
     value: Any
     text: str
-    """As Spark shows it in the name of a column."""
+    """The text that Spark writes for it in the name of a column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,24 +31,24 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Star:
-    """All columns, of a table or struct where it is qualified."""
+    """*: all columns, or those of a table or struct if it is qualified."""
 
     qualifier: tuple[str, ...] = ()
     without: tuple[tuple[str, ...], ...] = ()
-    """EXCEPT of these names."""
+    """The names after EXCEPT."""
     replaced: tuple[tuple[str, Expression], ...] = ()
-    """Columns that have another value in their place."""
+    """Columns whose values are replaced, as by |> SET."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A function."""
+    """A call of a function."""
 
     name: str
     """In lower case."""
     arguments: tuple[Expression, ...]
     written: str = ""
-    """The name as the statement has it, for messages."""
+    """The name as the statement writes it, for messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """CAST, or TRY_CAST where it is safe."""
+    """CAST; TRY_CAST if it is safe."""
 
     child: Expression
     type: SqlType
@@ -71,7 +71,7 @@ class Cast:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """CASE, without a subject: that has become comparisons."""
+    """CASE; a subject has been turned into comparisons."""
 
     branches: tuple[tuple[Expression, Expression], ...]
     otherwise: Expression | None
@@ -79,7 +79,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class In:
-    """Whether the child is one of the options."""
+    """IN: whether the child equals one of the options."""
 
     child: Expression
     options: tuple[Expression, ...]
@@ -97,7 +97,7 @@ class Like:
 
 @dataclass(frozen=True, slots=True)
 class Quantified:
-    """LIKE ANY and LIKE ALL: one, or each, of several tests."""
+    """LIKE ANY and LIKE ALL: whether one of several tests is true, or all are."""
 
     operator: str
     """OR or AND."""
@@ -106,7 +106,7 @@ class Quantified:
 
 @dataclass(frozen=True, slots=True)
 class Lambda:
-    """A function that is an argument: (a, b) -> body."""
+    """A lambda function: (a, b) -> body."""
 
     names: tuple[str, ...]
     body: Expression
@@ -122,7 +122,7 @@ class Element:
 
 @dataclass(frozen=True, slots=True)
 class FieldOf:
-    """child.name, where the child is no name."""
+    """child.name, if the child is not a name itself."""
 
     child: Expression
     name: str
@@ -130,7 +130,7 @@ class FieldOf:
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """An expression under a name."""
+    """child AS name."""
 
     child: Expression
     name: str
@@ -160,16 +160,16 @@ class Select:
 
     items: tuple[Expression, ...]
     source: Select | None
-    """None: the rows that come in, __THIS__."""
+    """None means the batch, __THIS__."""
     alias: str | None
-    """The name of the source; __THIS__ where it has no other."""
+    """The name of the source; __THIS__ if it has no alias."""
     where: Expression | None
     names: tuple[str, ...] = ()
-    """Of the columns of the source, where it has others than its own: FROM (...) AS t(a, b)."""
+    """The names of the source's columns, if they are given: FROM (...) AS t(a, b)."""
 
 
 def child_nodes(node: Expression) -> Iterator[Expression]:
-    """The expressions right below a node."""
+    """The expressions directly below a node."""
     for field in fields(node):
         yield from _expressions(getattr(node, field.name))
 

@@ -20,19 +20,19 @@ class Token:
 
     kind: Kind
     text: str
-    """As written, but for what quotes hold: that is unescaped."""
+    """As the statement has it; of quoted texts and names the unescaped inside."""
     start: int
-    """The place of its first character in the statement."""
+    """The index of its first character in the statement."""
     end: int
 
     @property
     def upper(self) -> str:
-        """In upper case, as keywords are compared; "" for what is quoted."""
+        """The text in upper case, to compare with keywords; "" for quoted texts and names."""
         return self.text.upper() if self.kind in ("word", "symbol") else ""
 
 
 _BLANK = re.compile(r"(?:\s+|--(?:\\\n|[^\n])*\n?|/\*(?!\+).*?\*/|/\*\+.*?\*/)+", re.DOTALL)
-"""Blanks, comments and hints: a hint changes how Spark works, never what it answers."""
+"""Blanks, comments and hints. A hint changes how Spark executes a statement, never its answer."""
 _RAW = re.compile(r"""[rR](?:'([^']*)'|"([^"]*)")""")
 _TEXT = re.compile(r"""'((?:[^'\\]|\\.|'')*)'|"((?:[^"\\]|\\.|"")*)\"""", re.DOTALL)
 _HEX = re.compile(r"""[xX]'([^']*)'""")
@@ -48,10 +48,10 @@ _ESCAPED = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a"}
 
 
 def read_tokens(statement: str) -> list[Token]:
-    """All words of a statement, with one of the kind "end" after the last.
+    """All words of a statement; after the last comes one of the kind "end".
 
     Raises:
-        StatementError: a character or an open quote that the grammar does not have.
+        StatementError: a character is not of the grammar, or a quote is not closed.
     """
     found: list[Token] = []
     at = _skip_blanks(statement, 0)
@@ -64,9 +64,10 @@ def read_tokens(statement: str) -> list[Token]:
 
 
 def unescape_text(text: str, quote: str = "") -> str:
-    r"""What the inside of a text in quotes stands for: \n, \u0041, \101 are one character.
+    r"""The text that the inside of quotes stands for: \n, \u0041 and \101 are one character each.
 
-    A doubled quote is one. \% and \_ keep their backslash, for LIKE.
+    A doubled quote is one quote. \% and \_ keep their backslash, because LIKE needs it.
+    Source: ParserUtils.unescapeSQLString, 4.3.0.
     """
     return re.sub(rf"{_ESCAPE}|{quote * 2 or '$^'}", _unescape_match, text, flags=re.DOTALL)
 

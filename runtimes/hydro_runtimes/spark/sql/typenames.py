@@ -26,7 +26,7 @@ _LENGTHS = ("varchar", "char", "character")
 
 
 def parse_type(words: Sequence[Token], at: int) -> tuple[SqlType, int]:
-    """The type that starts at a word, and the place of the word after it.
+    """The type that starts at a word, and the index of the word after it.
 
     Raises:
         StatementError: there is no such type.
@@ -49,10 +49,10 @@ def type_named(text: str) -> SqlType:
 
 
 def parse_ddl(text: str) -> SqlType:
-    """The type of a schema as from_json takes it: a type, or the columns of a struct.
+    """The type of a schema as from_json takes it: a type, or the fields of a struct.
 
     Raises:
-        StatementError: it is neither.
+        StatementError: it is neither of the two.
     """
     words = read_tokens(text)
     for read in (_TypeReader.read_fields, _TypeReader.read_type):
@@ -112,7 +112,7 @@ class _TypeReader:
         return interval_of(first, last)
 
     def read_fields(self) -> SqlType:
-        """Columns one after the other, as in struct<> or in a schema."""
+        """Fields between commas, as in struct<...> or in a schema."""
         found: list[tuple[str, SqlType]] = []
         while True:
             name = self._take_word()
@@ -144,7 +144,7 @@ class _TypeReader:
         return kind
 
     def _take_closing_bracket(self) -> None:
-        """Takes one >, which may be half of >>."""
+        """Passes one >, which may be half of a >> (array<array<int>>)."""
         text = self.word.text
         if not text.startswith(">") or self.word.kind != "symbol":
             raise StatementError(f"got '{text}' within a type, want >")

@@ -13,18 +13,18 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class SqlType:
-    """A type; equal where Spark's are."""
+    """A data type; two are equal if Spark's are."""
 
     name: str
-    """As in DDL, without parameters: int, decimal, array."""
+    """The name in DDL without parameters: int, decimal, array."""
     parts: tuple[SqlType, ...] = ()
-    """array: of its elements. map: of keys and values. struct: of its fields."""
+    """The types of an array's elements, of a map's keys and values, or of a struct's fields."""
     names: tuple[str, ...] = ()
-    """struct: of its fields."""
+    """The names of a struct's fields."""
     precision: int = 0
-    """decimal: the number of digits, 1 to 38."""
+    """The number of digits of a decimal, from 1 to 38."""
     scale: int = 0
-    """decimal: how many of them follow the point."""
+    """How many of them follow the decimal point."""
 
     def __str__(self) -> str:
         match self.name:
@@ -76,7 +76,7 @@ class SqlType:
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
-        """Of the array that holds values of this type."""
+        """The dtype of the array that holds values of this type."""
         return _DTYPES.get(self.name, _OBJECT)
 
 
@@ -97,9 +97,9 @@ def _interval_names(units: Sequence[str]) -> frozenset[str]:
 _MONTH_INTERVALS, _MICRO_INTERVALS = _interval_names(MONTH_UNITS), _interval_names(MICRO_UNITS)
 
 VOID = SqlType("void")
-"""Of NULL."""
+"""The type of NULL."""
 UNKNOWN = SqlType("unknown")
-"""Of a column whose type is not known while the statement is loaded; never of a value."""
+"""The type of a column that is not known while the statement is loaded; no value has it."""
 BOOLEAN = SqlType("boolean")
 BYTE = SqlType("tinyint")
 SHORT = SqlType("smallint")
@@ -114,14 +114,14 @@ DATE = SqlType("date")
 TIMESTAMP = SqlType("timestamp")
 """Held as microseconds since 1970-01-01 00:00 UTC."""
 TIMESTAMP_NTZ = SqlType("timestamp_ntz")
-"""Held as microseconds since 1970-01-01 00:00 of whatever clock."""
+"""Held as microseconds since 1970-01-01 00:00 on a clock without a zone."""
 MONTHS = interval_of("year", "month")
 MICROS = interval_of("day", "second")
 DAYS = interval_of("day", "day")
 INTERVAL = SqlType("interval")
-"""Of mixed units: held as (months, days, microseconds)."""
+"""CalendarIntervalType, of mixed units; held as (months, days, microseconds)."""
 VECTOR = SqlType("vector")
-"""Of Spark ML: held as (size, indices or None, values)."""
+"""VectorUDT of Spark ML; held as (size, indices or None if dense, values)."""
 
 _WHOLE: Mapping[str, int] = {"tinyint": 8, "smallint": 16, "int": 32, "bigint": 64}
 _NUMBERS = (*_WHOLE, "float", "double")
@@ -161,16 +161,16 @@ CAST_NAMES = frozenset(
     ("boolean", "tinyint", "smallint", "int", "bigint", "float", "double", "decimal")
     + ("date", "timestamp", "binary", "string")
 )
-"""Functions that are casts to the type of their name."""
+"""Functions that cast to the type of their name."""
 
 
 def decimal_of(precision: int, scale: int) -> SqlType:
-    """DecimalType; digits beyond 38 are cut, as Spark's DecimalType.bounded does."""
+    """A decimal type of at most 38 digits. Source: DecimalType.bounded, 4.3.0."""
     return SqlType("decimal", precision=min(precision, 38), scale=min(scale, 38))
 
 
 def adjusted_decimal(precision: int, scale: int) -> SqlType:
-    """The type of a result that may need more than 38 digits: the fraction gives way first.
+    """The decimal type of a result; if it needs more than 38 digits, the fraction loses some first.
 
     Source: DecimalType.adjustPrecisionScale.
     """
@@ -194,17 +194,17 @@ def struct_of(fields: Mapping[str, SqlType] | Sequence[tuple[str, SqlType]]) -> 
 
 
 def named_type(word: str) -> SqlType | None:
-    """The type of a name without parameters, such as BIGINT; None where there is none."""
+    """The type of a name without parameters, such as BIGINT; None if there is no such type."""
     return _WORDS.get(word.lower())
 
 
 def bit_width(kind: SqlType) -> int:
-    """The bits of a whole number."""
+    """The number of bits of a type of whole numbers."""
     return _WHOLE[kind.name]
 
 
 def as_decimal(kind: SqlType) -> SqlType:
-    """The decimal that holds all values of a number type.
+    """The decimal type that holds all values of a number type.
 
     Source: DecimalType.forType.
     """
@@ -214,7 +214,7 @@ def as_decimal(kind: SqlType) -> SqlType:
 
 
 def nested_types(kind: SqlType) -> Iterator[SqlType]:
-    """All types in a type, itself first."""
+    """The type itself, and all types within it."""
     yield kind
     for part in kind.parts:
         yield from nested_types(part)

@@ -1,4 +1,4 @@
-"""Values of expressions for many rows, and the rows that they are worked out for."""
+"""The values of expressions for many rows, and the rows that they are evaluated for."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Value:
 
     type: SqlType
     data: Array
-    """(rows,): of the type's dtype. Objects are str, bytes, Decimal; list for an array, list of
-    pairs for a map, tuple for a struct, each with None for null. What stands in a null row does
-    not matter."""
+    """(rows,), of the type's dtype. Objects are str, bytes or Decimal; an array is a list, a map a
+    list of pairs, a struct a tuple, each with None for null. In a row that is null, any value may
+    stand."""
     null: Array
     """bool, (rows,)."""
 
@@ -29,42 +29,42 @@ class Value:
         return Value(self.type, self.data[rows], self.null[rows])
 
     def to_list(self) -> list[Any]:
-        """The values as Python's, None for null."""
+        """The values as Python objects; None for null."""
         values = self.data.tolist()
         if not self.null.any():
             return list(values)
         return [None if gone else value for value, gone in zip(values, self.null, strict=True)]
 
     def null_where(self, bad: Array) -> Value:
-        """Null where a mask says so."""
+        """The value with null in the rows of a mask."""
         return Value(self.type, self.data, self.null | bad) if bad.any() else self
 
     def with_type(self, kind: SqlType) -> Value:
-        """The same data under a type that holds it the same way."""
+        """The same data under another type, which holds its values in the same way."""
         return Value(kind, self.data, self.null)
 
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """Columns that rows read from, and which of their rows."""
+    """Columns, and the rows of them that are read."""
 
     columns: Mapping[str, Value]
     at: Array | None
-    """int64: the place of each row in the columns; None where they are the same rows."""
+    """int64: the index of each row in the columns; None if all rows are read in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows that an expression is worked out for."""
+    """The rows that an expression is evaluated for."""
 
     layers: tuple[_Layer, ...]
-    """The columns, and before them the variables of functions around."""
+    """The variables of lambda functions, innermost first, and then the columns."""
     index: Array
-    """int64: the place of each row in the batch."""
+    """int64: the index of each row in the batch."""
     errors: dict[int, str]
-    """By place in the batch; shared by all parts of the batch."""
+    """By index in the batch; the first error of a row counts. Shared by all parts of the batch."""
     made_sizes: dict[int, int]
-    """How much functions have made of each row, as `row_limits.size_of` counts; shared as well."""
+    """How much functions have produced for each row, in `row_limits.size_of`; shared, too."""
 
     @classmethod
     def from_columns(cls, columns: Mapping[str, Value], count: int) -> Rows:
@@ -95,7 +95,7 @@ class Rows:
         return Rows((_Layer(columns, None), *self.layers), self.index, self.errors, self.made_sizes)
 
     def with_own_errors(self) -> Rows:
-        """The same rows, whose errors are not those of the batch."""
+        """The same rows, with errors that do not count for the batch."""
         return Rows(self.layers, self.index, {}, self.made_sizes)
 
     def note_errors(self, bad: Array, message: str) -> None:
@@ -111,9 +111,9 @@ class Typed:
     type: SqlType
     evaluate: Callable[[Rows], Value]
     foldable: bool = False
-    """It reads no column: it is the same for all rows."""
+    """Whether it reads no column, so that its value is the same for all rows."""
     literal: bool = False
-    """It is written as a constant."""
+    """Whether it is a literal in the statement."""
 
 
 def constant_value(kind: SqlType, value: Any, rows: int) -> Value:
@@ -131,7 +131,7 @@ def constant_value(kind: SqlType, value: Any, rows: int) -> Value:
 
 
 def value_of(kind: SqlType, values: Sequence[Any]) -> Value:
-    """A value for each row from Python's, None for null."""
+    """The value of Python objects, one for each row; None for null."""
     null = np.fromiter((value is None for value in values), np.bool_, len(values))
     data: Array = np.empty(len(values), dtype=kind.dtype)
     if kind.dtype.hasobject:
@@ -145,7 +145,15 @@ def value_of(kind: SqlType, values: Sequence[Any]) -> Value:
 
 
 def refuse_where(value: Value, bad: Array, rows: Rows, message: str, safe: bool) -> Value:
-    """The value with null where it is bad, noted as an error unless safe."""
+    """The value with null in the rows of a mask.
+
+    Args:
+        value: the value.
+        bad: the mask: bool, (rows,).
+        rows: that the value is of.
+        message: of the error that these rows get, unless they are null already.
+        safe: no errors.
+    """
     bad = bad & ~value.null
     if not bad.any():
         return value
@@ -155,7 +163,7 @@ def refuse_where(value: Value, bad: Array, rows: Rows, message: str, safe: bool)
 
 
 def evaluate_where(expression: Typed, rows: Rows, mask: Array) -> Value:
-    """The values of an expression that is only worked out for the rows of a mask; else null."""
+    """The value of an expression that is evaluated for the rows of a mask only; null in others."""
     if mask.all():
         return expression.evaluate(rows)
     value = expression.evaluate(rows.take(mask))

@@ -1,4 +1,4 @@
-"""Time zones, and texts of dates and timestamps as Spark casts them.
+"""Time zones, and the texts of dates and timestamps that Spark casts from and to.
 
 Source: java.time.ZoneId; org.apache.spark.sql.catalyst.util.{SparkDateTimeUtils,
 TimestampFormatter}, 4.3.0.
@@ -25,7 +25,7 @@ _TIMESTAMP = re.compile(
 )
 _CLOCK = re.compile(r"T?\d{1,2}:")
 _TRIMMED = "".join(map(chr, [*range(33), 127]))
-"""What Spark trims from texts before it reads them: blanks and control characters."""
+"""The blanks and control characters that Spark trims from texts (UTF8String.trimAll)."""
 
 
 @lru_cache(maxsize=1024)
@@ -49,29 +49,31 @@ def zone_of(name: str) -> tzinfo:
 
 
 def offset_at(micros: int, zone: tzinfo) -> int:
-    """Microseconds by which clocks of the zone are ahead of UTC at an instant."""
+    """Microseconds by which the clocks of a zone are ahead of UTC at an instant."""
     if zone is UTC:
         return 0
+    # Python's datetime ends at the years 1 and 9999; beyond them, the offset is that of the ends.
     instant = _EPOCH + timedelta(microseconds=min(max(micros, _FIRST), _LAST))
     return _offset_micros(instant.replace(tzinfo=UTC).astimezone(zone).utcoffset())
 
 
 def local_of(micros: int, zone: tzinfo) -> int:
-    """What clocks of the zone show at an instant, as microseconds since 1970-01-01 00:00."""
+    """What the clocks of a zone show at an instant, as microseconds since 1970-01-01 00:00."""
     return micros + offset_at(micros, zone)
 
 
 def instant_of(local: int, zone: tzinfo, offset: int | None = None) -> int:
-    """The instant at which clocks show this.
+    """The instant at which the clocks of a zone show this; both in microseconds since 1970.
 
-    The earlier one of two, unless the later one has the offset that is asked for (microseconds
-    ahead of UTC); where clocks skipped it, it is later by what they skipped.
+    Of two instants it is the earlier one, unless the later one has the given offset (microseconds
+    ahead of UTC). If the clocks skip this time, the instant is later by the length of the gap.
+    Source: java.time.ZonedDateTime.ofLocal.
     """
     if zone is UTC:
         return local
     shown = (_EPOCH + timedelta(microseconds=min(max(local, _FIRST), _LAST))).replace(tzinfo=zone)
-    # fold=0 gives the offset before a change: the earlier instant in an overlap, and in a gap the
-    # time moved on by its length, as java.time does.
+    # fold=0 is the offset before a change, fold=1 that after it. In an overlap the former gives the
+    # earlier instant; in a gap it moves the time on by the gap's length, as java.time does.
     first, second = (_offset_micros(shown.replace(fold=fold).utcoffset()) for fold in (0, 1))
     return local - (second if offset == second < first else first)
 
@@ -82,13 +84,13 @@ def day_start(days: int, zone: tzinfo) -> int:
 
 
 def date_text(days: int) -> str:
-    """2020-01-31; years outside of 0 to 9999 have a sign."""
+    """2020-01-31; a year outside of 0 to 9999 has a sign."""
     year, month, day = calendar.date_of(days)
     return f"{_year_text(year)}-{month:02d}-{day:02d}"
 
 
 def timestamp_text(micros: int, zone: tzinfo) -> str:
-    """2020-01-31 10:11:12.5, without zeros at the end of the fraction."""
+    """2020-01-31 10:11:12.5; the fraction has no zeros at its end."""
     days, rest = divmod(local_of(micros, zone), DAY)
     seconds, fraction = divmod(rest, 1_000_000)
     clock = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
@@ -97,7 +99,7 @@ def timestamp_text(micros: int, zone: tzinfo) -> str:
 
 
 def parse_date(text: str) -> int | None:
-    """The days of 2020-01-31, 2020-01, 2020, with a time of day ignored; None where it is none."""
+    """The days of 2020-01-31, 2020-01 or 2020; a time of day is ignored. None if it is no date."""
     match = _DATE.fullmatch(text.strip(_TRIMMED))
     if match is None:
         return None
@@ -109,7 +111,7 @@ def parse_date(text: str) -> int | None:
 
 
 def parse_clock(text: str, zone: tzinfo) -> int | None:
-    """What clocks show at 2020-01-31 10:11:12.5; a zone in the text is ignored."""
+    """What clocks show at 2020-01-31 10:11:12.5, ignoring a zone; None if it is no timestamp."""
     match = _TIMESTAMP.fullmatch(text.strip(_TRIMMED))
     if match is None or (match[8] and parse_timestamp(text, zone) is None):
         return None
@@ -118,7 +120,7 @@ def parse_clock(text: str, zone: tzinfo) -> int | None:
 
 
 def parse_timestamp(text: str, zone: tzinfo) -> int | None:
-    """The instant of 2020-01-31 10:11:12.5+02:00, or of a part of it; None where it is none.
+    """The instant of 2020-01-31 10:11:12.5+02:00 or a part of it; None if it is no timestamp.
 
     A time without a date is one of today, as in Spark.
 
@@ -151,7 +153,7 @@ def parse_timestamp(text: str, zone: tzinfo) -> int | None:
 
 
 def trim_text(text: str) -> str:
-    """Without blanks and control characters at both ends, as Spark reads numbers from texts."""
+    """The text without blanks and control characters at both ends (UTF8String.trimAll)."""
     return text.strip(_TRIMMED)
 
 

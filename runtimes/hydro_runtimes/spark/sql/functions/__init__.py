@@ -1,4 +1,8 @@
-"""The functions of SQL by their names, each family in a module of its own."""
+"""The functions of SQL by name; each family is a module.
+
+In these modules `_bind_NAME` binds the function NAME to its arguments, a name that ends in
+`_function` makes such a function, and any other computes the answer of a row.
+"""
 
 from __future__ import annotations
 
@@ -67,19 +71,19 @@ ALIASES: Mapping[str, str] = {
     "to_varchar": "to_char",
     "ucase": "upper",
 }
-"""Names that Spark has for the same function."""
+"""Other names that Spark has for a function."""
 
 
 def function_named(name: str, written: str) -> Function:
-    """The function of a name.
+    """The function with a name.
 
     Args:
         name: in lower case.
-        written: as the statement has it.
+        written: as the statement writes it.
 
     Raises:
         NeedsOtherRows: its answer depends on more than the row.
-        StatementError: there is none here.
+        StatementError: it is not supported.
     """
     function = FUNCTIONS.get(ALIASES.get(name, name))
     if function is not None:

@@ -1,4 +1,4 @@
-"""Functions of arrays, but for those that take functions.
+"""Functions of arrays, except those that take lambda functions.
 
 Source: org.apache.spark.sql.catalyst.expressions.{collectionOperations, complexTypeCreator,
 complexTypeExtractors}, 4.3.0.
@@ -48,14 +48,14 @@ from hydro_runtimes.spark.sql.types import (
 from hydro_runtimes.spark.sql.values import Rows, Typed, Value, value_of
 
 MAX_ELEMENTS = 1 << 20
-"""Elements of an array that a function makes from numbers."""
+"""The most elements of an array that a function makes from numbers."""
 
 
 def element_of(sides: Sequence[Typed], mode: Mode) -> Typed:
-    """child[key]: an element from 0, or the value of a key of a map.
+    """child[key]: the element at an index from 0, or the value of a key of a map.
 
     Raises:
-        StatementError: the child is neither array nor map, or the key does not fit.
+        StatementError: the child is neither an array nor a map, or the key does not fit.
     """
     child, key = sides
     if child.type.name == "map":
@@ -86,7 +86,7 @@ def _out_of_bounds(place: int, size: int) -> str:
 
 
 def _value_of_key(child: Typed, key: Typed, mode: Mode) -> Typed:
-    """Of child[key], where the key is cast to the type of the map's."""
+    """child[key] of a map; the key is cast to the type of the map's keys."""
     kind, made = child.type.parts
     return _look_up_key([child, implicit_cast(key, kind, mode)], sort_key(kind), made)
 
@@ -102,7 +102,7 @@ def _look_up_key(given: Sequence[Typed], same: Callable[[Any], Any], made: SqlTy
 def unify_key_types(
     child: Typed, key: Typed, mode: Mode
 ) -> tuple[list[Typed], Callable[[Any], Any]]:
-    """A map and a key in the one type that holds both kinds of keys, and what compares them.
+    """A map and a key, cast to one type of keys, and what makes keys comparable.
 
     Raises:
         StatementError: there is no such type.
@@ -132,7 +132,7 @@ def _void_array(typed: Typed) -> Callable[[Rows], Value]:
 
 
 def same_key(kind: SqlType) -> Callable[[Any], Any]:
-    """From a value to something hashable, equal where Spark's values are."""
+    """A function from a value to a hashable key; keys are equal if Spark's values are."""
     order_of = sort_key(kind)
 
     def freeze(value: Any) -> Any:
@@ -155,7 +155,7 @@ def _bind_array(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 
 def _array_function(compute: Callable[[list[Any]], Any], gives: SqlType | None = None) -> Function:
-    """A function of an array that gives an array of its type, or another type."""
+    """A function of an array whose answer has the array's type, or the given one."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         child = array_argument(arguments[0])
@@ -169,7 +169,13 @@ def _bind_with_element(
     gives: SqlType | None,
     common: Callable[[SqlType, SqlType, bool], SqlType | None] = tightest_type,
 ) -> Bind:
-    """A function of an array and of a value that is compared with its elements."""
+    """Binds a function of an array and a value that is compared with its elements.
+
+    Args:
+        compute: from the elements, the value and `same_key` to the answer.
+        gives: the type of the answer; None means the array's.
+        common: the type in which elements and value are compared.
+    """
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         child = array_argument(arguments[0])
@@ -207,7 +213,7 @@ def _array_remove(values: list[Any], wanted: Any, key: Callable[[Any], Any]) -> 
 
 
 def _bind_attach(first: bool) -> Bind:
-    """array_prepend and array_append; an element may be null."""
+    """Binds array_prepend (first) or array_append; the element may be null."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         child = array_argument(arguments[0])
@@ -229,7 +235,7 @@ def _bind_attach(first: bool) -> Bind:
 
 
 def _distinct(values: Iterable[Any], key: Callable[[Any], Any]) -> list[Any]:
-    """The first of all that are equal."""
+    """The first of all values that are equal, in order."""
     seen: dict[Any, Any] = {}
     for value in values:
         seen.setdefault(key(value), value)
@@ -240,7 +246,7 @@ def _bind_set_operation(
     compute: Callable[[list[Any], list[Any], Callable[[Any], Any]], Any],
     gives: SqlType | None = None,
 ) -> Bind:
-    """A function of two arrays of one type."""
+    """Binds a function of two arrays, which are cast to one type."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         arrays = [array_argument(one) for one in arguments]
@@ -308,7 +314,7 @@ def _bind_slice(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 
 def _bind_sort_array(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    """Ascending with nulls first, or descending with nulls last."""
+    """Binds sort_array: ascending with nulls first, or descending with nulls last."""
     child = array_argument(arguments[0])
     if not is_orderable(child.type):
         raise StatementError(f"{child.type} has no order")
@@ -340,7 +346,7 @@ def _bind_array_extreme(largest: bool) -> Bind:
 
 
 def _bind_size(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    """Of null: null with ANSI, -1 without, as spark.sql.legacy.sizeOfNull has it."""
+    """Binds size; of null it is null with ANSI and -1 without (spark.sql.legacy.sizeOfNull)."""
     child = arguments[0]
     if child.type.name not in ("array", "map") and child.type != VOID:
         raise StatementError(f"got {child.type}, want an array or a map")
@@ -359,7 +365,7 @@ def _bind_array_size(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 
 def _bind_element_at(safe: bool) -> Bind:
-    """element_at: counted from 1, or from the end below 0; or the value of a key."""
+    """Binds element_at: the index counts from 1, or below 0 from the end; of a map it is a key."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         child, key = arguments
@@ -430,10 +436,10 @@ def _bind_array_repeat(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 
 def arrays_zip(arguments: Sequence[Typed], names: Sequence[str]) -> Typed:
-    """Structs of the elements at the same place, under these names.
+    """Structs of the elements at the same index, with these names of fields.
 
     Raises:
-        StatementError: an argument is no array.
+        StatementError: an argument is not an array.
     """
     if any(one.type.name == "unknown" for one in arguments):
         return Typed(SqlType("unknown"), arguments[0].evaluate)
@@ -475,7 +481,7 @@ def _bounded_list(values: Iterable[int]) -> list[int]:
 
 
 def _bind_moment_sequence(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    """A sequence of dates or timestamps, by an interval; one day without it."""
+    """Binds a sequence of dates or timestamps; the step is an interval, by default a day."""
     if STRING in [one.type for one in arguments] and not mode.ansi:
         raise StatementError("a sequence of string is not supported, want dates or timestamps")
     given = cast_to_common_type(arguments[:2], mode)
@@ -503,6 +509,7 @@ def _bind_moment_sequence(arguments: Sequence[Typed], mode: Mode) -> Typed:
         if not length:
             return [start]
         made: list[int] = []
+        # n steps are added to the start at once, for a month after Jan 31 and Feb 28 is Mar 31.
         for n in range(MAX_ELEMENTS + 1):
             at = shift_instant(start * unit, n * months, n * days, n * micros, zone)
             if at > stop * unit if length > 0 else at < stop * unit:

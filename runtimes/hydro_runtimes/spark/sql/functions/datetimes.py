@@ -1,4 +1,4 @@
-"""Functions of dates, timestamps and intervals.
+"""Functions of dates and timestamps.
 
 Source: org.apache.spark.sql.catalyst.expressions.datetimeExpressions and
 org.apache.spark.sql.catalyst.util.DateTimeUtils, 4.3.0.
@@ -60,7 +60,7 @@ def _date_function(compute: Callable[[int], Any], gives: SqlType = INT) -> Funct
 
 
 def _clock_function(compute: Callable[[int], Any], gives: SqlType = INT) -> Function:
-    """A function of the microseconds of the day that clocks of the zone show."""
+    """A function of the time of day, in microseconds, that clocks of the session's zone show."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         kind = TIMESTAMP_NTZ if arguments[0].type == TIMESTAMP_NTZ else TIMESTAMP
@@ -72,7 +72,7 @@ def _clock_function(compute: Callable[[int], Any], gives: SqlType = INT) -> Func
 
 
 def _day_and_rest(at: int, zone: tzinfo) -> tuple[int, int]:
-    """The day, and the microseconds that have gone by in it, which clocks may show otherwise."""
+    """The day on the clocks of a zone, and the microseconds since its start."""
     day = zones.local_of(at, zone) // DAY
     return day, at - zones.day_start(day, zone)
 
@@ -98,7 +98,7 @@ def _bind_months_between(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 
 def _truncate_date(days: int, unit: str) -> int | None:
-    """The first day of a year, quarter, month or week; None for another unit."""
+    """The first day of the year, quarter, month or week; None for another unit."""
     year, month, _ = calendar.date_of(days)
     match unit.upper():
         case "YEAR" | "YYYY" | "YY":
@@ -113,7 +113,7 @@ def _truncate_date(days: int, unit: str) -> int | None:
 
 
 def _bind_trunc(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    """The date is not even read where there is no such unit."""
+    """Binds trunc; if there is no such unit, the date is not evaluated."""
     unit = implicit_cast(arguments[1], STRING, mode)
     known = row_by_row(
         lambda text: text if _truncate_date(0, text) is not None else None, [unit], STRING
@@ -159,7 +159,7 @@ def _compile_pattern(pattern: str) -> DateTimePattern:
 
 
 def _pattern_argument(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    """The pattern that is the second argument, or the one that Spark has without it."""
+    """The pattern: the second argument, or Spark's default."""
     if len(arguments) > 1:
         return require_type(arguments[1], STRING, mode)
     return Typed(STRING, lambda rows: constant_value(STRING, _DEFAULT, rows.count), foldable=True)
@@ -179,7 +179,7 @@ def _parse_by_pattern(text: str, pattern: str, zone: tzinfo, quiet: bool) -> int
 
 
 def _moment_function(kind: SqlType, safe: bool = False) -> Function:
-    """to_date and to_timestamp: a cast, or read by a pattern."""
+    """The function to_date or to_timestamp: a cast, or reading by a pattern."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         child = arguments[0]
@@ -215,7 +215,7 @@ def _bind_unix_timestamp(arguments: Sequence[Typed], mode: Mode) -> Typed:
     if child.type == TIMESTAMP_NTZ:
         return row_by_row(lambda at: truncating_divmod(at, 1_000_000)[0], [child], LONG)
     if child.type in (DATE, TIMESTAMP):
-        # Towards 0, other than a cast, which goes down.
+        # Rounded towards 0; a cast to bigint rounds down.
         return row_by_row(
             lambda at: truncating_divmod(at, 1_000_000)[0], [cast_to(child, TIMESTAMP, mode)], LONG
         )
@@ -238,12 +238,12 @@ def _bind_from_unixtime(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 
 def _wrap_long(number: int) -> int:
-    """As a long of Java that overflows."""
+    """The number as a long of Java, which wraps."""
     return (number + 2**63) % 2**64 - 2**63
 
 
 def _bind_extract(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    """extract(unit FROM x) and date_part(unit, x)."""
+    """Binds extract(unit FROM x) and date_part(unit, x)."""
     unit, child = str(constant_of(arguments[0], "the field")).upper(), arguments[1]
     if child.type.is_interval:
         return extract_unit(unit, child)
@@ -274,7 +274,7 @@ _FIELDS: Mapping[str, str] = {
 
 
 def _bind_timestampdiff(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    """The whole units from the first to the second."""
+    """Binds timestampdiff: the whole units from the first timestamp to the second."""
     unit = str(constant_of(arguments[0], "the unit")).upper()
     given = [implicit_cast(one, TIMESTAMP, mode) for one in arguments[1:]]
     if unit not in _MONTHS and unit not in _DAY_MICROS:
@@ -284,14 +284,18 @@ def _bind_timestampdiff(arguments: Sequence[Typed], mode: Mode) -> Typed:
         a, b = zones.local_of(start, mode.zone), zones.local_of(end, mode.zone)
         if unit in _MONTHS:
             return truncating_divmod(_whole_months(a, b), _MONTHS[unit])[0]
-        # Of what clocks show, hours too: java.time's LocalDateTime.until.
+        # Spark counts on clocks, hours too (java.time.LocalDateTime.until).
         return truncating_divmod(b - a, _DAY_MICROS[unit])[0]
 
     return row_by_row(units_from, given, LONG)
 
 
 def _whole_months(a: int, b: int) -> int:
-    """Source: java.time.LocalDateTime.until: the time of day moves the date it ends on."""
+    """The whole months between two times on clocks, in microseconds.
+
+    Source: java.time.LocalDateTime.until, which moves the last day by one if its time of day is
+    not reached, and LocalDate.monthsUntil, which packs months and days into months * 32 + days.
+    """
     (start, rest1), (end, rest2) = divmod(a, DAY), divmod(b, DAY)
     if end > start and rest2 < rest1:
         end -= 1
@@ -351,7 +355,7 @@ def _bind_make_date(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 
 def _make_timestamp_function(kind: SqlType, safe: bool = False) -> Function:
-    """make_timestamp(year, month, day, hour, minute, seconds, zone)."""
+    """The function make_timestamp(year, month, day, hour, minute, seconds, zone)."""
     takes = [INT, INT, INT, INT, INT, decimal_of(16, 6), STRING]
     takes = takes if kind == TIMESTAMP else takes[:-1]
 
@@ -388,7 +392,7 @@ def _moment_of(parts: Sequence[Any], zone: tzinfo, quiet: bool) -> int | None:
 
 
 def _bind_convert_timezone(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    """convert_timezone(from, to, timestamp); from the session's zone without the first."""
+    """Binds convert_timezone(from, to, timestamp); the default of `from` is the session's zone."""
     given = [implicit_cast(one, STRING, mode) for one in arguments[:-1]]
     given.append(implicit_cast(arguments[-1], TIMESTAMP_NTZ, mode))
 
@@ -401,7 +405,7 @@ def _bind_convert_timezone(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 
 def _bind_timestamp_seconds(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    """NaN and infinities give null; a bigint or decimal that does not fit is an error."""
+    """Binds timestamp_seconds: NaN and infinities give null; what does not fit is an error."""
     child = arguments[0]
     if child.type not in (VOID, UNKNOWN) and not child.type.is_number:
         raise StatementError(f"got {child.type}, want a number")
@@ -420,7 +424,7 @@ def _bind_timestamp_seconds(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 
 def _whole_number_function(compute: Callable[[int], int], gives: SqlType) -> Function:
-    """A function of a whole number; Spark casts nothing else to one here."""
+    """A function of a whole number; Spark casts no other type to one here."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         child = arguments[0]

@@ -53,7 +53,7 @@ def _single_or_none(value: Any) -> float | None:
 
 
 def _inner_product(one: Array, other: Array) -> np.float32:
-    """Added up in single precision, one after the other."""
+    """The inner product, added in single precision one after the other, as Spark does."""
     total = np.float32(0)
     for x in one * other:
         total = np.float32(total + x)

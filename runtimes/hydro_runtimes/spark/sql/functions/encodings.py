@@ -97,7 +97,7 @@ def _url_part(match: re.Match[str], part: str) -> str | None:
 
 
 def _url_encode(text: str) -> str:
-    """As java.net.URLEncoder: a star stays, a tilde does not."""
+    """The encoding of java.net.URLEncoder: it keeps a star, and encodes a tilde."""
     return quote_plus(text, safe="*").replace("~", "%7E")
 
 
@@ -113,7 +113,7 @@ def _url_decode(safe: bool) -> Callable[[str], str | None]:
 
 
 def _to_binary_function(safe: bool) -> Function:
-    """to_binary(text, 'hex' | 'utf-8' | 'utf8' | 'base64')."""
+    """The function to_binary(text, 'hex' | 'utf-8' | 'utf8' | 'base64')."""
     readers: Mapping[str, Callable[[str], bytes | None]] = {
         "hex": unhex,
         "utf-8": str.encode,
@@ -159,7 +159,7 @@ _BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 
 def _from_base32(text: str) -> bytes:
-    """What is not of base 32 is passed over, and bits that make no byte are dropped."""
+    """The bytes of a text in base 32; other characters and odd bits at the end are ignored."""
     body = (char.upper() for char in text.partition("=")[0] if char.isascii())
     digits = [_BASE32.index(char) for char in body if char in _BASE32]
     if len(digits) == 1:
@@ -186,7 +186,7 @@ def _hmac_digest(key: bytes, data: bytes, name: str = "SHA-256") -> bytes:
 
 
 def _utf8_function(compute: Callable[[bytes], Any], gives: Any) -> Function:
-    """A function of a text that may have come as bytes; a text by itself is well-formed here."""
+    """A function of bytes that may not be UTF-8; a text is always valid here."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         child = arguments[0]
@@ -215,7 +215,7 @@ def _validate_utf8(data: bytes) -> str:
 
 
 def _luhn_check(digits: str) -> bool:
-    """Source: ExpressionImplUtils.isLuhnNumber."""
+    """Whether digits have a valid Luhn checksum. Source: ExpressionImplUtils.isLuhnNumber."""
     if not digits or not (digits.isascii() and digits.isdigit()):
         return False
     doubled = (int(d) * (1 + i % 2) for i, d in enumerate(reversed(digits)))
@@ -223,7 +223,11 @@ def _luhn_check(digits: str) -> bool:
 
 
 def _jaro_winkler_similarity(first: str, second: str) -> float:
-    """Jaro and Winkler's of Java's characters, four of a common start counted at most."""
+    """The Jaro-Winkler similarity; at most four characters of a common start count.
+
+    Characters are UTF-16 units, as in Java. Source: UTF8String, 4.3.0; commons-text
+    JaroWinklerSimilarity.
+    """
     one, other = (memoryview(text.encode("utf-16-le")).cast("H") for text in (first, second))
     if one == other:
         return 1.0
@@ -250,7 +254,7 @@ def _jaro_winkler_similarity(first: str, second: str) -> float:
 
 
 _BITS = 8 * 4096
-"""Of a bitmap."""
+"""The number of bits in a bitmap of Spark: 4096 bytes."""
 
 
 def _bit_position(value: int) -> int:
@@ -265,7 +269,7 @@ _TAG = 16
 
 
 def _aes_function(decrypts: bool, safe: bool = False) -> Function:
-    """aes_encrypt(data, key, mode, padding, iv, aad); aes_decrypt has no iv."""
+    """The function aes_encrypt(data, key, mode, padding, iv, aad); aes_decrypt has no iv."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         cipher_of = _load_cipher()

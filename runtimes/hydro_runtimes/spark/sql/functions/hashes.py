@@ -1,7 +1,7 @@
-"""hash and xxhash64 of any values.
+"""The functions hash and xxhash64, of any values.
 
-Source: org.apache.spark.sql.catalyst.expressions.hash, 4.3.0; org.apache.spark.unsafe.hash.
-Murmur3_x86_32; org.apache.spark.sql.catalyst.expressions.XXH64.
+Source: org.apache.spark.sql.catalyst.expressions.HashExpression, 4.3.0;
+org.apache.spark.unsafe.hash.Murmur3_x86_32; org.apache.spark.sql.catalyst.expressions.XXH64.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from hydro_runtimes.spark.sql.values import Rows, Typed, Value, value_of
 
 _SEED = 42
 _32, _64 = 2**32 - 1, 2**64 - 1
+"""Masks: Java's ints and longs wrap, Python's integers do not."""
 _P1, _P2, _P3 = 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9
 _P4, _P5 = 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5
+"""The primes of XXH64."""
 
 
 def _rotate_left(x: int, by: int, width: int) -> int:
@@ -30,11 +32,13 @@ def _rotate_left(x: int, by: int, width: int) -> int:
 
 
 def _mix_murmur(h: int, k: int) -> int:
+    """Mixes a word into the hash: mixK1 and mixH1 of Murmur3_x86_32."""
     k = _rotate_left(k * 0xCC9E2D51 & _32, 15, 32) * 0x1B873593 & _32
     return (_rotate_left(h ^ k, 13, 32) * 5 + 0xE6546B64) & _32
 
 
 def _end_murmur(h: int, length: int) -> int:
+    """The last step, fmix: every bit of the input changes every bit of the hash."""
     h ^= length
     h = (h ^ (h >> 16)) * 0x85EBCA6B & _32
     h = (h ^ (h >> 13)) * 0xC2B2AE35 & _32
@@ -51,7 +55,10 @@ def _murmur_long(value: int, seed: int) -> int:
 
 
 def murmur_bytes(data: bytes, seed: int) -> int:
-    """Of Spark's own kind: bytes after the last four count as an int each, with their sign."""
+    """Spark's variant, hashUnsafeBytes: each byte after the last whole word is mixed as a word.
+
+    It is extended by its sign. Murmur3 itself would pack these bytes into one word.
+    """
     whole = len(data) & ~3
     h = seed & _32
     for (word,) in struct.iter_unpack("<I", data[:whole]):
@@ -81,6 +88,7 @@ def _xx_long(value: int, seed: int) -> int:
 
 def _xx_bytes(data: bytes, seed: int) -> int:
     at, end = 0, len(data)
+    # XXH64: blocks of 32 bytes in four lanes, then whole longs, an int, and single bytes.
     if end >= 32:
         lanes = [(seed + _P1 + _P2) & _64, (seed + _P2) & _64, seed & _64, (seed - _P1) & _64]
         while at <= end - 32:
@@ -116,7 +124,7 @@ _XX: _Hashes = (_xx_int, _xx_long, _xx_bytes)
 
 
 def _hash_value(kind: SqlType, value: Any, seed: int, hashes: _Hashes) -> int:
-    """The hash of a value, which begins with that of the value before it; null changes nothing."""
+    """The hash of a value, whose seed is the hash of the value before it; null leaves the seed."""
     if value is None:
         return seed
     of_int, of_long, of_bytes = hashes
@@ -153,11 +161,13 @@ def _hash_value(kind: SqlType, value: Any, seed: int, hashes: _Hashes) -> int:
 
 
 def _canonical_double(value: float) -> float:
-    """NaN without a sign, and 0.0 for -0.0, as Double.doubleToLongBits sees them."""
+    """The only NaN of Double.doubleToLongBits, and 0.0 for -0.0, which Spark hashes alike."""
     return math.nan if math.isnan(value) else value + 0.0
 
 
 def _hash_decimal(kind: SqlType, value: Decimal, seed: int, hashes: _Hashes) -> int:
+    # Up to 18 digits fit a long. More are hashed as BigInteger.toByteArray: big-endian, and as few
+    # bytes as hold the number with its sign.
     unscaled = int(value.scaleb(kind.scale, DECIMALS))
     if kind.precision <= 18:
         return hashes[1](unscaled, seed)

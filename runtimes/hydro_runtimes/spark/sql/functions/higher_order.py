@@ -1,7 +1,7 @@
-"""Functions of arrays and maps that take functions: transform, filter, aggregate and their like.
+"""Functions of arrays and maps that take lambda functions: transform, filter, aggregate and others.
 
-The elements of all rows are laid side by side, the function is worked out for all of them at once,
-and its answers are cut into lists again.
+The elements of all rows become one column, for which the lambda function is evaluated at once; its
+answers are cut into lists again.
 
 Source: org.apache.spark.sql.catalyst.expressions.higherOrderFunctions, 4.3.0.
 """
@@ -32,16 +32,16 @@ _KEYS = count()
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A function that is an argument; it is typed when the types of its variables are known."""
+    """A lambda function, which is compiled when the types of its variables are known."""
 
     variables: int
     bind: Callable[[Sequence[SqlType], Sequence[str]], Typed]
 
     def bind_variables(self, *kinds: SqlType) -> tuple[Typed, tuple[str, ...]]:
-        """The body for variables of these types, and the keys under which rows hold them.
+        """The body for variables of these types, and the keys under which `Rows` hold them.
 
         Raises:
-            StatementError: it takes more variables than there are.
+            StatementError: it has more variables than there are types.
         """
         if self.variables > len(kinds):
             raise StatementError(f"a function takes {self.variables} variables, want {len(kinds)}")
@@ -54,10 +54,10 @@ _Bind: TypeAlias = Callable[[HigherOrderArguments, Mode], Typed]
 
 
 def bind_higher_order(name: str, given: HigherOrderArguments, mode: Mode) -> Typed:
-    """A function that takes functions, bound to its arguments.
+    """Binds a function to arguments of which some are lambda functions.
 
     Raises:
-        StatementError: they do not fit.
+        StatementError: the arguments do not fit.
     """
     bind, least, most = HIGHER_ORDER[{"reduce": "aggregate"}.get(name, name)]
     if not least <= len(given) <= most:
@@ -77,13 +77,13 @@ def _array_and_body(given: HigherOrderArguments) -> tuple[Typed, Body]:
 
 @dataclass(frozen=True, slots=True)
 class _Elements:
-    """The elements of the arrays of all rows, side by side."""
+    """The elements of the arrays of all rows as one column."""
 
     lists: list[list[Any] | None]
     rows: Rows
     """A row for each element."""
     cuts: list[int]
-    """Where the elements of each row begin, and the end."""
+    """Where the elements of each row start, and the end: rows + 1 numbers."""
 
     @classmethod
     def from_lists(cls, lists: list[Any], rows: Rows) -> _Elements:
@@ -96,11 +96,11 @@ class _Elements:
         return list(chain.from_iterable(one for one in self.lists if one is not None))
 
     def places(self) -> list[int]:
-        """The place of each element in its array, from 0."""
+        """The index of each element in its array, from 0."""
         return [i for one in self.lists if one is not None for i in range(len(one))]
 
     def cut_by_row(self, values: Sequence[Any]) -> list[Any]:
-        """A list for each row; None where the row has none."""
+        """Cuts values, one for each element, into a list for each row; None for a null row."""
         parts = pairwise(self.cuts)
         return [
             None if one is None else list(values[a:b])
@@ -118,7 +118,7 @@ def _evaluate_body(
 def _per_element(
     given: HigherOrderArguments, mode: Mode, is_test: bool
 ) -> tuple[Typed, Typed, Callable[[Rows], tuple[_Elements, list[Any]]]]:
-    """The array, the typed body, and what works it out for each element."""
+    """The array, the body, and a function that evaluates the body for each element of all rows."""
     child, function = _array_and_body(given)
     element = child.type.parts[0]
     body, keys = function.bind_variables(element, INT)
@@ -154,7 +154,7 @@ def _bind_filter(given: HigherOrderArguments, mode: Mode) -> Typed:
 def _select_where_true(
     child: Typed, answers: Callable[[Rows], tuple[_Elements, list[Any]]]
 ) -> Typed:
-    """The elements, or pairs, for which the answer is true."""
+    """The elements or pairs for which the answer is true."""
 
     def evaluate(rows: Rows) -> Value:
         elements, kept = answers(rows)
@@ -168,7 +168,7 @@ def _select_where_true(
 
 
 def _bind_exists(wanted: bool) -> _Bind:
-    """Exists (true where one is) and forall (false where one is not), three-valued."""
+    """Binds exists (wanted is true) or forall (wanted is false); both are three-valued."""
 
     def bind(given: HigherOrderArguments, mode: Mode) -> Typed:
         _, _, answers = _per_element(given, mode, is_test=True)
@@ -193,7 +193,7 @@ def _bind_exists(wanted: bool) -> _Bind:
 
 
 def _bind_aggregate(given: HigherOrderArguments, mode: Mode) -> Typed:
-    """Element by element, for all rows that have an element at that place."""
+    """Binds aggregate: index by index, it is evaluated for all rows that have an element."""
     child, start, function = given[0], given[1], given[2]
     if (
         not isinstance(child, Typed)
@@ -266,7 +266,7 @@ def _pair_elements(x: list[Any], y: list[Any]) -> list[tuple[Any, Any]]:
 
 
 def _bind_array_sort(given: HigherOrderArguments, mode: Mode) -> Typed:
-    """Ascending with nulls last, or by a function that compares two elements."""
+    """Binds array_sort: ascending with nulls last, or by a function that compares two elements."""
     child = given[0]
     if not isinstance(child, Typed):
         raise StatementError("wants an array")
@@ -344,7 +344,7 @@ def _bind_map_filter(given: HigherOrderArguments, mode: Mode) -> Typed:
 
 
 def _bind_map_zip_with(given: HigherOrderArguments, mode: Mode) -> Typed:
-    """Of each key of either map: the key and both values, null where a map lacks it."""
+    """Binds map_zip_with, evaluated for each key of either map; a missing value is null."""
     left, right, function = given[0], given[1], given[2]
     if (
         not isinstance(left, Typed)

@@ -52,7 +52,7 @@ _OVERFLOW = "INTERVAL_ARITHMETIC_OVERFLOW: the interval does not fit"
 
 
 def bind_datetime_arithmetic(operator: str, sides: Sequence[Typed], mode: Mode) -> Typed | None:
-    """+ - * / where a side is a date, timestamp or interval; None where none is.
+    """+ - * / if a side is a date, timestamp or interval; None if neither is.
 
     Raises:
         StatementError: Spark has no such operation.
@@ -168,7 +168,7 @@ def _day_later(day: int, span: tuple[int, int, int], sign: int, mode: Mode) -> i
 
 
 def interval_parts(kind: SqlType, span: Any) -> tuple[int, int, int]:
-    """Months, days and microseconds: whole days move what clocks show."""
+    """The months, days and microseconds of an interval, all of which may be set."""
     if kind.is_months:
         return span, 0, 0
     if kind.is_micros:
@@ -178,7 +178,11 @@ def interval_parts(kind: SqlType, span: Any) -> tuple[int, int, int]:
 
 
 def shift_instant(at: int, months: int, days: int, micros: int, zone: tzinfo) -> int:
-    """Months and days move what clocks show, microseconds the instant."""
+    """An instant plus an interval: months and days are added on the clocks of a zone.
+
+    The offset before is kept if the clocks show the new time twice. Microseconds are added to the
+    instant. Source: DateTimeUtils.timestampAddInterval, 4.3.0.
+    """
     if months or days:
         offset = zones.offset_at(at, zone)
         day, rest = divmod(at + offset, DAY)
@@ -188,9 +192,9 @@ def shift_instant(at: int, months: int, days: int, micros: int, zone: tzinfo) ->
 
 
 def _bind_difference(left: Typed, right: Typed, mode: Mode) -> Typed | None:
-    """The interval from right to left."""
+    """Binds left - right, which is an interval; None if Spark has no such difference."""
     kinds = [DATE if side.type in (VOID, STRING) else side.type for side in (left, right)]
-    # Without ANSI a text is only a date before another.
+    # Without ANSI a text is a date only on the left, and only beside a date.
     odd = not mode.ansi and (right.type == STRING or (left.type == STRING and kinds[1] != DATE))
     if odd or any(kind not in (DATE, *_TIMES) for kind in kinds):
         return None
@@ -200,15 +204,15 @@ def _bind_difference(left: Typed, right: Typed, mode: Mode) -> Typed | None:
     kind = TIMESTAMP_NTZ if TIMESTAMP_NTZ in kinds else TIMESTAMP
     zone = mode.zone if kind == TIMESTAMP else UTC
     given = [implicit_cast(left, kind, mode), implicit_cast(right, kind, mode)]
-    # Of what clocks show, so that a day is 24 hours long also where the clocks change.
+    # On clocks, so that a day has 24 hours even if the clocks change in it.
     return row_by_row(lambda a, b: zones.local_of(a, zone) - zones.local_of(b, zone), given, MICROS)
 
 
 def bind_date_add(arguments: Sequence[Typed], mode: Mode, sign: int = 1) -> Typed:
-    """The date so many days on.
+    """Binds date_add (sign 1) or date_sub (sign -1).
 
     Raises:
-        StatementError: it is no date, or the number is none that Spark takes.
+        StatementError: the first argument is not a date, or the second is not an int.
     """
     start = implicit_cast(arguments[0], DATE, mode)
     days = arguments[1]
@@ -220,7 +224,7 @@ def bind_date_add(arguments: Sequence[Typed], mode: Mode, sign: int = 1) -> Type
 
 
 def _bind_scaling(operator: str, left: Typed, right: Typed, mode: Mode) -> Typed | None:
-    """An interval times or over a number, rounded half up."""
+    """Binds an interval * or / a number, rounded half up; None if Spark has no such operation."""
     if operator == "*" and right.type.is_interval:
         left, right = right, left
     if not left.type.is_interval or operator not in ("*", "/"):
@@ -269,7 +273,10 @@ def _round_half_up(number: Decimal) -> int:
 def _scale_calendar_interval(
     span: tuple[int, int, int], number: float, operator: str
 ) -> tuple[int, ...]:
-    """Fractions of months go to days, those of days to microseconds; a month has 30 days."""
+    """A CalendarInterval * or / a number; fractions of days go to the microseconds.
+
+    Source: IntervalUtils.{multiplyExact, divideExact} and fromDoubles, 4.3.0.
+    """
     if operator == "/" and number == 0:
         raise RowError("INTERVAL_DIVIDED_BY_ZERO: the divisor is 0")
     try:
@@ -289,7 +296,7 @@ def _micros_of_seconds(seconds: Decimal) -> int:
 
 
 def _make_interval_function(safe: bool) -> Function:
-    """make_interval(years, months, weeks, days, hours, minutes, seconds)."""
+    """The function make_interval(years, months, weeks, days, hours, minutes, seconds)."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         takes = [INT] * 6 + [_SECONDS]

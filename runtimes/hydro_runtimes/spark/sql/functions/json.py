@@ -57,7 +57,7 @@ def write_json(kind: SqlType, value: Any, mode: Mode, with_nulls: bool = False) 
         kind: of the value.
         value: as `Value` holds it, None for null.
         mode: whose zone timestamps are written in.
-        with_nulls: null fields of structs are written, not left out.
+        with_nulls: write null fields of structs, instead of omitting them.
     """
 
     def write_inner(part: SqlType, one: Any) -> str:
@@ -137,7 +137,7 @@ def _bind_to_json(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 
 def _parse_json(text: str) -> Any:
-    """The JSON value of a text; `_BAD` where it is none."""
+    """The JSON value of a text; `_BAD` if it is not JSON."""
     try:
         value = json.loads(text, parse_float=_Real, parse_constant=_named_number)
     except (ValueError, RecursionError):
@@ -146,7 +146,7 @@ def _parse_json(text: str) -> Any:
 
 
 class _Real(float):
-    """A number with its text, for decimals."""
+    """A number that keeps its text, from which a decimal is read exactly."""
 
     text: str
 
@@ -164,7 +164,7 @@ _BAD = object()
 
 
 def _bind_from_json(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    """Of a text that is no JSON, or of another kind, all fields are null: PERMISSIVE."""
+    """Binds from_json; in mode PERMISSIVE, all fields of a text that does not fit are null."""
     schema = constant_of(arguments[1], "the schema")
     if not isinstance(schema, str):
         raise StatementError("the schema is null, want a text such as 'a INT, b STRING'")
@@ -188,7 +188,7 @@ def _bind_from_json(arguments: Sequence[Typed], mode: Mode) -> Typed:
         except _Mismatch:
             if is_strict:
                 raise RowError(
-                    f"MALFORMED_RECORD_IN_PARSING: the JSON is no {kind}, mode FAILFAST"
+                    f"MALFORMED_RECORD_IN_PARSING: the JSON is not a {kind}, mode FAILFAST"
                 ) from None
             return nothing
 
@@ -199,13 +199,13 @@ def _read_options(arguments: Sequence[Typed], known: Sequence[str]) -> Mapping[s
     """The options of a function, by lower-case names.
 
     Raises:
-        StatementError: they are no map of constants, or one is not known here.
+        StatementError: they are not a map of constants, or an option is not supported.
     """
     if not arguments:
         return {}
     pairs = constant_of(arguments[0], "the map of options")
     if arguments[0].type.name != "map" or pairs is None:
-        raise StatementError("the options are no map")
+        raise StatementError("the options are not a map")
     options = {str(name).lower(): str(value) for name, value in pairs}
     unknown = sorted(set(options) - {name.lower() for name in known})
     if unknown:
@@ -226,11 +226,15 @@ def value_of_json(kind: SqlType, text: str, mode: Mode) -> Any:
 
 
 class _Mismatch(Exception):
-    """A value is of another kind than its type."""
+    """A JSON value does not fit its type."""
 
 
 def _convert_json(kind: SqlType, value: Any, mode: Mode, is_strict: bool) -> Any:
-    """A JSON value of a type; a field that does not fit is null by itself, unless strict."""
+    """A JSON value as a value of a type; a field that does not fit is null, unless strict.
+
+    Raises:
+        _Mismatch: the value itself does not fit.
+    """
     if value is None:
         return None
     match kind.name:
@@ -310,7 +314,7 @@ def _as_decimal(value: Any, kind: SqlType) -> Decimal:
 
 
 def _compact_text(value: Any) -> str:
-    """A value that is no text, as it stands in the JSON, without blanks."""
+    """The JSON of a value that is not a text, without blanks."""
     if isinstance(value, _Real):
         return java_text.double_text(repr(float(value)))
     if isinstance(value, dict):
@@ -325,7 +329,7 @@ def _compact_json(value: Any) -> str:
 
 
 def _get_json_object(text: str, path: str) -> str | None:
-    """The value at a path, such as $.a.b[0]; texts without quotes."""
+    """The value at a path such as $.a.b[0], as JSON; a text has no quotes."""
     if not path.startswith("$"):
         return None
     steps, at = [], 1
@@ -381,7 +385,7 @@ def _object_keys(text: str) -> list[str] | None:
 
 
 def _bind_schema_of_json(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    """Of a constant; numbers are BIGINT or DOUBLE, and fields stand in the order of their names."""
+    """Binds schema_of_json: fields are ordered by name, numbers are BIGINT or DOUBLE."""
     text = constant_of(arguments[0], "the JSON")
     value = _parse_json(text) if isinstance(text, str) else _BAD
     if value is _BAD:

@@ -63,7 +63,7 @@ _TIMES = (DATE, TIMESTAMP, TIMESTAMP_NTZ)
 
 
 def _double_function(compute: Callable[[Array], Any], above: float | None = None) -> Function:
-    """A function of a double; null up to `above`, where logarithms are not defined."""
+    """A function of a double; null for numbers up to `above`, of which there is no logarithm."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         child = implicit_cast(arguments[0], DOUBLE, mode)
@@ -79,7 +79,7 @@ def _double_function(compute: Callable[[Array], Any], above: float | None = None
 
 
 def _operator_function(operator: str, safe: bool = False) -> Function:
-    """A function that is an operator under a name."""
+    """The function of an operator; with `safe` it is null where the operator would be an error."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         return bind_arithmetic(typed_as(Operator, operator), arguments, mode, safe)
@@ -100,7 +100,7 @@ def _operator_function(operator: str, safe: bool = False) -> Function:
 def _bind_floor_or_ceil(
     rounding: str, compute: Callable[[Array], Array]
 ) -> Callable[[Sequence[Typed], Mode], Typed]:
-    """Floor and ceil: of a decimal a decimal, of all else a bigint; to places only a decimal."""
+    """Binds floor or ceil: a decimal of a decimal, else a bigint; to places, a decimal."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         child = arguments[0]
@@ -129,7 +129,7 @@ def _bind_floor_or_ceil(
 
 
 def _places_argument(arguments: Sequence[Typed], mode: Mode) -> int | None:
-    """The second argument, which is the same for all rows; 0 without one."""
+    """The second argument, which must be constant; 0 if there is none."""
     if len(arguments) < 2:
         return 0
     if not arguments[1].type.is_number and arguments[1].type not in (STRING, VOID):
@@ -142,7 +142,7 @@ def _places_argument(arguments: Sequence[Typed], mode: Mode) -> int | None:
 
 
 def _round_decimal(child: Typed, places: int | None, rounding: str, mode: Mode) -> Typed:
-    """A decimal, or what is one exactly, to so many places.
+    """A decimal rounded to so many places; other types are cast to decimals first.
 
     Source: RoundBase.dataType.
     """
@@ -183,7 +183,7 @@ def _cast_to_decimal(child: Typed, mode: Mode) -> Typed:
 
 
 def _bind_round(rounding: str) -> Callable[[Sequence[Typed], Mode], Typed]:
-    """Round and bround: of the shortest text of a double; whole numbers to tens and hundreds."""
+    """Binds round or bround: a double is rounded by its shortest text, a whole number to tens."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         child, places = arguments[0], _places_argument(arguments, mode)
@@ -212,7 +212,10 @@ def _bind_round(rounding: str) -> Callable[[Sequence[Typed], Mode], Typed]:
 
 
 def _round_double(number: float, places: int, rounding: str) -> float:
-    """A float is widened first: 0.125 and 0.12999999523162842 are what it is, not its text."""
+    """Rounds the shortest text of a double, which a float has been widened to.
+
+    So 0.13f is 0.12999999523162842 here, as in Spark (RoundBase: BigDecimal(f.toDouble)).
+    """
     exact = Decimal(repr(number))
     if places > 400 or -int(exact.as_tuple().exponent) <= places:
         return number
@@ -237,13 +240,13 @@ def _round_whole(value: Value, places: int, rounding: str, rows: Rows, mode: Mod
 
 
 def _math_pow(left: Array, right: Array) -> Array:
-    """As Math.pow of Java, where NaN and 1 to an infinite power give NaN."""
+    """Math.pow of Java: other than numpy's, 1 ** NaN and 1 ** infinity are NaN."""
     odd = np.isnan(right) | (np.isinf(right) & (np.abs(left) == 1))
     return np.where(odd, np.nan, np.power(left, right))
 
 
 def _bind_log(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    """log(x), log(base, x); null where either is not above 0."""
+    """Binds log(x) and log(base, x); null if either is not above 0."""
     if len(arguments) == 1:
         return _double_function(np.log, 0.0).bind(arguments, mode)
     base, child = (implicit_cast(one, DOUBLE, mode) for one in arguments)
@@ -264,7 +267,7 @@ def _constant_function(number: float) -> Function:
 
 
 def _width_bucket(value: float, low: float, high: float, count: int) -> int | None:
-    """The number of the equal bucket between two bounds, 0 and count + 1 outside of them.
+    """The number of the bucket, of `count` equal ones between two bounds; 0 or count + 1 outside.
 
     Source: WidthBucket.computeBucketNumber.
     """
@@ -285,7 +288,7 @@ def _width_bucket(value: float, low: float, high: float, count: int) -> int | No
 def _bind_shift(
     compute: Callable[[int, int, int], int],
 ) -> Callable[[Sequence[Typed], Mode], Typed]:
-    """A shift of an int or a bigint; the distance counts modulo its bits."""
+    """Binds a shift of an int or a bigint; the distance counts modulo its number of bits."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         child, distance = arguments[0], implicit_cast(arguments[1], INT, mode)
@@ -326,7 +329,7 @@ def _bind_bit_count(arguments: Sequence[Typed], mode: Mode) -> Typed:
     kind = arguments[0].type
     if kind != BOOLEAN and not kind.is_whole and kind != UNKNOWN:
         raise StatementError(f"got {kind}, want a whole number or a boolean")
-    # A negative number is counted in the 64 bits of a bigint.
+    # A negative number is counted in the 64 bits of a long, whatever its type.
     return row_function(lambda x: (int(x) & (2**64 - 1)).bit_count(), [kind], INT).bind(
         arguments, mode
     )
@@ -366,7 +369,7 @@ def _bind_hex(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 
 def unhex(text: str) -> bytes | None:
-    """The bytes of hexadecimal digits; None where they are none."""
+    """The bytes of hexadecimal digits; None if a character is not one."""
     try:
         return (
             bytes.fromhex(text.rjust(len(text) + len(text) % 2, "0"))
@@ -378,7 +381,7 @@ def unhex(text: str) -> bytes | None:
 
 
 def _convert_base(text: str, base: int, to: int) -> str | None:
-    """conv: digits are read up to the first that is none, as an unsigned bigint.
+    """conv: digits are read as an unsigned bigint, up to the first character that is not a digit.
 
     Source: org.apache.spark.sql.catalyst.util.NumberConverter.
     """

@@ -1,4 +1,4 @@
-"""to_char and to_number, by formats such as $99,999.99S.
+"""The functions to_char and to_number, by formats such as $99,999.99S.
 
 Source: org.apache.spark.sql.catalyst.util.ToNumberParser, 4.3.0.
 """
@@ -44,15 +44,15 @@ _FORMAT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class NumberFormat:
-    """A format, taken apart."""
+    """A parsed format."""
 
     text: str
     sign: str
-    """S, MI, PR or none."""
+    """S, MI, PR or ""."""
     sign_first: bool
     dollar: bool
     whole: str
-    """Digits 0 and 9 and commas."""
+    """The digits 0 and 9, and commas, before the point."""
     fraction: str | None
 
     @property
@@ -61,7 +61,7 @@ class NumberFormat:
         return decimal_of(len(digits) + len(after), len(after))
 
     def format_number(self, number: Decimal) -> str:
-        """The text of a number; # for digits where it does not fit."""
+        """The text of a number; # in place of all digits if it does not fit."""
         digits, _, after = f"{abs(number):f}".partition(".")
         digits, after = digits.lstrip("0"), after.rstrip("0")
         room = len(self.whole.replace(",", ""))
@@ -69,7 +69,7 @@ class NumberFormat:
             return self._overflow_text(number < 0)
         text = self._format_whole(digits.rjust(room))
         if self.fraction is not None:
-            # Where a sign comes right before the point, there is no room for a 0.
+            # If a sign comes right before the point, there is no room for a 0.
             room_for_zero = text.endswith(" ") and not (self.sign_first and self.sign)
             text = f"{text[:-1]}0" if room_for_zero else text
             text += f".{after.ljust(len(self.fraction), '0')}"
@@ -110,7 +110,7 @@ class NumberFormat:
         return text
 
     def parse_number(self, text: str) -> Decimal | None:
-        """The number of a text; None where it does not follow the format."""
+        """The number of a text; None if it does not follow the format."""
         rest = text.replace(" ", "")
         sign, rest = self._sign_of(rest)
         if sign is None:
@@ -159,10 +159,10 @@ class NumberFormat:
 
 
 def number_format(text: str) -> NumberFormat:
-    """A format of a text.
+    """Parses a format.
 
     Raises:
-        StatementError: Spark takes no such format.
+        StatementError: Spark does not accept it.
     """
     upper = text.upper()
     match = _FORMAT.fullmatch(upper)
@@ -192,7 +192,7 @@ def _format_of(typed: Typed, mode: Mode) -> NumberFormat | None:
 
 
 def _bind_to_char(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    """Of a date or timestamp date_format, of bytes base64, hex or decode."""
+    """Binds to_char: for a date or timestamp it is date_format, for bytes base64, hex or decode."""
     child, form = arguments
     if child.type in (DATE, TIMESTAMP, TIMESTAMP_NTZ):
         return DATETIMES["date_format"].bind(arguments, mode)
@@ -210,7 +210,7 @@ def _bind_to_char(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 
 def spark_to_char(node: Call, kind: SqlType) -> Call:
-    """The call as Spark names it: of a date it is date_format."""
+    """The call that Spark names in place of to_char: date_format for a date."""
     child, form = node.arguments
     if kind in (DATE, TIMESTAMP, TIMESTAMP_NTZ):
         return Call("date_format", node.arguments)

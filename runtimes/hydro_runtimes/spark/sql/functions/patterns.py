@@ -25,7 +25,7 @@ def bind_like(operator: str, sides: Sequence[Typed], escape: str, mode: Mode) ->
     """LIKE and ILIKE match the whole text, RLIKE a part of it.
 
     Raises:
-        StatementError: a side is no text.
+        StatementError: a side is not a text.
     """
     test: Callable[[str, str], bool] = {
         "LIKE": lambda text, pattern: _compile_like(pattern, escape).fullmatch(text) is not None,
@@ -77,7 +77,7 @@ def _check_group(pattern: Pattern, place: int) -> None:
 
 
 def _regexp_extract(text: str, pattern: str, place: int = 1) -> str:
-    """A group of the first match, "" where there is none."""
+    """A group of the first match; "" if there is none."""
     compiled = _compile_pattern(pattern)
     match = compiled.search(text)
     if match is None:
@@ -110,14 +110,14 @@ def _regexp_instr(text: str, pattern: str, place: int = 0) -> int:
 
 
 def _regexp_replace(text: str, pattern: str, replacement: str, position: int = 1) -> str:
-    """All matches from a position; $1 stands for a group, a backslash for the next character."""
+    """Replaces all matches from a position; $1 is a group, a backslash escapes a character."""
     if position < 1:
         raise RowError(f"INVALID_PARAMETER_VALUE: the position is {position}, want 1 or more")
     compiled = _compile_pattern(pattern)
     parts = _parse_replacement(replacement, compiled.groups)
     if position > max(len(text), 1):
         return text
-    # For the pattern the text begins at the position: ^ matches there.
+    # For the pattern, the text starts at the position, so that ^ matches there.
     before, text = text[: position - 1], text[position - 1 :]
     made, at, size = [before], 0, 0
     for match in find_matches(compiled, text):
@@ -141,7 +141,11 @@ def _bind_regexp_replace(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 @lru_cache(maxsize=512)
 def _parse_replacement(text: str, groups: int) -> tuple[str | int, ...]:
-    """Source: java.util.regex.Matcher.appendExpandedReplacement."""
+    """The parts of a replacement: texts, and numbers of groups.
+
+    A number takes more digits only while there is such a group: $12 is group 1 and a 2 if there are
+    fewer than 12 groups. Source: java.util.regex.Matcher.appendExpandedReplacement.
+    """
     parts: list[str | int] = []
     at = 0
     while at < len(text):
@@ -170,7 +174,7 @@ def _parse_replacement(text: str, groups: int) -> tuple[str | int, ...]:
 
 
 def split_text(text: str, pattern: str, limit: int = -1) -> list[str]:
-    """As String.split of Java; a limit of 0 keeps empty texts at the end, too.
+    """The parts between matches, as String.split of Java, but a limit of 0 keeps empty parts, too.
 
     Source: UTF8String.split.
     """
@@ -199,7 +203,7 @@ def _bind_rlike(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 
 def _bind_like_with_escape(operator: str) -> Callable[[Sequence[Typed], Mode], Typed]:
-    """like(text, pattern, escape)."""
+    """Binds like(text, pattern, escape), the function."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         escape = constant_of(arguments[2], "the escape") if len(arguments) > 2 else "\\"

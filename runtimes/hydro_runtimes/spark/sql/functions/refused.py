@@ -1,4 +1,4 @@
-"""Functions that Spark has and that are refused here, each with the reason."""
+"""Functions of Spark that are refused here, with the reasons."""
 
 from __future__ import annotations
 
@@ -82,6 +82,6 @@ _WORDS: Mapping[str, str] = {
 REFUSED: Mapping[str, str] = {
     name: reason for reason, names in _WORDS.items() for name in names.split()
 }
-"""By Spark's name: why there is no answer."""
+"""The reason, by Spark's name."""
 NEEDS_MORE = frozenset((OTHER_ROWS, SEVERAL_ROWS, CHANCE, SESSION))
-"""Reasons that a row alone has no answer."""
+"""The reasons for which a single row has no answer."""

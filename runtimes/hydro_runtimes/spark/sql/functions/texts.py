@@ -54,9 +54,9 @@ from hydro_runtimes.spark.sql.values import (
 )
 
 MAX_TEXT = 1 << 20
-"""Characters that a repetition, a padding or a width may make."""
+"""The most characters of a repetition, a padding or a width."""
 MAX_PAIRS = 1 << 24
-"""Of characters that a distance of texts compares, each in 0.2 us."""
+"""The most pairs of characters that levenshtein compares, at 0.2 us each."""
 
 
 def _text_or_binary(
@@ -66,7 +66,7 @@ def _text_or_binary(
     gives: SqlType | None = None,
     least: int | None = None,
 ) -> Function:
-    """A function of a text, or of bytes, whose type it gives unless told."""
+    """A function of a text or of bytes; its answer has the same type, or `gives`."""
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         kind = BINARY if arguments[0].type == BINARY else STRING
@@ -79,7 +79,7 @@ def _text_or_binary(
 
 
 def _bind_concat(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    """The texts, or arrays, of all arguments together; null where one is."""
+    """Binds concat: all texts or arrays one after the other; null if one is."""
     if any(one.type.name == "array" for one in arguments):
         return _bind_concat_arrays(arguments, mode)
     if arguments and all(one.type == BINARY for one in arguments):
@@ -94,7 +94,7 @@ def _bind_concat_arrays(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 
 def _bind_concat_ws(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    """concat_ws: texts, and those in arrays, with the first between them, nulls left out."""
+    """Binds concat_ws: texts, and those in arrays, with a separator and without nulls."""
     separator = implicit_cast(arguments[0], STRING, mode)
     texts = array_of(STRING)
     others = [
@@ -121,7 +121,7 @@ def _bind_concat_ws(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 
 def _bind_elt(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    """elt(n, first, second, ...): the n-th; null for none, an error with ANSI."""
+    """Binds elt(n, first, second, ...): if there is no n-th, null, or with ANSI an error."""
     kind = BINARY if all(one.type == BINARY for one in arguments[1:]) else STRING
     given = [
         implicit_cast(arguments[0], INT, mode),
@@ -146,13 +146,16 @@ def _out_of_bounds(place: int, size: int) -> str:
 
 
 def _substring_of(text: Any, place: int, length: int = 2**31 - 1) -> Any:
-    """From a place counted from 1, or from the end if negative."""
+    """A part of a text; the place counts from 1, or from the end if negative.
+
+    Source: UTF8String.substringSQL, 4.3.0.
+    """
     start = place - 1 if place > 0 else len(text) + place if place < 0 else 0
     return text[max(start, 0) : max(start + length, 0)]
 
 
 def _substring_index(text: str, delimiter: str, count: int) -> str:
-    """substring_index: what is before so many delimiters, or after them from the end."""
+    """What precedes the n-th delimiter; below 0, what follows the n-th one from the end."""
     if not count or not delimiter:
         return ""
     if count > 0:
@@ -180,14 +183,14 @@ def _split_part(text: str, delimiter: str, place: int) -> str:
 
 
 def _locate_text(part: str, text: str, start: int = 1) -> int:
-    """From 1; 0 where it is not found. Nothing is found at the start, from wherever."""
+    """The place of a part, from 1; 0 if it is not found. An empty part is found at 1, always."""
     if start <= 0:
         return 0
     return text.find(part, start - 1) + 1 if part else 1
 
 
 def _bind_locate(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    """locate(part, text, start): 0 where the start is null."""
+    """Binds locate(part, text, start), which is 0 if the start is null."""
     texts = row_function(_locate_text, [STRING, STRING, INT], INT, least=2)
     if len(arguments) == 2:
         return texts.bind(arguments, mode)
@@ -251,7 +254,7 @@ def _bind_overlay(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 
 def _title_words(text: str) -> str:
-    """Words are what blanks divide; Spark lowers all first and titles each first character."""
+    """The text in lower case, but the first character of each word in title case."""
     return " ".join(word[:1].title() + word[1:] for word in text.lower().split(" "))
 
 
@@ -278,7 +281,7 @@ def _levenshtein_distance(one: str, other: str, limit: int | None = None) -> int
 
 
 def _bind_levenshtein(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    """levenshtein(one, other, limit): a limit that is null is 0."""
+    """Binds levenshtein(one, other, limit); a limit that is null counts as 0."""
     given = list(arguments)
     if len(given) > 2:
         limit = implicit_cast(given[2], INT, mode)
@@ -290,11 +293,11 @@ def _bind_levenshtein(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 
 _SOUNDEX = dict(zip("AEIOUYHWBFPVCGJKQSXZDTLMNR", "00000077111122222222334556", strict=True))
-"""7 stands for H and W, which do not part letters of one code."""
+"""7 stands for H and W: letters of one code on both sides of them count once."""
 
 
 def _soundex_code(text: str) -> str:
-    """Source: UTF8String.soundex."""
+    """The Soundex code of a text. Source: UTF8String.soundex, 4.3.0."""
     if not text or not (text[0].isascii() and text[0].isalpha()):
         return text
     code, last = text[0].upper(), _SOUNDEX[text[0].upper()]
@@ -335,7 +338,7 @@ _BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456
 
 
 def _unbase64(text: str) -> bytes:
-    """What is not of base64 is passed over, as in java.util.Base64.getMimeDecoder."""
+    """The bytes of a text in base64; other characters are ignored, as by Base64.getMimeDecoder."""
     body, pad, after = text.partition("=")
     digits = "".join(char for char in body if char in _BASE64)
     odd = len(digits) % 4
@@ -346,9 +349,9 @@ def _unbase64(text: str) -> bytes:
 
 
 def _bind_format_number(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    """With commas between thousands, rounded half even; null for negative places.
+    """Binds format_number: commas between thousands, rounded half even; null for negative places.
 
-    Source: FormatNumber.
+    Source: org.apache.spark.sql.catalyst.expressions.FormatNumber, 4.3.0.
     """
     child, places = arguments
     if not child.type.is_number and child.type != VOID:
@@ -380,7 +383,7 @@ def _bind_format_number(arguments: Sequence[Typed], mode: Mode) -> Typed:
 
 
 def _bind_decode(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    """decode(x, search, result, ..., default), where null equals null; or bytes in a charset."""
+    """Binds decode(bytes, charset) or decode(x, search, result, ..., default)."""
     if len(arguments) == 2:
         return _charset_function(bytes.decode, BINARY, STRING).bind(arguments, mode)
     child, *rest = arguments
@@ -395,7 +398,7 @@ def _null_text() -> Typed:
 
 
 def _bind_format_string(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    """As java.util.Formatter: %s %d %x %f %e %c %b %% %n, with flags, width and precision."""
+    """Binds format_string: %s %d %x %f %e %c %b %% %n of java.util.Formatter, with all options."""
     kinds = [one.type for one in arguments[1:]]
     given = [implicit_cast(arguments[0], STRING, mode), *arguments[1:]]
 
@@ -560,7 +563,7 @@ def _blank_text(count: int) -> str:
 
 
 def _bytes_function(binary: Callable[[bytes], Any], gives: SqlType) -> Function:
-    """A function of bytes that takes texts as their UTF-8."""
+    """A function of bytes; a text is taken as its UTF-8."""
     return row_function(binary, [BINARY], gives)
 
 
