@@ -223,6 +223,19 @@ async def test_a_compressed_body_is_refused_with_what_can_be_read(
     assert f"'{coding}'" in seen.form["message"]
 
 
+@pytest.mark.parametrize("http2", [False, True])
+@pytest.mark.parametrize("kind", ["grpc-web", "grpc-web+proto", "GRPC-web-text; a=b", "grpcs"])
+async def test_grpc_web_is_refused_as_what_it_is(gateway: Gateway, http2: bool, kind: str) -> None:
+    path, sent = (
+        "/hydro.serving.v1.PredictionService/Predict",
+        {"content-type": f"application/{kind}"},
+    )
+    seen = await over_http(gateway.mesh.port, "POST", path, b"AAAA", http2=http2, **sent)
+    assert type(check(seen)) is errors.Unimplemented
+    assert seen.http_status == 415
+    assert f"'application/{kind}'" in seen.form["message"]
+
+
 RAW = {
     "garbage": b"garbage\r\n\r\n",
     "no such version": b"GET / FOO/1.1\r\nhost: x\r\n\r\n",
