@@ -59,10 +59,10 @@ def run(options: Options, output: Output) -> int:
 
 def _guarded(module: Any, config: object) -> AbstractContextManager[None]:
     """Around a part that runs code of others."""
-    ended = getattr(module, "ended", None)
+    note_end = getattr(module, "note_end", None)
     return (
-        guard.run_in_child(partial(ended, config), dies_with_parent=False)
-        if ended
+        guard.run_in_child(partial(note_end, config), dies_with_parent=False)
+        if note_end
         else contextlib.nullcontext()
     )
 

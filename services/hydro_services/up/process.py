@@ -162,8 +162,8 @@ def _guard_program(program: Program) -> AbstractContextManager[None]:
         linux.die_with_parent()
         return contextlib.nullcontext()
     module = importlib.import_module(program.module)
-    ended = functools.partial(module.ended, module.Config(**program.config))
-    return guard.run_in_child(ended, dies_with_parent=True)
+    note_end = functools.partial(module.note_end, module.Config(**program.config))
+    return guard.run_in_child(note_end, dies_with_parent=True)
 
 
 async def until_terminated(program: Program) -> None:
