@@ -81,6 +81,10 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     report = yield
     if IN_CI and report.skipped and not hasattr(report, "wasxfail"):
         _fail(report)
+    # pytest-xdist sends reports as UTF-8, which what tests write and log need not be.
+    report.sections = [
+        (name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections
+    ]
     return report
 
 

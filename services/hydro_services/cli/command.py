@@ -9,6 +9,9 @@ from typing import Any
 from hydro_services.cli.output import Output
 from hydro_services.cli.usage import UsageError
 
+NOTHING = object()
+"""What an empty text on the command line stands for: no value, whatever the environment has."""
+
 
 @dataclass(frozen=True, slots=True)
 class Option:
@@ -71,12 +74,22 @@ class Option:
         notes += [f"environment: {self.environment}"] if self.environment else []
         return f"{self.help} ({'; '.join(notes)})" if notes else self.help
 
+    def parse_word(self, text: str) -> Any:
+        """The value of a text on the command line; empty stands for none, if there can be none.
+
+        Raises:
+            ValueError: as `parse`.
+        """
+        return NOTHING if not text and not self.default else self.parse(text)
+
     def value(self, given: Any, environment: Mapping[str, str]) -> Any:
         """What was given, else what the environment has, else the default.
 
         Raises:
             UsageError: the environment has what cannot be parsed.
         """
+        if given is NOTHING:
+            return self.default
         if given is not None:
             return given
         if text := environment.get(self.environment, ""):

@@ -146,7 +146,7 @@ def _settings(option: Option) -> dict[str, Any]:
         if value := getattr(option, name):
             settings[name] = value
     metavar = option.metavar or (option.name if option.is_argument else None)
-    return settings | {"type": _argument_type(option.parse), "metavar": metavar}
+    return settings | {"type": _argument_type(option.parse_word), "metavar": metavar}
 
 
 def _argument_type(parse: Callable[[str], Any]) -> Callable[[str], Any]:

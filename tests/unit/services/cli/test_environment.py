@@ -84,6 +84,21 @@ def test_an_option_wins_over_its_variable(monkeypatch: pytest.MonkeyPatch) -> No
     assert parse(["up", "--log-level", "DEBUG"])[1].log_level == "DEBUG"
 
 
+@pytest.mark.parametrize("name", ["registry", "zipkin", "trusted", "keys"])
+def test_an_empty_option_takes_back_what_the_environment_has(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(f"HYDRO_{name.upper()}", raising=False)
+    (command,) = commands_of("up")
+    (option,) = [option for option in command.options if option.name == f"--{name}"]
+    default = value(command, option, ["up"])
+    monkeypatch.setenv(
+        f"HYDRO_{name.upper()}", "consul://10.0.0.1:1" if name == "registry" else "h:1"
+    )
+    assert value(command, option, ["up"]) != default
+    assert value(command, option, ["up", f"--{name}", ""]) == default
+
+
 @pytest.mark.parametrize(
     ("variable", "text", "message"),
     [
