@@ -16,7 +16,7 @@ import orjson
 
 from hydro_runtimes.columns import Array, Column, DataType, Dense, Ragged, Sparse, Strings
 from hydro_runtimes.evaluator import Failure, Field
-from hydro_services.codecs import json_columns
+from hydro_services.codecs import json_columns, json_values
 from hydro_services.errors import InvalidArgument
 
 _NUMBERS = (DataType.INT32, DataType.INT64, DataType.FLOAT32, DataType.FLOAT64)
@@ -71,7 +71,7 @@ def _find_misfits(column: Dense | Ragged, field: Field) -> dict[int, Failure]:
     found, _ = element_rows(column, np.flatnonzero(~_fits_type(flat.values.ravel(), field.type)))
     rows = np.unique(found)
     few = rows if len(rows) <= MAX_ALIKE else rows[:1]
-    listed = zip(few.tolist(), json_columns.json_values(column.take(few)), strict=True)
+    listed = zip(few.tolist(), json_values.list_values(column.take(few)), strict=True)
     failures = {
         row: fault for row, value in listed if (fault := json_columns.find_fault(value, field))
     }
@@ -145,7 +145,7 @@ def _json_values(column: Column, field: Field) -> tuple[Sequence[Any], dict[int,
         pairs = zip(column.values.tolist(), valid, strict=True)
         return [value if is_valid else None for value, is_valid in pairs], {}
     if column.type is not DataType.JSON or not isinstance(column, Strings):
-        return json_columns.json_values(column), {}
+        return json_values.list_values(column), {}
     values: list[Any] = []
     failures: dict[int, Failure] = {}
     for row, text in enumerate(column.values):

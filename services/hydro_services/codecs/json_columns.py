@@ -4,10 +4,8 @@ The quick way takes all values at once and fails on the first odd one; then `fin
 each value by itself, so that only the rows at fault are lost. What a value becomes depends on its
 field alone, never on the values beside it.
 
-Numbers that JSON has no name for are the strings "NaN", "Infinity" and "-Infinity". A vector is an
-array when dense, and {"type": "sparse", "size": n, "indices": [...], "values": [...]} when sparse;
-{"type": "dense", "values": [...]} is read as well, and so are the numbers that Spark writes for the
-types in JSON, 0 for sparse and 1 for dense.
+Numbers that JSON has no name for are the strings "NaN", "Infinity" and "-Infinity"; a vector is an
+array or an object, see `hydro_runtimes.vector_json`.
 """
 
 from __future__ import annotations
@@ -21,14 +19,13 @@ from typing import Any
 import numpy as np
 import orjson
 
+from hydro_runtimes import vector_json
 from hydro_runtimes.columns import (
     Array,
     Column,
     DataType,
     Dense,
     Lists,
-    Ragged,
-    Sparse,
     Strings,
     Validity,
 )
@@ -36,8 +33,6 @@ from hydro_runtimes.evaluator import Failure, Field
 from hydro_runtimes.joining import listed, regular, vectors
 
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-_SPARSE, _DENSE = ("sparse", 0), ("dense", 1)
-"""The types of vectors: in words, and as Spark writes them."""
 _LIMITS = {DataType.INT32: 2**31, DataType.INT64: 2**63}
 _FLOATS = (DataType.FLOAT32, DataType.FLOAT64)
 _NUMBERS = (*_FLOATS, DataType.INT32, DataType.INT64)
@@ -144,68 +139,6 @@ _PLAIN = {
 }
 
 
-def json_values(column: Column) -> list[Any]:
-    """JSON values of a column, row by row, for orjson; None for null."""
-    found = _values_without_nulls(column)
-    if column.validity is None:
-        return found
-    return [v if ok else None for v, ok in zip(found, column.validity.tolist(), strict=True)]
-
-
-def _values_without_nulls(column: Column) -> list[Any]:
-    match column:
-        case Strings(type=DataType.JSON):
-            return [orjson.Fragment(text) for text in column.values]
-        case Strings():
-            return list(column.values)
-        case Dense():
-            return json_numbers(column.values)
-        case Ragged():
-            elements, offsets = json_values(column.elements), column.offsets.tolist()
-            return [elements[a:b] for a, b in itertools.pairwise(offsets)]
-        case Sparse():
-            indices, cells = column.indices.tolist(), _sparse_elements(column)
-            sizes = [column.size] * column.rows if column.sizes is None else column.sizes.tolist()
-            spans = zip(sizes, itertools.pairwise(column.offsets.tolist()), strict=True)
-            return [_sparse_object(size, indices[a:b], cells[a:b]) for size, (a, b) in spans]
-
-
-def _sparse_object(size: int, indices: list[int], cells: list[Any]) -> Any:
-    """A row that stores every element is a dense one, among others that are not."""
-    if size == len(indices):
-        return cells
-    return {"type": "sparse", "size": size, "indices": indices, "values": cells}
-
-
-def _sparse_elements(column: Sparse) -> list[Any]:
-    return json_values(Dense(column.values, column.element_validity))
-
-
-def json_numbers(array: np.ndarray[Any, Any]) -> list[Any]:
-    """Numbers of any shape as lists, those that JSON has no name for as strings."""
-    listed: list[Any] = array.tolist()
-    if array.dtype.kind != "f":
-        return listed
-    return (
-        listed if _is_finite(array.ravel()) else [_name_special_numbers(value) for value in listed]
-    )
-
-
-def _is_finite(flat: np.ndarray[Any, Any]) -> bool:
-    """No element is NaN or infinite. Numpy's way costs 4 us however few there are."""
-    if flat.size <= 64:
-        return math.isfinite(sum(flat.data))
-    return bool(np.isfinite(flat).all())
-
-
-def _name_special_numbers(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_name_special_numbers(element) for element in value]
-    if math.isfinite(value):
-        return value
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-
-
 def _check_types(kinds: set[type], values: Sequence[Any]) -> None:
     if not set(map(type, values)) <= kinds:
         raise ValueError("a value is of another type")
@@ -226,17 +159,7 @@ def _parse_numbers(values: Sequence[Any], type_: DataType) -> np.ndarray[Any, An
     if type_ is DataType.BOOL:
         _check_types({bool}, values)
         return np.array(values, np.bool_)
-    return _parse_integers(values, _LIMITS[type_]).astype(type_.dtype)
-
-
-def _parse_integers(values: Sequence[Any], limit: int) -> np.ndarray[Any, Any]:
-    kinds = set(map(type, values))
-    if float in kinds:
-        values = [int(v) if type(v) is float and v.is_integer() else v for v in values]
-    _check_types({int}, values)
-    if values and not -limit <= min(values) <= max(values) < limit:
-        raise ValueError("an integer is out of range")
-    return np.array(values, np.int64)
+    return vector_json.parse_integers(values, _LIMITS[type_]).astype(type_.dtype)
 
 
 def _parse_scalars(values: Sequence[Any], field: Field) -> Dense | Strings:
@@ -316,7 +239,7 @@ def _unwrap_dense(value: Any) -> Any:
     """A vector that stores all its elements is a dense one, however it is written."""
     if type(value) is not dict:
         return value
-    if value["type"] in _DENSE:
+    if value["type"] in vector_json.DENSE:
         return value["values"]
     size, indices, cells = _parse_sparse(value)
     return list(cells) if len(indices) == size else value
@@ -336,16 +259,8 @@ def _expand_sparse(value: Any, field: Field) -> Any:
 
 
 def _parse_sparse(value: Any) -> tuple[int, Array, Sequence[Any]]:
-    """Size, indices and elements of a vector that is a list, or an object of type sparse."""
-    if type(value) is list:
-        return len(value), np.arange(len(value)), value
-    size, cells = value["size"], value["values"]
-    if value["type"] not in _SPARSE or type(size) is not int or not 0 <= size < 2**31:
-        raise ValueError("not a vector")
-    indices = _parse_integers(value["indices"], 2**31)
-    inside = not len(indices) or (indices[0] >= 0 and indices[-1] < size)
-    if len(indices) != len(cells) or not inside or (np.diff(indices) <= 0).any():
-        raise ValueError("not a sparse vector")
+    """Size, indices and elements of a vector, which are numbers."""
+    size, indices, cells = vector_json.parse_vector(value)
     _parse_numbers(cells, DataType.FLOAT64)
     return size, indices, cells
 

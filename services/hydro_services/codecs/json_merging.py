@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hydro_runtimes import merging
 from hydro_runtimes.columns import Array, Column, Columns, DataType
 from hydro_runtimes.evaluator import Evaluation, Field
-from hydro_services.codecs import json_columns
+from hydro_services.codecs import json_columns, json_values
 
 
 def merge_answers(parts: Sequence[tuple[Array, Evaluation]], rows: int) -> Evaluation:
@@ -16,7 +16,7 @@ def merge_answers(parts: Sequence[tuple[Array, Evaluation]], rows: int) -> Evalu
 
 
 def _join_as_json(parts: Sequence[Column]) -> Column:
-    listed = [value for part in parts for value in json_columns.json_values(part)]
+    listed = [value for part in parts for value in json_values.list_values(part)]
     return json_columns.parse_column(listed, Field("", DataType.JSON, nullable=True))
 
 

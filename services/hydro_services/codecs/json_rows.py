@@ -14,7 +14,7 @@ import orjson
 
 from hydro_runtimes.columns import Array, Column, Columns
 from hydro_runtimes.evaluator import Evaluation, Failure, Field, Signature
-from hydro_services.codecs import json_columns, json_merging, json_spans, naming
+from hydro_services.codecs import json_columns, json_merging, json_spans, json_values, naming
 from hydro_services.errors import InvalidArgument
 
 Row = dict[str, Any]
@@ -229,7 +229,7 @@ def _shorten(text: str, limit: int) -> str:
 
 def encode_rows(columns: Columns) -> list[Row]:
     """JSON-ready rows, one object each, in order."""
-    listed = {name: json_columns.json_values(column) for name, column in columns.items()}
+    listed = {name: json_values.list_values(column) for name, column in columns.items()}
     return zip_columns(listed, columns.rows, columns.present)
 
 

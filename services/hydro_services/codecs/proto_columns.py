@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hydro.runtime.v1 import signature_pb2
 from hydro.serving.v1 import frame_pb2 as pb
 from hydro_runtimes.columns import (
     Array,
@@ -27,8 +26,7 @@ from hydro_runtimes.columns import (
     Validity,
     unpack,
 )
-from hydro_runtimes.evaluator import Field, Signature
-from hydro_services.codecs import json_columns, typed_values
+from hydro_services.codecs import json_values, typed_values
 from hydro_services.errors import InvalidArgument
 
 TYPES: dict[DataType, Any] = {k: pb.DataType.Value(f"DATA_TYPE_{k.name}") for k in DataType}
@@ -94,19 +92,19 @@ def decode_column(column: pb.Column, rows: int) -> Column:
         raise InvalidArgument(f"column '{column.name}': {error}", column=column.name) from None
 
 
-def json_values(column: pb.Column, rows: int) -> list[Any]:
+def decode_values(column: pb.Column, rows: int) -> list[Any]:
     """JSON values of a column as it is inside a chain; what `decode_column` would give, sooner.
 
     Raises:
         InvalidArgument: as `decode_column`.
     """
     if column.offsets or column.validity or column.type not in (_STRING, _FLOAT64):
-        return json_columns.json_values(decode_column(column, rows))
+        return json_values.list_values(decode_column(column, rows))
     rows = len(column.present) // 4 or rows
     try:
         if column.type == _STRING:
             return unpack(column.data, rows)
-        return json_columns.json_numbers(np.frombuffer(column.data).reshape(rows, *column.shape))
+        return json_values.list_numbers(np.frombuffer(column.data).reshape(rows, *column.shape))
     except ValueError as error:
         raise InvalidArgument(f"column '{column.name}': {error}", column=column.name) from None
 
@@ -326,44 +324,3 @@ def _flat_elements(column: pb.Column, rows: int) -> tuple[str, Sequence[str] | A
     assert not isinstance(flat, Ragged), "lists of lists have elements of their own"
     listed = flat.values if isinstance(flat, Strings) else flat.values.ravel()
     return typed_values.LISTS[flat.type], listed
-
-
-def field_message(field: Field) -> signature_pb2.Field:
-    """A declared field as a message."""
-    return signature_pb2.Field(
-        name=field.name,
-        type=TYPES[field.type],
-        shape=field.shape,
-        nullable=field.nullable,
-        optional=field.optional,
-        replaces=field.replaces,
-        nominal=field.nominal,
-    )
-
-
-def signature_message(signature: Signature) -> signature_pb2.Signature:
-    """A signature as a message."""
-    return signature_pb2.Signature(
-        inputs=[field_message(field) for field in signature.inputs],
-        outputs=[field_message(field) for field in signature.outputs],
-    )
-
-
-def parse_signature(message: signature_pb2.Signature) -> Signature:
-    """The inverse of `signature_message`."""
-    return Signature(
-        tuple(_parse_field(field) for field in message.inputs),
-        tuple(_parse_field(field) for field in message.outputs),
-    )
-
-
-def _parse_field(message: signature_pb2.Field) -> Field:
-    return Field(
-        name=message.name,
-        type=_KINDS[message.type],
-        shape=tuple(message.shape),
-        nullable=message.nullable,
-        optional=message.optional,
-        replaces=message.replaces,
-        nominal=tuple(message.nominal),
-    )

@@ -8,10 +8,9 @@ from typing import Any
 from google.protobuf import struct_pb2
 
 from hydro.repository.v1 import repository_service_pb2 as pb
-from hydro.runtime.v1 import signature_pb2
 from hydro_runtimes import metadata
-from hydro_runtimes.evaluator import Field
 from hydro_services import errors
+from hydro_services.codecs import signatures
 from hydro_services.repository.catalogue import ModelVersion
 
 
@@ -24,8 +23,8 @@ def to_message(version: ModelVersion, *, with_files: bool = True) -> pb.ModelVer
         digest=version.digest,
         reading=version.is_reading,
     )
-    message.signature.inputs.extend(map(_field_message, version.signature.inputs))
-    message.signature.outputs.extend(map(_field_message, version.signature.outputs))
+    message.signature.inputs.extend(map(signatures.field_message, version.signature.inputs))
+    message.signature.outputs.extend(map(signatures.field_message, version.signature.outputs))
     message.stages.extend(
         pb.ModelStage(name=part.name, uid=part.uid, depth=part.depth) for part in version.parts
     )
@@ -62,15 +61,3 @@ def list_paths(version: ModelVersion) -> struct_pb2.ListValue:
     values = struct_pb2.ListValue()
     values.extend([file.path for file in version.files])
     return values
-
-
-def _field_message(field: Field) -> signature_pb2.Field:
-    return signature_pb2.Field(
-        name=field.name,
-        type=f"DATA_TYPE_{field.type.name}",
-        shape=field.shape,
-        nullable=field.nullable,
-        optional=field.optional,
-        replaces=field.replaces,
-        nominal=field.nominal,
-    )

@@ -19,7 +19,7 @@ from hydro_envoy.headers import model_key
 from hydro_runtimes.errors import ModelError
 from hydro_runtimes.evaluator import Evaluator
 from hydro_services import errors
-from hydro_services.codecs import proto_columns
+from hydro_services.codecs import signatures
 from hydro_services.runtime.batch import Batcher
 from hydro_services.runtime.crashes import Crashes
 from hydro_services.runtime.evaluation import describe_exception
@@ -70,7 +70,7 @@ class Entry:
             version=self.id.version,
             digest=self.id.digest,
             state=self.state,
-            signature=proto_columns.signature_message(evaluator.signature) if evaluator else None,
+            signature=signatures.signature_message(evaluator.signature) if evaluator else None,
             error=self.error,
         )
 

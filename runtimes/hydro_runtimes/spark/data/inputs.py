@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import orjson
 
+from hydro_runtimes import vector_json
 from hydro_runtimes.columns import Array, Column, Columns, DataType, Dense, Ragged, Sparse, Strings
 from hydro_runtimes.evaluator import Failure, Field, named_as
 from hydro_runtimes.spark.data import word_lists
@@ -30,7 +30,6 @@ from hydro_runtimes.spark.sql.types import BOOLEAN, DOUBLE, LONG, STRING, VOID, 
 from hydro_runtimes.spark.sql.values import value_of
 
 _NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-_MAX_VECTOR = 1 << 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,24 +262,11 @@ def _vector_column(values: Sequence[Any], validity: Array | None) -> tuple[Colum
 
 
 def _parse_vector(value: Any) -> tuple[int, Sequence[int], list[float]]:
-    """Size, indices and elements of a vector, given as a list or as in Spark's JSON of vectors."""
+    """Size, indices and elements of a vector; a null one has none."""
     if value is None:
         return 0, (), []
-    if isinstance(value, list) or value["type"] in ("dense", 1):
-        elements = [
-            _parse_number(x) for x in (value if isinstance(value, list) else value["values"])
-        ]
-        return len(elements), range(len(elements)), elements
-    size, indices = value["size"], value["indices"]
-    elements = [_parse_number(element) for element in value["values"]]
-    ascending = all(a < b for a, b in pairwise(indices))
-    if not (type(size) is int and 0 <= size < _MAX_VECTOR and ascending) or (
-        indices and not (indices[0] >= 0 and indices[-1] < size)
-    ):
-        raise ValueError("not a sparse vector")
-    if len(indices) != len(elements) or value["type"] not in ("sparse", 0):
-        raise ValueError("not a sparse vector")
-    return size, indices, elements
+    size, indices, elements = vector_json.parse_vector(value)
+    return size, indices.tolist(), [_parse_number(element) for element in elements]
 
 
 def _fill_zeros(size: int, indices: Sequence[int], elements: list[float]) -> list[float]:

@@ -74,7 +74,7 @@ def answer_parts(frame: pb.Frame) -> Iterator[list[json_rows.Row]]:
 def _answered_rows(table: pb.Table) -> list[json_rows.Row]:
     """All at once."""
     columns = {
-        column.name: proto_columns.json_values(column, table.rows) for column in table.columns
+        column.name: proto_columns.decode_values(column, table.rows) for column in table.columns
     }
     places = {
         c.name: at

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hydro_runtimes.columns import Column, DataType, Sparse
 from hydro_runtimes.evaluator import Field
 from hydro_runtimes.joining import regular
-from hydro_services.codecs import fitting, json_columns
+from hydro_services.codecs import fitting, json_columns, json_values
 
 NUMBERS = (DataType.INT32, DataType.INT64, DataType.FLOAT32, DataType.FLOAT64)
 SHAPES = ((), (-1,), (2,), (-1, 2), (2, -1))
@@ -49,7 +49,7 @@ def test_numbers_of_another_type_are_as_those_of_json(
 ) -> None:
     column, field = case
     found, failures = fitting.fit_column(column, field)
-    values = orjson.loads(orjson.dumps(json_columns.json_values(column)))
+    values = orjson.loads(orjson.dumps(json_values.list_values(column)))
     faults = ((i, json_columns.find_fault(value, field)) for i, value in enumerate(values))
     assert failures == {i: fault for i, fault in faults if fault}
     well = [i for i in range(len(values)) if i not in failures]
@@ -58,6 +58,4 @@ def test_numbers_of_another_type_are_as_those_of_json(
     assert not isinstance(got, Sparse)
     got = regular(got, field.shape)
     assert got.type is want.type
-    assert orjson.dumps(json_columns.json_values(got)) == orjson.dumps(
-        json_columns.json_values(want)
-    )
+    assert orjson.dumps(json_values.list_values(got)) == orjson.dumps(json_values.list_values(want))
