@@ -19,7 +19,7 @@ from hydro_envoy.mesh import (
     Retry,
     StagePolicy,
 )
-from hydro_envoy.xds import hub
+from hydro_envoy.xds import lingering
 
 pytestmark = pytest.mark.e2e
 
@@ -122,12 +122,12 @@ async def test_a_new_policy_of_a_stage_cuts_no_stream(p: Policies) -> None:
 async def test_what_a_policy_leaves_behind_goes_when_its_last_stream_ends(
     p: Policies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "UNUSED_S", 0.5)
-    monkeypatch.setattr(hub, "LOOK_S", 0.2)
+    monkeypatch.setattr(lingering, "UNUSED_S", 0.5)
+    monkeypatch.setattr(lingering, "CHECK_AGAIN_S", 0.2)
     wanted = pipeline("p", "a", "b")
 
     def retiring() -> frozenset[str]:
-        return p.mesh.hub.retiring()
+        return p.mesh.hub.retiring_clusters()
 
     async def is_empty() -> bool:
         return not retiring()

@@ -21,8 +21,8 @@ from hydro_envoy.snapshot import (
     ResourceType,
     make_resource,
 )
+from hydro_envoy.xds.messages import Request, Response
 from hydro_envoy.xds.server import SERVICE
-from hydro_envoy.xds.session import Request, Response
 
 
 class AdsStream:

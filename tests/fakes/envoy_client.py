@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from hydro_envoy.snapshot import Ref, Resource, ResourceType, Snapshot, make_resource
-from hydro_envoy.xds.session import Request, Response
+from hydro_envoy.xds.messages import Request, Response
 
 BY_NAME = {
     ResourceType.ENDPOINTS: ResourceType.CLUSTER,

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable
 from ads_stream import AdsStream
 from envoy_client import EnvoyClient
 
-from hydro_envoy.xds.session import Request, Response
+from hydro_envoy.xds.messages import Request, Response
 
 
 class SilentClient(EnvoyClient):

@@ -59,7 +59,7 @@ async def _request_reports(hub: Hub, context: Message) -> None:
     """Tells an Envoy of which clusters to report, whenever these are others."""
     told: Collection[str] | None = None
     while True:
-        if (wanted := hub.retiring()) != told:
+        if (wanted := hub.retiring_clusters()) != told:
             response = lrs_pb2.LoadStatsResponse(clusters=sorted(wanted))
             response.load_reporting_interval.FromTimedelta(timedelta(seconds=PERIOD_S))
             await context.write(response)

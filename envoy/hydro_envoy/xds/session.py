@@ -19,108 +19,11 @@ state-of-the-world variant cannot send halves; there all that the response chang
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 from hydro_envoy.snapshot import Ref, Resource, ResourceType, Snapshot
-from hydro_envoy.xds.subscription import Subscription
-
-REFERRERS = {
-    ResourceType.CLUSTER: (ResourceType.LISTENER, ResourceType.SCOPE, ResourceType.ROUTES),
-    ResourceType.ENDPOINTS: (
-        ResourceType.CLUSTER,
-        ResourceType.LISTENER,
-        ResourceType.SCOPE,
-        ResourceType.ROUTES,
-    ),
-    ResourceType.LISTENER: (),
-    ResourceType.FILTER: (ResourceType.LISTENER,),
-    ResourceType.SCOPE: (),
-    ResourceType.ROUTES: (ResourceType.SCOPE,),
-    ResourceType.SECRET: (),
-}
-"""The types that may refer to a type. No cycles: else two removals could wait for each other."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A discovery request of either variant."""
-
-    type: ResourceType
-    nonce: str = ""
-    """Of the response it answers; empty in the first request for the type."""
-    error: str | None = None
-    """The client's words when it refuses."""
-    names: tuple[str, ...] = ()
-    """State of the world: all that is wanted."""
-    subscribe: tuple[str, ...] = ()
-    unsubscribe: tuple[str, ...] = ()
-    initial_versions: Mapping[str, str] = field(default_factory=dict)
-    """Incremental, first request for the type: what the client has from an earlier stream."""
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """A discovery response of either variant."""
-
-    type: ResourceType
-    nonce: str
-    version: str
-    """State of the world: of the whole type."""
-    resources: tuple[Resource, ...]
-    removed: tuple[str, ...] = ()
-    """Incremental: what the client is to drop, or asked for and does not exist."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A version that the client refused, and its words."""
-
-    version: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Flight:
-    nonce: str
-    items: Mapping[str, Resource | None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Uses:
-    refs: frozenset[Ref]
-    """What is referred to by something that the client has or is sent."""
-    unknown: frozenset[ResourceType]
-    """Of these it may have some from an earlier stream that we do not know."""
-
-
-@dataclass(slots=True)
-class _TypeState:
-    subscription: Subscription = field(default_factory=Subscription)
-    held: dict[str, Resource] = field(default_factory=dict)
-    """What the client has acknowledged."""
-    refused: dict[str, Refused] = field(default_factory=dict)
-    pending: set[str] = field(default_factory=set)
-    """What may differ from the target."""
-    forced: set[str] = field(default_factory=set)
-    """Those of them to be sent even when they do not differ."""
-    suspects: list[frozenset[str]] = field(default_factory=list)
-    """Parts of a refused response, to be sent one by one."""
-    flight: _Flight | None = None
-    nonce: str = ""
-    answered: bool = False
-
-    def concerns(self, name: str) -> bool:
-        """The client has it, is sent it, or waits for an answer to having asked for it."""
-        flying = self.flight.items if self.flight else ()
-        return name in self.held or name in self.forced or name in flying
-
-    def require(self, names: Iterable[str]) -> None:
-        """The names are sent again, whatever the client had."""
-        for name in names:
-            self.held.pop(name, None)
-            self.refused.pop(name, None)
-            self.forced.add(name)
-            self.pending.add(name)
+from hydro_envoy.xds.messages import RefusedVersion, Request, Response
+from hydro_envoy.xds.removals import Uses, find_uses
+from hydro_envoy.xds.type_state import Flight, TypeState
 
 
 class Session:
@@ -129,11 +32,11 @@ class Session:
     def __init__(self, *, incremental: bool) -> None:
         self._incremental = incremental
         self._target: Snapshot | None = None
-        self._types: dict[ResourceType, _TypeState] = {}
+        self._types: dict[ResourceType, TypeState] = {}
         self.absent: frozenset[ResourceType] = frozenset()
         """Types of which the client never has anything."""
         self._sent = 0
-        self._uses: _Uses | None = None
+        self._uses: Uses | None = None
         """As of the present poll, when asked for."""
 
     # ---- what happens
@@ -162,15 +65,15 @@ class Session:
         it subscribes to.
         """
         first = request.type not in self._types
-        state = self._types.setdefault(request.type, _TypeState())
+        state = self._types.setdefault(request.type, TypeState())
         if state.flight and request.nonce == state.flight.nonce:
-            self._answered(state, state.flight, request.error)
+            self._take_answer(state, state.flight, request.error)
         elif not self._incremental and request.nonce != state.nonce and not first:
             return
         if self._incremental:
-            self._change(state, request, first)
+            self._change_subscription(state, request, first)
         else:
-            self._replace(state, request, first)
+            self._replace_subscription(state, request, first)
 
     def poll(self) -> list[Response]:
         """What to send now, in this order; it counts as sent."""
@@ -178,7 +81,7 @@ class Session:
             return []
         self._uses = None
         idle = [(t, self._types[t]) for t in ResourceType if t in self._types]
-        found = [self._next(t, state) for t, state in idle if state.flight is None]
+        found = [self._next_response(t, state) for t, state in idle if state.flight is None]
         return [response for response in found if response]
 
     # ---- what is known
@@ -196,12 +99,12 @@ class Session:
         held = state.held.get(ref.name)
         return held is not None and held.version == wanted.version
 
-    def refusal(self, ref: Ref) -> Refused | None:
+    def refusal(self, ref: Ref) -> RefusedVersion | None:
         """What the client said against the present version, if it refused it."""
         state = self._types.get(ref.type)
         return state.refused.get(ref.name) if state else None
 
-    def refusals(self) -> list[tuple[Ref, Refused]]:
+    def refusals(self) -> list[tuple[Ref, RefusedVersion]]:
         """All refusals, sorted."""
         return [
             (Ref(type_, name), refused)
@@ -214,70 +117,70 @@ class Session:
         state = self._types.get(type_)
         return len(state.subscription.names) if state else 0
 
-    def held(self) -> dict[ResourceType, dict[str, Resource]]:
+    def held_resources(self) -> dict[ResourceType, dict[str, Resource]]:
         """What the client has acknowledged, by type and name."""
         return {type_: dict(state.held) for type_, state in self._types.items()}
 
-    def wanted(self) -> Mapping[ResourceType, Mapping[str, Resource]]:
+    def wanted_resources(self) -> Mapping[ResourceType, Mapping[str, Resource]]:
         """What it should have, by type and name."""
         return (self._target or Snapshot()).resources
 
-    def lacking(self) -> list[Ref]:
+    def missing_refs(self) -> list[Ref]:
         """What of the target the client has not acknowledged, or not removed; sorted."""
         if self._target is None:
             return []
-        lacking = []
+        missing = []
         for type_, table in self._target.resources.items():
-            state = self._types.get(type_, _TypeState())
+            state = self._types.get(type_, TypeState())
             if type_ is ResourceType.SECRET:  # asked for when the first cluster needs one
                 table = {n: r for n, r in table.items() if state.subscription.covers(n)}
             held = state.held
-            lacking += [
+            missing += [
                 Ref(type_, n)
                 for n, r in table.items()
                 if n not in held or held[n].version != r.version
             ]
-            lacking += [Ref(type_, n) for n in sorted(held.keys() - table.keys())]
-        return lacking
+            missing += [Ref(type_, n) for n in sorted(held.keys() - table.keys())]
+        return missing
 
     # ---- requests
 
-    def _change(self, state: _TypeState, request: Request, first: bool) -> None:
+    def _change_subscription(self, state: TypeState, request: Request, first: bool) -> None:
         state.subscription.change(request.subscribe, request.unsubscribe)
         self._forget_uncovered(state, request.unsubscribe)
         if first:
             state.held = {
-                name: self._known(Ref(request.type, name), version)
+                name: self._from_earlier_stream(Ref(request.type, name), version)
                 for name, version in request.initial_versions.items()
                 if state.subscription.covers(name)
             }
-            state.pending |= state.held.keys() | self._covered(request.type)
+            state.pending |= state.held.keys() | self._covered_names(request.type)
         # "the server must send the resource even if it believes that the client has it"
         state.require(set(request.subscribe) - request.initial_versions.keys() - {"*"})
         if "*" in request.subscribe:
-            state.pending |= self._covered(request.type)
+            state.pending |= self._covered_names(request.type)
 
-    def _replace(self, state: _TypeState, request: Request, first: bool) -> None:
+    def _replace_subscription(self, state: TypeState, request: Request, first: bool) -> None:
         before = set(state.subscription.names)
         state.subscription.replace(request.names)
         self._forget_uncovered(state, before | state.held.keys())
         state.require(state.subscription.names - before)
-        state.pending |= self._covered(request.type) - state.held.keys()
+        state.pending |= self._covered_names(request.type) - state.held.keys()
 
-    def _forget_uncovered(self, state: _TypeState, names: Iterable[str]) -> None:
+    def _forget_uncovered(self, state: TypeState, names: Iterable[str]) -> None:
         for name in [n for n in names if not state.subscription.covers(n)]:
             state.held.pop(name, None)
             state.refused.pop(name, None)
             state.pending.discard(name)
             state.forced.discard(name)
 
-    def _covered(self, type_: ResourceType) -> set[str]:
+    def _covered_names(self, type_: ResourceType) -> set[str]:
         """What exists of what is subscribed to."""
         table = self._target.resources[type_] if self._target else {}
         subscription = self._types[type_].subscription
         return set(table) if subscription.wildcard else table.keys() & subscription.names
 
-    def _known(self, ref: Ref, version: str) -> Resource:
+    def _from_earlier_stream(self, ref: Ref, version: str) -> Resource:
         """What the client has from an earlier stream; without a body where we do not know it."""
         present = self._target.get(ref) if self._target else None
         if present and present.version == version:
@@ -286,10 +189,10 @@ class Session:
 
     # ---- answers
 
-    def _answered(self, state: _TypeState, flight: _Flight, error: str | None) -> None:
+    def _take_answer(self, state: TypeState, flight: Flight, error: str | None) -> None:
         state.flight = None
         if error is None:
-            self._accepted(state, flight)
+            self._accept(state, flight)
         elif self._incremental and len(flight.items) > 1:
             names = sorted(flight.items)
             half = len(names) // 2
@@ -298,9 +201,9 @@ class Session:
             state.pending |= flight.items.keys()  # what was refused is not what is wanted now
         else:
             versions = {name: each.version if each else "" for name, each in flight.items.items()}
-            state.refused |= {name: Refused(v, error) for name, v in versions.items()}
+            state.refused |= {name: RefusedVersion(v, error) for name, v in versions.items()}
 
-    def _accepted(self, state: _TypeState, flight: _Flight) -> None:
+    def _accept(self, state: TypeState, flight: Flight) -> None:
         for name, each in flight.items.items():
             state.refused.pop(name, None)
             if each is None or not state.subscription.covers(name):
@@ -310,18 +213,18 @@ class Session:
 
     # ---- responses
 
-    def _next(self, type_: ResourceType, state: _TypeState) -> Response | None:
+    def _next_response(self, type_: ResourceType, state: TypeState) -> Response | None:
         while state.suspects:
-            items = self._sendable(type_, state, state.suspects.pop(0))
+            items = self._ready_items(type_, state, state.suspects.pop(0))
             if items:
-                return self._send(type_, state, items)
-        items = self._sendable(type_, state, state.pending)
+                return self._respond(type_, state, items)
+        items = self._ready_items(type_, state, state.pending)
         # A client that starts waits for an answer, even if there is nothing for it.
         empty = state.subscription.wildcard and not state.answered and not state.pending
-        return self._send(type_, state, items) if items or empty else None
+        return self._respond(type_, state, items) if items or empty else None
 
-    def _sendable(
-        self, type_: ResourceType, state: _TypeState, names: Iterable[str]
+    def _ready_items(
+        self, type_: ResourceType, state: TypeState, names: Iterable[str]
     ) -> dict[str, Resource | None]:
         """Of the names those whose time has come, with what to send; the others stay pending."""
         assert self._target is not None
@@ -337,7 +240,7 @@ class Session:
                 state.pending.add(name)
         return items
 
-    def _differs(self, state: _TypeState, name: str, wanted: Resource | None) -> bool:
+    def _differs(self, state: TypeState, name: str, wanted: Resource | None) -> bool:
         held = state.held.get(name)
         if name in state.forced:
             return wanted is not None or self._incremental
@@ -357,31 +260,16 @@ class Session:
 
     def _is_used(self, ref: Ref) -> bool:
         """Something that the client has, or is sent, refers to it, or may do so."""
-        self._uses = self._uses or self._find_uses()
-        unknown = self._uses.unknown.intersection(REFERRERS[ref.type])
-        return bool(unknown) or ref in self._uses.refs
+        self._uses = self._uses or find_uses(self._types, self.absent)
+        return self._uses.may_have(ref)
 
-    def _find_uses(self) -> _Uses:
-        refs: set[Ref] = set()
-        unknown = set(ResourceType) - self._types.keys() - self.absent
-        for type_, state in self._types.items():
-            flying = state.flight.items.values() if state.flight else ()
-            for each in (*state.held.values(), *flying):
-                if each is not None:
-                    refs.update(each.references)
-                    unknown |= set() if each.body else {type_}
-        scopes = self._types.get(ResourceType.SCOPE)
-        if scopes and not scopes.held:
-            unknown.discard(ResourceType.ROUTES)  # a client has no routes without scopes
-        return _Uses(frozenset(refs), frozenset(unknown))
-
-    def _send(
-        self, type_: ResourceType, state: _TypeState, items: Mapping[str, Resource | None]
+    def _respond(
+        self, type_: ResourceType, state: TypeState, items: Mapping[str, Resource | None]
     ) -> Response:
         assert self._target is not None
         self._sent += 1
         state.nonce, state.answered = str(self._sent), True
-        state.flight = _Flight(state.nonce, items)
+        state.flight = Flight(state.nonce, items)
         state.pending -= items.keys()
         state.forced -= items.keys()
         self._ask_again_for_endpoints(items)

@@ -17,7 +17,7 @@ from hydro.manager.v1 import registry_service_pb2_grpc as registry_grpc
 from hydro_envoy.address import Address
 from hydro_envoy.errors import Nacked, NotApplied
 from hydro_envoy.snapshot import Change
-from hydro_envoy.xds.hub import NodeStatus
+from hydro_envoy.xds.node_status import NodeStatus
 from hydro_services import errors, pipelinejson
 from hydro_services.consul.registry import Registry
 from hydro_services.manager.api.peers import peer

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from hydro.manager.v1 import pipeline_pb2 as pb
 from hydro_envoy.snapshot import Resource
-from hydro_envoy.xds.hub import NodeVersions
+from hydro_envoy.xds.node_status import NodeVersions
 from hydro_services.manager.domain import conversion, readiness
 from hydro_services.manager.domain.state import State
 from hydro_services.manager.engine.reconciler import Reconciler

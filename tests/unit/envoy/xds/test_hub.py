@@ -8,10 +8,11 @@ from envoy_client import EnvoyClient, assert_holds, snapshot_of
 from hydro_envoy.errors import Nacked, NotApplied
 from hydro_envoy.nodes import Node
 from hydro_envoy.snapshot import Ref, Resource, ResourceType, Snapshot, make_resource
-from hydro_envoy.xds import hub as hubs
-from hydro_envoy.xds.hub import Connection, Hub
+from hydro_envoy.xds import lingering
+from hydro_envoy.xds.connection import Connection
+from hydro_envoy.xds.hub import Hub
 from hydro_envoy.xds.loads import FRESH_S, Loads
-from hydro_envoy.xds.session import Request
+from hydro_envoy.xds.messages import Request
 
 CLUSTER, SCOPE, ROUTES = ResourceType.CLUSTER, ResourceType.SCOPE, ResourceType.ROUTES
 
@@ -90,23 +91,23 @@ async def test_a_cluster_that_is_wanted_again_does_not_go() -> None:
         hub.publish(snapshot_of({"p": (cluster,)}))
         await hub.applied(timeout_s=5)
     assert set(follower.client.held[CLUSTER]) == {"a", "b"}
-    assert list(hub._lingering) == [Ref(CLUSTER, "a")]
+    assert list(hub._lingering._timers) == [Ref(CLUSTER, "a")]
     await follower.end()
     hub.close()
-    assert hub._lingering == {}
+    assert hub._lingering._timers == {}
 
 
 async def test_a_cluster_stays_for_as_long_as_an_envoy_has_requests_in_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hubs, "UNUSED_S", 0.0)
-    monkeypatch.setattr(hubs, "LOOK_S", 0.01)
+    monkeypatch.setattr(lingering, "UNUSED_S", 0.0)
+    monkeypatch.setattr(lingering, "CHECK_AGAIN_S", 0.01)
     hub = Hub({CLUSTER: 600.0})
     followers = [Follower(hub, "one"), Follower(hub, "two")]
     hub.publish(snapshot_of({"p": ("a",)}))
     await hub.applied(timeout_s=5)
     hub.publish(snapshot_of({"p": ("b",)}))
-    assert hub.retiring() == {"a"}
+    assert hub.retiring_clusters() == {"a"}
     all_reports: list[dict[str, dict[str, int]]] = [
         {"one": {"a": 0}},
         {"two": {}},
@@ -117,11 +118,13 @@ async def test_a_cluster_stays_for_as_long_as_an_envoy_has_requests_in_it(
         for node_id, under_way in reports.items():
             hub.report(node_id, under_way)
         await asyncio.sleep(0.05)
-        assert hub.retiring() == {"a"}, "one says nothing of it, or has something under way"
+        assert hub.retiring_clusters() == {"a"}, (
+            "one says nothing of it, or has something under way"
+        )
     for node_id in ("one", "two"):
         hub.report(node_id, {"a": 0})
     async with asyncio.timeout(5):
-        while hub.retiring():
+        while hub.retiring_clusters():
             await hub.changed()
     await hub.applied([Ref(CLUSTER, "a")], timeout_s=5)
     for follower in followers:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hydro_envoy.snapshot import Ref, Resource, ResourceType, Snapshot, make_resource
-from hydro_envoy.xds.session import Request, Response, Session
+from hydro_envoy.xds.messages import Request, Response
+from hydro_envoy.xds.session import Session
 
 CLUSTER, ENDPOINTS, LISTENER, FILTER, SCOPE, ROUTES, _ = ResourceType
 
@@ -220,7 +221,7 @@ def test_a_refusal_is_kept_with_the_words_and_not_sent_again(incremental: bool) 
     wire.publish(snapshot_of({"p": ("a",)}, routes_r_p="mended"))
     wire.settle()
     assert wire.session.refusals() == []
-    assert wire.session.lacking() == []
+    assert wire.session.missing_refs() == []
 
 
 def test_one_bad_resource_keeps_no_other_from_being_applied() -> None:
@@ -283,7 +284,7 @@ def test_nothing_is_known_of_a_type_that_was_not_asked_for() -> None:
     session.publish(snapshot_of({"p": ("a",)}))
     assert not session.has(Ref(CLUSTER, "a"))
     assert session.refusal(Ref(CLUSTER, "a")) is None
-    assert Ref(CLUSTER, "a") in session.lacking()
+    assert Ref(CLUSTER, "a") in session.missing_refs()
 
 
 def test_a_resource_sent_and_withdrawn_before_the_answer_is_removed() -> None:
@@ -348,7 +349,7 @@ def test_whatever_happens_the_client_ends_with_the_newest_snapshot(
     wire.start(*(set(ResourceType) - wire.client.started))
     wire.settle()
     assert_holds(wire.client, snapshot_of(last))
-    assert wire.session.lacking() == []
+    assert wire.session.missing_refs() == []
     assert wire.session.refusals() == []
 
 
@@ -367,7 +368,7 @@ def test_what_is_refused_is_known_and_all_else_is_applied(
     wire.start(*(set(ResourceType) - wire.client.started))
     wire.settle()
     refused = {ref for ref, _ in wire.session.refusals()}
-    for ref in wire.session.lacking():
+    for ref in wire.session.missing_refs():
         wanted = snapshot.get(ref)
         parents = {r for r in refused if r in snapshot.closure([ref])}
         held_back = any(ref in each.references for each in _scopes_and_clusters(snapshot, refused))
