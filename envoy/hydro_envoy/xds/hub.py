@@ -169,6 +169,7 @@ class Hub:
         """Ends all streams; Envoys go on with what they have and connect again."""
         for connection in list(self._connections):
             connection.close()
+        # Streams of load reports wait for this event; those that come later get the new one.
         self.closing.set()
         self.closing = asyncio.Event()
         self._lingering.close()
@@ -211,6 +212,8 @@ class Hub:
             return
         self._connections.remove(connection)
         if connection.is_known:
+            # Kept for a while: an Envoy that is cut off serves on with what it had. Who asks which
+            # Envoys are late with a removal has to hear of it.
             id = connection.node.id
             logger.info("the stream of an envoy ended", extra={"node_id": id})
             self._lost[id] = connection
@@ -223,6 +226,7 @@ class Hub:
 
     def notify(self) -> None:
         """Wakes those who wait for a snapshot to be applied."""
+        # A new event first: who waits for the next change must not find this one set still.
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
@@ -271,12 +275,14 @@ class Hub:
         took = [c for c, lacks in missing.items() if not lacks]
         if refusals := [r for c in missing for r in list_refusals(c, self.snapshot, wanted)]:
             raise Nacked(refusals, [c.node.id for c in took])
+        # Without a gateway nobody has it; where there are other hubs, one of theirs may have it.
         is_served = not self._is_alone or any(c.is_gateway for c in took)
         if self._wanted is None or not is_served:
             return False
         late = {c: lacks for c, lacks in missing.items() if lacks and not c.is_lagging}
         if asyncio.get_running_loop().time() < since + LAG_S:
             return not late
+        # Marked as late for all that wait, now and later: they are not to wait LAG_S each.
         for connection, lacks in late.items():
             connection.late_with = frozenset(lacks)
             extra = {"node_id": connection.node.id, "lacking": describe_refs(lacks)}

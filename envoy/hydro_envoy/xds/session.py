@@ -46,6 +46,8 @@ class Session:
         old, self._target = self._target or Snapshot(), snapshot
         for type_, state in self._types.items():
             before, after = old.resources[type_], snapshot.resources[type_]
+            # By identity: snapshots share the objects of what did not change. What is equal in
+            # another object is sorted out by `_ready_items`, which compares versions.
             changed = {n for n, r in after.items() if before.get(n) is not r}
             changed |= before.keys() - after.keys()
             state.pending |= {n for n in changed if state.subscription.covers(n)}
@@ -66,6 +68,7 @@ class Session:
         """
         first = request.type not in self._types
         state = self._types.setdefault(request.type, TypeState())
+        # The answer first: what was taken or refused decides what the subscription still lacks.
         if state.flight and request.nonce == state.flight.nonce:
             self._take_answer(state, state.flight, request.error)
         elif not self._incremental and request.nonce != state.nonce and not first:
@@ -79,7 +82,9 @@ class Session:
         """What to send now, in this order; it counts as sent."""
         if self._target is None:
             return []
+        # Uses are found once a poll: what it sends refers to nothing that the target lacks.
         self._uses = None
+        # In the order of ResourceType: clusters leave before what routes to them.
         idle = [(t, self._types[t]) for t in ResourceType if t in self._types]
         found = [self._next_response(t, state) for t, state in idle if state.flight is None]
         return [response for response in found if response]
@@ -94,6 +99,7 @@ class Session:
         if state is None:
             return wanted is None
         if wanted is None:
+            # What is under way was sent before it was to go: the client is about to have it.
             flying = state.flight and state.flight.items.get(ref.name)
             return ref.name not in state.held and not flying
         held = state.held.get(ref.name)
@@ -193,6 +199,8 @@ class Session:
         state.flight = None
         if error is None:
             self._accept(state, flight)
+        # A NACK names no resource. The halves go before what is suspect already, so that there are
+        # never more parts than the logarithm of what was sent.
         elif self._incremental and len(flight.items) > 1:
             names = sorted(flight.items)
             half = len(names) // 2
@@ -214,6 +222,7 @@ class Session:
     # ---- responses
 
     def _next_response(self, type_: ResourceType, state: TypeState) -> Response | None:
+        # Suspects before all else: what is pending waits until the one at fault is known.
         while state.suspects:
             items = self._ready_items(type_, state, state.suspects.pop(0))
             if items:
@@ -273,6 +282,8 @@ class Session:
         state.pending -= items.keys()
         state.forced -= items.keys()
         self._ask_again_for_endpoints(items)
+        # State of the world: a client drops the clusters and listeners that a response lacks, so
+        # all that it has goes along.
         whole = items if self._incremental else {**state.held, **items}
         resources = tuple(whole[n] for n in sorted(whole))
         return Response(

@@ -29,10 +29,12 @@ class Subscription:
         "if the first request on the stream for a resource type has no names, it is treated as
         wildcard"; it ends only by unsubscribing from `*`.
         """
+        # Only the very first request: later ones without names are mere acknowledgements.
         if not self._started and not subscribe:
             self.wildcard = True
         self._started = True
         self.wildcard = (self.wildcard or WILDCARD in subscribe) and WILDCARD not in unsubscribe
+        # Unsubscribed last: a name that is in both lists is not wanted.
         self.names |= set(subscribe) - {WILDCARD}
         self.names -= set(unsubscribe)
 
@@ -41,6 +43,7 @@ class Subscription:
 
         No names mean everything until a request had names, and nothing afterwards.
         """
+        # Once there were names, an empty list means nothing at all: the client let go of the last.
         self._named_before |= bool(names)
         self._started = True
         self.wildcard = WILDCARD in names or not self._named_before
