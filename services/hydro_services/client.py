@@ -64,7 +64,7 @@ async def connect_channel(
     credentials = tls.credentials if isinstance(tls, Tls) else tls
     async with rpc.open_channel(address, tls=credentials) as channel:
         if not await _is_ready(channel):
-            raise await reachability.why_not(part, address, tls)
+            raise await reachability.explain_unreachable(part, address, tls)
         with convert_errors():
             yield channel
 
@@ -208,7 +208,7 @@ class Gateway(_Api):
             errors.HydroError: nothing was answered at all, or the pipeline was deleted.
         """
         call = partial(self._stub.PredictStream, metadata=self._metadata)
-        stream = resuming.Stream(_FRAMES, call, self._channel.channel_ready)
+        stream = resuming.ResumingStream(_FRAMES, call, self._channel.channel_ready)
         async with contextlib.aclosing(stream.answers(frames)) as answers:
             with convert_errors():
                 async for frame in answers:
@@ -246,7 +246,7 @@ class Gateway(_Api):
                 yield _serve_request(pipeline, lines, NDJSON)
 
         call = partial(self._stub.Serve, metadata=self._metadata)
-        stream = resuming.Stream(_LINES, call, self._channel.channel_ready)
+        stream = resuming.ResumingStream(_LINES, call, self._channel.channel_ready)
         async with contextlib.aclosing(stream.answers(requests())) as answers:
             with convert_errors():
                 async for body in answers:
@@ -290,8 +290,8 @@ def _lost_lines(
     return httpbody_pb2.HttpBody(content_type=NDJSON, data=json_rows.write_lines([row] * places))
 
 
-_FRAMES = resuming.Kind(lambda _: 1, lambda _: 1, _lost_frame, in_flight=256)
-_LINES = resuming.Kind(
+_FRAMES = resuming.StreamKind(lambda _: 1, lambda _: 1, _lost_frame, in_flight=256)
+_LINES = resuming.StreamKind(
     lambda request: _count_rows(request.body.data),
     lambda body: _count_rows(body.data),
     _lost_lines,

@@ -25,23 +25,23 @@ def free_ports(host: str, wanted: Mapping[str, int]) -> dict[str, int]:
         Unavailable: one is taken, or the host is not of this machine.
     """
     with contextlib.ExitStack() as held:
-        return {name: _hold(held, host, name, port) for name, port in wanted.items()}
+        return {name: _claim_port(held, host, name, port) for name, port in wanted.items()}
 
 
-def _hold(held: contextlib.ExitStack, host: str, name: str, port: int) -> int:
+def _claim_port(held: contextlib.ExitStack, host: str, name: str, port: int) -> int:
     """The port, or a free one that the system gives to nobody else until it is bound again."""
     if port:
-        held.enter_context(_bound(host, name, port))
+        held.enter_context(_bind_port(host, name, port))
         return port
     for free in random.sample(BELOW_EPHEMERAL, 100):
         with contextlib.suppress(Unavailable):
-            held.enter_context(_bound(host, name, free))
+            held.enter_context(_bind_port(host, name, free))
             return free
     raise Unavailable(f"no free port on {host}; give one with --{name}-port")
 
 
 @contextlib.contextmanager
-def _bound(host: str, name: str, port: int) -> Iterator[None]:
+def _bind_port(host: str, name: str, port: int) -> Iterator[None]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -48,7 +48,7 @@ class Tls:
         return found
 
 
-async def why_not(
+async def explain_unreachable(
     part: str, address: Address, tls: Tls | grpc.ChannelCredentials | None
 ) -> errors.HydroError:
     """Why the part cannot be reached at an address.
@@ -59,44 +59,44 @@ async def why_not(
         tls: whom to trust there; None: clear text.
     """
     try:
-        await _look(address, tls)
-    except _Wrong as wrong:
+        await _probe(address, tls)
+    except _WrongPeer as wrong:
         return errors.CannotConnect(f"no {part} at {address}: {wrong}", address=str(address))
-    except _Away as away:
-        return unreachable(part, address, str(away))
-    return unreachable(part, address, "something is there, but does not answer")
+    except _NothingThere as away:
+        return unreachable_error(part, address, str(away))
+    return unreachable_error(part, address, "something is there, but does not answer")
 
 
-def unreachable(part: str, address: Address, why: str = "") -> errors.Unreachable:
+def unreachable_error(part: str, address: Address, why: str = "") -> errors.Unreachable:
     """The error for a part that does not answer, now."""
     way_out = f"start it with `hydro up`, or give --{part} or HYDRO_{part.upper()}"
     what = f"no {part} answers at {address}{why and f': {why}'}"
     return errors.Unreachable(f"{what}; {way_out}", address=str(address))
 
 
-class _Wrong(Exception):
+class _WrongPeer(Exception):
     """What is there is not what was asked for."""
 
 
-class _Away(Exception):
+class _NothingThere(Exception):
     """Nothing is there, now."""
 
 
-async def _look(address: Address, tls: Tls | grpc.ChannelCredentials | None) -> None:
+async def _probe(address: Address, tls: Tls | grpc.ChannelCredentials | None) -> None:
     """Raises what is wrong."""
     await _resolve(address)
     if isinstance(tls, Tls):
-        start = await _said(address, tls.context)
+        start = await _read_greeting(address, tls.context)
     elif tls is not None:
-        start = await _said(address, _anybody())
+        start = await _read_greeting(address, _trusting_context())
     else:
-        start = await _said(address, None)
+        start = await _read_greeting(address, None)
         if not _is_http2(start) and await _speaks_tls(address, start):
-            raise _Wrong("it speaks TLS; give --tls-ca")
+            raise _WrongPeer("it speaks TLS; give --tls-ca")
     if start.startswith(b"HTTP/1"):
-        raise _Wrong("it speaks HTTP/1 alone, want gRPC over HTTP/2; is it the right port?")
+        raise _WrongPeer("it speaks HTTP/1 alone, want gRPC over HTTP/2; is it the right port?")
     if start and not _is_http2(start):
-        raise _Wrong("it speaks neither gRPC nor TLS; is it the right port?")
+        raise _WrongPeer("it speaks neither gRPC nor TLS; is it the right port?")
 
 
 async def _resolve(address: Address) -> None:
@@ -107,16 +107,16 @@ async def _resolve(address: Address) -> None:
         async with asyncio.timeout(LOOK_S):
             await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except TimeoutError:
-        raise _Away(f"the name {address.host!r} could not be looked up in time") from None
+        raise _NothingThere(f"the name {address.host!r} could not be looked up in time") from None
     except socket.gaierror as error:
         if error.errno == socket.EAI_AGAIN:
-            raise _Away(f"the name {address.host!r} cannot be looked up now") from None
-        raise _Wrong(f"there is no machine named {address.host!r}") from None
+            raise _NothingThere(f"the name {address.host!r} cannot be looked up now") from None
+        raise _WrongPeer(f"there is no machine named {address.host!r}") from None
 
 
-async def _said(address: Address, context: ssl.SSLContext | None) -> bytes:
+async def _read_greeting(address: Address, context: ssl.SSLContext | None) -> bytes:
     """What comes back for the start of HTTP/2; empty where nothing does."""
-    reader, writer = await _connected(address, context)
+    reader, writer = await _connect(address, context)
     try:
         writer.write(_PREFACE)
         async with asyncio.timeout(LOOK_S):
@@ -127,7 +127,7 @@ async def _said(address: Address, context: ssl.SSLContext | None) -> bytes:
         writer.transport.abort()
 
 
-async def _connected(
+async def _connect(
     address: Address, context: ssl.SSLContext | None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     try:
@@ -139,26 +139,26 @@ async def _connected(
                 server_hostname=address.host if context else None,
             )
     except ssl.SSLCertVerificationError as error:
-        raise _Wrong(_mistrust(address, error)) from None
+        raise _WrongPeer(_describe_mistrust(address, error)) from None
     except ssl.SSLError:
-        raise _Wrong("it does not speak TLS; leave --tls-ca out") from None
+        raise _WrongPeer("it does not speak TLS; leave --tls-ca out") from None
     except ConnectionRefusedError:
-        raise _Away from None
+        raise _NothingThere from None
     except TimeoutError:
-        raise _Away(f"no connection within {LOOK_S:g} s") from None
+        raise _NothingThere(f"no connection within {LOOK_S:g} s") from None
     except OSError as error:
         text = (error.strerror or str(error) or type(error).__name__).lower()
-        raise _Away(text) from None
+        raise _NothingThere(text) from None
 
 
-def _mistrust(address: Address, error: ssl.SSLCertVerificationError) -> str:
+def _describe_mistrust(address: Address, error: ssl.SSLCertVerificationError) -> str:
     if error.verify_code in (_HOSTNAME, _IP_ADDRESS):
         return f"its certificate is not for {address.host}; use the name that it is for"
     why = error.verify_message or "not signed by whom --tls-ca names"
     return f"its certificate is not trusted ({why}); give --tls-ca the authority that signed it"
 
 
-def _anybody() -> ssl.SSLContext:
+def _trusting_context() -> ssl.SSLContext:
     """Trusts all: nothing is told to whom is looked at."""
     found = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     found.check_hostname, found.verify_mode = False, ssl.CERT_NONE
@@ -169,8 +169,8 @@ def _anybody() -> ssl.SSLContext:
 async def _speaks_tls(address: Address, start: bytes) -> bool:
     if start:
         return start[0] in (_TLS_ALERT, _TLS_HANDSHAKE)
-    with contextlib.suppress(_Wrong, _Away):
-        _, writer = await _connected(address, _anybody())
+    with contextlib.suppress(_WrongPeer, _NothingThere):
+        _, writer = await _connect(address, _trusting_context())
         writer.transport.abort()
         return True
     return False

@@ -28,7 +28,7 @@ CALL_S = 1.0
 """How long a single call may take."""
 
 
-def keep(
+def keep_registered(
     registry: Address | Registry, endpoint: manager_pb.Endpoint, token_file: Path | None = None
 ) -> AbstractAsyncContextManager[None]:
     """Registers the endpoint and sees that it stays so, in the background, until the context ends.
@@ -47,14 +47,14 @@ def keep(
         errors.FailedPrecondition: the library for Consul is not installed.
     """
     if isinstance(registry, Address):
-        return _kept(registry, endpoint, token_file)
+        return _keep_lease(registry, endpoint, token_file)
     needs_consul()
     from hydro_services.consul import registration
 
-    return registration.keep(registry, endpoint)
+    return registration.keep_registered(registry, endpoint)
 
 
-def endpoint(
+def describe_process(
     service: str,
     instance: str,
     address: Address,
@@ -81,20 +81,20 @@ def endpoint(
     return manager_pb.Endpoint(
         service=service,
         instance=instance,
-        address=_reachable(address),
-        traffic_address=_reachable(traffic),
+        address=_reachable_text(address),
+        traffic_address=_reachable_text(traffic),
         sidecar_address=str(sidecar or ""),
-        metrics_address=_reachable(metrics),
+        metrics_address=_reachable_text(metrics),
         formats=formats,
         incarnation=incarnation.new(),
     )
 
 
-def _reachable(address: Address | None) -> str:
+def _reachable_text(address: Address | None) -> str:
     return str(address.reachable) if address else ""
 
 
-async def check(registry: Registry, limit_s: float) -> None:
+async def check_registry(registry: Registry, limit_s: float) -> None:
     """Waits until Consul answers and has a leader.
 
     Raises:
@@ -102,20 +102,20 @@ async def check(registry: Registry, limit_s: float) -> None:
         errors.FailedPrecondition: as `keep`, or Consul refuses the token.
     """
     needs_consul()
-    from hydro_services.consul.agents import connect, ready
+    from hydro_services.consul.agents import connect_agents, wait_until_ready
 
-    async with connect(registry) as agents:
-        await ready(agents, limit_s)
+    async with connect_agents(registry) as agents:
+        await wait_until_ready(agents, limit_s)
 
 
 @contextlib.asynccontextmanager
-async def _kept(
+async def _keep_lease(
     manager: Address, endpoint: manager_pb.Endpoint, token_file: Path | None
 ) -> AsyncIterator[None]:
     """Renews a lease of the manager's."""
     async with rpc.open_channel(manager) as channel:
         registry = registry_grpc.RegistryServiceStub(channel)
-        renewal = asyncio.create_task(_renew(registry, manager, endpoint, token_file))
+        renewal = asyncio.create_task(_renew_lease(registry, manager, endpoint, token_file))
         try:
             yield
         finally:
@@ -124,7 +124,7 @@ async def _kept(
             await _deregister(registry, endpoint, token_file)
 
 
-async def _renew(
+async def _renew_lease(
     registry: registry_grpc.RegistryServiceAsyncStub,
     manager: Address,
     endpoint: manager_pb.Endpoint,

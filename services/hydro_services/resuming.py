@@ -35,7 +35,7 @@ _BREAKS = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CA
 
 
 @dataclass(frozen=True, slots=True)
-class Kind(Generic[Sent, Answer]):
+class StreamKind(Generic[Sent, Answer]):
     """What is streamed."""
 
     sent: Callable[[Sent], int]
@@ -48,12 +48,12 @@ class Kind(Generic[Sent, Answer]):
     """Places under way at most, but for a single message that has more."""
 
 
-class Stream(Generic[Sent, Answer]):
+class ResumingStream(Generic[Sent, Answer]):
     """Messages and answers over calls that are opened one after the other."""
 
     def __init__(
         self,
-        kind: Kind[Sent, Answer],
+        kind: StreamKind[Sent, Answer],
         open: Callable[[], Call],
         is_ready: Callable[[], Awaitable[None]],
     ) -> None:
@@ -91,7 +91,7 @@ class Stream(Generic[Sent, Answer]):
                     except grpc.aio.AioRpcError as broken:
                         if self._is_final(broken, before):
                             raise
-                        error = _reason(broken)
+                        error = _call_error(broken)
                 for lost in self._lost(error):
                     yield lost
                 delay = 0.0 if self._answers > before else min(2 * delay + 0.05, MAX_DELAY_S)
@@ -189,7 +189,7 @@ class Stream(Generic[Sent, Answer]):
         self._room.set()
 
     def _lost(self, error: errors.HydroError | None) -> list[Answer]:
-        broken = _broken(error)
+        broken = _broken_error(error)
         lost = [self._kind.lost(sent, places, broken) for sent, places in self._pending]
         self._pending.clear()
         self._places = 0
@@ -206,13 +206,13 @@ def _is_break(error: grpc.aio.AioRpcError) -> bool:
     return code is grpc.StatusCode.UNAVAILABLE or (code in _BREAKS and not told)
 
 
-def _reason(error: grpc.aio.AioRpcError) -> errors.HydroError:
+def _call_error(error: grpc.aio.AioRpcError) -> errors.HydroError:
     """Of what broke, that may be sent again; or else the error itself."""
     found = errors.from_rpc(error)
     return errors.Unavailable(found.message) if _is_break(error) else found
 
 
-def _broken(error: errors.HydroError | None) -> errors.HydroError:
+def _broken_error(error: errors.HydroError | None) -> errors.HydroError:
     """What those are told that a call leaves without an answer; None: it just ended.
 
     What the call itself was refused for would be refused again: it is told as it is.

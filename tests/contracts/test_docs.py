@@ -43,5 +43,6 @@ def test_everyday_changes_are_made_in_files_that_there_are() -> None:
 @pytest.mark.parametrize("block", BLOCKS, ids=["limits", "access", "failures", "traffic"])
 def test_example_is_a_pipeline(block: str) -> None:
     assert (
-        conversion.spec(ParseDict(json.loads(block), pipeline_pb2.Pipeline())).name == "endpointML"
+        conversion.parse_spec(ParseDict(json.loads(block), pipeline_pb2.Pipeline())).name
+        == "endpointML"
     )

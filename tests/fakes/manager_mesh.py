@@ -270,7 +270,7 @@ class Envoy:
 @functools.cache
 def build_once(config: process.Config) -> None:
     """The first build imports for seconds: it is not to be part of what a test waits for."""
-    Builder().build(plan.mesh(State(), process.mesh(config)))
+    Builder().build(plan.build_mesh(State(), process.base_mesh(config)))
 
 
 class Mesh:

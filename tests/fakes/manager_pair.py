@@ -72,7 +72,7 @@ class Pair:
         self._parts.append(stack := contextlib.AsyncExitStack())
         serving = rpc.serve(ANY_PORT, part.register, (), grace_s=0.0)
         part.endpoint.address = str((await stack.enter_async_context(serving)).address)
-        await stack.enter_async_context(registration.keep(self.registry, part.endpoint))
+        await stack.enter_async_context(registration.keep_registered(self.registry, part.endpoint))
 
     async def stop(self) -> None:
         parts = (part.aclose() for part in self._parts)

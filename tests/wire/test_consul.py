@@ -17,7 +17,7 @@ from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro_envoy.address import ANY_PORT, Address
 from hydro_services import errors, incarnation, registration, rpc
 from hydro_services.consul import services
-from hydro_services.consul.agents import Agents, Answer, connect, ready
+from hydro_services.consul.agents import Agents, Answer, connect_agents, wait_until_ready
 from hydro_services.consul.registry import Registry
 
 LIMIT_S = 20.0
@@ -25,7 +25,7 @@ LIMIT_S = 20.0
 
 @pytest.fixture
 async def agents(agent: Agent) -> AsyncIterator[Agents]:
-    async with connect(Registry.parse(agent.registry)) as connected:
+    async with connect_agents(Registry.parse(agent.registry)) as connected:
         yield connected
 
 
@@ -44,7 +44,7 @@ async def served() -> AsyncIterator[pb.Endpoint]:
 
 async def test_a_part_is_registered_with_a_check_and_taken_out_at_its_end(agent: Agent) -> None:
     async with served() as endpoint:
-        async with registration.keep(Registry.parse(agent.registry), endpoint):
+        async with registration.keep_registered(Registry.parse(agent.registry), endpoint):
             await until(lambda: agent.passing("serving-scikit"), LIMIT_S, "it is registered")
             (found,) = agent.passing("serving-scikit")
             assert (found["ID"], found["Tags"]) == ("serving-scikit:one", ["hydro"])
@@ -58,7 +58,10 @@ def is_asked(agent: Agent) -> bool:
 
 
 async def test_an_agent_that_forgot_a_part_is_told_again(agent: Agent) -> None:
-    async with served() as endpoint, registration.keep(Registry.parse(agent.registry), endpoint):
+    async with (
+        served() as endpoint,
+        registration.keep_registered(Registry.parse(agent.registry), endpoint),
+    ):
         await until(lambda: agent.passing("serving-scikit"), LIMIT_S, "it is registered")
         agent.stop()
         agent.start()
@@ -68,7 +71,7 @@ async def test_an_agent_that_forgot_a_part_is_told_again(agent: Agent) -> None:
 
 async def test_a_part_whose_agent_is_gone_registers_with_the_next(agent: Agent) -> None:
     absent = Registry.parse(f"consul://127.0.0.1:1,{agent.address}")
-    async with served() as endpoint, registration.keep(absent, endpoint):
+    async with served() as endpoint, registration.keep_registered(absent, endpoint):
         await until(lambda: agent.passing("serving-scikit"), LIMIT_S, "it is registered")
 
 
@@ -91,12 +94,12 @@ async def test_of_the_lives_of_a_part_the_last_counts_whatever_consul_forgot(
         await asyncio.to_thread(agent.wait_until_ready)
         if is_earlier_first:
             await asyncio.to_thread(register_at_another, agent, earlier)
-        async with registration.keep(Registry.parse(agent.registry), later):
+        async with registration.keep_registered(Registry.parse(agent.registry), later):
             await until(lambda: has_life(agent, later), LIMIT_S, "it is registered")
             if not is_earlier_first:
                 await asyncio.to_thread(register_at_another, agent, earlier)
             assert has_life(agent, earlier)
-            following = asyncio.create_task(services.watch(agents, tell))
+            following = asyncio.create_task(services.watch_instances(agents, tell))
             await until(lambda: bool(told), LIMIT_S, "it is told")
             following.cancel()
     assert set(told) == {later.incarnation}
@@ -109,7 +112,7 @@ def has_life(agent: Agent, life: pb.Endpoint) -> bool:
 
 def register_at_another(agent: Agent, life: pb.Endpoint) -> None:
     """As an agent does that has been away, for what is registered with it."""
-    known = services.definition(life)
+    known = services.service_definition(life)
     service = {
         "ID": known["service_id"],
         "Service": known["name"],
@@ -164,9 +167,9 @@ async def test_a_value_is_written_only_where_nobody_was_faster(agents: Agents) -
 
 
 async def test_a_consul_that_is_not_there_is_told_with_its_address_and_the_way_out() -> None:
-    async with connect(Registry.parse("consul://127.0.0.1:1")) as agents:
+    async with connect_agents(Registry.parse("consul://127.0.0.1:1")) as agents:
         with pytest.raises(errors.Unavailable, match=r"127\.0\.0\.1:1 .*refused.*--registry"):
-            await ready(agents, 0.2)
+            await wait_until_ready(agents, 0.2)
 
 
 async def test_a_token_is_sent_and_never_told(
@@ -183,7 +186,7 @@ async def test_a_token_is_sent_and_never_told(
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        async with connect(Registry((Address("127.0.0.1", port),))) as agents:
+        async with connect_agents(Registry((Address("127.0.0.1", port),))) as agents:
             with pytest.raises(errors.FailedPrecondition, match="CONSUL_HTTP_TOKEN") as caught:
                 await agents.ask(lambda client: client.agent.services())
     assert "x-consul-token: s3cret" in seen[0]

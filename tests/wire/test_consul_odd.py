@@ -17,7 +17,7 @@ from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro_envoy.address import Address
 from hydro_services.consul import agents, services
 from hydro_services.consul.registry import Registry
-from hydro_services.consul.services import Instance, definition
+from hydro_services.consul.services import Instance, service_definition
 
 LIMIT_S = 20.0
 ENDPOINT = pb.Endpoint(
@@ -32,7 +32,7 @@ def good(path: str) -> Any:
         return [{"Key": "x/a", "Value": base64.b64encode(b"1").decode(), "ModifyIndex": 7}]
     if path.startswith("/v1/catalog/services"):
         return {"serving-scikit": ["hydro"], "other": []}
-    told = definition(ENDPOINT)
+    told = service_definition(ENDPOINT)
     names = {"name": "Service", "address": "Address", "port": "Port", "meta": "Meta"}
     service = {theirs: told[ours] for ours, theirs in names.items()}
     return [{"Node": {"Address": "10.0.0.1"}, "Service": service, "Checks": CHECKS}]
@@ -97,7 +97,7 @@ fuzzed = settings(
 @given(st.lists(odd_answers, max_size=4))
 def test_values_come_whatever_was_said_before(odd: list[tuple[int, bytes, bytes]]) -> None:
     async def follow() -> None:
-        async with asyncio.timeout(LIMIT_S), consul(odd) as at, agents.connect(at) as asked:
+        async with asyncio.timeout(LIMIT_S), consul(odd) as at, agents.connect_agents(at) as asked:
             async for answer in asked.values("x/"):
                 if answer and answer.value.get("a") == agents.Value(b"1", 7):
                     return
@@ -115,8 +115,8 @@ def test_endpoints_come_whatever_was_said_before(odd: list[tuple[int, bytes, byt
             if [each.endpoint for each in known.values()] == [ENDPOINT]:
                 found.set()
 
-        async with asyncio.timeout(LIMIT_S), consul(odd) as at, agents.connect(at) as asked:
-            watching = asyncio.create_task(services.watch(asked, tell))
+        async with asyncio.timeout(LIMIT_S), consul(odd) as at, agents.connect_agents(at) as asked:
+            watching = asyncio.create_task(services.watch_instances(asked, tell))
             await asyncio.wait(
                 [watching, asyncio.create_task(found.wait())], return_when=asyncio.FIRST_COMPLETED
             )

@@ -203,7 +203,7 @@ async def test_a_runtime_takes_orders_from_who_has_the_token(tmp_path: Path) -> 
 
 async def test_a_part_registers_as_soon_as_its_token_is_there(mesh: Mesh, tmp_path: Path) -> None:
     path = tmp_path / "given"
-    async with registration.keep(mesh.address, endpoint(), path):
+    async with registration.keep_registered(mesh.address, endpoint(), path):
         await asyncio.sleep(0.3)
         assert not (await mesh.manager.ListServices(registry_services())).services
         path.write_bytes(token_file(mesh).read_bytes())

@@ -65,7 +65,7 @@ async def serve(
 async def test_lease_is_renewed_until_the_context_ends_and_then_given_up() -> None:
     registry = Registry()
     async with serve(registry) as served:
-        async with registration.keep(served.address, ENDPOINT):
+        async with registration.keep_registered(served.address, ENDPOINT):
             await registry.seen("register", 3)
         assert registry.calls[-1] == "deregister"
 
@@ -75,7 +75,7 @@ async def test_restarted_manager_gets_the_endpoint_again() -> None:
         first = Registry()
         async with serve(first) as served:
             address = served.address
-            await stack.enter_async_context(registration.keep(address, ENDPOINT))
+            await stack.enter_async_context(registration.keep_registered(address, ENDPOINT))
             await first.seen("register", 1)
         second = Registry()
         async with serve(second, address):
@@ -90,7 +90,7 @@ async def test_absent_manager_is_told_once_and_stops_nobody() -> None:
     registry = Registry()
     with told() as messages:
         async with contextlib.AsyncExitStack() as stack:
-            await stack.enter_async_context(registration.keep(address, ENDPOINT))
+            await stack.enter_async_context(registration.keep_registered(address, ENDPOINT))
             assert await messages.get() == "not registered, trying on"
             async with serve(registry, address):
                 await registry.seen("register", 2)
@@ -119,6 +119,6 @@ async def test_error_of_the_body_comes_through_as_it_is() -> None:
     registry = Registry()
     async with serve(registry) as served:
         with pytest.raises(KeyError):
-            async with registration.keep(served.address, ENDPOINT):
+            async with registration.keep_registered(served.address, ENDPOINT):
                 raise KeyError("mine")
         assert registry.calls[-1] == "deregister"

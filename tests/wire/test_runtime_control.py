@@ -368,7 +368,7 @@ async def test_a_runtime_registers_where_it_is_reached_by_no_proxy(
         )
         running = asyncio.create_task(process.run(config))
         await until(lambda: registry.endpoint)
-        found = conversion.endpoint(registry.endpoint)
+        found = conversion.parse_endpoint(registry.endpoint)
         assert str(found.traffic).startswith(f"{host}:")
         assert str(found.metrics).startswith(f"{host}:")
         async with rpc.open_channel(found.traffic) as channel:

@@ -286,7 +286,7 @@ async def test_a_frozen_manager_holds_up_a_change_until_consul_finds_that_it_is(
     with socket.create_server(("127.0.0.1", 0)) as frozen:  # connects, and never answers
         address = f"127.0.0.1:{frozen.getsockname()[1]}"
         me = pb.Endpoint(service="manager", instance="c", incarnation="one", address=address)
-        async with registration.keep(pair.registry, me):
+        async with registration.keep_registered(pair.registry, me):
             await until(lambda: len(pair.agent.passing("manager")) == 3, LIMIT_S, "it is there")
             assert (await pair.a.create()).name == "match"
             assert serve(pair, "match") == [True, True]

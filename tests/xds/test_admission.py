@@ -13,7 +13,7 @@ from grpc import aio
 from hydro_envoy.snapshot import ResourceType, Snapshot
 from hydro_envoy.xds.hub import Hub
 from hydro_envoy.xds.server import add_ads
-from hydro_services.manager.api.peers import admit
+from hydro_services.manager.api.peers import admits_node
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ async def test_an_envoy_is_who_its_certificate_says(
     node_id: str, uri: str, is_admitted: bool
 ) -> None:
     hub, server = Hub(), aio.server()
-    add_ads(server, hub, partial(admit, "manager/m1"))
+    add_ads(server, hub, partial(admits_node, "manager/m1"))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     hub.publish(Snapshot())

@@ -57,7 +57,7 @@ async def _run(options: Options, output: Output) -> int:
 async def _once(options: Options, output: Output, watch: Watch) -> int:
     first = await watch.look()
     if first.view is None:
-        raise await reachability.why_not("manager", options.manager, options.tls_ca)
+        raise await reachability.explain_unreachable("manager", options.manager, options.tls_ca)
     await asyncio.sleep(options.interval)
     _write(await watch.look(), output)
     return 0

@@ -91,7 +91,7 @@ class Agents:
                 raise self._refused(str(error)) from error
             except (aiohttp.ClientError, TimeoutError, ConsulException) as error:
                 self._pass_over(client)
-                reasons.append(f"{address} ({_reason(error)})")
+                reasons.append(f"{address} ({_error_text(error)})")
             except Exception as error:
                 self._pass_over(client)
                 what = f"what it answers is not understood: {type(error).__name__}: {error}"
@@ -163,7 +163,7 @@ class Agents:
             found: Awaitable[Any] = client.kv.get(prefix, recurse=True, **options)
             return found
 
-        return self.follow(query, partial(_values, prefix))
+        return self.follow(query, partial(_parse_values, prefix))
 
     async def read(self, prefix: str) -> Answer[dict[str, Value]]:
         """All values under a prefix as they are now.
@@ -174,7 +174,7 @@ class Agents:
 
         async def asked(client: Any) -> Answer[dict[str, Value]]:
             index, found = await client.kv.get(prefix, recurse=True)
-            return Answer(_values(prefix, found), int(index), is_fresh=True)
+            return Answer(_parse_values(prefix, found), int(index), is_fresh=True)
 
         return await self.ask(asked)
 
@@ -200,20 +200,20 @@ class Agents:
         return bool(await self.ask(lambda client: client.kv.delete(key, cas=index)))
 
 
-def _values(prefix: str, found: Sequence[Any] | None) -> dict[str, Value]:
+def _parse_values(prefix: str, found: Sequence[Any] | None) -> dict[str, Value]:
     return {
         each["Key"].removeprefix(prefix): Value(each["Value"] or b"", int(each["ModifyIndex"]))
         for each in found or ()
     }
 
 
-def _reason(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.strerror:
         return os.strerror(error.os_error.errno or 0).lower()
     return str(error)[:200] or "no answer in time"
 
 
-async def ready(agents: Agents, limit_s: float) -> None:
+async def wait_until_ready(agents: Agents, limit_s: float) -> None:
     """Waits until Consul answers, with a leader.
 
     Raises:
@@ -232,7 +232,7 @@ async def ready(agents: Agents, limit_s: float) -> None:
 
 
 @contextlib.asynccontextmanager
-async def connect(registry: Registry) -> AsyncIterator[Agents]:
+async def connect_agents(registry: Registry) -> AsyncIterator[Agents]:
     """Clients of the agents; connects with the first call."""
     async with contextlib.AsyncExitStack() as stack:
         clients = []

@@ -10,9 +10,9 @@ from typing import Any
 
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro_services import errors
-from hydro_services.consul.agents import Agents, connect
+from hydro_services.consul.agents import Agents, connect_agents
 from hydro_services.consul.registry import Registry
-from hydro_services.consul.services import definition, service_id
+from hydro_services.consul.services import service_definition, service_id
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ LEAVE_S = 0.5
 
 
 @contextlib.asynccontextmanager
-async def keep(registry: Registry, endpoint: pb.Endpoint) -> AsyncIterator[None]:
+async def keep_registered(registry: Registry, endpoint: pb.Endpoint) -> AsyncIterator[None]:
     """Registers the endpoint, and again when the agent has forgotten it or is another.
 
     An agent that does not answer is tried again for ever; the context neither waits for it nor
@@ -34,7 +34,7 @@ async def keep(registry: Registry, endpoint: pb.Endpoint) -> AsyncIterator[None]
         registry: whose agents to register with.
         endpoint: what this process offers.
     """
-    async with connect(registry) as agents:
+    async with connect_agents(registry) as agents:
         keeper = _Keeper(agents, endpoint)
         task = asyncio.create_task(keeper.run())
         try:
@@ -49,7 +49,7 @@ class _Keeper:
     def __init__(self, agents: Agents, endpoint: pb.Endpoint) -> None:
         self._agents = agents
         self._endpoint = endpoint
-        self._definition = definition(endpoint)
+        self._definition = service_definition(endpoint)
         self._clients: dict[int, Any] = {}
         """Of the agents that have the endpoint."""
 

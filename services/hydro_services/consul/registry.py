@@ -31,8 +31,8 @@ class Registry:
             InvalidArgument: it is malformed.
         """
         if not is_consul(text):
-            raise _malformed(text)
-        return cls(tuple(_agent(each, text) for each in text.removeprefix(SCHEME).split(",")))
+            raise _malformed_error(text)
+        return cls(tuple(_parse_agent(each, text) for each in text.removeprefix(SCHEME).split(",")))
 
 
 def is_consul(place: str) -> bool:
@@ -52,18 +52,18 @@ def needs_consul() -> None:
         raise FailedPrecondition(f"Consul needs {', '.join(missing)}, not installed; {way_out}")
 
 
-def _agent(text: str, registry: str) -> Address:
+def _parse_agent(text: str, registry: str) -> Address:
     wanted = text.removesuffix("/")
     try:
         has_port = ":" in wanted.rpartition("]")[2]  # not one of those inside the brackets
         agent = Address.parse(wanted) if has_port else Address(parse_host(wanted), PORT)
     except ValueError:
-        raise _malformed(registry) from None
+        raise _malformed_error(registry) from None
     if not agent.port:
-        raise _malformed(registry)
+        raise _malformed_error(registry)
     return agent
 
 
-def _malformed(registry: str) -> InvalidArgument:
+def _malformed_error(registry: str) -> InvalidArgument:
     want = "want 'consul://<host>:<port>', more agents after commas"
     return InvalidArgument(f"registry is {registry[:80]!r}, {want}")

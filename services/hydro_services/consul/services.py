@@ -30,7 +30,7 @@ def service_id(endpoint: pb.Endpoint) -> str:
     return f"{endpoint.service}:{endpoint.instance}"
 
 
-def definition(endpoint: pb.Endpoint) -> dict[str, Any]:
+def service_definition(endpoint: pb.Endpoint) -> dict[str, Any]:
     """The arguments of py-consul's `agent.service.register`.
 
     The address and the check are those of the rows; all else is metadata.
@@ -43,7 +43,7 @@ def definition(endpoint: pb.Endpoint) -> dict[str, Any]:
         "address": host,
         "port": port,
         "tags": [TAG],
-        "meta": {"instance": endpoint.instance} | _meta(endpoint),
+        "meta": {"instance": endpoint.instance} | _metadata(endpoint),
         # It registers when it serves: "passing" at once, and need not wait for the first look.
         "check": {
             "grpc": traffic,
@@ -55,7 +55,7 @@ def definition(endpoint: pb.Endpoint) -> dict[str, Any]:
     }
 
 
-def _meta(endpoint: pb.Endpoint) -> dict[str, str]:
+def _metadata(endpoint: pb.Endpoint) -> dict[str, str]:
     return {
         field.name: value if isinstance(value, str) else ",".join(value)
         for field, value in endpoint.ListFields()
@@ -74,7 +74,7 @@ class Instance:
     """Of the change by which Consul has it, for lives of which nobody knows when they began."""
 
 
-def instances(entries: list[Any]) -> dict[str, Instance]:
+def parse_instances(entries: list[Any]) -> dict[str, Instance]:
     """What a health query brought, by the endpoints' ids.
 
     An endpoint that has changed its agent is there twice: what passes counts, then the life that
@@ -82,7 +82,7 @@ def instances(entries: list[Any]) -> dict[str, Instance]:
     at the same address, the check of its earlier life passes as well. When Consul got which of them
     tells nothing: where it has lost its memory, agents register all that they have again.
     """
-    known = (each for entry in entries if (each := _readable(entry)))
+    known = (each for entry in entries if (each := _parse_entry(entry)))
     found = sorted(known, key=_rank)
     return {service_id(each.endpoint): each for each in found}
 
@@ -93,16 +93,16 @@ def _rank(instance: Instance) -> tuple[bool, int, int]:
     return instance.passing, begun_ms, instance.index
 
 
-def _readable(entry: Any) -> Instance | None:
+def _parse_entry(entry: Any) -> Instance | None:
     """None: it has our tag, but somebody else has registered it."""
     try:
-        return _instance(entry)
+        return _build_instance(entry)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         logger.debug("service left out", extra={"entry": str(entry)[:200], "error": repr(error)})
         return None
 
 
-def _instance(entry: Mapping[str, Any]) -> Instance:
+def _build_instance(entry: Mapping[str, Any]) -> Instance:
     service = entry["Service"]
     host, port = service["Address"] or entry["Node"]["Address"], service["Port"]
     where = str(Address(host, int(port)))
@@ -110,21 +110,21 @@ def _instance(entry: Mapping[str, Any]) -> Instance:
     endpoint = pb.Endpoint(service=service["Service"], instance=meta.get("instance", ""))
     for name in {field.name for field in pb.Endpoint.DESCRIPTOR.fields} - _ELSEWHERE:
         if value := meta.get(name):
-            _set(endpoint, name, value)
+            _set_field(endpoint, name, value)
     if endpoint.address != where:
         endpoint.traffic_address = where
     passing = all(check["Status"] == "passing" for check in entry["Checks"])
     return Instance(endpoint, passing, int(service.get("ModifyIndex", 0)))
 
 
-def _set(endpoint: pb.Endpoint, name: str, value: str) -> None:
+def _set_field(endpoint: pb.Endpoint, name: str, value: str) -> None:
     if isinstance(getattr(endpoint, name), str):
         setattr(endpoint, name, value)
     else:
         getattr(endpoint, name).extend(value.split(","))
 
 
-async def watch(
+async def watch_instances(
     agents: Agents, tell: Callable[[Mapping[str, Instance], bool], Awaitable[None]]
 ) -> None:
     """Watches all endpoints of the mesh, until cancelled.
@@ -150,7 +150,7 @@ class _Watch:
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            async for answer in self._agents.follow(_services, _ours):
+            async for answer in self._agents.follow(_query_services, _our_names):
                 if answer is None:
                     continue
                 names = answer.value
@@ -166,7 +166,7 @@ class _Watch:
             found: Awaitable[Any] = client.health.service(name, tag=TAG, **options)
             return found
 
-        async for answer in self._agents.follow(query, instances):
+        async for answer in self._agents.follow(query, parse_instances):
             if answer is not None:
                 is_new = name not in self._seen
                 self._seen[name] = answer.value
@@ -179,10 +179,10 @@ class _Watch:
             )
 
 
-def _ours(tags_by_name: Mapping[str, list[str]]) -> set[str]:
+def _our_names(tags_by_name: Mapping[str, list[str]]) -> set[str]:
     return {name for name, tags in tags_by_name.items() if TAG in tags}
 
 
-def _services(client: Any, **options: Any) -> Awaitable[Any]:
+def _query_services(client: Any, **options: Any) -> Awaitable[Any]:
     found: Awaitable[Any] = client.catalog.services(**options)
     return found

@@ -48,15 +48,15 @@ from hydro_services.errors import FailedPrecondition, InvalidArgument, NewerVers
 from hydro_services.manager.api import peers
 from hydro_services.manager.api.servicer import ManagerServicer, RegistryServicer
 from hydro_services.manager.domain import state, transitions
-from hydro_services.manager.domain.sidecars import Reach, of_manager
+from hydro_services.manager.domain.sidecars import ProcessRoute, manager_sidecar
 from hydro_services.manager.domain.state import Endpoint, Pipeline, Spec, State
 from hydro_services.manager.engine import api_key_watcher, models
 from hydro_services.manager.engine.reconciler import Reconciler
 from hydro_services.manager.engine.store import Store
-from hydro_services.manager.rollout.backend import Keeping, Ledger, alone
+from hydro_services.manager.rollout.backend import Rollout, RolloutBackend, start_local
 from hydro_services.manager.rollout.deployer import Deployer
-from hydro_services.manager.telemetry import scrape_targets
 from hydro_services.manager.telemetry.metrics import taker
+from hydro_services.manager.telemetry.scrape_targets import TargetsFile, list_targets
 from hydro_services.security import admin, credential, keys, keystore
 from hydro_services.security.wall_clock import ClockJumps
 
@@ -145,11 +145,11 @@ async def run(config: Config) -> None:
             await served.server.wait_for_termination()
     except BaseExceptionGroup as group:
         if newer := group.subgroup(NewerVersion):
-            raise _first(newer) from None
+            raise _innermost_error(newer) from None
         raise
 
 
-def _first(error: BaseException) -> BaseException:
+def _innermost_error(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
@@ -166,9 +166,9 @@ async def serve(config: Config) -> AsyncIterator[rpc.RunningServer]:
     """
     entrances = (config.listen, config.edge, config.repository_edge, config.sidecar)
     admin.check_addresses(filter(None, entrances), config.admin_key)
-    certificates = _certificates(config)
+    certificates = _open_certificates(config)
     key_changes = keystore.watch_keys(config.keys) if config.keys else None
-    api_keys = api_key_watcher.published(await anext(key_changes)) if key_changes else None
+    api_keys = api_key_watcher.mesh_api_keys(await anext(key_changes)) if key_changes else None
     access = _default_access(config)
     with (
         contextlib.closing(Store(config.data / "manager.sqlite")) as store,
@@ -176,36 +176,38 @@ async def serve(config: Config) -> AsyncIterator[rpc.RunningServer]:
         contextlib.closing(Hub(is_alone=not config.registry, issuer=certificates)) as hub,
     ):
         token = credential.make_token(config.token_file or config.data / credential.TOKEN_FILE)
-        frame = mesh(config, token)
+        frame = base_mesh(config, token)
         clock = asyncio.get_running_loop().time
-        reach = Reach(config.egress if config.sidecar else None, token)
+        reach = ProcessRoute(config.egress if config.sidecar else None, token)
 
         def make(initial: State, **more: Any) -> Reconciler:
             known = replace(initial, api_keys=api_keys, access=access)
             return Reconciler(known, frame, hub, builder, store, clock, reach, **more)
 
         async with (
-            _keeping(config, make, *store.load(), store.pending()) as (
+            _start_rollout(config, make, *store.load(), store.pending()) as (
                 reconciler,
                 ledger,
                 registered,
                 going_on,
             ),
             metrics.serve_metrics(config.metrics, taker(reconciler)) as scraped,
-            _serve(config, token, reconciler, ledger, certificates, scraped) as served,
+            _serve_api(config, token, reconciler, ledger, certificates, scraped) as served,
             asyncio.TaskGroup() as tasks,
         ):
-            file = scrape_targets.File(config.data / "targets.json")
+            file = TargetsFile(config.data / "targets.json")
             loops = [
                 tasks.create_task(reconciler.run()),
-                tasks.create_task(models.follow(reconciler, reach)),
-                tasks.create_task(_joined(going_on)),
-                tasks.create_task(file.keep(lambda: scrape_targets.found(reconciler, scraped))),
+                tasks.create_task(models.follow_repository(reconciler, reach)),
+                tasks.create_task(_wait_for(going_on)),
+                tasks.create_task(file.keep(partial(list_targets, reconciler, scraped))),
             ]
             if certificates:
-                loops.append(tasks.create_task(_renewed(hub)))
+                loops.append(tasks.create_task(_renew_after_jumps(hub)))
             if key_changes:
-                loops.append(tasks.create_task(api_key_watcher.follow(key_changes, reconciler)))
+                loops.append(
+                    tasks.create_task(api_key_watcher.follow_api_keys(key_changes, reconciler))
+                )
             async with registered(served):
                 logger.info("manager serves", extra={"address": str(served.address)})
                 yield served
@@ -213,11 +215,11 @@ async def serve(config: Config) -> AsyncIterator[rpc.RunningServer]:
                 loop.cancel()
 
 
-async def _joined(going_on: Callable[[], Awaitable[None]]) -> None:
+async def _wait_for(going_on: Callable[[], Awaitable[None]]) -> None:
     await going_on()
 
 
-async def _renewed(hub: Hub) -> None:
+async def _renew_after_jumps(hub: Hub) -> None:
     """Gives Envoys other certificates where the clock jumps, by which those they have are valid."""
     jumps = ClockJumps()
     while True:
@@ -226,35 +228,37 @@ async def _renewed(hub: Hub) -> None:
         hub.renew()
 
 
-def _keeping(
+def _start_rollout(
     config: Config,
     make: Callable[..., Reconciler],
     pipelines: list[Pipeline],
     endpoints: list[tuple[Endpoint, frozenset[str]]],
     pending: list[Spec],
-) -> AbstractAsyncContextManager[Keeping]:
+) -> AbstractAsyncContextManager[Rollout]:
     """Where pipelines and endpoints are kept: here, or in Consul."""
     if not config.registry:
-        return alone(make, pipelines, endpoints, config.lease_s, pending)
+        return start_local(make, pipelines, endpoints, config.lease_s, pending)
     needs_consul()
-    from hydro_services.manager.cluster.join import joined
+    from hydro_services.manager.cluster.join import join_cluster
 
-    initial = transitions.cold(transitions.restored(pipelines, endpoints, None, pending))
+    initial = transitions.hold_publication(
+        transitions.restore_state(pipelines, endpoints, None, pending)
+    )
     me = manager_service_pb2.Endpoint(
         service=MANAGER_SERVICE,
-        instance=_instance(config),
+        instance=_instance_name(config),
         incarnation=incarnation.new(),
         sidecar_address=str(config.sidecar or ""),
     )
-    return joined(make, initial, config.registry, me, config.limit_s)
+    return join_cluster(make, initial, config.registry, me, config.limit_s)
 
 
 @contextlib.asynccontextmanager
-async def _serve(
+async def _serve_api(
     config: Config,
     token: str,
     reconciler: Reconciler,
-    ledger: Ledger,
+    ledger: RolloutBackend,
     certificates: Certificates | None,
     scraped: Address,
 ) -> AsyncIterator[rpc.RunningServer]:
@@ -267,8 +271,8 @@ async def _serve(
         registry_grpc.add_RegistryServiceServicer_to_server(registry, server)
         if certificates:
             certificate_grpc.add_CertificateServiceServicer_to_server(certificates, server)
-            own = f"{MANAGER_SERVICE}/{_instance(config)}"
-            ads.add_ads(server, reconciler.hub, partial(peers.admit, own), token)
+            own = f"{MANAGER_SERVICE}/{_instance_name(config)}"
+            ads.add_ads(server, reconciler.hub, partial(peers.admits_node, own), token)
         else:
             ads.add_ads(server, reconciler.hub, token=token)
 
@@ -278,7 +282,7 @@ async def _serve(
         (MANAGER, REGISTRY, *((CERTIFICATES,) if certificates else ())),
         options=ads.KEEPALIVE,
         unwrapped=frozenset([ads.SERVICE, load_reports.SERVICE]),
-        check=_check(config.admin_key, token),
+        check=_call_checker(config.admin_key, token),
         grace_s=GRACE_S,
     )
     async with serving as served:
@@ -288,7 +292,7 @@ async def _serve(
             reconciler.hub.close()
 
 
-def _check(admin_key: str, token: str) -> rpc.Check:
+def _call_checker(admin_key: str, token: str) -> rpc.Check:
     """The manager's own port is not behind an Envoy that would look at the key."""
     key_sha256 = keys.hash_key(admin_key)
 
@@ -309,7 +313,7 @@ def _default_access(config: Config) -> Access | None:
     return Access(callers=())
 
 
-def mesh(config: Config, token: str = "") -> Mesh:
+def base_mesh(config: Config, token: str = "") -> Mesh:
     """The mesh without backends and pipelines; with a token, which processes want to see.
 
     Raises:
@@ -330,22 +334,23 @@ def mesh(config: Config, token: str = "") -> Mesh:
     models = Edge(
         "repository", *repository, state.REPOSITORY, (REPOSITORY,), storing, key, not key, shown
     )
+    access_log = _STDOUT.get(config.access_log, config.access_log)
     return Mesh(
         gateway=Gateway(*gateway, serving, config.max_message_bytes, is_open),
         edges=(manager, models),
         time_limits=TimeLimits(config.header_limit_s, config.body_limit_s, config.idle_limit_s),
         token=shown,
-        telemetry=Telemetry(_tracing(config), _STDOUT.get(config.access_log, config.access_log)),
+        telemetry=Telemetry(_build_tracing(config), access_log),
         sidecars=(_own_sidecar(config, config.sidecar, token),) if config.sidecar else (),
     )
 
 
 def _own_sidecar(config: Config, ingress: Address, token: str) -> Sidecar:
     at, listen = rpc.resolve_address(ingress), rpc.resolve_address(config.listen)
-    return of_manager(_instance(config), at, listen, token)
+    return manager_sidecar(_instance_name(config), at, listen, token)
 
 
-def _certificates(config: Config) -> Certificates | None:
+def _open_certificates(config: Config) -> Certificates | None:
     """For a manager with a sidecar; one without may be reached from this machine alone.
 
     Raises:
@@ -368,11 +373,11 @@ def _certificates(config: Config) -> Certificates | None:
     )
 
 
-def _instance(config: Config) -> str:
+def _instance_name(config: Config) -> str:
     return config.instance or f"{socket.gethostname()}-{config.listen.port}"
 
 
-def _tracing(config: Config) -> Tracing | None:
+def _build_tracing(config: Config) -> Tracing | None:
     if config.zipkin and config.otlp:
         raise InvalidArgument("spans go to zipkin or by otlp, got both; name one")
     if collector := config.zipkin or config.otlp:

@@ -26,8 +26,8 @@ async def keep_managers_file(registry: Registry, folder: Path) -> AsyncIterator[
         folder: for the file; made if need be.
     """
     file = _File(folder)
-    async with agents.connect(registry) as connected:
-        watch = asyncio.create_task(services.watch(connected, file.take))
+    async with agents.connect_agents(registry) as connected:
+        watch = asyncio.create_task(services.watch_instances(connected, file.take))
         try:
             yield file.path
         finally:

@@ -68,12 +68,12 @@ async def run(config: Config) -> None:
             check=credential.make_check(token_file, SERVICE, credential.check_traffic),
         ) as served,
     ):
-        endpoint = registration.endpoint(
+        endpoint = registration.describe_process(
             "repository", config.instance, served.address, sidecar=config.sidecar, metrics=scraped
         )
         registry = config.registry or config.manager
         try:
-            async with registration.keep(registry, endpoint, token_file):
+            async with registration.keep_registered(registry, endpoint, token_file):
                 await watcher.run()
         finally:
             feed.close()

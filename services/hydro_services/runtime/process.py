@@ -142,7 +142,7 @@ async def run(config: Config, ready: Callable[[Address], None] = lambda _: None)
         scraped = await stack.enter_async_context(scraping)
         port = await stack.enter_async_context(http2.serve(*listen, answers))
         traffic = listen._replace(port=port)
-        endpoint = registration.endpoint(
+        endpoint = registration.describe_process(
             config.service,
             config.instance or _instance_name(config.service),
             served.address,
@@ -152,7 +152,7 @@ async def run(config: Config, ready: Callable[[Address], None] = lambda _: None)
             formats=names,
         )
         await stack.enter_async_context(
-            registration.keep(config.registry or config.manager, endpoint, token_file)
+            registration.keep_registered(config.registry or config.manager, endpoint, token_file)
         )
         stack.callback(health.stop)
         ready(traffic)

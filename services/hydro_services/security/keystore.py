@@ -84,9 +84,9 @@ async def watch_keys(place: str) -> AsyncGenerator[tuple[Key, ...]]:
 @contextlib.asynccontextmanager
 async def _connect_consul(place: str) -> AsyncGenerator[Agents]:
     needs_consul()
-    from hydro_services.consul.agents import connect
+    from hydro_services.consul.agents import connect_agents
 
-    async with connect(Registry.parse(place)) as agents:
+    async with connect_agents(Registry.parse(place)) as agents:
         yield agents
 
 

@@ -103,7 +103,7 @@ async def _check_options(options: Options) -> None:
     await _check_access(options)
     await gateway.check_envoy()
     if options.registry:
-        await registration.check(options.registry, REGISTRY_S)
+        await registration.check_registry(options.registry, REGISTRY_S)
 
 
 async def _check_access(options: Options) -> None:

@@ -16,7 +16,7 @@ from hydro_envoy.address import ANY_PORT, Address
 from hydro_envoy.snapshot import Resource, ResourceType
 from hydro_runtimes.columns import Columns
 from hydro_services import errors, metrics
-from hydro_services.manager.telemetry.metrics import version
+from hydro_services.manager.telemetry.metrics import version_number
 from hydro_services.metrics import Buckets, Family
 from hydro_services.runtime import counts, stage
 from hydro_services.runtime.counts import Counts, Histogram
@@ -146,8 +146,12 @@ def test_a_call_counts_by_what_ended_it(error: BaseException, code: str) -> None
 
 def test_a_version_is_of_content_whatever_the_order() -> None:
     one, two = (Resource(ResourceType.CLUSTER, n, f"{n}1", b"") for n in ("a", "b"))
-    assert version({"a": one, "b": two}) == version({"b": two, "a": one}) != version({"a": one})
-    assert version({}) == 0
+    assert (
+        version_number({"a": one, "b": two})
+        == version_number({"b": two, "a": one})
+        != version_number({"a": one})
+    )
+    assert version_number({}) == 0
 
 
 def scraping(taken: list[int]) -> Callable[[], metrics.Reading]:

@@ -12,7 +12,7 @@ from hydro_envoy.nodes import Node
 from hydro_envoy.snapshot import Resource
 from hydro_envoy.xds import secrets
 from hydro_services import errors
-from hydro_services.manager.api.peers import peer
+from hydro_services.manager.api.peers import peer_identity
 from hydro_services.security.certificates import Authority, Identity, read_csr
 
 
@@ -38,8 +38,8 @@ class Certificates(pb_grpc.CertificateServiceServicer):
         key = read_csr(request.csr)
         if request.invitation:
             self._authority.check(request.invitation, identity)
-        elif peer(context) != str(identity):
-            shown = peer(context) or "none"
+        elif peer_identity(context) != str(identity):
+            shown = peer_identity(context) or "none"
             message = f"the certificate shown is of {shown}, want {identity} or an invitation"
             raise errors.PermissionDenied(message)
         signed = self._authority.sign(identity, key, self._life)

@@ -11,20 +11,20 @@ from hydro_envoy.xds.server import PEER
 _URI = re.compile(rf"(?:^|;)URI={re.escape(TRUST_DOMAIN)}([^;,]+)")
 
 
-def caller(header: str) -> str:
+def caller_identity(header: str) -> str:
     """The `<service>/<instance>` in a header x-forwarded-client-cert; empty: there is none."""
     found = _URI.search(header)
     return found[1] if found else ""
 
 
-def peer(context: Any) -> str:
+def peer_identity(context: Any) -> str:
     """The `<service>/<instance>` that the caller's certificate has; empty: it showed none."""
-    return caller(str(dict(context.invocation_metadata() or ()).get(PEER, "")))
+    return caller_identity(str(dict(context.invocation_metadata() or ()).get(PEER, "")))
 
 
-def admit(own: str, node: Node, header: str) -> bool:
+def admits_node(own: str, node: Node, header: str) -> bool:
     """Whether an Envoy may get what is for a node: see `hydro_envoy.xds.server.Admit`.
 
     The one that comes without a certificate, on loopback, is this manager's own sidecar.
     """
-    return node.identity == (caller(header) or own)
+    return node.identity == (caller_identity(header) or own)

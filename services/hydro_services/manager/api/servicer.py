@@ -20,7 +20,7 @@ from hydro_envoy.snapshot import Change
 from hydro_envoy.xds.node_status import NodeStatus
 from hydro_services import errors, pipelinejson
 from hydro_services.consul.registry import Registry
-from hydro_services.manager.api.peers import peer
+from hydro_services.manager.api.peers import peer_identity
 from hydro_services.manager.domain import conversion, sidecars, state, transitions
 from hydro_services.manager.domain.state import EndpointId, State
 from hydro_services.manager.engine.reconciler import Reconciler
@@ -46,12 +46,12 @@ class ManagerServicer(pb_grpc.ManagerServiceServicer):
     async def CreatePipeline(
         self, request: pb.CreatePipelineRequest, context: Any
     ) -> pipeline_pb2.Pipeline:
-        return await self._create(_wanted(request), context)
+        return await self._create(_requested_pipeline(request), context)
 
     async def UpdatePipeline(
         self, request: pb.UpdatePipelineRequest, context: Any
     ) -> pipeline_pb2.Pipeline:
-        wanted = _wanted(request)
+        wanted = _requested_pipeline(request)
         if wanted.name not in ("", request.name):
             raise errors.InvalidArgument(
                 f"name is {wanted.name[:80]!r}, want {request.name[:80]!r} as in the URL, or none"
@@ -60,25 +60,25 @@ class ManagerServicer(pb_grpc.ManagerServiceServicer):
         return await self._create(wanted, context)
 
     async def _create(self, wanted: pipeline_pb2.Pipeline, context: Any) -> pipeline_pb2.Pipeline:
-        spec = conversion.spec(wanted)
+        spec = conversion.parse_spec(wanted)
         left_s = context.time_remaining()
         # Answered a little earlier than the caller gives up: so it hears what was missing.
         limit_s = None if left_s is None else min(MAX_CHANGE_S, max(0.1, 0.95 * left_s))
         after = await self._deployer.create(spec, wanted.etag, limit_s)
-        return conversion.pipelines(after, [spec.name])[0]
+        return conversion.describe_pipelines(after, [spec.name])[0]
 
     async def GetPipeline(
         self, request: pb.GetPipelineRequest, context: Any
     ) -> pipeline_pb2.Pipeline:
         present = self._reconciler.state
         if request.name not in present.names:
-            raise backend.absent(request.name)
-        return conversion.pipelines(present, [request.name])[0]
+            raise backend.no_such_pipeline(request.name)
+        return conversion.describe_pipelines(present, [request.name])[0]
 
     async def ListPipelines(
         self, request: pb.ListPipelinesRequest, context: Any
     ) -> pb.ListPipelinesResponse:
-        return pb.ListPipelinesResponse(pipelines=_all(self._reconciler.state))
+        return pb.ListPipelinesResponse(pipelines=_describe_all(self._reconciler.state))
 
     async def DeletePipeline(
         self, request: pb.DeletePipelineRequest, context: Any
@@ -89,9 +89,9 @@ class ManagerServicer(pb_grpc.ManagerServiceServicer):
     async def PlanPipeline(
         self, request: pb.PlanPipelineRequest, context: Any
     ) -> pb.PlanPipelineResponse:
-        wanted = _wanted(request)
-        changes = await self._deployer.plan(conversion.spec(wanted), wanted.etag)
-        return await asyncio.to_thread(_planned, changes)
+        wanted = _requested_pipeline(request)
+        changes = await self._deployer.plan(conversion.parse_spec(wanted), wanted.etag)
+        return await asyncio.to_thread(_plan_response, changes)
 
     async def WatchPipelines(
         self, request: pb.WatchPipelinesRequest, context: Any
@@ -100,7 +100,7 @@ class ManagerServicer(pb_grpc.ManagerServiceServicer):
         told: list[pipeline_pb2.Pipeline] | None = None
         while True:
             last = await self._reconciler.until(partial(_is_other, last), None)
-            pipelines = _all(last, request.name)
+            pipelines = _describe_all(last, request.name)
             if pipelines != told:
                 yield pb.WatchPipelinesResponse(pipelines=pipelines)
             told = pipelines
@@ -108,12 +108,14 @@ class ManagerServicer(pb_grpc.ManagerServiceServicer):
     async def ListServices(
         self, request: pb.ListServicesRequest, context: Any
     ) -> pb.ListServicesResponse:
-        return pb.ListServicesResponse(services=conversion.services(self._reconciler.state))
+        return pb.ListServicesResponse(
+            services=conversion.describe_services(self._reconciler.state)
+        )
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Any) -> pb.GetStatusResponse:
         return pb.GetStatusResponse(
-            nodes=map(_node, self._reconciler.hub.nodes()),
-            targets=scrape_targets.found(self._reconciler, self._metrics),
+            nodes=map(_node_message, self._reconciler.hub.nodes()),
+            targets=scrape_targets.list_targets(self._reconciler, self._metrics),
         )
 
 
@@ -132,13 +134,13 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
         if self._registry:
             way_out = f"start the part with --registry {self._registry}"
             raise errors.FailedPrecondition(f"this manager keeps no registry; {way_out}")
-        endpoint = conversion.endpoint(request.endpoint)
+        endpoint = conversion.parse_endpoint(request.endpoint)
         has_sidecars = self._reconciler.has_sidecars
-        sidecars.check(endpoint, has_sidecars=has_sidecars)
+        sidecars.check_sidecar(endpoint, has_sidecars=has_sidecars)
         if has_sidecars:
-            _is_own(context, "/".join(endpoint.id))
+            _check_own(context, "/".join(endpoint.id))
         expires = self._reconciler.clock() + self._lease_s
-        event = partial(transitions.registered, endpoint=endpoint, expires=expires)
+        event = partial(transitions.register_endpoint, endpoint=endpoint, expires=expires)
         await self._reconciler.apply(event)
         response = registry_pb.RegisterEndpointResponse()
         response.lease.FromMilliseconds(round(self._lease_s * 1e3))
@@ -149,8 +151,8 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
     ) -> registry_pb.DeregisterEndpointResponse:
         id = EndpointId(request.service, request.instance)
         if self._reconciler.has_sidecars:
-            _is_own(context, "/".join(id))
-        event = partial(transitions.deregistered, id=id, incarnation=request.incarnation)
+            _check_own(context, "/".join(id))
+        event = partial(transitions.deregister_endpoint, id=id, incarnation=request.incarnation)
         await self._reconciler.apply(event)
         if self._reconciler.hub.has_gateway:  # without one nothing reaches it
             await self._applied(id)
@@ -165,17 +167,17 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
             raise errors.NotInTime(f"{'/'.join(id)} is taken out, but {error}") from error
 
 
-def _wanted(
+def _requested_pipeline(
     request: pb.CreatePipelineRequest | pb.UpdatePipelineRequest | pb.PlanPipelineRequest,
 ) -> pipeline_pb2.Pipeline:
     has_json = request.HasField("body")
     return pipelinejson.parse_pipeline(request.body.data) if has_json else request.pipeline
 
 
-def _is_own(context: Any, wanted: str) -> None:
+def _check_own(context: Any, wanted: str) -> None:
     """Nobody registers for others."""
-    if peer(context) != wanted:
-        shown = peer(context) or "nobody"
+    if peer_identity(context) != wanted:
+        shown = peer_identity(context) or "nobody"
         message = f"the sidecar is that of {shown}, want that of {wanted}; see hydro sidecar"
         raise errors.PermissionDenied(message)
 
@@ -184,12 +186,12 @@ def _is_other(last: State | None, current: State) -> bool:
     return last is None or not state.is_renewal(last, current)
 
 
-def _all(present: State, only: str = "") -> list[pipeline_pb2.Pipeline]:
+def _describe_all(present: State, only: str = "") -> list[pipeline_pb2.Pipeline]:
     names = [name for name in present.names if only in ("", name)]
-    return conversion.pipelines(present, names)
+    return conversion.describe_pipelines(present, names)
 
 
-def _node(status: NodeStatus) -> pb.Node:
+def _node_message(status: NodeStatus) -> pb.Node:
     refused = (pb.Refusal(type=r.type, name=r.name, message=r.message) for r in status.refused)
     node = status.node
     return pb.Node(
@@ -201,7 +203,7 @@ def _node(status: NodeStatus) -> pb.Node:
     )
 
 
-def _planned(changes: Iterable[Change]) -> pb.PlanPipelineResponse:
+def _plan_response(changes: Iterable[Change]) -> pb.PlanPipelineResponse:
     from hydro_envoy.resources.display import to_json  # takes a second, and only plans need it
 
     response = pb.PlanPipelineResponse()

@@ -13,12 +13,12 @@ from hydro_envoy.resources.builder import pipeline_ref
 from hydro_services import errors
 from hydro_services.errors import EnvoyRefused, HydroError
 from hydro_services.manager.cluster import records
-from hydro_services.manager.cluster.consul_backend import Shared
-from hydro_services.manager.cluster.coordination import RETRY_S, Board
+from hydro_services.manager.cluster.consul_backend import ConsulBackend
+from hydro_services.manager.cluster.coordination import RETRY_S, Coordination
 from hydro_services.manager.cluster.records import Record
 from hydro_services.manager.domain import plan, transitions
 from hydro_services.manager.domain.state import State
-from hydro_services.manager.rollout.backend import NOTE_S, REFUSED_S, lacking
+from hydro_services.manager.rollout.backend import NOTE_S, REFUSED_S, missing_loads
 
 logger = logging.getLogger(__name__)
 
@@ -42,24 +42,24 @@ def next_record(
     """
     trial = record.trial
     assert trial
-    if trial.asked and (now := plan.reconsidered(trial, state)) is not trial:
+    if trial.asked and (now := plan.reconsider_trial(trial, state)) is not trial:
         return Record(record.pipeline, now, owner=record.owner)
     if trial.published:
         if failure:
-            return records.failed(record, failure)
-        return records.kept(record) if is_applied else None
+            return records.fail_trial(record, failure)
+        return records.promote_trial(record) if is_applied else None
     if not trial.stages or isinstance(trial.error, EnvoyRefused):
         return None
     if failure:
         is_known = trial.error is not None and trial.error.message == failure.message
-        return None if is_known else records.failed(record, failure)
-    return records.shown(record) if is_loaded else None
+        return None if is_known else records.fail_trial(record, failure)
+    return records.publish_trial(record) if is_loaded else None
 
 
 class Changes:
     """Follows the changes that this manager owns; see `tending` for those that others left."""
 
-    def __init__(self, board: Board, shared: Shared, limit_s: float) -> None:
+    def __init__(self, board: Coordination, shared: ConsulBackend, limit_s: float) -> None:
         """`limit_s`: how long a new version of a model may take to take over."""
         self._board = board
         self._shared = shared
@@ -114,7 +114,7 @@ class Changes:
         if not record.trial.asked and (failure or is_late):
             reason = failure.message if failure else "not in time"
             logger.warning("new models do not take over", extra={"pipeline": name, "error": reason})
-            return records.ended(record)
+            return records.end_change(record)
         found = next_record(
             record,
             self._board.reconciler.state,
@@ -144,14 +144,14 @@ class Changes:
         slow = {n for n, (_, start) in self._since.items() if now >= start + NOTE_S}
         found = dict(self._awaited(slow, state))
         if found != state.awaited:
-            self._board.reconciler.post(partial(transitions.awaited, found=found))
+            self._board.reconciler.post(partial(transitions.set_awaited, found=found))
 
     def _awaited(self, names: set[str], state: State) -> Iterator[tuple[str, str]]:
         for name in sorted(names & state.trials.keys()):
             trial = state.trials[name]
             if trial.published:
                 yield name, self._envoys(name)
-            elif trial.stages and not lacking(trial.stages, state):
+            elif trial.stages and not missing_loads(trial.stages, state):
                 late = ", ".join(self._shared.behind("loaded", name)) or "their records"
                 yield name, f"waits for other managers to see its models loaded: {late}"
 

@@ -15,20 +15,20 @@ from functools import partial
 
 from hydro_services import errors
 from hydro_services.manager.cluster import records
-from hydro_services.manager.cluster.coordination import Board
+from hydro_services.manager.cluster.coordination import Coordination
 from hydro_services.manager.cluster.records import Record
 from hydro_services.manager.domain import plan, transitions
 from hydro_services.manager.domain.state import Spec, State, Trial, newest_spec
-from hydro_services.manager.rollout.backend import TURN_S, Deadline, absent, check_etag
+from hydro_services.manager.rollout.backend import TURN_S, Deadline, check_etag, no_such_pipeline
 
 SEEN_S = 5.0
 """How long a change that is made may wait for the other managers to show it."""
 
 
-class Shared:
+class ConsulBackend:
     """The ledger by what is on the board."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Coordination) -> None:
         self._board = board
 
     async def want(self, spec: Spec, etag: str, deadline: Deadline) -> None:
@@ -36,7 +36,7 @@ class Shared:
             check_etag(newest_spec(present.pipeline, present.trial), spec.name, etag)
             if _is_on_its_way(present, spec) and self._board.is_owner_alive(present.owner):
                 return present
-            trial = plan.reconsidered(Trial(spec), self._board.reconciler.state)
+            trial = plan.reconsider_trial(Trial(spec), self._board.reconciler.state)
             return Record(present.pipeline, trial, owner=self._board.owner)
 
         def is_turn(present: Record) -> bool:
@@ -67,19 +67,19 @@ class Shared:
 
     async def give_up(self, spec: Spec, error: errors.HydroError) -> None:
         """First all managers are told why: somebody may wait there, too."""
-        while _is_of(record := self._board.record(spec.name), spec):
+        while _is_trial_of(record := self._board.record(spec.name), spec):
             if not _is_stuck(record):
-                await self._board.write(spec.name, records.failed(record, error))
+                await self._board.write(spec.name, records.fail_trial(record, error))
                 continue
             await self._seen()
             present = self._board.record(spec.name)
-            if present is record and await self._board.write(spec.name, records.ended(record)):
+            if present is record and await self._board.write(spec.name, records.end_change(record)):
                 return
 
     async def shown(self) -> State:
         await self._board.reconciler.note_lagging()
-        found = records.lagging(self._board.others())
-        await self._board.reconciler.apply(partial(transitions.lagging_elsewhere, found=found))
+        found = records.lagging_envoys(self._board.others())
+        await self._board.reconciler.apply(partial(transitions.set_lagging_elsewhere, found=found))
         await self._seen()
         return self._board.reconciler.state
 
@@ -96,7 +96,7 @@ class Shared:
     async def delete(self, name: str, deadline: Deadline) -> None:
         def wanted(present: Record) -> Record:
             if newest_spec(present.pipeline, present.trial) is None:
-                raise absent(name)
+                raise no_such_pipeline(name)
             return Record(deleting=True, owner=self._board.owner)
 
         def is_turn(present: Record) -> bool:
@@ -137,12 +137,12 @@ class Shared:
 
     def failure(self, name: str) -> errors.HydroError | None:
         """Why a manager cannot do what the record says."""
-        return records.failure(self._board.reports(), name, self._board.index(name))
+        return records.find_failure(self._board.reports(), name, self._board.index(name))
 
     def behind(self, what: str, name: str) -> list[str]:
         """The managers that have not `loaded` or `applied` it."""
         reached = {m: getattr(report, what) for m, report in self._board.reports().items()}
-        return records.behind(reached, name, self._board.index(name))
+        return records.managers_behind(reached, name, self._board.index(name))
 
     def is_applied(self, name: str) -> bool:
         """All Envoys have it, or have it no more; those of a manager that has gone, too."""
@@ -158,13 +158,13 @@ class Shared:
         return "there is no gateway connected to any manager"
 
 
-def _is_of(record: Record, spec: Spec) -> bool:
+def _is_trial_of(record: Record, spec: Spec) -> bool:
     return record.trial is not None and record.trial.asked and record.trial.spec == spec
 
 
 def _is_on_its_way(record: Record, spec: Spec) -> bool:
     """The same is wanted already, and nothing is known against it."""
-    return _is_of(record, spec) and (record.trial is None or record.trial.error is None)
+    return _is_trial_of(record, spec) and (record.trial is None or record.trial.error is None)
 
 
 def _is_stuck(record: Record) -> bool:

@@ -15,7 +15,7 @@ from hydro_services import errors
 from hydro_services.consul.agents import Agents, Answer, Value
 from hydro_services.manager.cluster import records
 from hydro_services.manager.cluster.discovery import Discovery
-from hydro_services.manager.cluster.records import Kept, Record, Report, Reports
+from hydro_services.manager.cluster.records import Record, Report, Reports, VersionedRecord
 from hydro_services.manager.domain import transitions
 from hydro_services.manager.domain.state import State, Trial
 from hydro_services.manager.engine.reconciler import Reconciler
@@ -33,7 +33,7 @@ ORPHANED_S = 10.0
 """How long an Envoy whose manager is gone, or hangs, may take to find another."""
 
 
-class Board:
+class Coordination:
     """Records and reports as this manager sees them; what the records say is in its state.
 
     To be used on the event loop; `follow_records` and `follow_reports` keep it as it should be.
@@ -48,7 +48,7 @@ class Board:
         """Of the changes that this manager makes."""
         self.active: Counter[str] = Counter()
         """How many here are about the deletion of each pipeline."""
-        self.records: Mapping[str, Kept] = {}
+        self.records: Mapping[str, VersionedRecord] = {}
         """What the state has."""
         self.seen = 0
         """Consul's index of the records."""
@@ -121,19 +121,19 @@ class Board:
         pipelines = {n: r.record.pipeline for n, r in there.items() if r.record.pipeline}
         trials = {n: r.record.trial for n, r in there.items() if r.record.trial}
         self._has_begun.set()
-        event = partial(transitions.recorded, pipelines=pipelines, trials=trials)
+        event = partial(transitions.apply_records, pipelines=pipelines, trials=trials)
         await self.reconciler.apply(event)
         self.records, self.seen = there, answer.index
         self.notify()
 
-    def _read(self, name: str, value: Value) -> Kept | None:
+    def _read(self, name: str, value: Value) -> VersionedRecord | None:
         old = self.records.get(name)
         if old and old.index == value.index:
             return old
         try:
             record = records.from_json(value.body)
             records.check_name(record, name)
-            return Kept(record, value.index)
+            return VersionedRecord(record, value.index)
         except errors.NewerVersion:
             raise
         except errors.FailedPrecondition as error:

@@ -42,7 +42,7 @@ class Discovery:
 
     async def run(self) -> None:
         """Until cancelled."""
-        await services.watch(self._agents, self._tell)
+        await services.watch_instances(self._agents, self._tell)
 
     async def _tell(self, found: Mapping[str, Instance], is_fresh: bool) -> None:
         now = self._reconciler.clock()
@@ -62,7 +62,10 @@ class Discovery:
         self.has_begun.set()
         await self._reconciler.apply(
             partial(
-                transitions.discovered, endpoints=endpoints, ill_until=ill_until, gone_at=gone_at
+                transitions.apply_discovery,
+                endpoints=endpoints,
+                ill_until=ill_until,
+                gone_at=gone_at,
             )
         )
 
@@ -70,8 +73,8 @@ class Discovery:
         """The endpoint; one that is malformed is left out, and told once."""
         id = services.service_id(instance.endpoint)
         try:
-            endpoint = conversion.endpoint(instance.endpoint)
-            sidecars.check(endpoint, has_sidecars=self._reconciler.has_sidecars)
+            endpoint = conversion.parse_endpoint(instance.endpoint)
+            sidecars.check_sidecar(endpoint, has_sidecars=self._reconciler.has_sidecars)
             return endpoint
         except InvalidArgument as error:
             if self._malformed.get(id) != error.message:

@@ -10,17 +10,17 @@ from functools import partial
 
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro_services import registration, rpc
-from hydro_services.consul.agents import connect
+from hydro_services.consul.agents import connect_agents
 from hydro_services.consul.registry import Registry
 from hydro_services.manager.cluster import maintenance
 from hydro_services.manager.cluster.changes import Changes
-from hydro_services.manager.cluster.consul_backend import Shared
-from hydro_services.manager.cluster.coordination import Board
+from hydro_services.manager.cluster.consul_backend import ConsulBackend
+from hydro_services.manager.cluster.coordination import Coordination
 from hydro_services.manager.cluster.progress import Reporter
 from hydro_services.manager.domain import transitions
 from hydro_services.manager.domain.state import State
 from hydro_services.manager.engine.reconciler import Reconciler
-from hydro_services.manager.rollout.backend import Keeping
+from hydro_services.manager.rollout.backend import Rollout
 
 START_S = 5.0
 """How long to wait for Consul before what is known from the last time has to do."""
@@ -29,22 +29,22 @@ WARM_S = 10.0
 
 
 @contextlib.asynccontextmanager
-async def joined(
+async def join_cluster(
     make: Callable[..., Reconciler],
     initial: State,
     registry: Registry,
     me: pb.Endpoint,
     limit_s: float,
-) -> AsyncIterator[Keeping]:
+) -> AsyncIterator[Rollout]:
     """By all managers together, in Consul.
 
     Waits for Consul; when it does not answer in time, what is known has to do, if there is any.
     """
     reconciler = make(initial, decides=False)
-    async with connect(registry) as agents:
-        board = Board(agents, reconciler, me)
-        shared = Shared(board)
-        running = asyncio.create_task(_run(board, shared, limit_s))
+    async with connect_agents(registry) as agents:
+        board = Coordination(agents, reconciler, me)
+        shared = ConsulBackend(board)
+        running = asyncio.create_task(_run_tasks(board, shared, limit_s))
         begun = asyncio.create_task(board.begun())
         try:
             has_copy = bool(initial.endpoints or initial.pipelines)
@@ -52,38 +52,40 @@ async def joined(
                 await asyncio.wait([running, begun], timeout=START_S, return_when=FIRST_COMPLETED)
                 if running.done():
                     running.result()
-            registered = partial(_registered, reconciler, registry, me)
-            yield Keeping(reconciler, shared, registered, lambda: running)
+            registered = partial(_register_manager, reconciler, registry, me)
+            yield Rollout(reconciler, shared, registered, lambda: running)
         finally:
             for task in (running, begun):
                 task.cancel()
             await asyncio.wait([running, begun])
 
 
-async def _run(board: Board, shared: Shared, limit_s: float) -> None:
+async def _run_tasks(board: Coordination, shared: ConsulBackend, limit_s: float) -> None:
     async with asyncio.TaskGroup() as tasks:
         for task in (
             board.discovery.run(),
             board.follow_records(),
             board.follow_reports(),
             Reporter(board).run(),
-            maintenance.clear_away(board),
-            maintenance.Swaps(board).run(),
+            maintenance.end_abandoned_changes(board),
+            maintenance.ModelSwaps(board).run(),
             Changes(board, shared, limit_s).run(),
         ):
             tasks.create_task(task)
 
 
 @contextlib.asynccontextmanager
-async def _registered(
+async def _register_manager(
     reconciler: Reconciler, registry: Registry, me: pb.Endpoint, served: rpc.RunningServer
 ) -> AsyncIterator[None]:
     """Once it has something to publish: nobody is to wait for it, or to ask it, earlier."""
     await served.set_serving(False)
-    warm = asyncio.get_running_loop().call_later(WARM_S, reconciler.post, transitions.warmed)
+    warm = asyncio.get_running_loop().call_later(
+        WARM_S, reconciler.post, transitions.allow_publication
+    )
     await reconciler.until(lambda state: state.is_warm, None)
     warm.cancel()
     await served.set_serving(True)
     me.address = str(served.address.reachable)
-    async with registration.keep(registry, me):
+    async with registration.keep_registered(registry, me):
         yield

@@ -11,10 +11,10 @@ from functools import partial
 
 from hydro_services import errors
 from hydro_services.manager.cluster import records
-from hydro_services.manager.cluster.coordination import RETRY_S, Board
+from hydro_services.manager.cluster.coordination import RETRY_S, Coordination
 from hydro_services.manager.cluster.records import Record
 from hydro_services.manager.domain.state import Pipeline, Stages, State, Trial
-from hydro_services.manager.rollout.backend import lacking
+from hydro_services.manager.rollout.backend import missing_loads
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ AGAIN_S = 30.0
 """Until a new version of a model that could not take over is tried again."""
 
 
-async def clear_away(board: Board) -> None:
+async def end_abandoned_changes(board: Coordination) -> None:
     """Ends the deletions that nobody brings to their end, and goes on with what others left."""
     since: dict[str, tuple[str, float]] = {}
     while True:
@@ -38,28 +38,28 @@ async def clear_away(board: Board) -> None:
             since[name] = (owner, start if before == owner else now)
             if owner == board.owner or now - since[name][1] >= ABANDONED_S:
                 with contextlib.suppress(errors.HydroError):
-                    await board.write(name, _left(record, board.owner))
+                    await board.write(name, _inherit_change(record, board.owner))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(RETRY_S):
                 await board.changed.wait()
 
 
-def _is_followed(board: Board, name: str, record: Record) -> bool:
+def _is_followed(board: Coordination, name: str, record: Record) -> bool:
     """Somebody brings the change to its end."""
     if record.trial:
         return board.is_owner_alive(record.owner)
     return board.is_alive(record.owner, name)
 
 
-def _left(record: Record, heir: str) -> Record | None:
+def _inherit_change(record: Record, heir: str) -> Record | None:
     """What becomes of a change whose owner is gone."""
-    return replace(record, owner=heir) if record.trial else records.ended(record)
+    return replace(record, owner=heir) if record.trial else records.end_change(record)
 
 
-class Swaps:
+class ModelSwaps:
     """New versions of models take over by the same steps as what users change."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Coordination) -> None:
         self._board = board
         self._tried: dict[str, tuple[Stages, float]] = {}
         """By pipeline: what was to take over, and until when that is not tried again."""
@@ -69,7 +69,7 @@ class Swaps:
         last: State | None = None
         async with asyncio.TaskGroup() as tasks:
             while True:
-                last = await self._board.reconciler.until(partial(_is_other, last), None)
+                last = await self._board.reconciler.until(partial(_has_changed, last), None)
                 self._board.notify()
                 for name, pipeline in self._due(last):
                     tasks.create_task(self._begin(name, pipeline))
@@ -79,7 +79,7 @@ class Swaps:
         now = self._board.reconciler.clock()
         for name, pipeline in state.pipelines.items():
             target = pipeline.target
-            if not target or name in state.trials or lacking(target, state):
+            if not target or name in state.trials or missing_loads(target, state):
                 continue
             tried, again_at = self._tried.get(name, ((), 0.0))
             if tried != target or again_at <= now:
@@ -104,5 +104,5 @@ class Swaps:
             )
 
 
-def _is_other(last: State | None, current: State) -> bool:
+def _has_changed(last: State | None, current: State) -> bool:
     return current is not last

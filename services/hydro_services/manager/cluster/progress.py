@@ -12,11 +12,16 @@ from hydro_envoy.errors import Nacked
 from hydro_envoy.resources.builder import pipeline_ref
 from hydro_services import errors
 from hydro_services.manager.cluster import records
-from hydro_services.manager.cluster.coordination import RETRY_S, Board
-from hydro_services.manager.cluster.records import Kept, Report
+from hydro_services.manager.cluster.coordination import RETRY_S, Coordination
+from hydro_services.manager.cluster.records import Report, VersionedRecord
 from hydro_services.manager.domain import plan, transitions
 from hydro_services.manager.domain.state import State
-from hydro_services.manager.rollout.backend import lacking, nacked, needed, obstacle
+from hydro_services.manager.rollout.backend import (
+    find_load_obstacle,
+    missing_loads,
+    needed_resources,
+    refusal_error,
+)
 
 LOOK_S = 0.5
 MAX_LAGGING = 100
@@ -26,7 +31,7 @@ MAX_LAGGING = 100
 class Reporter:
     """Keeps this manager's report what it is; `run` until cancelled."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Coordination) -> None:
         self._board = board
         self._reconciler = board.reconciler
         self._since: dict[str, tuple[int, float]] = {}
@@ -50,9 +55,11 @@ class Reporter:
             board.notify()
         agree = board.is_current and records.is_agreed(board.reports().values())
         if agree != self._reconciler.state.agreed:
-            self._reconciler.post(partial(transitions.agreed, agree=agree))
-        if (late := records.lagging(board.others())) != self._reconciler.state.lagging_elsewhere:
-            self._reconciler.post(partial(transitions.lagging_elsewhere, found=late))
+            self._reconciler.post(partial(transitions.set_agreement, agree=agree))
+        if (
+            late := records.lagging_envoys(board.others())
+        ) != self._reconciler.state.lagging_elsewhere:
+            self._reconciler.post(partial(transitions.set_lagging_elsewhere, found=late))
         if body != board.told and board.is_current:
             try:
                 await board.tell(body)
@@ -80,7 +87,7 @@ class Reporter:
             sorted({each.node.id for each in hub.nodes()} - {""}),
             hub.has_gateway,
             self._board.seen,
-            _digest(state) if state.applied else "",
+            _demand_digest(state) if state.applied else "",
             self._lagging(),
         )
 
@@ -89,19 +96,19 @@ class Reporter:
         few = sorted(late.items())[:MAX_LAGGING]
         return {ref.name: list(ids) for ref, ids in few}
 
-    def _is_reached(self, name: str, kept: Kept) -> bool:
+    def _is_reached(self, name: str, kept: VersionedRecord) -> bool:
         """What the record asks of this manager is done; raises why that cannot be."""
         state, trial = self._reconciler.state, kept.record.trial
         if _is_for_envoys(kept):
-            refs = needed(trial, state) if trial else (pipeline_ref(name),)
+            refs = needed_resources(trial, state) if trial else (pipeline_ref(name),)
             try:
                 return self._reconciler.hub.is_applied(refs, self._begun(name, kept.index))
             except Nacked as error:
-                raise nacked(name, error) from error
+                raise refusal_error(name, error) from error
         assert trial
-        if not lacking(trial.stages, state):
+        if not missing_loads(trial.stages, state):
             return True
-        if found := obstacle(trial.stages, state):
+        if found := find_load_obstacle(trial.stages, state):
             raise found
         return False
 
@@ -120,11 +127,13 @@ class Reporter:
             self._board.notify()
 
 
-def _is_for_envoys(kept: Kept) -> bool:
+def _is_for_envoys(kept: VersionedRecord) -> bool:
     trial = kept.record.trial
     return kept.record.deleting or (trial is not None and trial.published)
 
 
-def _digest(state: State) -> str:
-    demanded = sorted((service, sorted(models)) for service, models in plan.demand(state).items())
+def _demand_digest(state: State) -> str:
+    demanded = sorted(
+        (service, sorted(models)) for service, models in plan.demanded_models(state).items()
+    )
     return hashlib.sha256(json.dumps(demanded).encode()).hexdigest()[:16]

@@ -46,7 +46,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class VersionedRecord:
     """A record as Consul has it."""
 
     record: Record
@@ -54,25 +54,25 @@ class Kept:
     """Grows with each change of it."""
 
 
-def shown(record: Record) -> Record:
+def publish_trial(record: Record) -> Record:
     """All managers have loaded what it needs: Envoys may have it."""
     assert record.trial
     return replace(record, trial=replace(record.trial, published=True, error=None))
 
 
-def failed(record: Record, error: HydroError) -> Record:
+def fail_trial(record: Record, error: HydroError) -> Record:
     """What is wanted cannot be, as long as nothing changes; Envoys are not to have it."""
     assert record.trial
     return replace(record, trial=replace(record.trial, published=False, error=error))
 
 
-def kept(record: Record) -> Record:
+def promote_trial(record: Record) -> Record:
     """All Envoys serve it."""
     assert record.trial
     return Record(Pipeline(record.trial.spec, record.trial.stages))
 
 
-def ended(record: Record) -> Record | None:
+def end_change(record: Record) -> Record | None:
     """The change is given up, or the deletion is done."""
     return Record(record.pipeline) if record.pipeline else None
 
@@ -81,9 +81,9 @@ def to_json(record: Record) -> bytes:
     """For the KV store, and for people who look there."""
     content: dict[str, Any] = {}
     if record.pipeline:
-        content["pipeline"] = _pipeline(record.pipeline.spec, record.pipeline.stages)
+        content["pipeline"] = _pipeline_json(record.pipeline.spec, record.pipeline.stages)
     if record.trial:
-        content["trial"] = _pipeline(record.trial.spec, record.trial.stages)
+        content["trial"] = _pipeline_json(record.trial.spec, record.trial.stages)
         content["published"] = record.trial.published
         if record.trial.error:
             content["error"] = MessageToDict(errors.to_status(record.trial.error))
@@ -107,8 +107,8 @@ def from_json(body: bytes) -> Record:
         content = json.loads(body)
         check_form(content)
         return Record(
-            _parsed(content.get("pipeline")),
-            _trial(content),
+            _parse_pipeline(content.get("pipeline")),
+            _parse_trial(content),
             bool(content.get("deleting")),
             str(content.get("owner", "")),
         )
@@ -134,37 +134,39 @@ def check_name(record: Record, name: str) -> None:
         raise errors.FailedPrecondition(f"it is the record of pipeline {others[0]!r}")
 
 
-def _pipeline(spec: Spec, stages: Stages) -> dict[str, Any]:
-    return MessageToDict(conversion.record(Pipeline(spec, stages)))
+def _pipeline_json(spec: Spec, stages: Stages) -> dict[str, Any]:
+    return MessageToDict(conversion.pipeline_record(Pipeline(spec, stages)))
 
 
-def _trial(content: Mapping[str, Any]) -> Trial | None:
+def _parse_trial(content: Mapping[str, Any]) -> Trial | None:
     wanted, error = content.get("trial"), content.get("error")
     if wanted is None:
         return None
     is_published, asked = bool(content["published"]), bool(content.get("asked", True))
-    told = _error(error) if error is not None else None
+    told = _parse_error(error) if error is not None else None
     if wanted.get("stages"):
-        found = _parsed(wanted)
+        found = _parse_pipeline(wanted)
         assert found
         return Trial(found.spec, found.stages, is_published, told, asked)
-    return Trial(_checked(conversion.stored_spec(_message(wanted))), error=told, asked=asked)
+    return Trial(
+        _check_spec(conversion.parse_stored_spec(_parse_message(wanted))), error=told, asked=asked
+    )
 
 
-def _parsed(content: Any) -> Pipeline | None:
+def _parse_pipeline(content: Any) -> Pipeline | None:
     if content is None:
         return None
-    found = conversion.pipeline(_message(content))
-    _checked(found.spec)
+    found = conversion.parse_pipeline_record(_parse_message(content))
+    _check_spec(found.spec)
     return found
 
 
-def _checked(spec: Spec) -> Spec:
+def _check_spec(spec: Spec) -> Spec:
     references.check_name(spec.name, "name")
     return spec
 
 
-def _message(content: Any) -> pipeline_pb2.Pipeline:
+def _parse_message(content: Any) -> pipeline_pb2.Pipeline:
     # Of a policy that is not known no part may be left out: it could keep somebody out.
     ParseDict(content.get("policy", {}), policy_pb2.Policy())
     return ParseDict(content, pipeline_pb2.Pipeline(), ignore_unknown_fields=True)
@@ -220,9 +222,9 @@ class Report:
             content = json.loads(body)
             return cls(
                 str(content["incarnation"]),
-                _indexes(content["loaded"]),
-                _indexes(content["applied"]),
-                {n: (int(i), _error(e)) for n, (i, e) in content["failed"].items()},
+                _parse_indexes(content["loaded"]),
+                _parse_indexes(content["applied"]),
+                {n: (int(i), _parse_error(e)) for n, (i, e) in content["failed"].items()},
                 [str(envoy) for envoy in content["envoys"]],
                 bool(content["has_gateway"]),
                 int(content["seen"]),
@@ -233,11 +235,11 @@ class Report:
             raise errors.FailedPrecondition(f"it is not a manager's report: {error}") from error
 
 
-def _indexes(content: Mapping[str, Any]) -> dict[str, int]:
+def _parse_indexes(content: Mapping[str, Any]) -> dict[str, int]:
     return {name: int(index) for name, index in content.items()}
 
 
-def _error(content: Any) -> HydroError:
+def _parse_error(content: Any) -> HydroError:
     return errors.from_status(ParseDict(content, status_pb2.Status()))
 
 
@@ -245,7 +247,7 @@ Reports: TypeAlias = Mapping[str, Report]
 """By manager."""
 
 
-def failure(reports: Reports, name: str, index: int) -> HydroError | None:
+def find_failure(reports: Reports, name: str, index: int) -> HydroError | None:
     """Why the change of a pipeline cannot be."""
     for report in reports.values():
         at, error = report.failed.get(name, (0, None))
@@ -254,7 +256,7 @@ def failure(reports: Reports, name: str, index: int) -> HydroError | None:
     return None
 
 
-def behind(reached: Mapping[str, Mapping[str, int]], name: str, index: int) -> list[str]:
+def managers_behind(reached: Mapping[str, Mapping[str, int]], name: str, index: int) -> list[str]:
     """The managers that have not come along.
 
     Args:
@@ -265,7 +267,7 @@ def behind(reached: Mapping[str, Mapping[str, int]], name: str, index: int) -> l
     return sorted(m for m, indexes in reached.items() if indexes.get(name, 0) < index)
 
 
-def lagging(reports: Iterable[Report]) -> dict[str, tuple[str, ...]]:
+def lagging_envoys(reports: Iterable[Report]) -> dict[str, tuple[str, ...]]:
     """By pipeline: the Envoys of these managers that are late with it, sorted."""
     found: dict[str, set[str]] = {}
     for report in reports:

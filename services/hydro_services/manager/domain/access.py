@@ -30,7 +30,7 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
 """What a key has to have, by its `kty`; RFC 7518, section 6, and RFC 8037."""
 
 
-def check(policy: pb.Policy) -> None:
+def check_access(policy: pb.Policy) -> None:
     """Checks `policy.access`.
 
     Raises:
@@ -42,7 +42,7 @@ def check(policy: pb.Policy) -> None:
     access = policy.access
     named = [name for name in ("api_keys", "jwt") if access.HasField(name)]
     if access.anyone == bool(named):
-        got = f"anyone and {' and '.join(map(_json, named))}" if named else "nothing"
+        got = f"anyone and {' and '.join(map(_json_name, named))}" if named else "nothing"
         raise InvalidArgument(f"policy.access has {got}, want apiKeys, jwt or both, or anyone")
     _check_count("policy.access.apiKeys.names", access.api_keys.names, 0, MAX_NAMES)
     for name in access.api_keys.names:
@@ -98,11 +98,11 @@ def _check_count(what: str, got: Any, least: int, most: int) -> None:
         raise InvalidArgument(f"{what} has {len(got)} entries, want {least} to {most}")
 
 
-def _json(name: str) -> str:
+def _json_name(name: str) -> str:
     return {"api_keys": "apiKeys"}.get(name, name)
 
 
-def wanted(policy: pb.Policy, default: mesh.Access | None) -> mesh.Access | None:
+def mesh_access(policy: pb.Policy, default: mesh.Access | None) -> mesh.Access | None:
     """Who may call; None: anyone."""
     if not policy.HasField("access"):
         return default
@@ -110,15 +110,15 @@ def wanted(policy: pb.Policy, default: mesh.Access | None) -> mesh.Access | None
     if access.anyone:
         return None
     names = tuple(sorted(set(access.api_keys.names))) if access.HasField("api_keys") else None
-    return mesh.Access(names, _jwt(access.jwt) if access.HasField("jwt") else None)
+    return mesh.Access(names, _mesh_jwt(access.jwt) if access.HasField("jwt") else None)
 
 
-def _jwt(jwt: pb.JwtAccess) -> mesh.Jwt:
+def _mesh_jwt(jwt: pb.JwtAccess) -> mesh.Jwt:
     jwks = json.dumps(MessageToDict(jwt.jwks), sort_keys=True)
     return mesh.Jwt(jwt.issuer, tuple(jwt.audiences), jwks, tuple(sorted(jwt.claims.items())))
 
 
-def check_keys(policy: pb.Policy, api_keys: object | None) -> None:
+def check_api_keys(policy: pb.Policy, api_keys: object | None) -> None:
     """Refuses what nobody could call.
 
     Raises:

@@ -23,7 +23,7 @@ class _Column:
     """It is there in every row, or the client can see to it."""
 
 
-def check(stages: Sequence[Stage]) -> None:
+def check_columns(stages: Sequence[Stage]) -> None:
     """Follows the columns through a chain.
 
     Raises:
@@ -41,10 +41,11 @@ def _check_inputs(number: int, stage: Stage, columns: Mapping[str, _Column]) -> 
     inputs = stage.model.signature.inputs
     uncovered = [f.name for f in inputs if not _covers(columns.get(f.name), f)]
     if uncovered:
+        wanted = describe_columns(f for f in inputs if not f.optional or f.name in columns)
+        there = describe_columns(c.field for c in columns.values())
         raise InvalidArgument(
             f"the columns before stage {number} {stage.name!r} do not cover its inputs: it wants "
-            f"{listed(f for f in inputs if not f.optional or f.name in columns)}, and there are "
-            f"{listed(c.field for c in columns.values())}; not covered: {', '.join(uncovered)}",
+            f"{wanted}, and there are {there}; not covered: {', '.join(uncovered)}",
             stage=stage.name,
             columns=",".join(uncovered),
         )
@@ -54,10 +55,11 @@ def _check_outputs(number: int, stage: Stage, columns: Mapping[str, _Column]) ->
     outputs = stage.model.signature.outputs
     clashes = [f.name for f in outputs if f.name in columns and not f.replaces]
     if clashes:
+        there = describe_columns(c.field for c in columns.values())
         raise InvalidArgument(
             f"stage {number} {stage.name!r} adds columns that are there already: "
-            f"{', '.join(clashes)}; it adds {listed(outputs)}, and there are "
-            f"{listed(c.field for c in columns.values())}; rename them, or declare in the "
+            f"{', '.join(clashes)}; it adds {describe_columns(outputs)}, and there are "
+            f"{there}; rename them, or declare in the "
             "model's metadata that it replaces them",
             stage=stage.name,
             columns=",".join(clashes),
@@ -77,12 +79,12 @@ def fits(got: Field, wanted: Field) -> bool:
     return is_same and all(g == w or -1 in (g, w) for g, w in pairs)
 
 
-def listed(fields: Iterable[Field]) -> str:
+def describe_columns(fields: Iterable[Field]) -> str:
     """Columns with their types, for people."""
-    return "{" + ", ".join(f"{field.name}: {_type(field)}" for field in fields) + "}"
+    return "{" + ", ".join(f"{field.name}: {_type_text(field)}" for field in fields) + "}"
 
 
-def _type(field: Field) -> str:
+def _type_text(field: Field) -> str:
     """For example `float64[3]`."""
     name = frame_pb2.DataType.Name(field.type).removeprefix("DATA_TYPE_").lower()
     sizes = ",".join("?" if size < 0 else str(size) for size in field.shape)

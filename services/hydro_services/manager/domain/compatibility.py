@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from hydro.runtime.v1.signature_pb2 import Field
 from hydro_envoy.mesh import SHADOW
 from hydro_services.errors import FailedPrecondition
-from hydro_services.manager.domain.column_check import fits, listed
+from hydro_services.manager.domain.column_check import describe_columns, fits
 from hydro_services.manager.domain.state import Spec, Stage, Stages
 
 
-def check(spec: Spec, before: Stages, after: Stages) -> None:
+def check_compatible(spec: Spec, before: Stages, after: Stages) -> None:
     """Compares what clients send to, and get from, each chain of a pipeline.
 
     Args:
@@ -29,49 +29,51 @@ def check(spec: Spec, before: Stages, after: Stages) -> None:
     """
     chains = spec.split(after)
     for variant, old in spec.split(before).items():
-        problems = [*_unread(old, chains[variant])]
+        problems = [*_input_problems(old, chains[variant])]
         if variant != SHADOW:  # whose answers nobody gets
-            problems += _ungiven(old, chains[variant])
+            problems += _output_problems(old, chains[variant])
         if problems:
+            changed = _describe_changed_models(old, chains[variant])
             raise FailedPrecondition(
-                f"{_named(old, chains[variant])} does not take over: {'; '.join(problems)}; "
+                f"{changed} does not take over: {'; '.join(problems)}; "
                 "publish a version that fits, or apply the pipeline again to take it",
                 variant=variant,
             )
 
 
-def _unread(before: Sequence[Stage], after: Sequence[Stage]) -> Iterable[str]:
+def _input_problems(before: Sequence[Stage], after: Sequence[Stage]) -> Iterable[str]:
     """What clients that send the columns of before do wrong."""
-    sent = _inputs(before)
-    for field in _inputs(after).values():
+    sent = _chain_inputs(before)
+    for field in _chain_inputs(after).values():
         old = sent.get(field.name)
         if old is None:
             if not field.optional:
-                yield f"it reads {listed([field])}, which clients need not send now"
+                yield f"it reads {describe_columns([field])}, which clients need not send now"
         elif not fits(old, field):
-            yield f"it reads {listed([field])}, and clients send {listed([old])}"
+            sent_now = describe_columns([old])
+            yield f"it reads {describe_columns([field])}, and clients send {sent_now}"
         elif old.optional and not field.optional:
             yield f"it needs {field.name!r}, which clients may leave out now"
         elif old.nullable and not field.nullable:
             yield f"it takes no null in {field.name!r}, which clients may send now"
 
 
-def _ungiven(before: Sequence[Stage], after: Sequence[Stage]) -> Iterable[str]:
+def _output_problems(before: Sequence[Stage], after: Sequence[Stage]) -> Iterable[str]:
     """What clients that want the columns of before miss."""
-    given = _outputs(after)
-    for name, old in _outputs(before).items():
+    given = _chain_outputs(after)
+    for name, old in _chain_outputs(before).items():
         field = given.get(name)
         if field is None:
-            yield f"it does not add {listed([old])}, which clients get now"
+            yield f"it does not add {describe_columns([old])}, which clients get now"
         elif not fits(field, old):
-            yield f"it adds {listed([field])}, and clients get {listed([old])}"
+            yield f"it adds {describe_columns([field])}, and clients get {describe_columns([old])}"
         elif field.optional and not old.optional:
             yield f"it may leave out {name!r}, which clients get always now"
         elif field.nullable and not old.nullable:
             yield f"it may give null in {name!r}, which clients never get now"
 
 
-def _inputs(stages: Sequence[Stage]) -> Mapping[str, Field]:
+def _chain_inputs(stages: Sequence[Stage]) -> Mapping[str, Field]:
     """The columns that a chain reads and does not add itself, by name; the first reader's word."""
     found: dict[str, Field] = {}
     added: set[str] = set()
@@ -83,12 +85,12 @@ def _inputs(stages: Sequence[Stage]) -> Mapping[str, Field]:
     return found
 
 
-def _outputs(stages: Sequence[Stage]) -> Mapping[str, Field]:
+def _chain_outputs(stages: Sequence[Stage]) -> Mapping[str, Field]:
     """The columns that a chain adds, by name; the last word on each."""
     return {field.name: field for stage in stages for field in stage.model.signature.outputs}
 
 
-def _named(before: Sequence[Stage], after: Sequence[Stage]) -> str:
+def _describe_changed_models(before: Sequence[Stage], after: Sequence[Stage]) -> str:
     """The models that change, with their versions."""
     changed = [
         new for old, new in zip(before, after, strict=True) if old.model.key != new.model.key

@@ -38,7 +38,7 @@ RESERVED = ("gateway", "manager", "pipes")
 """Names of Envoy clusters and listeners that are not a service's."""
 
 
-def spec(message: pipeline_pb.Pipeline) -> Spec:
+def parse_spec(message: pipeline_pb.Pipeline) -> Spec:
     """What the user wants, checked as far as that goes without knowing services and models.
 
     Raises:
@@ -49,12 +49,12 @@ def spec(message: pipeline_pb.Pipeline) -> Spec:
     transport = message.transport_type or TRANSPORTS[0]
     if transport not in TRANSPORTS:
         raise InvalidArgument(f"transportType is {transport[:80]!r}, want 'http' or 'grpc'")
-    found = _spec(message, transport)
-    policies.check(found)
+    found = _build_spec(message, transport)
+    policies.check_policies(found)
     return found
 
 
-def _spec(message: pipeline_pb.Pipeline, transport: str) -> Spec:
+def _build_spec(message: pipeline_pb.Pipeline, transport: str) -> Spec:
     policy, traffic = policy_pb.Policy(), pipeline_pb.Traffic()
     policy.CopyFrom(message.policy)
     traffic.CopyFrom(message.traffic)
@@ -62,19 +62,19 @@ def _spec(message: pipeline_pb.Pipeline, transport: str) -> Spec:
         variant.ClearField("stages")
     if traffic.HasField("shadow"):
         traffic.shadow.ClearField("stages")
-    return Spec(message.name, transport, _chains(message), policy, traffic)
+    return Spec(message.name, transport, _parse_chains(message), policy, traffic)
 
 
-def _chains(message: pipeline_pb.Pipeline) -> dict[str, Chain]:
+def _parse_chains(message: pipeline_pb.Pipeline) -> dict[str, Chain]:
     """By variant, parsed."""
     chains: dict[str, Chain] = {}
-    for variant, holder in _holders(message):
+    for variant, holder in _chain_holders(message):
         with references.errors_of_variant(variant):
             chains[variant] = references.parse_chain(holder.chain)
     return chains
 
 
-def endpoint(message: manager_pb.Endpoint) -> Endpoint:
+def parse_endpoint(message: manager_pb.Endpoint) -> Endpoint:
     """What registers.
 
     Raises:
@@ -95,12 +95,12 @@ def endpoint(message: manager_pb.Endpoint) -> Endpoint:
     found = Endpoint(
         message.service,
         message.instance,
-        _address(message.address),
-        _address(message.traffic_address or message.address),
+        _parse_address(message.address),
+        _parse_address(message.traffic_address or message.address),
         tuple(sorted(message.formats)),
         message.incarnation,
-        _address(message.sidecar_address) if message.sidecar_address else None,
-        _address(message.metrics_address) if message.metrics_address else None,
+        _parse_address(message.sidecar_address) if message.sidecar_address else None,
+        _parse_address(message.metrics_address) if message.metrics_address else None,
     )
     for at in (found.address, found.traffic) if found.sidecar else ():
         if not at.is_loopback:
@@ -108,7 +108,7 @@ def endpoint(message: manager_pb.Endpoint) -> Endpoint:
     return found
 
 
-def _address(address: str) -> Address:
+def _parse_address(address: str) -> Address:
     try:
         found = Address.parse(address)
     except ValueError:
@@ -120,12 +120,12 @@ def _address(address: str) -> Address:
     return found
 
 
-def model(message: repository_pb.ModelVersion) -> Model:
+def parse_model(message: repository_pb.ModelVersion) -> Model:
     """What the repository publishes."""
     return Model(message.model, message.version, message.format, message.digest, message.signature)
 
 
-def unpublished(message: repository_pb.ModelVersion) -> tuple[tuple[str, str], HydroError]:
+def parse_unpublished(message: repository_pb.ModelVersion) -> tuple[tuple[str, str], HydroError]:
     """A version that the repository does not publish, by model and version, and why."""
     key = (message.model, message.version)
     if message.HasField("error") and not message.reading:
@@ -150,9 +150,9 @@ def endpoint_message(endpoint: Endpoint, *, ready: bool = False) -> manager_pb.E
     )
 
 
-def record(pipeline: Pipeline) -> pipeline_pb.Pipeline:
+def pipeline_record(pipeline: Pipeline) -> pipeline_pb.Pipeline:
     """A pipeline as it is stored."""
-    return _message(pipeline.spec, pipeline.stages)
+    return _pipeline_message(pipeline.spec, pipeline.stages)
 
 
 def has_unknown_fields(message: Message) -> bool:
@@ -163,11 +163,11 @@ def has_unknown_fields(message: Message) -> bool:
         has_unknown_fields(inner)
         for field, value in message.ListFields()
         if field.type == field.TYPE_MESSAGE
-        for inner in _messages(value)
+        for inner in _submessages(value)
     )
 
 
-def _messages(value: Any) -> Iterator[Message]:
+def _submessages(value: Any) -> Iterator[Message]:
     """Those of a field: its own, or those of a list; of a map the values."""
     if isinstance(value, Message):
         yield value
@@ -176,51 +176,51 @@ def _messages(value: Any) -> Iterator[Message]:
         yield from (each for each in values if isinstance(each, Message))
 
 
-def stored_spec(record: pipeline_pb.Pipeline) -> Spec:
+def parse_stored_spec(record: pipeline_pb.Pipeline) -> Spec:
     """What the user wants of a pipeline that is stored.
 
     Raises:
         InvalidArgument: a chain is malformed.
     """
-    return _spec(record, record.transport_type)
+    return _build_spec(record, record.transport_type)
 
 
-def pipeline(record: pipeline_pb.Pipeline) -> Pipeline:
+def parse_pipeline_record(record: pipeline_pb.Pipeline) -> Pipeline:
     """The inverse of `record`. Raises as `stored_spec`."""
-    found = _spec(record, record.transport_type)
+    found = _build_spec(record, record.transport_type)
     names = map(str, found.references)
-    stages = (stage for _, each in _holders(record) for stage in each.stages)
-    return Pipeline(found, tuple(_stage(n, s) for n, s in zip(names, stages, strict=True)))
+    stages = (stage for _, each in _chain_holders(record) for stage in each.stages)
+    return Pipeline(found, tuple(_parse_stage(n, s) for n, s in zip(names, stages, strict=True)))
 
 
-def _stage(name: str, stage: pipeline_pb.PipelineStage) -> Stage:
+def _parse_stage(name: str, stage: pipeline_pb.PipelineStage) -> Stage:
     # The format decides which service may load a model; a stage has its service already.
     found = Model(stage.model, stage.version, "", stage.digest, stage.signature)
     return Stage(name, stage.service, found)
 
 
-def pipelines(state: State, names: Iterable[str]) -> list[pipeline_pb.Pipeline]:
+def describe_pipelines(state: State, names: Iterable[str]) -> list[pipeline_pb.Pipeline]:
     """Pipelines that are kept or pending, as users see them."""
-    takers = readiness.ready(state)
-    return [_seen(name, state, takers) for name in names]
+    takers = readiness.ready_endpoints(state)
+    return [_describe_pipeline(name, state, takers) for name in names]
 
 
-def _seen(name: str, state: State, takers: readiness.Takers) -> pipeline_pb.Pipeline:
+def _describe_pipeline(name: str, state: State, takers: readiness.Takers) -> pipeline_pb.Pipeline:
     """What serves, with what is to take its place; or, where nothing does, that alone."""
     kept, trial = state.pipelines.get(name), state.trials.get(name)
     if kept is None:
-        return _pending(state.trials[name], state, takers)
-    message = _shown(kept, state, takers)
+        return _describe_trial(state.trials[name], state, takers)
+    message = _describe_kept(kept, state, takers)
     if trial and trial.asked:
-        message.pending.CopyFrom(_pending(trial, state, takers))
+        message.pending.CopyFrom(_describe_trial(trial, state, takers))
         if message.state == pipeline_pb.PIPELINE_STATE_READY:
             message.error.CopyFrom(message.pending.error)
     return message
 
 
-def _pending(trial: Trial, state: State, takers: readiness.Takers) -> pipeline_pb.Pipeline:
-    message = _message(trial.spec, trial.stages)
-    error = readiness.hindrance(trial, state, takers)
+def _describe_trial(trial: Trial, state: State, takers: readiness.Takers) -> pipeline_pb.Pipeline:
+    message = _pipeline_message(trial.spec, trial.stages)
+    error = readiness.find_hindrance(trial, state, takers)
     is_passing = readiness.is_passing(error)
     message.state = (
         pipeline_pb.PIPELINE_STATE_PENDING if is_passing else pipeline_pb.PIPELINE_STATE_FAILED
@@ -229,40 +229,44 @@ def _pending(trial: Trial, state: State, takers: readiness.Takers) -> pipeline_p
     return message
 
 
-def _shown(pipeline: Pipeline, state: State, takers: readiness.Takers) -> pipeline_pb.Pipeline:
-    message = _message(pipeline.spec, pipeline.stages)
-    obstacle = readiness.obstacle(pipeline.stages, state, takers)
-    lacking = readiness.lacking(pipeline.stages, state, takers)
+def _describe_kept(
+    pipeline: Pipeline, state: State, takers: readiness.Takers
+) -> pipeline_pb.Pipeline:
+    message = _pipeline_message(pipeline.spec, pipeline.stages)
+    obstacle = readiness.find_obstacle(pipeline.stages, state, takers)
+    lacking = readiness.missing_loads(pipeline.stages, state, takers)
     message.state = pipeline_pb.PIPELINE_STATE_READY
     if lacking:
         message.state = pipeline_pb.PIPELINE_STATE_PENDING
     if obstacle:
         message.state = pipeline_pb.PIPELINE_STATE_FAILED
-    error = obstacle or _unchanged(pipeline, state, takers)
+    error = obstacle or _change_obstacle(pipeline, state, takers)
     if lacking:
         error = error or Unavailable("; ".join(lacking))
     if error:
         message.error.CopyFrom(errors.to_status(error))
-    message.lagging.extend(_lagging(pipeline.spec.name, state))
+    message.lagging.extend(_lagging_envoys(pipeline.spec.name, state))
     return message
 
 
-def _lagging(name: str, state: State) -> list[str]:
+def _lagging_envoys(name: str, state: State) -> list[str]:
     return sorted({*state.lagging.get(name, ()), *state.lagging_elsewhere.get(name, ())})
 
 
-def _unchanged(pipeline: Pipeline, state: State, takers: readiness.Takers) -> HydroError | None:
+def _change_obstacle(
+    pipeline: Pipeline, state: State, takers: readiness.Takers
+) -> HydroError | None:
     """What keeps it from taking its newest change."""
     target = pipeline.target or ()
     return (
-        readiness.obstacle(target, state, takers)
-        or readiness.trouble(target, state, takers)
+        readiness.find_obstacle(target, state, takers)
+        or readiness.find_trouble(target, state, takers)
         or state.refusals.get(pipeline.spec.name)
         or pipeline.error
     )
 
 
-def _message(spec: Spec, stages: Stages) -> pipeline_pb.Pipeline:
+def _pipeline_message(spec: Spec, stages: Stages) -> pipeline_pb.Pipeline:
     message = pipeline_pb.Pipeline(
         name=spec.name,
         transport_type=spec.transport_type,
@@ -274,12 +278,12 @@ def _message(spec: Spec, stages: Stages) -> pipeline_pb.Pipeline:
     if spec.traffic.ByteSize():
         message.traffic.CopyFrom(spec.traffic)
     chains = spec.split(stages)
-    for name, holder in _holders(message):
+    for name, holder in _chain_holders(message):
         holder.stages.extend(_stage_message(stage) for stage in chains[name])
     return message
 
 
-def _holders(message: pipeline_pb.Pipeline) -> Iterator[tuple[str, _Holder]]:
+def _chain_holders(message: pipeline_pb.Pipeline) -> Iterator[tuple[str, _Holder]]:
     """What has the stages of each chain, by variant, in the order of `Spec.chains`."""
     yield MAIN, message
     for variant in message.traffic.variants:
@@ -298,9 +302,11 @@ def _stage_message(stage: Stage) -> pipeline_pb.PipelineStage:
     )
 
 
-def services(state: State) -> list[manager_pb.Service]:
+def describe_services(state: State) -> list[manager_pb.Service]:
     """All services that are known, with the endpoints that have a lease."""
-    ready = {endpoint.id for takers in readiness.ready(state).values() for endpoint in takers}
+    ready = {
+        endpoint.id for takers in readiness.ready_endpoints(state).values() for endpoint in takers
+    }
     names = {*state.services, *(id.service for id in state.endpoints)}
     return [
         manager_pb.Service(

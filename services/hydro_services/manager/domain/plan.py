@@ -12,13 +12,13 @@ from hydro_services.errors import HydroError, Unavailable
 from hydro_services.manager.domain import chain, column_check, compatibility, policies, sidecars
 from hydro_services.manager.domain.readiness import (
     Takers,
-    hindrance,
+    find_hindrance,
     is_passing,
-    lacking,
-    models,
-    ready,
-    serving,
-    specs,
+    missing_loads,
+    models_by_service,
+    published_specs,
+    published_stages,
+    ready_endpoints,
 )
 from hydro_services.manager.domain.references import Chain, errors_of_variant
 from hydro_services.manager.domain.state import (
@@ -69,7 +69,7 @@ class Unload:
 Call: TypeAlias = Load | Unload
 
 
-def resolved(spec: Spec, state: State) -> Stages:
+def resolve_spec(spec: Spec, state: State) -> Stages:
     """The stages of all chains of a pipeline by what is there now.
 
     Raises:
@@ -84,22 +84,22 @@ def resolved(spec: Spec, state: State) -> Stages:
     for variant, references in spec.chains.items():
         try:
             with errors_of_variant(variant):
-                found += _chain_stages(references, state)
+                found += _resolve_chain(references, state)
         except HydroError as error:
             problems.append(error)
     if problems:
-        raise chain.gravest(problems)
+        raise chain.gravest_error(problems)
     return tuple(found)
 
 
-def _chain_stages(references: Chain, state: State) -> Stages:
+def _resolve_chain(references: Chain, state: State) -> Stages:
     catalogue = state.catalogue or ()
-    stages = chain.resolve(references, state.services, catalogue, state.unpublished)
-    column_check.check(stages)
+    stages = chain.resolve_chain(references, state.services, catalogue, state.unpublished)
+    column_check.check_columns(stages)
     return stages
 
 
-def reconsidered(trial: Trial, state: State) -> Trial:
+def reconsider_trial(trial: Trial, state: State) -> Trial:
     """A trial that is not published, with its models as they are there now; else the same object.
 
     A service that nobody has heard of since this manager started may be about to register again.
@@ -107,16 +107,16 @@ def reconsidered(trial: Trial, state: State) -> Trial:
     if trial.published or (trial.stages and state.catalogue is None):
         return trial
     try:
-        if absent := chain.absent(trial.spec.references, state.services):
+        if absent := chain.absent_services(trial.spec.references, state.services):
             if trial.stages:
                 return trial
             raise Unavailable(f"no process of service {absent[0]!r} is there", service=absent[0])
-        stages = resolved(trial.spec, state)
+        stages = resolve_spec(trial.spec, state)
     except HydroError as error:
         is_known = trial.error is not None and trial.error.message == error.message
         is_same = is_known and not trial.stages
         return trial if is_same else replace(trial, stages=(), error=error)
-    is_same = _keys(stages) == _keys(trial.stages)
+    is_same = _model_keys(stages) == _model_keys(trial.stages)
     return trial if is_same else replace(trial, stages=stages, error=None)
 
 
@@ -134,15 +134,15 @@ def stale_trials(before: State, after: State) -> list[str]:
     ]
 
 
-def trials_reconsidered(state: State, names: Iterable[str]) -> State:
+def reconsider_trials(state: State, names: Iterable[str]) -> State:
     """With these trials by what is there now."""
-    trials = {name: reconsidered(state.trials[name], state) for name in names}
+    trials = {name: reconsider_trial(state.trials[name], state) for name in names}
     if all(trial is state.trials[name] for name, trial in trials.items()):
         return state
     return replace(state, trials={**state.trials, **trials})
 
 
-def stale(before: State, after: State) -> list[str]:
+def stale_pipelines(before: State, after: State) -> list[str]:
     """The pipelines that what happened since may concern: see `retargeted`."""
     if before.services is not after.services or before.catalogue is None:
         return list(after.pipelines)
@@ -157,13 +157,13 @@ def stale(before: State, after: State) -> list[str]:
 
 def _changed_models(before: State, after: State) -> set[str]:
     """Those of which versions came, went or changed, or are refused or read now or before."""
-    models = _changed(before.catalogue or (), after.catalogue or ())
+    models = _changed_names(before.catalogue or (), after.catalogue or ())
     if before.unpublished is not after.unpublished:
         models |= {name for name, _ in before.unpublished.keys() | after.unpublished.keys()}
     return models
 
 
-def _changed(before: Iterable[Model], after: Iterable[Model]) -> set[str]:
+def _changed_names(before: Iterable[Model], after: Iterable[Model]) -> set[str]:
     """The models of which versions came, went or changed."""
     if before is after:
         return set()
@@ -171,38 +171,38 @@ def _changed(before: Iterable[Model], after: Iterable[Model]) -> set[str]:
     return {name for name, _ in found ^ wanted}
 
 
-def retargeted(state: State, names: Iterable[str]) -> State:
+def retarget_pipelines(state: State, names: Iterable[str]) -> State:
     """Compares pipelines with the catalogue: what is newer becomes their target."""
     if state.catalogue is None:
         return state
-    pipelines = {name: _retargeted(state.pipelines[name], state) for name in names}
+    pipelines = {name: _retarget_pipeline(state.pipelines[name], state) for name in names}
     return replace(state, pipelines={**state.pipelines, **pipelines}) if pipelines else state
 
 
-def _retargeted(pipeline: Pipeline, state: State) -> Pipeline:
-    if chain.absent(pipeline.spec.references, state.services):
+def _retarget_pipeline(pipeline: Pipeline, state: State) -> Pipeline:
+    if chain.absent_services(pipeline.spec.references, state.services):
         return pipeline
     try:
-        stages = resolved(pipeline.spec, state)
-        compatibility.check(pipeline.spec, pipeline.stages, stages)
+        stages = resolve_spec(pipeline.spec, state)
+        compatibility.check_compatible(pipeline.spec, pipeline.stages, stages)
     except HydroError as error:
         return replace(pipeline, target=None, error=error)
-    target = None if _keys(stages) == _keys(pipeline.stages) else stages
+    target = None if _model_keys(stages) == _model_keys(pipeline.stages) else stages
     return replace(pipeline, target=target, error=None)
 
 
-def promoted(state: State) -> State:
+def switch_loaded(state: State) -> State:
     """Switches the pipelines whose new models are loaded wherever traffic goes."""
-    takers = ready(state)
+    takers = ready_endpoints(state)
     trials = {
         name: replace(t, published=True)
         for name, t in state.trials.items()
-        if t.stages and not (t.published or t.error) and not lacking(t.stages, state, takers)
+        if t.stages and not (t.published or t.error) and not missing_loads(t.stages, state, takers)
     }
     pipelines = {
         name: replace(p, stages=p.target, target=None)
         for name, p in state.pipelines.items()
-        if p.target and not lacking(p.target, state, takers)
+        if p.target and not missing_loads(p.target, state, takers)
     }
     if not trials and not pipelines:
         return state
@@ -213,23 +213,23 @@ def promoted(state: State) -> State:
     )
 
 
-def imagined(state: State) -> State:
+def imagine_loaded(state: State) -> State:
     """As it will be when all that is demanded is loaded wherever traffic goes."""
-    demanded = demand(state)
+    demanded = demanded_models(state)
     loaded = {
         endpoint.id: state.loaded[endpoint.id] | demanded.get(service, {}).keys()
-        for service, endpoints in ready(state).items()
+        for service, endpoints in ready_endpoints(state).items()
         for endpoint in endpoints
     }
-    return promoted(replace(state, loaded={**state.loaded, **loaded}))
+    return switch_loaded(replace(state, loaded={**state.loaded, **loaded}))
 
 
-def aged(state: State, now: float) -> State:
+def age_idle_models(state: State, now: float) -> State:
     """Notes since when each loaded model is of no use, and forgets failures that are.
 
     The time counts from when Envoy has what is published: until then it may send rows to it.
     """
-    demanded = demand(state)
+    demanded = demanded_models(state)
     unused = (
         Slot(id, key)
         for id, keys in state.loaded.items()
@@ -246,87 +246,95 @@ def aged(state: State, now: float) -> State:
     return replace(state, idle=idle, failures=failures)
 
 
-def demand(state: State) -> dict[str, dict[str, Model]]:
+def demanded_models(state: State) -> dict[str, dict[str, Model]]:
     """The models that each service should have, by key: what serves, and what is to serve."""
     wanted = [p.stages for p in state.pipelines.values()]
     wanted += [p.target for p in state.pipelines.values() if p.target]
-    return models([*wanted, *(t.stages for t in state.trials.values())])
+    return models_by_service([*wanted, *(t.stages for t in state.trials.values())])
 
 
-def mesh(state: State, frame: envoy.Mesh) -> envoy.Mesh:
+def build_mesh(state: State, frame: envoy.Mesh) -> envoy.Mesh:
     """What Envoy is to do: the frame with its gateway and edges, and our backends and pipelines.
 
     A service stays a backend without endpoints, because live streams end with its cluster.
     """
-    published, endpoints, wanted = serving(state), ready(state), specs(state)
+    published, endpoints, wanted = (
+        published_stages(state),
+        ready_endpoints(state),
+        published_specs(state),
+    )
     names = {REPOSITORY, *state.services} | {s.service for p in published.values() for s in p}
     return replace(
         frame,
-        backends=tuple(_backend(name, endpoints.get(name, ())) for name in sorted(names)),
+        backends=tuple(_build_backend(name, endpoints.get(name, ())) for name in sorted(names)),
         pipelines=tuple(
-            _pipeline(wanted[name], published[name], state.access) for name in sorted(published)
+            _build_pipeline(wanted[name], published[name], state.access)
+            for name in sorted(published)
         ),
         api_keys=state.api_keys or (),
-        sidecars=frame.sidecars + _sidecars(state),
-        pending=_pending(state, endpoints),
+        sidecars=frame.sidecars + _build_sidecars(state),
+        pending=_pending_pipelines(state, endpoints),
     )
 
 
-def _pending(state: State, takers: Takers) -> tuple[envoy.Pending, ...]:
+def _pending_pipelines(state: State, takers: Takers) -> tuple[envoy.Pending, ...]:
     """The pipelines of which nothing serves yet."""
     waiting = (t for _, t in sorted(state.trials.items()) if t.asked and not t.published)
     return tuple(
-        envoy.Pending(t.spec.name, has_failed=not is_passing(hindrance(t, state, takers)))
+        envoy.Pending(t.spec.name, has_failed=not is_passing(find_hindrance(t, state, takers)))
         for t in waiting
         if t.spec.name not in state.pipelines
     )
 
 
-def _backend(name: str, endpoints: Iterable[Endpoint]) -> envoy.Backend:
+def _build_backend(name: str, endpoints: Iterable[Endpoint]) -> envoy.Backend:
     found = sorted(e.sidecar or e.traffic for e in endpoints)
     return envoy.Backend(name, tuple(found))
 
 
-def _sidecars(state: State) -> tuple[envoy.Sidecar, ...]:
+def _build_sidecars(state: State) -> tuple[envoy.Sidecar, ...]:
     """Of all processes that have one, whether ready or not: the manager reaches them by it."""
     found = (each for _, each in sorted(state.endpoints.items()))
-    return tuple(sidecars.of_endpoint(e, e.sidecar) for e in found if e.sidecar)
+    return tuple(sidecars.endpoint_sidecar(e, e.sidecar) for e in found if e.sidecar)
 
 
-def _pipeline(spec: Spec, stages: Stages, access: envoy.Access | None) -> envoy.Pipeline:
+def _build_pipeline(spec: Spec, stages: Stages, access: envoy.Access | None) -> envoy.Pipeline:
     by_stage = policies.stage_policies(spec.policy)
     chains = {
         variant: tuple(
             envoy.Stage(
-                s.service, s.model.key, s.name, policies.own(by_stage, spec, variant, s.name)
+                s.service,
+                s.model.key,
+                s.name,
+                policies.own_stage_policy(by_stage, spec, variant, s.name),
             )
             for s in found
         )
         for variant, found in spec.split(stages).items()
     }
-    traffic = policies.traffic(spec.traffic, chains)
-    policy = policies.policy(spec.policy, access)
+    traffic = policies.mesh_traffic(spec.traffic, chains)
+    policy = policies.mesh_policy(spec.policy, access)
     return envoy.Pipeline(spec.name, chains[envoy.MAIN], policy, traffic)
 
 
-def repository(state: State) -> Endpoint | None:
+def find_repository(state: State) -> Endpoint | None:
     """The repository to load from."""
     return next((e for id, e in sorted(state.endpoints.items()) if id.service == REPOSITORY), None)
 
 
-def calls(state: State, now: float) -> tuple[Call, ...]:
+def due_calls(state: State, now: float) -> tuple[Call, ...]:
     """What runtimes are to be told now."""
-    demanded, source = demand(state), repository(state)
-    served = models(serving(state).values())
+    demanded, source = demanded_models(state), find_repository(state)
+    served = models_by_service(published_stages(state).values())
     due: list[Call] = []
     for id, endpoint in sorted(state.endpoints.items()):
         if source and id.service in demanded:
             first = served.get(id.service, {}).keys()
-            due += _loads(endpoint, demanded[id.service], first, source.address, state, now)
-    return (*due, *_unloads(state, now))
+            due += _due_loads(endpoint, demanded[id.service], first, source.address, state, now)
+    return (*due, *_due_unloads(state, now))
 
 
-def _loads(
+def _due_loads(
     endpoint: Endpoint,
     wanted: Mapping[str, Model],
     first: Set[str],
@@ -350,9 +358,9 @@ def _retry_at(slot: Slot, state: State) -> float:
     return failure.retry_at if failure else 0.0
 
 
-def is_asked(state: State) -> bool:
+def is_all_asked_for(state: State) -> bool:
     """All that is demanded has been loaded, or failed to, wherever there is an endpoint."""
-    demanded = demand(state)
+    demanded = demanded_models(state)
     return not any(
         key not in state.loaded[id] and Slot(id, key) not in state.failures
         for id in state.endpoints
@@ -360,7 +368,7 @@ def is_asked(state: State) -> bool:
     )
 
 
-def _unloads(state: State, now: float) -> list[Unload]:
+def _due_unloads(state: State, now: float) -> list[Unload]:
     if not state.agreed:
         return []
     return [
@@ -370,7 +378,7 @@ def _unloads(state: State, now: float) -> list[Unload]:
     ]
 
 
-def deadline(state: State) -> float | None:
+def next_deadline(state: State) -> float | None:
     """When to look again though nothing happens."""
     retries = (
         failure.retry_at for slot, failure in state.failures.items() if slot not in state.calls
@@ -380,5 +388,5 @@ def deadline(state: State) -> float | None:
     return min((*state.leases.values(), *retries, *unloads), default=None)
 
 
-def _keys(stages: Stages) -> list[tuple[str, str]]:
+def _model_keys(stages: Stages) -> list[tuple[str, str]]:
     return [(stage.service, stage.model.key) for stage in stages]

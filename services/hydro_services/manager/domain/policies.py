@@ -33,7 +33,7 @@ _LB_POLICIES: dict[policy_pb.LbPolicy, mesh.LbPolicy] = {
 }
 
 
-def check(spec: Spec) -> None:
+def check_policies(spec: Spec) -> None:
     """Checks all but the chains.
 
     Raises:
@@ -41,7 +41,7 @@ def check(spec: Spec) -> None:
             stage that no chain has.
     """
     _check_policy(spec.policy)
-    access.check(spec.policy)
+    access.check_access(spec.policy)
     stages = set(map(str, spec.references))
     for name, wanted in spec.policy.stages.items():
         if name not in stages:
@@ -54,7 +54,7 @@ def check(spec: Spec) -> None:
 def _check_policy(policy: policy_pb.Policy) -> None:
     for name in ("rate_limit", "rate_limit_per_api_key"):
         if policy.HasField(name):
-            limit, what = getattr(policy, name), f"policy.{_json(name)}"
+            limit, what = getattr(policy, name), f"policy.{_json_name(name)}"
             _check_range(f"{what}.requests", limit.requests, 1, 2**31)
             _check_seconds(f"{what}.per", limit, "per", MIN_FILL_S)
     _check_seconds("policy.timeout", policy, "timeout", 0.001)
@@ -75,7 +75,7 @@ def _check_stage(what: str, wanted: policy_pb.StagePolicy) -> None:
     _check_range(f"{what}.consecutiveGatewayFailure", failures, 0, 1000)
     _check_range(f"{what}.maxEjectionPercent", outlier.max_ejection_percent, 0, 100)
     for name in ("interval", "base_ejection_time"):
-        _check_seconds(f"{what}.{_json(name)}", outlier, name, 0.01)
+        _check_seconds(f"{what}.{_json_name(name)}", outlier, name, 0.01)
 
 
 def _check_traffic(traffic: pb.Traffic) -> None:
@@ -122,17 +122,17 @@ def _check_range(what: str, got: int, least: int, most: int) -> None:
 
 
 def _check_seconds(what: str, message: object, name: str, least: float) -> None:
-    got = _seconds(message, name)
+    got = _duration_s(message, name)
     if got is not None and not least <= got <= MAX_S:
         raise InvalidArgument(f"{what} is {got:g} s, want {least:g} s to {MAX_S:g} s")
 
 
-def _json(name: str) -> str:
+def _json_name(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(map(str.capitalize, rest))
 
 
-def _seconds(message: object, name: str) -> float | None:
+def _duration_s(message: object, name: str) -> float | None:
     """A Duration field in seconds; None: it is not set."""
     if not message.HasField(name):  # type: ignore[attr-defined]
         return None
@@ -140,39 +140,39 @@ def _seconds(message: object, name: str) -> float | None:
     return float(found.seconds + found.nanos / 1e9)
 
 
-def policy(wanted: policy_pb.Policy, default: mesh.Access | None = None) -> mesh.Policy:
+def mesh_policy(wanted: policy_pb.Policy, default: mesh.Access | None = None) -> mesh.Policy:
     """What is enforced before the chains run; `default` is who may call where nothing is said."""
     if not wanted.ByteSize():
         return mesh.Policy(access=default)
     return mesh.Policy(
-        _rate_limit(wanted, "rate_limit"),
-        _rate_limit(wanted, "rate_limit_per_api_key"),
-        _seconds(wanted, "timeout"),
-        _retry(wanted),
+        _mesh_rate_limit(wanted, "rate_limit"),
+        _mesh_rate_limit(wanted, "rate_limit_per_api_key"),
+        _duration_s(wanted, "timeout"),
+        _mesh_retry(wanted),
         wanted.max_message_bytes or None,
-        access.wanted(wanted, default),
+        access.mesh_access(wanted, default),
     )
 
 
-def _rate_limit(wanted: policy_pb.Policy, name: str) -> mesh.RateLimit | None:
+def _mesh_rate_limit(wanted: policy_pb.Policy, name: str) -> mesh.RateLimit | None:
     if not wanted.HasField(name):
         return None
     limit: policy_pb.RateLimit = getattr(wanted, name)
-    return mesh.RateLimit(limit.requests, _seconds(limit, "per") or 1.0)
+    return mesh.RateLimit(limit.requests, _duration_s(limit, "per") or 1.0)
 
 
-def _retry(wanted: policy_pb.Policy) -> mesh.Retry:
+def _mesh_retry(wanted: policy_pb.Policy) -> mesh.Retry:
     if not wanted.HasField("retry"):
         return mesh.Retry()
-    return mesh.Retry(wanted.retry.num_retries, _seconds(wanted.retry, "per_try_timeout"))
+    return mesh.Retry(wanted.retry.num_retries, _duration_s(wanted.retry, "per_try_timeout"))
 
 
 def stage_policies(wanted: policy_pb.Policy) -> dict[str, mesh.StagePolicy]:
     """By stage; stages that are not there have none."""
-    return {name: _stage_policy(each) for name, each in wanted.stages.items()}
+    return {name: _mesh_stage_policy(each) for name, each in wanted.stages.items()}
 
 
-def own(
+def own_stage_policy(
     by_stage: Mapping[str, mesh.StagePolicy], spec: Spec, variant: str, stage: str
 ) -> mesh.StagePolicy:
     """The policy of a stage; its circuit breaker counts what is this pipeline's, and no copies."""
@@ -183,30 +183,30 @@ def own(
     return replace(found, breaker=f"{spec.name}@{kind}/{stage}")
 
 
-def _stage_policy(wanted: policy_pb.StagePolicy) -> mesh.StagePolicy:
+def _mesh_stage_policy(wanted: policy_pb.StagePolicy) -> mesh.StagePolicy:
     usual, outlier = mesh.StagePolicy(), wanted.outlier_detection
     never = outlier.HasField("max_ejection_percent")
     return mesh.StagePolicy(
         _LB_POLICIES[wanted.lb_policy],
         wanted.circuit_breaker.max_requests or usual.max_requests,
         outlier.consecutive_gateway_failure or usual.consecutive_gateway_failure,
-        _seconds(outlier, "interval") or usual.interval_s,
-        _seconds(outlier, "base_ejection_time") or usual.base_ejection_time_s,
+        _duration_s(outlier, "interval") or usual.interval_s,
+        _duration_s(outlier, "base_ejection_time") or usual.base_ejection_time_s,
         outlier.max_ejection_percent if never else usual.max_ejection_percent,
     )
 
 
-def traffic(wanted: pb.Traffic, chains: Mapping[str, tuple[mesh.Stage, ...]]) -> mesh.Traffic:
+def mesh_traffic(wanted: pb.Traffic, chains: Mapping[str, tuple[mesh.Stage, ...]]) -> mesh.Traffic:
     """How requests are divided, given the chains by variant."""
     if not wanted.ByteSize():
         return mesh.Traffic()
     copied = wanted.shadow.percent if wanted.shadow.HasField("percent") else 100
     shadow = mesh.Shadow(chains[mesh.SHADOW], copied) if wanted.HasField("shadow") else None
-    variants = tuple(_variants(wanted, chains))
+    variants = tuple(_mesh_variants(wanted, chains))
     return mesh.Traffic(variants, shadow, wanted.sticky_header.lower())
 
 
-def _variants(
+def _mesh_variants(
     wanted: pb.Traffic, chains: Mapping[str, tuple[mesh.Stage, ...]]
 ) -> Iterator[mesh.Variant]:
     for each in wanted.variants:

@@ -27,19 +27,19 @@ Takers: TypeAlias = Mapping[str, tuple[Endpoint, ...]]
 """The endpoints that take traffic, by service; see `ready`."""
 
 
-def serving(state: State) -> dict[str, Stages]:
+def published_stages(state: State) -> dict[str, Stages]:
     """What is published, by pipeline."""
     published = {name: t.stages for name, t in state.trials.items() if t.published}
     return {name: p.stages for name, p in state.pipelines.items()} | published
 
 
-def specs(state: State) -> dict[str, Spec]:
+def published_specs(state: State) -> dict[str, Spec]:
     """What the users want of what is published, by pipeline."""
     published = {name: t.spec for name, t in state.trials.items() if t.published}
     return {name: p.spec for name, p in state.pipelines.items()} | published
 
 
-def models(chains: Iterable[Stages]) -> dict[str, dict[str, Model]]:
+def models_by_service(chains: Iterable[Stages]) -> dict[str, dict[str, Model]]:
     """The models of chains, by service and key."""
     found: defaultdict[str, dict[str, Model]] = defaultdict(dict)
     for stages in chains:
@@ -48,23 +48,23 @@ def models(chains: Iterable[Stages]) -> dict[str, dict[str, Model]]:
     return dict(found)
 
 
-def ready(state: State) -> Takers:
+def ready_endpoints(state: State) -> Takers:
     """The endpoints that take traffic, by service, sorted by instance.
 
     An endpoint takes traffic when it has every model that its service serves. A model that no
     endpoint of the service can load keeps none out: only the pipelines that use it suffer.
     """
-    required = models(serving(state).values())
+    required = models_by_service(published_stages(state).values())
     by_service: defaultdict[str, list[Endpoint]] = defaultdict(list)
     for _, endpoint in sorted(state.endpoints.items()):
         by_service[endpoint.service].append(endpoint)
     return {
-        service: tuple(_ready(endpoints, required.get(service, {}).keys(), state))
+        service: tuple(_select_ready(endpoints, required.get(service, {}).keys(), state))
         for service, endpoints in by_service.items()
     }
 
 
-def _ready(
+def _select_ready(
     endpoints: Iterable[Endpoint], required: Iterable[str], state: State
 ) -> Iterable[Endpoint]:
     ids = [endpoint.id for endpoint in endpoints]
@@ -80,25 +80,25 @@ def _is_hopeless(key: str, ids: Iterable[EndpointId], state: State) -> bool:
     return not has_it and any(failure.final for failure in failures)
 
 
-def obstacle(stages: Stages, state: State, takers: Takers) -> ModelRefused | None:
+def find_obstacle(stages: Stages, state: State, takers: Takers) -> ModelRefused | None:
     """Why stages cannot be loaded, as far as trying again will hardly help."""
     if not state.failures:
         return None
     for stage in stages:
-        for endpoint in takers.get(stage.service) or _of(stage.service, state):
+        for endpoint in takers.get(stage.service) or _endpoints_of(stage.service, state):
             failure = state.failures.get(Slot(endpoint.id, stage.model.key))
             if failure and failure.final:
-                return _refusal(stage, endpoint, failure)
+                return _load_refusal(stage, endpoint, failure)
     return None
 
 
-def _refusal(stage: Stage, endpoint: Endpoint, failure: LoadFailure) -> ModelRefused:
+def _load_refusal(stage: Stage, endpoint: Endpoint, failure: LoadFailure) -> ModelRefused:
     place = f"{endpoint.service}/{endpoint.instance}"
     message = f"model {stage.model.key} cannot be loaded on {place}: {failure.error.message}"
     return ModelRefused(message, stage=stage.name, model=stage.model.name, endpoint=place)
 
 
-def trouble(stages: Stages, state: State, takers: Takers) -> Unavailable | None:
+def find_trouble(stages: Stages, state: State, takers: Takers) -> Unavailable | None:
     """Why stages are not loaded yet, where that was tried in vain and will be tried again."""
     for stage in stages:
         for endpoint in takers.get(stage.service, ()):
@@ -109,38 +109,40 @@ def trouble(stages: Stages, state: State, takers: Takers) -> Unavailable | None:
     return None
 
 
-def lacking(stages: Stages, state: State, takers: Takers) -> tuple[str, ...]:
+def missing_loads(stages: Stages, state: State, takers: Takers) -> tuple[str, ...]:
     """What is still to happen before stages can serve, for people."""
-    return tuple(dict.fromkeys(text for stage in stages for text in _lacks(stage, state, takers)))
+    return tuple(
+        dict.fromkeys(text for stage in stages for text in _missing_loads_of(stage, state, takers))
+    )
 
 
-def _lacks(stage: Stage, state: State, takers: Takers) -> list[str]:
+def _missing_loads_of(stage: Stage, state: State, takers: Takers) -> list[str]:
     endpoints, key = takers.get(stage.service, ()), stage.model.key
     if not endpoints:
         return [f"service {stage.service!r} has no endpoint that is ready"]
     without = [i for i, e in enumerate(endpoints, 1) if key not in state.loaded[e.id]]
     texts = [
         f"stage {stage.name!r}: model {key} is not loaded on {'/'.join(endpoint.id)} yet, "
-        f"process {i} of {len(endpoints)} ({_doing(Slot(endpoint.id, key), state)})"
+        f"process {i} of {len(endpoints)} ({_describe_load(Slot(endpoint.id, key), state)})"
         for i, endpoint in ((i, endpoints[i - 1]) for i in without[:MAX_NAMED])
     ]
     more = len(without) - MAX_NAMED
     return [*texts, f"nor on {more} more processes of {stage.service!r}"] if more > 0 else texts
 
 
-def _doing(slot: Slot, state: State) -> str:
+def _describe_load(slot: Slot, state: State) -> str:
     if failure := state.failures.get(slot):
         return failure.error.message
     return "it is being loaded" if slot in state.calls else "it is loaded when others are"
 
 
-def hindrance(trial: Trial, state: State, takers: Takers) -> HydroError:
+def find_hindrance(trial: Trial, state: State, takers: Takers) -> HydroError:
     """What a trial waits for, as `Unavailable`; or what it fails on, until that is changed."""
     if trial.error:
         return trial.error
-    if not trial.published and (found := obstacle(trial.stages, state, takers)):
+    if not trial.published and (found := find_obstacle(trial.stages, state, takers)):
         return found
-    return _awaited(trial, state, takers)
+    return _next_event(trial, state, takers)
 
 
 def is_passing(error: HydroError) -> bool:
@@ -148,8 +150,8 @@ def is_passing(error: HydroError) -> bool:
     return isinstance(error, Unavailable)
 
 
-def _awaited(trial: Trial, state: State, takers: Takers) -> Unavailable:
-    lacks = () if trial.published else lacking(trial.stages, state, takers)
+def _next_event(trial: Trial, state: State, takers: Takers) -> Unavailable:
+    lacks = () if trial.published else missing_loads(trial.stages, state, takers)
     for stage in trial.stages if lacks else ():
         endpoints, key = takers.get(stage.service, ()), stage.model.key
         having = sum(key in state.loaded[endpoint.id] for endpoint in endpoints)
@@ -164,5 +166,5 @@ def _awaited(trial: Trial, state: State, takers: Takers) -> Unavailable:
     return Unavailable(state.awaited.get(trial.spec.name, usual), awaits=whom)
 
 
-def _of(service: str, state: State) -> Iterable[Endpoint]:
+def _endpoints_of(service: str, state: State) -> Iterable[Endpoint]:
     return (endpoint for id, endpoint in sorted(state.endpoints.items()) if id.service == service)

@@ -20,30 +20,30 @@ _HEALTH = "/grpc.health.v1.Health/"
 _REFLECTION = "/grpc.reflection."
 
 
-def _control(prefix: str, *callers: str) -> envoy.IngressRoute:
+def _control_route(prefix: str, *callers: str) -> envoy.IngressRoute:
     return envoy.IngressRoute(prefix, "control", callers)
 
 
 _RUNTIME = (
-    _control("/hydro.runtime.v1.RuntimeService/", MANAGER),
+    _control_route("/hydro.runtime.v1.RuntimeService/", MANAGER),
     envoy.IngressRoute("/", "traffic", (GATEWAY,)),
 )
 _REPOSITORY = (
-    _control("/hydro.repository.v1.RepositoryService/"),
-    _control(_HEALTH),
-    _control(_REFLECTION, GATEWAY),
+    _control_route("/hydro.repository.v1.RepositoryService/"),
+    _control_route(_HEALTH),
+    _control_route(_REFLECTION, GATEWAY),
 )
 _MANAGER = (
-    _control(f"/{ADS}/"),
-    _control(f"/{LOADS}/", GATEWAY),
-    _control("/hydro.manager.v1.RegistryService/"),
-    _control("/hydro.manager.v1.ManagerService/", GATEWAY),
-    _control(_HEALTH),
-    _control(_REFLECTION, GATEWAY),
+    _control_route(f"/{ADS}/"),
+    _control_route(f"/{LOADS}/", GATEWAY),
+    _control_route("/hydro.manager.v1.RegistryService/"),
+    _control_route("/hydro.manager.v1.ManagerService/", GATEWAY),
+    _control_route(_HEALTH),
+    _control_route(_REFLECTION, GATEWAY),
 )
 
 
-def of_endpoint(endpoint: Endpoint, ingress: Address) -> envoy.Sidecar:
+def endpoint_sidecar(endpoint: Endpoint, ingress: Address) -> envoy.Sidecar:
     """The sidecar of a runtime or a repository."""
     routes = _REPOSITORY if endpoint.service == REPOSITORY else _RUNTIME
     return envoy.Sidecar(
@@ -56,14 +56,14 @@ def of_endpoint(endpoint: Endpoint, ingress: Address) -> envoy.Sidecar:
     )
 
 
-def of_manager(instance: str, ingress: Address, listen: Address, token: str) -> envoy.Sidecar:
+def manager_sidecar(instance: str, ingress: Address, listen: Address, token: str) -> envoy.Sidecar:
     """The manager's own, which shows the token for all whose certificates it has seen."""
     return envoy.Sidecar(
         MANAGER, instance, ingress, listen, listen, _MANAGER, is_manager=True, token=token
     )
 
 
-def check(endpoint: Endpoint, *, has_sidecars: bool) -> None:
+def check_sidecar(endpoint: Endpoint, *, has_sidecars: bool) -> None:
     """Refuses a process that is not reached as the others of the mesh are.
 
     Raises:
@@ -80,7 +80,7 @@ def check(endpoint: Endpoint, *, has_sidecars: bool) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class ProcessRoute:
     """How the manager calls processes: directly, or by its own sidecar."""
 
     egress: Address | None = None

@@ -12,7 +12,7 @@ from hydro.repository.v1 import repository_service_pb2 as pb
 from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
 from hydro_services import errors, rpc
 from hydro_services.manager.domain import conversion, plan, transitions
-from hydro_services.manager.domain.sidecars import Reach
+from hydro_services.manager.domain.sidecars import ProcessRoute
 from hydro_services.manager.domain.state import Endpoint, State
 from hydro_services.manager.engine.reconciler import Reconciler
 
@@ -21,23 +21,23 @@ logger = logging.getLogger(__name__)
 RETRY_S = 0.3
 
 
-async def follow(reconciler: Reconciler, reach: Reach) -> None:
+async def follow_repository(reconciler: Reconciler, reach: ProcessRoute) -> None:
     """Watches the repository that is registered, one after the other, until cancelled."""
     while True:
-        present = await reconciler.until(lambda s: plan.repository(s) is not None, None)
-        repository = plan.repository(present)
+        present = await reconciler.until(lambda s: plan.find_repository(s) is not None, None)
+        repository = plan.find_repository(present)
         assert repository
         async with asyncio.TaskGroup() as tasks:
-            watch = tasks.create_task(_watch(repository, reconciler, reach))
+            watch = tasks.create_task(_watch_models(repository, reconciler, reach))
             await reconciler.until(partial(_has_moved, repository), None)
             watch.cancel()
 
 
 def _has_moved(repository: Endpoint, current: State) -> bool:
-    return plan.repository(current) != repository
+    return plan.find_repository(current) != repository
 
 
-async def _watch(repository: Endpoint, reconciler: Reconciler, reach: Reach) -> None:
+async def _watch_models(repository: Endpoint, reconciler: Reconciler, reach: ProcessRoute) -> None:
     told = False
     metadata = reach.metadata(repository)
     async with rpc.open_channel(reach.address(repository)) as channel:
@@ -45,9 +45,11 @@ async def _watch(repository: Endpoint, reconciler: Reconciler, reach: Reach) -> 
         while True:
             try:
                 async for response in stub.Watch(pb.WatchRequest(), metadata=metadata):
-                    models = tuple(conversion.model(model) for model in response.models)
-                    others = dict(map(conversion.unpublished, response.others))
-                    event = partial(transitions.catalogued, catalogue=models, unpublished=others)
+                    models = tuple(conversion.parse_model(model) for model in response.models)
+                    others = dict(map(conversion.parse_unpublished, response.others))
+                    event = partial(
+                        transitions.replace_catalogue, catalogue=models, unpublished=others
+                    )
                     await reconciler.apply(event)
                     told = False
             except grpc.aio.AioRpcError as error:

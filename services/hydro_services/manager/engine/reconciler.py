@@ -16,7 +16,7 @@ from hydro_envoy.xds.hub import Hub
 from hydro_services import errors
 from hydro_services.manager.domain import plan, readiness, state, transitions
 from hydro_services.manager.domain.plan import Call, Load, Unload
-from hydro_services.manager.domain.sidecars import Reach
+from hydro_services.manager.domain.sidecars import ProcessRoute
 from hydro_services.manager.domain.state import Event, LoadFailure, State
 from hydro_services.manager.engine import runtimes, store
 
@@ -34,7 +34,7 @@ FINAL = (errors.NotFound, errors.InvalidArgument, errors.FailedPrecondition)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Asked:
+class _QueuedEvent:
     event: Event
     durable: bool
     done: asyncio.Future[State]
@@ -51,7 +51,7 @@ class Reconciler:
         builder: Builder,
         records: store.Store,
         clock: Callable[[], float],
-        reach: Reach,
+        reach: ProcessRoute,
         *,
         decides: bool = True,
     ) -> None:
@@ -80,7 +80,7 @@ class Reconciler:
         self._stored = initial
         self._settled = State()
         self._mesh: Mesh | None = None
-        self._events: asyncio.Queue[_Asked] = asyncio.Queue()
+        self._events: asyncio.Queue[_QueuedEvent] = asyncio.Queue()
         self._changed = asyncio.Condition()
         self._confirming: asyncio.Task[None] | None = None
 
@@ -112,8 +112,8 @@ class Reconciler:
         """
         return await self._ask(event, durable=durable).done
 
-    def _ask(self, event: Event, *, durable: bool) -> _Asked:
-        asked = _Asked(event, durable, asyncio.get_running_loop().create_future())
+    def _ask(self, event: Event, *, durable: bool) -> _QueuedEvent:
+        asked = _QueuedEvent(event, durable, asyncio.get_running_loop().create_future())
         self._events.put_nowait(asked)
         return asked
 
@@ -129,15 +129,15 @@ class Reconciler:
 
     async def build(self, wanted: State) -> Snapshot:
         """What would be published for a state."""
-        return await self._build(plan.mesh(wanted, self._frame))
+        return await self._build(plan.build_mesh(wanted, self._frame))
 
     async def _build(self, mesh: Mesh) -> Snapshot:
         async with self._building:  # in a thread: a cold build takes a while
             return await asyncio.to_thread(self._builder.build, mesh)
 
-    async def _next(self) -> list[_Asked]:
+    async def _next(self) -> list[_QueuedEvent]:
         """The events that are there, or none when it is time to look again."""
-        due = plan.deadline(self.state)
+        due = plan.next_deadline(self.state)
         delay = None if due is None else max(0.0, due - self.clock())
         try:
             async with asyncio.timeout(delay):
@@ -146,17 +146,17 @@ class Reconciler:
             return []
         return asked + self._waiting()
 
-    def _waiting(self) -> list[_Asked]:
-        asked: list[_Asked] = []
+    def _waiting(self) -> list[_QueuedEvent]:
+        asked: list[_QueuedEvent] = []
         while not self._events.empty():
             asked.append(self._events.get_nowait())
         return asked
 
-    async def _turn(self, asked: list[_Asked], tasks: asyncio.TaskGroup) -> None:
-        current, refused = _happen(self.state, asked)
+    async def _turn(self, asked: list[_QueuedEvent], tasks: asyncio.TaskGroup) -> None:
+        current, refused = _apply_events(self.state, asked)
         if failure := await self._save(current):
             refused |= {each: failure for each in asked if each.durable}
-            current, _ = _happen(self.state, [each for each in asked if not each.durable])
+            current, _ = _apply_events(self.state, [each for each in asked if not each.durable])
         is_first = self._mesh is None
         if is_first or not asked or not state.is_renewal(self.state, current):
             current = await self._settle(current, tasks)
@@ -165,27 +165,27 @@ class Reconciler:
         async with self._changed:
             self._changed.notify_all()
         for each in asked:
-            _answer(each, refused.get(each), current)
+            _answer_event(each, refused.get(each), current)
 
     async def _settle(self, current: State, tasks: asyncio.TaskGroup) -> State:
         now = self.clock()
-        current = transitions.expired(current, now)
-        current = plan.retargeted(current, plan.stale(self._settled, current))
+        current = transitions.expire_leases(current, now)
+        current = plan.retarget_pipelines(current, plan.stale_pipelines(self._settled, current))
         if self._decides:
             stale = plan.stale_trials(self._settled, current)
-            current = plan.promoted(plan.trials_reconsidered(current, stale))
-        if not current.is_warm and plan.is_asked(current):
-            current = transitions.warmed(current)
+            current = plan.switch_loaded(plan.reconsider_trials(current, stale))
+        if not current.is_warm and plan.is_all_asked_for(current):
+            current = transitions.allow_publication(current)
         current = await self._publish(current, tasks)
-        current = plan.aged(current, now)
-        for call in plan.calls(current, now):
-            current = transitions.started(current, call.slot, unload=isinstance(call, Unload))
+        current = plan.age_idle_models(current, now)
+        for call in plan.due_calls(current, now):
+            current = transitions.start_call(current, call.slot, unload=isinstance(call, Unload))
             tasks.create_task(self._tell(call))
         self._settled = current
         return current
 
     async def _publish(self, current: State, tasks: asyncio.TaskGroup) -> State:
-        mesh = plan.mesh(current, self._frame)
+        mesh = plan.build_mesh(current, self._frame)
         if mesh == self._mesh or not current.is_warm:
             return current
         self.hub.publish(await self._build(mesh))
@@ -193,11 +193,11 @@ class Reconciler:
         if self._confirming:
             self._confirming.cancel()
         self._confirming = tasks.create_task(self._confirm())
-        return transitions.published(current)
+        return transitions.note_publication(current)
 
     async def _save(self, current: State) -> errors.HydroError | None:
         """Writes what is not on disk yet; what fails is tried again with the next change."""
-        statements = store.statements(self._stored, current)
+        statements = store.diff_statements(self._stored, current)
         try:
             if statements:
                 await self._store.save(statements)
@@ -213,12 +213,14 @@ class Reconciler:
             try:
                 await self.hub.applied(timeout_s=CONFIRM_S)
             except Nacked as error:
-                self.post(partial(transitions.refused, refusals=self._refusals(error.refusals)))
+                self.post(
+                    partial(transitions.set_refusals, refusals=self._refusals(error.refusals))
+                )
                 await asyncio.sleep(CONFIRM_S)
             except NotApplied:
                 continue
             else:
-                return self.post(transitions.confirmed)
+                return self.post(transitions.confirm_publication)
 
     async def _follow_lagging(self) -> None:
         while True:
@@ -227,16 +229,16 @@ class Reconciler:
 
     async def note_lagging(self) -> None:
         """Has the state tell which Envoys are late with which pipelines, as it is now."""
-        late = self.hub.lagging(list(map(pipeline_ref, readiness.serving(self.state))))
+        late = self.hub.lagging(list(map(pipeline_ref, readiness.published_stages(self.state))))
         found = {ref.name: ids for ref, ids in late.items()}
         if found != self.state.lagging:
-            await self.apply(partial(transitions.lagging, found=found))
+            await self.apply(partial(transitions.set_lagging, found=found))
 
     def _refusals(self, refusals: tuple[Refusal, ...]) -> dict[str, errors.HydroError]:
         """By the pipelines that need what was refused."""
         refused = {(each.type, each.name): each for each in refusals}
         found: dict[str, errors.HydroError] = {}
-        for name in readiness.serving(self.state):
+        for name in readiness.published_stages(self.state):
             for ref in self.hub.snapshot.closure([pipeline_ref(name)]):
                 if each := refused.get((ref.type.label, ref.name)):
                     found[name] = errors.EnvoyRefused(each.message, node=each.node_id)
@@ -245,7 +247,7 @@ class Reconciler:
     async def _tell(self, call: Call) -> None:
         error: errors.HydroError | None = None
         try:
-            await runtimes.tell(call, self._reach)
+            await runtimes.send_call(call, self._reach)
         except errors.HydroError as refusal:
             error = refusal
             extra = {"endpoint": "/".join(call.slot.endpoint), "model": call.slot.key}
@@ -255,11 +257,11 @@ class Reconciler:
     def _outcome(self, call: Call, error: errors.HydroError | None) -> Event:
         slot, incarnation = call.slot, call.endpoint.incarnation
         if isinstance(call, Unload):
-            return partial(transitions.unload_ended, slot=slot, incarnation=incarnation)
+            return partial(transitions.finish_unload, slot=slot, incarnation=incarnation)
         if error is None:
-            return partial(transitions.load_succeeded, slot=slot, incarnation=incarnation)
+            return partial(transitions.finish_load, slot=slot, incarnation=incarnation)
         failure = self._failure(call, error)
-        return partial(transitions.load_failed, slot=slot, incarnation=incarnation, failure=failure)
+        return partial(transitions.fail_load, slot=slot, incarnation=incarnation, failure=failure)
 
     def _failure(self, call: Load, error: errors.HydroError) -> LoadFailure:
         last = self.state.failures.get(call.slot)
@@ -268,9 +270,11 @@ class Reconciler:
         return LoadFailure(error, isinstance(error, FINAL), times, self.clock() + delay)
 
 
-def _happen(current: State, asked: list[_Asked]) -> tuple[State, dict[_Asked, errors.HydroError]]:
+def _apply_events(
+    current: State, asked: list[_QueuedEvent]
+) -> tuple[State, dict[_QueuedEvent, errors.HydroError]]:
     """The state after the events, and those that refused."""
-    refused: dict[_Asked, errors.HydroError] = {}
+    refused: dict[_QueuedEvent, errors.HydroError] = {}
     for each in asked:
         try:
             current = each.event(current)
@@ -279,7 +283,7 @@ def _happen(current: State, asked: list[_Asked]) -> tuple[State, dict[_Asked, er
     return current, refused
 
 
-def _answer(asked: _Asked, error: errors.HydroError | None, current: State) -> None:
+def _answer_event(asked: _QueuedEvent, error: errors.HydroError | None, current: State) -> None:
     if asked.done.done():  # who asked is gone
         return
     if error:

@@ -8,14 +8,14 @@ from hydro.runtime.v1 import runtime_service_pb2 as pb
 from hydro.runtime.v1 import runtime_service_pb2_grpc as pb_grpc
 from hydro_services import errors, rpc
 from hydro_services.manager.domain.plan import Call, Load, Unload
-from hydro_services.manager.domain.sidecars import Metadata, Reach
+from hydro_services.manager.domain.sidecars import Metadata, ProcessRoute
 
 LOAD_S = 120.0
 UNLOAD_S = 120.0
 """A runtime answers once the streams that use the model have ended."""
 
 
-async def tell(call: Call, reach: Reach) -> None:
+async def send_call(call: Call, reach: ProcessRoute) -> None:
     """Makes a call and waits for its answer.
 
     Raises:
@@ -24,7 +24,7 @@ async def tell(call: Call, reach: Reach) -> None:
     try:
         async with rpc.open_channel(reach.address(call.endpoint)) as channel:
             runtime = pb_grpc.RuntimeServiceStub(channel)
-            await _tell(runtime, call, reach.metadata(call.endpoint))
+            await _send_request(runtime, call, reach.metadata(call.endpoint))
     except grpc.aio.AioRpcError as error:
         told = errors.from_rpc(error)
         if isinstance(call, Load) and isinstance(told, errors.NotInTime):
@@ -33,7 +33,9 @@ async def tell(call: Call, reach: Reach) -> None:
         raise told from error
 
 
-async def _tell(runtime: pb_grpc.RuntimeServiceAsyncStub, call: Call, metadata: Metadata) -> None:
+async def _send_request(
+    runtime: pb_grpc.RuntimeServiceAsyncStub, call: Call, metadata: Metadata
+) -> None:
     match call:
         case Load(model=model, repository=repository):
             request = pb.LoadModelRequest(

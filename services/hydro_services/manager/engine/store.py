@@ -56,35 +56,39 @@ Statement: TypeAlias = tuple[str, tuple[Any, ...]]
 Contents: TypeAlias = tuple[list[Pipeline], list[tuple[Endpoint, frozenset[str]]]]
 
 
-def statements(before: State, after: State) -> list[Statement]:
+def diff_statements(before: State, after: State) -> list[Statement]:
     """The SQL that turns the stored image of one state into that of another."""
-    return [*_pipelines(before, after), *_pending(before, after), *_endpoints(before, after)]
+    return [
+        *_pipeline_statements(before, after),
+        *_pending_statements(before, after),
+        *_endpoint_statements(before, after),
+    ]
 
 
-def _pipelines(before: State, after: State) -> Iterator[Statement]:
+def _pipeline_statements(before: State, after: State) -> Iterator[Statement]:
     for name in before.pipelines.keys() - after.pipelines.keys():
         yield "DELETE FROM pipelines WHERE name = ?", (name,)
     for name, pipeline in after.pipelines.items():
         old = before.pipelines.get(name)
         if pipeline is not old and (
-            not old or conversion.record(old) != conversion.record(pipeline)
+            not old or conversion.pipeline_record(old) != conversion.pipeline_record(pipeline)
         ):
-            row = (name, conversion.record(pipeline).SerializeToString())
+            row = (name, conversion.pipeline_record(pipeline).SerializeToString())
             yield "INSERT OR REPLACE INTO pipelines VALUES (?, ?)", row
 
 
-def _pending(before: State, after: State) -> Iterator[Statement]:
+def _pending_statements(before: State, after: State) -> Iterator[Statement]:
     """What users asked for that does not serve yet."""
     old, new = ({n: t.spec for n, t in s.trials.items() if t.asked} for s in (before, after))
     for name in old.keys() - new.keys():
         yield "DELETE FROM pending WHERE name = ?", (name,)
     for name, spec in new.items():
         if spec != old.get(name):
-            row = (name, conversion.record(Pipeline(spec, ())).SerializeToString())
+            row = (name, conversion.pipeline_record(Pipeline(spec, ())).SerializeToString())
             yield "INSERT OR REPLACE INTO pending VALUES (?, ?)", row
 
 
-def _endpoints(before: State, after: State) -> Iterator[Statement]:
+def _endpoint_statements(before: State, after: State) -> Iterator[Statement]:
     for id in before.endpoints.keys() - after.endpoints.keys():
         yield "DELETE FROM endpoints WHERE service = ? AND instance = ?", tuple(id)
     for id, endpoint in after.endpoints.items():
@@ -159,16 +163,16 @@ class Store:
             pipelines = self._database.execute("SELECT pipeline FROM pipelines ORDER BY name")
             endpoints = self._database.execute("SELECT endpoint, loaded FROM endpoints")
             known = [self._pipeline(*row) for row in pipelines]
-            return known, [_endpoint(*row) for row in endpoints]
+            return known, [_parse_endpoint_row(*row) for row in endpoints]
 
     def pending(self) -> list[Spec]:
         """What users asked for and what did not serve yet. Raises as `load`."""
         with self._errors(FailedPrecondition):
             rows = self._database.execute("SELECT pipeline FROM pending ORDER BY name")
-            return [conversion.stored_spec(self._message(*row)) for row in rows]
+            return [conversion.parse_stored_spec(self._message(*row)) for row in rows]
 
     def _pipeline(self, record: bytes) -> Pipeline:
-        return conversion.pipeline(self._message(record))
+        return conversion.parse_pipeline_record(self._message(record))
 
     def _message(self, record: bytes) -> pipeline_pb2.Pipeline:
         found = pipeline_pb2.Pipeline.FromString(record)
@@ -215,6 +219,6 @@ class Store:
         self._database.close()
 
 
-def _endpoint(message: bytes, loaded: str) -> tuple[Endpoint, frozenset[str]]:
-    endpoint = conversion.endpoint(manager_service_pb2.Endpoint.FromString(message))
+def _parse_endpoint_row(message: bytes, loaded: str) -> tuple[Endpoint, frozenset[str]]:
+    endpoint = conversion.parse_endpoint(manager_service_pb2.Endpoint.FromString(message))
     return endpoint, frozenset(json.loads(loaded))

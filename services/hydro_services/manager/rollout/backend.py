@@ -61,7 +61,7 @@ class Deadline:
         return errors.NotInTime(message, pipeline=name)
 
 
-class Ledger(Protocol):
+class RolloutBackend(Protocol):
     """What users ask for is written down, and brought to its end, whether they wait or not."""
 
     async def want(self, spec: Spec, etag: str, deadline: Deadline) -> None:
@@ -88,11 +88,11 @@ class Ledger(Protocol):
         """
 
 
-class Keeping(NamedTuple):
+class Rollout(NamedTuple):
     """Where pipelines and endpoints are kept, and who acts on it."""
 
     reconciler: Reconciler
-    ledger: Ledger
+    ledger: RolloutBackend
     registered: Callable[[rpc.RunningServer], AbstractAsyncContextManager[None]]
     """For as long as others are to find this manager."""
     going_on: Callable[[], Awaitable[None]]
@@ -100,44 +100,44 @@ class Keeping(NamedTuple):
 
 
 @contextlib.asynccontextmanager
-async def alone(
+async def start_local(
     make: Callable[[State], Reconciler],
     pipelines: Iterable[Pipeline],
     endpoints: Iterable[tuple[Endpoint, frozenset[str]]],
     lease_s: float,
     pending: Iterable[Spec] = (),
-) -> AsyncIterator[Keeping]:
+) -> AsyncIterator[Rollout]:
     """By this manager itself, which is the only one; with what survived the last time."""
     expires = asyncio.get_running_loop().time() + 2 * lease_s
-    reconciler = make(transitions.restored(pipelines, endpoints, expires, pending))
-    ledger = Alone(reconciler)
-    yield Keeping(reconciler, ledger, lambda _: contextlib.nullcontext(), ledger.run)
+    reconciler = make(transitions.restore_state(pipelines, endpoints, expires, pending))
+    ledger = LocalBackend(reconciler)
+    yield Rollout(reconciler, ledger, lambda _: contextlib.nullcontext(), ledger.run)
 
 
-class Alone:
+class LocalBackend:
     """The ledger of a manager that is the only one: its own state and store."""
 
     def __init__(self, reconciler: Reconciler) -> None:
         self._reconciler = reconciler
 
     async def want(self, spec: Spec, etag: str, deadline: Deadline) -> None:
-        event = partial(_want, spec=spec, etag=etag)
+        event = partial(_want_pipeline, spec=spec, etag=etag)
         await self._reconciler.apply(event, durable=True)
 
     async def give_up(self, spec: Spec, error: errors.HydroError) -> None:
-        await self._reconciler.apply(partial(transitions.given_up, spec=spec))
+        await self._reconciler.apply(partial(transitions.give_up_trial, spec=spec))
 
     async def shown(self) -> State:
         await self._reconciler.note_lagging()
         return self._reconciler.state
 
     async def delete(self, name: str, deadline: Deadline) -> None:
-        await self._reconciler.apply(partial(_delete, name=name), durable=True)
+        await self._reconciler.apply(partial(_delete_pipeline, name=name), durable=True)
         try:
             refs = (pipeline_ref(name),)
             await self._reconciler.hub.applied(refs, timeout_s=deadline.left_s)
         except Nacked as error:
-            raise nacked(name, error) from error
+            raise refusal_error(name, error) from error
         except NotApplied as error:
             raise deadline.late(name, "is deleted but may still be reached", str(error)) from error
 
@@ -147,7 +147,7 @@ class Alone:
         last: State | None = None
         async with asyncio.TaskGroup() as tasks:
             while True:
-                last = await self._reconciler.until(partial(_is_other, last), None)
+                last = await self._reconciler.until(partial(_has_other_trials, last), None)
                 published = {name: t for name, t in last.trials.items() if t.published}
                 for name, trial in published.items():
                     if followed.get(name) is not trial:
@@ -159,18 +159,18 @@ class Alone:
         name, since = trial.spec.name, self._reconciler.clock()
         hub = self._reconciler.hub
         while self._reconciler.state.trials.get(name) is trial:
-            refs = needed(trial, self._reconciler.state)
+            refs = needed_resources(trial, self._reconciler.state)
             try:
                 if hub.is_applied(refs, since):
                     await self._reconciler.note_lagging()
                     await self._reconciler.apply(
-                        partial(transitions.served, trial=trial), durable=True
+                        partial(transitions.keep_served_trial, trial=trial), durable=True
                     )
                     return
                 if self._reconciler.clock() >= since + NOTE_S:
                     await self._note(name, hub.awaited(refs))
             except Nacked as error:
-                return await self._try_again(trial, nacked(name, error))
+                return await self._try_again(trial, refusal_error(name, error))
             except errors.Unavailable as error:  # it could not be stored
                 await self._note(name, error.message)
             with contextlib.suppress(TimeoutError):
@@ -179,37 +179,39 @@ class Alone:
 
     async def _try_again(self, trial: Trial, error: errors.EnvoyRefused) -> None:
         """An Envoy has refused a trial: another time it may take it, as when a port is free."""
-        denied = partial(transitions.denied, trial=trial, error=error)
+        denied = partial(transitions.deny_trial, trial=trial, error=error)
         failed = (await self._reconciler.apply(denied)).trials.get(trial.spec.name)
         await asyncio.sleep(REFUSED_S)
         if failed:
-            self._reconciler.post(partial(transitions.retried, trial=failed))
+            self._reconciler.post(partial(transitions.retry_trial, trial=failed))
 
     async def _note(self, name: str, text: str) -> None:
         known = self._reconciler.state.awaited
         if known.get(name) != text:
-            await self._reconciler.apply(partial(transitions.awaited, found={**known, name: text}))
+            await self._reconciler.apply(
+                partial(transitions.set_awaited, found={**known, name: text})
+            )
 
 
-def _is_other(last: State | None, current: State) -> bool:
+def _has_other_trials(last: State | None, current: State) -> bool:
     return last is None or current.trials is not last.trials
 
 
-def _want(current: State, spec: Spec, etag: str) -> State:
+def _want_pipeline(current: State, spec: Spec, etag: str) -> State:
     pending = current.trials.get(spec.name)
     check_etag(newest_spec(current.pipelines.get(spec.name), pending), spec.name, etag)
     if pending and pending.published and pending.spec == spec:
         return current
-    return transitions.tried(current, plan.reconsidered(Trial(spec), current))
+    return transitions.start_trial(current, plan.reconsider_trial(Trial(spec), current))
 
 
-def _delete(current: State, name: str) -> State:
+def _delete_pipeline(current: State, name: str) -> State:
     if name not in current.pipelines and name not in current.trials:
-        raise absent(name)
-    return transitions.deleted(current, name)
+        raise no_such_pipeline(name)
+    return transitions.delete_pipeline(current, name)
 
 
-def needed(trial: Trial, present: State) -> tuple[Ref, ...]:
+def needed_resources(trial: Trial, present: State) -> tuple[Ref, ...]:
     """What Envoys need to serve a pipeline; the sidecars of its processes, to let rows in."""
     services = {stage.service for stage in trial.stages}
     ingresses = (
@@ -228,21 +230,21 @@ def check_etag(newest: Spec | None, name: str, etag: str) -> None:
         raise errors.Aborted(f"pipeline {name!r} {is_now}, want {etag[:80]!r}; read it again")
 
 
-def absent(name: str) -> errors.NotFound:
+def no_such_pipeline(name: str) -> errors.NotFound:
     """There is no such pipeline."""
     return errors.NotFound(f"there is no pipeline {name[:80]!r}", pipeline=name[:80])
 
 
-def nacked(name: str, error: Nacked) -> errors.EnvoyRefused:
+def refusal_error(name: str, error: Nacked) -> errors.EnvoyRefused:
     """What an Envoy said against a pipeline."""
     return errors.EnvoyRefused(f"pipeline {name!r}: {error}", pipeline=name)
 
 
-def obstacle(stages: Stages, current: State) -> errors.ModelRefused | None:
+def find_load_obstacle(stages: Stages, current: State) -> errors.ModelRefused | None:
     """Why stages cannot be loaded; see `readiness.obstacle`."""
-    return readiness.obstacle(stages, current, readiness.ready(current))
+    return readiness.find_obstacle(stages, current, readiness.ready_endpoints(current))
 
 
-def lacking(stages: Stages, current: State) -> tuple[str, ...]:
+def missing_loads(stages: Stages, current: State) -> tuple[str, ...]:
     """What is still to happen before stages can serve; see `readiness.lacking`."""
-    return readiness.lacking(stages, current, readiness.ready(current))
+    return readiness.missing_loads(stages, current, readiness.ready_endpoints(current))

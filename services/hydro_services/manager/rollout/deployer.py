@@ -15,7 +15,7 @@ from hydro_services import errors
 from hydro_services.manager.domain import access, plan, readiness, transitions
 from hydro_services.manager.domain.state import Spec, State, Trial, newest_spec
 from hydro_services.manager.engine.reconciler import Reconciler
-from hydro_services.manager.rollout.backend import TURN_S, Deadline, Ledger, check_etag
+from hydro_services.manager.rollout.backend import TURN_S, Deadline, RolloutBackend, check_etag
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Deployer:
     """Creates, replaces and deletes pipelines; of one name one after the other, unless slow."""
 
     reconciler: Reconciler
-    ledger: Ledger
+    ledger: RolloutBackend
     limit_s: float
     """How long it may take until a pipeline serves, or is gone."""
     patience_s: float
@@ -58,8 +58,8 @@ class Deployer:
         """
         deadline = Deadline.after(limit_s or self.limit_s, self.reconciler.clock)
         async with self._turn(spec.name, deadline):
-            access.check_keys(spec.policy, self.reconciler.state.api_keys)
-            error = _unresolved(spec, await self._populated(spec, deadline))
+            access.check_api_keys(spec.policy, self.reconciler.state.api_keys)
+            error = _resolution_error(spec, await self._populated(spec, deadline))
             if error and not _is_being_read(error):
                 raise error
             self._waiting[spec.name, spec.etag] += 1
@@ -75,8 +75,8 @@ class Deployer:
             await self.reconciler.until(partial(_is_decided, spec), deadline.left_s)
         current = self.reconciler.state
         if not _is_decided(spec, current):
-            raise _late(spec, current, deadline)
-        error = _failure(spec, current)
+            raise _late_error(spec, current, deadline)
+        error = _find_failure(spec, current)
         if error is None:
             return await self.ledger.shown()
         if self._waiting[spec.name, spec.etag] == 1:  # who asks for the same is to hear it, too
@@ -120,14 +120,14 @@ class Deployer:
             errors.InvalidArgument, errors.Aborted, errors.FailedPrecondition,
                 errors.Unavailable: as `create`.
         """
-        access.check_keys(spec.policy, self.reconciler.state.api_keys)
+        access.check_api_keys(spec.policy, self.reconciler.state.api_keys)
         deadline = self._deadline()
         await self._populated(spec, deadline)
         present = await self._read(spec, deadline)
-        trial = Trial(spec, plan.resolved(spec, present))
+        trial = Trial(spec, plan.resolve_spec(spec, present))
         newest = newest_spec(present.pipelines.get(spec.name), present.trials.get(spec.name))
         check_etag(newest, spec.name, etag)
-        wanted = plan.imagined(transitions.tried(present, trial))
+        wanted = plan.imagine_loaded(transitions.start_trial(present, trial))
         return diff(self.reconciler.hub.snapshot, await self.reconciler.build(wanted))
 
     def _deadline(self) -> Deadline:
@@ -141,7 +141,7 @@ class Deployer:
         """
 
         def is_known(current: State) -> bool:
-            error = _unresolved(spec, current)
+            error = _resolution_error(spec, current)
             return error is None or not _may_come(error)
 
         with contextlib.suppress(TimeoutError):
@@ -152,7 +152,7 @@ class Deployer:
         """The state when no model is being read that a chain needs, or the time is up."""
 
         def is_read(current: State) -> bool:
-            error = _unresolved(spec, current)
+            error = _resolution_error(spec, current)
             return error is None or not _is_being_read(error)
 
         with contextlib.suppress(TimeoutError):
@@ -162,15 +162,15 @@ class Deployer:
 
 def _is_decided(spec: Spec, current: State) -> bool:
     """Whether a pipeline that was asked for serves, or has failed."""
-    error = _failure(spec, current)
+    error = _find_failure(spec, current)
     return error is None or not readiness.is_passing(error)
 
 
-def _failure(spec: Spec, current: State) -> errors.HydroError | None:
+def _find_failure(spec: Spec, current: State) -> errors.HydroError | None:
     """Why a pipeline that was asked for does not serve, or not yet."""
     trial = current.trials.get(spec.name)
     if trial and trial.spec == spec:
-        return readiness.hindrance(trial, current, readiness.ready(current))
+        return readiness.find_hindrance(trial, current, readiness.ready_endpoints(current))
     kept = current.pipelines.get(spec.name)
     if kept and kept.spec == spec:
         return None
@@ -178,9 +178,9 @@ def _failure(spec: Spec, current: State) -> errors.HydroError | None:
     return errors.Aborted(f"pipeline {spec.name!r} {what} by somebody else before it was ready")
 
 
-def _late(spec: Spec, current: State, deadline: Deadline) -> errors.NotInTime:
+def _late_error(spec: Spec, current: State, deadline: Deadline) -> errors.NotInTime:
     """A pipeline is pending still."""
-    name, why = spec.name, _failure(spec, current) or errors.Unavailable("")
+    name, why = spec.name, _find_failure(spec, current) or errors.Unavailable("")
     until_then = " (until then what was there serves)" if name in current.pipelines else ""
     way_out = (
         f"it stays PENDING and becomes ready by itself{until_then}; look with "
@@ -203,10 +203,10 @@ def _may_come(error: errors.HydroError) -> bool:
     )
 
 
-def _unresolved(spec: Spec, present: State) -> errors.HydroError | None:
+def _resolution_error(spec: Spec, present: State) -> errors.HydroError | None:
     """Why a chain cannot be resolved, however that may change."""
     try:
-        plan.resolved(spec, present)
+        plan.resolve_spec(spec, present)
     except errors.HydroError as error:
         return error
     return None

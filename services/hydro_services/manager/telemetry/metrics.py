@@ -30,13 +30,13 @@ def taker(reconciler: Reconciler) -> Callable[[], Reading]:
         state, now = reconciler.state, reconciler.clock()
         hub, nodes = reconciler.hub, reconciler.hub.versions()
         nacks = dict(hub.nacks)
-        return lambda: (*_state(state, now), *_xds(nodes, nacks))
+        return lambda: (*_state_families(state, now), *_xds_families(nodes, nacks))
 
     return take
 
 
-def _state(state: State, now: float) -> Iterator[Family]:
-    found = Counter(each.state for each in conversion.pipelines(state, state.names))
+def _state_families(state: State, now: float) -> Iterator[Family]:
+    found = Counter(each.state for each in conversion.describe_pipelines(state, state.names))
     yield Family(
         "hydro_pipelines",
         "gauge",
@@ -49,7 +49,7 @@ def _state(state: State, now: float) -> Iterator[Family]:
         "gauge",
         "Processes with a lease, by whether they take traffic",
         ("service", "ready"),
-        _endpoints(state),
+        _endpoint_values(state),
     )
     yield Family(
         "hydro_lease_seconds",
@@ -63,19 +63,21 @@ def _state(state: State, now: float) -> Iterator[Family]:
         "gauge",
         "Models in the processes of a service, by state",
         ("service", "state"),
-        _models(state),
+        _model_values(state),
     )
 
 
-def _endpoints(state: State) -> Iterator[tuple[tuple[str, str], float]]:
-    ready = {service: len(tuple(each)) for service, each in readiness.ready(state).items()}
+def _endpoint_values(state: State) -> Iterator[tuple[tuple[str, str], float]]:
+    ready = {
+        service: len(tuple(each)) for service, each in readiness.ready_endpoints(state).items()
+    }
     every = Counter(id.service for id in state.endpoints)
     for service in sorted({*state.services, *every}):
         yield (service, "true"), float(ready.get(service, 0))
         yield (service, "false"), float(every[service] - ready.get(service, 0))
 
 
-def _models(state: State) -> Iterator[tuple[tuple[str, str], float]]:
+def _model_values(state: State) -> Iterator[tuple[tuple[str, str], float]]:
     found = Counter[tuple[str, str]]()
     for id, keys in state.loaded.items():
         found[id.service, "loaded"] += len(keys)
@@ -86,7 +88,9 @@ def _models(state: State) -> Iterator[tuple[tuple[str, str], float]]:
             yield (service, name), float(found[service, name])
 
 
-def _xds(nodes: Sequence[NodeVersions], nacks: Mapping[tuple[str, str], int]) -> Iterator[Family]:
+def _xds_families(
+    nodes: Sequence[NodeVersions], nacks: Mapping[tuple[str, str], int]
+) -> Iterator[Family]:
     tables = [
         (each.node.id, type_, each.wanted[type_], held)
         for each in nodes
@@ -105,21 +109,24 @@ def _xds(nodes: Sequence[NodeVersions], nacks: Mapping[tuple[str, str], int]) ->
         "gauge",
         "Version, as a number, of what an Envoy should have of a type",
         ("node", "type"),
-        [((node, type_.label), version(wanted)) for node, type_, wanted, _ in tables],
+        [((node, type_.label), version_number(wanted)) for node, type_, wanted, _ in tables],
     )
     yield Family(
         "hydro_xds_version",
         "gauge",
         "The same of what an Envoy has acknowledged; equal when it has all",
         ("node", "type"),
-        [((node, type_.label), version(held)) for node, type_, _, held in tables],
+        [((node, type_.label), version_number(held)) for node, type_, _, held in tables],
     )
     yield Family(
         "hydro_xds_lacking_resources",
         "gauge",
         "Resources of which an Envoy has not the present version, or has too many",
         ("node", "type"),
-        [((node, type_.label), _lacking(held, wanted)) for node, type_, wanted, held in tables],
+        [
+            ((node, type_.label), _count_lacking(held, wanted))
+            for node, type_, wanted, held in tables
+        ],
     )
     yield Family(
         "hydro_xds_nacks",
@@ -130,12 +137,12 @@ def _xds(nodes: Sequence[NodeVersions], nacks: Mapping[tuple[str, str], int]) ->
     )
 
 
-def version(table: Mapping[str, Resource]) -> float:
+def version_number(table: Mapping[str, Resource]) -> float:
     """Of resources by name, whatever their order."""
     found = (zlib.crc32(f"{name} {each.version}".encode()) for name, each in table.items())
     return float(sum(found) % 2**VERSION_BITS)
 
 
-def _lacking(held: Mapping[str, Resource], wanted: Mapping[str, Resource]) -> float:
+def _count_lacking(held: Mapping[str, Resource], wanted: Mapping[str, Resource]) -> float:
     differ = sum(1 for n, r in wanted.items() if n not in held or held[n].version != r.version)
     return float(differ + len(held.keys() - wanted.keys()))

@@ -24,7 +24,7 @@ LOOK_S = 1.0
 """How often it is looked whether there are others."""
 
 
-def found(reconciler: Reconciler, own: Address) -> list[pb.MetricsTarget]:
+def list_targets(reconciler: Reconciler, own: Address) -> list[pb.MetricsTarget]:
     """All that are known, sorted; `own` is the manager's address."""
     targets = [
         pb.MetricsTarget(address=str(own), part="manager", service="manager", instance="manager")
@@ -48,7 +48,7 @@ def found(reconciler: Reconciler, own: Address) -> list[pb.MetricsTarget]:
     return sorted((t for t in targets if t.address), key=lambda t: (t.part, t.instance))
 
 
-def as_json(targets: Sequence[pb.MetricsTarget]) -> list[dict[str, Any]]:
+def targets_json(targets: Sequence[pb.MetricsTarget]) -> list[dict[str, Any]]:
     """As Prometheus reads them. A process that starts anew is the same instance."""
     return [
         {
@@ -59,7 +59,7 @@ def as_json(targets: Sequence[pb.MetricsTarget]) -> list[dict[str, Any]]:
     ]
 
 
-class File:
+class TargetsFile:
     """A list for Prometheus's file_sd."""
 
     def __init__(self, path: Path) -> None:
@@ -69,7 +69,7 @@ class File:
     async def keep(self, look: Callable[[], Sequence[pb.MetricsTarget]]) -> None:
         """Writes the file when there is something else to write, until cancelled."""
         while True:
-            text = json.dumps(as_json(look()), indent=1) + "\n"
+            text = json.dumps(targets_json(look()), indent=1) + "\n"
             if text != self._text:
                 await asyncio.to_thread(self._write, text)
             await asyncio.sleep(LOOK_S)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro_services import incarnation
 from hydro_services.consul.registry import Registry
-from hydro_services.consul.services import definition, instances
+from hydro_services.consul.services import parse_instances, service_definition
 from hydro_services.errors import InvalidArgument
 
 ENDPOINT = pb.Endpoint(
@@ -45,7 +45,7 @@ def test_a_malformed_registry_is_refused_with_what_is_wanted(registry: str) -> N
 
 def entry(endpoint: pb.Endpoint, *statuses: str) -> dict[str, Any]:
     """As a health query answers with what was registered."""
-    told = definition(endpoint)
+    told = service_definition(endpoint)
     service = {
         "ID": told["service_id"],
         "Service": told["name"],
@@ -61,17 +61,17 @@ def entry(endpoint: pb.Endpoint, *statuses: str) -> dict[str, Any]:
 def test_an_endpoint_comes_back_from_consul_as_it_was_registered(other: dict[str, Any]) -> None:
     endpoint = pb.Endpoint(**other)
     endpoint.MergeFrom(ENDPOINT)
-    (found,) = instances([entry(endpoint, "passing", "passing")]).values()
+    (found,) = parse_instances([entry(endpoint, "passing", "passing")]).values()
     assert (found.endpoint, found.passing) == (endpoint, True)
 
 
 def test_a_check_asks_where_the_rows_go_and_passes_at_once() -> None:
-    check = definition(ENDPOINT)["check"]
+    check = service_definition(ENDPOINT)["check"]
     assert (check["grpc"], check["status"]) == ("10.0.0.7:7002", "passing")
 
 
 def test_one_check_that_fails_is_enough() -> None:
-    (found,) = instances([entry(ENDPOINT, "passing", "critical")]).values()
+    (found,) = parse_instances([entry(ENDPOINT, "passing", "critical")]).values()
     assert not found.passing
 
 
@@ -80,7 +80,7 @@ def test_of_an_endpoint_that_is_there_twice_the_one_that_passes_counts(order: in
     moved = pb.Endpoint(instance="one", address="10.0.0.7:8", incarnation="b")
     moved.service = ENDPOINT.service
     entries = [entry(ENDPOINT, "critical"), entry(moved, "passing")][::order]
-    assert [each.endpoint for each in instances(entries).values()] == [moved]
+    assert [each.endpoint for each in parse_instances(entries).values()] == [moved]
 
 
 LIFE = st.tuples(st.booleans(), st.one_of(st.just(0), st.integers(1, 99)), st.integers(1, 99))
@@ -99,6 +99,6 @@ def test_of_the_lives_of_an_endpoint_that_pass_the_one_that_began_last_counts(
         found = entry(endpoint, "passing" if passes else "critical")
         found["Service"]["ModifyIndex"] = index
         entries.append(found)
-    (chosen,) = instances(entries).values()
+    (chosen,) = parse_instances(entries).values()
     begun_ms = incarnation.begun_ms(chosen.endpoint.incarnation)
     assert (chosen.passing, begun_ms, chosen.index) == max(lives)

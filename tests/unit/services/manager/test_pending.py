@@ -38,8 +38,8 @@ from hydro_services.manager.domain.state import (
     Trial,
 )
 from hydro_services.manager.rollout.backend import (  # the events of the ledger, without I/O
-    _delete,
-    _want,
+    _delete_pipeline,
+    _want_pipeline,
 )
 
 FRAME = mesh.Mesh(mesh.Gateway("127.0.0.1", 8083, b"", 1))
@@ -87,42 +87,42 @@ class Pending(RuleBasedStateMachine):
 
     def settle(self, state: State) -> None:
         """As `Reconciler._settle`."""
-        state = plan.retargeted(state, plan.stale(self.settled, state))
+        state = plan.retarget_pipelines(state, plan.stale_pipelines(self.settled, state))
         stale = plan.stale_trials(self.settled, state)
-        state = plan.promoted(plan.trials_reconsidered(state, stale))
-        state = plan.aged(state, 0.0)
+        state = plan.switch_loaded(plan.reconsider_trials(state, stale))
+        state = plan.age_idle_models(state, 0.0)
         self.settled = self.state = state
 
     def tell(self) -> None:
         """The repository tells what there is."""
         catalogue = tuple(self.published[name] for name in sorted(self.published))
-        self.settle(transitions.catalogued(self.state, catalogue, dict(self.others)))
+        self.settle(transitions.replace_catalogue(self.state, catalogue, dict(self.others)))
 
     @initialize()
     def start(self) -> None:
-        self.settle(transitions.registered(self.state, ONE, None))
+        self.settle(transitions.register_endpoint(self.state, ONE, None))
         self.tell()
 
     @rule(name=names, models=chains)
     def create(self, name: str, models: tuple[str, ...]) -> None:
         spec = wanted(name, models)
         try:
-            plan.resolved(spec, self.state)
+            plan.resolve_spec(spec, self.state)
         except errors.Unavailable as error:
             if "stage" not in error.metadata:
                 return  # nobody has told of models: refused, and not kept
         except errors.HydroError:
             return
-        self.settle(_want(self.state, spec, ""))
+        self.settle(_want_pipeline(self.state, spec, ""))
         self.asked[name] = spec
 
     @rule(name=names)
     def delete(self, name: str) -> None:
         if name not in self.asked:
             with pytest.raises(errors.NotFound):
-                _delete(self.state, name)
+                _delete_pipeline(self.state, name)
             return
-        self.settle(_delete(self.state, name))
+        self.settle(_delete_pipeline(self.state, name))
         del self.asked[name]
         self.served.discard(name)
 
@@ -149,38 +149,38 @@ class Pending(RuleBasedStateMachine):
     @rule(endpoint=st.sampled_from([ONE, TWO]), final=st.booleans())
     def load_fails(self, endpoint: Endpoint, final: bool) -> None:
         for slot in self.missing(endpoint):
-            self.settle(transitions.load_failed(self.state, slot, "1", failure(final=final)))
+            self.settle(transitions.fail_load(self.state, slot, "1", failure(final=final)))
 
     @rule(endpoint=st.sampled_from([ONE, TWO]))
     def loads(self, endpoint: Endpoint) -> None:
         for slot in self.missing(endpoint)[:1]:
-            self.settle(transitions.load_succeeded(self.state, slot, "1"))
+            self.settle(transitions.finish_load(self.state, slot, "1"))
 
     def missing(self, endpoint: Endpoint) -> list[Slot]:
         if endpoint.id not in self.state.endpoints:
             return []
-        keys = plan.demand(self.state).get("s", {}).keys() - self.state.loaded[endpoint.id]
+        keys = plan.demanded_models(self.state).get("s", {}).keys() - self.state.loaded[endpoint.id]
         return [Slot(endpoint.id, key) for key in sorted(keys)]
 
     @rule()
     def second_process_comes(self) -> None:
-        self.settle(transitions.registered(self.state, TWO, None))
+        self.settle(transitions.register_endpoint(self.state, TWO, None))
 
     @rule()
     def second_process_goes(self) -> None:
-        self.settle(transitions.removed(self.state, TWO.id))
+        self.settle(transitions.remove_endpoint(self.state, TWO.id))
 
     @rule(name=names)
     def envoy_takes(self, name: str) -> None:
         trial = self.state.trials.get(name)
         if trial and trial.published:
-            self.settle(transitions.served(self.state, trial))
+            self.settle(transitions.keep_served_trial(self.state, trial))
 
     @rule(name=names)
     def envoy_refuses(self, name: str) -> None:
         trial = self.state.trials.get(name)
         if trial and trial.published:
-            self.settle(transitions.denied(self.state, trial, NACK))
+            self.settle(transitions.deny_trial(self.state, trial, NACK))
 
     @rule()
     def manager_is_killed_and_restarted(self) -> None:
@@ -189,7 +189,7 @@ class Pending(RuleBasedStateMachine):
         endpoints = [(e, self.state.loaded[e.id]) for e in self.state.endpoints.values()]
         specs = [trial.spec for trial in self.state.trials.values()]
         self.settled = State()
-        self.settle(transitions.restored(kept, endpoints, None, specs))
+        self.settle(transitions.restore_state(kept, endpoints, None, specs))
 
     @rule()
     def repository_tells(self) -> None:
@@ -209,13 +209,13 @@ class Pending(RuleBasedStateMachine):
                 self.envoy_takes(name)
         assert not self.state.trials
         assert {n: p.spec for n, p in self.state.pipelines.items()} == self.asked
-        for shown in conversion.pipelines(self.state, self.state.names):
+        for shown in conversion.describe_pipelines(self.state, self.state.names):
             assert (shown.state, shown.error.message) == (pb.PIPELINE_STATE_READY, "")
 
     @invariant()
     def users_see_what_they_asked_for(self) -> None:
         assert self.state.names == sorted(self.asked)
-        for shown in conversion.pipelines(self.state, self.state.names):
+        for shown in conversion.describe_pipelines(self.state, self.state.names):
             newest = shown.pending if shown.HasField("pending") else shown
             assert newest.etag == self.asked[shown.name].etag
             assert shown.state != pb.PIPELINE_STATE_UNSPECIFIED
@@ -224,10 +224,10 @@ class Pending(RuleBasedStateMachine):
 
     @invariant()
     def a_state_says_whether_it_passes_by_itself(self) -> None:
-        takers = readiness.ready(self.state)
+        takers = readiness.ready_endpoints(self.state)
         for name, trial in self.state.trials.items():
-            hindrance = readiness.hindrance(trial, self.state, takers)
-            (shown,) = conversion.pipelines(self.state, [name])
+            hindrance = readiness.find_hindrance(trial, self.state, takers)
+            (shown,) = conversion.describe_pipelines(self.state, [name])
             told = shown.pending if shown.HasField("pending") else shown
             is_pending = told.state == pb.PIPELINE_STATE_PENDING
             assert is_pending == isinstance(hindrance, errors.Unavailable)
@@ -236,11 +236,11 @@ class Pending(RuleBasedStateMachine):
     @invariant()
     def what_served_serves_until_it_is_deleted(self) -> None:
         self.served |= self.state.pipelines.keys()
-        assert self.served <= readiness.serving(self.state).keys()
+        assert self.served <= readiness.published_stages(self.state).keys()
 
     @invariant()
     def envoy_gets_only_what_is_loaded(self) -> None:
-        takers, loaded = readiness.ready(self.state).get("s", ()), self.state.loaded
+        takers, loaded = readiness.ready_endpoints(self.state).get("s", ()), self.state.loaded
         for trial in self.state.trials.values():
             assert not (trial.published and trial.error), "what is refused is taken back"
             if trial.published and takers:
@@ -250,7 +250,7 @@ class Pending(RuleBasedStateMachine):
 
     @invariant()
     def each_pipeline_has_one_answer_at_the_gateway(self) -> None:
-        made = plan.mesh(self.state, FRAME)
+        made = plan.build_mesh(self.state, FRAME)
         serving, waiting = ({each.name for each in of} for of in (made.pipelines, made.pending))
         assert not serving & waiting
         assert serving | waiting == set(self.asked)
@@ -267,14 +267,14 @@ SPEC = wanted("p", ("a",))
 
 
 def stages(of: Model) -> Stages:
-    trial = plan.reconsidered(Trial(SPEC), knowing(of))
+    trial = plan.reconsider_trial(Trial(SPEC), knowing(of))
     return trial.stages
 
 
 def knowing(*models: Model, **unpublished: errors.HydroError) -> State:
-    state = transitions.registered(State(), ONE, None)
+    state = transitions.register_endpoint(State(), ONE, None)
     others = {(name, "1"): error for name, error in unpublished.items()}
-    return transitions.catalogued(state, models, others)
+    return transitions.replace_catalogue(state, models, others)
 
 
 def step(record: Record, state: State, **told: bool | errors.HydroError | None) -> Record | None:
@@ -283,7 +283,7 @@ def step(record: Record, state: State, **told: bool | errors.HydroError | None) 
 
 
 def test_the_owner_goes_from_read_to_loaded_to_published_to_kept() -> None:
-    reading = plan.reconsidered(Trial(SPEC), knowing(a=READ))
+    reading = plan.reconsider_trial(Trial(SPEC), knowing(a=READ))
     record = Record(None, reading, owner="a 1")
     assert step(record, knowing(a=READ), is_loaded=True) is None
     resolved = step(record, knowing(A))

@@ -14,7 +14,7 @@ from hydro.manager.v1 import certificate_service_pb2 as pb
 from hydro_envoy.nodes import Node
 from hydro_services import errors
 from hydro_services.manager.api.certificates import Certificates
-from hydro_services.manager.api.peers import admit, caller
+from hydro_services.manager.api.peers import admits_node, caller_identity
 from hydro_services.security.certificates import Authority, Identity, make_csr, new_key, read_csr
 
 HOUR = timedelta(hours=1)
@@ -129,14 +129,14 @@ def test_a_certificate_is_renewed_by_the_last(
     ],
 )
 def test_the_caller_is_in_the_certificates_uri(header: str, found: str) -> None:
-    assert caller(header) == found
+    assert caller_identity(header) == found
 
 
 def test_an_envoy_gets_only_what_is_its_own() -> None:
     own = "manager/m1"
-    assert admit(own, Node("serving-scikit/one", role="sidecar"), HEADER)
-    assert not admit(own, Node("serving-scikit/two", role="sidecar"), HEADER)
-    assert not admit(own, Node("one", role="gateway"), HEADER)
-    assert admit(own, Node("m1", role="gateway"), "URI=spiffe://hydro/gateway/m1")
-    assert admit(own, Node("manager/m1", role="sidecar"), "")
-    assert not admit(own, Node("serving-scikit/one", role="sidecar"), "")
+    assert admits_node(own, Node("serving-scikit/one", role="sidecar"), HEADER)
+    assert not admits_node(own, Node("serving-scikit/two", role="sidecar"), HEADER)
+    assert not admits_node(own, Node("one", role="gateway"), HEADER)
+    assert admits_node(own, Node("m1", role="gateway"), "URI=spiffe://hydro/gateway/m1")
+    assert admits_node(own, Node("manager/m1", role="sidecar"), "")
+    assert not admits_node(own, Node("serving-scikit/one", role="sidecar"), "")

@@ -89,7 +89,9 @@ def test_what_is_no_file_of_keys_is_refused_with_the_reason(content: Any, why: s
 
 
 def test_keys_reach_envoy_by_hash_with_their_ends() -> None:
-    found = api_key_watcher.published([key("b", "2", pipelines=("p",)), key("a", "1", expires=NOW)])
+    found = api_key_watcher.mesh_api_keys(
+        [key("b", "2", pipelines=("p",)), key("a", "1", expires=NOW)]
+    )
     assert set(found) == {
         ApiKey(keys.hash_key("1"), "a", (), int(NOW.timestamp())),
         ApiKey(keys.hash_key("2"), "b", ("p",), 0),

@@ -71,15 +71,15 @@ def test_what_is_no_record_is_refused(body: bytes) -> None:
 
 def test_a_change_goes_from_tried_to_shown_to_kept() -> None:
     tried = Record(pipeline(A), trial(B), owner="a 1")
-    shown = records.shown(tried)
+    shown = records.publish_trial(tried)
     assert shown.trial == trial(B, published=True)
-    assert records.kept(shown) == Record(pipeline(B))
+    assert records.promote_trial(shown) == Record(pipeline(B))
 
 
 def test_a_change_that_ends_leaves_what_was_there() -> None:
-    assert records.ended(Record(pipeline(A), trial(B), owner="a 1")) == Record(pipeline(A))
-    assert records.ended(Record(None, trial(B), owner="a 1")) is None
-    assert records.ended(Record(deleting=True, owner="a 1")) is None
+    assert records.end_change(Record(pipeline(A), trial(B), owner="a 1")) == Record(pipeline(A))
+    assert records.end_change(Record(None, trial(B), owner="a 1")) is None
+    assert records.end_change(Record(deleting=True, owner="a 1")) is None
 
 
 REFUSED = errors.ModelRefused("it is corrupt", model="a")
@@ -95,11 +95,11 @@ def test_a_report_is_read_as_it_was_written() -> None:
 
 def test_who_has_not_come_along_is_named_and_what_failed_is_told() -> None:
     reached = {"a": {"p": 3}, "b": {"p": 2}, "c": {}}
-    assert records.behind(reached, "p", 3) == ["b", "c"]
+    assert records.managers_behind(reached, "p", 3) == ["b", "c"]
     error = errors.ModelRefused("it is corrupt")
     reports = {"a": Report("1"), "b": Report("1", failed={"p": (3, error)})}
-    assert records.failure(reports, "p", 3) is error
-    assert records.failure(reports, "p", 4) is None, "it was another change"
+    assert records.find_failure(reports, "p", 3) is error
+    assert records.find_failure(reports, "p", 4) is None, "it was another change"
 
 
 @pytest.mark.parametrize(
@@ -115,28 +115,28 @@ def test_managers_agree_when_all_demand_the_same_and_all_envoys_know(
 
 
 def loaded(*models: Model, pipelines: dict[str, Pipeline] | None = None) -> State:
-    state = transitions.registered(State(pipelines=pipelines or {}), ONE, None)
+    state = transitions.register_endpoint(State(pipelines=pipelines or {}), ONE, None)
     for model in models:
-        state = transitions.load_succeeded(state, Slot(ONE.id, model.key), "1")
+        state = transitions.finish_load(state, Slot(ONE.id, model.key), "1")
     return state
 
 
 def test_what_only_a_trial_demands_is_asked_for_again() -> None:
     kept = {"p": pipeline(A)}
     state = loaded(A, B, pipelines=kept)
-    state = transitions.recorded(state, kept, {"p": trial(A, B)})
+    state = transitions.apply_records(state, kept, {"p": trial(A, B)})
     assert state.loaded[ONE.id] == {A.key}
-    again = transitions.load_succeeded(state, Slot(ONE.id, B.key), "1")
-    shown = transitions.recorded(again, kept, {"p": trial(A, B, published=True)})
+    again = transitions.finish_load(state, Slot(ONE.id, B.key), "1")
+    shown = transitions.apply_records(again, kept, {"p": trial(A, B, published=True)})
     assert shown.loaded[ONE.id] == {A.key, B.key}, "the trial is the same"
 
 
 def test_a_pipeline_that_stays_keeps_what_is_known_of_it() -> None:
     known = Pipeline(pipeline(A).spec, pipeline(A).stages, target=pipeline(B).stages)
-    state = transitions.recorded(State(pipelines={"p": known}), {"p": pipeline(A)}, {})
+    state = transitions.apply_records(State(pipelines={"p": known}), {"p": pipeline(A)}, {})
     assert state.pipelines["p"] is known
-    assert transitions.recorded(state, {"p": pipeline(B)}, {}).pipelines["p"].target is None
-    assert transitions.recorded(state, {}, {}).pipelines == {}
+    assert transitions.apply_records(state, {"p": pipeline(B)}, {}).pipelines["p"].target is None
+    assert transitions.apply_records(state, {}, {}).pipelines == {}
 
 
 def test_nothing_is_unloaded_while_managers_disagree() -> None:
@@ -146,45 +146,47 @@ def test_nothing_is_unloaded_while_managers_disagree() -> None:
         loaded={ONE.id: frozenset([A.key])},
     )
     late = plan.LINGER_S + 1
-    assert [call.slot.key for call in plan.calls(idle, late)] == [A.key]
-    assert plan.calls(transitions.agreed(idle, False), late) == ()
-    assert plan.deadline(transitions.agreed(idle, False)) is None, (
+    assert [call.slot.key for call in plan.due_calls(idle, late)] == [A.key]
+    assert plan.due_calls(transitions.set_agreement(idle, False), late) == ()
+    assert plan.next_deadline(transitions.set_agreement(idle, False)) is None, (
         "or it would look without a pause"
     )
 
 
 def test_endpoints_that_consul_does_not_name_are_gone_now_or_after_a_while() -> None:
-    state = transitions.discovered(State(), [ONE, TWO], {}, None)
-    assert set(transitions.discovered(state, [ONE], {}, None).endpoints) == {ONE.id}
-    settling = transitions.discovered(state, [ONE], {}, 5.0)
+    state = transitions.apply_discovery(State(), [ONE, TWO], {}, None)
+    assert set(transitions.apply_discovery(state, [ONE], {}, None).endpoints) == {ONE.id}
+    settling = transitions.apply_discovery(state, [ONE], {}, 5.0)
     assert set(settling.endpoints) == {ONE.id, TWO.id}
-    assert set(transitions.expired(settling, 5.0).endpoints) == {ONE.id}
-    back = transitions.discovered(settling, [ONE, TWO], {}, 6.0)
-    assert set(transitions.expired(back, 9.0).endpoints) == {ONE.id, TWO.id}
+    assert set(transitions.expire_leases(settling, 5.0).endpoints) == {ONE.id}
+    back = transitions.apply_discovery(settling, [ONE, TWO], {}, 6.0)
+    assert set(transitions.expire_leases(back, 9.0).endpoints) == {ONE.id, TWO.id}
 
 
 def test_endpoints_that_consul_thinks_ill_stay_a_while_with_their_models() -> None:
     state = replace(
-        transitions.discovered(State(), [ONE, TWO], {}, None),
+        transitions.apply_discovery(State(), [ONE, TWO], {}, None),
         loaded={ONE.id: frozenset(), TWO.id: frozenset([A.key])},
     )
-    doubted = transitions.discovered(state, [ONE], {TWO.id: 5.0}, None)
-    doubted = transitions.discovered(doubted, [ONE], {TWO.id: 8.0}, None)
-    well = transitions.discovered(doubted, [ONE, TWO], {}, None)
-    assert transitions.expired(well, 9.0).loaded[TWO.id] == {A.key}
-    assert set(transitions.expired(doubted, 5.0).endpoints) == {ONE.id}, (
+    doubted = transitions.apply_discovery(state, [ONE], {TWO.id: 5.0}, None)
+    doubted = transitions.apply_discovery(doubted, [ONE], {TWO.id: 8.0}, None)
+    well = transitions.apply_discovery(doubted, [ONE, TWO], {}, None)
+    assert transitions.expire_leases(well, 9.0).loaded[TWO.id] == {A.key}
+    assert set(transitions.expire_leases(doubted, 5.0).endpoints) == {ONE.id}, (
         "counted from the first doubt"
     )
-    assert set(transitions.discovered(doubted, [ONE], {}, None).endpoints) == {ONE.id}, (
+    assert set(transitions.apply_discovery(doubted, [ONE], {}, None).endpoints) == {ONE.id}, (
         "deregistered"
     )
-    assert not transitions.discovered(State(), [], {TWO.id: 5.0}, None).endpoints, "never was well"
+    assert not transitions.apply_discovery(State(), [], {TWO.id: 5.0}, None).endpoints, (
+        "never was well"
+    )
 
 
 def test_a_manager_is_warm_when_all_that_is_demanded_has_been_asked_for() -> None:
     state = loaded(A, pipelines={"p": pipeline(A, B)})
-    assert not plan.is_asked(state)
-    assert plan.is_asked(transitions.load_succeeded(state, Slot(ONE.id, B.key), "1"))
+    assert not plan.is_all_asked_for(state)
+    assert plan.is_all_asked_for(transitions.finish_load(state, Slot(ONE.id, B.key), "1"))
 
 
 def texts_like(good: bytes) -> st.SearchStrategy[bytes]:
@@ -225,8 +227,8 @@ def test_a_record_of_any_content_is_read_or_refused(body: bytes) -> None:
 def test_a_report_of_any_content_is_read_or_refused(body: bytes) -> None:
     with contextlib.suppress(errors.FailedPrecondition):
         found = Report.from_json(body)
-        assert records.behind({"a": found.loaded}, "p", 1) in ([], ["a"])
-        assert records.failure({"a": found}, "p", 1) in (
+        assert records.managers_behind({"a": found.loaded}, "p", 1) in ([], ["a"])
+        assert records.find_failure({"a": found}, "p", 1) in (
             None,
             *(e for _, e in found.failed.values()),
         )

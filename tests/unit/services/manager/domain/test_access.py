@@ -26,16 +26,16 @@ KEYS = mesh.Access(callers=())
 def spec(wanted: Any) -> Spec:
     policy = {} if wanted is None else {"access": wanted}
     message = {"name": "p", "chain": ["s/a"], "policy": policy}
-    return conversion.spec(ParseDict(message, pb.Pipeline()))
+    return conversion.parse_spec(ParseDict(message, pb.Pipeline()))
 
 
 def test_what_is_asked_for_reaches_the_mesh() -> None:
     wanted = spec({"apiKeys": {"names": ["globex", "acme", "acme"]}, "jwt": JWT})
-    found = policies.policy(wanted.policy).access
+    found = policies.mesh_policy(wanted.policy).access
     jwks = json.dumps({"keys": [RSA]}, sort_keys=True)
     jwt = mesh.Jwt("https://login.example", ("hydro",), jwks, (("scope", "predict"),))
     assert found == mesh.Access(("acme", "globex"), jwt)
-    assert policies.policy(spec({"apiKeys": {}}).policy).access == KEYS
+    assert policies.mesh_policy(spec({"apiKeys": {}}).policy).access == KEYS
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_the_default_holds_where_nothing_is_said(
     stage = Stage("s/a", "s", Model("a", "1", "skops", "a" * 64, pb.PipelineStage().signature))
     keys = (mesh.ApiKey("0" * 64, "acme"),)
     state = State({"p": Pipeline(spec(wanted), (stage,))}, access=default, api_keys=keys)
-    found = plan.mesh(state, FRAME)
+    found = plan.build_mesh(state, FRAME)
     assert found.api_keys == keys
     assert found.pipelines[0].policy.access == want
     assert found.pipelines[0].has_front == (want is not None)
@@ -96,7 +96,7 @@ def test_what_makes_no_sense_is_refused_with_the_way_out(wanted: Any, message: s
 
 def test_a_pipeline_that_nobody_could_call_is_refused() -> None:
     wanted = spec({"apiKeys": {}})
-    access.check_keys(wanted.policy, ())
-    access.check_keys(spec({"jwt": JWT}).policy, None)
+    access.check_api_keys(wanted.policy, ())
+    access.check_api_keys(spec({"jwt": JWT}).policy, None)
     with pytest.raises(FailedPrecondition, match="start the mesh with `--keys FILE`"):
-        access.check_keys(wanted.policy, None)
+        access.check_api_keys(wanted.policy, None)

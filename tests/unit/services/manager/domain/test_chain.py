@@ -21,7 +21,7 @@ CATALOGUE = tuple(
 
 
 def resolve(*stages: str) -> list[str]:
-    resolved = chain.resolve(parse_chain(stages), SERVICES, CATALOGUE)
+    resolved = chain.resolve_chain(parse_chain(stages), SERVICES, CATALOGUE)
     return [f"{stage.service}/{stage.model.name}:{stage.model.version}" for stage in resolved]
 
 
@@ -34,7 +34,7 @@ def test_stage_with_a_version_means_that() -> None:
 
 
 def test_key_has_name_version_and_the_start_of_the_digest() -> None:
-    (stage,) = chain.resolve(parse_chain(["serving-scikit/iris"]), SERVICES, CATALOGUE)
+    (stage,) = chain.resolve_chain(parse_chain(["serving-scikit/iris"]), SERVICES, CATALOGUE)
     assert stage.model.key == "iris:1@111111111111"
 
 
@@ -56,12 +56,12 @@ def test_stage_that_means_nothing_is_refused_with_what_there_is(text: str, messa
 def test_long_lists_are_cut_in_messages() -> None:
     services = {f"s{i:02}": frozenset[str]() for i in range(30)}
     with pytest.raises(InvalidArgument, match=r"s18, s19 and 10 more$"):
-        chain.resolve(parse_chain(["a/b"]), services, ())
+        chain.resolve_chain(parse_chain(["a/b"]), services, ())
 
 
 def test_services_that_have_not_registered_are_absent() -> None:
     references = parse_chain(["z/a", "serving-spark/b", "c/d", "z/e"])
-    assert chain.absent(references, SERVICES) == ("c", "z")
+    assert chain.absent_services(references, SERVICES) == ("c", "z")
 
 
 @pytest.mark.parametrize(
@@ -79,5 +79,5 @@ def test_of_all_stages_that_cannot_be_had_the_one_is_told_that_will_not_come(
     unpublished = {("new", "1"): reading, ("bad", "1"): ModelRefused("it is cut")}
     references = parse_chain(["serving-scikit/new", wrong, "serving-scikit/new"])
     with pytest.raises(cls) as caught:
-        chain.resolve(references, SERVICES, CATALOGUE, unpublished)
+        chain.resolve_chain(references, SERVICES, CATALOGUE, unpublished)
     assert caught.value.metadata.get("stage", wrong) in (wrong, "serving-scikit/new")

@@ -34,7 +34,7 @@ def stage(name: str, inputs: str, outputs: str) -> Stage:
 
 def refusal(*stages: Stage) -> str:
     with pytest.raises(InvalidArgument) as caught:
-        column_check.check(stages)
+        column_check.check_columns(stages)
     return caught.value.message
 
 
@@ -48,12 +48,12 @@ def refusal(*stages: Stage) -> str:
     ],
 )
 def test_inputs_that_are_covered_pass(second: str, reason: str) -> None:
-    column_check.check([stage("one", "a:s", "b:f"), stage("two", second, "c:f")])
+    column_check.check_columns([stage("one", "a:s", "b:f"), stage("two", second, "c:f")])
 
 
 def test_outputs_accumulate_over_stages() -> None:
     stages = [stage("one", "a:s", "b:f"), stage("two", "b:f", "c:f"), stage("three", "b:f", "d:f")]
-    column_check.check(stages)
+    column_check.check_columns(stages)
 
 
 def test_uncovered_input_is_told_with_both_sets() -> None:
@@ -91,7 +91,7 @@ def test_shapes_agree_where_an_unknown_size_agrees_with_any(
 ) -> None:
     stages = [stage("one", "a:s", f"b:f{got}"), stage("two", f"b:f{wanted}", "c:f")]
     if fits:
-        column_check.check(stages)
+        column_check.check_columns(stages)
     else:
         assert "not covered: b" in refusal(*stages)
 
@@ -101,11 +101,11 @@ def test_output_that_is_there_only_sometimes_does_not_cover_a_needed_input() -> 
 
 
 def test_output_that_is_there_only_sometimes_does_for_an_optional_input() -> None:
-    column_check.check([stage("one", "a:s", "b:f?"), stage("two", "b:f?", "c:f")])
+    column_check.check_columns([stage("one", "a:s", "b:f?"), stage("two", "b:f?", "c:f")])
 
 
 def test_client_can_be_asked_for_an_optional_input_of_the_first_stage() -> None:
-    column_check.check([stage("one", "a:s l:s?", "b:f"), stage("two", "l:s", "c:f")])
+    column_check.check_columns([stage("one", "a:s l:s?", "b:f"), stage("two", "l:s", "c:f")])
 
 
 @pytest.mark.parametrize(
@@ -122,5 +122,5 @@ def test_single_stage_must_not_add_its_own_input() -> None:
 
 def test_output_that_replaces_has_its_own_type_afterwards() -> None:
     stages = [stage("one", "a:s", "b:f"), stage("two", "b:f", "b:s!"), stage("three", "b:s", "c:f")]
-    column_check.check(stages)
+    column_check.check_columns(stages)
     assert "not covered: b" in refusal(*stages[:2], stage("three", "b:f", "c:f"))

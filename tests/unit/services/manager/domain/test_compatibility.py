@@ -43,7 +43,7 @@ def stages(inputs: Sequence[Field], outputs: Sequence[Field], version: str = "1"
     ],
 )
 def test_what_clients_can_go_on_with_fits(inputs: list[Field], outputs: list[Field]) -> None:
-    compatibility.check(SPEC, stages([X], [Y]), stages(inputs, outputs, "2"))
+    compatibility.check_compatible(SPEC, stages([X], [Y]), stages(inputs, outputs, "2"))
 
 
 @pytest.mark.parametrize(
@@ -62,15 +62,15 @@ def test_what_clients_cannot_go_on_with_is_told(
     inputs: list[Field], outputs: list[Field], reason: str
 ) -> None:
     with pytest.raises(FailedPrecondition, match=f"'m' version '2' does not take over.*{reason}"):
-        compatibility.check(SPEC, stages([X], [Y]), stages(inputs, outputs, "2"))
+        compatibility.check_compatible(SPEC, stages([X], [Y]), stages(inputs, outputs, "2"))
 
 
 def test_what_clients_may_leave_out_or_null_now_is_not_wanted() -> None:
     before = stages([field(X, optional=True, nullable=True)], [Y])
     with pytest.raises(FailedPrecondition, match="may leave out now"):
-        compatibility.check(SPEC, before, stages([field(X, nullable=True)], [Y], "2"))
+        compatibility.check_compatible(SPEC, before, stages([field(X, nullable=True)], [Y], "2"))
     with pytest.raises(FailedPrecondition, match="takes no null"):
-        compatibility.check(SPEC, before, stages([field(X, optional=True)], [Y], "2"))
+        compatibility.check_compatible(SPEC, before, stages([field(X, optional=True)], [Y], "2"))
 
 
 FIELDS = st.lists(
@@ -88,4 +88,4 @@ FIELDS = st.lists(
 
 @given(FIELDS, FIELDS)
 def test_what_serves_fits_itself(inputs: list[Field], outputs: list[Field]) -> None:
-    compatibility.check(SPEC, stages(inputs, outputs), stages(inputs, outputs, "2"))
+    compatibility.check_compatible(SPEC, stages(inputs, outputs), stages(inputs, outputs, "2"))

@@ -47,14 +47,14 @@ def happen(*happened: Event, state: State | None = None) -> State:
 
 
 def registers(endpoint: Endpoint, expires: float = 100.0) -> Event:
-    return lambda state: transitions.registered(state, endpoint, expires)
+    return lambda state: transitions.register_endpoint(state, endpoint, expires)
 
 
 def loads(endpoint: Endpoint, *models: Model) -> Event:
     def event(state: State) -> State:
         for model in models:
             slot = Slot(endpoint.id, model.key)
-            state = transitions.load_succeeded(state, slot, endpoint.incarnation)
+            state = transitions.finish_load(state, slot, endpoint.incarnation)
         return state
 
     return event
@@ -63,7 +63,7 @@ def loads(endpoint: Endpoint, *models: Model) -> Event:
 def fails(endpoint: Endpoint, model: Model, *, final: bool, retry_at: float = 0.0) -> Event:
     failure = LoadFailure(errors.ModelRefused("it is corrupt"), final, 1, retry_at)
     slot = Slot(endpoint.id, model.key)
-    return lambda state: transitions.load_failed(state, slot, endpoint.incarnation, failure)
+    return lambda state: transitions.fail_load(state, slot, endpoint.incarnation, failure)
 
 
 def stages(*models: Model) -> tuple[Stage, ...]:
@@ -78,16 +78,16 @@ def keeps(name: str, *models: Model) -> Event:
 
 def tries(name: str, *models: Model) -> Event:
     spec = Spec(name, "http", {MAIN: parse_chain([stage.name for stage in stages(*models)])})
-    return lambda state: transitions.tried(state, Trial(spec, stages(*models)))
+    return lambda state: transitions.start_trial(state, Trial(spec, stages(*models)))
 
 
 def ports(state: State) -> list[int]:
-    (backend,) = [b for b in plan.mesh(state, FRAME).backends if b.name == "s"]
+    (backend,) = [b for b in plan.build_mesh(state, FRAME).backends if b.name == "s"]
     return [endpoint.port for endpoint in backend.endpoints]
 
 
 def asked(state: State, now: float = 0.0) -> list[tuple[str, str]]:
-    return [(call.slot.endpoint.instance, call.slot.key) for call in plan.calls(state, now)]
+    return [(call.slot.endpoint.instance, call.slot.key) for call in plan.due_calls(state, now)]
 
 
 # ---- who takes traffic
@@ -98,12 +98,12 @@ def test_service_without_pipelines_takes_traffic_at_once_and_is_a_backend() -> N
 
 
 def test_backend_stays_when_its_last_endpoint_goes() -> None:
-    state = happen(registers(ONE), lambda s: transitions.deregistered(s, ONE.id, "1"))
+    state = happen(registers(ONE), lambda s: transitions.deregister_endpoint(s, ONE.id, "1"))
     assert ports(state) == []
 
 
 def test_repository_is_a_backend_before_it_registers() -> None:
-    assert plan.mesh(State(), FRAME).backends == (mesh.Backend("repository", ()),)
+    assert plan.build_mesh(State(), FRAME).backends == (mesh.Backend("repository", ()),)
 
 
 def test_endpoint_without_a_model_that_serves_takes_no_traffic() -> None:
@@ -131,7 +131,7 @@ def test_model_that_no_endpoint_can_load_keeps_none_out() -> None:
 def test_every_endpoint_is_told_to_load_every_model_of_its_service() -> None:
     state = happen(registers(REPOSITORY), registers(ONE), registers(TWO), keeps("p", A, B))
     assert asked(state) == [("one", A.key), ("one", B.key), ("two", A.key), ("two", B.key)]
-    (call, *_) = plan.calls(state, 0.0)
+    (call, *_) = plan.due_calls(state, 0.0)
     assert isinstance(call, plan.Load)
     assert str(call.repository) == "127.0.0.1:9000"
 
@@ -143,14 +143,14 @@ def test_nothing_is_loaded_without_a_repository() -> None:
 def test_what_is_under_way_or_loaded_is_not_asked_again() -> None:
     state = happen(registers(REPOSITORY), registers(ONE), loads(ONE, A), keeps("p", A, B))
     assert asked(state) == [("one", B.key)]
-    assert asked(transitions.started(state, Slot(ONE.id, B.key), unload=False)) == []
+    assert asked(transitions.start_call(state, Slot(ONE.id, B.key), unload=False)) == []
 
 
 def test_only_so_many_models_are_loaded_at_a_time() -> None:
     many = [Model(f"m{i}", "1", "skops", "0" * 64, Signature()) for i in range(9)]
     state = happen(registers(REPOSITORY), registers(ONE), keeps("p", *many))
     assert len(asked(state)) == plan.CALLS_PER_ENDPOINT
-    state = transitions.started(state, Slot(ONE.id, many[0].key), unload=False)
+    state = transitions.start_call(state, Slot(ONE.id, many[0].key), unload=False)
     assert len(asked(state)) == plan.CALLS_PER_ENDPOINT - 1
 
 
@@ -159,7 +159,7 @@ def test_failed_load_is_tried_again_when_it_is_time() -> None:
         registers(REPOSITORY), registers(ONE), keeps("p", A), fails(ONE, A, final=True, retry_at=5)
     )
     assert asked(state, 4.0) == []
-    assert plan.deadline(state) == 5.0
+    assert plan.next_deadline(state) == 5.0
     assert asked(state, 5.0) == [("one", A.key)]
 
 
@@ -170,108 +170,112 @@ def test_asking_for_a_pipeline_again_tries_its_models_at_once() -> None:
 
 def test_unused_model_is_unloaded_late_and_only_after_envoy_has_moved_on() -> None:
     state = happen(registers(ONE), loads(ONE, A, B), keeps("p", A))
-    assert plan.aged(state, 1.0).idle == {}
-    state = plan.aged(transitions.confirmed(state), 2.0)
+    assert plan.age_idle_models(state, 1.0).idle == {}
+    state = plan.age_idle_models(transitions.confirm_publication(state), 2.0)
     assert asked(state, 2.0 + plan.LINGER_S - 0.1) == []
-    assert plan.deadline(state) == 2.0 + plan.LINGER_S
+    assert plan.next_deadline(state) == 2.0 + plan.LINGER_S
     assert asked(state, 2.0 + plan.LINGER_S) == [("one", B.key)]
-    state = transitions.started(state, Slot(ONE.id, B.key), unload=True)
+    state = transitions.start_call(state, Slot(ONE.id, B.key), unload=True)
     assert state.loaded[ONE.id] == {A.key}
 
 
 def test_model_that_is_wanted_again_is_not_unloaded() -> None:
-    state = happen(registers(ONE), loads(ONE, A), transitions.confirmed)
-    state = plan.aged(state, 0.0)
-    state = plan.aged(happen(keeps("p", A), state=state), 1.0)
+    state = happen(registers(ONE), loads(ONE, A), transitions.confirm_publication)
+    state = plan.age_idle_models(state, 0.0)
+    state = plan.age_idle_models(happen(keeps("p", A), state=state), 1.0)
     assert asked(state, 99.0) == []
 
 
 def test_model_being_unloaded_is_loaded_again_only_afterwards() -> None:
     slot = Slot(ONE.id, A.key)
     state = happen(registers(REPOSITORY), registers(ONE), loads(ONE, A))
-    state = happen(keeps("p", A), state=transitions.started(state, slot, unload=True))
+    state = happen(keeps("p", A), state=transitions.start_call(state, slot, unload=True))
     assert asked(state) == []
-    assert asked(transitions.unload_ended(state, slot, "1")) == [("one", A.key)]
+    assert asked(transitions.finish_unload(state, slot, "1")) == [("one", A.key)]
 
 
 # ---- switching
 
 
 def test_pipeline_is_published_once_every_endpoint_with_traffic_has_its_models() -> None:
-    state = happen(registers(ONE), registers(TWO), tries("p", A), loads(ONE, A), plan.promoted)
-    assert plan.mesh(state, FRAME).pipelines == ()
-    state = happen(loads(TWO, A), plan.promoted, state=state)
-    assert plan.mesh(state, FRAME).pipelines == (
+    state = happen(registers(ONE), registers(TWO), tries("p", A), loads(ONE, A), plan.switch_loaded)
+    assert plan.build_mesh(state, FRAME).pipelines == ()
+    state = happen(loads(TWO, A), plan.switch_loaded, state=state)
+    assert plan.build_mesh(state, FRAME).pipelines == (
         mesh.Pipeline("p", (mesh.Stage("s", A.key, "s/a"),)),
     )
 
 
 def test_endpoint_that_is_still_loading_does_not_hold_up_a_new_pipeline() -> None:
     state = happen(registers(ONE), loads(ONE, A, B), keeps("p", A), registers(TWO), tries("q", B))
-    assert readiness.serving(plan.promoted(state)).keys() == {"p", "q"}
+    assert readiness.published_stages(plan.switch_loaded(state)).keys() == {"p", "q"}
 
 
 def test_pipeline_of_a_service_without_endpoints_waits() -> None:
-    state = happen(tries("p", A), plan.promoted)
-    assert readiness.serving(state) == {}
-    assert readiness.lacking(stages(A), state, readiness.ready(state)) == (
+    state = happen(tries("p", A), plan.switch_loaded)
+    assert readiness.published_stages(state) == {}
+    assert readiness.missing_loads(stages(A), state, readiness.ready_endpoints(state)) == (
         "service 's' has no endpoint that is ready",
     )
 
 
 def test_newer_content_becomes_the_target_and_serves_once_loaded() -> None:
     state = happen(registers(ONE), loads(ONE, A), keeps("p", A))
-    state = plan.retargeted(transitions.catalogued(state, (A_2,)), ["p"])
-    assert readiness.serving(plan.promoted(state))["p"] == stages(A)
-    assert plan.demand(state)["s"].keys() == {A.key, A_2.key}
-    state = happen(loads(ONE, A_2), plan.promoted, state=state)
-    assert readiness.serving(state)["p"] == stages(A_2)
-    assert plan.demand(state)["s"].keys() == {A_2.key}
+    state = plan.retarget_pipelines(transitions.replace_catalogue(state, (A_2,)), ["p"])
+    assert readiness.published_stages(plan.switch_loaded(state))["p"] == stages(A)
+    assert plan.demanded_models(state)["s"].keys() == {A.key, A_2.key}
+    state = happen(loads(ONE, A_2), plan.switch_loaded, state=state)
+    assert readiness.published_stages(state)["p"] == stages(A_2)
+    assert plan.demanded_models(state)["s"].keys() == {A_2.key}
 
 
 def test_model_that_vanished_leaves_what_serves_and_says_why() -> None:
-    state = happen(registers(ONE), keeps("p", A), lambda s: transitions.catalogued(s, (B,)))
-    pipeline = plan.retargeted(state, ["p"]).pipelines["p"]
+    state = happen(registers(ONE), keeps("p", A), lambda s: transitions.replace_catalogue(s, (B,)))
+    pipeline = plan.retarget_pipelines(state, ["p"]).pipelines["p"]
     assert pipeline.stages == stages(A)
     assert "no model 'a'" in str(pipeline.error)
-    state = transitions.catalogued(plan.retargeted(state, ["p"]), (A,))
-    assert plan.retargeted(state, ["p"]).pipelines["p"].error is None
+    state = transitions.replace_catalogue(plan.retarget_pipelines(state, ["p"]), (A,))
+    assert plan.retarget_pipelines(state, ["p"]).pipelines["p"].error is None
 
 
 def test_only_pipelines_of_changed_models_are_looked_at_again() -> None:
-    before = happen(keeps("p", A), keeps("q", B), lambda s: transitions.catalogued(s, (A, B)))
-    assert plan.stale(before, before) == []
-    assert plan.stale(before, transitions.catalogued(before, (A_2, B))) == ["p"]
-    assert plan.stale(before, transitions.catalogued(before, (A,))) == ["q"]
-    assert plan.stale(before, happen(keeps("q", C), state=before)) == ["q"]
-    assert plan.stale(before, happen(registers(ONE), state=before)) == ["p", "q"]
-    assert plan.stale(State(), before) == ["p", "q"]
+    before = happen(
+        keeps("p", A), keeps("q", B), lambda s: transitions.replace_catalogue(s, (A, B))
+    )
+    assert plan.stale_pipelines(before, before) == []
+    assert plan.stale_pipelines(before, transitions.replace_catalogue(before, (A_2, B))) == ["p"]
+    assert plan.stale_pipelines(before, transitions.replace_catalogue(before, (A,))) == ["q"]
+    assert plan.stale_pipelines(before, happen(keeps("q", C), state=before)) == ["q"]
+    assert plan.stale_pipelines(before, happen(registers(ONE), state=before)) == ["p", "q"]
+    assert plan.stale_pipelines(State(), before) == ["p", "q"]
 
 
 def test_pipeline_of_a_service_not_seen_since_the_start_is_left_alone() -> None:
-    state = happen(keeps("p", A), lambda s: transitions.catalogued(s, (A_2,)))
-    assert plan.retargeted(state, ["p"]).pipelines == state.pipelines
+    state = happen(keeps("p", A), lambda s: transitions.replace_catalogue(s, (A_2,)))
+    assert plan.retarget_pipelines(state, ["p"]).pipelines == state.pipelines
 
 
 def test_replacement_that_is_withdrawn_leaves_what_served() -> None:
-    state = happen(registers(ONE), loads(ONE, A, B), keeps("p", A), tries("p", B), plan.promoted)
-    assert readiness.serving(state)["p"] == stages(B)
-    assert plan.demand(state)["s"].keys() == {A.key, B.key}
-    assert readiness.serving(transitions.withdrawn(state, "p"))["p"] == stages(A)
-    assert readiness.serving(transitions.kept(state, "p"))["p"] == stages(B)
+    state = happen(
+        registers(ONE), loads(ONE, A, B), keeps("p", A), tries("p", B), plan.switch_loaded
+    )
+    assert readiness.published_stages(state)["p"] == stages(B)
+    assert plan.demanded_models(state)["s"].keys() == {A.key, B.key}
+    assert readiness.published_stages(transitions.withdraw_trial(state, "p"))["p"] == stages(A)
+    assert readiness.published_stages(transitions.keep_trial(state, "p"))["p"] == stages(B)
 
 
 def test_obstacle_names_the_model_and_the_endpoint() -> None:
     state = happen(registers(ONE), tries("p", A), fails(ONE, A, final=True))
-    obstacle = readiness.obstacle(stages(A), state, readiness.ready(state))
+    obstacle = readiness.find_obstacle(stages(A), state, readiness.ready_endpoints(state))
     assert str(obstacle) == f"model {A.key} cannot be loaded on s/one: it is corrupt"
 
 
 def test_failure_that_may_pass_is_no_obstacle() -> None:
     state = happen(registers(ONE), tries("p", A), fails(ONE, A, final=False))
-    takers = readiness.ready(state)
-    assert readiness.obstacle(stages(A), state, takers) is None
-    assert "(it is corrupt)" in readiness.lacking(stages(A), state, takers)[0]
+    takers = readiness.ready_endpoints(state)
+    assert readiness.find_obstacle(stages(A), state, takers) is None
+    assert "(it is corrupt)" in readiness.missing_loads(stages(A), state, takers)[0]
 
 
 # ---- leases and incarnations
@@ -279,8 +283,8 @@ def test_failure_that_may_pass_is_no_obstacle() -> None:
 
 def test_endpoint_goes_when_its_lease_ends() -> None:
     state = happen(registers(ONE, 3.0), registers(TWO, 5.0))
-    assert plan.deadline(state) == 3.0
-    assert transitions.expired(state, 3.0).endpoints == {TWO.id: TWO}
+    assert plan.next_deadline(state) == 3.0
+    assert transitions.expire_leases(state, 3.0).endpoints == {TWO.id: TWO}
 
 
 def test_renewal_changes_nothing_but_the_lease() -> None:
@@ -307,7 +311,7 @@ def test_new_address_of_the_same_incarnation_keeps_its_models() -> None:
 
 def test_restart_brings_back_endpoints_with_their_models_and_a_last_lease() -> None:
     pipeline = happen(keeps("p", A)).pipelines["p"]
-    state = transitions.restored([pipeline], [(ONE, frozenset([A.key]))], 6.0)
+    state = transitions.restore_state([pipeline], [(ONE, frozenset([A.key]))], 6.0)
     assert ports(state) == [1]
     assert state.leases == {ONE.id: 6.0}
     assert asked(happen(registers(REPOSITORY), state=state)) == []
@@ -326,6 +330,6 @@ def test_etag_changes_with_every_field(other: dict[str, Any]) -> None:
 
 
 def test_imagined_state_has_loaded_and_published_what_is_asked_for() -> None:
-    state = happen(registers(ONE), loads(ONE, A), keeps("p", A), tries("q", B), plan.imagined)
-    assert readiness.serving(state).keys() == {"p", "q"}
+    state = happen(registers(ONE), loads(ONE, A), keeps("p", A), tries("q", B), plan.imagine_loaded)
+    assert readiness.published_stages(state).keys() == {"p", "q"}
     assert ports(state) == [1]

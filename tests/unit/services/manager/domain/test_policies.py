@@ -60,7 +60,7 @@ WANTED = {
 
 
 def spec(**changes: Any) -> Spec:
-    return conversion.spec(ParseDict(WANTED | changes, pb.Pipeline()))
+    return conversion.parse_spec(ParseDict(WANTED | changes, pb.Pipeline()))
 
 
 def stages(*models: Model) -> tuple[Stage, ...]:
@@ -68,7 +68,7 @@ def stages(*models: Model) -> tuple[Stage, ...]:
 
 
 def test_what_is_asked_for_reaches_the_mesh() -> None:
-    assert policies.policy(spec().policy) == mesh.Policy(
+    assert policies.mesh_policy(spec().policy) == mesh.Policy(
         rate_limit=mesh.RateLimit(10, 2.0),
         rate_limit_per_api_key=mesh.RateLimit(3, 1.0),
         timeout_s=1.5,
@@ -77,7 +77,7 @@ def test_what_is_asked_for_reaches_the_mesh() -> None:
     )
     state = State(pipelines={"p": Pipeline(spec(), stages(A, A, B, C))})
     frame = mesh.Mesh(mesh.Gateway("127.0.0.1", 8083, b"", 1))
-    (found,) = plan.mesh(state, frame).pipelines
+    (found,) = plan.build_mesh(state, frame).pipelines
     policy = mesh.StagePolicy("round_robin", 7, 5, 3.0, 30.0, 0, "p@/s/b")
     a, b, c = (mesh.Stage("s", model.key, f"s/{model.name}") for model in (A, B, C))
     b = mesh.Stage(b.backend, b.model, b.name, policy)
@@ -94,19 +94,19 @@ def test_a_circuit_breaker_counts_for_its_own_pipeline_and_no_copies() -> None:
     found = {
         (name, chain.variant): chain.stages[0].policy.breaker
         for name, each in wanted.items()
-        for chain in plan._pipeline(each, stages(A, A, A), None).chains
+        for chain in plan._build_pipeline(each, stages(A, A, A), None).chains
     }
     assert found["p", "main"] == found["p", "v"]
     assert len({*found.values()}) == 4, "of p and q: what is asked, and what is copied"
     usual = spec(policy={"stages": {"s/a": {"lbPolicy": "LB_POLICY_RANDOM"}}}, traffic=shadow)
-    assert plan._pipeline(usual, stages(A, A, A), None).stages[0].policy.breaker == ""
+    assert plan._build_pipeline(usual, stages(A, A, A), None).stages[0].policy.breaker == ""
 
 
 def test_pipeline_without_policies_is_as_it_was() -> None:
     plain = spec(policy={}, traffic={})
     state = State(pipelines={"p": Pipeline(plain, stages(A))})
     frame = mesh.Mesh(mesh.Gateway("127.0.0.1", 8083, b"", 1))
-    (found,) = plan.mesh(state, frame).pipelines
+    (found,) = plan.build_mesh(state, frame).pipelines
     assert found == mesh.Pipeline("p", (mesh.Stage("s", A.key, "s/a"),))
     assert not found.has_front
     assert plain.etag == Spec("p", "http", {MAIN: parse_chain(["s/a"])}).etag
@@ -115,16 +115,16 @@ def test_pipeline_without_policies_is_as_it_was() -> None:
 def test_shadow_without_a_percentage_gets_copies_of_all() -> None:
     shadowed = spec(policy={}, traffic={"shadow": {"chain": ["s/b"]}})
     chains = {"main": (), "shadow": ()}
-    assert policies.traffic(shadowed.traffic, chains).shadow == mesh.Shadow((), 100)
+    assert policies.mesh_traffic(shadowed.traffic, chains).shadow == mesh.Shadow((), 100)
 
 
 def test_stored_pipeline_is_read_as_it_was_with_the_stages_of_all_chains() -> None:
     kept = Pipeline(spec(), tuple(Stage(s.name, "s", _bare(s.model)) for s in stages(A, A, B, C)))
-    record = pb.Pipeline.FromString(conversion.record(kept).SerializeToString())
+    record = pb.Pipeline.FromString(conversion.pipeline_record(kept).SerializeToString())
     assert [len(each.stages) for each in (record, record.traffic.variants[0])] == [1, 2]
     assert [stage.model for stage in record.traffic.shadow.stages] == ["c"]
-    assert conversion.pipeline(record) == kept
-    assert conversion.spec(record) == kept.spec, "what is output only is not read"
+    assert conversion.parse_pipeline_record(record) == kept
+    assert conversion.parse_spec(record) == kept.spec, "what is output only is not read"
 
 
 def _bare(model: Model) -> Model:
@@ -147,14 +147,14 @@ def test_etag_changes_with_policies_and_traffic(changes: dict[str, Any]) -> None
 def test_models_of_all_chains_are_loaded_before_traffic_comes() -> None:
     here = Address("127.0.0.1", 1)
     endpoint = Endpoint("s", "one", here, here, ("skops",), "1")
-    state = transitions.registered(State(), endpoint, 100.0)
-    state = transitions.tried(state, Trial(spec(), stages(A, A, B, C)))
-    assert plan.demand(state)["s"].keys() == {A.key, B.key, C.key}
+    state = transitions.register_endpoint(State(), endpoint, 100.0)
+    state = transitions.start_trial(state, Trial(spec(), stages(A, A, B, C)))
+    assert plan.demanded_models(state)["s"].keys() == {A.key, B.key, C.key}
     for model in (A, B):
-        state = transitions.load_succeeded(state, Slot(endpoint.id, model.key), "1")
-    assert not plan.promoted(state).trials["p"].published
-    state = transitions.load_succeeded(state, Slot(endpoint.id, C.key), "1")
-    assert plan.promoted(state).trials["p"].published
+        state = transitions.finish_load(state, Slot(endpoint.id, model.key), "1")
+    assert not plan.switch_loaded(state).trials["p"].published
+    state = transitions.finish_load(state, Slot(endpoint.id, C.key), "1")
+    assert plan.switch_loaded(state).trials["p"].published
 
 
 def test_contract_of_each_variant_is_checked_and_the_variant_named() -> None:
@@ -162,10 +162,10 @@ def test_contract_of_each_variant_is_checked_and_the_variant_named() -> None:
     adds = Model("a", "1", "skops", "a" * 64, Signature())
     state = State(services={"s": frozenset(["skops"])}, catalogue=(adds, needy, C))
     with pytest.raises(InvalidArgument, match=r"variant 'canary': the columns before stage 2"):
-        plan.resolved(spec(), state)
+        plan.resolve_spec(spec(), state)
     state = State(services={"s": frozenset(["skops"])}, catalogue=(A, B))
     with pytest.raises(InvalidArgument, match=r"variant 'shadow': .* no model 'c'"):
-        plan.resolved(spec(), state)
+        plan.resolve_spec(spec(), state)
 
 
 CANARY: dict[str, Any] = {"name": "canary", "chain": ["s/b"], "weight": 10}
@@ -242,7 +242,7 @@ def test_what_cannot_be_is_refused_by_name(changes: dict[str, Any], words: str) 
     plain = {"name": "p", "chain": ["s/a"]}
     given = ({} if "traffic" in changes else {"traffic": WANTED["traffic"]}) | changes
     with pytest.raises(InvalidArgument) as raised:
-        conversion.spec(ParseDict(plain | given, pb.Pipeline()))
+        conversion.parse_spec(ParseDict(plain | given, pb.Pipeline()))
     assert words in raised.value.message
 
 
@@ -250,7 +250,7 @@ def test_a_policy_is_for_a_stage_as_its_chain_writes_it() -> None:
     limit = {"circuitBreaker": {"maxRequests": 3}}
     versioned = {"chain": ["s/a:1"], "traffic": {}}
     found = spec(**versioned, policy={"stages": {"s/a:1": limit}})
-    (stage,) = plan._pipeline(found, (Stage("s/a:1", "s", A),), None).stages
+    (stage,) = plan._build_pipeline(found, (Stage("s/a:1", "s", A),), None).stages
     assert stage.policy.max_requests == 3
     with pytest.raises(InvalidArgument, match=r"has 's/a', the stages are s/a:1"):
         spec(**versioned, policy={"stages": {"s/a": limit}})

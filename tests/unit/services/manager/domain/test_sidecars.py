@@ -26,20 +26,20 @@ BESIDE = replace(PLAIN, sidecar=THERE)
 def test_a_mesh_has_sidecars_everywhere_or_nowhere(
     endpoint: Endpoint, has_sidecars: bool, told: str
 ) -> None:
-    sidecars.check(endpoint, has_sidecars=not has_sidecars)
+    sidecars.check_sidecar(endpoint, has_sidecars=not has_sidecars)
     with pytest.raises(errors.InvalidArgument, match=told):
-        sidecars.check(endpoint, has_sidecars=has_sidecars)
+        sidecars.check_sidecar(endpoint, has_sidecars=has_sidecars)
 
 
 def test_only_managers_reach_the_control_of_a_runtime_and_only_gateways_its_rows() -> None:
-    control, rows = sidecars.of_endpoint(BESIDE, THERE).routes
+    control, rows = sidecars.endpoint_sidecar(BESIDE, THERE).routes
     assert (control.to, control.callers) == ("control", ("manager",))
     assert control.prefix == "/hydro.runtime.v1.RuntimeService/"
     assert (rows.to, rows.callers, rows.prefix) == ("traffic", ("gateway",), "/")
 
 
 def test_calls_through_the_sidecar_name_the_process() -> None:
-    direct, through = sidecars.Reach(), sidecars.Reach(Address("127.0.0.1", 8073))
+    direct, through = sidecars.ProcessRoute(), sidecars.ProcessRoute(Address("127.0.0.1", 8073))
     assert (str(direct.address(PLAIN)), direct.metadata(PLAIN)) == ("127.0.0.1:1", ())
     assert str(through.address(BESIDE)) == "127.0.0.1:8073"
     assert dict(through.metadata(BESIDE)) == {

@@ -32,8 +32,8 @@ FIELD = Field(name="x", type=DATA_TYPE_FLOAT64, shape=[-1])
 MODEL = Model("m", "1", "", "a" * 64, Signature(inputs=[FIELD]))
 PIPELINE = Pipeline(Spec("p", "grpc", {MAIN: parse_chain(["s/m"])}), (Stage("s/m", "s", MODEL),))
 ENDPOINT = Endpoint("s", "one", Address("::1", 7), Address("::1", 8), ("skops", "spark"), "i1")
-FULL = transitions.load_succeeded(
-    transitions.restored([PIPELINE], [(ENDPOINT, frozenset())], 1.0),
+FULL = transitions.finish_load(
+    transitions.restore_state([PIPELINE], [(ENDPOINT, frozenset())], 1.0),
     Slot(ENDPOINT.id, "m:1@a"),
     "i1",
 )
@@ -41,7 +41,7 @@ FULL = transitions.load_succeeded(
 
 async def save(path: Path, before: State, after: State) -> None:
     with closing(Store(path)) as opened:
-        await opened.save(store.statements(before, after))
+        await opened.save(store.diff_statements(before, after))
 
 
 def load(path: Path) -> store.Contents:
@@ -61,16 +61,16 @@ async def test_what_was_removed_is_gone(tmp_path: Path) -> None:
 
 
 def test_what_changes_nothing_that_survives_is_not_written() -> None:
-    renewed = transitions.registered(FULL, ENDPOINT, 9.0)
+    renewed = transitions.register_endpoint(FULL, ENDPOINT, 9.0)
     pipeline = replace(PIPELINE, error=errors.InvalidArgument("gone"))
-    assert store.statements(FULL, replace(renewed, pipelines={"p": pipeline})) == []
+    assert store.diff_statements(FULL, replace(renewed, pipelines={"p": pipeline})) == []
 
 
 async def test_failed_write_leaves_everything_as_it_was(tmp_path: Path) -> None:
     await save(tmp_path / "db", State(), FULL)
     with closing(Store(tmp_path / "db")) as opened:
         with pytest.raises(errors.Unavailable, match="no such table"):
-            await opened.save([*store.statements(FULL, State()), ("DELETE FROM missing", ())])
+            await opened.save([*store.diff_statements(FULL, State()), ("DELETE FROM missing", ())])
         assert opened.load()[0] == [PIPELINE]
 
 
@@ -160,7 +160,7 @@ async def test_what_is_pending_is_loaded_as_it_was_asked_for(tmp_path: Path) -> 
         assert opened.pending() == [wanted["q"].spec]
         assert opened.load()[0] == [PIPELINE]
     ready = replace(pending, trials={"q": replace(wanted["q"], error=errors.Unavailable("x"))})
-    assert store.statements(pending, ready) == [], "how far it is can be found out again"
+    assert store.diff_statements(pending, ready) == [], "how far it is can be found out again"
     await save(tmp_path / "db", pending, FULL)
     with closing(Store(tmp_path / "db")) as opened:
         assert opened.pending() == []
