@@ -7,15 +7,13 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 
 from hydro_runtimes.evaluator import Part, Signature
-from hydro_services import errors
+from hydro_services import errors, model_names
 from hydro_services.repository import name_owners
 from hydro_services.repository.source import Key, Stamp
 
 FLAT = "1"
 """The version of a model whose files are in the model's folder itself."""
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_VERSION = re.compile(r"v?[0-9][A-Za-z0-9_.-]{0,63}")
 _UNKNOWN = Signature((), ())
 _PARTS = re.compile(r"[0-9]+|[A-Za-z]+")
 
@@ -186,12 +184,12 @@ def natural_order(version: str) -> tuple[tuple[int, int, str], ...]:
 
 def is_version(folder: str) -> bool:
     """Whether this is a version, such as 1, 2, v3 or 1.0.2."""
-    return _VERSION.fullmatch(folder) is not None
+    return model_names.VERSION.fullmatch(folder) is not None
 
 
 def is_name(folder: str) -> bool:
     """Whether this can be a model's name."""
-    return _NAME.fullmatch(folder) is not None
+    return model_names.NAME.fullmatch(folder) is not None
 
 
 def as_text(name: str) -> str:

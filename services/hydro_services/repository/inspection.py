@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from hydro_runtimes import files, formats, load
 from hydro_runtimes.errors import InvalidModel, ModelError
+from hydro_services import model_names
 from hydro_services.repository import catalogue
 from hydro_services.repository.catalogue import File, ModelVersion
 from hydro_services.repository.folder import relative_message
@@ -160,8 +161,8 @@ def _check_place(key: Key, model: ModelFiles) -> None:
         InvalidModel: a name cannot be a model's or a version's; the files have a problem.
     """
     if not catalogue.is_name(key[1]):
-        want = "want up to 128 letters, digits, '-', '_' and '.', the first one no '-' or '.'"
-        raise InvalidModel("", f"got the model name {key[1]!r}, {want}; rename the folder")
+        want = f"want {model_names.NAME_RULE}; rename the folder"
+        raise InvalidModel("", f"got the model name {key[1]!r}, {want}")
     if len(key) > 2 and not catalogue.is_version(key[2]):
         want = "want a number such as 1, 2, v3 or 1.0.2; the latest version is the highest"
         raise InvalidModel("", f"got the version {key[2]!r}, {want}; rename the folder")

@@ -12,10 +12,12 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 from hydro_envoy.mesh import MAIN
+from hydro_services import model_names
 from hydro_services.errors import HydroError, InvalidArgument
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,62}")
-VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,64}")
+"""What may be meant for a version of a model, and has none of the signs around it."""
 NAME_RULE = "at most 63 letters, digits, '-', '_' and '.', starting with a letter"
 MAX_STAGES = 16
 
@@ -68,7 +70,9 @@ def parse_stage(text: str, number: int) -> StageReference:
             "'<service>/<model>:<version>'"
         )
     check_name(service, f"the service of stage {number}")
-    check_name(model, f"the model of stage {number}")
+    if not model_names.NAME.fullmatch(model):
+        got = f"the model of stage {number} is {model[:200]!r}"
+        raise InvalidArgument(f"{got}, want {model_names.NAME_RULE}")
     return StageReference(service, model, version)
 
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hydro_services import model_names
 from hydro_services.errors import InvalidArgument
 from hydro_services.manager.domain.references import (
     NAME,
@@ -14,8 +15,11 @@ from hydro_services.manager.domain.references import (
 )
 
 NAMES = st.from_regex(NAME, fullmatch=True)
-VERSIONS = st.from_regex(VERSION, fullmatch=True)
-REFERENCES = st.builds(StageReference, NAMES, NAMES, st.one_of(st.just(""), VERSIONS))
+MODELS = st.from_regex(model_names.NAME, fullmatch=True)
+VERSIONS = st.one_of(
+    st.from_regex(VERSION, fullmatch=True), st.from_regex(model_names.VERSION, fullmatch=True)
+)
+REFERENCES = st.builds(StageReference, NAMES, MODELS, st.one_of(st.just(""), VERSIONS))
 
 
 @given(st.lists(REFERENCES, min_size=1, max_size=16))
