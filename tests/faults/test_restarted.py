@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import statistics
@@ -27,6 +28,9 @@ WARM = 3
 """Rounds after which caches are full and allocators have what they need."""
 GROWTH = {"processes": 0.0, "threads": 0.5, "descriptors": 1.0, "memory_kb": 4096.0}
 """What a part may have more at the end, by the median of the slopes between all samples."""
+
+ESTABLISHED, LISTEN = "01", "0A"
+"""States of connections in /proc/net/tcp: include/net/tcp_states.h of Linux."""
 
 
 async def test_every_part_is_restarted_one_after_the_other(scene: Scene) -> None:
@@ -88,9 +92,24 @@ def _usage(folders: Sequence[Path]) -> Usage:
     return Usage(
         processes=len(folders),
         threads=sum(int(each["Threads"]) for each in status),
-        descriptors=sum(len(os.listdir(folder / "fd")) for folder in folders),
+        descriptors=sum(_descriptors(folder) for folder in folders),
         memory_kb=sum(int(each["VmRSS"].split()[0]) for each in status),
     )
+
+
+def _descriptors(folder: Path) -> int:
+    """What a process has open. A connection counts for who opened it: a slow machine has more
+    requests of the test's clients under way at once, whose connections the gateway only accepted.
+    """
+    lines = [line.split() for line in (folder / "net" / "tcp").read_text().splitlines()[1:]]
+    sockets = [(local.rpartition(":")[2], state, words[5]) for _, local, _, state, *words in lines]
+    ports = {port for port, state, _ in sockets if state == LISTEN}
+    accepted = {inode for port, state, inode in sockets if state == ESTABLISHED and port in ports}
+    links = []
+    for link in (folder / "fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            links.append(os.readlink(link))
+    return sum(link.removeprefix("socket:[").removesuffix("]") not in accepted for link in links)
 
 
 def _fields(file: Path) -> list[tuple[str, str]]:
