@@ -31,6 +31,7 @@ from hydro.serving.v1 import prediction_service_pb2 as prediction_pb
 from hydro.serving.v1 import prediction_service_pb2_grpc as prediction_grpc
 from hydro_envoy.address import Address
 from hydro_services import errors, reachability, resuming, rpc
+from hydro_services.codecs.whole_lines import LineCutter, split_lines
 from hydro_services.reachability import Tls
 
 T = TypeVar("T")
@@ -260,21 +261,17 @@ def _serve_request(pipeline: str, piece: bytes, content_type: str) -> prediction
 
 async def _whole_lines(pieces: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
     """The lines that each piece completes, as one piece; the last line gets a line end."""
-    rest: list[bytes] = []
+    cutter = LineCutter()
     async for piece in pieces:
-        head, newline, tail = piece.rpartition(b"\n")
-        if newline:  # pieces without one are joined once: a long line costs no copy for each piece
-            yield b"".join([*rest, head, newline])
-            rest = []
-        rest.append(tail)
-    if last := b"".join(rest):
+        if lines := cutter.feed(piece):
+            yield lines
+    if last := cutter.end():
         yield last + b"\n"
 
 
 def _count_rows(body: bytes) -> int:
     """Lines that are not blank, as the runtime counts them."""
-    lines = body.split(b"\n")
-    return len(lines) - sum(not line.strip() for line in lines)
+    return len(split_lines(body))
 
 
 def _lost_frame(frame: frame_pb.Frame, places: int, error: errors.HydroError) -> frame_pb.Frame:

@@ -16,6 +16,7 @@ from hydro_services.cli.options import GATEWAY_CALL, ROWS
 from hydro_services.cli.output import Output
 from hydro_services.cli.parser import SUMMARIES
 from hydro_services.cli.row_table import RowTable
+from hydro_services.codecs.whole_lines import LineCutter
 from hydro_services.reachability import Tls
 
 JSON = "application/json"
@@ -108,21 +109,19 @@ class Body:
     def __init__(self, output: Output) -> None:
         self.output = output
         self.failed = 0
-        self._rest = b""
+        self._cutter = LineCutter()
 
     def write(self, piece: bytes) -> None:
-        head, newline, tail = (self._rest + piece).rpartition(b"\n")
-        self._rest = tail
-        if newline:
-            self.lines(head.split(b"\n"))
+        if lines := self._cutter.feed(piece):
+            self.lines(lines[:-1].split(b"\n"))
 
     def lines(self, lines: list[bytes]) -> None:
         self.failed += sum(is_failure(line) for line in lines)
         self.output.data(b"\n".join(lines).decode() + "\n")
 
     def end(self) -> None:
-        if self._rest:
-            self.write(b"\n")
+        if last := self._cutter.end():
+            self.lines([last])
 
 
 class LineTable(Body):

@@ -9,6 +9,8 @@ import sys
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import BinaryIO
 
+from hydro_services.codecs.whole_lines import LineCutter, split_lines
+
 PIECE_BYTES = 1 << 20
 
 
@@ -58,19 +60,12 @@ async def _readable(number: int) -> None:
 
 def whole_lines(pieces: Iterable[bytes]) -> Iterator[list[bytes]]:
     """The lines that each piece completes, without blank ones; a last line needs no end."""
-    rest: list[bytes] = []
+    cutter = LineCutter()
     for piece in pieces:
-        head, newline, tail = piece.rpartition(b"\n")
-        if newline:
-            yield _lines(b"".join([*rest, head]))
-            rest = []
-        rest.append(tail)
-    if last := _lines(b"".join(rest)):
+        if lines := cutter.feed(piece):
+            yield split_lines(lines)
+    if last := split_lines(cutter.end()):
         yield last
-
-
-def _lines(body: bytes) -> list[bytes]:
-    return [line for line in body.split(b"\n") if line.strip()]
 
 
 def is_array(start: bytes) -> bool:
