@@ -135,6 +135,7 @@ class Batcher:
         parts: list[tuple[Array, Evaluation]] = []
         for first in range(0, inputs.rows, MAX_ROWS):
             rows = slice(first, min(first + MAX_ROWS, inputs.rows))
+            # In the thread: whoever takes some of the packed texts unpacks all of them.
             piece = await loop.run_in_executor(self._executor, inputs.take, rows)
             (answer,) = await self._evaluate_batched([piece], size)
             parts.append((np.arange(rows.start, rows.stop), answer))
@@ -152,6 +153,7 @@ class Batcher:
 
     def _enqueue(self, what: Job | Alone) -> None:
         self._queue.append(what)
+        # At the end of this turn of the loop: all calls that became ready in it are one batch.
         if not self._due and self._busy is None:
             self._due = True
             asyncio.get_running_loop().call_soon(self._start_next)
@@ -162,6 +164,7 @@ class Batcher:
         while self._queue:
             if isinstance(first := self._queue[0], Alone):
                 self._queue.popleft()
+                # Whoever sets `_busy` calls `_start_next` when it is done: nothing starts before.
                 self._busy = asyncio.get_running_loop().create_task(self._run_alone(first))
                 return
             jobs = self._take_jobs()
@@ -182,7 +185,7 @@ class Batcher:
         while self._queue and isinstance(job := self._queue[0], Job):
             if jobs and rows + job.rows > MAX_ROWS:
                 break
-            self._queue.popleft()
+            self._queue.popleft()  # whoever has gone meanwhile is left out
             if not job.done.cancelled():
                 jobs.append(job)
                 rows += job.rows

@@ -70,6 +70,7 @@ class Folders:
             shutil.rmtree(partial, ignore_errors=True)
             os.close(locked)
             raise
+        # The change of a lock is not atomic, but what was just made is the last to be evicted.
         fcntl.flock(locked, fcntl.LOCK_SH)
         self._keep(digest, locked)
 
@@ -115,6 +116,7 @@ class Folders:
         try:
             if not _is_at(folder, locked):
                 return False
+            # Under a name that nobody holds: half of a folder must not look like a whole one.
             gone = self.root / f"{_PARTIAL}{os.getpid()}-{folder.name}"
             os.rename(folder, gone)
             shutil.rmtree(gone, ignore_errors=True)

@@ -141,9 +141,9 @@ class Fork(Generic[T]):
         self._source, target = os.pipe()
         self._arrived = bytearray()
         self._pid = os.fork()
-        if self._pid == 0:
+        if self._pid == 0:  # never returns; locks of other threads are held for ever in here
             _run_calls(calls, target)
-        os.close(target)
+        os.close(target)  # else the pipe would not end with the fork
 
     def answer(self, is_wanted: Callable[[], bool]) -> T | Ended | Waits:
         """What the next call answers; after `Ended` or `Waits` there is no more.
@@ -180,7 +180,7 @@ class Fork(Generic[T]):
         """Whether anything has come; False: nothing more will, None: not yet."""
         if not select.select([self._source], [], [], BEAT_S)[0]:
             return None
-        data = os.read(self._source, 1 << 20)
+        data = os.read(self._source, 1 << 20)  # nothing: all its writers have ended
         self._arrived += data
         return bool(data)
 
@@ -199,7 +199,7 @@ class Fork(Generic[T]):
 
     def _reap(self) -> str:
         """How it ended."""
-        pid, self._pid = self._pid, 0
+        pid, self._pid = self._pid, 0  # once it is waited for, the number may be another process's
         try:
             return running.describe_status(os.waitpid(pid, 0)[1])
         except ChildProcessError:  # other code of this process has waited for it
@@ -240,7 +240,7 @@ def _detach() -> None:
     guard.forget_signals()
     faulthandler.disable()
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-    os.setpgid(0, 0)
+    os.setpgid(0, 0)  # so that what the model starts can be killed with it
     linux.set_name("hydro-fork")
     linux.die_with_parent()
     linux.be_killed_first()

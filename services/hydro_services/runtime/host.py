@@ -153,6 +153,7 @@ class Host:
             task = asyncio.create_task(self._fetch_and_load(id, repository))
             self._loading[id.key] = task
             task.add_done_callback(lambda task: self._on_loaded(id.key, task))
+        # The load goes on where one of those that wait for it gives up.
         return await asyncio.shield(self._loading[id.key])
 
     def _on_loaded(self, key: str, task: asyncio.Task[Entry]) -> None:
@@ -184,6 +185,7 @@ class Host:
         reruns = Reruns(self._reruns, id.key)
         batcher = Batcher(evaluator, worker, slot=slot, crashed=crashed, reruns=reruns)
         weakref.finalize(batcher, self._release, id).atexit = False  # after the last call
+        # It may have been unloaded while it was loading, and loaded anew: then this one is not it.
         if self._entries.get(id.key) is not entry:
             raise errors.Aborted(f"model {id.key} was unloaded while it was loading")
         self._entries[id.key] = replace(entry, state=pb.MODEL_STATE_LOADED, batcher=batcher)

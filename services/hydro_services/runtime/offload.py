@@ -56,6 +56,7 @@ class CodecThread:
         found = mark_last(split_portions(arrival.work, RERUN_ROWS if apart else MAX_ROWS))
         is_quick, is_last = arrival.size <= INLINE_BYTES, False
         while not is_last:
+            # Each portion of what is large is evaluated before the next one is read.
             portion, is_last = next(found) if is_quick else await self._worker.call(next, found)
             if portion or is_last:
                 yield portion, is_last

@@ -44,6 +44,7 @@ class Prediction:
         with CallObserver(batcher.counts, call.metadata, self.exporter) as observed:
             while not ended:
                 data, start = await call.read(), perf_counter()
+                # Now, not after the answers: more may come while these are evaluated.
                 ended = call.ended
                 arrival = session.feed(data, ended=ended)
                 async for part, is_last in self.codecs.read_portions(arrival, apart=session.apart):

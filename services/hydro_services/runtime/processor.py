@@ -39,7 +39,7 @@ PROCESS = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
 CHUNK = 1 << 20
 """Bytes a response at most: Envoy hands each on as one message, which the next stage must take."""
 ATTEMPT = "x-envoy-attempt-count"
-"""The how manieth run of the chain it is, counted by the gateway or the front of a pipeline."""
+"""Which run of the chain it is, from 1; the gateway counts, or the base of the pipeline."""
 _HTTP = {
     grpc.StatusCode.INVALID_ARGUMENT: http_status_pb2.BadRequest,
     grpc.StatusCode.NOT_FOUND: http_status_pb2.NotFound,
@@ -98,6 +98,7 @@ class Exchange:
             raise errors.InvalidArgument("got no envoy.service.ext_proc.v3 request") from None
         kind = request.WhichOneof("request")
         if kind == "request_headers" and self._session is None:
+            # A call without a body has nothing to evaluate, and Envoy would send nothing further.
             if request.request_headers.end_of_stream:
                 raise errors.InvalidArgument("the call has no message, want one at least")
             sent = request.request_headers
@@ -120,10 +121,12 @@ class Exchange:
 
     def respond(self, answers: Sequence[bytes], *, last: bool) -> list[bytes]:
         """What Envoy is told, with these messages in it; `last`: of what has come so far."""
+        # The end goes with the last portion: with an earlier one Envoy would take nothing after it.
         messages, ended = list(answers), self._ended if last else ""
         if self._session is not None and ended:
             messages += self._session.close()
         greeting, self._greeting = self._greeting, b""
+        # With trailers these are the end, and a body that says so too would be one end too many.
         bodies = body_responses(messages, end=ended == "request_body")
         trailers = _TRAILERS if ended == "request_trailers" else b""
         return [part for part in (greeting, *bodies, trailers) if part]
@@ -154,6 +157,7 @@ class Processor:
             batcher = self.host.get(call.metadata.get(headers.MODEL, ""))
             exchange = Exchange(call.metadata, batcher, self.max_bytes)
             with CallObserver(batcher.counts, call.metadata, self.exporter) as observed:
+                # The end of the body is that of the call, also where Envoy has not ended the stream.
                 while not exchange.ended and not call.ended:
                     data, start = await call.read(), perf_counter()
                     arrival = exchange.receive(data)

@@ -92,6 +92,7 @@ def record_process(folder: Path) -> Iterator[Running]:
             folder.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context(path.open("xb+"))
             stack.callback(path.unlink, missing_ok=True)
+            # Held for as long as the process lives: whoever gets it knows that it lives no more.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.posix_fallocate(file.fileno(), 0, SLOTS * _SLOT.size)  # else a write could be SIGBUS
             memory = mmap.mmap(file.fileno(), SLOTS * _SLOT.size)

@@ -73,10 +73,12 @@ def read_inputs(
     exact = _exact_inputs(columns, signature)
     if exact is not None:
         return exact
+    # The first failure of a row stands: a column too many, before inputs, in their order.
     failures = _fail_existing_outputs(columns, signature)
     parts = []
     for rows, own in naming.group_columns(columns, signature):
         some = columns if len(rows) == columns.rows else columns.take(rows)
+        # Failures count rows of the part, and are told by rows of the table.
         part, found = _fit_inputs(frame.table, some, rows, own)
         parts.append((rows, naming.rename_inputs(part, own, signature)))
         for row, failure in found.items():
@@ -137,6 +139,7 @@ def _fit_inputs(
     for field in signature.inputs:
         if field.name in columns:
             found[field.name], faults = fitting.fit_column(columns[field.name], field)
+            # A column that some rows lack counts only those that have it.
             places = columns.present.get(field.name)
             for row, failure in faults.items():
                 failures.setdefault(row if places is None else int(places[row]), failure)
@@ -232,11 +235,13 @@ def drop_rows(frame: pb.Frame, failures: Mapping[int, Failure], stage: str) -> N
             f"{got}; send fewer rows a message; the first: {first.message}"
         )
     rows = frame.table.rows
+    # The table has no rows where others have failed before; errors count the rows of the client.
     failed = {error.row for error in frame.errors}
     places = [place for place in range(rows + len(failed)) if place not in failed]
     added = row_errors({places[row]: failure for row, failure in failures.items()}, stage)
     ordered = sorted([*frame.errors, *added], key=lambda error: error.row)
     del frame.errors[:]
+    # Not all at once: a copy in C holds the interpreter until it is made.
     for at in range(0, len(ordered), _STEP):
         frame.errors.extend(ordered[at : at + _STEP])
     kept = _mask_kept(rows, failures)
