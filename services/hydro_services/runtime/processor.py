@@ -157,7 +157,7 @@ class Processor:
             batcher = self.host.get(call.metadata.get(headers.MODEL, ""))
             exchange = Exchange(call.metadata, batcher, self.max_bytes)
             with CallObserver(batcher.counts, call.metadata, self.exporter) as observed:
-                # The end of the body is that of the call, also where Envoy has not ended the stream.
+                # The end of the body ends the call, also where Envoy leaves the stream open.
                 while not exchange.ended and not call.ended:
                     data, start = await call.read(), perf_counter()
                     arrival = exchange.receive(data)
