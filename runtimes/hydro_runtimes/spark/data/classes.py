@@ -56,6 +56,7 @@ class ClassifierColumns:
         Source: ProbabilisticClassificationModel.transform, 4.3.0: the prediction comes from the
         probabilities only where there are thresholds, else from the raw scores.
         """
+        # A binary LogisticRegressionModel decides by its own threshold: see stages/linear.
         if self.thresholds is not None and probability is not None:
             return self.columns_of_classes(
                 raw, probability, argmax(divide_by_thresholds(probability, self.thresholds))
@@ -97,6 +98,7 @@ def argmax(values: Array) -> Array:
     As org.apache.spark.ml.linalg.DenseVector.argmax, 4.3.0: it keeps the best so far and compares
     with >, which is false beside NaN. So NaN wins in the first place only.
     """
+    # For two classes a single comparison, false beside NaN, is all that argmax does.
     if values.shape[1] == 2:
         return np.asarray(values[:, 1] > values[:, 0])
     found = values.argmax(axis=1)
@@ -138,6 +140,7 @@ def softmax(margins: Array) -> Array:
     most = np.maximum.reduce(margins, axis=1, keepdims=True)
     shares = np.exp(margins - most)
     shares /= np.add.reduce(shares, axis=1, keepdims=True)
+    # exp(inf - inf) is NaN, so rows with an infinite margin are mended afterwards.
     if not np.isfinite(most).all():
         infinite = np.isposinf(margins)
         alone = np.arange(margins.shape[1]) == infinite.argmax(axis=1)[:, None]

@@ -50,10 +50,12 @@ def problem_of_files(folder: Path, names: Sequence[str]) -> str | None:
     here = {path.name for path in folder.iterdir()}
     if "_temporary" in here and "_SUCCESS" not in here:
         return f"was not saved to its end, for there is _temporary; {SAVE_AGAIN}"
+    # Hadoop writes the checksums of part-x to .part-x.crc, so one alone shows what is missing.
     for name in sorted(here):
         whole = name.removeprefix(".").removesuffix(".crc")
         if name == f".{whole}.crc" and whole.startswith("part-") and whole not in here:
             return f"lacks {whole}, which {name} is of; {COPY_WHOLE}"
+    # The first file of each job: reversed, so that the first name is what remains.
     first = {match[1]: name for name in reversed(names) if (match := _JOB.match(name))}
     if len(first) > 1:
         one, other = sorted(first.values())[:2]
@@ -75,6 +77,7 @@ def problem_of_rows(table: pa.Table, parts: Sequence[PartFile], key: Sequence[st
         return _problem_of_row(parts, table.num_rows)
     if _are_unique(columns):
         return None
+    # Only now, when a row is there twice, does it take a Python object for each to find it.
     seen: dict[str, int] = {}
     for row, values in enumerate(zip(*(column.to_pylist() for column in columns), strict=True)):
         text = ", ".join(map(str, values))
@@ -175,6 +178,7 @@ def _are_unique_numbers(columns: Sequence[Array]) -> bool:
     for column in columns:
         least = int(column.min())
         width = int(column.max()) - least + 1
+        # At most 8 counters for each row, lest numbers far apart take all memory.
         if size * width > 8 * len(place) + 1024:
             order = np.lexsort(columns[::-1])
             return _are_ascending([each[order] for each in columns])
@@ -186,6 +190,7 @@ def _are_unique_numbers(columns: Sequence[Array]) -> bool:
 def _are_ascending(columns: Sequence[Array]) -> bool:
     """Whether each row is greater than the row before it, by the first column that differs."""
     greater = np.zeros(len(columns[0]) - 1, dtype=bool)
+    # From the last column to the first: a column decides where all before it are equal.
     for column in reversed(columns):
         before, after = column[:-1], column[1:]
         greater = (after > before) | ((after == before) & greater)

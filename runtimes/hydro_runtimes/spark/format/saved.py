@@ -74,6 +74,7 @@ class Saved:
         value = self.params.get(name, default)
         if value is None and default is None and name not in self.params:
             raise self.invalid(f"has no param '{name}'")
+        # A whole number in JSON is an int of Python, and true is an int, too.
         if kind is float:
             return self._check_number(name, value)
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
@@ -146,6 +147,7 @@ class Saved:
 
         A param that was set counts before a default, and the list before the single name.
         """
+        # Not self.params: those have defaults too, which must not beat a param that was set.
         mine = self.metadata.get("paramMap", {})
         if many in mine or (single not in mine and many in self.params):
             return self.texts(many)
@@ -214,6 +216,7 @@ class Saved:
             offsets, values = piece.lists(name, np.float32)
             if (np.diff(offsets) != size).any():
                 raise piece.invalid(f"has vectors of another size than {size}")
+            # Made with the first piece, when it is known that its lists have the right size.
             if not first:
                 made = np.empty((len(place), size), dtype=np.float32)
             made[place[first : first + piece.rows]] = values.reshape(-1, size)
@@ -235,6 +238,7 @@ class Saved:
         uids = self.texts("stageUids")
         if len(uids) > MAX_ENTRIES:
             raise self.invalid(f"has {len(uids)} stages, want at most {MAX_ENTRIES}")
+        # By index and uid: after two saves into one folder, the stage of the older save is ignored.
         folders = self._stage_folders() if uids else {}
         found = []
         for index, uid in enumerate(uids):
@@ -275,6 +279,7 @@ def open_stage(path: Path, depth: int = 0) -> Saved:
     """
     if depth > MAX_DEPTH:
         raise InvalidModel(path, f"stages nest deeper than {MAX_DEPTH}")
+    # The model's own folder may be a link of the operator's; within it, a link could lead anywhere.
     if depth and path.is_symlink():
         raise InvalidModel(path, "is a link: want the folder of a stage")
     metadata = read_metadata(path)
@@ -282,6 +287,7 @@ def open_stage(path: Path, depth: int = 0) -> Saved:
     if not isinstance(name, str) or not isinstance(uid, str):
         raise InvalidModel(path, f"metadata has the class {shorten(name)}, want a text")
     params: dict[str, Any] = {}
+    # Defaults first, so that what was set replaces them. Before 2.4 there were no saved defaults.
     for key in ("defaultParamMap", "paramMap"):
         values = metadata.get(key, {})
         if not isinstance(values, dict):

@@ -117,6 +117,7 @@ def _from_seconds(seconds: Any, mode: Mode) -> int | None:
     without ANSI, and is refused with it.
     """
     if isinstance(seconds, Decimal):
+        # BigDecimal.longValue keeps the lowest 64 bits.
         micros = int(DECIMALS.multiply(seconds, Decimal(1_000_000)))
         return (micros + 2**63) % 2**64 - 2**63
     if isinstance(seconds, float):

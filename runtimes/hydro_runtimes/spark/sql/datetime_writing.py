@@ -70,6 +70,7 @@ def _date_part(letter: str, count: int, clock: _Clock, has_era: bool) -> str:
             shown = 1 - year if has_era and year < 1 else year
             if count == 2:
                 return f"{shown % 100 if has_era else abs(shown) % 100:02d}"
+            # SignStyle.EXCEEDS_PAD: with four letters or more, a longer year has a plus.
             sign = "-" if shown < 0 else "+" if count >= 4 and shown > 10**count - 1 else ""
             return f"{sign}{abs(shown):0{count}d}"
         case "M" | "L":
@@ -126,6 +127,8 @@ def _zone_part(letter: str, count: int, clock: _Clock) -> str:
         return f"GMT{sign}{hours}" + (f":{minutes:02d}" if minutes else "")
     if (letter == "X" or (letter == "Z" and count == 5)) and not seconds:
         return "Z"
+    # The forms of X and x by the number of letters: 1 +hh[mm], 2 +hhmm, 3 +hh:mm, 4 +hhmm[ss], and
+    # 5 +hh:mm[:ss]. Z, ZZ and ZZZ are as xx, and ZZZZZ as XXX.
     form = {"Z": {5: 3}}.get(letter, {}).get(count, 2 if letter == "Z" else count)
     if form == 1:
         return f"{sign}{hours:02d}" + (f"{minutes:02d}" if minutes else "")

@@ -65,6 +65,7 @@ def cast_to_fraction(value: Value, kind: SqlType, rows: Rows, safe: bool) -> Val
 def parse_double(text: str) -> float | None:
     """A double as Double.valueOf of Java reads it, but not in hexadecimal; None if it is none."""
     text = zones.trim_text(text)
+    # Spark knows more names than Java (Cast.processFloatingPointSpecialLiterals): inf, +infinity.
     named = _NAMED.get(text.lower())
     if named is not None:
         return named
@@ -107,6 +108,7 @@ def _parse_whole(text: str, limit: int, mode: Mode) -> int | None:
         if fraction and not (fraction.isascii() and fraction.isdigit()):
             return None
         digits = digits or ("0" if fraction else "")
+    # Python refuses to read more than 4300 digits; none of so many fits.
     if not (digits.isascii() and digits.isdigit()) or len(digits) > 4000:
         return None
     number = -int(digits) if text[0] == "-" else int(digits)
@@ -125,6 +127,7 @@ def _fraction_to_whole(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe
         bad = np.isnan(whole) | (whole >= limit) | (whole < -limit)
         made = Value(kind, np.where(bad, 0, whole).astype(kind.dtype), value.null)
         return refuse_where(made, bad, rows, _overflow_message(kind), safe)
+    # Java narrows by way of a long or an int, whose lowest bits a byte or a short keeps.
     wide = 63 if kind.name == "bigint" else 31
     edge = 2.0**wide
     held = np.where(np.isnan(whole), 0, whole)

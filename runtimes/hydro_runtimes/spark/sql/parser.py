@@ -92,12 +92,14 @@ class Parser(ExpressionReader):
             and self.is_query(2)
         ):
             raise NeedsOtherRows("EXISTS (SELECT ...) needs other rows")
+        # NOT binds looser than predicates: NOT a IN (1) is NOT (a IN (1)).
         return parse_predicates(self, self.parse_operators(0))
 
     def parse_operators(self, level: int) -> Expression:
         if level == len(_BINARY):
             return self._parse_sign()
         left = self.parse_operators(level + 1)
+        # A loop, and not a recursion, because all these operators are left-associative.
         while (operator := _BINARY[level].get(self.next_token.upper)) is not None:
             self.take_token()
             sides = (left, self.parse_operators(level + 1))
@@ -157,6 +159,7 @@ class Parser(ExpressionReader):
                 return self._parse_brackets()
             case "end":
                 raise self.syntax_error("want an expression")
+        # Such a word may be a name, too, as in SELECT date FROM ...: then the form returns None.
         special = SPECIAL_FORMS.get(token.upper) if token.kind == "word" else None
         found = special(self) if special is not None else None
         return found if found is not None else self._parse_name_or_call()
@@ -228,6 +231,7 @@ class Parser(ExpressionReader):
         token = self.next_token
         if token.upper in RESERVED and (token.upper != "WHEN" or self.peek_token().upper != "("):
             raise self.syntax_error("want an expression")
+        # Spark 4 allows builtin.f(...) and system.builtin.f(...) for its own functions.
         for builtin in (("SYSTEM", ".", "BUILTIN", "."), ("BUILTIN", ".")):
             if self.peek_token(len(builtin) + 1).upper == "(":
                 self.accept(*builtin)

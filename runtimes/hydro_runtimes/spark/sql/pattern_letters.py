@@ -61,6 +61,7 @@ def parse_pattern(pattern: str) -> tuple[PatternPart, ...]:
             text = (quoted.replace("''", "'") or "'") if quoted is not None else match[4] or ""
             made.append(PatternPart(match[3] or "", 0, text))
             continue
+        # VV is the only form of a zone's name, and O and OOOO those of an offset with GMT.
         letter, count = match[1], len(match[0])
         limit = _MAX_LETTERS.get(letter, 0)
         if (

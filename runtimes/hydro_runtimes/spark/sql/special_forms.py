@@ -38,6 +38,7 @@ def _parse_case(parser: ExpressionReader) -> Expression:
         test = parser.parse_expression()
         parser.expect("THEN")
         if subject is not None:
+            # CASE x WHEN y is CASE WHEN x = y: x is evaluated for each branch, as in Spark.
             test = Operation("=", (subject, test))
         branches.append((test, parser.parse_expression()))
     otherwise = parser.parse_expression() if parser.accept("ELSE") else None
@@ -88,6 +89,7 @@ def _parse_interval(parser: ExpressionReader) -> Expression | None:
     parser.take_token()
     parts: list[tuple[str, str]] = []
     while parser.next_token.kind in ("text", "number") or parser.next_token.upper in ("-", "+"):
+        # After an amount, + or - may be a sign of another one or an operator: INTERVAL 1 DAY + x.
         if (
             parts
             and parser.next_token.kind == "symbol"
@@ -101,6 +103,7 @@ def _parse_interval(parser: ExpressionReader) -> Expression | None:
         unit = parser.take_token().upper
         if parser.accept("TO"):
             unit = f"{unit} TO {parser.take_token().upper}"
+        # A sign before the text negates it: -'-3' is 3.
         if sign == "-":
             amount = amount[1:] if amount.startswith("-") else f"-{amount.removeprefix('+')}"
         parts.append((amount, unit))
@@ -166,6 +169,7 @@ def _parse_position(parser: ExpressionReader) -> Expression | None:
     written = parser.take_token().text
     parser.take_token()
     first = parser.parse_operators(0)
+    # The first side ends at IN, so it is parsed without predicates.
     name = "locate" if parser.accept("IN") else "position"
     if name == "position":
         parser.expect(",")

@@ -43,6 +43,7 @@ class TokenReader:
     def take_token(self) -> Token:
         """The next word, which is passed."""
         token = self.next_token
+        # The last word is of the kind "end", which is never passed.
         self._at = min(self._at + 1, len(self._tokens) - 1)
         return token
 

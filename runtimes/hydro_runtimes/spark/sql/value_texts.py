@@ -35,6 +35,7 @@ def text_of(kind: SqlType, value: Any, mode: Mode) -> str:
         case "double":
             return java_text.number_texts(np.array([value], np.float64))[0]
         case "decimal":
+            # With ANSI Spark writes toPlainString, without it toString.
             return f"{value:f}" if mode.ansi else _scientific_text(value)
         case "date":
             return zones.date_text(int(value))

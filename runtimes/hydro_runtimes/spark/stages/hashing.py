@@ -133,13 +133,16 @@ def sum_by_index(size: int, offsets: Array, indices: Array, values: Array | None
         indices: in any order: int64, (n,).
         values: for each index, (n,); None counts each as 1.
     """
+    # Rows and indices become one key, row * size + index, so that one sort orders both.
     one_row = len(offsets) == 2
     keys = indices if one_row else row_ids(offsets) * size + indices
     if values is None:
         keys = np.sort(keys)
     else:
+        # Stable, so that equal keys are added in the order of the columns, as Spark does.
         order = keys.argsort(kind="stable")
         keys, values = keys[order], values[order]
+    # Where a key differs from the one before it, a sum starts.
     new = np.ones(len(keys) + 1, dtype=bool)
     np.not_equal(keys[1:], keys[:-1], out=new[1:-1])
     starts = new.nonzero()[0]

@@ -48,6 +48,8 @@ class LogisticRegressionModel:
         if self.threshold is None:
             return batch.with_columns(self.classes.output_columns(margins, softmax(margins)))
         margin = margins[:, 0]
+        # Spark computes the probability of class 0, and that of class 1 as the rest: the other way
+        # round, the last bits differ.
         unlikely = 1.0 / (1.0 + np.exp(margin))
         raw = pair_classes(-margin, margin)
         probability = pair_classes(unlikely, 1.0 - unlikely)
@@ -133,6 +135,7 @@ class AFTSurvivalRegressionModel:
         table = saved.table()
         weights = Weights.load(table, "coefficients", is_matrix=False)
         shares = saved.numbers("quantileProbabilities", _QUANTILES)
+        # The quantile q of a Weibull distribution: prediction * exp(log(-log(1 - q)) * scale).
         factors = np.exp(np.log(-np.log1p(-shares)) * table.number("scale"))
         features, prediction = (
             schema.require_features(saved, weights.size),
@@ -165,6 +168,7 @@ def _read_coefficients(saved: Saved) -> tuple[Weights, Array, bool]:
         weights = Weights.load(table, "coefficientMatrix", is_matrix=True)
         return weights, table.vector("interceptVector"), table.flag("isMultinomial")
     weights = Weights.load(table, "coefficients", is_matrix=False)
+    # One class: a matrix of one row, as later versions save it.
     single = Weights(weights.size, weights.used, weights.values[:, None])
     return single, np.array([table.number("intercept")]), False
 

@@ -150,6 +150,7 @@ def _hash_value(kind: SqlType, value: Any, seed: int, hashes: _Hashes) -> int:
         case "decimal":
             return _hash_decimal(kind, value, seed, hashes)
         case "array":
+            # The hash of an element is the seed of the next one.
             for one in value:
                 seed = _hash_value(kind.parts[0], one, seed, hashes)
             return seed
@@ -190,6 +191,7 @@ def _hash_function(hashes: _Hashes, gives: SqlType, width: int) -> Function:
                 found = _SEED
                 for kind, column in zip(kinds, columns, strict=True):
                     found = _hash_value(kind, column[row], found, hashes)
+                # Signed, as an int or long of Java.
                 made.append((found + half) % (2 * half) - half)
             return value_of(gives, made)
 
