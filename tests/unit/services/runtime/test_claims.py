@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hydro.serving.v1 import frame_pb2 as pb
-from hydro_runtimes import columns as columns_module
 from hydro_runtimes.columns import Columns, DataType, Sparse
+from hydro_runtimes.columns import sparse as sparse_columns
 from hydro_runtimes.evaluator import Field, Signature
 from hydro_runtimes.python import PythonEvaluator
 from hydro_services.runtime import evaluation, offload
@@ -42,7 +42,7 @@ def test_answers_to_vectors_that_are_written_out_are_bounded(
 ) -> None:
     at_once, together = 64 * 8 * most, 4 * 64 * 8 * most
     with (
-        patch.object(columns_module, "MAX_DENSE_BYTES", at_once),
+        patch.object(sparse_columns, "MAX_DENSE_BYTES", at_once),
         patch.object(evaluation, "MAX_PARTS_BYTES", together),
     ):
         (found,) = evaluate(ECHO, [sparse(rows, size)])
