@@ -27,7 +27,8 @@ from hydro.repository.v1 import repository_service_pb2 as repository_pb
 from hydro.repository.v1 import repository_service_pb2_grpc as repository_grpc
 from hydro_envoy.address import Address
 from hydro_envoy.proxy.bootstrap import Bootstrap
-from hydro_envoy.proxy.process import Envoy, find_envoy
+from hydro_envoy.proxy.find_envoy import find_envoy
+from hydro_envoy.proxy.process import Envoy
 from hydro_services import client
 from hydro_services.cli import main as cli
 from hydro_services.manager import process

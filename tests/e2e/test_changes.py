@@ -18,7 +18,8 @@ from whole_mesh import until
 from hydro.serving.v1.frame_pb2 import Frame
 from hydro_envoy.address import Address
 from hydro_envoy.proxy.bootstrap import Bootstrap
-from hydro_envoy.proxy.process import Envoy, find_envoy
+from hydro_envoy.proxy.find_envoy import find_envoy
+from hydro_envoy.proxy.process import Envoy
 from hydro_envoy.resources.builder import pipeline_ref
 
 pytestmark = pytest.mark.e2e

@@ -24,7 +24,8 @@ from whole_mesh import ROOT, WholeMesh, until
 from hydro_envoy.address import Address
 from hydro_envoy.mesh import Mesh, TimeLimits
 from hydro_envoy.proxy.bootstrap import Bootstrap
-from hydro_envoy.proxy.process import Envoy, find_envoy
+from hydro_envoy.proxy.find_envoy import find_envoy
+from hydro_envoy.proxy.process import Envoy
 from hydro_envoy.resources.builder import Builder
 from hydro_envoy.xds.hub import Hub
 from hydro_envoy.xds.server import add_ads

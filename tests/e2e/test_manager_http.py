@@ -17,7 +17,8 @@ from ports import free_port
 
 from hydro_envoy.address import Address
 from hydro_envoy.proxy.bootstrap import Bootstrap
-from hydro_envoy.proxy.process import Envoy, find_envoy
+from hydro_envoy.proxy.find_envoy import find_envoy
+from hydro_envoy.proxy.process import Envoy
 
 pytestmark = pytest.mark.e2e
 

@@ -21,7 +21,8 @@ from hydro.serving.v1 import prediction_service_pb2
 from hydro_envoy.address import ANY_PORT, Address
 from hydro_envoy.mesh import Backend, Edge, Gateway, Mesh
 from hydro_envoy.proxy.bootstrap import Bootstrap
-from hydro_envoy.proxy.process import Envoy, find_envoy
+from hydro_envoy.proxy.find_envoy import find_envoy
+from hydro_envoy.proxy.process import Envoy
 from hydro_envoy.resources.builder import Builder
 from hydro_envoy.resources.descriptors import descriptor_set
 from hydro_envoy.xds import load_reports

@@ -23,7 +23,8 @@ from hydro.serving.v1.frame_pb2 import Frame
 from hydro_envoy.address import Address
 from hydro_envoy.mesh import Mesh
 from hydro_envoy.proxy.bootstrap import Bootstrap
-from hydro_envoy.proxy.process import Envoy, find_envoy
+from hydro_envoy.proxy.find_envoy import find_envoy
+from hydro_envoy.proxy.process import Envoy
 from hydro_envoy.resources.builder import Builder, pipeline_ref
 from hydro_envoy.xds.hub import Hub
 from hydro_envoy.xds.server import KEEPALIVE, add_ads

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,15 @@ from typing import Any
 from hydro_envoy import headers
 from hydro_envoy.address import ANY_PORT, Address
 from hydro_envoy.mesh import CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES
-from hydro_envoy.nodes import GATEWAY, IDENTITY, MANAGER, SIDECAR, TRUST_DOMAIN, Node
+from hydro_envoy.nodes import GATEWAY, SIDECAR, Node
 from hydro_envoy.proxy import connections
+from hydro_envoy.proxy.manager_cluster import (
+    EXTENSIONS,
+    Identity,
+    load_assignment,
+    manager_cluster,
+    socket_address,
+)
 from hydro_envoy.snapshot import MANAGER_CLUSTER
 
 METRICS, METRICS_PATH = "metrics", "/metrics"
@@ -20,21 +26,11 @@ METRICS, METRICS_PATH = "metrics", "/metrics"
 REQUEST_MS = (1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 10_000)
 _ALWAYS = {"ignore_global_conn_limit": True}
 """Who looks what is wrong gets in."""
-_TYPES = "type.googleapis.com/envoy.extensions"
-_TLS_VERSIONS = ("tls_minimum_protocol_version", "tls_maximum_protocol_version")
-_MONITORS = f"{_TYPES}.resource_monitors"
+
+
+_MONITORS = f"{EXTENSIONS}.resource_monitors"
 _ADS = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
 """Without end: an Envoy that serves nothing is not ready, however long its manager takes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Files by which an Envoy and the manager's sidecar know each other."""
-
-    secret: Path
-    """A Secret `identity` as JSON, see `secret_json`; read anew when it is replaced."""
-    ca: Path
-    """The authority's certificate, PEM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +80,7 @@ def _config(wanted: Bootstrap) -> dict[str, Any]:
     manager = {"envoy_grpc": _MANAGER} | _token_metadata(wanted.token)
     return _load_reporting(wanted, manager) | {
         "admin": {
-            "address": _address(wanted.admin),
+            "address": socket_address(wanted.admin),
             "allow_paths": _admin_paths(wanted.drain_key),
             **_ALWAYS,
         },
@@ -146,7 +142,7 @@ def _admin_paths(drain_key: str) -> list[dict[str, Any]]:
 
 
 def _static_resources(wanted: Bootstrap) -> dict[str, Any]:
-    clusters = [_manager_cluster(wanted)]
+    clusters = [manager_cluster([wanted.ads, *wanted.more], wanted.managers, wanted.identity)]
     listeners = [_egress_listener(wanted, wanted.egress)] if wanted.egress else []
     if wanted.metrics:
         clusters.append(_admin_cluster(wanted.admin))
@@ -155,7 +151,7 @@ def _static_resources(wanted: Bootstrap) -> dict[str, Any]:
 
 
 def _admin_cluster(where: Address) -> dict[str, Any]:
-    return {"name": "admin", "type": "STATIC", "load_assignment": _assignment([where], "admin")}
+    return {"name": "admin", "type": "STATIC", "load_assignment": load_assignment([where], "admin")}
 
 
 def _metrics_listener(where: Address) -> dict[str, Any]:
@@ -168,18 +164,18 @@ def _metrics_listener(where: Address) -> dict[str, Any]:
         "route": {"cluster": "admin", "prefix_rewrite": "/stats/prometheus?usedonly"},
     }
     manager = {
-        "@type": f"{_TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "@type": f"{EXTENSIONS}.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": METRICS,
         "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
         "http_filters": [
             {
                 "name": "router",
-                "typed_config": {"@type": f"{_TYPES}.filters.http.router.v3.Router"},
+                "typed_config": {"@type": f"{EXTENSIONS}.filters.http.router.v3.Router"},
             }
         ],
     }
     chain = {"filters": [{"name": "http", "typed_config": manager}]}
-    return {"name": METRICS, "address": _address(where), "filter_chains": [chain], **_ALWAYS}
+    return {"name": METRICS, "address": socket_address(where), "filter_chains": [chain], **_ALWAYS}
 
 
 def _node(wanted: Bootstrap) -> dict[str, Any]:
@@ -189,104 +185,16 @@ def _node(wanted: Bootstrap) -> dict[str, Any]:
     return {"id": node.id, "cluster": node.cluster, "metadata": node.metadata}
 
 
-def managers_json(found: Iterable[Address]) -> str:
-    """The content of the file with the managers: a discovery response of Envoy's, as JSON.
-
-    Envoy sees that the file has changed when another is renamed to it.
-    """
-    assignment = {"@type": "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"}
-    return json.dumps({"resources": [assignment | _assignment(sorted(found))]}, indent=1)
-
-
-def _assignment(where: Iterable[Address], cluster: str = MANAGER_CLUSTER) -> dict[str, Any]:
-    endpoints = [{"endpoint": {"address": _address(each)}} for each in where]
-    return {"cluster_name": cluster, "endpoints": [{"lb_endpoints": endpoints}]}
-
-
-_FAILOVER = {
-    "health_checks": [
-        {
-            "interval": "0.5s",
-            "no_traffic_interval": "0.5s",
-            "timeout": "2s",
-            "unhealthy_threshold": 2,
-            "healthy_threshold": 1,
-            "grpc_health_check": {},
-        }
-    ],
-    "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
-}
-"""Where there are several managers: what begins goes to those that are well."""
-
-
-def _manager_cluster(wanted: Bootstrap) -> dict[str, Any]:
-    # Health checks do not end the stream to a manager that hangs: only this does.
-    http2 = {"connection_keepalive": {"interval": "3s", "timeout": "3s"}}
-    options = {
-        "@type": f"{_TYPES}.upstreams.http.v3.HttpProtocolOptions",
-        "explicit_http_config": {"http2_protocol_options": http2},
-    }
-    where: dict[str, Any] = {
-        "type": "STRICT_DNS",
-        "load_assignment": _assignment([wanted.ads, *wanted.more]),
-    }
-    if wanted.managers:
-        file = {"path_config_source": {"path": str(wanted.managers)}, "resource_api_version": "V3"}
-        where = {"type": "EDS", "eds_cluster_config": {"eds_config": file}}
-    secured = {"transport_socket": _manager_tls(wanted.identity)} if wanted.identity else {}
-    return secured | {
-        "name": MANAGER_CLUSTER,
-        "connect_timeout": "1s",
-        **where,
-        **(_FAILOVER if wanted.more or wanted.managers else {}),
-        "typed_extension_protocol_options": {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options
-        },
-    }
-
-
-def _manager_tls(identity: Identity) -> dict[str, Any]:
-    path = {
-        "path": str(identity.secret),
-        "watched_directory": {"path": str(identity.secret.parent)},
-    }
-    manager = {"prefix": f"{TRUST_DOMAIN}{MANAGER}/"}
-    common = {
-        "tls_params": dict.fromkeys(_TLS_VERSIONS, "TLSv1_3"),
-        "alpn_protocols": ["h2"],
-        "tls_certificate_sds_secret_configs": [
-            {"name": IDENTITY, "sds_config": {"path_config_source": path}}
-        ],
-        "validation_context": {
-            "trusted_ca": {"filename": str(identity.ca)},
-            "match_typed_subject_alt_names": [{"san_type": "URI", "matcher": manager}],
-        },
-    }
-    context = f"{_TYPES}.transport_sockets.tls.v3.UpstreamTlsContext"
-    config = {"@type": context, "common_tls_context": common, "max_session_keys": 0}
-    return {"name": "tls", "typed_config": config}
-
-
-def secret_json(certificate: bytes, key: bytes, name: str = IDENTITY) -> str:
-    """The content of `Identity.secret`, or of `Bootstrap.tls`."""
-    held = {
-        "certificate_chain": {"inline_string": certificate.decode()},
-        "private_key": {"inline_string": key.decode()},
-    }
-    kind = f"{_TYPES}.transport_sockets.tls.v3.Secret"
-    return json.dumps({"resources": [{"@type": kind, "name": name, "tls_certificate": held}]})
-
-
 def _egress_listener(wanted: Bootstrap, where: Address) -> dict[str, Any]:
     """Takes the calls of the sidecar's process; its routes come from the manager."""
     node = Node(wanted.node_id, role=wanted.role)
-    router = {"@type": f"{_TYPES}.filters.http.router.v3.Router"}
+    router = {"@type": f"{EXTENSIONS}.filters.http.router.v3.Router"}
     http2 = {
         "initial_stream_window_size": STREAM_WINDOW_BYTES,
         "initial_connection_window_size": CONNECTION_WINDOW_BYTES,
     }
     manager = {
-        "@type": f"{_TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "@type": f"{EXTENSIONS}.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "egress",
         "rds": {"route_config_name": node.egress, "config_source": _ADS},
         "http_filters": [{"name": "router", "typed_config": router}],
@@ -295,13 +203,13 @@ def _egress_listener(wanted: Bootstrap, where: Address) -> dict[str, Any]:
     }
     return {
         "name": "egress",
-        "address": _address(where),
+        "address": socket_address(where),
         "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
     }
 
 
 def _internal_listener() -> dict[str, Any]:
-    config = {"@type": f"{_TYPES}.bootstrap.internal_listener.v3.InternalListener"}
+    config = {"@type": f"{EXTENSIONS}.bootstrap.internal_listener.v3.InternalListener"}
     return {"name": "envoy.bootstrap.internal_listener", "typed_config": config}
 
 
@@ -340,7 +248,3 @@ def _connection_limit(wanted: Bootstrap) -> dict[str, Any]:
     }
     name = "envoy.resource_monitors.global_downstream_max_connections"
     return {"name": name, "typed_config": config}
-
-
-def _address(where: Address) -> dict[str, Any]:
-    return {"socket_address": {"address": where.host, "port_value": where.port}}

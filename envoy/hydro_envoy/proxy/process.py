@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 import secrets
-import shutil
 import signal
 import sys
 import urllib.error
@@ -18,24 +16,14 @@ from pathlib import Path
 from types import TracebackType
 
 from hydro_envoy.address import Address
-from hydro_envoy.errors import EnvoyFailed, EnvoyNotFound, EnvoyTooOld
+from hydro_envoy.errors import EnvoyFailed
 from hydro_envoy.proxy import connections
 from hydro_envoy.proxy.bootstrap import DRAINING, METRICS, Bootstrap, bootstrap_json
+from hydro_envoy.proxy.envoy_log import read_line, read_log_line
 
 logger = logging.getLogger(__name__)
 
-OLDEST = (1, 40, 0)
-"""Has the filter_chain filter, and fixes of ext_proc that our configuration needs."""
 
-_LEVELS = {
-    "trace": logging.DEBUG,
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warning": logging.WARNING,
-    "error": logging.ERROR,
-    "critical": logging.CRITICAL,
-}
-_LOG_LINE = re.compile(r"(trace|debug|info|warning|error|critical)\|([^|]*)\|(.*)")
 _LAUNCHER = """
 import ctypes, os, resource, signal, sys
 parent, command = int(sys.argv[1]), sys.argv[2:]
@@ -57,46 +45,6 @@ _POLL_S = 0.02
 _REFUSED_S = 5.0
 _QUIET_POLLS = 5
 _KILL_AFTER_S = 5.0
-
-
-async def find_envoy() -> Path:
-    """The Envoy of this Python's environment, else the one on PATH.
-
-    Raises:
-        EnvoyNotFound: there is none.
-        EnvoyTooOld: it is older than `OLDEST`.
-    """
-    beside = str(Path(sys.executable).parent)
-    path = shutil.which("envoy", path=beside) or shutil.which("envoy")
-    if path is None:
-        raise EnvoyNotFound([beside, "PATH"])
-    process = await asyncio.create_subprocess_exec(
-        path, "--version", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    output, _ = await process.communicate()
-    check_version(path, output.decode(errors="replace"))
-    return Path(path)
-
-
-def check_version(path: str, output: str) -> None:
-    """Refuses an Envoy whose `--version` is below `OLDEST` or not readable.
-
-    Raises:
-        EnvoyTooOld: so.
-    """
-    found = re.search(r"/(\d+)\.(\d+)\.(\d+)", output)
-    if found is None or tuple(map(int, found.groups())) < OLDEST:
-        got = found.group(0)[1:] if found else repr(output.strip()[:80])
-        raise EnvoyTooOld(path, got, ".".join(map(str, OLDEST)))
-
-
-def read_log_line(line: str) -> tuple[int, str, str]:
-    """Level, component and text of a line that Envoy logged; what is not one counts as an error."""
-    found = _LOG_LINE.fullmatch(line)
-    if found is None:
-        return logging.ERROR, "", line
-    level, component, text = found.groups()
-    return _LEVELS[level], component, text
 
 
 class Envoy:
@@ -318,7 +266,7 @@ class Envoy:
     async def _read_log(self) -> None:
         stream = self._running().stderr
         assert stream is not None
-        while line := await _read_line(stream):
+        while line := await read_line(stream):
             level, component, text = read_log_line(line.rstrip("\n"))
             self._last_words.append(text)
             level = logging.DEBUG if self._stopping else level
@@ -331,12 +279,3 @@ def _write_private(path: Path, text: str) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w") as file:
         file.write(text)
-
-
-async def _read_line(stream: asyncio.StreamReader) -> str:
-    """The next line; one beyond the stream's limit is skipped, its end comes as a line."""
-    while True:
-        try:
-            return (await stream.readline()).decode(errors="replace")
-        except ValueError:
-            continue

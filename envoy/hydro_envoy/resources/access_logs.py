@@ -26,7 +26,8 @@ from envoy_data_plane.google.protobuf import Any, Struct, Value
 from hydro_envoy import headers
 from hydro_envoy.headers import METADATA, SCOPE
 from hydro_envoy.resources import request_id
-from hydro_envoy.resources.local_replies import MAX_STAGES, cel
+from hydro_envoy.resources.local_replies import MAX_STAGES
+from hydro_envoy.resources.log_filters import cel
 from hydro_envoy.resources.names import stage_filter_name
 
 _ANSWERED = f"'{headers.PIPELINE}' in response.headers"

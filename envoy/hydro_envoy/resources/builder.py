@@ -11,26 +11,21 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import partial
 from pathlib import Path
 
-from hydro_envoy.address import Address
 from hydro_envoy.errors import DanglingReference, DuplicateName
 from hydro_envoy.mesh import (
-    ApiKey,
     Backend,
     Chain,
-    Edge,
     Gateway,
     Mesh,
-    Pending,
     Pipeline,
-    Sidecar,
     Stage,
     StagePolicy,
     Telemetry,
     TimeLimits,
-    Tracing,
     Upstream,
 )
-from hydro_envoy.nodes import ingress_name, port_name, processes_name
+from hydro_envoy.nodes import ingress_name, port_name
+from hydro_envoy.resources import late
 from hydro_envoy.resources.cache import ResourceCache
 from hydro_envoy.resources.names import cluster_roles
 from hydro_envoy.snapshot import MANAGER_CLUSTER, Ref, Resource, ResourceType, Snapshot
@@ -79,21 +74,24 @@ class Builder:
     def _resources(self, mesh: Mesh) -> Iterator[Resource]:
         get = self._cache.get
         for name in ("pipes", "chains", "shadows"):
-            yield get(("inner cluster", name), partial(_inner_cluster, name))
-        yield get(("callers", mesh.api_keys), partial(_callers, mesh.api_keys))
+            yield get(("inner cluster", name), partial(late.inner_cluster, name))
+        yield get(("callers", mesh.api_keys), partial(late.callers_filter, mesh.api_keys))
         times = mesh.time_limits
         yield from self._listeners(mesh.gateway, mesh.telemetry, times)
         clusters: dict[tuple[str, StagePolicy], Upstream] = {}
         for role, policy, backend in _clusters(mesh):
             secured = bool(mesh.sidecars)
-            build = partial(_cluster, role, policy, has_sidecars=secured)
+            build = partial(late.backend_cluster, role, policy, has_sidecars=secured)
             cluster = get(("cluster", role, policy, secured), build)
             clusters[role, policy] = Upstream(cluster.name)
             yield cluster
             yield self._endpoints(cluster.name, backend)
         for role, policy in _breakers(mesh):
             behind = clusters[role, policy.unlimited].cluster
-            found = get(("breaker", role, behind, policy), partial(_breaker, role, behind, policy))
+            found = get(
+                ("breaker", role, behind, policy),
+                partial(late.breaker_cluster, role, behind, policy),
+            )
             clusters[role, policy] = Upstream(found.name, behind)
             yield found
         for edge in mesh.edges:
@@ -101,7 +99,8 @@ class Builder:
             upstream = to.cluster if to else MANAGER_CLUSTER
             file = mesh.telemetry.access_log
             yield get(
-                ("edge", edge, upstream, file, times), partial(_edge, edge, upstream, file, times)
+                ("edge", edge, upstream, file, times),
+                partial(late.edge_listener, edge, upstream, file, times),
             )
         for pipeline in mesh.pipelines:
             for chain in pipeline.chains:
@@ -109,8 +108,8 @@ class Builder:
             if pipeline.has_front:
                 yield from self._front(pipeline, mesh.gateway.max_message_bytes)
         for waiting in mesh.pending:
-            yield get(("scope", waiting.name, ()), partial(_scope, waiting.name, ()))
-            yield get(("pending", waiting), partial(_pending, waiting))
+            yield get(("scope", waiting.name, ()), partial(late.pipeline_scope, waiting.name, ()))
+            yield get(("pending", waiting), partial(late.pending_routes, waiting))
         if mesh.sidecars:
             yield from self._sidecars(mesh, clusters)
 
@@ -119,49 +118,57 @@ class Builder:
     ) -> Iterator[Resource]:
         get = self._cache.get
         if told.tracing:
-            yield get(("collector", told.tracing), partial(_collector, told.tracing))
-        yield get(("pipes listener", told), partial(_pipes, told))
-        yield get(("limited listener",), _limited)
-        yield get(("gateway", gateway, told, times), partial(_gateway, gateway, told, times))
+            yield get(("collector", told.tracing), partial(late.collector_cluster, told.tracing))
+        yield get(("pipes listener", told), partial(late.pipes_listener, told))
+        yield get(("limited listener",), late.breaker_listener)
+        yield get(
+            ("gateway", gateway, told, times), partial(late.gateway_listener, gateway, told, times)
+        )
 
     def _endpoints(self, cluster: str, backend: Backend) -> Resource:
         found = tuple(sorted(set(backend.endpoints)))
-        return self._cache.get(("endpoints", cluster, found), partial(_endpoints, cluster, found))
+        return self._cache.get(
+            ("endpoints", cluster, found), partial(late.backend_endpoints, cluster, found)
+        )
 
     def _chain(
         self, chain: Chain, clusters: tuple[Upstream, ...], token: str
     ) -> Iterator[Resource]:
         get, name = self._cache.get, chain.scope
-        yield get(("scope", name, clusters), partial(_scope, name, clusters))
-        yield get(("routes", chain, clusters, token), partial(_routes, chain, clusters, token))
+        yield get(("scope", name, clusters), partial(late.pipeline_scope, name, clusters))
+        yield get(
+            ("routes", chain, clusters, token), partial(late.chain_routes, chain, clusters, token)
+        )
 
     def _sidecars(
         self, mesh: Mesh, clusters: Mapping[tuple[str, StagePolicy], Upstream]
     ) -> Iterator[Resource]:
         get, told = self._cache.get, mesh.telemetry
         for each in mesh.sidecars:
-            yield get(("ingress", each, told, each.token), partial(_ingress, each, told))
+            yield get(
+                ("ingress", each, told, each.token), partial(late.ingress_listener, each, told)
+            )
             for port in sorted({route.to for route in each.routes}):
                 name = port_name(each.node_id, port)
-                yield get(("port", name), partial(_port, name))
+                yield get(("port", name), partial(late.port_cluster, name))
                 where = (each.control if port == "control" else each.traffic,)
-                yield get(("endpoints", name, where), partial(_endpoints, name, where))
+                yield get(("endpoints", name, where), partial(late.backend_endpoints, name, where))
         for backend in mesh.backends:
-            yield get(("processes", backend.name), partial(_processes, backend.name))
+            yield get(("processes", backend.name), partial(late.processes_cluster, backend.name))
         names = tuple(sorted(backend.name for backend in mesh.backends))
-        yield get(("manager egress", names), partial(_manager_egress, names))
+        yield get(("manager egress", names), partial(late.manager_egress_routes, names))
         edges = tuple(
             (f"/{service}/", clusters[edge.backend, StagePolicy()].cluster)
             for edge in mesh.edges
             if edge.backend != MANAGER_CLUSTER
             for service in edge.services
         )
-        yield get(("egress", edges), partial(_egress, edges))
+        yield get(("egress", edges), partial(late.egress_routes, edges))
 
     def _front(self, pipeline: Pipeline, max_bytes: int) -> Iterator[Resource]:
         get, name = self._cache.get, pipeline.name
-        yield get(("scope", name, ()), partial(_scope, name, ()))
-        yield get(("front", pipeline, max_bytes), partial(_front, pipeline, max_bytes))
+        yield get(("scope", name, ()), partial(late.pipeline_scope, name, ()))
+        yield get(("front", pipeline, max_bytes), partial(late.policy_routes, pipeline, max_bytes))
 
 
 def _clusters(mesh: Mesh) -> Iterator[tuple[str, StagePolicy, Backend]]:
@@ -210,120 +217,3 @@ def _upstreams(
 def _check(source: str, named: Set[str], present: Set[str]) -> None:
     if not named <= present:
         raise DanglingReference(source, "backend", named, present)
-
-
-# What follows imports what builds, a second's work, only when it is called.
-
-
-def _cluster(backend: str, policy: StagePolicy, *, has_sidecars: bool) -> Resource:
-    from hydro_envoy.resources import clusters
-
-    return clusters.backend_cluster(backend, policy, has_sidecars=has_sidecars)
-
-
-def _breaker(backend: str, behind: str, policy: StagePolicy) -> Resource:
-    from hydro_envoy.resources import clusters
-
-    return clusters.breaker_cluster(backend, behind, policy)
-
-
-def _limited() -> Resource:
-    from hydro_envoy.resources import listeners
-
-    return listeners.breaker_listener()
-
-
-def _endpoints(cluster: str, found: tuple[Address, ...]) -> Resource:
-    from hydro_envoy.resources import clusters
-
-    return clusters.backend_endpoints(cluster, found)
-
-
-def _inner_cluster(name: str) -> Resource:
-    from hydro_envoy.resources import clusters
-
-    return clusters.inner_cluster(name)
-
-
-def _collector(tracing: Tracing) -> Resource:
-    from hydro_envoy.resources import telemetry
-
-    return telemetry.collector_cluster(tracing)
-
-
-def _pipes(told: Telemetry) -> Resource:
-    from hydro_envoy.resources import listeners
-
-    return listeners.pipes_listener(told)
-
-
-def _callers(api_keys: tuple[ApiKey, ...]) -> Resource:
-    from hydro_envoy.resources import access
-
-    return access.callers_filter(api_keys)
-
-
-def _gateway(wanted: Gateway, told: Telemetry, times: TimeLimits) -> Resource:
-    from hydro_envoy.resources import listeners
-
-    return listeners.gateway_listener(wanted, told, times)
-
-
-def _edge(wanted: Edge, cluster: str, access_log: str, times: TimeLimits) -> Resource:
-    from hydro_envoy.resources import listeners
-
-    return listeners.edge_listener(wanted, cluster, access_log, times)
-
-
-def _scope(name: str, clusters: tuple[Upstream, ...]) -> Resource:
-    from hydro_envoy.resources import routes
-
-    return routes.pipeline_scope(name, clusters)
-
-
-def _routes(chain: Chain, clusters: tuple[Upstream, ...], token: str) -> Resource:
-    from hydro_envoy.resources import routes
-
-    return routes.chain_routes(chain, clusters, token)
-
-
-def _front(pipeline: Pipeline, max_message_bytes: int) -> Resource:
-    from hydro_envoy.resources import policy_route
-
-    return policy_route.policy_routes(pipeline, max_message_bytes)
-
-
-def _pending(waiting: Pending) -> Resource:
-    from hydro_envoy.resources import routes
-
-    return routes.pending_routes(waiting)
-
-
-def _ingress(wanted: Sidecar, told: Telemetry) -> Resource:
-    from hydro_envoy.resources import sidecars
-
-    return sidecars.ingress_listener(wanted, told)
-
-
-def _port(name: str) -> Resource:
-    from hydro_envoy.resources import sidecars
-
-    return sidecars.port_cluster(name)
-
-
-def _processes(service: str) -> Resource:
-    from hydro_envoy.resources import sidecars
-
-    return sidecars.processes_cluster(service)
-
-
-def _manager_egress(services: tuple[str, ...]) -> Resource:
-    from hydro_envoy.resources import sidecars
-
-    return sidecars.manager_egress_routes({name: processes_name(name) for name in services})
-
-
-def _egress(edges: tuple[tuple[str, str], ...]) -> Resource:
-    from hydro_envoy.resources import sidecars
-
-    return sidecars.egress_routes(edges)

@@ -11,7 +11,10 @@ from envoy_data_plane.envoy.config.endpoint.v3 import ClusterLoadAssignment
 from envoy_data_plane.envoy.config.listener.v3 import Listener
 from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration, ScopedRouteConfiguration
 
-from hydro_envoy.resources import listeners  # noqa: F401  (knows the messages that stand in Any fields)
+from hydro_envoy.resources import (  # noqa: F401  (they know the messages that stand in Any fields)
+    internal_listeners,
+    listeners,
+)
 from hydro_envoy.snapshot import Resource, ResourceType
 
 _MESSAGES: dict[

@@ -8,69 +8,36 @@ UNAVAILABLE.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
-
-from envoy_data_plane.envoy.config.accesslog.v3 import (
-    AccessLogFilter,
-    AndFilter,
-    ExtensionFilter,
-    HeaderFilter,
-    ResponseFlagFilter,
-)
-from envoy_data_plane.envoy.config.core.v3 import (
-    DataSource,
-    HeaderValueOption,
-    SubstitutionFormatString,
-)
-from envoy_data_plane.envoy.config.route.v3 import HeaderMatcher
-from envoy_data_plane.envoy.extensions.access_loggers.filters.cel.v3 import ExpressionFilter
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
     LocalReplyConfig,
-    ResponseMapper,
 )
-from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
-from envoy_data_plane.google.protobuf import Any, Struct
 
 from hydro_envoy import headers
-from hydro_envoy.headers import ERROR_FACT, FAILED_IN, METADATA, Fact
+from hydro_envoy.headers import FAILED_IN, METADATA, Fact
+from hydro_envoy.resources.log_filters import all_of, cel, has_flags, has_header, is_grpc
 from hydro_envoy.resources.names import stage_filter_name
-from hydro_envoy.resources.request_id import ON_ANSWERS
+from hydro_envoy.resources.reply_mapping import (
+    PIPELINE_FACT,
+    PIPELINE_NAME,
+    keep_status,
+    map_final_reply,
+    map_reply,
+)
 from hydro_envoy.resources.routes import DONE, set_header
 from hydro_envoy.resources.web_pages import FOREIGN_HOST, FOREIGN_ORIGIN
-
-REASONS: Mapping[str, tuple[int, int]] = MappingProxyType(
-    {
-        "CIRCUIT_BREAKER_OPEN": (8, 429),
-        "INTERNAL": (13, 500),
-        "INVALID_ARGUMENT": (3, 400),
-        "NOT_FOUND": (5, 404),
-        "NOT_IN_TIME": (4, 504),
-        "PERMISSION_DENIED": (7, 403),
-        "RATE_LIMITED": (8, 429),
-        "TOO_LARGE": (8, 413),
-        "UNAVAILABLE": (14, 503),
-        "UNIMPLEMENTED": (12, 501),
-    }
-)
-"""Why Envoy itself refuses: the codes of gRPC and of HTTP."""
 
 PENDING_WAIT_S = 2
 """After so long a client is to ask again for a pipeline that does not serve yet."""
 
-STATUSES: Mapping[int, str] = MappingProxyType({8: "RESOURCE_EXHAUSTED", 14: "UNAVAILABLE"})
-"""gRPC's names of codes."""
-_TYPES = "type.googleapis.com/google.rpc."
 
 MAX_STAGES = 16
 """Of a chain, as the manager allows."""
 
-_NAME = f"%REQ({headers.PIPELINE}?{headers.SCOPE}):500%"
-"""The pipeline's; behind a front the scope is a chain's."""
-_PIPELINE = f"pipeline '{_NAME}'"
-_NONE: Mapping[str, str] = MappingProxyType({})
-_NAMED = {"pipeline": _NAME}
-_STAGES = _NAMED | {Fact.STAGES: f"%METADATA(ROUTE:{METADATA}:{headers.ROUTE_STAGES})%"}
+
+_PIPELINE = f"pipeline '{PIPELINE_NAME}'"
+
+
+_STAGES = PIPELINE_FACT | {Fact.STAGES: f"%METADATA(ROUTE:{METADATA}:{headers.ROUTE_STAGES})%"}
 """With it errors.lua puts `stage <name>` in place of `{stage}`; with the next, `{limit}` too."""
 _LIMITS = _STAGES | {Fact.LIMITS: f"%METADATA(ROUTE:{METADATA}:{headers.ROUTE_LIMITS})%"}
 _CALLS = {
@@ -99,64 +66,66 @@ _NOT_AGAIN = "a stage failed after more was sent than is kept for another try; s
 
 def pipes_replies() -> LocalReplyConfig:
     """For the internal listener, which only ever speaks gRPC (the gateway makes JSON of it)."""
-    nameless = _all(_flags("NR"), _header(headers.SCOPE, present=False))
+    nameless = all_of(has_flags("NR"), has_header(headers.SCOPE, present=False))
     in_stage = "response.code_details.startsWith('ext_proc_error')"
     return LocalReplyConfig(
         mappers=[
-            _map_reply(
+            map_reply(
                 nameless,
                 "INVALID_ARGUMENT",
                 "the first message names no pipeline: set its field `pipeline`",
             ),
-            _map_reply(_flags("NR"), "NOT_FOUND", f"no such pipeline: {_NAME}", _NAMED),
-            _map_reply(
+            map_reply(
+                has_flags("NR"), "NOT_FOUND", f"no such pipeline: {PIPELINE_NAME}", PIPELINE_FACT
+            ),
+            map_reply(
                 cel("response.code_details == 'direct_response'"),
                 "UNAVAILABLE",
                 "%LOCAL_REPLY_BODY%",
-                _NAMED | {Fact.WAIT_S: str(PENDING_WAIT_S)},
+                PIPELINE_FACT | {Fact.WAIT_S: str(PENDING_WAIT_S)},
                 [set_header("retry-after", str(PENDING_WAIT_S)), set_header(DONE, "true")],
             ),
-            _map_reply(
+            map_reply(
                 cel("response.code_details == 'local_rate_limited'"),
                 "RATE_LIMITED",
                 f"%RESP({Fact.TEXT.header})%",
-                _NAMED,
+                PIPELINE_FACT,
             ),
-            _map_reply(
+            map_reply(
                 cel("response.code_details.startsWith('rbac_access_denied')"),
                 "INTERNAL",
                 f"it could not be told who calls {_PIPELINE}",
-                _NAMED,
+                PIPELINE_FACT,
             ),
-            _map_reply(  # But for a stage's own refusal, which tells more.
+            map_reply(  # But for a stage's own refusal, which tells more.
                 cel(f"response.code == 413 && !response.code_details.startsWith('{FAILED_IN}')"),
                 "TOO_LARGE",
                 f"the message is too large for {_PIPELINE}",
-                _NAMED,
+                PIPELINE_FACT,
             ),
-            _map_reply(
+            map_reply(
                 cel("response.code == 504 || response.code_details == 'max_duration_timeout'"),
                 "NOT_IN_TIME",
                 f"{_PIPELINE} did not answer within its time limit",
-                _NAMED,
+                PIPELINE_FACT,
             ),
-            _map_reply(cel("response.code == 507"), "UNAVAILABLE", _NOT_AGAIN, _NAMED),
-            _map_reply(
+            map_reply(cel("response.code == 507"), "UNAVAILABLE", _NOT_AGAIN, PIPELINE_FACT),
+            map_reply(
                 cel(f"{in_stage} && response.code_details.contains('overflow')"),
                 "CIRCUIT_BREAKER_OPEN",
                 _FULL,
                 _LIMITS | _CALLS,
                 [_OVERLOADED],
             ),
-            _map_reply(
+            map_reply(
                 cel(in_stage),
                 "UNAVAILABLE",
                 f"{{stage}} of {_PIPELINE} is unavailable",
                 _STAGES | _CALLS,
             ),
-            _map_reply(_flags("UO"), "CIRCUIT_BREAKER_OPEN", _FULL, _LIMITS),
-            _map_reply(
-                _flags("UH", "UF", "UC", "UR"),
+            map_reply(has_flags("UO"), "CIRCUIT_BREAKER_OPEN", _FULL, _LIMITS),
+            map_reply(
+                has_flags("UH", "UF", "UC", "UR"),
                 "UNAVAILABLE",
                 f"{{stage}} of {_PIPELINE} is unavailable: %LOCAL_REPLY_BODY%",
                 _STAGES,
@@ -170,11 +139,11 @@ def limited_replies() -> LocalReplyConfig:
     stage = f"%REQ({headers.STAGE}):500%"
     return LocalReplyConfig(
         mappers=[
-            _map_reply(
-                _flags("UH", "UF", "UC", "UR", "NC"),
+            map_reply(
+                has_flags("UH", "UF", "UC", "UR", "NC"),
                 "UNAVAILABLE",
                 f"stage {stage} of {_PIPELINE} is unavailable: %LOCAL_REPLY_BODY%",
-                _NAMED | {Fact.STAGE: stage},
+                PIPELINE_FACT | {Fact.STAGE: stage},
             )
         ]
     )
@@ -192,184 +161,99 @@ def edge_replies(behind: str, max_bytes: int) -> LocalReplyConfig:
     return LocalReplyConfig(
         mappers=[
             *(
-                _map_reply(
+                map_reply(
                     cel(f"response.code_details.contains('{name}')"), "PERMISSION_DENIED", text
                 )
                 for name, text in ((FOREIGN_HOST, _FOREIGN_HOST), (FOREIGN_ORIGIN, _FOREIGN_ORIGIN))
             ),
-            _map_reply(
-                _all(_is_grpc(), _flags("NR")),
+            map_reply(
+                all_of(is_grpc(), has_flags("NR")),
                 "UNIMPLEMENTED",
                 "no such method: %PATH(NQ:PATH):500%",
             ),
-            _map_reply(
-                _flags("NR"),
+            map_reply(
+                has_flags("NR"),
                 "NOT_FOUND",
                 "no such path for %REQ(:METHOD)%: %PATH(NQ:ORIG_OR_PATH):500%",
             ),
-            _map_reply(
+            map_reply(
                 cel("response.code == 413"),
                 "TOO_LARGE",
                 f"the request is too large, want at most {max_bytes} bytes",
-                _NAMED | {Fact.LIMIT: str(max_bytes)},
+                PIPELINE_FACT | {Fact.LIMIT: str(max_bytes)},
             ),
-            _map_reply(
+            map_reply(
                 cel("response.code == 405"),
                 "UNIMPLEMENTED",
                 "this path does not take %REQ(:METHOD)%; it takes %LOCAL_REPLY_BODY%",
                 status=405,
             ),
-            _map_reply(
+            map_reply(
                 cel("response.code == 408"),
                 "NOT_IN_TIME",
                 "the rest of the request did not come in time; send it without a pause",
                 status=408,
             ),
-            _map_reply(
+            map_reply(
                 cel("response.code == 431"),
                 "TOO_LARGE",
                 f"the request's header is too large or has too many fields: {details}",
                 status=431,
             ),
-            _map_reply(
+            map_reply(
                 cel("response.code_details.contains('filter_removed_required_request_headers')"),
                 "NOT_FOUND",
                 "no such pipeline: its name has characters that no name has",
             ),
             # Where the answer's header is with the filters, what follows passes all of them by.
-            _map_final_reply(
+            map_final_reply(
                 cel("response.code_details.startsWith('upstream_reset_after_response_started')"),
                 "UNAVAILABLE",
                 f"the {behind} broke off its answer before any of it had left; send it again",
             ),
-            _map_final_reply(
+            map_final_reply(
                 cel("response.code_details == 'response_payload_too_large'"),
                 "TOO_LARGE",
                 f"the answer is over {max_bytes} bytes, the most that HTTP/1.0 can be given; "
                 "use HTTP/1.1 or send fewer rows",
             ),
             # What was sent is too much to keep for a retry, which a stage's failure made necessary.
-            _map_reply(cel("response.code == 507"), "UNAVAILABLE", _NOT_AGAIN, _NAMED),
-            _map_reply(
+            map_reply(cel("response.code == 507"), "UNAVAILABLE", _NOT_AGAIN, PIPELINE_FACT),
+            map_reply(
                 cel("response.code_details.startsWith('grpc_json_transcode_failure')"),
                 "INVALID_ARGUMENT",
                 f"{_UNFIT}: %LOCAL_REPLY_BODY%",
             ),
-            _map_reply(
+            map_reply(
                 cel("response.code_details.contains('path_normalization_failed')"),
                 "INVALID_ARGUMENT",
                 "the path is malformed, or has an escaped slash",
             ),
-            _map_reply(
+            map_reply(
                 cel(f"response.code_details.{unread}"),
                 "INVALID_ARGUMENT",
                 f"this is not HTTP that can be read: {details}",
             ),
-            _map_reply(
+            map_reply(
                 cel("response.code == 504 || response.code_details == 'max_duration_timeout'"),
                 "NOT_IN_TIME",
                 f"the {behind} did not answer within the call's time limit",
-                _NAMED,
+                PIPELINE_FACT,
             ),
-            _map_reply(
-                _flags("UO"),
+            map_reply(
+                has_flags("UO"),
                 "CIRCUIT_BREAKER_OPEN",
                 f"the {behind} has as many requests under way as it may; send it again later",
-                _NAMED,
+                PIPELINE_FACT,
             ),
-            _map_reply(
-                _flags("UH", "UF", "UC", "UR"),
+            map_reply(
+                has_flags("UH", "UF", "UC", "UR"),
                 "UNAVAILABLE",
                 f"the {behind} does not answer: %LOCAL_REPLY_BODY%",
-                _NAMED,
+                PIPELINE_FACT,
             ),
-            _keep_status(cel("response.code_details == 'lua_response'"), "%LOCAL_REPLY_BODY%"),
+            keep_status(cel("response.code_details == 'lua_response'"), "%LOCAL_REPLY_BODY%"),
             # Never without a text: errors.lua knows the answer to HEAD by that.
-            _keep_status(cel("true"), f"%LOCAL_REPLY_BODY%: {details}"),
+            keep_status(cel("true"), f"%LOCAL_REPLY_BODY%: {details}"),
         ]
     )
-
-
-def _map_reply(
-    when: AccessLogFilter,
-    reason: str,
-    text: str,
-    facts: Mapping[str, str] = _NONE,
-    more: Iterable[HeaderValueOption] = (),
-    status: int | None = None,
-) -> ResponseMapper:
-    code, usual_status = REASONS[reason]
-    texts = {Fact.REASON: reason, **facts}
-    told = [set_header(f"{ERROR_FACT}{name}", text) for name, text in texts.items()]
-    return ResponseMapper(
-        filter=when,
-        status_code=status or usual_status,
-        body_format_override=_body_format(text),
-        headers_to_add=[set_header("grpc-status", str(code)), ON_ANSWERS, *told, *more],
-    )
-
-
-def _map_final_reply(when: AccessLogFilter, reason: str, text: str) -> ResponseMapper:
-    """A reply that errors.lua does not get to see; it has the form of errors.lua already."""
-    code, status = REASONS[reason]
-    request_id = f"%REQ({headers.REQUEST_ID})%"
-    info = {
-        "@type": f"{_TYPES}ErrorInfo",
-        "reason": reason,
-        "domain": "hydro",
-        "metadata": {"pipeline": _NAME},
-    }
-    request = {"@type": f"{_TYPES}RequestInfo", "requestId": request_id, "servingData": ""}
-    body = {
-        "code": code,
-        "status": STATUSES[code],
-        "reason": reason,
-        "message": text,
-        "details": [info, request],
-        "request_id": request_id,
-    }
-    return ResponseMapper(
-        filter=when,
-        status_code=status,
-        body_format_override=SubstitutionFormatString(json_format=Struct.from_dict(body)),
-        headers_to_add=[ON_ANSWERS],
-    )
-
-
-def _keep_status(when: AccessLogFilter, text: str) -> ResponseMapper:
-    """A reply that has its status already, and no other reason than that."""
-    return ResponseMapper(
-        filter=when, body_format_override=_body_format(text), headers_to_add=[ON_ANSWERS]
-    )
-
-
-def _body_format(text: str) -> SubstitutionFormatString:
-    return SubstitutionFormatString(text_format_source=DataSource(inline_string=text))
-
-
-def _is_grpc() -> AccessLogFilter:
-    # The transcoder makes gRPC of HTTP requests, and notes the original method.
-    transcoded = _header("x-envoy-original-method", present=False)
-    return _all(_header("content-type", prefix="application/grpc"), transcoded)
-
-
-def _header(name: str, *, prefix: str = "", present: bool = True) -> AccessLogFilter:
-    if prefix:
-        matcher = HeaderMatcher(name=name, string_match=StringMatcher(prefix=prefix))
-    else:
-        matcher = HeaderMatcher(name=name, present_match=present)
-    return AccessLogFilter(header_filter=HeaderFilter(header=matcher))
-
-
-def _flags(*flags: str) -> AccessLogFilter:
-    return AccessLogFilter(response_flag_filter=ResponseFlagFilter(flags=list(flags)))
-
-
-def _all(*filters: AccessLogFilter) -> AccessLogFilter:
-    return AccessLogFilter(and_filter=AndFilter(filters=list(filters)))
-
-
-def cel(expression: str) -> AccessLogFilter:
-    """What holds for a request that has ended, in Envoy's attributes."""
-    config = Any.pack(ExpressionFilter(expression=expression))
-    return AccessLogFilter(extension_filter=ExtensionFilter(name="cel", typed_config=config))

@@ -21,7 +21,7 @@ from hydro.manager.v1 import certificate_service_pb2 as pb
 from hydro.manager.v1 import certificate_service_pb2_grpc as pb_grpc
 from hydro_envoy.address import Address
 from hydro_envoy.nodes import JOIN_NAME
-from hydro_envoy.proxy import bootstrap
+from hydro_envoy.proxy import manager_cluster
 from hydro_services import errors, rpc
 from hydro_services.security.certificates import Identity, KeyPair, key_to_pem, make_csr, new_key
 from hydro_services.security.private_files import write_private
@@ -64,7 +64,7 @@ class Invitation:
 @contextlib.asynccontextmanager
 async def keep_enrolled(
     file: Path, identity: Identity, managers: Sequence[Address], folder: Path
-) -> AsyncIterator[bootstrap.Identity]:
+) -> AsyncIterator[manager_cluster.Identity]:
     """The files with the identity, kept fresh until the context ends.
 
     A certificate that was got earlier and is still good serves; then a lapsed invitation does no
@@ -105,7 +105,9 @@ class _Keeper:
         self._managers = managers
         folder = Path(os.path.abspath(folder))  # Envoy watches no other kind
         self._kept = folder / "identity.pem"
-        self.files = bootstrap.Identity(folder / "tls" / "identity.json", folder / "tls" / "ca.pem")
+        self.files = manager_cluster.Identity(
+            folder / "tls" / "identity.json", folder / "tls" / "ca.pem"
+        )
         self._held: KeyPair | None = None
 
     async def begin(self) -> None:
@@ -181,5 +183,5 @@ class _Keeper:
 
     def _write(self, held: KeyPair) -> None:
         write_private(self._kept, held.certificate.rstrip() + b"\n\n" + held.key)
-        content = bootstrap.secret_json(held.certificate, held.key)
+        content = manager_cluster.secret_json(held.certificate, held.key)
         write_private(self.files.secret, content.encode())

@@ -13,7 +13,8 @@ from hydro_envoy.address import ANY_PORT, Address
 from hydro_envoy.errors import EnvoyError, EnvoyFailed
 from hydro_envoy.nodes import GATEWAY, Node
 from hydro_envoy.proxy.bootstrap import Bootstrap
-from hydro_envoy.proxy.process import Envoy, find_envoy
+from hydro_envoy.proxy.find_envoy import find_envoy
+from hydro_envoy.proxy.process import Envoy
 from hydro_services import default_addresses
 from hydro_services.consul.registry import Registry, needs_consul
 from hydro_services.errors import FailedPrecondition, InvalidArgument

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hydro_envoy.address import Address
 from hydro_envoy.nodes import MANAGER
-from hydro_envoy.proxy.bootstrap import managers_json
+from hydro_envoy.proxy.manager_cluster import managers_json
 from hydro_services.consul import agents, services
 from hydro_services.consul.registry import Registry
 from hydro_services.consul.services import Instance

@@ -13,7 +13,7 @@ from pathlib import Path
 from watchfiles import awatch
 
 from hydro_envoy.nodes import SERVER
-from hydro_envoy.proxy import bootstrap
+from hydro_envoy.proxy.manager_cluster import secret_json
 from hydro_services.errors import InvalidArgument
 from hydro_services.security.private_files import write_private
 
@@ -55,7 +55,7 @@ async def _watch_files(certificate: Path, key: Path, file: Path) -> None:
 def _write_secret(certificate: Path, key: Path, file: Path) -> None:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
-        content = bootstrap.secret_json(certificate.read_bytes(), key.read_bytes(), SERVER)
+        content = secret_json(certificate.read_bytes(), key.read_bytes(), SERVER)
     except (OSError, ValueError) as error:
         want = "want PEM files of a certificate and its key, not encrypted"
         raise InvalidArgument(f"cannot use {certificate} and {key}: {error}; {want}") from error

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from hydro_envoy.address import Address
-from hydro_envoy.proxy.bootstrap import Bootstrap, bootstrap_json, managers_json
+from hydro_envoy.proxy.bootstrap import Bootstrap, bootstrap_json
+from hydro_envoy.proxy.manager_cluster import managers_json
 from hydro_envoy.snapshot import MANAGER_CLUSTER
 
 WANTED = Bootstrap("node-1", "sidecar", Address("10.0.0.1", 8082), Address("127.0.0.1", 9901))

@@ -11,7 +11,9 @@ import pytest
 from hydro_envoy.address import Address
 from hydro_envoy.errors import EnvoyFailed, EnvoyNotFound, EnvoyTooOld
 from hydro_envoy.proxy.bootstrap import Bootstrap
-from hydro_envoy.proxy.process import Envoy, check_version, find_envoy, read_log_line
+from hydro_envoy.proxy.envoy_log import read_log_line
+from hydro_envoy.proxy.find_envoy import check_version, find_envoy
+from hydro_envoy.proxy.process import Envoy
 
 WANTED = Bootstrap("n", "gateway", Address("127.0.0.1", 1))
 

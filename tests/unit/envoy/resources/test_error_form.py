@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import hydro_envoy
 from hydro_envoy.headers import ERROR_FACT
-from hydro_envoy.resources import local_replies
+from hydro_envoy.resources import reply_mapping
 from hydro_services import errors
 
 SCRIPT = Path(hydro_envoy.__file__).parent / "resources" / "errors.lua"
@@ -248,5 +248,5 @@ def test_the_answer_to_head_has_no_body() -> None:
 def test_reasons_of_envoy_are_those_of_the_table() -> None:
     known = {reason: code.value[0] for code, reason in errors.STATUS.values()}
     assert {
-        reason: code for reason, (code, _) in local_replies.REASONS.items()
+        reason: code for reason, (code, _) in reply_mapping.REASONS.items()
     }.items() <= known.items()
