@@ -1,1 +1,1 @@
-"""What clients and stages send, to columns and back: JSON rows, protobuf tables, gRPC frames."""
+"""What clients and stages send, as columns and back: JSON rows, protobuf tables, gRPC messages."""

@@ -1,4 +1,4 @@
-"""Columns that came in, as the fields of a model: rows whose value does not fit fail.
+"""Makes columns fit the fields of a model: rows whose value does not fit fail.
 
 A column that no earlier stage declared has the type that its values happened to have. Here it is
 read by its field, value by value, as the first stage would have read it: what a row becomes never
@@ -21,14 +21,14 @@ from hydro_services.errors import InvalidArgument
 
 _NUMBERS = (DataType.INT32, DataType.INT64, DataType.FLOAT32, DataType.FLOAT64)
 MAX_ALIKE = 4096
-"""Rows of a frame that may fail for one column; of more, the frame does."""
+"""Rows of a frame that may fail for one column; if more do, the frame fails."""
 _NONE: Mapping[int, Failure] = {}
 
 
 def fit_column(column: Column, field: Field) -> tuple[Column, Mapping[int, Failure]]:
     """The column in a field's type, and the failures of rows that do not fit, by index.
 
-    What stands in the place of a row that fails means nothing.
+    The value in the place of a row that fails has no meaning.
 
     Raises:
         InvalidArgument: more than `MAX_ALIKE` rows have a value of a wrong type.
@@ -57,7 +57,7 @@ def is_exact(column: Column, field: Field) -> bool:
 
 
 def fail_whole_frame(failure: Failure, where: str) -> InvalidArgument:
-    """What a large frame is told of a column that is at fault in many of its rows: one error."""
+    """The one error for a large frame in which a column is at fault in many rows."""
     column = {"column": failure.column} if failure.column else {}
     return InvalidArgument(f"{failure.message}, in {where} rows", **column)
 
@@ -82,7 +82,7 @@ def _find_misfits(column: Dense | Ragged, field: Field) -> dict[int, Failure]:
 
 
 def _fits_type(values: Array, kind: DataType) -> Array:
-    """Which numbers another type has; an integer as a float is the nearest one, as in JSON."""
+    """Which numbers another type can hold; an integer becomes the nearest float, as in JSON."""
     if kind is DataType.FLOAT64:
         return np.ones(len(values), np.bool_)
     if kind is DataType.FLOAT32:
@@ -112,7 +112,7 @@ def element_rows(column: Column, elements: Array) -> tuple[Array, Array]:
 
 
 def _cast_numbers(column: Dense | Ragged, kind: DataType) -> Dense | Ragged:
-    """The numbers in another type; what does not fit becomes anything."""
+    """The numbers in another type; numbers that do not fit become arbitrary ones."""
     if isinstance(column, Dense):
         values = column.values
         with np.errstate(all="ignore"):
@@ -125,7 +125,7 @@ def _cast_numbers(column: Dense | Ragged, kind: DataType) -> Dense | Ragged:
 
 
 def _reread_values(column: Column, field: Field) -> tuple[Column, Mapping[int, Failure]]:
-    """By its values, as if they had come as JSON."""
+    """Reads the values again, as if they had come as JSON."""
     listed, unreadable = _json_values(column, field)
     try:
         return json_columns.parse_column(listed, field), unreadable
@@ -158,7 +158,7 @@ def _json_values(column: Column, field: Field) -> tuple[Sequence[Any], dict[int,
 
 
 def _find_faults(column: Column, field: Field) -> Iterator[tuple[int, str, str]]:
-    """Rows that do not fit, with the reason and what was got; the outer lists first."""
+    """Rows that do not fit, with the reason and what was got; outer lists before inner ones."""
     rows = np.arange(column.rows)
     depth = 1
     while True:

@@ -1,8 +1,8 @@
-"""Looks through the bytes of a frame before they are parsed: a parser makes objects of all of them.
+"""Counts the fields of a frame before it is parsed: a parser makes an object of each.
 
-Two bytes can be a column, an error or an empty text, each of which takes a hundred bytes and more
-once it is parsed. Whoever sends so many is refused; where the bytes are not a message, that is for
-the parser to tell.
+Two bytes can be a column, an error or an empty text, each of which takes more than a hundred bytes
+once it is parsed. A frame of too many is refused; bytes that are not a message are left to the
+parser.
 Source: https://protobuf.dev/programming-guides/encoding/.
 """
 

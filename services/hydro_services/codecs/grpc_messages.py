@@ -11,7 +11,7 @@ import struct
 from hydro_services.errors import Compressed, InvalidArgument, TooLarge
 
 ACCEPTED = ("grpc-accept-encoding", "identity")
-"""The header field of an answer to who compressed a message; pipeline_name.wat has the same."""
+"""A header of the answer to a client that compressed a message; pipeline_name.wat sends it too."""
 _PREFIX = struct.Struct(">BI")
 
 

@@ -76,7 +76,7 @@ def find_faults(values: Sequence[Any], field: Field) -> Iterator[tuple[int, Fail
 def _find_faults_by_halves(
     values: Sequence[Any], field: Field, first: int
 ) -> Iterator[tuple[int, Failure]]:
-    """Found by halves; counted from `first`."""
+    """Halves the values until single ones are at fault; the first value has index `first`."""
     try:
         parse_column(values, field)
     except ODD:

@@ -32,7 +32,7 @@ def parse_array(body: bytes) -> list[Row | Failure]:
 def read_array(body: bytes | bytearray) -> Iterator[list[Row | Failure] | None]:
     """The rows of `parse_array`, some at a time, each time in some milliseconds.
 
-    Nothing is given before all has been found to be JSON: None stands for a step on the way there.
+    The first rows come when the whole body has been found to be JSON; None: a step of that.
 
     Raises:
         InvalidArgument: not JSON, not an array, or an element that is not an object.
@@ -74,7 +74,7 @@ def _parse_odd(body: bytes | bytearray, error: orjson.JSONDecodeError) -> list[A
 
 
 def _check_rows(found: list[Any], before: int) -> list[Row | Failure]:
-    """What is read, all of it row objects; the first is element `before` of the array."""
+    """Checks that all elements are row objects; the first is element `before` of the array."""
     if not set(map(type, found)) <= {dict, Failure}:
         at = next(i for i, row in enumerate(found) if type(row) not in (dict, Failure))
         got = f"element {before + at} is {_describe_kind(found[at])}"

@@ -1,7 +1,8 @@
-"""Cuts the text of a JSON array into spans of whole elements, without making values of it.
+"""Cuts the text of a JSON array into spans of whole elements, without parsing it.
 
-A parser holds the interpreter until it has read all, and makes objects of many times the size of
-the text. What is cut is read a span at a time, and an element that cannot be read costs no other.
+A parser holds the interpreter until it has read all, and makes objects that take many times the
+size of the text. Spans are parsed one at a time, and an element that cannot be parsed costs no
+other.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from hydro_runtimes.evaluator import Failure
 from hydro_services.errors import InvalidArgument
 
 SPAN_BYTES = 128 << 10
-"""Of text that is read at once, which takes up to 10 ms; a single element may be longer."""
+"""Of text that is parsed at once, which takes up to 10 ms; a single element may be longer."""
 MAX_VALUES = 1_000_000
-"""In one element, counting those within it: more would hold the interpreter for over 100 ms."""
+"""In one element, with all nested ones: more would hold the interpreter for over 100 ms."""
 _ASKED_BYTES = 1 << 20
 """An element longer than this is not read a second time to find out whether it is JSON."""
 
@@ -125,12 +126,12 @@ def parse_element(text: Text) -> Any:
 
 
 def is_blank(text: Text) -> bool:
-    """It has nothing but white space."""
+    """The text has nothing but white space."""
     return not any(piece.strip(b" \t\r\n") for piece in _split_pieces(text))
 
 
 def malformed_json(error: orjson.JSONDecodeError) -> InvalidArgument:
-    """What the client is told of text that is not JSON."""
+    """The error for text that is not JSON."""
     want = "want a JSON array of row objects, or one object a line (application/x-ndjson)"
     return InvalidArgument(f"malformed JSON: {error}; {want}")
 

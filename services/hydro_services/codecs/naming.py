@@ -1,4 +1,4 @@
-"""Which column of a row is which input, where names may differ in case. Pure.
+"""Which column of a row is which input where names may differ in case. Pure.
 
 Each row is looked at by itself: one has `Text` where another has `text`, and a third has both.
 """
@@ -64,7 +64,7 @@ def _one_group(rows: int, signature: Signature) -> Named:
 
 
 def select_inputs(columns: Columns, signature: Signature) -> Columns:
-    """What a model reads, by its own names; columns whose values fit its fields.
+    """The inputs of a model under its own names, from columns whose values fit its fields.
 
     Raises:
         InvalidArgument: many values of a column do not fit.

@@ -1,7 +1,7 @@
 """Rows of JSON in groups that go on as one frame each.
 
-A frame has a place for each of its columns in each of its rows. Rows of few columns among rows of
-many are parted, so that a frame never takes many times the room of what came.
+A frame has a place for each of its columns in each of its rows. Rows of few columns are kept apart
+from rows of many, so that a frame never takes many times the room of what came.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ MAX_ROWS = 500
 MAX_COLUMNS = 4096
 """In a row and in a frame."""
 _FREE = 4 * MAX_ROWS
-"""Places that may be empty whatever the rest."""
+"""Places of a frame that may be empty in any case."""
 _FILLED = 4
-"""Of so many places one is filled, beyond those that are free."""
+"""Beyond those, at least one place in four is filled."""
 
 
 def split_rows(rows: Sequence[Row | Failure]) -> Iterator[list[Row | Failure]]:

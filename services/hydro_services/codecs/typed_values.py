@@ -19,7 +19,7 @@ LISTS: Mapping[DataType, str] = {
     DataType.STRING: "strings",
     DataType.JSON: "strings",
 }
-"""The list of `Values` by the type of what it holds; it alone may be set."""
+"""The list of `Values` for each type; no other list may be set."""
 _WIDE = {"bools": np.bool_, "integers": np.int64, "doubles": np.float64}
 _STEP = 1 << 16
 """Elements that are converted while nobody else has the interpreter."""

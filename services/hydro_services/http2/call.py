@@ -19,7 +19,7 @@ from hydro_services.http2.connection import Connection
 from hydro_services.http2.h2_frames import Code
 
 HELD_BYTES = 1 << 20
-"""What a call may write beyond the peer's window before it has to wait."""
+"""Bytes that a call may write beyond the peer's window before it has to wait."""
 _HEADERS = fields.encode_block([(":status", "200"), ("content-type", "application/grpc")])
 _OK = fields.encode_block([("grpc-status", "0")])
 _WRONG_METHOD = fields.encode_block([(":status", "405"), ("allow", "POST")])
@@ -48,8 +48,10 @@ class Call:
         self.metadata = metadata
         """The request's header fields, `:path` among them."""
         self.errors_reset = False
-        """After the first bytes of the answer an error resets the stream, instead of being told in
-        trailers: who reads the answer sees none, and would take a part of it for the whole."""
+        """An error after the first bytes of the answer resets the stream.
+
+        HTTP clients see no trailers, and would take a part of the answer for all of it.
+        """
         self._wire = wire
         self._stream = stream
         self._arrived = bytearray()
@@ -119,12 +121,12 @@ class Call:
         self._wire.flush_soon()
 
     def refuse(self, block: bytes) -> None:
-        """Ends what is no gRPC call with these header fields."""
+        """Ends what is not a gRPC call with these header fields."""
         self._wire.connection.send_headers(self._stream, block, end=True)
         self._wire.flush_soon()
 
     async def _wait_for_room(self, held: int) -> None:
-        """Waits until no more than so many bytes are held back, and the socket takes more."""
+        """Waits until at most `held` bytes are held back and the socket takes more."""
         while self._wire.paused or self._wire.connection.held_bytes(self._stream) > held:
             self._writer = asyncio.get_running_loop().create_future()
             await self._writer
@@ -149,7 +151,7 @@ def _wake_up(waiter: asyncio.Future[None] | None) -> None:
 
 
 def refusal_block(metadata: Mapping[str, str]) -> bytes | None:
-    """The answer to what is HTTP, but no gRPC."""
+    """The answer to a request that is HTTP but not gRPC; None: it is gRPC."""
     if metadata[":method"] != "POST":
         return _WRONG_METHOD
     return None if _GRPC.match(metadata.get("content-type", "")) else _WRONG_TYPE
@@ -171,7 +173,7 @@ def parse_timeout(metadata: Mapping[str, str]) -> float | None:
 
 
 def error_trailers(error: errors.HydroError, request_id: str) -> list[fields.Field]:
-    """An error as gRPC tells it: code, message, and google.rpc.Status."""
+    """An error as trailers of gRPC: code, message, and google.rpc.Status."""
     status = errors.call_status(error, request_id)
     accepted = [grpc_messages.ACCEPTED] if isinstance(error, errors.Compressed) else []
     return [

@@ -307,7 +307,7 @@ class Connection:
 
     @property
     def done(self) -> bool:
-        """It takes no new streams, and none is under way."""
+        """The connection takes no new streams, and none is under way."""
         return self._closing and not self._streams
 
     def _refuse_streams(self) -> None:

@@ -1,4 +1,4 @@
-"""What can happen on a connection, as its owner is told."""
+"""What can happen on a connection, for its owner."""
 
 from __future__ import annotations
 

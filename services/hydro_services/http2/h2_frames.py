@@ -21,7 +21,7 @@ HEADER_TABLE_SIZE, ENABLE_PUSH, MAX_CONCURRENT_STREAMS = 1, 2, 3
 INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE = 4, 5, 6
 MAX_WINDOW = MAX_ID = 2**31 - 1
 DEFAULT_WINDOW = 65_535
-"""Of each stream and of the connection, until told otherwise."""
+"""Of each stream and of the connection until the peer sets another."""
 
 
 class Code(enum.IntEnum):

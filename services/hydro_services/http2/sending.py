@@ -126,7 +126,7 @@ class Sender:
         return out.held if out else 0
 
     def grow_window(self, id: int, size: int) -> list[Progress]:
-        """The peer takes so many more bytes, of a stream or (0) of the connection.
+        """The peer takes `size` more bytes, of a stream or (0) of the connection.
 
         Raises:
             ConnectionFault: the connection's window is nothing or too large.
@@ -145,10 +145,10 @@ class Sender:
         return self._send_waiting(list(self._waiting))
 
     def set_initial_window(self, size: int) -> list[Progress]:
-        """The peer's streams have this window from the start, those that are open too.
+        """All streams have this window from now on, those that are open too.
 
-        Unlike RFC 9113, 6.9.2, a window that becomes too large so is no error: finding it would
-        cost a look at every stream for each such frame, and it does no harm.
+        Unlike in RFC 9113, 6.9.2, it is not an error if a window becomes too large by this: to find
+        it would cost a look at every stream for each such frame, and it does no harm.
         """
         grown = size > self._initial
         self._initial = size

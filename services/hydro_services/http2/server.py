@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 LINGER_S = 1.0
 """Seconds that a closed connection, or a cancelled call, has to end."""
 _KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
-"""A machine that is gone without a word is noticed within 25 seconds, where TCP can be told so."""
+"""A machine that vanishes is noticed within 25 seconds, where the system has these options."""
 
 
 class Link(asyncio.Protocol):
@@ -63,7 +63,9 @@ class Link(asyncio.Protocol):
             for event in self.connection.receive(data):
                 self._on_event(event)
         except ConnectionFault as fault:
-            logger.warning("peer broke HTTP/2", extra={"code": fault.code.name, "why": str(fault)})
+            logger.warning(
+                "peer broke HTTP/2", extra={"code": fault.code.name, "reason": str(fault)}
+            )
             self._flush()  # the GOAWAY, which says why
             self._close()
             return

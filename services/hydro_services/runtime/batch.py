@@ -32,14 +32,14 @@ from hydro_services.runtime.running import Slot
 T = TypeVar("T")
 
 MAX_ROWS = 4096
-"""Rows evaluated together at most; but for frames in a fork, which nobody else waits for."""
+"""Rows that are evaluated together at most, except in a fork, which nobody else waits for."""
 INLINE_S = 0.001
 """Seconds that an evaluation may hold the event loop; a hop to a thread and back costs 0.1 ms and
 a switch of the interpreter lock up to 5 ms."""
 LATE_S = 10 * INLINE_S
-"""From here on an evaluation on the loop was a mistake that counts."""
+"""An evaluation on the loop that took longer was a mistake, and is followed by a ban."""
 INLINE_BYTES = 64 << 10
-"""From so many bytes on, what other rows took says nothing of how long these take."""
+"""Inputs of more bytes are never evaluated on the loop: other rows do not tell their cost."""
 FIRST_BAN = 32
 """Evaluations that stay off the loop after the first mistake; each further one doubles them."""
 
@@ -90,7 +90,7 @@ class Batcher:
             executor: the thread of the model, which nobody else waits for.
             clock: in seconds.
             slot: where evaluations are noted.
-            crashed: told on the loop when the model has ended a fork, and how.
+            crashed: called on the loop with the reason when the model has ended a fork.
             reruns: how the model's rows ended that were run again.
         """
         self.evaluator = evaluator
@@ -121,7 +121,7 @@ class Batcher:
             apart: they were begun before, in a process that ended.
 
         Raises:
-            Exception: the thread is no more. What the model raises is told in the answers.
+            Exception: the thread has ended. What the model raises is in the answers.
         """
         if apart:
             return await self._reruns.evaluate(inputs, self._call_alone, self._evaluate_one)
@@ -264,12 +264,12 @@ def _fail(jobs: Sequence[Job], error: Exception) -> None:
 
 @dataclass(slots=True)
 class Cost:
-    """What a model's evaluations took, as a guess at the next one's."""
+    """How long a model's evaluations took: a guess at how long the next one takes."""
 
     seconds_a_row: float = 1.0
     """A running maximum that fades, so that the first evaluations never hold the loop."""
     banned: int = 0
-    """Evaluations that stay off the loop whatever the guess: the guess has been wrong."""
+    """Evaluations that stay off the loop whatever the guess, since it has been wrong."""
     ban: int = FIRST_BAN
 
     def learn(self, rows: int, seconds: float, *, on_loop: bool) -> None:

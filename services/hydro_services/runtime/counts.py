@@ -1,4 +1,4 @@
-"""What is counted of models and of the stages that they serve: plain numbers, read at a scrape."""
+"""Counts of models and of the stages that they serve, as numbers that each scrape reads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 ROWS = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0)
 MAX_STAGES = 10_000
-"""Of a model; what is beyond is counted together."""
+"""Of a model; further stages are counted together."""
 OTHERS = ("other", "other")
 
 
@@ -22,7 +22,7 @@ class Histogram:
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
-        """Of each bound those that are above the one before; the last: above all."""
+        """Values between a bound and the one before, for each bound; then those above all."""
         self.total = 0.0
 
     def add(self, value: float) -> None:

@@ -21,11 +21,11 @@ logger = logging.getLogger(__name__)
 
 LIMIT = 3
 WITHIN_S = 60.0
-"""So many ended processes in such a time, and the model is out."""
+"""A model that ends `LIMIT` processes within `WITHIN_S` is suspended."""
 FIRST_OUT_S, MAX_OUT_S = 60.0, 3600.0
-"""For how long: the first time, doubled each time, at most."""
+"""How long a suspension lasts: the first one, and the longest; each is twice the one before."""
 KEPT_S = 24 * 3600.0
-"""What is older is forgotten."""
+"""Older crashes are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,10 @@ class Crash:
 
 
 def suspended_until(times_s: Iterable[float]) -> float:
-    """Until when a model is out that ended processes at these times, sorted; 0: it never was.
+    """Until when a model is suspended that ended processes at these times, sorted; 0: it never was.
 
-    After three in a minute it is out for a minute; each time that this happens again, for twice as
-    long, up to an hour.
+    After three crashes in a minute it is suspended for a minute, after the next three for twice as
+    long, and so on up to an hour.
     """
     until, out_s = 0.0, FIRST_OUT_S
     recent: list[float] = []

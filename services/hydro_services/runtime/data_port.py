@@ -25,7 +25,7 @@ _STATES = {
 
 
 class Health:
-    """What the process answers when it is asked how it is."""
+    """What the process answers to health checks."""
 
     def __init__(self) -> None:
         self.serving = True

@@ -1,7 +1,7 @@
-"""Several inputs evaluated as one, and the rows found that a model fails on. Pure, but for the log.
+"""Evaluates several inputs as one, and finds the rows that a model fails on. Pure but for the log.
 
-An exception of a model costs only the rows that raise it: halves of the rows, and halves of those,
-tell which. That takes up to twice as many evaluations as there are rows, where all of them fail.
+An exception of a model costs only the rows that raise it, which are found by halves. If all rows
+fail, that takes twice as many evaluations as there are rows.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _group_alike(inputs: Sequence[Columns]) -> list[Sequence[Columns]]:
 
 
 class Raised:
-    """What a model raised in one evaluation: the log gets one traceback, and their number."""
+    """What a model raised in one evaluation: the log gets one traceback, and the number of rows."""
 
     def __init__(self) -> None:
         self._first: Exception | None = None
@@ -78,7 +78,7 @@ class Raised:
         self._rows = 0
 
     def failure(self, error: Exception, rows: int = 1) -> Failure:
-        """What the client is told."""
+        """The failure that the client gets."""
         if isinstance(error, DenseTooLarge):
             return Failure("TOO_LARGE", f"the model cannot take this row: {error}")
         if self._first is None:
@@ -88,7 +88,7 @@ class Raised:
         return Failure("MODEL_FAILED", message)
 
     def tell(self) -> None:
-        """Writes to the log, where there is something to tell."""
+        """Writes to the log if a model has raised."""
         if self._first is not None:
             extra = {"id": self._id, "rows": self._rows}
             logger.error("model raised", exc_info=self._first, extra=extra)
@@ -169,7 +169,7 @@ def _split_answer(answer: Evaluation, rows: Sequence[int]) -> list[Evaluation]:
 
 
 def _evaluate_alone(evaluator: Evaluator, inputs: Columns, raised: Raised) -> Evaluation:
-    """The answer to one input; where the model raises, halves tell which rows are at fault."""
+    """The answer to one input; where the model raises, halves show which rows are at fault."""
     if not inputs.rows:
         return Evaluation({})
     try:

@@ -88,7 +88,7 @@ class Folders:
             self._held.setdefault(digest, []).append(locked)
 
     def evict(self, wanted_bytes: int = 0) -> None:
-        """Removes what may go, until there is room for so much more."""
+        """Removes what may go until there is room for `wanted_bytes` more."""
         with contextlib.suppress(OSError):
             entries = list(os.scandir(self.root))
             for entry in entries:

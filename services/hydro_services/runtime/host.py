@@ -62,7 +62,7 @@ class Entry:
     error: status_pb2.Status | None = None
 
     def message(self) -> pb.LoadedModel:
-        """As the manager is told."""
+        """The entry for the manager."""
         evaluator = self.batcher.evaluator if self.batcher else None
         return pb.LoadedModel(
             key=self.id.key,

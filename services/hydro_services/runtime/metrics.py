@@ -1,4 +1,4 @@
-"""What a runtime tells Prometheus of its models and of the stages that they serve."""
+"""The metrics of a runtime's models and of the stages that they serve."""
 
 from __future__ import annotations
 

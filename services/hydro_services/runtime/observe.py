@@ -1,4 +1,4 @@
-"""Sees one call on its way through a stage: counts it, and makes its span where one is wanted."""
+"""Observes one call of a stage: counts it, and makes its span where one is wanted."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The end of chains: hydro.serving.v1.PredictionService, called by Envoy's router.
 
-All three methods are one: messages in, messages out, as the metadata of the stage tells.
+All methods are one: messages in, messages out, by the metadata of the stage.
 """
 
 from __future__ import annotations

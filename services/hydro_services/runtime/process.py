@@ -52,7 +52,7 @@ EVICT_EACH = 30
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What a runtime process is told."""
+    """The options of a runtime process."""
 
     service: str
     """For example "serving-scikit"; the first part of a stage."""
@@ -99,7 +99,7 @@ class Config:
 
 
 async def run(config: Config, ready: Callable[[Address], None] = lambda _: None) -> None:
-    """Serves until cancelled; tells `ready` the address once it listens.
+    """Serves until cancelled; calls `ready` with the address once it listens.
 
     When cancelled, it first says so to whoever asks for its health, then is taken out of the
     manager's list, then takes no new calls and lets those under way finish.
@@ -166,7 +166,10 @@ def _read_crashes(folder: Path) -> Crashes:
     for death in running.read_deaths(folder / RUNNING):
         crashes.add(death.model, death.reason)
         if death.traceback:
-            logger.error("in it", extra={"model": death.model, "traceback": death.traceback})
+            logger.error(
+                "traceback of the process",
+                extra={"model": death.model, "traceback": death.traceback},
+            )
     crashes.refresh()
     return crashes
 

@@ -120,7 +120,7 @@ class Exchange:
         return bytes(request.request_body.body)
 
     def respond(self, answers: Sequence[bytes], *, last: bool) -> list[bytes]:
-        """What Envoy is told, with these messages in it; `last`: of what has come so far."""
+        """The responses to Envoy that carry these messages; `last`: of all that has come so far."""
         # The end goes with the last portion: with an earlier one Envoy would take nothing after it.
         messages, ended = list(answers), self._ended if last else ""
         if self._session is not None and ended:
@@ -134,7 +134,7 @@ class Exchange:
     async def answer(
         self, batcher: Batcher, codecs: CodecThread, work: Sequence[Work], size: int
     ) -> list[bytes]:
-        """The messages that go on for frames that came in, which took so many bytes."""
+        """The messages that go on for frames that came in `size` bytes."""
         if self._session is None:
             return []
         return await answer_work(self._session, batcher, codecs, work, size)
@@ -189,7 +189,7 @@ class Processor:
 async def answer_work(
     session: Session, batcher: Batcher, codecs: CodecThread, work: Sequence[Work], size: int
 ) -> list[bytes]:
-    """The messages that go on for frames that came in, which took so many bytes."""
+    """The messages that go on for frames that came in `size` bytes."""
     if not work:
         return []
     inputs = [each.inputs for each in work]
@@ -204,10 +204,10 @@ async def answer_work(
 
 
 def parse_call(metadata: Mapping[str, str], method: str) -> StageCall:
-    """What the control plane tells of the call.
+    """The call, by the metadata that the control plane adds.
 
     Raises:
-        errors.InvalidArgument: it does not tell it.
+        errors.InvalidArgument: the metadata lacks something.
     """
     try:
         return StageCall(
@@ -225,7 +225,7 @@ def parse_call(metadata: Mapping[str, str], method: str) -> StageCall:
 
 
 def find_header(sent: pb.HttpHeaders, name: str) -> str:
-    """Of the client's call; empty where it is not there."""
+    """The header of that name; empty: there is none."""
     for each in sent.headers.headers:
         if each.key == name:
             return str(each.raw_value.decode(errors="replace") or each.value)

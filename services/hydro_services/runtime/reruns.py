@@ -1,4 +1,4 @@
-"""How rows ended that were run again: a file for each that ended its process once more.
+"""How rows ended that were run again: a file for each frame that ended a process once more.
 
 Envoy runs a whole chain again when a later stage cannot be reached, such as the process that the
 rows have just ended, so a stage may get them a third time. Processes that share the folder answer

@@ -131,14 +131,14 @@ class Death:
 
 
 def note_status(folder: Path, pid: int, status: int) -> None:
-    """Who waited for a process tells how it ended, by `os.waitpid`'s status."""
+    """Notes how a process ended, by `os.waitpid`'s status, for the next process to read."""
     for path in folder.glob(f"{pid}-*{RECORD}"):
         with contextlib.suppress(OSError):
             path.with_suffix(STATUS).write_text(str(status))
 
 
 def read_deaths(folder: Path) -> list[Death]:
-    """What is known of processes that are no more; their records are removed."""
+    """How processes ended that live no more; their records are removed."""
     found = [_read_death(path) for path in sorted(folder.glob(f"*{RECORD}"))]
     return [death for death in found if death]
 

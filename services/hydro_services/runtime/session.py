@@ -26,7 +26,7 @@ from hydro_services.runtime.stage import Work
 
 @dataclass(frozen=True, slots=True)
 class StageCall:
-    """What a stage is told of a call by its metadata."""
+    """A call, by the metadata that its stage gets."""
 
     method: str
     """The path of the client's call, for example `/hydro.serving.v1.PredictionService/Serve`."""
@@ -36,9 +36,9 @@ class StageCall:
     stage: str
     """As errors name it: `<service>/<model>`."""
     pipeline: str = ""
-    """The pipeline that runs; empty: not told."""
+    """The pipeline that runs; empty: not known."""
     again: bool = False
-    """It was begun before, and a process that had it may have ended of it."""
+    """The call was begun before, and may have ended the process that had it."""
 
 
 class Session:

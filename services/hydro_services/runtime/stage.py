@@ -21,7 +21,7 @@ from hydro_services.codecs import fitting, json_merging, naming, proto_columns
 from hydro_services.codecs import json_rows as codec
 
 _STEP = 4096
-"""Errors that are copied while nobody else has the interpreter."""
+"""Errors that are copied in one step, which holds the interpreter."""
 MAX_FAILED = 65_536
 """Rows of a frame that may fail each by itself; each takes some 200 bytes of the answer."""
 
@@ -78,7 +78,7 @@ def read_inputs(
     parts = []
     for rows, own in naming.group_columns(columns, signature):
         some = columns if len(rows) == columns.rows else columns.take(rows)
-        # Failures count rows of the part, and are told by rows of the table.
+        # Failures count rows of the part; errors count rows of the table.
         part, found = _fit_inputs(frame.table, some, rows, own)
         parts.append((rows, naming.rename_inputs(part, own, signature)))
         for row, failure in found.items():
@@ -271,13 +271,13 @@ def row_status(failure: Failure, stage: str) -> status_pb2.Status:
     facts = {"stage": stage, "part": failure.stage, "column": failure.column}
     metadata = {key: value for key, value in facts.items() if value}
     code = _CODES.get(failure.reason, grpc.StatusCode.INVALID_ARGUMENT)
-    # A model may tell of text that is not Unicode.
+    # A model's own message may have text that is not Unicode.
     message = failure.message.encode(errors="replace").decode()
     return errors.make_status(code, message, failure.reason, metadata)
 
 
 def check_pipeline(named: str, running: str) -> None:
-    """A message may name the pipeline that runs, or none; no names where what runs is not told.
+    """Checks the pipeline that a message names, if it names one and the running one is known.
 
     Raises:
         errors.InvalidArgument: it names another.

@@ -49,7 +49,7 @@ class BodySource:
         return data
 
     def _open_source(self, content_type: str) -> Source:
-        """Raises InvalidArgument where no format is for this type."""
+        """Raises InvalidArgument where there is no format for this type."""
         media_type = content_type.partition(";")[0].strip().lower()
         found = self._formats.get(media_type) or self._formats.get(ANY)
         if found is None:
@@ -63,7 +63,7 @@ class BodySource:
 
 
 class BodySink:
-    """Writes the pieces of a body, in the format that the frames tell."""
+    """Writes the pieces of a body in the format that the frames' encoding names."""
 
     def __init__(self, formats: Mapping[str, WireFormat]) -> None:
         """With the formats by content type."""

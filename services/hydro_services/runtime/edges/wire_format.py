@@ -70,5 +70,5 @@ class WireFormat:
     content_type: str
     """Of answers."""
     encoding: pb.Encoding = pb.ENCODING_UNSPECIFIED
-    """Of the frames that the source makes: tells the last stage that the answer is of this format.
-    gRPC messages need none."""
+    """Of the frames that the source makes: by it the last stage finds the sink. Formats of gRPC
+    messages need none."""
