@@ -176,7 +176,7 @@ def onnx_session(model: Any) -> Any:
         nodes_treeids=tree[order].tolist(),
         nodes_nodeids=numbers[order].tolist(),
         nodes_featureids=forest.splits.used[forest.place][order].tolist(),
-        nodes_values=np.where(leaves, 0.0, forest.most)[order].tolist(),
+        nodes_values=np.where(leaves, 0.0, forest.threshold)[order].tolist(),
         nodes_modes=np.where(leaves, "LEAF", "BRANCH_LEQ")[order].tolist(),
         nodes_truenodeids=np.where(leaves, 0, child + 1)[order].tolist(),
         nodes_falsenodeids=np.where(leaves, 0, child)[order].tolist(),

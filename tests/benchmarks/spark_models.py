@@ -23,6 +23,7 @@ import numpy as np
 from hydro_runtimes.columns import Array, Columns, Dense, Strings
 from hydro_runtimes.evaluator import Evaluator
 from hydro_runtimes.load import load
+from hydro_runtimes.spark.stages.trees import RandomForestClassificationModel
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = (1, 100, 10_000)
@@ -206,12 +207,12 @@ def onnx_session(model: Evaluator) -> Any:
     return onnxruntime.InferenceSession(made.SerializeToString())
 
 
-def onnx_trees(model: Any) -> dict[str, Any]:
+def onnx_trees(model: RandomForestClassificationModel) -> dict[str, Any]:
     """The attributes of a TreeEnsembleClassifier: nodes numbered across all trees."""
     forest, leaves = model.forest, model.forest.child == np.arange(len(model.forest.child))
     count = len(forest.child)
     tree = np.zeros(count, dtype=np.int64)
-    level = forest.roots
+    level = np.arange(forest.trees)
     tree[level] = np.arange(len(level))
     while len(level := level[~leaves[level]]):
         for child in (forest.child[level], forest.child[level] + 1):
@@ -226,14 +227,14 @@ def onnx_trees(model: Any) -> dict[str, Any]:
         "nodes_treeids": tree[order].tolist(),
         "nodes_nodeids": numbers[order].tolist(),
         "nodes_featureids": forest.splits.used[forest.place][order].tolist(),
-        "nodes_values": np.where(leaves, 0.0, forest.most)[order].tolist(),
+        "nodes_values": np.where(leaves, 0.0, forest.threshold)[order].tolist(),
         "nodes_modes": np.where(leaves, "LEAF", "BRANCH_LEQ")[order].tolist(),
         "nodes_truenodeids": left[order].tolist(),
         "nodes_falsenodeids": right[order].tolist(),
         "class_treeids": np.repeat(tree[ends], classes).tolist(),
         "class_nodeids": np.repeat(numbers[ends], classes).tolist(),
         "class_ids": np.tile(np.arange(classes), len(ends)).tolist(),
-        "class_weights": (model.shares[ends] / len(forest.roots)).ravel().tolist(),
+        "class_weights": (model.shares[ends] / forest.trees).ravel().tolist(),
     }
 
 
