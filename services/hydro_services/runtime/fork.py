@@ -56,6 +56,9 @@ class Ended:
 class Waits:
     """The call cannot be made in a fork, or nobody wants its answer any more."""
 
+    is_idle: bool = False
+    """It waits for what is not in a fork, as the next call may."""
+
 
 @dataclass(frozen=True, slots=True)
 class ForkState:
@@ -162,7 +165,7 @@ class Fork(Generic[T]):
             if seen.is_silent:
                 return Ended(f"it said nothing for {seen.silent_s:.0f} s")
             if seen.is_idle or not is_wanted():
-                return Waits()
+                return Waits(is_idle=seen.is_idle)
         answer: T | Waits = pickle.loads(found)
         return answer
 

@@ -74,6 +74,8 @@ class RerunQueue:
         self._crashed = crashed
         self._waiting: deque[Rerun] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._needs_threads = False
+        """The model has waited in a fork, and would each time until that is found out."""
 
     @property
     def waiting_rows(self) -> int:
@@ -104,7 +106,10 @@ class RerunQueue:
         worker = Worker("reruns")
         while reruns := self._take_wanted():
             try:
-                await self._run_in_fork(reruns, turn, evaluate_here, worker)
+                if self._needs_threads:
+                    await self._run_here(reruns, turn, evaluate_here)
+                else:
+                    await self._run_in_fork(reruns, turn, evaluate_here, worker)
             except Exception as error:
                 for each in reruns:
                     each.fail(error)
@@ -131,11 +136,17 @@ class RerunQueue:
                 if isinstance(answer, Ended):
                     each.settle(await worker.call(self._answer_ended, each, answer.reason))
                     self._crashed(answer.reason)
-                elif each.is_wanted():
-                    each.settle(await turn(partial(self._rerun_here, each, evaluate_here)))
+                else:
+                    self._needs_threads |= answer.is_idle
+                    await self._run_here([each], turn, evaluate_here)
                 return
         finally:
             await worker.call(fork.close)
+
+    async def _run_here(self, reruns: Sequence[Rerun], turn: Turn, evaluate_here: Evaluate) -> None:
+        for each in reruns:
+            if each.is_wanted():
+                each.settle(await turn(partial(self._rerun_here, each, evaluate_here)))
 
     def _in_child(self, inputs: Columns, request_id: str) -> Evaluation:
         end = self._reruns.end(self._reruns.key(request_id, inputs))
@@ -147,6 +158,8 @@ class RerunQueue:
 
     def _rerun_here(self, rerun: Rerun, evaluate: Evaluate) -> Evaluation:
         key = self._reruns.key(rerun.request_id, rerun.inputs)
+        if end := self._reruns.end(key):
+            return _failed_again(rerun.inputs.rows, end)
         with self._reruns.under_way(key):
             return evaluate(rerun.inputs, rerun.request_id)
 

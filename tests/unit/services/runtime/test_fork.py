@@ -110,7 +110,7 @@ def test_who_waits_for_a_thread_that_is_not_there_is_told_from_one_that_works(
     lock = threading.Lock()
     lock.acquire()
     calls: list[Callable[[], bool]] = [lock.acquire, lambda: True]
-    assert [*run(calls)] == [Waits(), True]
+    assert [*run(calls)] == [Waits(is_idle=True), True]
     lock.release()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -123,6 +124,23 @@ async def test_other_rows_of_the_model_do_not_wait_for_a_fork(tmp_path: Any) -> 
     writer = await asyncio.to_thread(gate.open, "w")
     writer.close()
     assert HERE not in pids((await again)[0])
+
+
+async def test_a_model_that_needs_its_threads_is_found_out_once(
+    forks: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Threaded(Pid):
+        def evaluate(self, inputs: Columns) -> Evaluation:
+            if os.getpid() != HERE:
+                threading.Event().wait()
+            return super().evaluate(inputs)
+
+    monkeypatch.setattr(fork, "IDLE_S", 0.5)
+    batcher = Batcher(Threaded(), Worker("model"))
+    for count in (3, 2):
+        answers = await batcher.evaluate([xs(n) for n in range(count)], apart=True)
+        assert [pids(each) for each in answers] == [[HERE]] * count
+    assert forks == [3]
 
 
 async def test_who_leaves_takes_no_answer_from_others(forks: list[int]) -> None:
