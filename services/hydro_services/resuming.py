@@ -38,11 +38,11 @@ _BREAKS = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CA
 class StreamKind(Generic[Sent, Answer]):
     """What is streamed."""
 
-    sent: Callable[[Sent], int]
+    message_places: Callable[[Sent], int]
     """The places that a message has."""
-    answered: Callable[[Answer], int]
+    answer_places: Callable[[Answer], int]
     """The places that an answer fills."""
-    lost: Callable[[Sent, int, errors.HydroError], Answer]
+    make_lost: Callable[[Sent, int, errors.HydroError], Answer]
     """An answer for the places of a message, so many of them, that got none."""
     in_flight: int
     """Places under way at most, but for a single message that has more."""
@@ -78,7 +78,7 @@ class ResumingStream(Generic[Sent, Answer]):
             grpc.aio.AioRpcError: nothing was answered at all, or a call was refused for another
                 reason than that nobody was there to answer it, such as NOT_FOUND.
         """
-        reading = asyncio.create_task(self._read(messages))
+        reading = asyncio.create_task(self._read_messages(messages))
         delay = 0.0
         try:
             while await self._has_more():
@@ -92,7 +92,7 @@ class ResumingStream(Generic[Sent, Answer]):
                         if self._is_final(broken, before):
                             raise
                         error = _call_error(broken)
-                for lost in self._lost(error):
+                for lost in self._lost_answers(error):
                     yield lost
                 delay = 0.0 if self._answers > before else min(2 * delay + 0.05, MAX_DELAY_S)
                 await asyncio.sleep(delay)
@@ -101,7 +101,7 @@ class ResumingStream(Generic[Sent, Answer]):
             reading.cancel()
             await asyncio.wait([reading])
 
-    async def _read(self, messages: AsyncIterable[Sent]) -> None:
+    async def _read_messages(self, messages: AsyncIterable[Sent]) -> None:
         """A task of its own: a call that breaks must not end whoever gives the messages."""
         failure: Exception | None = None
         try:
@@ -131,7 +131,7 @@ class ResumingStream(Generic[Sent, Answer]):
         writing = asyncio.create_task(self._write(call))
         try:
             while (answer := await call.read()) is not grpc.aio.EOF:
-                self._take(answer)
+                self._take_answer(answer)
                 yield answer
             if (code := await call.code()) is not grpc.StatusCode.OK:
                 raise grpc.aio.AioRpcError(
@@ -149,7 +149,7 @@ class ResumingStream(Generic[Sent, Answer]):
         """Gives the call what there is until it breaks or all is sent."""
         while await self._has_more():
             assert self._held is not None
-            places = self._kind.sent(self._held)
+            places = self._kind.message_places(self._held)
             await self._until_room(places)
             if call.done():
                 return  # what was not sent goes over the next call
@@ -176,10 +176,10 @@ class ResumingStream(Generic[Sent, Answer]):
     def _has_room(self, places: int) -> bool:
         return self._is_heard and self._places + places <= self._kind.in_flight
 
-    def _take(self, answer: Answer) -> None:
+    def _take_answer(self, answer: Answer) -> None:
         self._answers += 1
         self._is_heard = True
-        filled = self._kind.answered(answer)
+        filled = self._kind.answer_places(answer)
         while filled and self._pending:
             message, places = self._pending.popleft()
             if places > filled:
@@ -188,9 +188,9 @@ class ResumingStream(Generic[Sent, Answer]):
             filled -= min(places, filled)
         self._room.set()
 
-    def _lost(self, error: errors.HydroError | None) -> list[Answer]:
+    def _lost_answers(self, error: errors.HydroError | None) -> list[Answer]:
         broken = _broken_error(error)
-        lost = [self._kind.lost(sent, places, broken) for sent, places in self._pending]
+        lost = [self._kind.make_lost(sent, places, broken) for sent, places in self._pending]
         self._pending.clear()
         self._places = 0
         return lost

@@ -131,7 +131,7 @@ async def test_values_are_told_when_they_change_and_again_after_an_absence(
     told: asyncio.Queue[Answer[Any] | None] = asyncio.Queue()
 
     async def follow() -> None:
-        async for answer in agents.values("x/"):
+        async for answer in agents.follow_values("x/"):
             told.put_nowait(answer)
 
     async def next_with(*names: str) -> Answer[Any]:

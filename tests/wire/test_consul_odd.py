@@ -98,7 +98,7 @@ fuzzed = settings(
 def test_values_come_whatever_was_said_before(odd: list[tuple[int, bytes, bytes]]) -> None:
     async def follow() -> None:
         async with asyncio.timeout(LIMIT_S), consul(odd) as at, agents.connect_agents(at) as asked:
-            async for answer in asked.values("x/"):
+            async for answer in asked.follow_values("x/"):
                 if answer and answer.value.get("a") == agents.Value(b"1", 7):
                     return
 

@@ -181,7 +181,7 @@ async def test_without_consul_all_serves_on_and_a_new_one_gets_back_what_it_lost
 def forgotten(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """Once set, who first reads a Consul without memory is told of it only when another has given
     back; what it read stands still, as on a slow machine."""
-    values, forgotten, held = Agents.values, asyncio.Event(), asyncio.Event()
+    values, forgotten, held = Agents.follow_values, asyncio.Event(), asyncio.Event()
 
     async def late(self: Agents, prefix: str) -> AsyncIterator[Answer[dict[str, Value]] | None]:
         async for answer in values(self, prefix):
@@ -198,7 +198,7 @@ def forgotten(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
                 )
             yield answer
 
-    monkeypatch.setattr(Agents, "values", late)
+    monkeypatch.setattr(Agents, "follow_values", late)
     return forgotten
 
 

@@ -86,9 +86,9 @@ class Agents:
                     answer = await call(client)
             except ACLPermissionDenied as error:
                 way_out = "give a token that may, by CONSUL_HTTP_TOKEN"
-                raise self._refused(f"{error}; {way_out}") from error
+                raise self._refusal(f"{error}; {way_out}") from error
             except (BadRequest, ClientError) as error:
-                raise self._refused(str(error)) from error
+                raise self._refusal(str(error)) from error
             except (aiohttp.ClientError, TimeoutError, ConsulException) as error:
                 self._pass_over(client)
                 reasons.append(f"{address} ({_error_text(error)})")
@@ -97,11 +97,11 @@ class Agents:
                 what = f"what it answers is not understood: {type(error).__name__}: {error}"
                 reasons.append(f"{address} ({what[:200]})")
             else:
-                self._note(_ANSWERS)
+                self._log_change(_ANSWERS)
                 return answer
         way_out = "start it, or mend --registry"
         message = f"Consul does not answer at {', '.join(reasons)}; {way_out}"
-        self._note(_AWAY, message)
+        self._log_change(_AWAY, message)
         raise errors.Unavailable(message)
 
     def _pass_over(self, client: Any) -> None:
@@ -109,11 +109,11 @@ class Agents:
         if self._clients[0][1] is client:  # else somebody else has seen it
             self._clients.append(self._clients.pop(0))
 
-    def _refused(self, reason: str) -> errors.FailedPrecondition:
-        self._note(_REFUSES, reason)
+    def _refusal(self, reason: str) -> errors.FailedPrecondition:
+        self._log_change(_REFUSES, reason)
         return errors.FailedPrecondition(f"Consul refuses: {reason}")
 
-    def _note(self, how: str, error: str = "") -> None:
+    def _log_change(self, how: str, error: str = "") -> None:
         """Logs how Consul is, when that is another."""
         if how != self._how:
             logger.warning("Consul %s", how, extra={"error": error} if error else {})
@@ -156,7 +156,7 @@ class Agents:
             if is_fresh or index != before:
                 yield Answer(value, index, is_fresh)
 
-    def values(self, prefix: str) -> AsyncIterator[Answer[dict[str, Value]] | None]:
+    def follow_values(self, prefix: str) -> AsyncIterator[Answer[dict[str, Value]] | None]:
         """All values under a prefix, by what follows it in their keys; see `follow`."""
 
         def query(client: Any, **options: Any) -> Awaitable[Any]:

@@ -125,26 +125,26 @@ def _set_field(endpoint: pb.Endpoint, name: str, value: str) -> None:
 
 
 async def watch_instances(
-    agents: Agents, tell: Callable[[Mapping[str, Instance], bool], Awaitable[None]]
+    agents: Agents, on_change: Callable[[Mapping[str, Instance], bool], Awaitable[None]]
 ) -> None:
     """Watches all endpoints of the mesh, until cancelled.
 
     Args:
         agents: to ask.
-        tell: called with all of them by id after each change, once all services are known; and
+        on_change: called with all of them by id after each change, once all services are known; and
             whether Consul has just answered again, so that it may not have all of them yet.
     """
-    await _Watch(agents, tell).run()
+    await _Watch(agents, on_change).run()
 
 
 class _Watch:
     """A blocking query for the names of the services, and one for each of them."""
 
     def __init__(
-        self, agents: Agents, tell: Callable[[Mapping[str, Instance], bool], Awaitable[None]]
+        self, agents: Agents, on_change: Callable[[Mapping[str, Instance], bool], Awaitable[None]]
     ) -> None:
         self._agents = agents
-        self._tell = tell
+        self._on_change = on_change
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._seen: dict[str, dict[str, Instance]] = {}
 
@@ -155,13 +155,13 @@ class _Watch:
                     continue
                 names = answer.value
                 for name in names - self._tasks.keys():
-                    self._tasks[name] = group.create_task(self._follow(name))
+                    self._tasks[name] = group.create_task(self._follow_service(name))
                 for name in self._tasks.keys() - names:
                     self._tasks.pop(name).cancel()
                     self._seen.pop(name, None)
-                await self._told(answer.is_fresh)
+                await self._report_all(answer.is_fresh)
 
-    async def _follow(self, name: str) -> None:
+    async def _follow_service(self, name: str) -> None:
         def query(client: Any, **options: Any) -> Awaitable[Any]:
             found: Awaitable[Any] = client.health.service(name, tag=TAG, **options)
             return found
@@ -170,11 +170,11 @@ class _Watch:
             if answer is not None:
                 is_new = name not in self._seen
                 self._seen[name] = answer.value
-                await self._told(answer.is_fresh and not is_new)
+                await self._report_all(answer.is_fresh and not is_new)
 
-    async def _told(self, is_fresh: bool) -> None:
+    async def _report_all(self, is_fresh: bool) -> None:
         if self._seen.keys() == self._tasks.keys():
-            await self._tell(
+            await self._on_change(
                 {k: v for each in self._seen.values() for k, v in each.items()}, is_fresh
             )
 

@@ -176,31 +176,31 @@ async def serve(config: Config) -> AsyncIterator[rpc.RunningServer]:
         contextlib.closing(Hub(is_alone=not config.registry, issuer=certificates)) as hub,
     ):
         token = credential.make_token(config.token_file or config.data / credential.TOKEN_FILE)
-        frame = base_mesh(config, token)
+        base = base_mesh(config, token)
         clock = asyncio.get_running_loop().time
-        reach = ProcessRoute(config.egress if config.sidecar else None, token)
+        route = ProcessRoute(config.egress if config.sidecar else None, token)
 
         def make(initial: State, **more: Any) -> Reconciler:
             known = replace(initial, api_keys=api_keys, access=access)
-            return Reconciler(known, frame, hub, builder, store, clock, reach, **more)
+            return Reconciler(known, base, hub, builder, store, clock, route, **more)
 
         async with (
-            _start_rollout(config, make, *store.load(), store.pending()) as (
+            _start_rollout(config, make, *store.load(), store.load_pending()) as (
                 reconciler,
-                ledger,
-                registered,
-                going_on,
+                backend,
+                register,
+                run_backend,
             ),
             metrics.serve_metrics(config.metrics, taker(reconciler)) as scraped,
-            _serve_api(config, token, reconciler, ledger, certificates, scraped) as served,
+            _serve_api(config, token, reconciler, backend, certificates, scraped) as served,
             asyncio.TaskGroup() as tasks,
         ):
             file = TargetsFile(config.data / "targets.json")
             loops = [
                 tasks.create_task(reconciler.run()),
-                tasks.create_task(models.follow_repository(reconciler, reach)),
-                tasks.create_task(_wait_for(going_on)),
-                tasks.create_task(file.keep(partial(list_targets, reconciler, scraped))),
+                tasks.create_task(models.follow_repository(reconciler, route)),
+                tasks.create_task(_wait_for(run_backend)),
+                tasks.create_task(file.keep_written(partial(list_targets, reconciler, scraped))),
             ]
             if certificates:
                 loops.append(tasks.create_task(_renew_after_jumps(hub)))
@@ -208,15 +208,15 @@ async def serve(config: Config) -> AsyncIterator[rpc.RunningServer]:
                 loops.append(
                     tasks.create_task(api_key_watcher.follow_api_keys(key_changes, reconciler))
                 )
-            async with registered(served):
+            async with register(served):
                 logger.info("manager serves", extra={"address": str(served.address)})
                 yield served
             for loop in loops:
                 loop.cancel()
 
 
-async def _wait_for(going_on: Callable[[], Awaitable[None]]) -> None:
-    await going_on()
+async def _wait_for(run_backend: Callable[[], Awaitable[None]]) -> None:
+    await run_backend()
 
 
 async def _renew_after_jumps(hub: Hub) -> None:
@@ -258,11 +258,11 @@ async def _serve_api(
     config: Config,
     token: str,
     reconciler: Reconciler,
-    ledger: RolloutBackend,
+    backend: RolloutBackend,
     certificates: Certificates | None,
     scraped: Address,
 ) -> AsyncIterator[rpc.RunningServer]:
-    deployer = Deployer(reconciler, ledger, config.limit_s, config.patience_s)
+    deployer = Deployer(reconciler, backend, config.limit_s, config.patience_s)
 
     def register(server: grpc.aio.Server) -> None:
         manager = ManagerServicer(reconciler, deployer, scraped)
@@ -369,7 +369,7 @@ def _open_certificates(config: Config) -> Certificates | None:
         " see docs/operations.md"
     )
     raise FailedPrecondition(
-        f"--xds is {config.listen}, which other machines reach without TLS; {way_out}"
+        f"--xds is {config.listen}, which other machines route without TLS; {way_out}"
     )
 
 

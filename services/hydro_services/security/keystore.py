@@ -72,7 +72,7 @@ async def watch_keys(place: str) -> AsyncGenerator[tuple[Key, ...]]:
             yield present
     async with _connect_consul(place) as agents:
         last: tuple[Key, ...] | None = None
-        async for answer in agents.values(PREFIX):
+        async for answer in agents.follow_values(PREFIX):
             if answer is None:
                 continue
             present = _parse_values({id: value.body for id, value in answer.value.items()})

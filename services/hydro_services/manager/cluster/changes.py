@@ -45,7 +45,7 @@ def next_record(
     if trial.asked and (now := plan.reconsider_trial(trial, state)) is not trial:
         return Record(record.pipeline, now, owner=record.owner)
     if trial.published:
-        if failure:
+        if failure:  # an Envoy has refused it, so it is taken back from all
             return records.fail_trial(record, failure)
         return records.promote_trial(record) if is_applied else None
     if not trial.stages or isinstance(trial.error, EnvoyRefused):
@@ -59,10 +59,10 @@ def next_record(
 class Changes:
     """Follows the changes that this manager owns; see `tending` for those that others left."""
 
-    def __init__(self, board: Coordination, shared: ConsulBackend, limit_s: float) -> None:
+    def __init__(self, coordination: Coordination, backend: ConsulBackend, limit_s: float) -> None:
         """`limit_s`: how long a new version of a model may take to take over."""
-        self._board = board
-        self._shared = shared
+        self._coordination = coordination
+        self._backend = backend
         self._limit_s = limit_s
         self._followed: set[str] = set()
         self._since: dict[str, tuple[int, float]] = {}
@@ -72,28 +72,31 @@ class Changes:
         """Until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             while True:
-                changed = self._board.changed
-                for name in self._owned() - self._followed:
+                # Taken before the look: what changes during it wakes this loop again.
+                changed = self._coordination.changed
+                for name in self._owned_changes() - self._followed:
                     self._followed.add(name)
                     tasks.create_task(self._follow(name))
-                self._tell_awaited()
+                self._post_awaited()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(RETRY_S):
                         await changed.wait()
 
-    def _owned(self) -> set[str]:
-        changing = ((n, kept.record) for n, kept in self._board.records.items())
-        return {n for n, record in changing if record.trial and record.owner == self._board.owner}
+    def _owned_changes(self) -> set[str]:
+        changing = ((n, versioned.record) for n, versioned in self._coordination.records.items())
+        return {
+            n for n, record in changing if record.trial and record.owner == self._coordination.owner
+        }
 
     async def _follow(self, name: str) -> None:
         """Takes step after step until the change is done, or is another manager's."""
-        end = self._board.reconciler.clock() + self._limit_s
+        end = self._coordination.reconciler.clock() + self._limit_s
         try:
-            while name in self._owned():
-                changed, wanted = self._board.changed, self._next(name, end)
+            while name in self._owned_changes():
+                changed, wanted = self._coordination.changed, self._wanted_record(name, end)
                 try:
-                    if wanted != self._board.record(name):
-                        await self._board.write(name, wanted)
+                    if wanted != self._coordination.record(name):
+                        await self._coordination.write(name, wanted)
                         continue
                 except errors.HydroError as error:  # the next look may go better
                     logger.warning("step", extra={"pipeline": name, "error": error.message})
@@ -103,59 +106,63 @@ class Changes:
         finally:
             self._followed.discard(name)
 
-    def _next(self, name: str, end: float) -> Record | None:
+    def _wanted_record(self, name: str, end: float) -> Record | None:
         """The record that is to be there; None: none."""
-        record = self._board.record(name)
+        record = self._coordination.record(name)
         assert record.trial
         if isinstance(record.trial.error, EnvoyRefused) and self._age_s(name) >= REFUSED_S:
             return replace(record, trial=replace(record.trial, error=None))
-        failure = self._shared.failure(name)
-        is_late = not record.trial.asked and self._board.reconciler.clock() >= end
+        failure = self._backend.find_failure(name)
+        is_late = not record.trial.asked and self._coordination.reconciler.clock() >= end
         if not record.trial.asked and (failure or is_late):
             reason = failure.message if failure else "not in time"
             logger.warning("new models do not take over", extra={"pipeline": name, "error": reason})
             return records.end_change(record)
         found = next_record(
             record,
-            self._board.reconciler.state,
+            self._coordination.reconciler.state,
             failure=failure,
-            is_loaded=not self._shared.behind("loaded", name),
-            is_applied=self._shared.is_applied(name),
+            is_loaded=not self._backend.managers_behind("loaded", name),
+            is_applied=self._backend.is_applied(name),
         )
         return found or record
 
     def _age_s(self, name: str) -> float:
         """For how long the record is as it is."""
         index, start = self._since.get(name, (0, 0.0))
-        is_known = index == self._board.index(name)
-        return self._board.reconciler.clock() - start if is_known else 0.0
+        is_known = index == self._coordination.index(name)
+        return self._coordination.reconciler.clock() - start if is_known else 0.0
 
     # ---- what is told of it
 
-    def _tell_awaited(self) -> None:
+    def _post_awaited(self) -> None:
         """Has the state tell what pending pipelines wait for beside what it knows itself."""
-        state, now = self._board.reconciler.state, self._board.reconciler.clock()
-        trials = {n: kept for n, kept in self._board.records.items() if kept.record.trial}
+        state, now = self._coordination.reconciler.state, self._coordination.reconciler.clock()
+        trials = {
+            n: versioned
+            for n, versioned in self._coordination.records.items()
+            if versioned.record.trial
+        }
         since = {n: self._since.get(n, (0, now)) for n in trials}
         self._since = {
-            n: since[n] if since[n][0] == kept.index else (kept.index, now)
-            for n, kept in trials.items()
+            n: since[n] if since[n][0] == versioned.index else (versioned.index, now)
+            for n, versioned in trials.items()
         }
         slow = {n for n, (_, start) in self._since.items() if now >= start + NOTE_S}
-        found = dict(self._awaited(slow, state))
+        found = dict(self._describe_waiting(slow, state))
         if found != state.awaited:
-            self._board.reconciler.post(partial(transitions.set_awaited, found=found))
+            self._coordination.reconciler.post(partial(transitions.set_awaited, found=found))
 
-    def _awaited(self, names: set[str], state: State) -> Iterator[tuple[str, str]]:
+    def _describe_waiting(self, names: set[str], state: State) -> Iterator[tuple[str, str]]:
         for name in sorted(names & state.trials.keys()):
             trial = state.trials[name]
             if trial.published:
-                yield name, self._envoys(name)
+                yield name, self._describe_envoys(name)
             elif trial.stages and not missing_loads(trial.stages, state):
-                late = ", ".join(self._shared.behind("loaded", name)) or "their records"
+                late = ", ".join(self._backend.managers_behind("loaded", name)) or "their records"
                 yield name, f"waits for other managers to see its models loaded: {late}"
 
-    def _envoys(self, name: str) -> str:
-        if self._board.name in self._shared.behind("applied", name):
-            return self._board.reconciler.hub.awaited([pipeline_ref(name)])
-        return self._shared.missing_envoys(name)
+    def _describe_envoys(self, name: str) -> str:
+        if self._coordination.name in self._backend.managers_behind("applied", name):
+            return self._coordination.reconciler.hub.awaited([pipeline_ref(name)])
+        return self._backend.missing_envoys(name)

@@ -26,134 +26,151 @@ SEEN_S = 5.0
 
 
 class ConsulBackend:
-    """The ledger by what is on the board."""
+    """The ledger by what is on the coordination."""
 
-    def __init__(self, board: Coordination) -> None:
-        self._board = board
+    def __init__(self, coordination: Coordination) -> None:
+        self._coordination = coordination
 
     async def want(self, spec: Spec, etag: str, deadline: Deadline) -> None:
-        def wanted(present: Record) -> Record:
+        def next_record(present: Record) -> Record:
             check_etag(newest_spec(present.pipeline, present.trial), spec.name, etag)
-            if _is_on_its_way(present, spec) and self._board.is_owner_alive(present.owner):
+            if _is_on_its_way(present, spec) and self._coordination.is_owner_alive(present.owner):
                 return present
-            trial = plan.reconsider_trial(Trial(spec), self._board.reconciler.state)
-            return Record(present.pipeline, trial, owner=self._board.owner)
+            trial = plan.reconsider_trial(Trial(spec), self._coordination.reconciler.state)
+            return Record(present.pipeline, trial, owner=self._coordination.owner)
 
         def is_turn(present: Record) -> bool:
             return not present.is_changing or _is_on_its_way(present, spec) or _is_stuck(present)
 
-        await self._begin(spec.name, wanted, is_turn, deadline)
+        await self._begin_change(spec.name, next_record, is_turn, deadline)
 
-    async def _begin(
+    async def _begin_change(
         self,
         name: str,
-        wanted: Callable[[Record], Record],
+        next_record: Callable[[Record], Record],
         is_turn: Callable[[Record], bool],
         deadline: Deadline,
     ) -> None:
         """Begins a change when no other is under way, or the one that is takes long."""
-        end = self._board.reconciler.clock() + min(TURN_S, deadline.left_s / 2)
+        end = self._coordination.reconciler.clock() + min(TURN_S, deadline.left_s / 2)
         while True:
             with contextlib.suppress(TimeoutError):
-                await self._board.until(lambda: is_turn(self._board.record(name)), end)
-            present = self._board.record(name)
+                await self._coordination.until(
+                    lambda: is_turn(self._coordination.record(name)), end
+                )
+            present = self._coordination.record(name)
             if present.deleting:
                 manager = f"manager {present.owner.partition(' ')[0]!r}"
                 way_out = "try again when that is done"
                 raise errors.Aborted(f"{manager} is deleting pipeline {name!r}; {way_out}")
-            following = wanted(present)
-            if following is present or await self._board.write(name, following):
+            # Another manager may write in between: then the write fails, and this starts over with
+            # what is there now.
+            following = next_record(present)
+            if following is present or await self._coordination.write(name, following):
                 return
 
     async def give_up(self, spec: Spec, error: errors.HydroError) -> None:
         """First all managers are told why: somebody may wait there, too."""
-        while _is_trial_of(record := self._board.record(spec.name), spec):
+        while _is_trial_of(record := self._coordination.record(spec.name), spec):
+            # Two steps, so that whoever waits for the same pipeline at another manager hears why it
+            # fails before the record of it is gone.
             if not _is_stuck(record):
-                await self._board.write(spec.name, records.fail_trial(record, error))
+                await self._coordination.write(spec.name, records.fail_trial(record, error))
                 continue
-            await self._seen()
-            present = self._board.record(spec.name)
-            if present is record and await self._board.write(spec.name, records.end_change(record)):
+            await self._wait_until_seen()
+            present = self._coordination.record(spec.name)
+            if present is record and await self._coordination.write(
+                spec.name, records.end_change(record)
+            ):
                 return
 
-    async def shown(self) -> State:
-        await self._board.reconciler.note_lagging()
-        found = records.lagging_envoys(self._board.others())
-        await self._board.reconciler.apply(partial(transitions.set_lagging_elsewhere, found=found))
-        await self._seen()
-        return self._board.reconciler.state
+    async def wait_until_seen(self) -> State:
+        await self._coordination.reconciler.note_lagging()
+        found = records.lagging_envoys(self._coordination.other_reports())
+        await self._coordination.reconciler.apply(
+            partial(transitions.set_lagging_elsewhere, found=found)
+        )
+        await self._wait_until_seen()
+        return self._coordination.reconciler.state
 
-    async def _seen(self) -> None:
+    async def _wait_until_seen(self) -> None:
         """Waits until the other managers have what this one has, but not for one that is slow."""
-        seen = self._board.seen
+        seen = self._coordination.seen
 
         def is_seen() -> bool:
-            return all(report.seen >= seen for report in self._board.reports().values())
+            return all(report.seen >= seen for report in self._coordination.reports().values())
 
         with contextlib.suppress(TimeoutError):
-            await self._board.until(is_seen, self._board.reconciler.clock() + SEEN_S)
+            await self._coordination.until(is_seen, self._coordination.reconciler.clock() + SEEN_S)
 
     async def delete(self, name: str, deadline: Deadline) -> None:
-        def wanted(present: Record) -> Record:
+        def next_record(present: Record) -> Record:
             if newest_spec(present.pipeline, present.trial) is None:
                 raise no_such_pipeline(name)
-            return Record(deleting=True, owner=self._board.owner)
+            return Record(deleting=True, owner=self._coordination.owner)
 
         def is_turn(present: Record) -> bool:
             return not present.is_changing or _is_stuck(present)
 
-        self._board.active[name] += 1
+        # While this is counted, `end_abandoned_changes` leaves the deletion to us.
+        self._coordination.active[name] += 1
         try:
-            await self._begin(name, wanted, is_turn, deadline)
-            await self._is_gone(name, deadline)
+            await self._begin_change(name, next_record, is_turn, deadline)
+            await self._wait_until_gone(name, deadline)
         finally:
-            self._board.active[name] -= 1
-            self._board.notify()
-        await self._board.until(lambda: name not in self._board.records, deadline.end)
-        await self.shown()
+            self._coordination.active[name] -= 1
+            self._coordination.notify()
+        await self._coordination.until(lambda: name not in self._coordination.records, deadline.end)
+        await self.wait_until_seen()
 
-    async def _is_gone(self, name: str, deadline: Deadline) -> None:
+    async def _wait_until_gone(self, name: str, deadline: Deadline) -> None:
         """Waits until no Envoy has a pipeline that is being deleted."""
 
         def is_gone() -> bool:
             self._check_ours(name)
-            if error := self.failure(name):
+            if error := self.find_failure(name):
                 raise error
             return self.is_applied(name)
 
         try:
-            await self._board.until(is_gone, deadline.end)
+            await self._coordination.until(is_gone, deadline.end)
         except TimeoutError:
             what = "is deleted but may still be reached"
-            raise deadline.late(name, what, self.missing_envoys(name)) from None
+            raise deadline.late_error(name, what, self.missing_envoys(name)) from None
 
     def _check_ours(self, name: str) -> None:
-        present = self._board.record(name)
-        if not present.deleting or present.owner != self._board.owner:
+        present = self._coordination.record(name)
+        if not present.deleting or present.owner != self._coordination.owner:
             reason = "another manager has ended the change, as if this one were dead"
             raise errors.Aborted(f"pipeline {name!r} is not changed: {reason}; try again")
 
     # ---- what managers have reported of the present record of a pipeline
 
-    def failure(self, name: str) -> errors.HydroError | None:
+    def find_failure(self, name: str) -> errors.HydroError | None:
         """Why a manager cannot do what the record says."""
-        return records.find_failure(self._board.reports(), name, self._board.index(name))
+        return records.find_failure(
+            self._coordination.reports(), name, self._coordination.index(name)
+        )
 
-    def behind(self, what: str, name: str) -> list[str]:
+    def managers_behind(self, what: str, name: str) -> list[str]:
         """The managers that have not `loaded` or `applied` it."""
-        reached = {m: getattr(report, what) for m, report in self._board.reports().items()}
-        return records.managers_behind(reached, name, self._board.index(name))
+        reached = {m: getattr(report, what) for m, report in self._coordination.reports().items()}
+        return records.managers_behind(reached, name, self._coordination.index(name))
 
     def is_applied(self, name: str) -> bool:
         """All Envoys have it, or have it no more; those of a manager that has gone, too."""
-        has_gateway = any(report.has_gateway for report in self._board.reports().values())
-        return not self.behind("applied", name) and has_gateway and not self._board.orphans()
+        has_gateway = any(report.has_gateway for report in self._coordination.reports().values())
+        return (
+            not self.managers_behind("applied", name)
+            and has_gateway
+            and not self._coordination.orphans()
+        )
 
     def missing_envoys(self, name: str) -> str:
         """Whose Envoys are waited for, for people."""
-        if late := self.behind("applied", name):
+        if late := self.managers_behind("applied", name):
             return "waits for the Envoys of " + ", ".join(f"manager {each!r}" for each in late)
-        if orphans := self._board.orphans():
+        if orphans := self._coordination.orphans():
             return f"the manager of {', '.join(sorted(orphans))} is gone"
         return "there is no gateway connected to any manager"
 

@@ -52,9 +52,9 @@ class Coordination:
         """What the state has."""
         self.seen = 0
         """Consul's index of the records."""
-        self.own = Report(me.incarnation)
+        self.own_report = Report(me.incarnation)
         """This manager's report, told yet or not."""
-        self.told = b""
+        self.written_report = b""
         """As Consul has it."""
         self.is_current = False
         """Consul answers."""
@@ -66,7 +66,7 @@ class Coordination:
         self._agents = agents
         self._has_begun = asyncio.Event()
 
-    async def begun(self) -> None:
+    async def wait_until_begun(self) -> None:
         """Waits until Consul has told all there is: the state is about to have it."""
         await self._has_begun.wait()
         await self.discovery.has_begun.wait()
@@ -90,6 +90,10 @@ class Coordination:
             errors.Unavailable: Consul does not answer; it may have been written all the same.
             errors.FailedPrecondition, errors.InvalidArgument: Consul refuses it.
         """
+        # A check-and-set on the index under which this manager knows the record: if another has
+        # written meanwhile, nothing is written. Then, as after a success, Consul tells of the
+        # record that is there. This is answered only once the state has that record, so that the
+        # next decision is made on what there is.
         index, body = self.index(name), records.to_json(wanted) if wanted else b""
         try:
             if wanted:
@@ -108,25 +112,30 @@ class Coordination:
 
     async def follow_records(self) -> None:
         """Takes them into the state, until cancelled."""
-        async for answer in self._agents.values(PIPELINES):
+        async for answer in self._agents.follow_values(PIPELINES):
             self.is_current = answer is not None
             if answer is None:
                 self.notify()
             else:
-                await self._take(await self._remembered() if answer.is_fresh else answer)
+                await self._take_records(
+                    await self._read_or_restore() if answer.is_fresh else answer
+                )
 
-    async def _take(self, answer: Answer[dict[str, Value]]) -> None:
-        found = {name: self._read(name, value) for name, value in answer.value.items()}
+    async def _take_records(self, answer: Answer[dict[str, Value]]) -> None:
+        # Records whose index has not changed stay the same objects: only a changed one is parsed.
+        found = {name: self._parse_record(name, value) for name, value in answer.value.items()}
         there = {name: each for name, each in found.items() if each}
         pipelines = {n: r.record.pipeline for n, r in there.items() if r.record.pipeline}
         trials = {n: r.record.trial for n, r in there.items() if r.record.trial}
         self._has_begun.set()
+        # The state first, then the records: a step that follows from a record is taken by a state
+        # that knows the record. The reverse would let this manager report what it has not begun.
         event = partial(transitions.apply_records, pipelines=pipelines, trials=trials)
         await self.reconciler.apply(event)
         self.records, self.seen = there, answer.index
         self.notify()
 
-    def _read(self, name: str, value: Value) -> VersionedRecord | None:
+    def _parse_record(self, name: str, value: Value) -> VersionedRecord | None:
         old = self.records.get(name)
         if old and old.index == value.index:
             return old
@@ -140,12 +149,15 @@ class Coordination:
             logger.error("record not taken", extra={"pipeline": name, "error": error.message})
             return old  # what serves is not given up for what nobody can read
 
-    async def _remembered(self) -> Answer[dict[str, Value]]:
+    async def _read_or_restore(self) -> Answer[dict[str, Value]]:
         """What Consul has; if it has lost its memory, after it got back what we know."""
         while True:
             try:
+                # Consul keeps the mark for as long as it keeps the records: without it Consul has
+                # lost its memory, or has never known the mesh. Managers may give back at once: each
+                # value is written only where there is none, and the mark last.
                 if not await self._is_marked():
-                    await self._give_back()
+                    await self._restore_all()
                 # Read after the mark: what was read before may lack what another gave back.
                 return await self._agents.read(PIPELINES)
             except errors.NewerVersion:
@@ -161,14 +173,14 @@ class Coordination:
                 records.check_form(json.loads(found.body))
         return found is not None
 
-    async def _give_back(self) -> None:
+    async def _restore_all(self) -> None:
         state = self.reconciler.state
-        given = [name for name in state.names if await self._give(name, state)]
+        given = [name for name in state.names if await self._restore(name, state)]
         await self._agents.put(MARK, b"{}", 0)
         if given:
             logger.warning("Consul had lost pipelines", extra={"given": given})
 
-    async def _give(self, name: str, state: State) -> bool:
+    async def _restore(self, name: str, state: State) -> bool:
         pipeline, trial = state.pipelines.get(name), state.trials.get(name)
         pending = Trial(trial.spec) if trial and trial.asked else None
         record = Record(pipeline, pending, owner=self.owner if pending else "")
@@ -179,19 +191,21 @@ class Coordination:
     def reports(self) -> Reports:
         """Of all managers that are alive; one that has not reported yet is at the beginning."""
         lives = {n: m.endpoint.incarnation for n, m in self.discovery.managers.items()}
-        found = {name: self._report(name, life) for name, life in lives.items()}
-        return found | {self.name: self.own}
+        found = {name: self._report_of(name, life) for name, life in lives.items()}
+        return found | {self.name: self.own_report}
 
-    def others(self) -> list[Report]:
+    def other_reports(self) -> list[Report]:
         """Those of the other managers."""
         return [each for name, each in self.reports().items() if name != self.name]
 
-    def _report(self, name: str, incarnation: str) -> Report:
+    def _report_of(self, name: str, incarnation: str) -> Report:
         found = self._others.get(name)
         return found if found and found.incarnation == incarnation else Report(incarnation)
 
     def orphans(self) -> set[str]:
         """The Envoys of managers that went lately, which no other manager has yet."""
+        # They serve what their manager gave them last, until another manager has them: a deletion
+        # is not done while one of them may still have the pipeline.
         since = self.reconciler.clock() - ORPHANED_S
         lately = {name for name, gone in self.discovery.gone.items() if gone > since}
         left = {id for name in lately & self._envoys.keys() for id in self._envoys[name]}
@@ -199,25 +213,25 @@ class Coordination:
 
     async def follow_reports(self) -> None:
         """Keeps them as the managers write them, until cancelled."""
-        async for answer in self._agents.values(MANAGERS):
+        async for answer in self._agents.follow_values(MANAGERS):
             if answer is None:
                 continue
             own = answer.value.get(self.name)
-            self._others, self.told = {}, own.body if own else b""
+            self._others, self.written_report = {}, own.body if own else b""
             for name, value in answer.value.items():
                 with contextlib.suppress(errors.FailedPrecondition):
                     self._others[name] = Report.from_json(value.body)
             self._envoys |= {name: report.envoys for name, report in self._others.items()}
             self.notify()
 
-    async def tell(self, body: bytes) -> None:
+    async def write_report(self, body: bytes) -> None:
         """Writes this manager's report.
 
         Raises:
             errors.HydroError: Consul does not answer or refuses it.
         """
         await self._agents.put(MANAGERS + self.name, body)
-        self.told = body
+        self.written_report = body
 
     def is_alive(self, owner: str, name: str) -> bool:
         """The manager that owns the change of a pipeline is there; this one: is at it."""
@@ -233,6 +247,7 @@ class Coordination:
 
     def notify(self) -> None:
         """Something has changed."""
+        # A new event first: whoever wakes and waits again waits for the next change, not this one.
         changed, self.changed = self.changed, asyncio.Event()
         changed.set()
 

@@ -42,23 +42,28 @@ class Discovery:
 
     async def run(self) -> None:
         """Until cancelled."""
-        await services.watch_instances(self._agents, self._tell)
+        await services.watch_instances(self._agents, self._take_instances)
 
-    async def _tell(self, found: Mapping[str, Instance], is_fresh: bool) -> None:
+    async def _take_instances(self, found: Mapping[str, Instance], is_fresh: bool) -> None:
         now = self._reconciler.clock()
         if is_fresh:
+            # Consul has just come back and may not have been told of all parts again: those that
+            # are missing stay for a while.
             self._settled_at = now + SETTLE_S
         well = [instance for instance in found.values() if instance.passing]
+        # Since when each manager is gone says for how long its Envoys are waited for; see
+        # `Coordination.orphans`.
         before = self.managers
         self.managers = {e.endpoint.instance: e for e in well if e.endpoint.service == MANAGER}
         self.gone |= dict.fromkeys(before.keys() - self.managers.keys(), now)
         for name in self.gone.keys() & self.managers.keys():
             del self.gone[name]
-        parts = [self._endpoint(each) for each in well if each.endpoint.service != MANAGER]
+        parts = [self._parse_endpoint(each) for each in well if each.endpoint.service != MANAGER]
         endpoints = [each for each in parts if each]
         ill = (each.endpoint for each in found.values() if not each.passing)
         ill_until = {EndpointId(each.service, each.instance): now + SETTLE_S for each in ill}
         gone_at = self._settled_at if now < self._settled_at else None
+        # Before the state has it: the reconciler starts only when this has begun.
         self.has_begun.set()
         await self._reconciler.apply(
             partial(
@@ -69,7 +74,7 @@ class Discovery:
             )
         )
 
-    def _endpoint(self, instance: Instance) -> Endpoint | None:
+    def _parse_endpoint(self, instance: Instance) -> Endpoint | None:
         """The endpoint; one that is malformed is left out, and told once."""
         id = services.service_id(instance.endpoint)
         try:

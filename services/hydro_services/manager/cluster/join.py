@@ -42,10 +42,10 @@ async def join_cluster(
     """
     reconciler = make(initial, decides=False)
     async with connect_agents(registry) as agents:
-        board = Coordination(agents, reconciler, me)
-        shared = ConsulBackend(board)
-        running = asyncio.create_task(_run_tasks(board, shared, limit_s))
-        begun = asyncio.create_task(board.begun())
+        coordination = Coordination(agents, reconciler, me)
+        backend = ConsulBackend(coordination)
+        running = asyncio.create_task(_run_tasks(coordination, backend, limit_s))
+        begun = asyncio.create_task(coordination.wait_until_begun())
         try:
             has_copy = bool(initial.endpoints or initial.pipelines)
             while not begun.done() and not (has_copy and agents.is_away):
@@ -53,23 +53,23 @@ async def join_cluster(
                 if running.done():
                     running.result()
             registered = partial(_register_manager, reconciler, registry, me)
-            yield Rollout(reconciler, shared, registered, lambda: running)
+            yield Rollout(reconciler, backend, registered, lambda: running)
         finally:
             for task in (running, begun):
                 task.cancel()
             await asyncio.wait([running, begun])
 
 
-async def _run_tasks(board: Coordination, shared: ConsulBackend, limit_s: float) -> None:
+async def _run_tasks(coordination: Coordination, backend: ConsulBackend, limit_s: float) -> None:
     async with asyncio.TaskGroup() as tasks:
         for task in (
-            board.discovery.run(),
-            board.follow_records(),
-            board.follow_reports(),
-            Reporter(board).run(),
-            maintenance.end_abandoned_changes(board),
-            maintenance.ModelSwaps(board).run(),
-            Changes(board, shared, limit_s).run(),
+            coordination.discovery.run(),
+            coordination.follow_records(),
+            coordination.follow_reports(),
+            Reporter(coordination).run(),
+            maintenance.end_abandoned_changes(coordination),
+            maintenance.ModelSwaps(coordination).run(),
+            Changes(coordination, backend, limit_s).run(),
         ):
             tasks.create_task(task)
 

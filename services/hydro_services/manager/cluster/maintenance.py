@@ -24,31 +24,32 @@ AGAIN_S = 30.0
 """Until a new version of a model that could not take over is tried again."""
 
 
-async def end_abandoned_changes(board: Coordination) -> None:
+async def end_abandoned_changes(coordination: Coordination) -> None:
     """Ends the deletions that nobody brings to their end, and goes on with what others left."""
     since: dict[str, tuple[str, float]] = {}
     while True:
-        now = board.reconciler.clock()
-        for name, kept in list(board.records.items()):
-            record, owner = kept.record, kept.record.owner
-            if not record.is_changing or _is_followed(board, name, record):
+        now = coordination.reconciler.clock()
+        for name, versioned in list(coordination.records.items()):
+            record, owner = versioned.record, versioned.record.owner
+            if not record.is_changing or _is_followed(coordination, name, record):
                 since.pop(name, None)
                 continue
             before, start = since.get(name, ("", now))
             since[name] = (owner, start if before == owner else now)
-            if owner == board.owner or now - since[name][1] >= ABANDONED_S:
+            # If it is this manager's own, its caller has gone: nobody is to be waited for.
+            if owner == coordination.owner or now - since[name][1] >= ABANDONED_S:
                 with contextlib.suppress(errors.HydroError):
-                    await board.write(name, _inherit_change(record, board.owner))
+                    await coordination.write(name, _inherit_change(record, coordination.owner))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(RETRY_S):
-                await board.changed.wait()
+                await coordination.changed.wait()
 
 
-def _is_followed(board: Coordination, name: str, record: Record) -> bool:
+def _is_followed(coordination: Coordination, name: str, record: Record) -> bool:
     """Somebody brings the change to its end."""
     if record.trial:
-        return board.is_owner_alive(record.owner)
-    return board.is_alive(record.owner, name)
+        return coordination.is_owner_alive(record.owner)
+    return coordination.is_alive(record.owner, name)
 
 
 def _inherit_change(record: Record, heir: str) -> Record | None:
@@ -59,8 +60,8 @@ def _inherit_change(record: Record, heir: str) -> Record | None:
 class ModelSwaps:
     """New versions of models take over by the same steps as what users change."""
 
-    def __init__(self, board: Coordination) -> None:
-        self._board = board
+    def __init__(self, coordination: Coordination) -> None:
+        self._coordination = coordination
         self._tried: dict[str, tuple[Stages, float]] = {}
         """By pipeline: what was to take over, and until when that is not tried again."""
 
@@ -69,14 +70,14 @@ class ModelSwaps:
         last: State | None = None
         async with asyncio.TaskGroup() as tasks:
             while True:
-                last = await self._board.reconciler.until(partial(_has_changed, last), None)
-                self._board.notify()
-                for name, pipeline in self._due(last):
-                    tasks.create_task(self._begin(name, pipeline))
+                last = await self._coordination.reconciler.until(partial(_has_changed, last), None)
+                self._coordination.notify()
+                for name, pipeline in self._due_swaps(last):
+                    tasks.create_task(self._begin_swap(name, pipeline))
 
-    def _due(self, state: State) -> Iterator[tuple[str, Pipeline]]:
+    def _due_swaps(self, state: State) -> Iterator[tuple[str, Pipeline]]:
         """The pipelines whose new models are loaded wherever traffic goes."""
-        now = self._board.reconciler.clock()
+        now = self._coordination.reconciler.clock()
         for name, pipeline in state.pipelines.items():
             target = pipeline.target
             if not target or name in state.trials or missing_loads(target, state):
@@ -86,16 +87,16 @@ class ModelSwaps:
                 self._tried[name] = (target, now + AGAIN_S)
                 yield name, pipeline
 
-    async def _begin(self, name: str, pipeline: Pipeline) -> None:
+    async def _begin_swap(self, name: str, pipeline: Pipeline) -> None:
         """Has the target take over, unless another manager is about to; `Changes` follows it."""
         assert pipeline.target
         trial = Trial(pipeline.spec, pipeline.target, asked=False)
-        present = self._board.record(name)
+        present = self._coordination.record(name)
         is_same = present.pipeline == Pipeline(pipeline.spec, pipeline.stages)
         try:
             if is_same and not present.is_changing:
-                record = Record(present.pipeline, trial, owner=self._board.owner)
-                if await self._board.write(name, record):
+                record = Record(present.pipeline, trial, owner=self._coordination.owner)
+                if await self._coordination.write(name, record):
                     return
             self._tried.pop(name, None)
         except errors.HydroError as error:

@@ -31,78 +31,80 @@ MAX_LAGGING = 100
 class Reporter:
     """Keeps this manager's report what it is; `run` until cancelled."""
 
-    def __init__(self, board: Coordination) -> None:
-        self._board = board
-        self._reconciler = board.reconciler
+    def __init__(self, coordination: Coordination) -> None:
+        self._coordination = coordination
+        self._reconciler = coordination.reconciler
         self._since: dict[str, tuple[int, float]] = {}
         """By pipeline: the index of the record that its Envoys are to take, and since when."""
 
     async def run(self) -> None:
-        board = self._board
+        coordination = self._coordination
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow_envoys())
             while True:
-                changed = board.changed
-                await self._report()
+                changed = coordination.changed
+                await self._update_report()
                 await changed.wait()
 
-    async def _report(self) -> None:
+    async def _update_report(self) -> None:
         """To the others where it has changed; and to the state what all reports say."""
-        board, report = self._board, self._composed()
+        coordination, report = self._coordination, self._build_report()
         body = report.to_json()
-        if body != board.own.to_json():
-            board.own = report
-            board.notify()
-        agree = board.is_current and records.is_agreed(board.reports().values())
+        if body != coordination.own_report.to_json():
+            coordination.own_report = report
+            coordination.notify()
+        # While Consul is away others may demand models that this manager does not know of: nothing
+        # is unloaded then.
+        agree = coordination.is_current and records.is_agreed(coordination.reports().values())
         if agree != self._reconciler.state.agreed:
             self._reconciler.post(partial(transitions.set_agreement, agree=agree))
         if (
-            late := records.lagging_envoys(board.others())
+            late := records.lagging_envoys(coordination.other_reports())
         ) != self._reconciler.state.lagging_elsewhere:
             self._reconciler.post(partial(transitions.set_lagging_elsewhere, found=late))
-        if body != board.told and board.is_current:
+        if body != coordination.written_report and coordination.is_current:
             try:
-                await board.tell(body)
+                await coordination.write_report(body)
             except errors.HydroError:
                 await asyncio.sleep(RETRY_S)
-                board.notify()
+                coordination.notify()
 
-    def _composed(self) -> Report:
+    def _build_report(self) -> Report:
         state, hub = self._reconciler.state, self._reconciler.hub
         loaded: dict[str, int] = {}
         applied: dict[str, int] = {}
         failed: dict[str, tuple[int, errors.HydroError]] = {}
-        for name, kept in self._board.records.items():
-            reached = applied if _is_for_envoys(kept) else loaded
+        for name, versioned in self._coordination.records.items():
+            reached = applied if _is_for_envoys(versioned) else loaded
             try:
-                if kept.record.is_changing and self._is_reached(name, kept):
-                    reached[name] = kept.index
+                if versioned.record.is_changing and self._is_reached(name, versioned):
+                    reached[name] = versioned.index
             except errors.HydroError as error:
-                failed[name] = (kept.index, error)
+                failed[name] = (versioned.index, error)
         return Report(
-            self._board.own.incarnation,
+            self._coordination.own_report.incarnation,
             loaded,
             applied,
             failed,
             sorted({each.node.id for each in hub.nodes()} - {""}),
             hub.has_gateway,
-            self._board.seen,
+            self._coordination.seen,
             _demand_digest(state) if state.applied else "",
-            self._lagging(),
+            self._lagging_envoys(),
         )
 
-    def _lagging(self) -> dict[str, list[str]]:
-        late = self._reconciler.hub.lagging(list(map(pipeline_ref, self._board.records)))
+    def _lagging_envoys(self) -> dict[str, list[str]]:
+        late = self._reconciler.hub.lagging(list(map(pipeline_ref, self._coordination.records)))
         few = sorted(late.items())[:MAX_LAGGING]
         return {ref.name: list(ids) for ref, ids in few}
 
-    def _is_reached(self, name: str, kept: VersionedRecord) -> bool:
+    def _is_reached(self, name: str, versioned: VersionedRecord) -> bool:
         """What the record asks of this manager is done; raises why that cannot be."""
-        state, trial = self._reconciler.state, kept.record.trial
-        if _is_for_envoys(kept):
+        state, trial = self._reconciler.state, versioned.record.trial
+        if _is_for_envoys(versioned):
             refs = needed_resources(trial, state) if trial else (pipeline_ref(name),)
             try:
-                return self._reconciler.hub.is_applied(refs, self._begun(name, kept.index))
+                return self._reconciler.hub.is_applied(refs, self._begun_at(name, versioned.index))
             except Nacked as error:
                 raise refusal_error(name, error) from error
         assert trial
@@ -112,7 +114,7 @@ class Reporter:
             raise found
         return False
 
-    def _begun(self, name: str, index: int) -> float:
+    def _begun_at(self, name: str, index: int) -> float:
         """Since when Envoys are to take what the record of this index says."""
         if self._since.get(name, (0, 0.0))[0] != index:
             self._since[name] = (index, self._reconciler.clock())
@@ -123,13 +125,13 @@ class Reporter:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):  # time alone may change who is waited for
                     await self._reconciler.hub.changed()
-            self._since = {n: s for n, s in self._since.items() if n in self._board.records}
-            self._board.notify()
+            self._since = {n: s for n, s in self._since.items() if n in self._coordination.records}
+            self._coordination.notify()
 
 
-def _is_for_envoys(kept: VersionedRecord) -> bool:
-    trial = kept.record.trial
-    return kept.record.deleting or (trial is not None and trial.published)
+def _is_for_envoys(versioned: VersionedRecord) -> bool:
+    trial = versioned.record.trial
+    return versioned.record.deleting or (trial is not None and trial.published)
 
 
 def _demand_digest(state: State) -> str:

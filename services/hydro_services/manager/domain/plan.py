@@ -253,8 +253,8 @@ def demanded_models(state: State) -> dict[str, dict[str, Model]]:
     return models_by_service([*wanted, *(t.stages for t in state.trials.values())])
 
 
-def build_mesh(state: State, frame: envoy.Mesh) -> envoy.Mesh:
-    """What Envoy is to do: the frame with its gateway and edges, and our backends and pipelines.
+def build_mesh(state: State, base: envoy.Mesh) -> envoy.Mesh:
+    """What Envoy is to do: the base with its gateway and edges, and our backends and pipelines.
 
     A service stays a backend without endpoints, because live streams end with its cluster.
     """
@@ -265,14 +265,14 @@ def build_mesh(state: State, frame: envoy.Mesh) -> envoy.Mesh:
     )
     names = {REPOSITORY, *state.services} | {s.service for p in published.values() for s in p}
     return replace(
-        frame,
+        base,
         backends=tuple(_build_backend(name, endpoints.get(name, ())) for name in sorted(names)),
         pipelines=tuple(
             _build_pipeline(wanted[name], published[name], state.access)
             for name in sorted(published)
         ),
         api_keys=state.api_keys or (),
-        sidecars=frame.sidecars + _build_sidecars(state),
+        sidecars=base.sidecars + _build_sidecars(state),
         pending=_pending_pipelines(state, endpoints),
     )
 

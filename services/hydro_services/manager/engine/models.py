@@ -21,14 +21,14 @@ logger = logging.getLogger(__name__)
 RETRY_S = 0.3
 
 
-async def follow_repository(reconciler: Reconciler, reach: ProcessRoute) -> None:
+async def follow_repository(reconciler: Reconciler, route: ProcessRoute) -> None:
     """Watches the repository that is registered, one after the other, until cancelled."""
     while True:
         present = await reconciler.until(lambda s: plan.find_repository(s) is not None, None)
         repository = plan.find_repository(present)
         assert repository
         async with asyncio.TaskGroup() as tasks:
-            watch = tasks.create_task(_watch_models(repository, reconciler, reach))
+            watch = tasks.create_task(_watch_models(repository, reconciler, route))
             await reconciler.until(partial(_has_moved, repository), None)
             watch.cancel()
 
@@ -37,10 +37,10 @@ def _has_moved(repository: Endpoint, current: State) -> bool:
     return plan.find_repository(current) != repository
 
 
-async def _watch_models(repository: Endpoint, reconciler: Reconciler, reach: ProcessRoute) -> None:
+async def _watch_models(repository: Endpoint, reconciler: Reconciler, route: ProcessRoute) -> None:
     told = False
-    metadata = reach.metadata(repository)
-    async with rpc.open_channel(reach.address(repository)) as channel:
+    metadata = route.metadata(repository)
+    async with rpc.open_channel(route.address(repository)) as channel:
         stub = pb_grpc.RepositoryServiceStub(channel)
         while True:
             try:

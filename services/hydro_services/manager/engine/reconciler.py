@@ -1,4 +1,8 @@
-"""The one task that owns the state: takes events, decides by `plan`, and sees that it happens."""
+"""The one task that owns the state: takes events, decides by `plan`, and carries decisions out.
+
+Each turn takes all events that are queued, so that a burst of them costs one build and one write.
+The order within a turn is fixed: stored, decided, published, stored, answered.
+"""
 
 from __future__ import annotations
 
@@ -46,12 +50,12 @@ class Reconciler:
     def __init__(
         self,
         initial: State,
-        frame: Mesh,
+        base: Mesh,
         hub: Hub,
         builder: Builder,
         records: store.Store,
         clock: Callable[[], float],
-        reach: ProcessRoute,
+        route: ProcessRoute,
         *,
         decides: bool = True,
     ) -> None:
@@ -59,26 +63,26 @@ class Reconciler:
 
         Args:
             initial: what was stored.
-            frame: the mesh without backends and pipelines.
+            base: the mesh without backends and pipelines.
             hub: takes snapshots to Envoys.
             builder: turns meshes into snapshots.
             records: takes what is to survive.
             clock: in seconds, never going back.
-            reach: by which processes are called.
-            decides: it switches what may be switched; else others have to be asked first.
+            route: by which processes are called.
+            decides: it switches what may be switched; else other managers have to be asked first.
         """
         self.state = initial
         """The present state. Changed only here, by events."""
         self.clock = clock
         self.hub = hub
         self._decides = decides
-        self._frame = frame
-        self._reach = reach
+        self._base = base
+        self._route = route
         self._builder = builder
         self._building = asyncio.Lock()
         self._store = records
         self._stored = initial
-        self._settled = State()
+        self._decided = State()
         self._mesh: Mesh | None = None
         self._events: asyncio.Queue[_QueuedEvent] = asyncio.Queue()
         self._changed = asyncio.Condition()
@@ -87,19 +91,19 @@ class Reconciler:
     @property
     def has_sidecars(self) -> bool:
         """Whether processes are reached by sidecars, all or none."""
-        return bool(self._frame.sidecars)
+        return bool(self._base.sidecars)
 
     async def run(self) -> None:
-        """Runs until cancelled. Nothing is published before what has been asked until now."""
+        """Runs until cancelled. What was posted until now happens before anything is published."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow_lagging())
-            await self._turn(self._waiting(), tasks)
+            await self._handle_events(self._queued_events(), tasks)
             while True:
-                await self._turn(await self._next(), tasks)
+                await self._handle_events(await self._next_events(), tasks)
 
     def post(self, event: Event) -> None:
         """Has an event happen soon."""
-        self._ask(event, durable=False)
+        self._enqueue(event, durable=False)
 
     async def apply(self, event: Event, *, durable: bool = False) -> State:
         """Has an event happen, and answers when it is published.
@@ -110,12 +114,12 @@ class Reconciler:
             errors.HydroError: the event refuses, or it is durable and could not be stored
                 (`errors.Unavailable`); nothing has changed.
         """
-        return await self._ask(event, durable=durable).done
+        return await self._enqueue(event, durable=durable).done
 
-    def _ask(self, event: Event, *, durable: bool) -> _QueuedEvent:
-        asked = _QueuedEvent(event, durable, asyncio.get_running_loop().create_future())
-        self._events.put_nowait(asked)
-        return asked
+    def _enqueue(self, event: Event, *, durable: bool) -> _QueuedEvent:
+        queued = _QueuedEvent(event, durable, asyncio.get_running_loop().create_future())
+        self._events.put_nowait(queued)
+        return queued
 
     async def until(self, predicate: Callable[[State], bool], timeout_s: float | None) -> State:
         """Waits for a state.
@@ -129,67 +133,78 @@ class Reconciler:
 
     async def build(self, wanted: State) -> Snapshot:
         """What would be published for a state."""
-        return await self._build(plan.build_mesh(wanted, self._frame))
+        return await self._build(plan.build_mesh(wanted, self._base))
 
     async def _build(self, mesh: Mesh) -> Snapshot:
         async with self._building:  # in a thread: a cold build takes a while
             return await asyncio.to_thread(self._builder.build, mesh)
 
-    async def _next(self) -> list[_QueuedEvent]:
+    async def _next_events(self) -> list[_QueuedEvent]:
         """The events that are there, or none when it is time to look again."""
         due = plan.next_deadline(self.state)
         delay = None if due is None else max(0.0, due - self.clock())
         try:
             async with asyncio.timeout(delay):
-                asked = [await self._events.get()]
+                first = await self._events.get()
         except TimeoutError:
             return []
-        return asked + self._waiting()
+        return [first, *self._queued_events()]
 
-    def _waiting(self) -> list[_QueuedEvent]:
-        asked: list[_QueuedEvent] = []
+    def _queued_events(self) -> list[_QueuedEvent]:
+        events: list[_QueuedEvent] = []
         while not self._events.empty():
-            asked.append(self._events.get_nowait())
-        return asked
+            events.append(self._events.get_nowait())
+        return events
 
-    async def _turn(self, asked: list[_QueuedEvent], tasks: asyncio.TaskGroup) -> None:
-        current, refused = _apply_events(self.state, asked)
+    async def _handle_events(self, events: list[_QueuedEvent], tasks: asyncio.TaskGroup) -> None:
+        current, refused = _apply_events(self.state, events)
+        # Durable events are on disk before anything of them is published or answered. If the disk
+        # fails, they did not happen: the others are applied anew to the state before them all.
         if failure := await self._save(current):
-            refused |= {each: failure for each in asked if each.durable}
-            current, _ = _apply_events(self.state, [each for each in asked if not each.durable])
+            refused |= {queued: failure for queued in events if queued.durable}
+            others = [queued for queued in events if not queued.durable]
+            current, _ = _apply_events(self.state, others)
+        # Most events are renewals of leases, which change nothing that is decided. No events at all
+        # means that a deadline has passed.
         is_first = self._mesh is None
-        if is_first or not asked or not state.is_renewal(self.state, current):
-            current = await self._settle(current, tasks)
-            await self._save(current)
+        if is_first or not events or not state.is_renewal(self.state, current):
+            current = await self._decide(current, tasks)
+            await self._save(current)  # what was decided; a failure waits for the next turn
+        # From here on others see it: whoever is answered finds this state or a later one.
         self.state = current
         async with self._changed:
             self._changed.notify_all()
-        for each in asked:
-            _answer_event(each, refused.get(each), current)
+        for queued in events:
+            _answer_event(queued, refused.get(queued), current)
 
-    async def _settle(self, current: State, tasks: asyncio.TaskGroup) -> State:
+    async def _decide(self, current: State, tasks: asyncio.TaskGroup) -> State:
+        # The order matters: without the endpoints that are gone it shows which models are loaded
+        # wherever traffic goes, which decides what is switched, which decides what is published.
         now = self.clock()
         current = transitions.expire_leases(current, now)
-        current = plan.retarget_pipelines(current, plan.stale_pipelines(self._settled, current))
+        current = plan.retarget_pipelines(current, plan.stale_pipelines(self._decided, current))
         if self._decides:
-            stale = plan.stale_trials(self._settled, current)
+            stale = plan.stale_trials(self._decided, current)
             current = plan.switch_loaded(plan.reconsider_trials(current, stale))
         if not current.is_warm and plan.is_all_asked_for(current):
             current = transitions.allow_publication(current)
         current = await self._publish(current, tasks)
+        # Only now is it known which models Envoy may still send rows to.
         current = plan.age_idle_models(current, now)
         for call in plan.due_calls(current, now):
+            # Marked before the task runs, so that the next turn does not make the same call again.
             current = transitions.start_call(current, call.slot, unload=isinstance(call, Unload))
-            tasks.create_task(self._tell(call))
-        self._settled = current
+            tasks.create_task(self._call_runtime(call))
+        self._decided = current
         return current
 
     async def _publish(self, current: State, tasks: asyncio.TaskGroup) -> State:
-        mesh = plan.build_mesh(current, self._frame)
+        mesh = plan.build_mesh(current, self._base)
         if mesh == self._mesh or not current.is_warm:
             return current
         self.hub.publish(await self._build(mesh))
         self._mesh = mesh
+        # Who waits for the snapshot before this one would confirm what is not in force any more.
         if self._confirming:
             self._confirming.cancel()
         self._confirming = tasks.create_task(self._confirm())
@@ -236,34 +251,35 @@ class Reconciler:
 
     def _refusals(self, refusals: tuple[Refusal, ...]) -> dict[str, errors.HydroError]:
         """By the pipelines that need what was refused."""
-        refused = {(each.type, each.name): each for each in refusals}
+        refused = {(refusal.type, refusal.name): refusal for refusal in refusals}
         found: dict[str, errors.HydroError] = {}
         for name in readiness.published_stages(self.state):
             for ref in self.hub.snapshot.closure([pipeline_ref(name)]):
-                if each := refused.get((ref.type.label, ref.name)):
-                    found[name] = errors.EnvoyRefused(each.message, node=each.node_id)
+                if refusal := refused.get((ref.type.label, ref.name)):
+                    found[name] = errors.EnvoyRefused(refusal.message, node=refusal.node_id)
         return found
 
-    async def _tell(self, call: Call) -> None:
+    async def _call_runtime(self, call: Call) -> None:
         error: errors.HydroError | None = None
         try:
-            await runtimes.send_call(call, self._reach)
+            await runtimes.send_call(call, self._route)
         except errors.HydroError as refusal:
             error = refusal
             extra = {"endpoint": "/".join(call.slot.endpoint), "model": call.slot.key}
             logger.warning("runtime refused a call", extra={**extra, "error": error.message})
-        self.post(self._outcome(call, error))
+        # Posted, not awaited: the turn that handles it may be waiting for a build.
+        self.post(self._call_outcome(call, error))
 
-    def _outcome(self, call: Call, error: errors.HydroError | None) -> Event:
+    def _call_outcome(self, call: Call, error: errors.HydroError | None) -> Event:
         slot, incarnation = call.slot, call.endpoint.incarnation
         if isinstance(call, Unload):
             return partial(transitions.finish_unload, slot=slot, incarnation=incarnation)
         if error is None:
             return partial(transitions.finish_load, slot=slot, incarnation=incarnation)
-        failure = self._failure(call, error)
+        failure = self._load_failure(call, error)
         return partial(transitions.fail_load, slot=slot, incarnation=incarnation, failure=failure)
 
-    def _failure(self, call: Load, error: errors.HydroError) -> LoadFailure:
+    def _load_failure(self, call: Load, error: errors.HydroError) -> LoadFailure:
         last = self.state.failures.get(call.slot)
         times = last.times + 1 if last else 1
         delay = min(MAX_RETRY_S, FIRST_RETRY_S * 2 ** min(times - 1, 10))
@@ -271,22 +287,22 @@ class Reconciler:
 
 
 def _apply_events(
-    current: State, asked: list[_QueuedEvent]
+    current: State, events: list[_QueuedEvent]
 ) -> tuple[State, dict[_QueuedEvent, errors.HydroError]]:
     """The state after the events, and those that refused."""
     refused: dict[_QueuedEvent, errors.HydroError] = {}
-    for each in asked:
+    for queued in events:
         try:
-            current = each.event(current)
+            current = queued.event(current)
         except errors.HydroError as error:
-            refused[each] = error
+            refused[queued] = error
     return current, refused
 
 
-def _answer_event(asked: _QueuedEvent, error: errors.HydroError | None, current: State) -> None:
-    if asked.done.done():  # who asked is gone
+def _answer_event(queued: _QueuedEvent, error: errors.HydroError | None, current: State) -> None:
+    if queued.done.done():  # who asked has been cancelled
         return
     if error:
-        asked.done.set_exception(error)
+        queued.done.set_exception(error)
     else:
-        asked.done.set_result(current)
+        queued.done.set_result(current)

@@ -15,16 +15,16 @@ UNLOAD_S = 120.0
 """A runtime answers once the streams that use the model have ended."""
 
 
-async def send_call(call: Call, reach: ProcessRoute) -> None:
+async def send_call(call: Call, route: ProcessRoute) -> None:
     """Makes a call and waits for its answer.
 
     Raises:
         errors.HydroError: the runtime refused it or does not answer.
     """
     try:
-        async with rpc.open_channel(reach.address(call.endpoint)) as channel:
+        async with rpc.open_channel(route.address(call.endpoint)) as channel:
             runtime = pb_grpc.RuntimeServiceStub(channel)
-            await _send_request(runtime, call, reach.metadata(call.endpoint))
+            await _send_request(runtime, call, route.metadata(call.endpoint))
     except grpc.aio.AioRpcError as error:
         told = errors.from_rpc(error)
         if isinstance(call, Load) and isinstance(told, errors.NotInTime):

@@ -165,7 +165,7 @@ class Store:
             known = [self._pipeline(*row) for row in pipelines]
             return known, [_parse_endpoint_row(*row) for row in endpoints]
 
-    def pending(self) -> list[Spec]:
+    def load_pending(self) -> list[Spec]:
         """What users asked for and what did not serve yet. Raises as `load`."""
         with self._errors(FailedPrecondition):
             rows = self._database.execute("SELECT pipeline FROM pending ORDER BY name")

@@ -55,7 +55,7 @@ class Deadline:
     def left_s(self) -> float:
         return max(0.0, self.end - self.clock())
 
-    def late(self, name: str, what: str, why: str) -> errors.NotInTime:
+    def late_error(self, name: str, what: str, why: str) -> errors.NotInTime:
         """It did not."""
         message = f"pipeline {name!r} {what} after {self.limit_s:g} s: {why}"
         return errors.NotInTime(message, pipeline=name)
@@ -75,7 +75,7 @@ class RolloutBackend(Protocol):
     async def give_up(self, spec: Spec, error: errors.HydroError) -> None:
         """Has what was there before be all there is, unless something else is wanted by now."""
 
-    async def shown(self) -> State:
+    async def wait_until_seen(self) -> State:
         """Waits until all who are asked tell of what is done; the state then."""
 
     async def delete(self, name: str, deadline: Deadline) -> None:
@@ -92,10 +92,10 @@ class Rollout(NamedTuple):
     """Where pipelines and endpoints are kept, and who acts on it."""
 
     reconciler: Reconciler
-    ledger: RolloutBackend
-    registered: Callable[[rpc.RunningServer], AbstractAsyncContextManager[None]]
+    backend: RolloutBackend
+    register: Callable[[rpc.RunningServer], AbstractAsyncContextManager[None]]
     """For as long as others are to find this manager."""
-    going_on: Callable[[], Awaitable[None]]
+    run: Callable[[], Awaitable[None]]
     """Ends only by an error."""
 
 
@@ -110,12 +110,12 @@ async def start_local(
     """By this manager itself, which is the only one; with what survived the last time."""
     expires = asyncio.get_running_loop().time() + 2 * lease_s
     reconciler = make(transitions.restore_state(pipelines, endpoints, expires, pending))
-    ledger = LocalBackend(reconciler)
-    yield Rollout(reconciler, ledger, lambda _: contextlib.nullcontext(), ledger.run)
+    backend = LocalBackend(reconciler)
+    yield Rollout(reconciler, backend, lambda _: contextlib.nullcontext(), backend.run)
 
 
 class LocalBackend:
-    """The ledger of a manager that is the only one: its own state and store."""
+    """The backend of a manager that is the only one: its own state and store."""
 
     def __init__(self, reconciler: Reconciler) -> None:
         self._reconciler = reconciler
@@ -127,7 +127,7 @@ class LocalBackend:
     async def give_up(self, spec: Spec, error: errors.HydroError) -> None:
         await self._reconciler.apply(partial(transitions.give_up_trial, spec=spec))
 
-    async def shown(self) -> State:
+    async def wait_until_seen(self) -> State:
         await self._reconciler.note_lagging()
         return self._reconciler.state
 
@@ -139,7 +139,9 @@ class LocalBackend:
         except Nacked as error:
             raise refusal_error(name, error) from error
         except NotApplied as error:
-            raise deadline.late(name, "is deleted but may still be reached", str(error)) from error
+            raise deadline.late_error(
+                name, "is deleted but may still be reached", str(error)
+            ) from error
 
     async def run(self) -> None:
         """Has pipelines kept that Envoys have taken, until cancelled."""
@@ -151,16 +153,17 @@ class LocalBackend:
                 published = {name: t for name, t in last.trials.items() if t.published}
                 for name, trial in published.items():
                     if followed.get(name) is not trial:
-                        tasks.create_task(self._follow(trial))
+                        tasks.create_task(self._follow_trial(trial))
                 followed = published
 
-    async def _follow(self, trial: Trial) -> None:
+    async def _follow_trial(self, trial: Trial) -> None:
         """Waits until Envoys serve a trial, or refuse it, or another takes its place."""
         name, since = trial.spec.name, self._reconciler.clock()
         hub = self._reconciler.hub
         while self._reconciler.state.trials.get(name) is trial:
             refs = needed_resources(trial, self._reconciler.state)
             try:
+                # Envoys that are late are not waited for, but named: first note which are.
                 if hub.is_applied(refs, since):
                     await self._reconciler.note_lagging()
                     await self._reconciler.apply(
@@ -168,24 +171,26 @@ class LocalBackend:
                     )
                     return
                 if self._reconciler.clock() >= since + NOTE_S:
-                    await self._note(name, hub.awaited(refs))
+                    await self._set_awaited(name, hub.awaited(refs))
             except Nacked as error:
                 return await self._try_again(trial, refusal_error(name, error))
             except errors.Unavailable as error:  # it could not be stored
-                await self._note(name, error.message)
+                await self._set_awaited(name, error.message)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(NOTE_S):  # time alone may change who is waited for
                     await hub.changed()
 
     async def _try_again(self, trial: Trial, error: errors.EnvoyRefused) -> None:
         """An Envoy has refused a trial: another time it may take it, as when a port is free."""
+        # The trial's identity is checked in each event: if another has taken its place meanwhile,
+        # nothing happens.
         denied = partial(transitions.deny_trial, trial=trial, error=error)
         failed = (await self._reconciler.apply(denied)).trials.get(trial.spec.name)
         await asyncio.sleep(REFUSED_S)
         if failed:
             self._reconciler.post(partial(transitions.retry_trial, trial=failed))
 
-    async def _note(self, name: str, text: str) -> None:
+    async def _set_awaited(self, name: str, text: str) -> None:
         known = self._reconciler.state.awaited
         if known.get(name) != text:
             await self._reconciler.apply(

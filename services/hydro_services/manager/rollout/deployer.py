@@ -23,7 +23,7 @@ class Deployer:
     """Creates, replaces and deletes pipelines; of one name one after the other, unless slow."""
 
     reconciler: Reconciler
-    ledger: RolloutBackend
+    backend: RolloutBackend
     limit_s: float
     """How long it may take until a pipeline serves, or is gone."""
     patience_s: float
@@ -57,19 +57,21 @@ class Deployer:
             errors.NotInTime: it is pending; the message says what it waits for.
         """
         deadline = Deadline.after(limit_s or self.limit_s, self.reconciler.clock)
-        async with self._turn(spec.name, deadline):
+        async with self._take_turn(spec.name, deadline):
             access.check_api_keys(spec.policy, self.reconciler.state.api_keys)
-            error = _resolution_error(spec, await self._populated(spec, deadline))
+            error = _resolution_error(spec, await self._wait_until_resolvable(spec, deadline))
             if error and not _is_being_read(error):
                 raise error
+            # Counted before it is wanted: if it fails at once, the last of those who wait for the
+            # same gives it up, and all of them hear why.
             self._waiting[spec.name, spec.etag] += 1
             try:
-                await self.ledger.want(spec, etag, deadline)
-                return await self._ready(spec, deadline)
+                await self.backend.want(spec, etag, deadline)
+                return await self._wait_until_decided(spec, deadline)
             finally:
                 self._waiting[spec.name, spec.etag] -= 1
 
-    async def _ready(self, spec: Spec, deadline: Deadline) -> State:
+    async def _wait_until_decided(self, spec: Spec, deadline: Deadline) -> State:
         """Waits until a pending pipeline serves; see `create`."""
         with contextlib.suppress(TimeoutError):
             await self.reconciler.until(partial(_is_decided, spec), deadline.left_s)
@@ -78,13 +80,13 @@ class Deployer:
             raise _late_error(spec, current, deadline)
         error = _find_failure(spec, current)
         if error is None:
-            return await self.ledger.shown()
+            return await self.backend.wait_until_seen()
         if self._waiting[spec.name, spec.etag] == 1:  # who asks for the same is to hear it, too
-            await self.ledger.give_up(spec, error)
+            await self.backend.give_up(spec, error)
         raise error
 
     @contextlib.asynccontextmanager
-    async def _turn(self, name: str, deadline: Deadline) -> AsyncIterator[None]:
+    async def _take_turn(self, name: str, deadline: Deadline) -> AsyncIterator[None]:
         """After the changes of a pipeline that are under way here, if they are soon done.
 
         One that takes longer, as its models do, is overtaken.
@@ -96,6 +98,8 @@ class Deployer:
                     await lock.acquire()
                 break
             except TimeoutError:
+                # Whoever comes next does not queue behind the slow change either. Of several that
+                # overtake it, the first makes the new lock, and the others find it.
                 if self._turns.get(name) is lock:
                     self._turns[name] = asyncio.Lock()
         try:
@@ -107,11 +111,11 @@ class Deployer:
         """Deletes a pipeline, pending or not; answers when no new request reaches it.
 
         Raises:
-            As `Ledger.delete`.
+            As `RolloutBackend.delete`.
         """
         deadline = self._deadline()
-        async with self._turn(name, deadline):
-            await self.ledger.delete(name, deadline)
+        async with self._take_turn(name, deadline):
+            await self.backend.delete(name, deadline)
 
     async def plan(self, spec: Spec, etag: str) -> tuple[Change, ...]:
         """What creating the pipeline would change in Envoy.
@@ -122,8 +126,8 @@ class Deployer:
         """
         access.check_api_keys(spec.policy, self.reconciler.state.api_keys)
         deadline = self._deadline()
-        await self._populated(spec, deadline)
-        present = await self._read(spec, deadline)
+        await self._wait_until_resolvable(spec, deadline)
+        present = await self._wait_until_read(spec, deadline)
         trial = Trial(spec, plan.resolve_spec(spec, present))
         newest = newest_spec(present.pipelines.get(spec.name), present.trials.get(spec.name))
         check_etag(newest, spec.name, etag)
@@ -133,7 +137,7 @@ class Deployer:
     def _deadline(self) -> Deadline:
         return Deadline.after(self.limit_s, self.reconciler.clock)
 
-    async def _populated(self, spec: Spec, deadline: Deadline) -> State:
+    async def _wait_until_resolvable(self, spec: Spec, deadline: Deadline) -> State:
         """The state once the chain can be resolved, or why it cannot be will hardly change soon.
 
         What nobody has heard of may be about to register, and a model's folder about to be
@@ -148,7 +152,7 @@ class Deployer:
             await self.reconciler.until(is_known, min(self.patience_s, deadline.left_s))
         return self.reconciler.state
 
-    async def _read(self, spec: Spec, deadline: Deadline) -> State:
+    async def _wait_until_read(self, spec: Spec, deadline: Deadline) -> State:
         """The state when no model is being read that a chain needs, or the time is up."""
 
         def is_read(current: State) -> bool:

@@ -66,7 +66,7 @@ class TargetsFile:
         self._path = path
         self._text = ""
 
-    async def keep(self, look: Callable[[], Sequence[pb.MetricsTarget]]) -> None:
+    async def keep_written(self, look: Callable[[], Sequence[pb.MetricsTarget]]) -> None:
         """Writes the file when there is something else to write, until cancelled."""
         while True:
             text = json.dumps(targets_json(look()), indent=1) + "\n"

@@ -157,13 +157,13 @@ async def test_what_is_pending_is_loaded_as_it_was_asked_for(tmp_path: Path) -> 
     pending = replace(FULL, trials=wanted)
     await save(tmp_path / "db", State(), pending)
     with closing(Store(tmp_path / "db")) as opened:
-        assert opened.pending() == [wanted["q"].spec]
+        assert opened.load_pending() == [wanted["q"].spec]
         assert opened.load()[0] == [PIPELINE]
     ready = replace(pending, trials={"q": replace(wanted["q"], error=errors.Unavailable("x"))})
     assert store.diff_statements(pending, ready) == [], "how far it is can be found out again"
     await save(tmp_path / "db", pending, FULL)
     with closing(Store(tmp_path / "db")) as opened:
-        assert opened.pending() == []
+        assert opened.load_pending() == []
 
 
 async def test_a_store_from_before_pipelines_could_be_pending_is_taken(tmp_path: Path) -> None:
@@ -172,4 +172,4 @@ async def test_a_store_from_before_pipelines_could_be_pending_is_taken(tmp_path:
         database.execute("DROP TABLE pending")
         database.commit()
     with closing(Store(tmp_path / "db")) as opened:
-        assert (opened.load()[0], opened.pending()) == ([PIPELINE], [])
+        assert (opened.load()[0], opened.load_pending()) == ([PIPELINE], [])
