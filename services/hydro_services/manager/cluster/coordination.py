@@ -127,6 +127,7 @@ class Coordination:
         there = {name: each for name, each in found.items() if each}
         pipelines = {n: r.record.pipeline for n, r in there.items() if r.record.pipeline}
         trials = {n: r.record.trial for n, r in there.items() if r.record.trial}
+        # Before the state has it: the reconciler starts only when this has begun.
         self._has_begun.set()
         # The state first, then the records: a step that follows from a record is taken by a state
         # that knows the record. The reverse would let this manager report what it has not begun.
