@@ -21,7 +21,7 @@ from hydro_runtimes.formats import detect
 from hydro_runtimes.load import describe, load
 from hydro_runtimes.spark import unsupported_classes
 from hydro_runtimes.spark.registry import STAGES
-from hydro_services.cli.score import score
+from hydro_services.cli.score import score_rows
 from hydro_services.codecs.json_rows import parse_array, write_lines
 from hydro_services.repository.folder import FolderSource
 from hydro_services.repository.inspection import inspect
@@ -38,7 +38,7 @@ def case(name: str) -> Case:
 
 def answers(folder: Path, given: list[Any]) -> list[Any]:
     """Each row with its answers."""
-    made, _ = score(load(folder), list(parse_array(json.dumps(given).encode())))
+    made, _ = score_rows(load(folder), list(parse_array(json.dumps(given).encode())))
     return [json.loads(line) for line in write_lines(made).splitlines()]
 
 

@@ -10,7 +10,7 @@ from tests.parity.cases import Case
 from tests.parity.test_spark import CASES
 
 from hydro_runtimes.load import load
-from hydro_services.cli.score import score
+from hydro_services.cli.score import score_rows
 from hydro_services.codecs.json_rows import parse_array, write_lines
 
 VALUES: list[Any] = [
@@ -29,7 +29,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 
 def answers(model: Any, rows: list[Any]) -> list[Any]:
-    made, _ = score(model, list(parse_array(json.dumps(rows).encode())))
+    made, _ = score_rows(model, list(parse_array(json.dumps(rows).encode())))
     return [json.loads(line) for line in write_lines(made).splitlines()]
 
 

@@ -1,4 +1,4 @@
-"""Applies a pipeline, and tells what it waits for until it serves."""
+"""Applies a pipeline, and shows what it waits for until it serves."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from hydro_services.cli import render
 from hydro_services.cli.output import Output
 
 FIRST_S = 0.5
-"""Nothing is told of what is ready sooner."""
+"""A pipeline that is ready sooner is not shown as pending."""
 AGAIN_S = 0.5
-"""Between tries to reach a manager that has gone while the pipeline was pending."""
+"""Between attempts to reach a manager that has gone while the pipeline was pending."""
 TICK_S = 1.0
 """How often a terminal shows the time."""
 CLEAR_LINE = "\r\x1b[2K"
@@ -27,14 +27,14 @@ CLEAR_LINE = "\r\x1b[2K"
 
 @dataclass
 class Progress:
-    """What is told of a pipeline that is not ready: a line that changes, lines, or JSON lines."""
+    """Shows a pipeline that is not ready: as one line that changes, as lines, or as JSON lines."""
 
     name: str
     output: Output
     clock: Callable[[], float] = time.monotonic
     etag: str = ""
     """Of what is pending, once that is known."""
-    _told: str = ""
+    _shown: str = ""
     _start: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -42,21 +42,24 @@ class Progress:
 
     @property
     def is_line(self) -> bool:
-        """It is one line of a terminal."""
+        """Whether it is one line on a terminal."""
         return self.output.err.isatty() and not self.output.json
 
-    def tell(self, pending: pb.Pipeline) -> None:
-        """This is how what is pending is now; told where it is news."""
+    def show_state(self, pending: pb.Pipeline) -> None:
+        """Shows the state of what is pending, if it has changed."""
         self.etag = pending.etag
-        state, reason = render.state(pb.PipelineState.Name(pending.state)), pending.error.message
+        state, reason = (
+            render.state_text(pb.PipelineState.Name(pending.state)),
+            pending.error.message,
+        )
         text = f"{self.name}  {state}  {reason}"
-        if text == self._told:
+        if text == self._shown:
             return
-        self._told = text
+        self._shown = text
         if self.output.json:
             self.output.line(self._event(pending, state))
         elif self.is_line:
-            self.tick()
+            self.show_time()
         else:
             self.output.note(text)
 
@@ -71,45 +74,45 @@ class Progress:
             **error.metadata,
         }
 
-    def tick(self) -> None:
-        """Shows the line with the time as it is now."""
-        if not self._told or not self.is_line:
+    def show_time(self) -> None:
+        """Shows the line with the time that has passed."""
+        if not self._shown or not self.is_line:
             return
         waited = f"{self.clock() - self._start:.0f} s"
-        line = self._told.replace("  ", f"  {waited}  ", 1)
+        line = self._shown.replace("  ", f"  {waited}  ", 1)
         with contextlib.suppress(OSError):  # a terminal that does not tell its width
             line = line[: os.get_terminal_size(self.output.err.fileno()).columns - 1]
         self._write(f"{CLEAR_LINE}{line}")
 
     def end(self) -> None:
-        """Takes the line away."""
-        if self._told and self.is_line:
+        """Removes the line."""
+        if self._shown and self.is_line:
             self._write(CLEAR_LINE)
 
     def _write(self, text: str) -> None:
         self.output.err.write(text)
         self.output.err.flush()
 
-    def interrupted(self) -> None:
-        """Whoever waited leaves: what becomes of the pipeline."""
+    def tell_leaving(self) -> None:
+        """Says what becomes of the pipeline when the caller stops waiting."""
         name = shlex.quote(self.name)
         becomes = "stays pending and becomes ready by itself" if self.etag else "may be pending"
         way_out = f"`hydro pipelines get {name}`; give it up with `hydro pipelines delete {name}`"
         self.output.note(f"pipeline {self.name!r} {becomes}; look with {way_out}")
 
 
-async def apply(
+async def apply_pipeline(
     manager: client.Manager, wanted: pb.Pipeline, timeout_s: float, progress: Progress
 ) -> pb.Pipeline:
     """The pipeline, once it serves.
 
-    A manager that goes away meanwhile is waited for: what it has stored is brought to its end.
+    If the manager goes away meanwhile, this waits for it: it continues what it has stored.
 
     Raises:
         errors.HydroError: as `client.Manager.apply_pipeline`.
     """
     end = progress.clock() + timeout_s
-    watching = asyncio.create_task(_watch(manager, progress))
+    watching = asyncio.create_task(_watch_pipeline(manager, progress))
     try:
         while True:
             left_s = end - progress.clock()
@@ -118,7 +121,7 @@ async def apply(
             except errors.Unavailable:
                 if not progress.etag or progress.clock() + AGAIN_S >= end:
                     raise
-            wanted.etag = progress.etag  # that of the same; somebody else's is left alone
+            wanted.etag = progress.etag  # so that nobody else's change is replaced
             await asyncio.sleep(AGAIN_S)
     finally:
         watching.cancel()
@@ -126,20 +129,20 @@ async def apply(
         progress.end()
 
 
-async def _watch(manager: client.Manager, progress: Progress) -> None:
+async def _watch_pipeline(manager: client.Manager, progress: Progress) -> None:
     await asyncio.sleep(FIRST_S)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_tick(progress))
+        tasks.create_task(_show_time_regularly(progress))
         while True:
-            with contextlib.suppress(errors.HydroError):  # the call that is waited for tells it
+            with contextlib.suppress(errors.HydroError):  # apply_pipeline reports it
                 async for pipeline in manager.watch_pipeline(progress.name):
                     pending = pipeline.pending if pipeline.HasField("pending") else pipeline
                     if pending.state != pb.PIPELINE_STATE_READY:
-                        progress.tell(pending)
+                        progress.show_state(pending)
             await asyncio.sleep(AGAIN_S)
 
 
-async def _tick(progress: Progress) -> None:
+async def _show_time_regularly(progress: Progress) -> None:
     while True:
         await asyncio.sleep(TICK_S)
-        progress.tick()
+        progress.show_time()

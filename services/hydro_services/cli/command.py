@@ -26,7 +26,7 @@ class Option:
     default: Any = None
     """A text that is not empty is parsed, as if it had been given; anything else is the value."""
     shown_default: str = ""
-    """What help tells of the default, where that is not a text."""
+    """The default as help shows it, if it is not a text."""
     field: str = ""
     """The name that the value has for `Command.make`; empty: that of the option."""
     variable: str | None = None
@@ -75,12 +75,15 @@ class Option:
         return f"{self.help} ({'; '.join(notes)})" if notes else self.help
 
     def parse_word(self, text: str) -> Any:
-        """The value of a text on the command line; empty stands for none, if there can be none.
+        """The value of a text on the command line.
+
+        Empty stands for no value where there can be none and the environment could have one.
 
         Raises:
             ValueError: as `parse`.
         """
-        return NOTHING if not text and not self.default else self.parse(text)
+        can_be_none = self.environment and not self.default
+        return NOTHING if not text and can_be_none else self.parse(text)
 
     def value(self, given: Any, environment: Mapping[str, str]) -> Any:
         """What was given, else what the environment has, else the default.

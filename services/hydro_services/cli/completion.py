@@ -49,14 +49,14 @@ complete -c hydro -f -a '(__hydro)'
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class CompletionOptions:
     """Of all but `words`."""
 
     json: bool
 
 
 @dataclass(frozen=True, slots=True)
-class WordsOptions(Options):
+class WordsOptions(CompletionOptions):
     """The words so far, the last of which is to be completed and may be empty."""
 
     words: Sequence[str]
@@ -81,10 +81,10 @@ def candidates(
         yield "--version", "show the version and end"
         yield "--help", "show help and exit"
     elif words[0] in parser.SUMMARIES:
-        yield from _of_noun(commands_of(words[0]), words)
+        yield from _after_noun(commands_of(words[0]), words)
 
 
-def _of_noun(commands: Sequence[Command], words: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _after_noun(commands: Sequence[Command], words: Sequence[str]) -> Iterator[tuple[str, str]]:
     chosen = [c for c in commands if c.name.split() == list(words[: len(c.name.split())])]
     if not chosen:
         if len(words) == 1:
@@ -92,12 +92,12 @@ def _of_noun(commands: Sequence[Command], words: Sequence[str]) -> Iterator[tupl
                 yield command.name.split()[1], command.summary
         return
     (command,) = chosen
-    yield from _of_command(command, words[len(command.name.split()) :])
+    yield from _after_command(command, words[len(command.name.split()) :])
 
 
-def _of_command(command: Command, words: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _after_command(command: Command, words: Sequence[str]) -> Iterator[tuple[str, str]]:
     options = [option for option in command.all_options if not option.is_argument]
-    if awaiting := _awaits_value(options, words):
+    if awaiting := _option_awaiting_value(options, words):
         yield from ((choice, "") for choice in awaiting.choices)
         return
     for option in options:
@@ -106,7 +106,7 @@ def _of_command(command: Command, words: Sequence[str]) -> Iterator[tuple[str, s
     yield "--help", "show help and exit"
 
 
-def _awaits_value(options: Sequence[Option], words: Sequence[str]) -> Option | None:
+def _option_awaiting_value(options: Sequence[Option], words: Sequence[str]) -> Option | None:
     """The option of which the next word is the value."""
     for option in options:
         if words and words[-1] in option.names and not option.is_flag:
@@ -115,12 +115,12 @@ def _awaits_value(options: Sequence[Option], words: Sequence[str]) -> Option | N
 
 
 def _script(shell: str, text: str, *examples: str) -> Command:
-    def write(_: Options, output: Output) -> int:
+    def write(_: CompletionOptions, output: Output) -> int:
         output.data(text)
         return 0
 
     summary = f"write the script that completes in {shell}"
-    return Command(f"completion {shell}", summary, examples, (), Options, write)
+    return Command(f"completion {shell}", summary, examples, (), CompletionOptions, write)
 
 
 COMMANDS = (

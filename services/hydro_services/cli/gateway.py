@@ -8,7 +8,7 @@ from hydro_services.cli.command import Option
 from hydro_services.cli.options import JOIN, METRICS, TLS, address, folder, managers, token_file
 
 COMMANDS = (
-    part.command(
+    part.part_command(
         "gateway",
         "hydro_services.proxy.gateway",
         (
@@ -18,7 +18,7 @@ COMMANDS = (
             "HYDRO_XDS=10.0.0.5:8082,10.0.0.6:8082 hydro gateway",
         ),
         (
-            *managers("the manager's process, which tells Envoy what to do"),
+            *managers("the manager's process, which configures Envoy"),
             Option("--id", "its name among Envoys", default="gateway"),
             folder("data", ".hydro/gateway", "for its files, one folder for each Envoy"),
             *TLS,

@@ -14,7 +14,7 @@ from hydro_services.cli.parser import SUMMARIES
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class InviteOptions:
     """Whom to invite, and for how long."""
 
     service: str
@@ -24,7 +24,7 @@ class Options:
     json: bool = False
 
 
-def run(options: Options, output: Output) -> int:
+def write_invitation(options: InviteOptions, output: Output) -> int:
     """Writes the file."""
     from hydro_services.errors import NotFound
     from hydro_services.security.certificates import Authority
@@ -64,8 +64,8 @@ COMMANDS = (
             ),
             Option("--out", "where to write it", Path, "FILE", variable="", is_required=True),
         ),
-        Options,
-        run,
+        InviteOptions,
+        write_invitation,
         "Writes a file with the authority's certificate and a secret, with which any instance of\n"
         "the service gets its first certificate. Bring the file there by a safe way, and give it\n"
         "with --join.",

@@ -19,7 +19,7 @@ _DURATION = re.compile(r"([1-9]\d{0,5})([mhd])")
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class KeysOptions:
     """Of `list`."""
 
     keys: str
@@ -27,7 +27,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class CreateOptions(Options):
+class CreateOptions(KeysOptions):
     """Of `create`."""
 
     name: str
@@ -36,7 +36,7 @@ class CreateOptions(Options):
 
 
 @dataclass(frozen=True, slots=True)
-class RevokeOptions(Options):
+class RevokeOptions(KeysOptions):
     """Of `revoke`."""
 
     which: str
@@ -50,7 +50,7 @@ class AdminOptions:
     json: bool
 
 
-def create(options: CreateOptions, output: Output) -> int:
+def create_key(options: CreateOptions, output: Output) -> int:
     secret, now = keys.make_key(), datetime.now(UTC).replace(microsecond=0)
     expires = now + options.expires if options.expires else None
     pipelines = tuple(sorted(set(options.pipelines)))
@@ -64,7 +64,7 @@ def create(options: CreateOptions, output: Output) -> int:
     return 0
 
 
-def list_keys(options: Options, output: Output) -> int:
+def list_keys(options: KeysOptions, output: Output) -> int:
     present = asyncio.run(keystore.read_keys(options.keys))
     if output.json:
         output.value([_public_record(key) for key in present])
@@ -85,7 +85,7 @@ def _public_record(key: Key) -> dict[str, object]:
     return {name: value for name, value in keys.to_record(key).items() if name != "sha256"}
 
 
-def revoke(options: RevokeOptions, output: Output) -> int:
+def revoke_keys(options: RevokeOptions, output: Output) -> int:
     revoked: list[Key] = []
 
     def without(present: tuple[Key, ...]) -> tuple[Key, ...]:
@@ -104,7 +104,7 @@ def revoke(options: RevokeOptions, output: Output) -> int:
     return 0
 
 
-def admin(options: AdminOptions, output: Output) -> int:
+def write_admin_key(options: AdminOptions, output: Output) -> int:
     secret = keys.make_admin_key()
     if output.json:
         output.value({"key": secret})
@@ -158,7 +158,7 @@ COMMANDS = (
             _KEYS,
         ),
         CreateOptions,
-        create,
+        create_key,
         "The file gets only the SHA-256 of the key. A mesh that was started with `--keys FILE`\n"
         "takes the key a moment later; callers send it in the header x-api-key.",
     ),
@@ -167,7 +167,7 @@ COMMANDS = (
         "list API keys and whose they are",
         ("hydro keys list", "hydro keys list --json --keys /etc/hydro/keys.json"),
         (_KEYS,),
-        Options,
+        KeysOptions,
         list_keys,
     ),
     Command(
@@ -176,7 +176,7 @@ COMMANDS = (
         ("hydro keys revoke 3f0c1d2e4b5a", "hydro keys revoke acme"),
         (Option("ID|NAME", "a key, or all keys of a caller", field="which"), _KEYS),
         RevokeOptions,
-        revoke,
+        revoke_keys,
     ),
     Command(
         "keys admin",
@@ -188,7 +188,7 @@ COMMANDS = (
         ),
         (),
         AdminOptions,
-        admin,
+        write_admin_key,
         "Who has it may change the mesh. A mesh that other machines can reach needs one.",
     ),
 )

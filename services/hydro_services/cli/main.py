@@ -21,17 +21,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     _open_standard_streams()
     words = sys.argv[1:] if argv is None else argv
     try:
-        return _run(words)
+        return _run_command(words)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:
-        return _failed(error, "--json" in words)
+        return _report_failure(error, "--json" in words)
 
 
-def _run(words: Sequence[str]) -> int:
+def _run_command(words: Sequence[str]) -> int:
     command, options = parse(words)
     from hydro_services.cli.output import Output  # help does not need it
 
@@ -50,7 +50,7 @@ def _open_standard_streams() -> None:
             setattr(sys, name, os.fdopen(fd, "w" if fd else "r", closefd=False))
 
 
-def _failed(error: Exception, as_json: bool) -> int:
+def _report_failure(error: Exception, as_json: bool) -> int:
     """Tells of a failure and the way out; of a bug without its traceback."""
     from hydro_services.cli.output import Output
 

@@ -16,7 +16,7 @@ from hydro_services.cli.options import (
 from hydro_services.default_addresses import EGRESS, GATEWAY, MANAGER, REPOSITORY, XDS
 
 COMMANDS = (
-    part.command(
+    part.part_command(
         "manager",
         "hydro_services.manager.process",
         (

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class RepositoryOptions:
     """Of `list`."""
 
     repository: Address
@@ -33,7 +33,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class ShowOptions(Options):
+class ShowOptions(RepositoryOptions):
     """Of `show`."""
 
     model: str
@@ -49,7 +49,9 @@ class TrustOptions:
     json: bool
 
 
-def call_repository(options: Options, action: Callable[[client.Repository], Awaitable[T]]) -> T:
+def call_repository(
+    options: RepositoryOptions, action: Callable[[client.Repository], Awaitable[T]]
+) -> T:
     """What the action answers, over a connection of its own."""
 
     async def call() -> T:
@@ -61,10 +63,10 @@ def call_repository(options: Options, action: Callable[[client.Repository], Awai
     return asyncio.run(call())
 
 
-def list_models(options: Options, output: Output) -> int:
+def list_models(options: RepositoryOptions, output: Output) -> int:
     models = call_repository(options, lambda repository: repository.list_models())
     if output.json:
-        output.value([render.as_json(model) for model in models])
+        output.value([render.message_json(model) for model in models])
         return 0
     rows = [
         (
@@ -91,17 +93,17 @@ def show_model(options: ShowOptions, output: Output) -> int:
 def render_model(model: pb.ModelVersion, output: Output) -> None:
     """A model: what it is, its columns, its files."""
     if output.json:
-        return output.value(render.as_json(model))
+        return output.value(render.message_json(model))
     output.data(f"{model.model}:{model.version}  {model.format}  {model.digest}\n")
     for word, fields in (("reads", model.signature.inputs), ("adds", model.signature.outputs)):
-        output.data(f"{word}\n" + "".join(f"  {render.field(field)}\n" for field in fields))
+        output.data(f"{word}\n" + "".join(f"  {render.field_text(field)}\n" for field in fields))
     if model.stages:
         output.data("stages\n")
     for stage in model.stages:
         output.data(f"  {'  ' * stage.depth}{stage.name}  {stage.uid}\n")
     output.data("files\n")
     for file in model.files:
-        output.data(f"  {render.size(file.size_bytes):>9}  {file.sha256[:12]}  {file.path}\n")
+        output.data(f"  {render.size_text(file.size_bytes):>9}  {file.sha256[:12]}  {file.path}\n")
 
 
 def trust_model(options: TrustOptions, output: Output) -> int:
@@ -143,7 +145,7 @@ COMMANDS = (
         "list every version of every model, and why some are refused",
         ("hydro models list", "hydro models list --json"),
         REPOSITORY_CALL,
-        Options,
+        RepositoryOptions,
         list_models,
     ),
     Command(

@@ -42,7 +42,7 @@ class Output:
         """Writes rows in aligned columns; the heading only where a person reads."""
         texts = [[logs.escape_line(str(cell)) for cell in row] for row in rows]
         heading = [[header.upper() for header in headers]] if self.is_terminal else []
-        self.data(align([*heading, *texts]))
+        self.data(align_columns([*heading, *texts]))
 
     def note(self, text: str) -> None:
         """Tells a person something that is no data."""
@@ -56,7 +56,7 @@ class Output:
         )
 
 
-def align(rows: Sequence[Sequence[str]], widths: Sequence[int] = ()) -> str:
+def align_columns(rows: Sequence[Sequence[str]], widths: Sequence[int] = ()) -> str:
     """Lines of columns, two spaces apart, each as wide as its widest cell or as given."""
     widths = widths or column_widths(rows)
     lines = (

@@ -70,7 +70,7 @@ def parse(words: Sequence[str]) -> tuple[Command, Any]:
     parser = _Parser(
         prog="hydro",
         description="A streaming serving mesh for models.",
-        epilog=_examples(EXAMPLES),
+        epilog=_examples_text(EXAMPLES),
         formatter_class=_Help,
     )
     parser.add_argument(
@@ -92,20 +92,22 @@ def commands_of(noun: str) -> Sequence[Command]:
 def _parse_noun(noun: str, words: Sequence[str]) -> tuple[Command, Any]:
     commands = commands_of(noun)
     if commands[0].name == noun:
-        parser = _Parser(**_texts(commands[0]))
+        parser = _Parser(**_help_texts(commands[0]))
         _add_options(parser, commands[0])
     else:
         parser = _Parser(prog=f"hydro {noun}", description=SUMMARIES[noun])
         verbs = parser.add_subparsers(metavar="COMMAND", required=True)
         for command in commands:
             verb = command.name.removeprefix(noun).strip()
-            _add_options(verbs.add_parser(verb, help=command.summary, **_texts(command)), command)
+            _add_options(
+                verbs.add_parser(verb, help=command.summary, **_help_texts(command)), command
+            )
     given = vars(parser.parse_args(words))
     chosen: Command = given.pop("command")
-    return chosen, chosen.make(**_values(chosen, given, os.environ))
+    return chosen, chosen.make(**_option_values(chosen, given, os.environ))
 
 
-def _values(
+def _option_values(
     command: Command, given: Mapping[str, Any], environment: Mapping[str, str]
 ) -> dict[str, Any]:
     return {
@@ -113,27 +115,27 @@ def _values(
     }
 
 
-def _texts(command: Command) -> dict[str, Any]:
+def _help_texts(command: Command) -> dict[str, Any]:
     about = f"{command.summary}\n\n{command.about}" if command.about else command.summary
     return {
         "prog": f"hydro {command.name}",
         "description": about,
-        "epilog": _examples(command.examples),
+        "epilog": _examples_text(command.examples),
         "formatter_class": _Help,
     }
 
 
-def _examples(examples: Sequence[str]) -> str:
+def _examples_text(examples: Sequence[str]) -> str:
     return "\n".join(["examples:", *(f"  {example}" for example in examples)])
 
 
 def _add_options(parser: argparse.ArgumentParser, command: Command) -> None:
     for option in command.all_options:
-        parser.add_argument(*option.names, **_settings(option))
+        parser.add_argument(*option.names, **_argument_settings(option))
     parser.set_defaults(command=command)
 
 
-def _settings(option: Option) -> dict[str, Any]:
+def _argument_settings(option: Option) -> dict[str, Any]:
     """Of `add_argument`. The default is None, for nothing given: see `Option.value`."""
     settings: dict[str, Any] = {"help": option.full_help.replace("%", "%%")}
     if not option.is_argument:
@@ -150,7 +152,7 @@ def _settings(option: Option) -> dict[str, Any]:
 
 
 def _argument_type(parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    """`parse` with its message in argparse's own error, which tells the option as well."""
+    """`parse` with its message in argparse's own error, which names the option as well."""
 
     def parse_argument(text: str) -> Any:
         try:

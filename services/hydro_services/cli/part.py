@@ -22,7 +22,7 @@ from hydro_services.up.signals import on_stop
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class PartOptions:
     """Which part, and the fields of its `Config`."""
 
     part: str
@@ -32,19 +32,21 @@ class Options:
     json: bool
 
 
-def command(
+def part_command(
     part: str, module: str, examples: tuple[str, ...], options: tuple[Option, ...]
 ) -> Command:
     """The command `hydro PART`: each option is a field of the module's `Config`."""
 
-    def make(log_level: str, json: bool, **config: Any) -> Options:
-        return Options(part, module, config, log_level, json)
+    def make(log_level: str, json: bool, **config: Any) -> PartOptions:
+        return PartOptions(part, module, config, log_level, json)
 
     about = "Ctrl-C lets open requests finish, then stops it."
-    return Command(part, SUMMARIES[part], examples, (*options, log_level("INFO")), make, run, about)
+    return Command(
+        part, SUMMARIES[part], examples, (*options, log_level("INFO")), make, run_part, about
+    )
 
 
-def run(options: Options, output: Output) -> int:
+def run_part(options: PartOptions, output: Output) -> int:
     """Serves until Ctrl-C or SIGTERM."""
     logs.set_up_logging(options.log_level, options.part)
     module = importlib.import_module(options.module)
@@ -52,12 +54,12 @@ def run(options: Options, output: Output) -> int:
     if output.json:
         output.value({"part": options.part, "pid": os.getpid()})
     quiet = contextlib.suppress(asyncio.CancelledError)
-    with _guarded(module, config), private_files.private_umask(), quiet:
-        asyncio.run(_until_signal(module, config))
+    with _guard_of(module, config), private_files.private_umask(), quiet:
+        asyncio.run(_run_until_signal(module, config))
     return 0
 
 
-def _guarded(module: Any, config: object) -> AbstractContextManager[None]:
+def _guard_of(module: Any, config: object) -> AbstractContextManager[None]:
     """Around a part that runs code of others."""
     note_end = getattr(module, "note_end", None)
     return (
@@ -67,7 +69,7 @@ def _guarded(module: Any, config: object) -> AbstractContextManager[None]:
     )
 
 
-async def _until_signal(module: Any, config: object) -> None:
+async def _run_until_signal(module: Any, config: object) -> None:
     task = asyncio.current_task()
     assert task is not None
     with on_stop(task.cancel):

@@ -17,7 +17,7 @@ from hydro_services.cli.output import Output
 def show_pipeline(pipeline: pb.Pipeline, output: Output) -> None:
     """A pipeline with its stages, and what each reads and adds."""
     if output.json:
-        return output.value(render.as_json(pipeline))
+        return output.value(render.message_json(pipeline))
     output.data(f"{pipeline.name}  {pipeline_state(pipeline)}\n")
     if pipeline.HasField("error"):
         output.data(f"  error: {pipeline.error.message}\n")
@@ -44,23 +44,23 @@ def _show_stages(chain: Sequence[str], stages: Sequence[pb.PipelineStage], outpu
     for name, stage in zip(chain, stages, strict=False):
         output.data(f"  {name}  version {stage.version}  {stage.digest[:12]}\n")
         for word, fields in (("reads", stage.signature.inputs), ("adds", stage.signature.outputs)):
-            output.data(f"    {word}  {', '.join(map(render.field, fields)) or 'nothing'}\n")
+            output.data(f"    {word}  {', '.join(map(render.field_text, fields)) or 'nothing'}\n")
 
 
 def show_changes(changes: Sequence[manager_pb.ResourceChange], output: Output) -> None:
     """What would change in Envoy: all in short, then each with its content or what differs."""
     if output.json:
-        return output.value([render.as_json(change) for change in changes])
+        return output.value([render.message_json(change) for change in changes])
     if not changes:
         output.note("nothing would change")
-    titles = [_title(change) for change in changes]
+    titles = [_change_title(change) for change in changes]
     output.data("".join(f"{title}\n" for title in titles))
     for title, change in zip(titles, changes, strict=True):
         lines = "".join(f"    {line}\n" for line in changed_lines(change))
         output.data(f"\n{title}\n{lines}")
 
 
-def _title(change: manager_pb.ResourceChange) -> str:
+def _change_title(change: manager_pb.ResourceChange) -> str:
     mark = {"add": "+", "change": "~", "remove": "-"}.get(change.action, "?")
     return f"{mark} {change.type_url.rpartition('.')[2]} {change.name}"
 
@@ -74,4 +74,4 @@ def changed_lines(change: manager_pb.ResourceChange) -> list[str]:
 
 
 def pipeline_state(pipeline: pb.Pipeline) -> str:
-    return render.state(pb.PipelineState.Name(pipeline.state))
+    return render.state_text(pb.PipelineState.Name(pipeline.state))

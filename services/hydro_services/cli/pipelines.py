@@ -48,7 +48,7 @@ class ApplyOptions(WantedOptions):
 def list_pipelines(options: ManagerOptions, output: Output) -> int:
     pipelines = call_manager(options, lambda manager: manager.list_pipelines())
     if output.json:
-        output.value([render.as_json(pipeline) for pipeline in pipelines])
+        output.value([render.message_json(pipeline) for pipeline in pipelines])
         return 0
     if not pipelines:
         output.note("no pipelines yet; create one with `hydro pipelines apply NAME STAGE...`")
@@ -68,7 +68,7 @@ def apply_pipeline(options: ApplyOptions, output: Output) -> int:
     try:
         applied = call_manager(options, partial(_apply, wanted, options.timeout_s, progress))
     except KeyboardInterrupt:
-        progress.interrupted()
+        progress.tell_leaving()
         raise
     show_pipeline(applied, output)
     return 0
@@ -77,7 +77,7 @@ def apply_pipeline(options: ApplyOptions, output: Output) -> int:
 async def _apply(
     wanted: pb.Pipeline, timeout_s: float, progress: Progress, manager: client.Manager
 ) -> pb.Pipeline:
-    return await apply_progress.apply(manager, wanted, timeout_s, progress)
+    return await apply_progress.apply_pipeline(manager, wanted, timeout_s, progress)
 
 
 def plan_pipeline(options: WantedOptions, output: Output) -> int:
@@ -156,7 +156,7 @@ def _check_wanted(options: WantedOptions) -> None:
 
 
 _ABOUT_APPLY = """\
-Until it serves, standard error tells what it waits for. If you leave, by Ctrl-C or because the time
+Until it serves, standard error shows what it waits for. If you leave, by Ctrl-C or because the time
 is up, it stays pending: it becomes ready by itself, and what it replaces serves until then.
 
 With --json each line of the output is an event, except the last: the pipeline, as the API has it.

@@ -23,7 +23,7 @@ JSON = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class PredictOptions:
     """What is sent where."""
 
     pipeline: str
@@ -48,20 +48,20 @@ class Answers(Protocol):
     def end(self) -> None: ...
 
 
-def run(options: Options, output: Output) -> int:
+def run_predict(options: PredictOptions, output: Output) -> int:
     return asyncio.run(_predict(options, output))
 
 
-async def _predict(options: Options, output: Output) -> int:
-    with source.opened(options.file) as file:
-        body = source.pieces_async(file)
-        start = await _start(body)
-        content_type = JSON if source.is_array(start) else client.NDJSON
-        answers = renderer(content_type, options, output)
+async def _predict(options: PredictOptions, output: Output) -> int:
+    with source.open_rows(options.file) as file:
+        body = source.read_pieces_async(file)
+        start = await _read_start(body)
+        content_type = JSON if source.is_json_array(start) else client.NDJSON
+        answers = choose_answers(content_type, options, output)
         async with client.connect_channel("gateway", options.gateway, options.tls_ca) as channel:
             gateway = client.Gateway(channel, options.api_key)
-            sent = _joined(start, body)
-            async for piece in _served(gateway, options.pipeline, sent, content_type):
+            sent = _prepend(start, body)
+            async for piece in _call_gateway(gateway, options.pipeline, sent, content_type):
                 answers.write(piece)
         answers.end()
     if answers.failed:
@@ -69,7 +69,7 @@ async def _predict(options: Options, output: Output) -> int:
     return 1 if answers.failed else 0
 
 
-def _served(
+def _call_gateway(
     gateway: client.Gateway, pipeline: str, sent: AsyncIterator[bytes], content_type: str
 ) -> AsyncIterator[bytes]:
     """Lines go on when an instance dies; an array is answered whole or not at all."""
@@ -78,8 +78,8 @@ def _served(
     return gateway.serve_lines(pipeline, sent)
 
 
-async def _start(body: AsyncIterator[bytes]) -> bytes:
-    """The body up to where it can be told what it is."""
+async def _read_start(body: AsyncIterator[bytes]) -> bytes:
+    """The body up to its first visible character, which says whether it is an array."""
     start = b""
     async for piece in body:
         start += piece
@@ -88,13 +88,13 @@ async def _start(body: AsyncIterator[bytes]) -> bytes:
     return start
 
 
-async def _joined(start: bytes, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _prepend(start: bytes, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield start
     async for piece in body:
         yield piece
 
 
-def renderer(content_type: str, options: Options, output: Output) -> Answers:
+def choose_answers(content_type: str, options: PredictOptions, output: Output) -> Answers:
     """A table for a person, else the body as it comes."""
     as_table = options.table is not None or (output.is_terminal and not output.json)
     if not as_table:
@@ -200,8 +200,8 @@ COMMANDS = (
                 const=(),
             ),
         ),
-        Options,
-        run,
+        PredictOptions,
+        run_predict,
         "Answers an array with an array, and lines with lines, each as soon as it is ready.\n"
         'A row that fails is answered by {"error": ...} in its place; then the exit code is 1.',
     ),

@@ -7,7 +7,7 @@ from hydro_services.cli.command import Option
 from hydro_services.cli.options import LISTEN, METRICS, MODELS, REGISTRATION, SIDECAR, folder
 
 COMMANDS = (
-    part.command(
+    part.part_command(
         "repository",
         "hydro_services.repository.process",
         (

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydro_services import logs
-from hydro_services.cli.output import Output, align, column_widths
+from hydro_services.cli.output import Output, align_columns, column_widths
 
 MAX_CELL = 40
 """Characters of a cell; the rest is cut."""
@@ -26,11 +26,11 @@ class RowTable:
         self.count = 0
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> int:
-        """Writes the rows that are well, tells of those that failed, and answers their number."""
+        """Writes the good rows as a table, notes those that failed, and returns how many failed."""
         good: list[tuple[int, Mapping[str, Any]]] = []
         for row in rows:
             if row.keys() == {"error"}:
-                self.output.note(f"row {self.count} failed: {_reason(row['error'])}")
+                self.output.note(f"row {self.count} failed: {_reason_text(row['error'])}")
             else:
                 good.append((self.count, row))
             self.count += 1
@@ -42,16 +42,16 @@ class RowTable:
             return
         if not self.names:
             self.names = list(dict.fromkeys(name for _, row in rows for name in row))
-        cells = [[str(i), *(_cell(row.get(name)) for name in self.names)] for i, row in rows]
+        cells = [[str(i), *(_cell_text(row.get(name)) for name in self.names)] for i, row in rows]
         if not self.widths:
             cells.insert(0, ["row", *map(logs.escape_line, self.names)])
             width = shutil.get_terminal_size((140, 24)).columns
-            self.widths = fit(column_widths(cells), width - 2 * len(self.names))
-        cut = [[_cut(c, w) for c, w in zip(row, self.widths, strict=True)] for row in cells]
-        self.output.data(align(cut, self.widths))
+            self.widths = fit_widths(column_widths(cells), width - 2 * len(self.names))
+        cut = [[_cut_text(c, w) for c, w in zip(row, self.widths, strict=True)] for row in cells]
+        self.output.data(align_columns(cut, self.widths))
 
 
-def fit(widths: Sequence[int], total: int) -> list[int]:
+def fit_widths(widths: Sequence[int], total: int) -> list[int]:
     """The widths, the widest made narrower until all fit or are as narrow as is of use."""
     fitted = list(widths)
     while sum(fitted) > total and max(fitted) > MIN_CELL:
@@ -59,24 +59,26 @@ def fit(widths: Sequence[int], total: int) -> list[int]:
     return fitted
 
 
-def _reason(error: Any) -> str:
-    told = error.get("message", error) if isinstance(error, Mapping) else error
-    return logs.escape_line(str(told))
+def _reason_text(error: Any) -> str:
+    reason = error.get("message", error) if isinstance(error, Mapping) else error
+    return logs.escape_line(str(reason))
 
 
-def _cell(value: object) -> str:
+def _cell_text(value: object) -> str:
     match value:
         case None:
             return ""
         case float():
             return f"{value:.4g}"
         case str():
-            return _cut(logs.escape_line(" ".join(value.split())), MAX_CELL)
+            return _cut_text(logs.escape_line(" ".join(value.split())), MAX_CELL)
         case list():
-            return _cut("[" + ", ".join(_cell(item) for item in value[:20]) + "]", MAX_CELL)
+            return _cut_text(
+                "[" + ", ".join(_cell_text(item) for item in value[:20]) + "]", MAX_CELL
+            )
         case _:
-            return _cut(logs.escape_line(json.dumps(value, ensure_ascii=False)), MAX_CELL)
+            return _cut_text(logs.escape_line(json.dumps(value, ensure_ascii=False)), MAX_CELL)
 
 
-def _cut(text: str, width: int) -> str:
+def _cut_text(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"

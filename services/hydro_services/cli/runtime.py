@@ -14,7 +14,7 @@ from hydro_services.cli.options import (
 )
 
 COMMANDS = (
-    part.command(
+    part.part_command(
         "runtime",
         "hydro_services.runtime.process",
         (

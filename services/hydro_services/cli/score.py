@@ -40,7 +40,7 @@ BATCH = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ScoreOptions:
     """What is scored with what."""
 
     folder: Path
@@ -50,20 +50,20 @@ class Options:
     json: bool
 
 
-def run(options: Options, output: Output) -> int:
+def run_score(options: ScoreOptions, output: Output) -> int:
     logs.set_up_logging(os.environ.get("HYDRO_LOG_LEVEL", "CRITICAL"), "score")
-    with _interrupted():
-        return _run(options, output)
+    with _end_on_interrupt():
+        return _score_file(options, output)
 
 
-def _run(options: Options, output: Output) -> int:
+def _score_file(options: ScoreOptions, output: Output) -> int:
     with contextlib.redirect_stdout(sys.stderr):  # standard output has answers alone
-        evaluator = model(options, output)
+        evaluator = load_model(options, output)
     failed = 0
-    with source.opened(options.file) as file:
-        for parsed in batches(source.pieces(file)):
+    with source.open_rows(options.file) as file:
+        for parsed in read_batches(source.read_pieces(file)):
             with contextlib.redirect_stdout(sys.stderr):
-                answers, count = score(evaluator, parsed)
+                answers, count = score_rows(evaluator, parsed)
             failed += count
             output.data(json_rows.write_lines(answers).decode())
     if failed:
@@ -72,7 +72,7 @@ def _run(options: Options, output: Output) -> int:
 
 
 @contextlib.contextmanager
-def _interrupted() -> Iterator[None]:
+def _end_on_interrupt() -> Iterator[None]:
     """Ctrl-C ends this process; a KeyboardInterrupt is a failure of the model that raises it."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -84,7 +84,7 @@ def _interrupted() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def model(options: Options, output: Output) -> Evaluator:
+def load_model(options: ScoreOptions, output: Output) -> Evaluator:
     """The model, loaded.
 
     Raises:
@@ -102,7 +102,7 @@ def model(options: Options, output: Output) -> Evaluator:
         raise errors.ModelRefused(f"{error}; {way_out}", digest=error.digest) from None
 
 
-def batches(pieces: Iterator[bytes]) -> Iterator[Sequence[Row | Failure]]:
+def read_batches(pieces: Iterator[bytes]) -> Iterator[Sequence[Row | Failure]]:
     """Rows, or why a line holds none: of an array when it is whole, of lines as they come.
 
     Raises:
@@ -113,19 +113,21 @@ def batches(pieces: Iterator[bytes]) -> Iterator[Sequence[Row | Failure]]:
         start += piece
         if start.strip():
             break
-    if source.is_array(start):
-        yield from _slices(json_rows.parse_array(start + b"".join(pieces)))
+    if source.is_json_array(start):
+        yield from _slice_items(json_rows.parse_array(start + b"".join(pieces)))
         return
     for lines in source.whole_lines(itertools.chain([start], pieces)):
-        for some in _slices(lines):
+        for some in _slice_items(lines):
             yield [json_rows.parse_line(line) for line in some]
 
 
-def _slices(items: Sequence[T]) -> Iterator[Sequence[T]]:
+def _slice_items(items: Sequence[T]) -> Iterator[Sequence[T]]:
     return (items[at : at + BATCH] for at in range(0, len(items), BATCH))
 
 
-def score(evaluator: Evaluator, parsed: Sequence[Row | Failure]) -> tuple[list[Row | None], int]:
+def score_rows(
+    evaluator: Evaluator, parsed: Sequence[Row | Failure]
+) -> tuple[list[Row | None], int]:
     """One answer a row, in order, and how many failed.
 
     A row's own columns and the model's; {"error": ...} for a row that failed; None for one that
@@ -133,37 +135,37 @@ def score(evaluator: Evaluator, parsed: Sequence[Row | Failure]) -> tuple[list[R
     different sizes, are scored apart.
     """
     try:
-        return _together(evaluator, parsed)
+        return _score_together(evaluator, parsed)
     except Exception as error:
         if len(parsed) == 1:
             text = f"the row cannot be scored: {type(error).__name__}: {error}"
-            return [_answer(Failure("MODEL_FAILED", text))], 1
+            return [_failure_answer(Failure("MODEL_FAILED", text))], 1
     middle = len(parsed) // 2
     (first, failed), (second, more) = (
-        score(evaluator, half) for half in (parsed[:middle], parsed[middle:])
+        score_rows(evaluator, half) for half in (parsed[:middle], parsed[middle:])
     )
     return first + second, failed + more
 
 
-def _together(
+def _score_together(
     evaluator: Evaluator, parsed: Sequence[Row | Failure]
 ) -> tuple[list[Row | None], int]:
     failures = {i: row for i, row in enumerate(parsed) if isinstance(row, Failure)}
     good = [row for row in parsed if not isinstance(row, Failure)]
     signature = evaluator.signature
     columns, bad = json_rows.decode_rows(good, signature)
-    failures |= _placed(bad, failures, len(parsed))
+    failures |= _place_failures(bad, failures, len(parsed))
     (answer,) = evaluate(evaluator, [naming.select_inputs(columns, signature)])
-    kept = columns.take(_live(columns.rows, answer.failures)) if answer.failures else columns
-    failures |= _placed(answer.failures, failures, len(parsed))
-    told = {i: _answer(failure) for i, failure in failures.items()}
+    kept = columns.take(_live_mask(columns.rows, answer.failures)) if answer.failures else columns
+    failures |= _place_failures(answer.failures, failures, len(parsed))
+    answers_of_failed = {i: _failure_answer(failure) for i, failure in failures.items()}
     brought = kept.only(kept.keys() - signature.writes)
     outputs = Columns(answer.outputs, kept.rows, answer.present)
     answered = json_rows.encode_rows(brought.plus(outputs))
     if signature.absent_is_null:
         _add_nulls(answered, signature)
-    answers = json_rows.merge_failed(answered, told)
-    return answers, sum(row is not None for row in told.values())
+    answers = json_rows.merge_failed(answered, answers_of_failed)
+    return answers, sum(row is not None for row in answers_of_failed.values())
 
 
 def _add_nulls(answered: Sequence[Row], signature: Signature) -> None:
@@ -175,24 +177,24 @@ def _add_nulls(answered: Sequence[Row], signature: Signature) -> None:
             row.update({name: None for name in names if name.lower() not in there})
 
 
-def _placed(
+def _place_failures(
     found: Mapping[int, Failure], failed: Mapping[int, Failure], count: int
 ) -> dict[int, Failure]:
     """Failures by place among all rows, where `found` counts only those not failed before."""
     if not found:
         return {}
-    places = np.flatnonzero(_live(count, failed)).tolist()
+    places = np.flatnonzero(_live_mask(count, failed)).tolist()
     return {places[row]: failure for row, failure in found.items()}
 
 
-def _live(count: int, failed: Iterable[int]) -> npt.NDArray[np.bool_]:
+def _live_mask(count: int, failed: Iterable[int]) -> npt.NDArray[np.bool_]:
     """bool, (count,): True where a row has not failed."""
     mask = np.ones(count, np.bool_)
     mask[list(failed)] = False
     return mask
 
 
-def _answer(failure: Failure) -> Row | None:
+def _failure_answer(failure: Failure) -> Row | None:
     if failure.reason == "ROW_DROPPED":
         return None
     part = failure.stage or ""  # no service is before it
@@ -213,8 +215,8 @@ COMMANDS = (
             TRUSTED,
             Option("--trust", "let this model run code of its own", default=False, is_flag=True),
         ),
-        Options,
-        run,
+        ScoreOptions,
+        run_score,
         "Writes a line for each row, in order: the row with the columns that the model adds, or\n"
         '{"error": {"code", "status", "reason", "message", "stage", "column"}} if it failed, or\n'
         "null if the model leaves it out. The exit code is 0 when all rows were answered, also by\n"

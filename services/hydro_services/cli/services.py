@@ -12,7 +12,7 @@ from hydro_services.cli.output import Output
 def list_services(options: ManagerOptions, output: Output) -> int:
     services = call_manager(options, lambda manager: manager.list_services())
     if output.json:
-        output.value([render.as_json(service) for service in services])
+        output.value([render.message_json(service) for service in services])
         return 0
     rows = [
         (

@@ -18,7 +18,7 @@ def parse_process(text: str) -> str:
 
 
 COMMANDS = (
-    part.command(
+    part.part_command(
         "sidecar",
         "hydro_services.proxy.sidecar",
         (

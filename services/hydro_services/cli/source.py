@@ -15,7 +15,7 @@ PIECE_BYTES = 1 << 20
 
 
 @contextlib.contextmanager
-def opened(path: str) -> Iterator[BinaryIO]:
+def open_rows(path: str) -> Iterator[BinaryIO]:
     """The file, or stdin for `-`."""
     if path == "-":
         yield sys.stdin.buffer
@@ -24,32 +24,32 @@ def opened(path: str) -> Iterator[BinaryIO]:
         yield file
 
 
-def pieces(file: BinaryIO) -> Iterator[bytes]:
+def read_pieces(file: BinaryIO) -> Iterator[bytes]:
     """What is there to read, as soon as it is there."""
     while piece := os.read(file.fileno(), PIECE_BYTES):
         yield piece
 
 
-async def pieces_async(file: BinaryIO) -> AsyncIterator[bytes]:
+async def read_pieces_async(file: BinaryIO) -> AsyncIterator[bytes]:
     """As `pieces`, without blocking the event loop on a pipe or a terminal."""
     while True:
-        await _readable(file.fileno())
+        await _wait_readable(file.fileno())
         piece = os.read(file.fileno(), PIECE_BYTES)
         if not piece:
             return
         yield piece
 
 
-def _settle(future: asyncio.Future[None]) -> None:
+def _set_result(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
 
 
-async def _readable(number: int) -> None:
+async def _wait_readable(number: int) -> None:
     loop = asyncio.get_running_loop()
     readable: asyncio.Future[None] = loop.create_future()
     try:
-        loop.add_reader(number, _settle, readable)
+        loop.add_reader(number, _set_result, readable)
     except PermissionError:  # a regular file, which is always readable
         return
     try:
@@ -68,6 +68,6 @@ def whole_lines(pieces: Iterable[bytes]) -> Iterator[list[bytes]]:
         yield last
 
 
-def is_array(start: bytes) -> bool:
+def is_json_array(start: bytes) -> bool:
     """Whether rows that start like this are a JSON array, not one object a line."""
     return start.lstrip()[:1] == b"["

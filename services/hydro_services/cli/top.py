@@ -22,7 +22,7 @@ QUIT = ("q", "Q", "\x03", "\x04", "")
 
 
 @dataclass(frozen=True, slots=True)
-class Options(ManagerOptions):
+class TopOptions(ManagerOptions):
     """Where to look, how often and until when."""
 
     interval: float
@@ -37,50 +37,50 @@ def parse_interval(text: str) -> float:
     raise ValueError(f"got {text!r}, want a number of seconds from 0.2 to 3600")
 
 
-def run(options: Options, output: Output) -> int:
+def run_top(options: TopOptions, output: Output) -> int:
     """Shows until somebody has seen enough."""
-    return asyncio.run(_run(options, output))
+    return asyncio.run(_run_async(options, output))
 
 
-async def _run(options: Options, output: Output) -> int:
+async def _run_async(options: TopOptions, output: Output) -> int:
     channel, watch = open_watch(options.manager, options.admin_key, options.tls_ca)
     async with channel:
         if options.once:
-            return await _once(options, output, watch)
+            return await _look_once(options, output, watch)
         if output.is_terminal and not options.json:
-            return await _live(options, output, watch)
-        async for moment in _moments(options, watch):
-            _write(moment, output)
+            return await _show_live(options, output, watch)
+        async for moment in _look_regularly(options, watch):
+            _write_moment(moment, output)
     return 0
 
 
-async def _once(options: Options, output: Output, watch: Watch) -> int:
+async def _look_once(options: TopOptions, output: Output, watch: Watch) -> int:
     first = await watch.look()
     if first.view is None:
         raise await reachability.explain_unreachable("manager", options.manager, options.tls_ca)
     await asyncio.sleep(options.interval)
-    _write(await watch.look(), output)
+    _write_moment(await watch.look(), output)
     return 0
 
 
-async def _moments(options: Options, watch: Watch) -> AsyncIterator[Moment]:
+async def _look_regularly(options: TopOptions, watch: Watch) -> AsyncIterator[Moment]:
     while True:
         yield await watch.look()
         await asyncio.sleep(options.interval)
 
 
-def _write(moment: Moment, output: Output) -> None:
+def _write_moment(moment: Moment, output: Output) -> None:
     if output.json:
         view = dataclasses.asdict(moment.view) if moment.view else {}
         return output.value({**view, "manager_away": moment.away})
     if moment.away:
         output.note(f"the manager does not answer: {moment.away}")
     if moment.view:
-        shown = screen.lines(moment.view)
-        output.data("".join(f"{screen.plain(line)}\n" for line in shown))
+        shown = screen.view_lines(moment.view)
+        output.data("".join(f"{screen.strip_styles(line)}\n" for line in shown))
 
 
-async def _live(options: Options, output: Output, watch: Watch) -> int:
+async def _show_live(options: TopOptions, output: Output, watch: Watch) -> int:
     enough = asyncio.Event()
 
     def on_key(key: str) -> None:
@@ -88,7 +88,7 @@ async def _live(options: Options, output: Output, watch: Watch) -> int:
             enough.set()
 
     with screen.full_screen(output.out, on_key) as terminal:
-        drawing = asyncio.create_task(_draw(options, watch, terminal))
+        drawing = asyncio.create_task(_draw_screen(options, watch, terminal))
         waiting = asyncio.create_task(enough.wait())
         await asyncio.wait((drawing, waiting), return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
@@ -98,12 +98,12 @@ async def _live(options: Options, output: Output, watch: Watch) -> int:
     return 0
 
 
-async def _draw(options: Options, watch: Watch, terminal: screen.Screen) -> None:
-    async for moment in _moments(options, watch):
-        terminal.show(_screen(options, moment, terminal.size.lines))
+async def _draw_screen(options: TopOptions, watch: Watch, terminal: screen.Screen) -> None:
+    async for moment in _look_regularly(options, watch):
+        terminal.show(_screen_lines(options, moment, terminal.size.lines))
 
 
-def _screen(options: Options, moment: Moment, height: int) -> list[str]:
+def _screen_lines(options: TopOptions, moment: Moment, height: int) -> list[str]:
     clock = time.strftime("%H:%M:%S")
     head = [f"hydro top  {options.manager}  {clock}  every {options.interval:g} s  q quits"]
     if moment.away:
@@ -111,7 +111,7 @@ def _screen(options: Options, moment: Moment, height: int) -> list[str]:
         away = f"the manager does not answer ({moment.away}); {since}"
         head.append(f"{screen.RED}{away}{screen.PLAIN}")
     head.append("")
-    return head + (screen.lines(moment.view, height=height - len(head)) if moment.view else [])
+    return head + (screen.view_lines(moment.view, height=height - len(head)) if moment.view else [])
 
 
 COMMANDS = (
@@ -131,8 +131,8 @@ COMMANDS = (
             ),
             Option("--once", "look for one interval, then end", default=False, is_flag=True),
         ),
-        Options,
-        run,
+        TopOptions,
+        run_top,
         "Requests, errors and times of pipelines and stages, and how each process is, as they\n"
         "tell at /metrics. Parts that are away are shown as such until they are back.",
     ),

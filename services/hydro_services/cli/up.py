@@ -50,7 +50,7 @@ def make_options(**arguments: Any) -> Options:
     return Options(**own, manager=manager, runtime=runtime)
 
 
-def run(options: Options, output: Output) -> int:
+def run_up(options: Options, output: Output) -> int:
     """Serves until Ctrl-C."""
     logs.set_up_logging(options.log_level, "up")
     connections.raise_file_limit()
@@ -61,7 +61,7 @@ def run(options: Options, output: Output) -> int:
 
 async def _serve(options: Options, output: Output) -> int:
     with mesh.stop_signals() as stop:
-        serving = asyncio.create_task(_until_cancelled(options, output))
+        serving = asyncio.create_task(_serve_until_cancelled(options, output))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -71,7 +71,7 @@ async def _serve(options: Options, output: Output) -> int:
     return 0
 
 
-async def _until_cancelled(options: Options, output: Output) -> None:
+async def _serve_until_cancelled(options: Options, output: Output) -> None:
     async with mesh.serve_mesh(options, output.note) as running:
         show_ready(running, output)
         await asyncio.Event().wait()
@@ -108,9 +108,9 @@ Ready.
   metrics     {options.targets}   for Prometheus's file_sd_configs
 
 Next:
-  {exports}{_prefix(options)}hydro models list
-  {_prefix(options)}hydro pipelines apply NAME SERVICE/MODEL
-  {_prefix(options)}hydro predict NAME rows.json
+  {exports}{_environment_prefix(options)}hydro models list
+  {_environment_prefix(options)}hydro pipelines apply NAME SERVICE/MODEL
+  {_environment_prefix(options)}hydro predict NAME rows.json
   {curl} {header}-H 'content-type: application/json' -d '{body}' {urls["manager"]}/api/v1/pipelines
   {curl} -H 'content-type: application/json' -d @rows.json {urls["gateway"]}/api/v1/serve/NAME
 
@@ -119,7 +119,7 @@ Ctrl-C stops.
     )
 
 
-def _prefix(options: Options) -> str:
+def _environment_prefix(options: Options) -> str:
     """The environment in which the commands find this mesh, where its ports are not the usual."""
     addresses = {
         "HYDRO_MANAGER": (options.at("manager"), MANAGER),
@@ -173,7 +173,7 @@ COMMANDS = (
             log_level("WARNING"),
         ),
         make_options,
-        run,
+        run_up,
         "Starts Envoy, the manager, the repository and the runtimes, and starts each again when\n"
         "it dies. Ctrl-C lets open requests finish, then stops everything.",
     ),

@@ -50,11 +50,11 @@ def written(stream: object) -> str:
 
 def test_where_nobody_looks_each_piece_of_news_is_a_line() -> None:
     told, clock = progress()
-    told.tell(pending(LOADING))
+    told.show_state(pending(LOADING))
     clock.now = 5.0
-    told.tell(pending(LOADING))
-    told.tick()
-    told.tell(pending(errors.ModelRefused("it is cut"), pb.PIPELINE_STATE_FAILED))
+    told.show_state(pending(LOADING))
+    told.show_time()
+    told.show_state(pending(errors.ModelRefused("it is cut"), pb.PIPELINE_STATE_FAILED))
     told.end()
     want = "p  pending  model m is not loaded\np  failed  it is cut\n"
     assert (written(told.output.err), written(told.output.out)) == (want, "")
@@ -62,10 +62,10 @@ def test_where_nobody_looks_each_piece_of_news_is_a_line() -> None:
 
 def test_a_terminal_has_one_line_that_changes_and_goes() -> None:
     told, clock = progress(err=Terminal())
-    told.tick()
-    told.tell(pending(LOADING))
+    told.show_time()
+    told.show_state(pending(LOADING))
     clock.now = 7.2
-    told.tick()
+    told.show_time()
     told.end()
     clear = apply_progress.CLEAR_LINE
     lines = written(told.output.err).split(clear)
@@ -81,8 +81,8 @@ def test_a_terminal_has_one_line_that_changes_and_goes() -> None:
 def test_programs_get_events_as_lines_of_json_on_a_terminal_too() -> None:
     told, clock = progress(json=True, err=Terminal())
     clock.now = 1.26
-    told.tell(pending(LOADING))
-    told.tick()
+    told.show_state(pending(LOADING))
+    told.show_time()
     told.end()
     (line,) = written(told.output.out).splitlines()
     assert json.loads(line) == {
@@ -100,9 +100,9 @@ def test_programs_get_events_as_lines_of_json_on_a_terminal_too() -> None:
 
 def test_who_leaves_is_told_what_becomes_of_it() -> None:
     told, _ = progress()
-    told.interrupted()
-    told.tell(pending(LOADING))
-    told.interrupted()
+    told.tell_leaving()
+    told.show_state(pending(LOADING))
+    told.tell_leaving()
     first, _, last = written(told.output.err).splitlines()
     assert "pipeline 'p' may be pending; look with `hydro pipelines get p`" in first
     assert "stays pending and becomes ready by itself" in last
@@ -138,7 +138,7 @@ async def test_a_manager_that_goes_away_is_waited_for_by_the_etag_of_what_is_pen
     told, _ = progress()
     manager = Manager(absences=2)
     wanted = pb.Pipeline(name="p", etag="before")
-    applied = await apply_progress.apply(manager, wanted, 30.0, told)  # type: ignore[arg-type]
+    applied = await apply_progress.apply_pipeline(manager, wanted, 30.0, told)  # type: ignore[arg-type]
     assert applied.state == pb.PIPELINE_STATE_READY
     assert manager.etags == ["before", "e1", "e1"], "what somebody else wants is left alone"
 
@@ -148,4 +148,4 @@ async def test_what_was_never_pending_is_not_tried_again(monkeypatch: pytest.Mon
     told, _ = progress()
     manager = Manager(absences=1, tells=False)
     with pytest.raises(errors.Unavailable, match="does not answer"):
-        await apply_progress.apply(manager, pb.Pipeline(name="p"), 30.0, told)  # type: ignore[arg-type]
+        await apply_progress.apply_pipeline(manager, pb.Pipeline(name="p"), 30.0, told)  # type: ignore[arg-type]

@@ -54,16 +54,16 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             id="a folder to trust",
         ),
         pytest.param(
-            "predict p", predict.Options("p", "-", GATEWAY, None, False), id="rows of stdin"
+            "predict p", predict.PredictOptions("p", "-", GATEWAY, None, False), id="rows of stdin"
         ),
         pytest.param(
             "predict p rows.json --table a,b",
-            predict.Options("p", "rows.json", GATEWAY, ("a", "b"), False),
+            predict.PredictOptions("p", "rows.json", GATEWAY, ("a", "b"), False),
             id="columns of a table",
         ),
         pytest.param(
             "score m --trust --json",
-            score.Options(Path("m"), "-", None, True, True),
+            score.ScoreOptions(Path("m"), "-", None, True, True),
             id="a trusted model",
         ),
         pytest.param(
@@ -94,7 +94,7 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         pytest.param(
             "manager --xds h:1 --gateway h:2",
-            part.Options(
+            part.PartOptions(
                 "manager",
                 "hydro_services.manager.process",
                 {

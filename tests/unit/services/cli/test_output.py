@@ -7,7 +7,7 @@ import pytest
 
 from hydro_services.cli import render
 from hydro_services.cli.output import Output
-from hydro_services.cli.row_table import RowTable, fit
+from hydro_services.cli.row_table import RowTable, fit_widths
 
 
 class Terminal(io.StringIO):
@@ -67,12 +67,12 @@ def test_a_cell_is_short(value: object, cell: str) -> None:
 
 
 def test_the_widest_columns_give_way() -> None:
-    assert fit([3, 40, 20], 33) == [3, 15, 15]
-    assert fit([40, 40], 2) == [6, 6]
+    assert fit_widths([3, 40, 20], 33) == [3, 15, 15]
+    assert fit_widths([40, 40], 2) == [6, 6]
 
 
 @pytest.mark.parametrize(
     ("size_bytes", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (2_500_000, "2.5 MB")]
 )
 def test_a_size_is_told_in_its_unit(size_bytes: int, text: str) -> None:
-    assert render.size(size_bytes) == text
+    assert render.size_text(size_bytes) == text

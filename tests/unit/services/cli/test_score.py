@@ -124,11 +124,11 @@ def test_batches_come_before_the_input_ends() -> None:
         yield b'{"x": 1}\n{"x'
         raise AssertionError("the first batch needs no more")
 
-    assert next(score.batches(pieces())) == [{"x": 1}]
+    assert next(score.read_batches(pieces())) == [{"x": 1}]
 
 
 def test_a_batch_has_a_thousand_rows_at_most() -> None:
-    sizes = [len(batch) for batch in score.batches(iter([b'{"x": 1}\n' * 2500]))]
+    sizes = [len(batch) for batch in score.read_batches(iter([b'{"x": 1}\n' * 2500]))]
     assert sizes == [1000, 1000, 500]
 
 
@@ -159,7 +159,7 @@ class EachItsOwnSize:
 
 
 def test_rows_that_do_not_fit_into_common_columns_are_scored_apart() -> None:
-    found, failed = score.score(EachItsOwnSize(), [{"x": 1}, {"x": 2}, {"z": 0}, {"x": 3}])
+    found, failed = score.score_rows(EachItsOwnSize(), [{"x": 1}, {"x": 2}, {"z": 0}, {"x": 3}])
     assert failed == 1
     assert [row and row.get("y") for row in found] == [[0.5], [0.5] * 2, None, [0.5] * 3]
 

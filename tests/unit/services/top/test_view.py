@@ -124,8 +124,8 @@ def test_refusals_are_told_in_envoys_words() -> None:
 
 def test_the_screen_aligns_and_marks_what_is_wrong() -> None:
     nothing = Answers(told().status, [], [], {key: Scrape(0.0, {}) for key in NAMES})
-    lines = screen.lines(build_view(nothing, told(2.0)))
-    assert [screen.plain(line) for line in lines] == [
+    lines = screen.view_lines(build_view(nothing, told(2.0)))
+    assert [screen.strip_styles(line) for line in lines] == [
         "PIPELINE / STAGE  STATE  REQ/S  ERR/S  ROWS/S  P50 MS  P99 MS  OPEN",
         "p                 ready    7.0    2.0            10.0    19.8",
         "└ s/m                             1.0    20.0    0.50    0.99     3",
@@ -140,9 +140,9 @@ def test_the_screen_aligns_and_marks_what_is_wrong() -> None:
 def test_the_busiest_pipelines_are_shown_where_there_is_no_room_for_all() -> None:
     found = build_view(None, told())
     many = View(found.pipelines * 30, found.processes, ())
-    lines = screen.lines(many, height=20)
+    lines = screen.view_lines(many, height=20)
     assert len(lines) <= 20
     assert any("… and 2" in line for line in lines)
-    assert screen.fitted(f"{screen.RED}abcdef{screen.PLAIN}", 4) == (
+    assert screen.fit_line(f"{screen.RED}abcdef{screen.PLAIN}", 4) == (
         f"{screen.RED}abc…{screen.PLAIN}"
     )
