@@ -17,10 +17,10 @@ A control plane, in a process that has a `grpc.aio.Server` (all on one event loo
         change.type.url, change.name, change.action    # "add" | "change" | "remove"
         to_json(change.before), to_json(change.after)  # resources/display.py
     hub.publish(snapshot)
-    await hub.applied([pipeline_ref("p1")], timeout_s=5.0)   # also after a removal
+    await hub.wait_applied([pipeline_ref("p1")], timeout_s=5.0)   # also after a removal
     # returns when every connected Envoy (one at least) has taken the pipeline and all it needs;
     # raises Nacked (with Envoy's own words) or NotApplied (time is up; says who lacks what)
-    await hub.applied(timeout_s=5.0)          # the same for the whole snapshot
+    await hub.wait_applied(timeout_s=5.0)          # the same for the whole snapshot
     hub.nodes()                               # NodeStatus: connected Envoys, what they refused
 
 A message descriptor for `Gateway.descriptor_set` and `Edge.descriptor_set`::

@@ -47,7 +47,7 @@ class StagePolicy:
         return self.max_requests != MAX_STREAMS
 
     @property
-    def unlimited(self) -> StagePolicy:
+    def without_breaker(self) -> StagePolicy:
         """The policy without its circuit breaker: it is the same for many stages."""
         return replace(self, max_requests=MAX_STREAMS, breaker="")
 
@@ -211,14 +211,14 @@ class Pipeline:
     traffic: Traffic = Traffic()
 
     @property
-    def has_front(self) -> bool:
+    def has_policy_route(self) -> bool:
         """A route with policies stands before its chains."""
         return self.policy != Policy() or self.traffic != Traffic()
 
     @property
     def chains(self) -> tuple[Chain, ...]:
         """All chains of it, the pipeline's own first."""
-        if not self.has_front:
+        if not self.has_policy_route:
             return (Chain(self.name, self.stages),)
         shadow = self.traffic.shadow
         named = [(MAIN, self.stages), *((v.name, v.stages) for v in self.traffic.variants)]

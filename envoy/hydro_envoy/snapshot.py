@@ -114,7 +114,7 @@ class Snapshot:
     )
 
     @classmethod
-    def of(cls, resources: Iterable[Resource]) -> Snapshot:
+    def from_resources(cls, resources: Iterable[Resource]) -> Snapshot:
         """Sorts resources into a snapshot.
 
         Raises:
@@ -152,7 +152,7 @@ class Snapshot:
         Raises:
             DanglingReference: something is missing, or endpoints or routes that nothing names.
         """
-        named = self._named()
+        named = self._names_by_types()
         for (source, target), names in named.items():
             if not names <= self.resources[target].keys():
                 raise DanglingReference(source.label, target.label, names, self.resources[target])
@@ -163,7 +163,7 @@ class Snapshot:
             if named[source, target] != present:
                 raise DanglingReference(source.label, target.label, named[source, target], present)
 
-    def _named(self) -> dict[tuple[ResourceType, ResourceType], set[str]]:
+    def _names_by_types(self) -> dict[tuple[ResourceType, ResourceType], set[str]]:
         """The names that resources of the first type refer to in the second."""
         named: dict[tuple[ResourceType, ResourceType], set[str]] = {c: set() for c in _CHILDREN}
         for source, table in self.resources.items():

@@ -176,7 +176,7 @@ async def test_a_revoked_key_ends_no_stream_and_changes_nothing_else(p: Policies
 
 async def use_keys(p: Policies, *keys: ApiKey) -> None:
     await p.mesh.use(api_keys=keys)
-    await p.mesh.hub.applied(timeout_s=LIMIT_S)
+    await p.mesh.hub.wait_applied(timeout_s=LIMIT_S)
 
 
 def changed(before: Snapshot, after: Snapshot) -> list[Ref]:

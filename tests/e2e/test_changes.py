@@ -97,17 +97,17 @@ async def test_a_frozen_envoy_holds_up_nobody_and_catches_up(
     await second.start()
     try:
         await second.ready(timeout_s=LIMIT_S)
-        await two.hub.applied(timeout_s=LIMIT_S)
+        await two.hub.wait_applied(timeout_s=LIMIT_S)
         os.kill(second.pid, signal.SIGSTOP)
         await two.use(pipelines=(*two.mesh.pipelines, pipeline("ba", "b", "a")))
         assert await predict(two, "ba", "x") == "xBA"
         ref = pipeline_ref("ba")
-        assert two.hub.lagging([ref]) == {ref: ("second",)}
+        assert two.hub.lagging_nodes([ref]) == {ref: ("second",)}
         await until(lambda: [s.node.id for s in two.hub.nodes()] == ["e2e"], LIMIT_S, "it is gone")
         os.kill(second.pid, signal.SIGCONT)
         await until(lambda: len(two.hub.nodes()) == 2, LIMIT_S, "it is back")
-        await two.hub.applied(timeout_s=LIMIT_S)
-        await until(lambda: two.hub.lagging([ref]) == {}, LIMIT_S, "it has caught up")
+        await two.hub.wait_applied(timeout_s=LIMIT_S)
+        await until(lambda: two.hub.lagging_nodes([ref]) == {}, LIMIT_S, "it has caught up")
     finally:
         os.kill(second.pid, signal.SIGCONT)
         await second.stop()

@@ -67,7 +67,7 @@ async def test_an_edge_offers_a_service_by_http(control: ControlMesh) -> None:
         port = free_port()
         found = Address(HOST, repository.port)
         await control.use(backends=(backend("repository", found),), edges=(repository_edge(port),))
-        await control.hub.applied([edge_ref("repository")], timeout_s=LIMIT_S)
+        await control.hub.wait_applied([edge_ref("repository")], timeout_s=LIMIT_S)
         answer = await control.post("/download/m/dir/file.bin", b"", method="GET", port=port)
         assert (answer.status, answer.content_type) == (200, "application/octet-stream")
         assert answer.body == b"".join(x * PIECE_BYTES for x in (b"a", b"b", b"c"))

@@ -110,7 +110,7 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gat
         backends = [backend(name, where) for name, where in named.items()]
         backends += [backend("none"), backend("repository", gone)]
         await mesh.use(backends=tuple(backends), pipelines=PIPELINES)
-        await mesh.hub.applied([edge_ref("repository")], timeout_s=20)
+        await mesh.hub.wait_applied([edge_ref("repository")], timeout_s=20)
         answer = await mesh.post("/api/v1/serve/limited", b"x")
         assert answer.status == 200, "the one request that the limit allows"
         yield Gateway(mesh, log, port)

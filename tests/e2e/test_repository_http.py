@@ -164,7 +164,7 @@ async def web(tmp_path: Path) -> AsyncIterator[Web]:
         envoy = Envoy(await find_envoy(), wanted, tmp_path / "envoy", concurrency=1, drain_s=0.1)
         await stack.enter_async_context(envoy)
         await envoy.ready(timeout_s=20)
-        await hub.applied(timeout_s=10)
+        await hub.wait_applied(timeout_s=10)
         yield Web(port)
 
 

@@ -110,5 +110,5 @@ async def test_the_chain_of_a_variant_is_no_pipeline(p: Policies) -> None:
 async def test_a_pipeline_with_policies_that_is_deleted_leaves_nothing(p: Policies) -> None:
     await p.chain("a", traffic=canary(50), rate_limit=RateLimit(9))
     await p.mesh.use(pipelines=())
-    await p.mesh.hub.applied(timeout_s=LIMIT_S)
+    await p.mesh.hub.wait_applied(timeout_s=LIMIT_S)
     assert (await p.error()).code() is grpc.StatusCode.NOT_FOUND

@@ -93,7 +93,7 @@ class ControlMesh:
         self.mesh = replace(self.mesh, **changes)
         self.hub.publish(self._builder.build(self.mesh))
         names = before | {p.name for p in self.mesh.pipelines}
-        await self.hub.applied([pipeline_ref(n) for n in names], timeout_s=10)
+        await self.hub.wait_applied([pipeline_ref(n) for n in names], timeout_s=10)
 
     async def post(
         self,

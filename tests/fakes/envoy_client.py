@@ -141,7 +141,7 @@ def snapshot_of(pipelines: Mapping[str, tuple[str, ...]], **bodies: str) -> Snap
         routes = Ref(ResourceType.ROUTES, f"r-{name}")
         found.append(_made(ResourceType.SCOPE, name, bodies, [*refs, routes]))
         found.append(_made(ResourceType.ROUTES, routes.name, bodies, refs))
-    return Snapshot.of(found)
+    return Snapshot.from_resources(found)
 
 
 def _upstreams(clusters: Sequence[str]) -> list[Ref]:

@@ -26,7 +26,7 @@ async def test_an_envoy_that_connects_gets_the_mesh(plane: Any, incremental: boo
     )
     plane.hub.publish(snapshot)
     async with AdsStream(plane.port, EnvoyClient(incremental=incremental)) as envoy:
-        await plane.hub.applied(timeout_s=30)
+        await plane.hub.wait_applied(timeout_s=30)
         assert_holds(envoy.client, snapshot)
 
 
@@ -34,10 +34,10 @@ async def test_an_envoy_that_connects_gets_the_mesh(plane: Any, incremental: boo
 async def test_a_change_reaches_an_envoy_that_is_connected(plane: Any, incremental: bool) -> None:
     plane.hub.publish(plane.builder.build(mesh_of({"p": ("a",)})))
     async with AdsStream(plane.port, EnvoyClient(incremental=incremental)) as envoy:
-        await plane.hub.applied(timeout_s=30)
+        await plane.hub.wait_applied(timeout_s=30)
         snapshot = plane.builder.build(mesh_of({"q": ("a",), "r": ("a",)}, port=9001))
         plane.hub.publish(snapshot)
-        await plane.hub.applied(timeout_s=30)
+        await plane.hub.wait_applied(timeout_s=30)
         assert_holds(envoy.client, snapshot)
 
 
@@ -45,10 +45,10 @@ async def test_a_change_to_one_pipeline_sends_one_pipeline(plane: Any) -> None:
     pipelines: dict[str, tuple[str, ...]] = {f"p{i}": ("a",) for i in range(20)}
     plane.hub.publish(plane.builder.build(mesh_of(pipelines)))
     async with AdsStream(plane.port, EnvoyClient()) as envoy:
-        await plane.hub.applied(timeout_s=30)
+        await plane.hub.wait_applied(timeout_s=30)
         sent = len(envoy.client.received)
         plane.hub.publish(plane.builder.build(mesh_of(pipelines | {"p7": ("a", "a")})))
-        await plane.hub.applied([pipeline_ref("p7")], timeout_s=30)
+        await plane.hub.wait_applied([pipeline_ref("p7")], timeout_s=30)
         changed = [r.name for each in envoy.client.received[sent:] for r in each.resources]
         assert changed == ["pipeline/p7"]
 
@@ -57,11 +57,11 @@ async def test_an_envoy_that_comes_back_gets_nothing_it_has(plane: Any) -> None:
     plane.hub.publish(plane.builder.build(mesh_of({"p": ("a",)})))
     client = EnvoyClient()
     async with AdsStream(plane.port, client):
-        await plane.hub.applied(timeout_s=30)
+        await plane.hub.wait_applied(timeout_s=30)
     client.reconnect()
     client.received.clear()
     async with AdsStream(plane.port, client):
-        await plane.hub.applied(timeout_s=30)
+        await plane.hub.wait_applied(timeout_s=30)
         assert [r.name for each in client.received for r in each.resources] == []
 
 
@@ -69,8 +69,8 @@ async def test_a_refusal_is_raised_with_envoys_words(plane: Any) -> None:
     plane.hub.publish(plane.builder.build(mesh_of({"p": ("a",), "bad": ("a",)})))
     async with AdsStream(plane.port, EnvoyClient()) as envoy:
         with pytest.raises(Nacked, match=r"fake refused .* 'bad': refused: bad"):
-            await plane.hub.applied([pipeline_ref("bad")], timeout_s=30)
-        await plane.hub.applied([pipeline_ref("p")], timeout_s=30)
+            await plane.hub.wait_applied([pipeline_ref("bad")], timeout_s=30)
+        await plane.hub.wait_applied([pipeline_ref("p")], timeout_s=30)
         assert set(envoy.client.held[ResourceType.SCOPE]) == {"p"}
         (status,) = plane.hub.nodes()
         assert (status.node.id, status.node.role) == ("fake", "gateway")
@@ -81,18 +81,18 @@ async def test_a_mended_pipeline_is_applied_after_a_refusal(plane: Any) -> None:
     plane.hub.publish(plane.builder.build(mesh_of({"p": ("bad",)})))
     async with AdsStream(plane.port, EnvoyClient()):
         with pytest.raises(Nacked):
-            await plane.hub.applied([pipeline_ref("p")], timeout_s=30)
+            await plane.hub.wait_applied([pipeline_ref("p")], timeout_s=30)
         plane.hub.publish(plane.builder.build(mesh_of({"p": ("good",)})))
-        await plane.hub.applied([pipeline_ref("p")], timeout_s=30)
+        await plane.hub.wait_applied([pipeline_ref("p")], timeout_s=30)
         assert plane.hub.nodes()[0].refused == ()
 
 
 async def test_a_deleted_pipeline_is_applied_when_it_is_gone(plane: Any) -> None:
     plane.hub.publish(plane.builder.build(mesh_of({"p": ("a",), "q": ("a",)})))
     async with AdsStream(plane.port, EnvoyClient()) as envoy:
-        await plane.hub.applied(timeout_s=30)
+        await plane.hub.wait_applied(timeout_s=30)
         plane.hub.publish(plane.builder.build(mesh_of({"q": ("a",)})))
-        await plane.hub.applied([pipeline_ref("p")], timeout_s=30)
+        await plane.hub.wait_applied([pipeline_ref("p")], timeout_s=30)
         assert set(envoy.client.held[ResourceType.SCOPE]) == {"q"}
 
 
@@ -102,8 +102,8 @@ async def test_all_connected_envoys_must_have_it(plane: Any) -> None:
         AdsStream(plane.port, EnvoyClient(), node_id="one") as one,
         AdsStream(plane.port, EnvoyClient(incremental=False), node_id="two") as two,
     ):
-        await plane.hub.applied([pipeline_ref("p"), edge_ref("gateway")], timeout_s=30)
-        await plane.hub.applied(timeout_s=30)
+        await plane.hub.wait_applied([pipeline_ref("p"), edge_ref("gateway")], timeout_s=30)
+        await plane.hub.wait_applied(timeout_s=30)
         assert [s.node.id for s in plane.hub.nodes()] == ["one", "two"]
         assert one.client.held.keys() == two.client.held.keys()
 
@@ -111,25 +111,25 @@ async def test_all_connected_envoys_must_have_it(plane: Any) -> None:
 async def test_a_cluster_that_is_not_wanted_stays_for_a_while(plane: Any) -> None:
     plane.hub.publish(plane.builder.build(mesh_of({"p": ("a",)})))
     async with AdsStream(plane.port, EnvoyClient()) as envoy:
-        await plane.hub.applied(timeout_s=30)
+        await plane.hub.wait_applied(timeout_s=30)
         plane.hub.publish(plane.builder.build(mesh_of({"p": ("b",)})))
-        await plane.hub.applied(timeout_s=30)
+        await plane.hub.wait_applied(timeout_s=30)
         names = {n.rpartition("-")[0] or n for n in envoy.client.held[ResourceType.CLUSTER]}
         assert names == {"a", "a@last", "b", "b@last", "chains", "pipes", "shadows"}
 
 
 async def test_nobody_connected_is_not_applied() -> None:
     with pytest.raises(NotApplied, match="no gateway connected"):
-        await Hub().applied(timeout_s=0.01)
+        await Hub().wait_applied(timeout_s=0.01)
 
 
 async def test_endpoints_alone_change_when_a_process_moves(plane: Any) -> None:
     mesh = mesh_of({"p": ("a",)})
     plane.hub.publish(plane.builder.build(mesh))
     async with AdsStream(plane.port, EnvoyClient()) as envoy:
-        await plane.hub.applied(timeout_s=30)
+        await plane.hub.wait_applied(timeout_s=30)
         sent = len(envoy.client.received)
         moved = replace(mesh.backends[0], endpoints=(Address("127.0.0.1", 9999),))
         plane.hub.publish(plane.builder.build(replace(mesh, backends=(moved,))))
-        await plane.hub.applied(timeout_s=30)
+        await plane.hub.wait_applied(timeout_s=30)
         assert [r.type for r in envoy.client.received[sent:]] == [ResourceType.ENDPOINTS]

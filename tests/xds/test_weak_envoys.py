@@ -64,38 +64,38 @@ async def test_a_silent_envoy_holds_up_a_change_once_is_named_and_catches_up(
         AdsStream(plane.port, EnvoyClient(), node_id="live"),
         AdsStream(plane.port, silent, node_id="silent") as stream,
     ):
-        await plane.hub.applied(timeout_s=30)
-        assert plane.hub.lagging([P]) == {}
+        await plane.hub.wait_applied(timeout_s=30)
+        assert plane.hub.lagging_nodes([P]) == {}
         silent.is_silent = True
         lag(LAG_S)
         publish(plane, {"p": ("a",), "q": ("a",)})
-        await plane.hub.applied([Q], timeout_s=30)
-        assert plane.hub.lagging([P, Q]) == {Q: ("silent",)}
+        await plane.hub.wait_applied([Q], timeout_s=30)
+        assert plane.hub.lagging_nodes([P, Q]) == {Q: ("silent",)}
         assert laggards(plane) == ["silent"]
         start = time.monotonic()
         for i in range(3):
             snapshot = publish(plane, {"p": ("a",), "q": ("a",), f"r{i}": ("b",)})
-            await plane.hub.applied([pipeline_ref(f"r{i}")], timeout_s=30)
-            await plane.hub.applied([pipeline_ref(f"r{i - 1}")], timeout_s=30)
+            await plane.hub.wait_applied([pipeline_ref(f"r{i}")], timeout_s=30)
+            await plane.hub.wait_applied([pipeline_ref(f"r{i - 1}")], timeout_s=30)
         lag(LONG_S)  # from here on it is waited for again, as soon as it speaks
         assert time.monotonic() - start < 20
         await send(stream, silent.speak())
         await until(lambda: not laggards(plane), LONG_S, "it caught up")
-        await plane.hub.applied(timeout_s=30)
+        await plane.hub.wait_applied(timeout_s=30)
         held = {n: r.version for n, r in silent.held[ResourceType.SCOPE].items()}
         wanted = snapshot.resources[ResourceType.SCOPE]
         assert held == {n: r.version for n, r in wanted.items()}
-        assert plane.hub.lagging([P, Q]) == {}
+        assert plane.hub.lagging_nodes([P, Q]) == {}
 
 
 async def test_a_slow_envoy_is_waited_for(plane: Any) -> None:
     publish(plane, {"p": ("a",)})
     slow = SlowStream(plane.port, EnvoyClient(), node_id="slow")
     async with AdsStream(plane.port, EnvoyClient(), node_id="live"), slow:
-        await plane.hub.applied(timeout_s=30)
+        await plane.hub.wait_applied(timeout_s=30)
         slow.delay_s = 0.2
         snapshot = publish(plane, {"p": ("a",), "q": ("b",)})
-        await plane.hub.applied(timeout_s=30)
+        await plane.hub.wait_applied(timeout_s=30)
         assert set(slow.client.held[ResourceType.SCOPE]) == {"p", "q"}
         assert snapshot.get(Q)
 
@@ -104,27 +104,27 @@ async def test_an_envoy_that_is_slower_than_that_is_not(plane: Any, lag: Any) ->
     publish(plane, {"p": ("a",)})
     slow = SlowStream(plane.port, EnvoyClient(), node_id="slow")
     async with AdsStream(plane.port, EnvoyClient(), node_id="live"), slow:
-        await plane.hub.applied(timeout_s=30)
+        await plane.hub.wait_applied(timeout_s=30)
         slow.delay_s = 2 * LAG_S
         lag(LAG_S)
         publish(plane, {"p": ("a",), "q": ("b",)})
-        await plane.hub.applied([Q], timeout_s=30)
-        assert plane.hub.lagging([Q]) == {Q: ("slow",)}
-        await until(lambda: plane.hub.lagging([Q]) == {}, LONG_S, "it caught up")
+        await plane.hub.wait_applied([Q], timeout_s=30)
+        assert plane.hub.lagging_nodes([Q]) == {Q: ("slow",)}
+        await until(lambda: plane.hub.lagging_nodes([Q]) == {}, LONG_S, "it caught up")
 
 
 async def test_where_only_the_silent_are_left_nothing_is_in_force(plane: Any, lag: Any) -> None:
     publish(plane, {"p": ("a",)})
     silent = SilentClient()
     async with AdsStream(plane.port, silent, node_id="silent") as stream:
-        await plane.hub.applied(timeout_s=30)
+        await plane.hub.wait_applied(timeout_s=30)
         silent.is_silent = True
         lag(LAG_S)
         publish(plane, {"p": ("a",), "q": ("a",)})
         with pytest.raises(NotApplied, match=r"did not take .* silent: scope q"):
-            await plane.hub.applied([Q], timeout_s=4 * LAG_S)
+            await plane.hub.wait_applied([Q], timeout_s=4 * LAG_S)
         await send(stream, silent.speak())
-        await plane.hub.applied([Q], timeout_s=30)
+        await plane.hub.wait_applied([Q], timeout_s=30)
 
 
 async def test_a_stream_that_does_not_say_whose_it_is_counts_for_nothing(plane: Any) -> None:
@@ -137,7 +137,7 @@ async def test_a_stream_that_does_not_say_whose_it_is_counts_for_nothing(plane: 
         call = stub.DeltaAggregatedResources()
         await call.write(discovery_pb2.DeltaDiscoveryRequest(type_url="type.googleapis.com/odd"))
         await until(lambda: len(plane.hub.nodes()) == 2, LONG_S, "it is connected")
-        await plane.hub.applied([P], timeout_s=20)
+        await plane.hub.wait_applied([P], timeout_s=20)
         call.cancel()
 
 
@@ -154,12 +154,12 @@ async def test_who_refuses_is_named_beside_who_took_it(plane: Any) -> None:
         AdsStream(plane.port, EnvoyClient(), node_id="new"),
         AdsStream(plane.port, Picky(), node_id="old"),
     ):
-        await plane.hub.applied(timeout_s=30)
+        await plane.hub.wait_applied(timeout_s=30)
         publish(plane, {"p": ("a",), "q": ("a",)})
         await until(lambda: any(s.refused for s in plane.hub.nodes()), LONG_S, "refused")
         await until(lambda: not plane.hub.nodes()[0].lacking, LONG_S, "taken")
         with pytest.raises(Nacked, match=r"^old refused .*: no such filter; new took it$"):
-            await plane.hub.applied([Q], timeout_s=30)
+            await plane.hub.wait_applied([Q], timeout_s=30)
 
 
 async def test_a_frozen_envoy_is_gone_within_seconds_and_counts_again_when_it_is_back(
@@ -169,13 +169,13 @@ async def test_a_frozen_envoy_is_gone_within_seconds_and_counts_again_when_it_is
     client = EnvoyClient()
     async with relay(plane.port) as road, AdsStream(plane.port, EnvoyClient(), node_id="live"):
         async with AdsStream(road.port, client, node_id="frozen"):
-            await plane.hub.applied(timeout_s=30)
+            await plane.hub.wait_applied(timeout_s=30)
             road.freeze()
             lag(LAG_S)
             publish(plane, {"p": ("a",), "q": ("a",)})
-            await plane.hub.applied([Q], timeout_s=30)
+            await plane.hub.wait_applied([Q], timeout_s=30)
             await until(lambda: names(plane) == ["live"], 20, "it is gone")
-            assert plane.hub.lagging([P, Q]) == {Q: ("frozen",)}, "it may serve what it had"
+            assert plane.hub.lagging_nodes([P, Q]) == {Q: ("frozen",)}, "it may serve what it had"
             road.thaw()
         client.reconnect()
         client.received.clear()
@@ -183,8 +183,8 @@ async def test_a_frozen_envoy_is_gone_within_seconds_and_counts_again_when_it_is
         async with AdsStream(road.port, client, node_id="frozen"):
             await until(lambda: len(plane.hub.nodes()) == 2, LONG_S, "it is connected")
             snapshot = publish(plane, {"p": ("a",), "q": ("a", "b")})
-            await plane.hub.applied(timeout_s=30)
-            assert plane.hub.lagging([P, Q]) == {}
+            await plane.hub.wait_applied(timeout_s=30)
+            assert plane.hub.lagging_nodes([P, Q]) == {}
             assert client.held[ResourceType.SCOPE].keys() == {"p", "q"}
             assert_holds_present(client, snapshot)
 
@@ -239,7 +239,7 @@ async def test_what_a_client_that_does_not_read_costs_is_bounded(plane: Any, lag
         lag(LAG_S)
         for i in range(30):
             publish(plane, {"p": ("a",), f"q{i}": ("a",)})
-            await plane.hub.applied([pipeline_ref(f"q{i}")], timeout_s=30)
+            await plane.hub.wait_applied([pipeline_ref(f"q{i}")], timeout_s=30)
         owed = {n for state in session._types.values() for n in state.pending}
         assert not {f"q{i}" for i in range(29)} & owed
         assert sum(state.flight is not None for state in session._types.values()) <= 3

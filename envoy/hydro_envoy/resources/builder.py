@@ -62,7 +62,7 @@ class Builder:
             DuplicateName: two backends, pipelines or listeners of one name.
             DanglingReference: a stage or an edge names a backend that is not in the mesh.
         """
-        snapshot = Snapshot.of(self._resources(mesh))
+        snapshot = Snapshot.from_resources(self._resources(mesh))
         snapshot.check()
         self._cache.turn()
         return snapshot
@@ -79,15 +79,15 @@ class Builder:
         times = mesh.time_limits
         yield from self._listeners(mesh.gateway, mesh.telemetry, times)
         clusters: dict[tuple[str, StagePolicy], Upstream] = {}
-        for role, policy, backend in _clusters(mesh):
+        for role, policy, backend in _cluster_policies(mesh):
             secured = bool(mesh.sidecars)
             build = partial(late.backend_cluster, role, policy, has_sidecars=secured)
             cluster = get(("cluster", role, policy, secured), build)
             clusters[role, policy] = Upstream(cluster.name)
             yield cluster
             yield self._endpoints(cluster.name, backend)
-        for role, policy in _breakers(mesh):
-            behind = clusters[role, policy.unlimited].cluster
+        for role, policy in _breaker_policies(mesh):
+            behind = clusters[role, policy.without_breaker].cluster
             found = get(
                 ("breaker", role, behind, policy),
                 partial(late.breaker_cluster, role, behind, policy),
@@ -104,9 +104,9 @@ class Builder:
             )
         for pipeline in mesh.pipelines:
             for chain in pipeline.chains:
-                yield from self._chain(chain, _upstreams(chain.stages, clusters), mesh.token)
-            if pipeline.has_front:
-                yield from self._front(pipeline, mesh.gateway.max_message_bytes)
+                yield from self._chain(chain, _chain_upstreams(chain.stages, clusters), mesh.token)
+            if pipeline.has_policy_route:
+                yield from self._policy_routes(pipeline, mesh.gateway.max_message_bytes)
         for waiting in mesh.pending:
             yield get(("scope", waiting.name, ()), partial(late.pipeline_scope, waiting.name, ()))
             yield get(("pending", waiting), partial(late.pending_routes, waiting))
@@ -165,13 +165,13 @@ class Builder:
         )
         yield get(("egress", edges), partial(late.egress_routes, edges))
 
-    def _front(self, pipeline: Pipeline, max_bytes: int) -> Iterator[Resource]:
+    def _policy_routes(self, pipeline: Pipeline, max_bytes: int) -> Iterator[Resource]:
         get, name = self._cache.get, pipeline.name
         yield get(("scope", name, ()), partial(late.pipeline_scope, name, ()))
         yield get(("front", pipeline, max_bytes), partial(late.policy_routes, pipeline, max_bytes))
 
 
-def _clusters(mesh: Mesh) -> Iterator[tuple[str, StagePolicy, Backend]]:
+def _cluster_policies(mesh: Mesh) -> Iterator[tuple[str, StagePolicy, Backend]]:
     """One for each role of a backend, and for each policy that its stages have in that role.
 
     What only limits the requests of a stage makes no other: see `_breakers`.
@@ -179,11 +179,11 @@ def _clusters(mesh: Mesh) -> Iterator[tuple[str, StagePolicy, Backend]]:
     edges = {edge.backend for edge in mesh.edges}
     stages = [s for p in mesh.pipelines for chain in p.chains for s in chain.stages]
     present = {backend.name for backend in mesh.backends}
-    _check("pipeline", {s.backend for s in stages}, present)
-    _check("edge", edges - {MANAGER_CLUSTER}, present)
+    _check_backends("pipeline", {s.backend for s in stages}, present)
+    _check_backends("edge", edges - {MANAGER_CLUSTER}, present)
     wanted: defaultdict[str, set[StagePolicy]] = defaultdict(set)
-    for role, policy in _used(mesh):
-        wanted[role].add(policy.unlimited)
+    for role, policy in _policies_by_role(mesh):
+        wanted[role].add(policy.without_breaker)
     seen: set[str] = set()
     for backend in mesh.backends:
         if backend.name in seen:
@@ -194,19 +194,19 @@ def _clusters(mesh: Mesh) -> Iterator[tuple[str, StagePolicy, Backend]]:
                 yield role, policy, backend
 
 
-def _used(mesh: Mesh) -> Iterator[tuple[str, StagePolicy]]:
+def _policies_by_role(mesh: Mesh) -> Iterator[tuple[str, StagePolicy]]:
     """The roles of backends in chains, with the policies of their stages."""
     for stages in (chain.stages for p in mesh.pipelines for chain in p.chains):
         yield from ((cluster_roles(stage.backend)[0], stage.policy) for stage in stages[:-1])
         yield cluster_roles(stages[-1].backend)[1], stages[-1].policy
 
 
-def _breakers(mesh: Mesh) -> list[tuple[str, StagePolicy]]:
+def _breaker_policies(mesh: Mesh) -> list[tuple[str, StagePolicy]]:
     """One for each role and policy with a limit of its own."""
-    return sorted({each for each in _used(mesh) if each[1].is_limited})
+    return sorted({each for each in _policies_by_role(mesh) if each[1].is_limited})
 
 
-def _upstreams(
+def _chain_upstreams(
     stages: Sequence[Stage], clusters: Mapping[tuple[str, StagePolicy], Upstream]
 ) -> tuple[Upstream, ...]:
     """How each stage is reached."""
@@ -214,6 +214,6 @@ def _upstreams(
     return (*middle, clusters[cluster_roles(stages[-1].backend)[1], stages[-1].policy])
 
 
-def _check(source: str, named: Set[str], present: Set[str]) -> None:
+def _check_backends(source: str, named: Set[str], present: Set[str]) -> None:
     if not named <= present:
         raise DanglingReference(source, "backend", named, present)

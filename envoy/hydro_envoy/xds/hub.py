@@ -75,7 +75,7 @@ class Hub:
         self._wanted = snapshot
         self._serve()
 
-    async def applied(self, refs: Collection[Ref] | None = None, *, timeout_s: float) -> None:
+    async def wait_applied(self, refs: Collection[Ref] | None = None, *, timeout_s: float) -> None:
         """Waits until these are in force: all Envoys that are alive have them as they are now.
 
         An Envoy that is frozen, silent or slow holds up nobody for longer than `LAG_S`: then it is
@@ -105,8 +105,8 @@ class Hub:
             async with asyncio.timeout_at(end if is_ahead else None):
                 await self._changed.wait()
 
-    def awaited(self, refs: Collection[Ref]) -> str:
-        """Whom `applied` waits for, for people."""
+    def describe_wait(self, refs: Collection[Ref]) -> str:
+        """Whom `wait_applied` waits for, for people."""
         if self._is_alone and not self.has_gateway:
             return "there is no gateway connected"
         wanted = self.snapshot.closure(refs)
@@ -134,7 +134,7 @@ class Hub:
             for c in sorted(self._connections, key=lambda c: c.node.id)
         )
 
-    def lagging(self, refs: Collection[Ref]) -> dict[Ref, tuple[str, ...]]:
+    def lagging_nodes(self, refs: Collection[Ref]) -> dict[Ref, tuple[str, ...]]:
         """The ids of the Envoys, connected or lost, that are late with these or what they need."""
         late: dict[str, set[Ref]] = {}
         for each in (*self._lost.values(), *(c for c in self._connections if c.is_lagging)):
@@ -154,7 +154,7 @@ class Hub:
         """An Envoy is connected by which clients reach the mesh, and keeps up with changes."""
         return any(c.is_gateway and not c.is_lagging for c in self._connections)
 
-    async def changed(self) -> None:
+    async def wait_changed(self) -> None:
         """Waits until an Envoy connects, takes or refuses something, or goes; or for a snapshot."""
         await self._changed.wait()
 
@@ -269,7 +269,7 @@ class Hub:
     # ---- what became of a snapshot
 
     def is_applied(self, refs: Collection[Ref] | None, since: float) -> bool:
-        """Whether it is as `applied` waits for it, from a time on; raises Nacked as that."""
+        """Whether it is as `wait_applied` waits for it, from a time on; raises Nacked as that."""
         wanted = None if refs is None else self.snapshot.closure(refs)
         missing = {c: c.missing_refs(wanted) for c in self._connections if c.is_known}
         took = [c for c, lacks in missing.items() if not lacks]

@@ -65,7 +65,7 @@ async def _request_reports(hub: Hub, context: Message) -> None:
             await context.write(response)
             told = wanted
         else:
-            await hub.changed()
+            await hub.wait_changed()
 
 
 def _requests_by_cluster(request: Message) -> dict[str, int]:

@@ -145,7 +145,7 @@ async def _run_parts(options: Options, processes: list[str]) -> AsyncIterator[Ad
 
 
 def _program_part(program: Program, watch: Watchdog) -> Part:
-    return Part(program.name, functools.partial(process.serve_program, program, watch.over))
+    return Part(program.name, functools.partial(process.serve_program, program, watch.watch_part))
 
 
 def _gateway_part(options: Options) -> Part:

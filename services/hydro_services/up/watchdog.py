@@ -92,7 +92,7 @@ class Watchdog:
         """Where parts listened before their present life."""
 
     @contextlib.contextmanager
-    def over(self, part: str, life: BaseProcess) -> Iterator[None]:
+    def watch_part(self, part: str, life: BaseProcess) -> Iterator[None]:
         """Looks at the process until the context ends."""
         self._lives[part] = life, PartHealth(0.0)
         self._former[part] = self._addresses.get(part)

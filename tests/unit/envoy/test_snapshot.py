@@ -11,12 +11,14 @@ CLUSTER, ENDPOINTS, LISTENER, FILTER, SCOPE, ROUTES, _ = ResourceType
 
 def test_resources_are_sorted_whatever_their_order() -> None:
     made = [make_resource(CLUSTER, n, b"x") for n in "cab"]
-    assert list(Snapshot.of(made).resources[CLUSTER]) == ["a", "b", "c"]
+    assert list(Snapshot.from_resources(made).resources[CLUSTER]) == ["a", "b", "c"]
 
 
 def test_two_resources_of_one_name_are_refused() -> None:
     with pytest.raises(DuplicateName, match="two clusters named 'a'"):
-        Snapshot.of([make_resource(CLUSTER, "a", b"x"), make_resource(CLUSTER, "a", b"y")])
+        Snapshot.from_resources(
+            [make_resource(CLUSTER, "a", b"x"), make_resource(CLUSTER, "a", b"y")]
+        )
 
 
 def test_a_snapshot_whose_references_are_there_is_well() -> None:
@@ -38,7 +40,7 @@ def test_a_reference_to_nothing_is_refused_and_names_both_sets(
     whole = snapshot_of({"p": ("a", "b")})
     rest = [r for t in whole.resources.values() for r in t.values() if r.ref != Ref(target, name)]
     with pytest.raises(DanglingReference) as raised:
-        Snapshot.of(rest).check()
+        Snapshot.from_resources(rest).check()
     assert name in raised.value.missing
     assert set(raised.value.named) - set(raised.value.present) == set(raised.value.missing)
     assert f"missing {name}" in str(raised.value)
@@ -76,7 +78,7 @@ def test_equal_snapshots_do_not_differ_and_have_one_version() -> None:
 
 
 def test_a_change_has_what_was_and_what_is() -> None:
-    (change,) = diff(Snapshot(), Snapshot.of([make_resource(LISTENER, "l", b"x")]))
+    (change,) = diff(Snapshot(), Snapshot.from_resources([make_resource(LISTENER, "l", b"x")]))
     assert change == Change(LISTENER, "l", None, make_resource(LISTENER, "l", b"x"))
 
 

@@ -160,7 +160,7 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
 
     async def _applied(self, id: EndpointId) -> None:
         try:
-            await self._reconciler.hub.applied(timeout_s=LEAVE_S)
+            await self._reconciler.hub.wait_applied(timeout_s=LEAVE_S)
         except Nacked:
             pass  # of something else: an endpoint that goes cannot be refused
         except NotApplied as error:

@@ -164,5 +164,5 @@ class Changes:
 
     def _describe_envoys(self, name: str) -> str:
         if self._coordination.name in self._backend.managers_behind("applied", name):
-            return self._coordination.reconciler.hub.awaited([pipeline_ref(name)])
+            return self._coordination.reconciler.hub.describe_wait([pipeline_ref(name)])
         return self._backend.missing_envoys(name)

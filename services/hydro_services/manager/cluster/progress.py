@@ -94,7 +94,9 @@ class Reporter:
         )
 
     def _lagging_envoys(self) -> dict[str, list[str]]:
-        late = self._reconciler.hub.lagging(list(map(pipeline_ref, self._coordination.records)))
+        late = self._reconciler.hub.lagging_nodes(
+            list(map(pipeline_ref, self._coordination.records))
+        )
         few = sorted(late.items())[:MAX_LAGGING]
         return {ref.name: list(ids) for ref, ids in few}
 
@@ -124,7 +126,7 @@ class Reporter:
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):  # time alone may change who is waited for
-                    await self._reconciler.hub.changed()
+                    await self._reconciler.hub.wait_changed()
             self._since = {n: s for n, s in self._since.items() if n in self._coordination.records}
             self._coordination.notify()
 

@@ -226,7 +226,7 @@ class Reconciler:
         """Waits until what is published is in force; what Envoys refuse becomes state."""
         while True:
             try:
-                await self.hub.applied(timeout_s=CONFIRM_S)
+                await self.hub.wait_applied(timeout_s=CONFIRM_S)
             except Nacked as error:
                 self.post(
                     partial(transitions.set_refusals, refusals=self._refusals(error.refusals))
@@ -244,7 +244,8 @@ class Reconciler:
 
     async def note_lagging(self) -> None:
         """Has the state tell which Envoys are late with which pipelines, as it is now."""
-        late = self.hub.lagging(list(map(pipeline_ref, readiness.published_stages(self.state))))
+        published = readiness.published_stages(self.state)
+        late = self.hub.lagging_nodes([pipeline_ref(name) for name in published])
         found = {ref.name: ids for ref, ids in late.items()}
         if found != self.state.lagging:
             await self.apply(partial(transitions.set_lagging, found=found))

@@ -135,7 +135,7 @@ class LocalBackend:
         await self._reconciler.apply(partial(_delete_pipeline, name=name), durable=True)
         try:
             refs = (pipeline_ref(name),)
-            await self._reconciler.hub.applied(refs, timeout_s=deadline.left_s)
+            await self._reconciler.hub.wait_applied(refs, timeout_s=deadline.left_s)
         except Nacked as error:
             raise refusal_error(name, error) from error
         except NotApplied as error:
@@ -171,14 +171,14 @@ class LocalBackend:
                     )
                     return
                 if self._reconciler.clock() >= since + NOTE_S:
-                    await self._set_awaited(name, hub.awaited(refs))
+                    await self._set_awaited(name, hub.describe_wait(refs))
             except Nacked as error:
                 return await self._try_again(trial, refusal_error(name, error))
             except errors.Unavailable as error:  # it could not be stored
                 await self._set_awaited(name, error.message)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(NOTE_S):  # time alone may change who is waited for
-                    await hub.changed()
+                    await hub.wait_changed()
 
     async def _try_again(self, trial: Trial, error: errors.EnvoyRefused) -> None:
         """An Envoy has refused a trial: another time it may take it, as when a port is free."""

@@ -45,7 +45,7 @@ async def test_a_published_snapshot_reaches_the_stream() -> None:
     hub = Hub()
     follower = Follower(hub)
     hub.publish(snapshot_of({"p": ("a",)}))
-    await hub.applied(timeout_s=5)
+    await hub.wait_applied(timeout_s=5)
     assert_holds(follower.client, snapshot_of({"p": ("a",)}))
     await follower.end()
     assert hub.nodes() == ()
@@ -66,9 +66,9 @@ async def test_secrets_are_renewed_at_once_where_that_is_asked_for() -> None:
     hub = Hub(issuer=Numbered())
     follower = Follower(hub)
     hub.publish(snapshot_of({"p": ("a",)}))
-    await hub.applied(timeout_s=5)
+    await hub.wait_applied(timeout_s=5)
     hub.renew()
-    await hub.applied(timeout_s=5)
+    await hub.wait_applied(timeout_s=5)
     assert follower.client.held[ResourceType.SECRET]["identity"].body == b"2"
     await follower.end()
 
@@ -77,9 +77,9 @@ async def test_a_cluster_goes_when_its_time_to_linger_is_over() -> None:
     hub = Hub({CLUSTER: 0})
     follower = Follower(hub)
     hub.publish(snapshot_of({"p": ("a",)}))
-    await hub.applied(timeout_s=5)
+    await hub.wait_applied(timeout_s=5)
     hub.publish(snapshot_of({"p": ("b",)}))
-    await hub.applied([Ref(SCOPE, "p"), Ref(CLUSTER, "a")], timeout_s=5)
+    await hub.wait_applied([Ref(SCOPE, "p"), Ref(CLUSTER, "a")], timeout_s=5)
     assert_holds(follower.client, snapshot_of({"p": ("b",)}))
     await follower.end()
 
@@ -89,7 +89,7 @@ async def test_a_cluster_that_is_wanted_again_does_not_go() -> None:
     follower = Follower(hub)
     for cluster in "abab":
         hub.publish(snapshot_of({"p": (cluster,)}))
-        await hub.applied(timeout_s=5)
+        await hub.wait_applied(timeout_s=5)
     assert set(follower.client.held[CLUSTER]) == {"a", "b"}
     assert list(hub._lingering._timers) == [Ref(CLUSTER, "a")]
     await follower.end()
@@ -105,7 +105,7 @@ async def test_a_cluster_stays_for_as_long_as_an_envoy_has_requests_in_it(
     hub = Hub({CLUSTER: 600.0})
     followers = [Follower(hub, "one"), Follower(hub, "two")]
     hub.publish(snapshot_of({"p": ("a",)}))
-    await hub.applied(timeout_s=5)
+    await hub.wait_applied(timeout_s=5)
     hub.publish(snapshot_of({"p": ("b",)}))
     assert hub.retiring_clusters() == {"a"}
     all_reports: list[dict[str, dict[str, int]]] = [
@@ -125,8 +125,8 @@ async def test_a_cluster_stays_for_as_long_as_an_envoy_has_requests_in_it(
         hub.report(node_id, {"a": 0})
     async with asyncio.timeout(5):
         while hub.retiring_clusters():
-            await hub.changed()
-    await hub.applied([Ref(CLUSTER, "a")], timeout_s=5)
+            await hub.wait_changed()
+    await hub.wait_applied([Ref(CLUSTER, "a")], timeout_s=5)
     for follower in followers:
         await follower.end()
 
@@ -157,9 +157,9 @@ async def test_a_chain_outlives_its_front_and_a_pipeline_goes_at_once() -> None:
     follower = Follower(hub)
     q = snapshot_of({"q": ("a",)}).resources
     hub.publish(fronted("p").plus((q[SCOPE]["q"], q[ROUTES]["r-q"])))
-    await hub.applied(timeout_s=5)
+    await hub.wait_applied(timeout_s=5)
     hub.publish(snapshot_of({"p": ("a",)}))
-    await hub.applied(timeout_s=5)
+    await hub.wait_applied(timeout_s=5)
     assert set(follower.client.held[SCOPE]) == {"p", "p@main"}
     assert set(follower.client.held[ROUTES]) == {"r-p", "r-p@main"}
     await follower.end()
@@ -170,9 +170,9 @@ async def test_a_chain_goes_when_its_time_is_over() -> None:
     hub = Hub({SCOPE: 0})
     follower = Follower(hub)
     hub.publish(fronted("p"))
-    await hub.applied(timeout_s=5)
+    await hub.wait_applied(timeout_s=5)
     hub.publish(snapshot_of({"p": ("a",)}))
-    await hub.applied([Ref(SCOPE, "p"), Ref(SCOPE, "p@main")], timeout_s=5)
+    await hub.wait_applied([Ref(SCOPE, "p"), Ref(SCOPE, "p@main")], timeout_s=5)
     assert_holds(follower.client, snapshot_of({"p": ("a",)}))
     await follower.end()
 
@@ -182,11 +182,11 @@ async def test_who_waits_hears_of_a_refusal_at_once() -> None:
     follower = Follower(hub)
     hub.publish(snapshot_of({"p": ("a",), "q": ("b",)}, cluster_a="bad"))
     with pytest.raises(Nacked) as raised:
-        await hub.applied([Ref(SCOPE, "p")], timeout_s=5)
+        await hub.wait_applied([Ref(SCOPE, "p")], timeout_s=5)
     (refusal,) = raised.value.refusals
     assert (refusal.node_id, refusal.type, refusal.name) == ("one", "cluster", "a")
     assert refusal.message == "refused: a"
-    await hub.applied([Ref(SCOPE, "q")], timeout_s=5)
+    await hub.wait_applied([Ref(SCOPE, "q")], timeout_s=5)
     await follower.end()
 
 
@@ -196,7 +196,7 @@ async def test_who_waits_too_long_hears_who_lacks_what() -> None:
     connection.receive(Request(SCOPE), Node("slow"))
     hub.publish(snapshot_of({"p": ("a",)}))
     with pytest.raises(NotApplied, match="slow: cluster a, ") as raised:
-        await hub.applied([Ref(SCOPE, "p")], timeout_s=0.01)
+        await hub.wait_applied([Ref(SCOPE, "p")], timeout_s=0.01)
     assert "slow: scope p" in raised.value.waiting
     (status,) = hub.nodes()
     assert Ref(SCOPE, "p") in status.lacking
@@ -206,7 +206,7 @@ async def test_nothing_published_is_nothing_applied() -> None:
     hub = Hub()
     follower = Follower(hub)
     with pytest.raises(NotApplied, match="the first snapshot"):
-        await hub.applied(timeout_s=0.01)
+        await hub.wait_applied(timeout_s=0.01)
     assert hub.snapshot.get(Ref(SCOPE, "p")) is None
     await follower.end()
 

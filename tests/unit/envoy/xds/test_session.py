@@ -151,7 +151,7 @@ def fronted(front: str) -> Snapshot:
     refs = [Ref(SCOPE, "p@main"), Ref(ROUTES, "r-p@main")]
     routes = make_resource(ROUTES, "r-p", front.encode(), refs)
     others = [r for t in made.resources.values() for r in t.values() if r.ref != routes.ref]
-    return Snapshot.of([*others, routes])
+    return Snapshot.from_resources([*others, routes])
 
 
 @BOTH

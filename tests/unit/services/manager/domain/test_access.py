@@ -56,7 +56,7 @@ def test_the_default_holds_where_nothing_is_said(
     found = plan.build_mesh(state, FRAME)
     assert found.api_keys == keys
     assert found.pipelines[0].policy.access == want
-    assert found.pipelines[0].has_front == (want is not None)
+    assert found.pipelines[0].has_policy_route == (want is not None)
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_pipeline_without_policies_is_as_it_was() -> None:
     frame = mesh.Mesh(mesh.Gateway("127.0.0.1", 8083, b"", 1))
     (found,) = plan.build_mesh(state, frame).pipelines
     assert found == mesh.Pipeline("p", (mesh.Stage("s", A.key, "s/a"),))
-    assert not found.has_front
+    assert not found.has_policy_route
     assert plain.etag == Spec("p", "http", {MAIN: parse_chain(["s/a"])}).etag
 
 
