@@ -22,7 +22,7 @@ from hydro_envoy.address import ANY_PORT, Address
 from hydro_runtimes.columns import Columns, DataType, Dense
 from hydro_runtimes.evaluator import Evaluation, Evaluator, Field, Signature
 from hydro_services import http2
-from hydro_services.codecs import proto_columns
+from hydro_services.codecs import proto_columns, proto_encoding
 from hydro_services.runtime import data_port, processor
 from hydro_services.runtime.host import Host, ModelId
 
@@ -107,7 +107,7 @@ async def serving(**models: Evaluator) -> AsyncIterator[Port]:
 def frame(*values: float, id: str = "") -> bytes:
     message = frame_pb2.Frame(id=id)
     message.table.rows = len(values)
-    proto_columns.encode_column("x", Dense(np.array(values)), message.table.columns.add())
+    proto_encoding.encode_column("x", Dense(np.array(values)), message.table.columns.add())
     made: bytes = message.SerializeToString()
     return made
 

@@ -15,7 +15,7 @@ from hydro_envoy.headers import Position
 from hydro_runtimes.columns import DataType
 from hydro_runtimes.evaluator import Evaluator, Field, Signature
 from hydro_runtimes.python import PythonEvaluator
-from hydro_services.codecs import json_rows, proto_columns
+from hydro_services.codecs import json_rows, proto_columns, proto_encoding
 from hydro_services.codecs.grpc_messages import prefix_message
 from hydro_services.runtime.edges.client_frames import receive_frame
 from hydro_services.runtime.edges.formats import SERVE
@@ -116,7 +116,7 @@ def frame(sent: Sequence[Row], number: int) -> pb.Frame:
     encoding = pb.ENCODING_RAW if number % 2 else pb.ENCODING_TYPED
     message = pb.Frame(encoding=encoding)
     message.table.rows = len(sent)
-    proto_columns.add_columns(columns, columns.present, message.table)
+    proto_encoding.add_columns(columns, columns.present, message.table)
     return message
 
 

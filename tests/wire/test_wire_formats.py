@@ -16,7 +16,7 @@ from hydro.serving.v1 import frame_pb2 as pb
 from hydro.serving.v1 import prediction_service_pb2
 from hydro_runtimes.columns import Columns, Dense
 from hydro_runtimes.evaluator import Failure
-from hydro_services.codecs import proto_columns
+from hydro_services.codecs import proto_encoding
 from hydro_services.codecs.grpc_messages import MessageCutter, prefix_message
 from hydro_services.codecs.whole_lines import LineCutter, split_lines
 from hydro_services.runtime import stage
@@ -52,7 +52,7 @@ class NumberSource:
             columns = Columns({"x": Dense(np.array(numbers))}, len(numbers))
             frame = pb.Frame(encoding=ENCODING)
             frame.table.rows = len(numbers)
-            proto_columns.add_columns(columns, {}, frame.table)
+            proto_encoding.add_columns(columns, {}, frame.table)
             odd = [place for place, each in enumerate(texts) if each == "?"]
             failures = dict.fromkeys(odd, Failure("NOT_A_NUMBER", "got ?, want a number"))
             frame.errors.extend(stage.row_errors(failures, self.reader.stage))
@@ -156,7 +156,7 @@ async def test_an_encoding_that_the_last_stage_does_not_know_ends_the_call() -> 
     async with serving(plus=Plus("z", "y")) as port:
         frame = pb.Frame(encoding=cast(pb.Encoding, 1001))
         frame.table.rows = 1
-        proto_columns.encode_column("y", Dense(np.array([1.0])), frame.table.columns.add())
+        proto_encoding.encode_column("y", Dense(np.array([1.0])), frame.table.columns.add())
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await answers(port.call(SERVE, "last"), frame.SerializeToString())
     assert raised.value.code() is grpc.StatusCode.INTERNAL

@@ -1,4 +1,4 @@
-"""Columns on the wire: hydro.serving.v1.Column to a column and back; the only place that does it.
+"""Columns from the wire, hydro.serving.v1.Column; `proto_encoding` writes them.
 
 A dense column is a view of the message's bytes, not a copy. Text stays packed until it is read.
 """
@@ -6,7 +6,7 @@ A dense column is a view of the message's bytes, not a copy. Text stays packed u
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ TYPES: dict[DataType, Any] = {k: pb.DataType.Value(f"DATA_TYPE_{k.name}") for k 
 _KINDS: dict[int, DataType] = {number: kind for kind, number in TYPES.items()}
 _TEXTS = (DataType.STRING, DataType.JSON)
 _STRING, _FLOAT64 = TYPES[DataType.STRING], TYPES[DataType.FLOAT64]
-_UINT32, _INT32 = np.dtype("<u4"), np.dtype("<i4")
+UINT32, INT32 = np.dtype("<u4"), np.dtype("<i4")
 MAX_DEPTH = 8
 """Dimensions of a value, as in a metadata.json."""
 MAX_EMPTY = 1_000_000
@@ -69,7 +69,7 @@ def decode_present(column: pb.Column, rows: int) -> Array | None:
     if len(column.present) % 4:
         got = f"got {len(column.present)} bytes of present rows"
         raise InvalidArgument(f"column '{name}': {got}, want 4 for each", column=name)
-    at = np.frombuffer(column.present, _UINT32).astype(np.int64)
+    at = np.frombuffer(column.present, UINT32).astype(np.int64)
     if at[-1] >= rows or (np.diff(at) <= 0).any():
         want = f"want ascending numbers below {rows}"
         raise InvalidArgument(f"column '{name}': present rows are others, {want}", column=name)
@@ -185,7 +185,7 @@ def _decode_booleans(data: bytes) -> npt.NDArray[np.bool_]:
 def _decode_offsets(data: bytes, rows: int) -> npt.NDArray[np.int64]:
     if len(data) != (rows + 1) * 4:
         raise ValueError(f"got {len(data)} bytes of offsets, want {(rows + 1) * 4}")
-    offsets = np.frombuffer(data, _UINT32).astype(np.int64)
+    offsets = np.frombuffer(data, UINT32).astype(np.int64)
     if offsets[0] != 0 or (np.diff(offsets) < 0).any():
         raise ValueError("offsets do not start at 0 and ascend")
     return offsets
@@ -198,7 +198,7 @@ def _decode_sparse(column: pb.Column, kind: DataType, offsets: Array, validity: 
     if len(column.indices) != count * 4:
         raise ValueError(f"got {len(column.indices)} bytes of indices, want {count * 4}")
     sizes = _decode_sizes(column.sizes, len(offsets) - 1, size)
-    indices = np.frombuffer(column.indices, _INT32)
+    indices = np.frombuffer(column.indices, INT32)
     limits = size if sizes is None else np.repeat(sizes, np.diff(offsets))
     inside = ((indices >= 0) & (indices < limits)).all()
     starts = np.zeros(count, np.bool_)
@@ -225,7 +225,7 @@ def _decode_sizes(data: bytes, rows: int, size: int) -> npt.NDArray[np.int64] | 
         return None
     if len(data) != rows * 4:
         raise ValueError(f"got {len(data)} bytes of sizes, want {rows * 4}")
-    sizes = np.frombuffer(data, _UINT32).astype(np.int64)
+    sizes = np.frombuffer(data, UINT32).astype(np.int64)
     if (sizes > size).any():
         raise ValueError(f"got a vector of size {sizes.max()}, want at most the shape, {size}")
     return sizes
@@ -246,57 +246,6 @@ def lists_to_bytes(column: pb.Column, decoded: Column) -> None:
         return
     column.data = decoded.packed if isinstance(decoded, Strings) else decoded.values.tobytes()
     column.ClearField("values")
-
-
-def encode_column(
-    name: str, column: Column, target: pb.Column, present: Array | None = None
-) -> None:
-    """Writes a column into an empty message, as bytes; `present` as in `Columns`."""
-    target.name = name
-    target.type = TYPES[column.type]
-    if column.validity is not None:
-        target.validity = _validity_bytes(column.validity)
-    if present is not None:
-        target.present = present.astype(_UINT32).tobytes()
-    match column:
-        case Dense():
-            if column.shape:
-                target.shape.extend(column.shape)
-            target.data = column.values.tobytes()
-        case Strings():
-            target.data = column.packed
-        case Ragged():
-            target.offsets = column.offsets.astype(_UINT32).tobytes()
-            _encode_elements(column.elements, target)
-        case Sparse():
-            target.shape.append(column.size)
-            target.offsets = column.offsets.astype(_UINT32).tobytes()
-            target.indices = column.indices.astype(_INT32).tobytes()
-            target.data = column.values.tobytes()
-            target.element_validity = _validity_bytes(column.element_validity)
-            if column.sizes is not None:
-                target.sizes = column.sizes.astype(_UINT32).tobytes()
-
-
-def _encode_elements(elements: Lists, target: pb.Column) -> None:
-    """Scalars stand in the column of the lists itself."""
-    if elements.shape or isinstance(elements, Ragged):
-        encode_column("", elements, target.elements)
-        return
-    target.element_validity = _validity_bytes(elements.validity)
-    target.data = elements.packed if isinstance(elements, Strings) else elements.values.tobytes()
-
-
-def add_columns(
-    columns: Mapping[str, Column], present: Mapping[str, Array], target: pb.Table
-) -> None:
-    """Adds columns to a table of as many rows; `present` as in `Columns`."""
-    for name, column in columns.items():
-        encode_column(name, column, target.columns.add(), present.get(name))
-
-
-def _validity_bytes(validity: Validity) -> bytes:
-    return b"" if validity is None or validity.all() else validity.tobytes()
 
 
 def bytes_to_lists(column: pb.Column, rows: int) -> None:

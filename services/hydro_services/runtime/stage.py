@@ -17,7 +17,7 @@ from hydro.serving.v1 import frame_pb2 as pb
 from hydro_runtimes.columns import Array, Column, Columns
 from hydro_runtimes.evaluator import Evaluation, Failure, Field, Signature
 from hydro_services import errors
-from hydro_services.codecs import fitting, json_merging, naming, proto_columns
+from hydro_services.codecs import fitting, json_merging, naming, proto_columns, proto_encoding
 from hydro_services.codecs import json_rows as codec
 
 _STEP = 4096
@@ -214,7 +214,7 @@ def add_outputs(frame: pb.Frame, signature: Signature, evaluation: Evaluation, s
         kept = [column for column in columns if column.name not in signature.writes]
         del columns[:]
         columns.extend(kept)
-    proto_columns.add_columns(evaluation.outputs, evaluation.present, frame.table)
+    proto_encoding.add_columns(evaluation.outputs, evaluation.present, frame.table)
 
 
 def drop_rows(frame: pb.Frame, failures: Mapping[int, Failure], stage: str) -> None:
@@ -248,7 +248,7 @@ def drop_rows(frame: pb.Frame, failures: Mapping[int, Failure], stage: str) -> N
     columns = proto_columns.decode_table(frame.table).take(kept)
     frame.table.Clear()
     frame.table.rows = columns.rows
-    proto_columns.add_columns(columns, columns.present, frame.table)
+    proto_encoding.add_columns(columns, columns.present, frame.table)
 
 
 def _mask_kept(rows: int, failures: Iterable[int]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

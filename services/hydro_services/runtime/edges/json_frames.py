@@ -8,7 +8,7 @@ from typing import Any
 from hydro.serving.v1 import frame_pb2 as pb
 from hydro_runtimes.evaluator import Failure
 from hydro_services import errors
-from hydro_services.codecs import json_rows, naming, proto_columns, row_groups
+from hydro_services.codecs import json_rows, naming, proto_columns, proto_encoding, row_groups
 from hydro_services.runtime import stage
 from hydro_services.runtime.edges.http_body import PIECE_BYTES
 from hydro_services.runtime.edges.wire_format import ReadingStage
@@ -35,7 +35,7 @@ def read_group(
     if failures:
         frame.errors.extend(stage.row_errors(failures, reader.stage))
     frame.table.rows = columns.rows
-    proto_columns.add_columns(columns, columns.present, frame.table)
+    proto_encoding.add_columns(columns, columns.present, frame.table)
     return Work(frame, naming.select_inputs(columns, reader.signature))
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from hydro.serving.v1 import frame_pb2 as pb
 from hydro_runtimes.columns import Column, Columns, DataType, Dense, Ragged, Sparse, Strings
-from hydro_services.codecs import json_rows, proto_columns
+from hydro_services.codecs import json_rows, proto_columns, proto_encoding
 from hydro_services.errors import InvalidArgument
 
 NULL = np.array([True, False, True])
@@ -53,7 +53,7 @@ OFFSETS = np.array([0, 2, 2, 3])
 )
 def test_a_column_comes_back_as_it_was_written(column: Column) -> None:
     message = pb.Column()
-    proto_columns.encode_column("x", column, message)
+    proto_encoding.encode_column("x", column, message)
     read = proto_columns.decode_column(pb.Column.FromString(message.SerializeToString()), 3)
     assert type(read) is type(column)
     assert as_json(read) == as_json(column)

@@ -5,7 +5,7 @@ import pytest
 from hydro.serving.v1 import frame_pb2 as pb
 from hydro_runtimes.columns import DataType, Dense
 from hydro_runtimes.evaluator import Field, Signature
-from hydro_services.codecs import json_rows, proto_columns
+from hydro_services.codecs import json_rows, proto_encoding
 from hydro_services.runtime import stage
 
 
@@ -22,7 +22,7 @@ def test_a_double_of_a_stage_before_that_is_beyond_float32_is_an_error_in_its_ro
     frame.table.rows = 2
     target = frame.table.columns.add()
     column, _ = json_rows.decode_rows([{"x": 1e39}, {"x": 0.5}], Signature((), ()))
-    proto_columns.encode_column("x", column["x"], target)
+    proto_encoding.encode_column("x", column["x"], target)
     read = stage.read_inputs(frame, Signature((Field("x", DataType.FLOAT32),), ()), "s/m")
     assert [error.row for error in frame.errors] == [0]
     assert read["x"].rows == 1
@@ -36,7 +36,7 @@ def test_an_integer_as_a_double_is_the_nearest_one_wherever_it_is_read(declared:
     )
     frame = pb.Frame()
     frame.table.rows = 1
-    proto_columns.add_columns(columns, columns.present, frame.table)
+    proto_encoding.add_columns(columns, columns.present, frame.table)
     column = stage.read_inputs(frame, signature, "s/m")["x"]
     assert isinstance(column, Dense)
     assert column.values.tolist() == [2.0**53]

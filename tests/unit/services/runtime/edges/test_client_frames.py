@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +18,7 @@ from hydro_runtimes import python_values
 from hydro_runtimes.columns import Columns, DataType, Dense, pack
 from hydro_runtimes.evaluator import Evaluation, Field, Signature
 from hydro_services import errors
-from hydro_services.codecs import frame_limits, proto_columns, typed_values
+from hydro_services.codecs import proto_columns, typed_values
 from hydro_services.codecs.grpc_messages import prefix_message
 from hydro_services.runtime.evaluation import evaluate
 from hydro_services.runtime.session import Session, StageCall
@@ -218,6 +217,10 @@ def packed(name: str, rows: int, **parts: Any) -> pb.Frame:
     return frame
 
 
+def offsets(*numbers: int) -> bytes:
+    return np.array(numbers, "<u4").tobytes()
+
+
 CLAIMS = [
     pytest.param(pb.Frame(table=pb.Table(rows=1_000_000)), id="rows"),
     pytest.param(pb.Frame(id="x" * 100_000, table=pb.Table(rows=100_000)), id="rows and an id"),
@@ -229,21 +232,15 @@ CLAIMS = [
         packed("x", 10, type=pb.DATA_TYPE_INT64, shape=[0, 2**31], data=bytes(80)), id="no shape"
     ),
     pytest.param(
-        packed(
-            "float641",
-            1,
-            type=pb.DATA_TYPE_FLOAT64,
-            shape=[1],
-            offsets=np.array([0, 2**31], "<u4").tobytes(),
-        ),
+        packed("float641", 1, type=pb.DATA_TYPE_FLOAT64, shape=[1], offsets=offsets(0, 2**31)),
         id="sparse elements",
     ),
     pytest.param(
-        packed("x", 1, type=pb.DATA_TYPE_STRING, offsets=np.array([0, 2**32 - 1], "<u4").tobytes()),
+        packed("x", 1, type=pb.DATA_TYPE_STRING, offsets=offsets(0, 2**32 - 1)),
         id="texts",
     ),
     pytest.param(
-        packed("x", 2, type=pb.DATA_TYPE_INT64, offsets=np.array([0, 9, 1], "<u4").tobytes()),
+        packed("x", 2, type=pb.DATA_TYPE_INT64, offsets=offsets(0, 9, 1)),
         id="descending",
     ),
 ]
@@ -308,46 +305,6 @@ def test_a_column_of_another_type_is_one_error() -> None:
     frame = packed("x", 1_000_000, type=pb.DATA_TYPE_FLOAT64, data=halves)
     with pytest.raises(errors.InvalidArgument, match="in 1000000 of 1000000 rows"):
         list(session.feed(prefix_message(frame.SerializeToString())).work)
-
-
-# What is parsed before it is looked through.
-
-
-@pytest.mark.parametrize(
-    ("message", "said"),
-    [
-        pytest.param(b"\x12\x00" * 50_000, "over 4096 columns", id="columns"),
-        pytest.param(b"\x2a\x00" * 1_200_000, "fields", id="unknown"),
-        pytest.param(b"\x12\x07\x2a\x05\x0a\x03abc" * 8_000, "over 4096 columns", id="with values"),
-    ],
-)
-def test_a_table_of_many_small_things_is_refused_unparsed(message: bytes, said: str) -> None:
-    with pytest.raises((errors.InvalidArgument, errors.TooLarge), match=said):
-        answered(pb.Frame(table=pb.Table()).SerializeToString() + wrapped(3, message))
-
-
-def wrapped(number: int, data: bytes) -> bytes:
-    """A field of protobuf with a message."""
-    size, length = len(data), b""
-    while size > 127:
-        length, size = length + bytes([size & 127 | 128]), size >> 7
-    return bytes([number << 3 | 2]) + length + bytes([size]) + data
-
-
-def test_errors_and_lists_beyond_the_limits_are_refused_unparsed() -> None:
-    with pytest.raises(errors.InvalidArgument, match="errors"):
-        answered(wrapped(4, b"") * 50_000 + wrapped(4, bytes(2)))
-    with pytest.raises(errors.TooLarge, match="numbers in `values`"):
-        answered(wrapped(3, wrapped(2, wrapped(5, wrapped(4, bytes(frame_limits.MAX_LISTED + 1))))))
-
-
-@given(st.binary(max_size=60).map(lambda data: data + bytes(frame_limits.SMALL_BYTES)))
-def test_garbage_of_any_size_is_for_the_parser(message: bytes) -> None:
-    try:
-        frame_limits.check_frame(message)
-        pb.Frame.FromString(message)
-    except (errors.InvalidArgument, errors.TooLarge, DecodeError):
-        pass
 
 
 # Frames of all forms, then changed at random: refused or answered, with typed errors, at a cost
