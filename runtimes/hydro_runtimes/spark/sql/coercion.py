@@ -6,6 +6,7 @@ Source: org.apache.spark.sql.catalyst.analysis.{TypeCoercion, AnsiTypeCoercion},
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from hydro_runtimes.spark.sql.types import (
     DATE,
@@ -51,13 +52,23 @@ def common_type_without_texts(kinds: Iterable[SqlType], ansi: bool) -> SqlType |
 def compared_type(one: SqlType, other: SqlType, ansi: bool) -> SqlType | None:
     """The type in which two values are compared; None if they cannot be compared."""
     if one.is_nested and other.is_nested:
-        return tightest_type(one, other, ansi)
+        return tightest_type(one, with_names_of(other, one), ansi)
     if ansi or STRING not in (one, other) or one == other:
         return wider_type(one, other, ansi)
     rest = other if one == STRING else one
     if rest == VOID:
         return STRING
     return None if rest.is_nested or rest.is_interval else rest
+
+
+def with_names_of(kind: SqlType, other: SqlType) -> SqlType:
+    """A struct with the fields' names of another: where values are compared no one looks at them.
+
+    Source: DataType.equalsStructurally.
+    """
+    if kind.name == other.name == "struct" and len(kind.parts) == len(other.parts):
+        return replace(kind, names=other.names)
+    return kind
 
 
 def tightest_type(one: SqlType, other: SqlType, ansi: bool) -> SqlType | None:

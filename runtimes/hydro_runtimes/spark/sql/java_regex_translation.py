@@ -116,6 +116,8 @@ def translate_pattern(pattern: str) -> str:
         elif char == "]" and depth:
             depth -= 1
             out.append("]")
+        elif depth and char == ":":
+            out.append(r"\:")  # [:alpha:] is a set of these six characters in Java
         elif depth and "i" in scopes[-1] and not _is_unicode(scopes[-1]):
             text, at = _both_cases_in_set(pattern, at - 1)
             out.append(text)

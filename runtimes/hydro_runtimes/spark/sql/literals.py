@@ -150,4 +150,6 @@ def _decimal_literal(digits: str) -> Literal:
     precision = max(len(figures) + max(int(exponent), 0), scale)
     if precision > 38:
         raise StatementError(f"{digits} has more than 38 digits")
-    return Literal(decimal_of(precision, scale), value, f"{value:f}")
+    # As BigDecimal.toString: 1E-7, but 100 for 1E2.
+    text = str(value) if int(exponent) < 0 else f"{value:f}"
+    return Literal(decimal_of(precision, scale), value, text)

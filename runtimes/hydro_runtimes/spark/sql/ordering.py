@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from hydro_runtimes.columns import Array
 from hydro_runtimes.spark.sql.binding import cast_to, cast_to_common_type
-from hydro_runtimes.spark.sql.coercion import common_type_without_texts, compared_type
+from hydro_runtimes.spark.sql.coercion import (
+    common_type_without_texts,
+    compared_type,
+    with_names_of,
+)
 from hydro_runtimes.spark.sql.errors import StatementError
 from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.types import BOOLEAN, SqlType, nested_types
@@ -169,7 +174,9 @@ def _boolean_beside_number(operator: str, one: SqlType, other: SqlType) -> SqlTy
 
 
 def _all_in_common(arguments: Sequence[Typed], mode: Mode) -> list[Typed]:
-    given = cast_to_common_type(arguments, mode)
+    first = arguments[0].type
+    renamed = [replace(one, type=with_names_of(one.type, first)) for one in arguments]
+    given = cast_to_common_type(renamed, mode)
     if not is_orderable(given[0].type):
         raise StatementError(f"{given[0].type} IN (...) is not supported")
     return given

@@ -229,7 +229,7 @@ class Parser(ExpressionReader):
         if self.peek_token().upper == "->":
             return self._parse_lambda()
         token = self.next_token
-        if token.upper in RESERVED and (token.upper != "WHEN" or self.peek_token().upper != "("):
+        if token.upper == "FROM" and self.peek_token().kind in ("word", "quoted"):
             raise self.syntax_error("want an expression")
         # Spark 4 allows builtin.f(...) and system.builtin.f(...) for its own functions.
         for builtin in (("SYSTEM", ".", "BUILTIN", "."), ("BUILTIN", ".")):

@@ -16,6 +16,13 @@ from hydro_runtimes.spark.sql.syntax import (
 )
 
 _ARITHMETIC = frozenset(("+", "-", "*", "/", "%", "div", "negate", "positive"))
+_OF_NUMBERS = frozenset(
+    (
+        *("abs", "bround", "cbrt", "ceil", "ceiling", "degrees", "exp", "expm1", "floor", "isnan"),
+        *("ln", "log10", "log1p", "log2", "nanvl", "pow", "power", "radians", "rint", "round"),
+        *("sign", "signum", "sqrt"),
+    )
+)
 _COMPARISONS = frozenset(("=", "<=>", "<", "<=", ">", ">="))
 
 
@@ -36,7 +43,7 @@ def names_in(select: Select) -> Iterator[str]:
 
 
 def names_of_numbers(select: Select) -> Iterator[str]:
-    """The names that are operands of arithmetic, or compared with a literal number."""
+    """The names of operands of arithmetic, of functions of numbers, or compared with a number."""
     for node in _walk_select(select):
         match node:
             case Operation(operator=operator, sides=sides) if operator in _ARITHMETIC:
@@ -46,6 +53,8 @@ def names_of_numbers(select: Select) -> Iterator[str]:
                     yield from _column_names(sides)
             case Call(name="between", arguments=sides) if any(map(_is_number, sides)):
                 yield from _column_names(sides)
+            case Call(name=name, arguments=sides) if name in _OF_NUMBERS:
+                yield from _column_names(sides[:1])
 
 
 def _walk_select(select: Select) -> Iterator[Expression]:

@@ -5,6 +5,7 @@ Source: SqlBaseParser.g4 of Spark 4.3.0, queryPrimary and ctes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -15,6 +16,7 @@ from hydro_runtimes.spark.sql.syntax import Expression, Select, Star
 
 THIS = "__THIS__"
 """The name that a statement has for the batch."""
+_VARIABLE = re.compile(r"\$\{(?:(\w+?):)?(\S+?)\}")
 _MAX_CHARACTERS = 100_000
 Table: TypeAlias = tuple[Select, tuple[str, ...]]
 """A query, and the names that its columns have outside; an empty tuple if they are its own."""
@@ -71,12 +73,26 @@ def parse_statement(statement: str) -> Select:
     if len(statement) > _MAX_CHARACTERS:
         got = f"has {len(statement)} characters"
         raise StatementError(f"{got}, want at most {_MAX_CHARACTERS}")
-    parser = Parser(statement)
+    parser = Parser(_substitute_variables(statement))
     select = _parse_query(parser, {})[0]
     parser.accept(";")
     if parser.next_token.kind != "end":
         raise _refusal_of(parser)
     return select
+
+
+def _substitute_variables(statement: str) -> str:
+    """The statement without its variables, which are empty where no session sets them.
+
+    Source: org.apache.spark.sql.internal.VariableSubstitution, 4.3.0.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] or match[2].startswith("spark."):
+            raise NeedsOtherRows(f"{match[0][:60]} is a setting of the session")
+        return ""
+
+    return _VARIABLE.sub(value, statement)
 
 
 def _parse_query(parser: Parser, known: Tables) -> Table:
@@ -209,7 +225,7 @@ def _parse_source(parser: Parser, known: Tables) -> _Source:
                 f"reads another table, {name}.{parser.peek_token().text}, want {THIS}"
             )
         source, names = known.get(name.lower(), (None, ()))
-        if source is None and name.upper() != THIS:
+        if source is None and name != THIS:
             raise StatementError(f"reads another table, {name}, want {THIS}")
     if parser.accept("AS") or (
         parser.next_token.kind == "quoted"

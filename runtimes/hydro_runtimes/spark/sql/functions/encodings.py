@@ -54,6 +54,8 @@ def _parse_url_function(safe: bool) -> Function:
         return row_by_row(lambda *parts: parse_url(*parts, quiet=quiet), given, STRING)
 
     def parse_url(url: str, part: str, key: str | None = None, *, quiet: bool) -> str | None:
+        if key is not None and part != "QUERY":
+            return None
         match = _URI.fullmatch(url)
         if match is None:
             if quiet:
@@ -62,8 +64,6 @@ def _parse_url_function(safe: bool) -> Function:
         found = _url_part(match, part)
         if key is None or found is None:
             return found if key is None else None
-        if part != "QUERY":
-            return None
         pair = re.search(rf"(?:&|^){re.escape(key)}=([^&]*)", found)
         return pair[1] if pair else None
 

@@ -25,7 +25,7 @@ from hydro_runtimes.spark.sql.logic import require_condition
 from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.ordering import sort_key
 from hydro_runtimes.spark.sql.types import BOOLEAN, INT, SqlType, array_of, map_of
-from hydro_runtimes.spark.sql.values import Rows, Typed, Value, value_of
+from hydro_runtimes.spark.sql.values import Rows, Typed, Value, evaluate_where, value_of
 
 _KEYS = count()
 
@@ -224,7 +224,7 @@ def _bind_aggregate(given: HigherOrderArguments, mode: Mode) -> Typed:
             step = body.evaluate(rows.take(at).with_columns(variables))
             total.data[at], total.null[at] = step.data, step.null
         if end is not None:
-            total = end.evaluate(rows.with_columns({end_keys[0]: total}))
+            total = evaluate_where(end, rows.with_columns({end_keys[0]: total}), ~lists.null)
         return Value(total.type, total.data, total.null | lists.null)
 
     return Typed(end.type if end is not None else start.type, evaluate)

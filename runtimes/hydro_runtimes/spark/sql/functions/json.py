@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from hydro_runtimes.spark.sql import java_text, zones
 from hydro_runtimes.spark.sql.binding import (
@@ -24,7 +24,8 @@ from hydro_runtimes.spark.sql.binding import (
     row_by_row,
     row_function,
 )
-from hydro_runtimes.spark.sql.datetime_patterns import datetime_pattern
+from hydro_runtimes.spark.sql.calendar import DAY
+from hydro_runtimes.spark.sql.datetime_patterns import DateTimePattern, datetime_pattern
 from hydro_runtimes.spark.sql.decimals import fit_decimal
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
 from hydro_runtimes.spark.sql.mode import Mode
@@ -50,7 +51,25 @@ _NAMED = {"NaN": math.nan, "Infinity": math.inf, "+INF": math.inf, "INF": math.i
 _NAMED |= {"-Infinity": -math.inf, "-INF": -math.inf}
 
 
-def write_json(kind: SqlType, value: Any, mode: Mode, with_nulls: bool = False) -> str:
+class Formats(NamedTuple):
+    """Patterns of times in JSON; None for that of ISO 8601."""
+
+    date: str | None = None
+    timestamp: str | None = None
+    timestamp_ntz: str | None = None
+
+    def of_type(self, kind: SqlType) -> DateTimePattern | None:
+        """The pattern for values of a type, if one is given."""
+        text = getattr(self, kind.name) if kind.name in self._fields else None
+        return None if text is None else datetime_pattern(text)
+
+
+_ISO = Formats()
+
+
+def write_json(
+    kind: SqlType, value: Any, mode: Mode, with_nulls: bool = False, formats: Formats = _ISO
+) -> str:
     """A value as to_json writes it.
 
     Args:
@@ -58,13 +77,18 @@ def write_json(kind: SqlType, value: Any, mode: Mode, with_nulls: bool = False) 
         value: as `Value` holds it, None for null.
         mode: whose zone timestamps are written in.
         with_nulls: write null fields of structs, instead of omitting them.
+        formats: of dates and timestamps.
     """
 
     def write_inner(part: SqlType, one: Any) -> str:
-        return write_json(part, one, mode, with_nulls)
+        return write_json(part, one, mode, with_nulls, formats)
 
     if value is None:
         return "null"
+    if (pattern := formats.of_type(kind)) is not None:
+        micros = value * DAY if kind.name == "date" else value
+        zone = mode.zone if kind.name == "timestamp" else UTC
+        return _quote_json(pattern.format_instant(micros, zone))
     match kind.name:
         case "struct":
             fields = zip(kind.names, kind.parts, value, strict=True)
@@ -131,9 +155,25 @@ def _bind_to_json(arguments: Sequence[Typed], mode: Mode) -> Typed:
     if not child.type.is_nested:
         raise StatementError(f"got {child.type}, want a struct, map or array")
     kind = child.type
-    options = _read_options(arguments[1:], ("ignoreNullFields",))
+    options = _read_options(arguments[1:], ("ignoreNullFields", *_FORMATS))
     with_nulls = options.get("ignorenullfields", "true").lower() == "false"
-    return row_by_row(lambda value: write_json(kind, value, mode, with_nulls), [child], STRING)
+    formats = _read_formats(options)
+
+    def write(value: Any) -> str:
+        return write_json(kind, value, mode, with_nulls, formats)
+
+    return row_by_row(write, [child], STRING)
+
+
+_FORMATS = ("dateFormat", "timestampFormat", "timestampNTZFormat")
+
+
+def _read_formats(options: Mapping[str, str]) -> Formats:
+    formats = Formats(*(options.get(name.lower()) for name in _FORMATS))
+    for pattern in formats:
+        if pattern is not None:
+            datetime_pattern(pattern)
+    return formats
 
 
 def _parse_json(text: str) -> Any:
@@ -161,6 +201,9 @@ def _named_number(name: str) -> float:
 
 
 _BAD = object()
+_CORRUPT = "_corrupt_record"
+_QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'((?:[^'\\]|\\.)*)'")
+_DECODER = json.JSONDecoder(parse_float=_Real, parse_constant=_named_number)
 
 
 def _bind_from_json(arguments: Sequence[Typed], mode: Mode) -> Typed:
@@ -168,31 +211,66 @@ def _bind_from_json(arguments: Sequence[Typed], mode: Mode) -> Typed:
     schema = constant_of(arguments[1], "the schema")
     if not isinstance(schema, str):
         raise StatementError("the schema is null, want a text such as 'a INT, b STRING'")
-    options = _read_options(arguments[2:], ("mode",))
+    options = _read_options(arguments[2:], ("mode", *_FORMATS))
+    formats = _read_formats(options)
     is_strict = options.get("mode", "").upper() == "FAILFAST"
     kind = parse_ddl(schema)
+    if kind.name not in ("struct", "array", "map"):
+        raise StatementError(f"the schema is {kind}, want a struct, an array or a map")
 
     def read_text(text: str) -> Any:
-        value = _parse_json(text)
-        if is_strict and value is _BAD and text.strip():
-            raise RowError("MALFORMED_RECORD_IN_PARSING: the text is not JSON, mode FAILFAST")
-        nothing = (None,) * len(kind.parts) if kind.name == "struct" else None
-        if value is _BAD or not text.strip():
-            return nothing if text.strip() else None
+        if not text.strip():
+            return None
+        value = _first_json(text)
         if kind.name == "struct" and isinstance(value, list):
             value = value[0] if len(value) == 1 else _BAD
-        if kind.name == "array" and isinstance(value, dict):
+        if kind.name == "array" and isinstance(value, dict) and kind.parts[0].name == "struct":
             value = [value]
         try:
-            return _convert_json(kind, value, mode, is_strict)
+            return _complete(kind, _convert_json(kind, value, mode, True, formats), None)
         except _Mismatch:
             if is_strict:
                 raise RowError(
                     f"MALFORMED_RECORD_IN_PARSING: the JSON is not a {kind}, mode FAILFAST"
                 ) from None
-            return nothing
+        try:
+            return _complete(kind, _convert_json(kind, value, mode, False, formats), text)
+        except _Mismatch:
+            return _complete(kind, None, text)
 
     return row_by_row(read_text, [require_type(arguments[0], STRING, mode)], kind)
+
+
+def _complete(kind: SqlType, value: Any, corrupt: str | None) -> Any:
+    """A record with the text of what is wrong with it in its field for that, if it has one."""
+    if kind.name != "struct":
+        return value
+    fields = (None,) * len(kind.parts) if value is None else value
+    pairs = zip(kind.names, kind.parts, fields, strict=True)
+    return tuple(
+        corrupt if (name, part) == (_CORRUPT, STRING) else one for name, part, one in pairs
+    )
+
+
+def _first_json(text: str) -> Any:
+    """The first JSON value of a text; what follows is not looked at, and texts may stand in '."""
+    value = _decode_first(text)
+    if value is _BAD and "'" in text:
+        value = _decode_first(_QUOTED.sub(_double_quotes, text))
+    return value
+
+
+def _decode_first(text: str) -> Any:
+    try:
+        return _DECODER.raw_decode(text.strip())[0]
+    except (ValueError, RecursionError):
+        return _BAD
+
+
+def _double_quotes(match: re.Match[str]) -> str:
+    if match[1] is None:
+        return match[0]
+    return '"' + match[1].replace("\\'", "'").replace('"', '\\"') + '"'
 
 
 def _read_options(arguments: Sequence[Typed], known: Sequence[str]) -> Mapping[str, str]:
@@ -220,7 +298,7 @@ def value_of_json(kind: SqlType, text: str, mode: Mode) -> Any:
         RowError: it is of another.
     """
     try:
-        return _convert_json(kind, _parse_json(text), mode, is_strict=True)
+        return _convert_json(kind, _parse_json(text), mode, is_strict=True, formats=_ISO)
     except _Mismatch:
         raise RowError(f"the JSON is no {kind}") from None
 
@@ -229,7 +307,7 @@ class _Mismatch(Exception):
     """A JSON value does not fit its type."""
 
 
-def _convert_json(kind: SqlType, value: Any, mode: Mode, is_strict: bool) -> Any:
+def _convert_json(kind: SqlType, value: Any, mode: Mode, is_strict: bool, formats: Formats) -> Any:
     """A JSON value as a value of a type; a field that does not fit is null, unless strict.
 
     Raises:
@@ -242,34 +320,40 @@ def _convert_json(kind: SqlType, value: Any, mode: Mode, is_strict: bool) -> Any
             if not isinstance(value, dict):
                 raise _Mismatch
             return tuple(
-                _convert_field(part, value.get(name), mode, is_strict)
+                _convert_field(part, value.get(name), mode, is_strict, formats)
                 for name, part in zip(kind.names, kind.parts, strict=True)
             )
         case "array":
             if not isinstance(value, list):
                 raise _Mismatch
-            return [_convert_json(kind.parts[0], one, mode, is_strict) for one in value]
+            return [_convert_json(kind.parts[0], one, mode, is_strict, formats) for one in value]
         case "map":
             if not isinstance(value, dict):
                 raise _Mismatch
             return [
-                (key, _convert_json(kind.parts[1], one, mode, is_strict))
+                (key, _convert_json(kind.parts[1], one, mode, is_strict, formats))
                 for key, one in value.items()
             ]
-    return _convert_scalar(kind, value, mode)
+    return _convert_scalar(kind, value, mode, formats)
 
 
-def _convert_field(kind: SqlType, value: Any, mode: Mode, is_strict: bool) -> Any:
+def _convert_field(kind: SqlType, value: Any, mode: Mode, is_strict: bool, formats: Formats) -> Any:
     try:
-        return _convert_json(kind, value, mode, is_strict)
+        return _convert_json(kind, value, mode, is_strict, formats)
     except _Mismatch:
         if is_strict:
             raise
         return None
 
 
-def _convert_scalar(kind: SqlType, value: Any, mode: Mode) -> Any:
+def _convert_scalar(kind: SqlType, value: Any, mode: Mode, formats: Formats) -> Any:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    pattern = formats.of_type(kind)
+    if pattern is not None and isinstance(value, str):
+        micros = pattern.parse_instant(value, mode.zone if kind.name == "timestamp" else UTC)
+        if micros is None:
+            raise _Mismatch
+        return micros // DAY if kind.name == "date" else micros
     match kind.name:
         case "string":
             return value if isinstance(value, str) else _compact_text(value)
@@ -284,6 +368,9 @@ def _convert_scalar(kind: SqlType, value: Any, mode: Mode) -> Any:
         case "decimal":
             if is_number or isinstance(value, str):
                 return _as_decimal(value, kind)
+        case "binary":
+            if isinstance(value, str):
+                return _from_base64(value)
         case "date":
             if isinstance(value, str) and (day := zones.parse_date(value)) is not None:
                 return day
@@ -300,6 +387,13 @@ def _convert_scalar(kind: SqlType, value: Any, mode: Mode) -> Any:
         if -limit <= value < limit:
             return value
     raise _Mismatch
+
+
+def _from_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise _Mismatch from None
 
 
 def _as_decimal(value: Any, kind: SqlType) -> Decimal:

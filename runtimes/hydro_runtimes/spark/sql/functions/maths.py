@@ -62,6 +62,18 @@ from hydro_runtimes.spark.sql.values import (
 _TIMES = (DATE, TIMESTAMP, TIMESTAMP_NTZ)
 
 
+def _bind_sign(arguments: Sequence[Typed], mode: Mode) -> Typed:
+    child = arguments[0]
+    if not (child.type.is_months or child.type.is_micros):
+        return _double_function(np.sign).bind(arguments, mode)
+
+    def evaluate(rows: Rows) -> Value:
+        value = child.evaluate(rows)
+        return Value(DOUBLE, np.sign(value.data).astype(np.float64), value.null)
+
+    return Typed(DOUBLE, evaluate, child.foldable)
+
+
 def _double_function(compute: Callable[[Array], Any], above: float | None = None) -> Function:
     """A function of a double; null for numbers up to `above`, of which there is no logarithm."""
 
@@ -496,7 +508,7 @@ MATHS: Mapping[str, Function] = {
     "rint": _double_function(np.rint),
     "round": Function(_bind_round(decimal.ROUND_HALF_UP), 1, 2),
     "sec": _double_function(_reciprocal(np.cos)),
-    "sign": _double_function(np.sign),
+    "sign": Function(_bind_sign, 1, 1, DOUBLE),
     "sin": _double_function(np.sin),
     "sinh": _double_function(np.sinh),
     "sqrt": _double_function(np.sqrt),

@@ -114,7 +114,6 @@ def _regexp_replace(text: str, pattern: str, replacement: str, position: int = 1
     if position < 1:
         raise RowError(f"INVALID_PARAMETER_VALUE: the position is {position}, want 1 or more")
     compiled = _compile_pattern(pattern)
-    parts = _parse_replacement(replacement, compiled.groups)
     if position > max(len(text), 1):
         return text
     # For the pattern, the text starts at the position, so that ^ matches there.
@@ -122,6 +121,7 @@ def _regexp_replace(text: str, pattern: str, replacement: str, position: int = 1
     made, at, size = [before], 0, 0
     for match in find_matches(compiled, text):
         made.append(text[at : match.start()])
+        parts = _parse_replacement(replacement, compiled.groups)  # Java reads it at a match
         put = "".join([part if isinstance(part, str) else match[part] or "" for part in parts])
         made.append(put)
         size += len(put)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import Any
 
 from hydro_runtimes.spark.sql import row_limits
@@ -24,10 +23,10 @@ from hydro_runtimes.spark.sql.binding import (
     require_type,
     row_by_row,
     row_function,
-    try_row,
 )
-from hydro_runtimes.spark.sql.decimals import DECIMALS, as_number
+from hydro_runtimes.spark.sql.decimals import as_number
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
+from hydro_runtimes.spark.sql.functions.format_strings import bind_format_string
 from hydro_runtimes.spark.sql.logic import case_when, is_null
 from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.number_patterns import number_pattern, round_half_even
@@ -41,15 +40,12 @@ from hydro_runtimes.spark.sql.types import (
     VOID,
     SqlType,
     array_of,
-    bit_width,
 )
-from hydro_runtimes.spark.sql.value_texts import text_of
 from hydro_runtimes.spark.sql.values import (
     Rows,
     Typed,
     Value,
     constant_value,
-    evaluate_where,
     value_of,
 )
 
@@ -397,92 +393,6 @@ def _null_text() -> Typed:
     return Typed(STRING, lambda rows: constant_value(STRING, None, rows.count), foldable=True)
 
 
-def _bind_format_string(arguments: Sequence[Typed], mode: Mode) -> Typed:
-    """Binds format_string: %s %d %x %f %e %c %b %% %n of java.util.Formatter, with all options."""
-    kinds = [one.type for one in arguments[1:]]
-    given = [implicit_cast(arguments[0], STRING, mode), *arguments[1:]]
-
-    def evaluate(rows: Rows) -> Value:
-        forms = given[0].evaluate(rows)
-        others = [evaluate_where(one, rows, ~forms.null).to_list() for one in given[1:]]
-        columns = [forms.to_list(), *others]
-        made: list[Any] = []
-        for row, form in enumerate(columns[0]):
-            values = [column[row] for column in columns[1:]]
-            made.append(
-                None
-                if form is None
-                else try_row(rows, row, _format_text, form, kinds, values, mode)
-            )
-        return value_of(STRING, made)
-
-    return Typed(STRING, evaluate, all(one.foldable for one in given))
-
-
-_FORMAT = re.compile(r"%(?:(\d+)\$)?([-#+ 0,(]*)(\d+)?(?:\.(\d+))?([a-zA-Z%])")
-
-
-def _format_text(form: str, kinds: Sequence[SqlType], values: Sequence[Any], mode: Mode) -> str:
-    at = 0
-
-    def format_part(match: re.Match[str]) -> str:
-        nonlocal at
-        place, flags, width, precision, letter = match.groups()
-        if letter in "%n":
-            return "%" if letter == "%" else "\n"
-        index = int(place) - 1 if place else at
-        at += not place
-        if not 0 <= index < len(values):
-            raise RowError(f"the format '{form[:60]}' has no value for {match[0]}")
-        if max(int(width or 0), int(precision or 0)) > MAX_TEXT:
-            got = f"{match[0][:60]} asks for more than {MAX_TEXT} characters"
-            raise RowError(f"{got}, the limit here")
-        text = _format_one(letter, flags, precision, kinds[index], values[index], mode)
-        if text is None:
-            raise RowError(f"{match[0]} does not take {kinds[index]}")
-        size = int(width or 0)
-        if "0" in flags and text.lstrip("+-")[:1].isdigit():
-            sign = text[:1] if text[:1] in "+-" else ""
-            return sign + text[len(sign) :].rjust(size - len(sign), "0")
-        text = text.upper() if letter.isupper() else text
-        return text.ljust(size) if "-" in flags else text.rjust(size)
-
-    return _FORMAT.sub(format_part, form)
-
-
-def _format_one(
-    letter: str, flags: str, precision: str | None, kind: SqlType, value: Any, mode: Mode
-) -> str | None:
-    lower = letter.lower()
-    if lower == "b":
-        return "false" if value is None or value is False else "true"
-    if value is None:
-        return "null"[: int(precision)] if precision else "null"
-    sign = "+" if "+" in flags else " " if " " in flags else ""
-    comma = "," if "," in flags else ""
-    match lower:
-        case "s":
-            text = text_of(kind, value, mode)
-            return text[: int(precision)] if precision else text
-        case "c":
-            return str(value)[:1] if kind == STRING else chr(value) if kind.is_whole else None
-        case "d":
-            return format(value, f"{sign}{comma}d") if kind.is_whole else None
-        case "x" | "o":
-            width = bit_width(kind) if kind.is_whole else 0
-            return format(value & ((1 << width) - 1), lower) if width else None
-        case "f" | "e" if kind.is_fraction or kind.name == "decimal":
-            number = as_number(kind, value)
-            if number is None:
-                return {"nan": "NaN", "inf": f"{sign}Infinity"}.get(str(float(value)), "-Infinity")
-            digits = int(precision) if precision else 6
-            if lower == "e":
-                return format(float(number), f"{sign}.{digits}e")
-            rounded = number.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP, DECIMALS)
-            return format(rounded, f"{sign}{comma}f")
-    return None
-
-
 _CHARSETS = {"US-ASCII", "ISO-8859-1", "UTF-8", "UTF-16BE", "UTF-16LE", "UTF-16", "UTF-32"}
 
 
@@ -491,6 +401,8 @@ def _charset_function(change: Callable[..., Any], takes: SqlType, gives: SqlType
         if name.upper() not in _CHARSETS:
             raise RowError(f"INVALID_PARAMETER_VALUE: '{name}' is not a charset that Spark knows")
         try:
+            if not value:  # no mark of the order of bytes either
+                return change(value, "utf-8")
             if name.upper() == "UTF-16" and gives == BINARY:
                 return b"\xfe\xff" + change(value, "utf-16be")
             return change(value, name.lower(), "strict")
@@ -591,7 +503,7 @@ TEXTS: Mapping[str, Function] = {
     "encode": _charset_function(str.encode, STRING, BINARY),
     "endswith": _text_or_binary(str.endswith, bytes.endswith, [STRING], BOOLEAN),
     "find_in_set": row_function(_find_in_set, [STRING, STRING], INT),
-    "format_string": _text_function(_bind_format_string, 1, 1000),
+    "format_string": _text_function(bind_format_string, 1, 1000),
     "format_number": _text_function(_bind_format_number, 2, 2),
     "initcap": row_function(_title_words, [STRING], STRING),
     "instr": row_function(lambda text, part: _locate_text(part, text), [STRING, STRING], INT),
