@@ -36,7 +36,7 @@ from hydro_envoy.resources.builder import Builder
 from hydro_envoy.snapshot import ResourceType
 from hydro_services import errors, rpc
 from hydro_services.manager import process
-from hydro_services.manager.domain import plan
+from hydro_services.manager.domain import mesh_plan
 from hydro_services.manager.domain.state import State
 from hydro_services.security import credential
 from hydro_services.security.credential import Metadata
@@ -270,7 +270,7 @@ class Envoy:
 @functools.cache
 def build_once(config: process.Config) -> None:
     """The first build imports for seconds: it is not to be part of what a test waits for."""
-    Builder().build(plan.build_mesh(State(), process.base_mesh(config)))
+    Builder().build(mesh_plan.build_mesh(State(), process.base_mesh(config)))
 
 
 class Mesh:

@@ -22,7 +22,7 @@ from hydro_services import errors, registration
 from hydro_services.consul.agents import Agents, Answer, Value
 from hydro_services.manager import process
 from hydro_services.manager.cluster import coordination, records
-from hydro_services.manager.domain import plan
+from hydro_services.manager.domain import call_plan
 from hydro_services.manager.domain.state import Trial
 
 LIMIT_S = 30.0
@@ -129,7 +129,7 @@ async def test_a_new_version_takes_over_at_both(pair: Pair) -> None:
 async def test_no_model_is_unloaded_while_an_envoy_of_another_manager_may_use_it(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan, "LINGER_S", 0.0)
+    monkeypatch.setattr(call_plan, "LINGER_S", 0.0)
     await pair.a.create()
 
     def demand() -> str:

@@ -19,13 +19,13 @@ from manager_mesh import (
 
 from hydro.manager.v1 import pipeline_pb2
 from hydro_services import errors
-from hydro_services.manager.domain import plan
+from hydro_services.manager.domain import call_plan
 
 
 async def test_changed_model_is_loaded_then_routed_to_and_the_old_one_unloaded_last(
     mesh: Mesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan, "LINGER_S", 0.1)
+    monkeypatch.setattr(call_plan, "LINGER_S", 0.1)
     await mesh.create()
     await mesh.repository.publish(PREPARE, PREDICT_2)
     await mesh.world.seen("unloaded", "one", key(PREDICT))

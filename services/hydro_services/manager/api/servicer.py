@@ -21,7 +21,13 @@ from hydro_envoy.xds.node_status import NodeStatus
 from hydro_services import errors, pipelinejson
 from hydro_services.consul.registry import Registry
 from hydro_services.manager.api.peers import peer_identity
-from hydro_services.manager.domain import conversion, sidecars, state, transitions
+from hydro_services.manager.domain import (
+    conversion,
+    endpoint_transitions,
+    pipeline_views,
+    sidecars,
+    state,
+)
 from hydro_services.manager.domain.state import EndpointId, State
 from hydro_services.manager.engine.reconciler import Reconciler
 from hydro_services.manager.rollout import backend
@@ -65,7 +71,7 @@ class ManagerServicer(pb_grpc.ManagerServiceServicer):
         # Answered a little earlier than the caller gives up: so it hears what was missing.
         limit_s = None if left_s is None else min(MAX_CHANGE_S, max(0.1, 0.95 * left_s))
         after = await self._deployer.create(spec, wanted.etag, limit_s)
-        return conversion.describe_pipelines(after, [spec.name])[0]
+        return pipeline_views.describe_pipelines(after, [spec.name])[0]
 
     async def GetPipeline(
         self, request: pb.GetPipelineRequest, context: Any
@@ -73,7 +79,7 @@ class ManagerServicer(pb_grpc.ManagerServiceServicer):
         present = self._reconciler.state
         if request.name not in present.names:
             raise backend.no_such_pipeline(request.name)
-        return conversion.describe_pipelines(present, [request.name])[0]
+        return pipeline_views.describe_pipelines(present, [request.name])[0]
 
     async def ListPipelines(
         self, request: pb.ListPipelinesRequest, context: Any
@@ -109,7 +115,7 @@ class ManagerServicer(pb_grpc.ManagerServiceServicer):
         self, request: pb.ListServicesRequest, context: Any
     ) -> pb.ListServicesResponse:
         return pb.ListServicesResponse(
-            services=conversion.describe_services(self._reconciler.state)
+            services=pipeline_views.describe_services(self._reconciler.state)
         )
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Any) -> pb.GetStatusResponse:
@@ -140,7 +146,7 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
         if has_sidecars:
             _check_own(context, "/".join(endpoint.id))
         expires = self._reconciler.clock() + self._lease_s
-        event = partial(transitions.register_endpoint, endpoint=endpoint, expires=expires)
+        event = partial(endpoint_transitions.register_endpoint, endpoint=endpoint, expires=expires)
         await self._reconciler.apply(event)
         response = registry_pb.RegisterEndpointResponse()
         response.lease.FromMilliseconds(round(self._lease_s * 1e3))
@@ -152,7 +158,8 @@ class RegistryServicer(registry_grpc.RegistryServiceServicer):
         id = EndpointId(request.service, request.instance)
         if self._reconciler.has_sidecars:
             _check_own(context, "/".join(id))
-        event = partial(transitions.deregister_endpoint, id=id, incarnation=request.incarnation)
+        deregister = endpoint_transitions.deregister_endpoint
+        event = partial(deregister, id=id, incarnation=request.incarnation)
         await self._reconciler.apply(event)
         if self._reconciler.hub.has_gateway:  # without one nothing reaches it
             await self._applied(id)
@@ -188,7 +195,7 @@ def _is_other(last: State | None, current: State) -> bool:
 
 def _describe_all(present: State, only: str = "") -> list[pipeline_pb2.Pipeline]:
     names = [name for name in present.names if only in ("", name)]
-    return conversion.describe_pipelines(present, names)
+    return pipeline_views.describe_pipelines(present, names)
 
 
 def _node_message(status: NodeStatus) -> pb.Node:

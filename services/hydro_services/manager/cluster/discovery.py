@@ -11,7 +11,7 @@ from hydro_services.consul import services
 from hydro_services.consul.agents import Agents
 from hydro_services.consul.services import Instance
 from hydro_services.errors import InvalidArgument
-from hydro_services.manager.domain import conversion, sidecars, transitions
+from hydro_services.manager.domain import conversion, endpoint_transitions, sidecars
 from hydro_services.manager.domain.state import Endpoint, EndpointId
 from hydro_services.manager.engine.reconciler import Reconciler
 
@@ -67,7 +67,7 @@ class Discovery:
         self.has_begun.set()
         await self._reconciler.apply(
             partial(
-                transitions.apply_discovery,
+                endpoint_transitions.apply_discovery,
                 endpoints=endpoints,
                 ill_until=ill_until,
                 gone_at=gone_at,

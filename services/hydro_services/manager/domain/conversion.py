@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 from google.protobuf.message import Message
@@ -16,7 +16,7 @@ from hydro_envoy.address import Address
 from hydro_envoy.mesh import MAIN, SHADOW
 from hydro_services import errors
 from hydro_services.errors import HydroError, InvalidArgument, Unavailable
-from hydro_services.manager.domain import policies, readiness, references
+from hydro_services.manager.domain import policies, references
 from hydro_services.manager.domain.references import Chain
 from hydro_services.manager.domain.state import (
     REPOSITORY,
@@ -26,8 +26,6 @@ from hydro_services.manager.domain.state import (
     Spec,
     Stage,
     Stages,
-    State,
-    Trial,
 )
 
 _Holder: TypeAlias = pipeline_pb.Pipeline | pipeline_pb.Variant | pipeline_pb.Shadow
@@ -152,7 +150,7 @@ def endpoint_message(endpoint: Endpoint, *, ready: bool = False) -> manager_pb.E
 
 def pipeline_record(pipeline: Pipeline) -> pipeline_pb.Pipeline:
     """A pipeline as it is stored."""
-    return _pipeline_message(pipeline.spec, pipeline.stages)
+    return pipeline_message(pipeline.spec, pipeline.stages)
 
 
 def has_unknown_fields(message: Message) -> bool:
@@ -199,74 +197,7 @@ def _parse_stage(name: str, stage: pipeline_pb.PipelineStage) -> Stage:
     return Stage(name, stage.service, found)
 
 
-def describe_pipelines(state: State, names: Iterable[str]) -> list[pipeline_pb.Pipeline]:
-    """Pipelines that are kept or pending, as users see them."""
-    takers = readiness.ready_endpoints(state)
-    return [_describe_pipeline(name, state, takers) for name in names]
-
-
-def _describe_pipeline(name: str, state: State, takers: readiness.Takers) -> pipeline_pb.Pipeline:
-    """What serves, with what is to take its place; or, where nothing does, that alone."""
-    kept, trial = state.pipelines.get(name), state.trials.get(name)
-    if kept is None:
-        return _describe_trial(state.trials[name], state, takers)
-    message = _describe_kept(kept, state, takers)
-    if trial and trial.asked:
-        message.pending.CopyFrom(_describe_trial(trial, state, takers))
-        if message.state == pipeline_pb.PIPELINE_STATE_READY:
-            message.error.CopyFrom(message.pending.error)
-    return message
-
-
-def _describe_trial(trial: Trial, state: State, takers: readiness.Takers) -> pipeline_pb.Pipeline:
-    message = _pipeline_message(trial.spec, trial.stages)
-    error = readiness.find_hindrance(trial, state, takers)
-    is_passing = readiness.is_passing(error)
-    message.state = (
-        pipeline_pb.PIPELINE_STATE_PENDING if is_passing else pipeline_pb.PIPELINE_STATE_FAILED
-    )
-    message.error.CopyFrom(errors.to_status(error))
-    return message
-
-
-def _describe_kept(
-    pipeline: Pipeline, state: State, takers: readiness.Takers
-) -> pipeline_pb.Pipeline:
-    message = _pipeline_message(pipeline.spec, pipeline.stages)
-    obstacle = readiness.find_obstacle(pipeline.stages, state, takers)
-    lacking = readiness.missing_loads(pipeline.stages, state, takers)
-    message.state = pipeline_pb.PIPELINE_STATE_READY
-    if lacking:
-        message.state = pipeline_pb.PIPELINE_STATE_PENDING
-    if obstacle:
-        message.state = pipeline_pb.PIPELINE_STATE_FAILED
-    error = obstacle or _change_obstacle(pipeline, state, takers)
-    if lacking:
-        error = error or Unavailable("; ".join(lacking))
-    if error:
-        message.error.CopyFrom(errors.to_status(error))
-    message.lagging.extend(_lagging_envoys(pipeline.spec.name, state))
-    return message
-
-
-def _lagging_envoys(name: str, state: State) -> list[str]:
-    return sorted({*state.lagging.get(name, ()), *state.lagging_elsewhere.get(name, ())})
-
-
-def _change_obstacle(
-    pipeline: Pipeline, state: State, takers: readiness.Takers
-) -> HydroError | None:
-    """What keeps it from taking its newest change."""
-    target = pipeline.target or ()
-    return (
-        readiness.find_obstacle(target, state, takers)
-        or readiness.find_trouble(target, state, takers)
-        or state.refusals.get(pipeline.spec.name)
-        or pipeline.error
-    )
-
-
-def _pipeline_message(spec: Spec, stages: Stages) -> pipeline_pb.Pipeline:
+def pipeline_message(spec: Spec, stages: Stages) -> pipeline_pb.Pipeline:
     message = pipeline_pb.Pipeline(
         name=spec.name,
         transport_type=spec.transport_type,
@@ -300,22 +231,3 @@ def _stage_message(stage: Stage) -> pipeline_pb.PipelineStage:
         digest=stage.model.digest,
         signature=stage.model.signature,
     )
-
-
-def describe_services(state: State) -> list[manager_pb.Service]:
-    """All services that are known, with the endpoints that have a lease."""
-    ready = {
-        endpoint.id for takers in readiness.ready_endpoints(state).values() for endpoint in takers
-    }
-    names = {*state.services, *(id.service for id in state.endpoints)}
-    return [
-        manager_pb.Service(
-            name=name,
-            endpoints=[
-                endpoint_message(endpoint, ready=id in ready)
-                for id, endpoint in sorted(state.endpoints.items())
-                if id.service == name
-            ],
-        )
-        for name in sorted(names)
-    ]

@@ -1,13 +1,13 @@
-"""What the manager knows: frozen values. Knows no gRPC; `events` changes it."""
+"""What the manager knows: frozen values. Knows no gRPC; `transitions` change it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from itertools import chain, islice
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from google.protobuf.json_format import MessageToDict
 
@@ -18,6 +18,9 @@ from hydro_envoy.headers import model_key
 from hydro_envoy.mesh import MAIN, Access, ApiKey
 from hydro_services.errors import HydroError
 from hydro_services.manager.domain.references import Chain, StageReference
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 REPOSITORY = "repository"
 """The name under which the repository registers; every other service is a runtime's."""
@@ -224,3 +227,9 @@ _FIELDS = tuple(f.name for f in fields(State) if f.name != "leases")
 def is_renewal(before: State, after: State) -> bool:
     """Whether nothing changed but how long leases hold."""
     return all(getattr(before, name) is getattr(after, name) for name in _FIELDS)
+
+
+def drop_keys(mapping: Mapping[K, V], keys: Iterable[K]) -> Mapping[K, V]:
+    """Without these keys; the same object where it has none of them."""
+    gone = set(keys)
+    return {k: v for k, v in mapping.items() if k not in gone} if gone & mapping.keys() else mapping

@@ -11,7 +11,7 @@ import grpc.aio
 from hydro.repository.v1 import repository_service_pb2 as pb
 from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
 from hydro_services import errors, rpc
-from hydro_services.manager.domain import conversion, plan, transitions
+from hydro_services.manager.domain import call_plan, conversion, transitions
 from hydro_services.manager.domain.sidecars import ProcessRoute
 from hydro_services.manager.domain.state import Endpoint, State
 from hydro_services.manager.engine.reconciler import Reconciler
@@ -24,8 +24,8 @@ RETRY_S = 0.3
 async def follow_repository(reconciler: Reconciler, route: ProcessRoute) -> None:
     """Watches the repository that is registered, one after the other, until cancelled."""
     while True:
-        present = await reconciler.until(lambda s: plan.find_repository(s) is not None, None)
-        repository = plan.find_repository(present)
+        present = await reconciler.until(lambda s: call_plan.find_repository(s) is not None, None)
+        repository = call_plan.find_repository(present)
         assert repository
         async with asyncio.TaskGroup() as tasks:
             watch = tasks.create_task(_watch_models(repository, reconciler, route))
@@ -34,7 +34,7 @@ async def follow_repository(reconciler: Reconciler, route: ProcessRoute) -> None
 
 
 def _has_moved(repository: Endpoint, current: State) -> bool:
-    return plan.find_repository(current) != repository
+    return call_plan.find_repository(current) != repository
 
 
 async def _watch_models(repository: Endpoint, reconciler: Reconciler, route: ProcessRoute) -> None:

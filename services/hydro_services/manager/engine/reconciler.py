@@ -18,8 +18,16 @@ from hydro_envoy.resources.builder import Builder, pipeline_ref
 from hydro_envoy.snapshot import Snapshot
 from hydro_envoy.xds.hub import Hub
 from hydro_services import errors
-from hydro_services.manager.domain import plan, readiness, state, transitions
-from hydro_services.manager.domain.plan import Call, Load, Unload
+from hydro_services.manager.domain import (
+    call_plan,
+    endpoint_transitions,
+    mesh_plan,
+    plan,
+    readiness,
+    state,
+    transitions,
+)
+from hydro_services.manager.domain.call_plan import Call, Load, Unload
 from hydro_services.manager.domain.sidecars import ProcessRoute
 from hydro_services.manager.domain.state import Event, LoadFailure, State
 from hydro_services.manager.engine import runtimes, store
@@ -133,7 +141,7 @@ class Reconciler:
 
     async def build(self, wanted: State) -> Snapshot:
         """What would be published for a state."""
-        return await self._build(plan.build_mesh(wanted, self._base))
+        return await self._build(mesh_plan.build_mesh(wanted, self._base))
 
     async def _build(self, mesh: Mesh) -> Snapshot:
         async with self._building:  # in a thread: a cold build takes a while
@@ -141,7 +149,7 @@ class Reconciler:
 
     async def _next_events(self) -> list[_QueuedEvent]:
         """The events that are there, or none when it is time to look again."""
-        due = plan.next_deadline(self.state)
+        due = call_plan.next_deadline(self.state)
         delay = None if due is None else max(0.0, due - self.clock())
         try:
             async with asyncio.timeout(delay):
@@ -181,25 +189,26 @@ class Reconciler:
         # The order matters: without the endpoints that are gone it shows which models are loaded
         # wherever traffic goes, which decides what is switched, which decides what is published.
         now = self.clock()
-        current = transitions.expire_leases(current, now)
+        current = endpoint_transitions.expire_leases(current, now)
         current = plan.retarget_pipelines(current, plan.stale_pipelines(self._decided, current))
         if self._decides:
             stale = plan.stale_trials(self._decided, current)
             current = plan.switch_loaded(plan.reconsider_trials(current, stale))
-        if not current.is_warm and plan.is_all_asked_for(current):
+        if not current.is_warm and call_plan.is_all_asked_for(current):
             current = transitions.allow_publication(current)
         current = await self._publish(current, tasks)
         # Only now is it known which models Envoy may still send rows to.
-        current = plan.age_idle_models(current, now)
-        for call in plan.due_calls(current, now):
+        current = call_plan.age_idle_models(current, now)
+        for call in call_plan.due_calls(current, now):
             # Marked before the task runs, so that the next turn does not make the same call again.
-            current = transitions.start_call(current, call.slot, unload=isinstance(call, Unload))
+            is_unload = isinstance(call, Unload)
+            current = endpoint_transitions.start_call(current, call.slot, unload=is_unload)
             tasks.create_task(self._call_runtime(call))
         self._decided = current
         return current
 
     async def _publish(self, current: State, tasks: asyncio.TaskGroup) -> State:
-        mesh = plan.build_mesh(current, self._base)
+        mesh = mesh_plan.build_mesh(current, self._base)
         if mesh == self._mesh or not current.is_warm:
             return current
         self.hub.publish(await self._build(mesh))
@@ -274,11 +283,13 @@ class Reconciler:
     def _call_outcome(self, call: Call, error: errors.HydroError | None) -> Event:
         slot, incarnation = call.slot, call.endpoint.incarnation
         if isinstance(call, Unload):
-            return partial(transitions.finish_unload, slot=slot, incarnation=incarnation)
+            return partial(endpoint_transitions.finish_unload, slot=slot, incarnation=incarnation)
         if error is None:
-            return partial(transitions.finish_load, slot=slot, incarnation=incarnation)
+            return partial(endpoint_transitions.finish_load, slot=slot, incarnation=incarnation)
         failure = self._load_failure(call, error)
-        return partial(transitions.fail_load, slot=slot, incarnation=incarnation, failure=failure)
+        return partial(
+            endpoint_transitions.fail_load, slot=slot, incarnation=incarnation, failure=failure
+        )
 
     def _load_failure(self, call: Load, error: errors.HydroError) -> LoadFailure:
         last = self.state.failures.get(call.slot)

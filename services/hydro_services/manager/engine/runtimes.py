@@ -7,7 +7,7 @@ import grpc.aio
 from hydro.runtime.v1 import runtime_service_pb2 as pb
 from hydro.runtime.v1 import runtime_service_pb2_grpc as pb_grpc
 from hydro_services import errors, rpc
-from hydro_services.manager.domain.plan import Call, Load, Unload
+from hydro_services.manager.domain.call_plan import Call, Load, Unload
 from hydro_services.manager.domain.sidecars import Metadata, ProcessRoute
 
 LOAD_S = 120.0

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from hydro.manager.v1 import pipeline_pb2 as pb
 from hydro_envoy.snapshot import Resource
 from hydro_envoy.xds.node_status import NodeVersions
-from hydro_services.manager.domain import conversion, readiness
+from hydro_services.manager.domain import pipeline_views, readiness
 from hydro_services.manager.domain.state import State
 from hydro_services.manager.engine.reconciler import Reconciler
 from hydro_services.metrics import Family, Reading
@@ -36,7 +36,7 @@ def taker(reconciler: Reconciler) -> Callable[[], Reading]:
 
 
 def _state_families(state: State, now: float) -> Iterator[Family]:
-    found = Counter(each.state for each in conversion.describe_pipelines(state, state.names))
+    found = Counter(each.state for each in pipeline_views.describe_pipelines(state, state.names))
     yield Family(
         "hydro_pipelines",
         "gauge",

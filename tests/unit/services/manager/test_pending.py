@@ -24,7 +24,15 @@ from hydro_services import errors
 from hydro_services.manager.cluster import records
 from hydro_services.manager.cluster.changes import next_record
 from hydro_services.manager.cluster.records import Record
-from hydro_services.manager.domain import conversion, plan, readiness, transitions
+from hydro_services.manager.domain import (
+    call_plan,
+    endpoint_transitions,
+    mesh_plan,
+    pipeline_views,
+    plan,
+    readiness,
+    transitions,
+)
 from hydro_services.manager.domain.references import parse_chain
 from hydro_services.manager.domain.state import (
     Endpoint,
@@ -90,7 +98,7 @@ class Pending(RuleBasedStateMachine):
         state = plan.retarget_pipelines(state, plan.stale_pipelines(self.settled, state))
         stale = plan.stale_trials(self.settled, state)
         state = plan.switch_loaded(plan.reconsider_trials(state, stale))
-        state = plan.age_idle_models(state, 0.0)
+        state = call_plan.age_idle_models(state, 0.0)
         self.settled = self.state = state
 
     def tell(self) -> None:
@@ -100,7 +108,7 @@ class Pending(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
-        self.settle(transitions.register_endpoint(self.state, ONE, None))
+        self.settle(endpoint_transitions.register_endpoint(self.state, ONE, None))
         self.tell()
 
     @rule(name=names, models=chains)
@@ -149,12 +157,12 @@ class Pending(RuleBasedStateMachine):
     @rule(endpoint=st.sampled_from([ONE, TWO]), final=st.booleans())
     def load_fails(self, endpoint: Endpoint, final: bool) -> None:
         for slot in self.missing(endpoint):
-            self.settle(transitions.fail_load(self.state, slot, "1", failure(final=final)))
+            self.settle(endpoint_transitions.fail_load(self.state, slot, "1", failure(final=final)))
 
     @rule(endpoint=st.sampled_from([ONE, TWO]))
     def loads(self, endpoint: Endpoint) -> None:
         for slot in self.missing(endpoint)[:1]:
-            self.settle(transitions.finish_load(self.state, slot, "1"))
+            self.settle(endpoint_transitions.finish_load(self.state, slot, "1"))
 
     def missing(self, endpoint: Endpoint) -> list[Slot]:
         if endpoint.id not in self.state.endpoints:
@@ -164,11 +172,11 @@ class Pending(RuleBasedStateMachine):
 
     @rule()
     def second_process_comes(self) -> None:
-        self.settle(transitions.register_endpoint(self.state, TWO, None))
+        self.settle(endpoint_transitions.register_endpoint(self.state, TWO, None))
 
     @rule()
     def second_process_goes(self) -> None:
-        self.settle(transitions.remove_endpoint(self.state, TWO.id))
+        self.settle(endpoint_transitions.remove_endpoint(self.state, TWO.id))
 
     @rule(name=names)
     def envoy_takes(self, name: str) -> None:
@@ -209,13 +217,13 @@ class Pending(RuleBasedStateMachine):
                 self.envoy_takes(name)
         assert not self.state.trials
         assert {n: p.spec for n, p in self.state.pipelines.items()} == self.asked
-        for shown in conversion.describe_pipelines(self.state, self.state.names):
+        for shown in pipeline_views.describe_pipelines(self.state, self.state.names):
             assert (shown.state, shown.error.message) == (pb.PIPELINE_STATE_READY, "")
 
     @invariant()
     def users_see_what_they_asked_for(self) -> None:
         assert self.state.names == sorted(self.asked)
-        for shown in conversion.describe_pipelines(self.state, self.state.names):
+        for shown in pipeline_views.describe_pipelines(self.state, self.state.names):
             newest = shown.pending if shown.HasField("pending") else shown
             assert newest.etag == self.asked[shown.name].etag
             assert shown.state != pb.PIPELINE_STATE_UNSPECIFIED
@@ -227,7 +235,7 @@ class Pending(RuleBasedStateMachine):
         takers = readiness.ready_endpoints(self.state)
         for name, trial in self.state.trials.items():
             hindrance = readiness.find_hindrance(trial, self.state, takers)
-            (shown,) = conversion.describe_pipelines(self.state, [name])
+            (shown,) = pipeline_views.describe_pipelines(self.state, [name])
             told = shown.pending if shown.HasField("pending") else shown
             is_pending = told.state == pb.PIPELINE_STATE_PENDING
             assert is_pending == isinstance(hindrance, errors.Unavailable)
@@ -250,7 +258,7 @@ class Pending(RuleBasedStateMachine):
 
     @invariant()
     def each_pipeline_has_one_answer_at_the_gateway(self) -> None:
-        made = plan.build_mesh(self.state, FRAME)
+        made = mesh_plan.build_mesh(self.state, FRAME)
         serving, waiting = ({each.name for each in of} for of in (made.pipelines, made.pending))
         assert not serving & waiting
         assert serving | waiting == set(self.asked)
@@ -272,7 +280,7 @@ def stages(of: Model) -> Stages:
 
 
 def knowing(*models: Model, **unpublished: errors.HydroError) -> State:
-    state = transitions.register_endpoint(State(), ONE, None)
+    state = endpoint_transitions.register_endpoint(State(), ONE, None)
     others = {(name, "1"): error for name, error in unpublished.items()}
     return transitions.replace_catalogue(state, models, others)
 

@@ -17,7 +17,7 @@ from hydro_envoy.mesh import MAIN
 from hydro_services import errors
 from hydro_services.manager.cluster import records
 from hydro_services.manager.cluster.records import Record, Report
-from hydro_services.manager.domain import plan, transitions
+from hydro_services.manager.domain import call_plan, endpoint_transitions, transitions
 from hydro_services.manager.domain.references import parse_chain
 from hydro_services.manager.domain.state import (
     Endpoint,
@@ -115,9 +115,9 @@ def test_managers_agree_when_all_demand_the_same_and_all_envoys_know(
 
 
 def loaded(*models: Model, pipelines: dict[str, Pipeline] | None = None) -> State:
-    state = transitions.register_endpoint(State(pipelines=pipelines or {}), ONE, None)
+    state = endpoint_transitions.register_endpoint(State(pipelines=pipelines or {}), ONE, None)
     for model in models:
-        state = transitions.finish_load(state, Slot(ONE.id, model.key), "1")
+        state = endpoint_transitions.finish_load(state, Slot(ONE.id, model.key), "1")
     return state
 
 
@@ -126,7 +126,7 @@ def test_what_only_a_trial_demands_is_asked_for_again() -> None:
     state = loaded(A, B, pipelines=kept)
     state = transitions.apply_records(state, kept, {"p": trial(A, B)})
     assert state.loaded[ONE.id] == {A.key}
-    again = transitions.finish_load(state, Slot(ONE.id, B.key), "1")
+    again = endpoint_transitions.finish_load(state, Slot(ONE.id, B.key), "1")
     shown = transitions.apply_records(again, kept, {"p": trial(A, B, published=True)})
     assert shown.loaded[ONE.id] == {A.key, B.key}, "the trial is the same"
 
@@ -145,48 +145,50 @@ def test_nothing_is_unloaded_while_managers_disagree() -> None:
         endpoints={ONE.id: ONE},
         loaded={ONE.id: frozenset([A.key])},
     )
-    late = plan.LINGER_S + 1
-    assert [call.slot.key for call in plan.due_calls(idle, late)] == [A.key]
-    assert plan.due_calls(transitions.set_agreement(idle, False), late) == ()
-    assert plan.next_deadline(transitions.set_agreement(idle, False)) is None, (
+    late = call_plan.LINGER_S + 1
+    assert [call.slot.key for call in call_plan.due_calls(idle, late)] == [A.key]
+    assert call_plan.due_calls(transitions.set_agreement(idle, False), late) == ()
+    assert call_plan.next_deadline(transitions.set_agreement(idle, False)) is None, (
         "or it would look without a pause"
     )
 
 
 def test_endpoints_that_consul_does_not_name_are_gone_now_or_after_a_while() -> None:
-    state = transitions.apply_discovery(State(), [ONE, TWO], {}, None)
-    assert set(transitions.apply_discovery(state, [ONE], {}, None).endpoints) == {ONE.id}
-    settling = transitions.apply_discovery(state, [ONE], {}, 5.0)
+    state = endpoint_transitions.apply_discovery(State(), [ONE, TWO], {}, None)
+    assert set(endpoint_transitions.apply_discovery(state, [ONE], {}, None).endpoints) == {ONE.id}
+    settling = endpoint_transitions.apply_discovery(state, [ONE], {}, 5.0)
     assert set(settling.endpoints) == {ONE.id, TWO.id}
-    assert set(transitions.expire_leases(settling, 5.0).endpoints) == {ONE.id}
-    back = transitions.apply_discovery(settling, [ONE, TWO], {}, 6.0)
-    assert set(transitions.expire_leases(back, 9.0).endpoints) == {ONE.id, TWO.id}
+    assert set(endpoint_transitions.expire_leases(settling, 5.0).endpoints) == {ONE.id}
+    back = endpoint_transitions.apply_discovery(settling, [ONE, TWO], {}, 6.0)
+    assert set(endpoint_transitions.expire_leases(back, 9.0).endpoints) == {ONE.id, TWO.id}
 
 
 def test_endpoints_that_consul_thinks_ill_stay_a_while_with_their_models() -> None:
     state = replace(
-        transitions.apply_discovery(State(), [ONE, TWO], {}, None),
+        endpoint_transitions.apply_discovery(State(), [ONE, TWO], {}, None),
         loaded={ONE.id: frozenset(), TWO.id: frozenset([A.key])},
     )
-    doubted = transitions.apply_discovery(state, [ONE], {TWO.id: 5.0}, None)
-    doubted = transitions.apply_discovery(doubted, [ONE], {TWO.id: 8.0}, None)
-    well = transitions.apply_discovery(doubted, [ONE, TWO], {}, None)
-    assert transitions.expire_leases(well, 9.0).loaded[TWO.id] == {A.key}
-    assert set(transitions.expire_leases(doubted, 5.0).endpoints) == {ONE.id}, (
+    doubted = endpoint_transitions.apply_discovery(state, [ONE], {TWO.id: 5.0}, None)
+    doubted = endpoint_transitions.apply_discovery(doubted, [ONE], {TWO.id: 8.0}, None)
+    well = endpoint_transitions.apply_discovery(doubted, [ONE, TWO], {}, None)
+    assert endpoint_transitions.expire_leases(well, 9.0).loaded[TWO.id] == {A.key}
+    assert set(endpoint_transitions.expire_leases(doubted, 5.0).endpoints) == {ONE.id}, (
         "counted from the first doubt"
     )
-    assert set(transitions.apply_discovery(doubted, [ONE], {}, None).endpoints) == {ONE.id}, (
-        "deregistered"
-    )
-    assert not transitions.apply_discovery(State(), [], {TWO.id: 5.0}, None).endpoints, (
+    assert set(endpoint_transitions.apply_discovery(doubted, [ONE], {}, None).endpoints) == {
+        ONE.id
+    }, "deregistered"
+    assert not endpoint_transitions.apply_discovery(State(), [], {TWO.id: 5.0}, None).endpoints, (
         "never was well"
     )
 
 
 def test_a_manager_is_warm_when_all_that_is_demanded_has_been_asked_for() -> None:
     state = loaded(A, pipelines={"p": pipeline(A, B)})
-    assert not plan.is_all_asked_for(state)
-    assert plan.is_all_asked_for(transitions.finish_load(state, Slot(ONE.id, B.key), "1"))
+    assert not call_plan.is_all_asked_for(state)
+    assert call_plan.is_all_asked_for(
+        endpoint_transitions.finish_load(state, Slot(ONE.id, B.key), "1")
+    )
 
 
 def texts_like(good: bytes) -> st.SearchStrategy[bytes]:

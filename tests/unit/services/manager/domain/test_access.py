@@ -9,7 +9,7 @@ from google.protobuf.json_format import ParseDict
 from hydro.manager.v1 import pipeline_pb2 as pb
 from hydro_envoy import mesh
 from hydro_services.errors import FailedPrecondition, InvalidArgument
-from hydro_services.manager.domain import access, conversion, plan, policies
+from hydro_services.manager.domain import access, conversion, mesh_plan, policies
 from hydro_services.manager.domain.state import Model, Pipeline, Spec, Stage, State
 
 RSA = {"kty": "RSA", "kid": "1", "n": "AQAB", "e": "AQAB"}
@@ -53,7 +53,7 @@ def test_the_default_holds_where_nothing_is_said(
     stage = Stage("s/a", "s", Model("a", "1", "skops", "a" * 64, pb.PipelineStage().signature))
     keys = (mesh.ApiKey("0" * 64, "acme"),)
     state = State({"p": Pipeline(spec(wanted), (stage,))}, access=default, api_keys=keys)
-    found = plan.build_mesh(state, FRAME)
+    found = mesh_plan.build_mesh(state, FRAME)
     assert found.api_keys == keys
     assert found.pipelines[0].policy.access == want
     assert found.pipelines[0].has_policy_route == (want is not None)

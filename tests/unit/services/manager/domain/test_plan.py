@@ -11,7 +11,14 @@ from hydro_envoy import mesh
 from hydro_envoy.address import Address
 from hydro_envoy.mesh import MAIN
 from hydro_services import errors
-from hydro_services.manager.domain import plan, readiness, transitions
+from hydro_services.manager.domain import (
+    call_plan,
+    endpoint_transitions,
+    mesh_plan,
+    plan,
+    readiness,
+    transitions,
+)
 from hydro_services.manager.domain.references import parse_chain
 from hydro_services.manager.domain.state import (
     Endpoint,
@@ -47,14 +54,14 @@ def happen(*happened: Event, state: State | None = None) -> State:
 
 
 def registers(endpoint: Endpoint, expires: float = 100.0) -> Event:
-    return lambda state: transitions.register_endpoint(state, endpoint, expires)
+    return lambda state: endpoint_transitions.register_endpoint(state, endpoint, expires)
 
 
 def loads(endpoint: Endpoint, *models: Model) -> Event:
     def event(state: State) -> State:
         for model in models:
             slot = Slot(endpoint.id, model.key)
-            state = transitions.finish_load(state, slot, endpoint.incarnation)
+            state = endpoint_transitions.finish_load(state, slot, endpoint.incarnation)
         return state
 
     return event
@@ -63,7 +70,7 @@ def loads(endpoint: Endpoint, *models: Model) -> Event:
 def fails(endpoint: Endpoint, model: Model, *, final: bool, retry_at: float = 0.0) -> Event:
     failure = LoadFailure(errors.ModelRefused("it is corrupt"), final, 1, retry_at)
     slot = Slot(endpoint.id, model.key)
-    return lambda state: transitions.fail_load(state, slot, endpoint.incarnation, failure)
+    return lambda state: endpoint_transitions.fail_load(state, slot, endpoint.incarnation, failure)
 
 
 def stages(*models: Model) -> tuple[Stage, ...]:
@@ -82,12 +89,14 @@ def tries(name: str, *models: Model) -> Event:
 
 
 def ports(state: State) -> list[int]:
-    (backend,) = [b for b in plan.build_mesh(state, FRAME).backends if b.name == "s"]
+    (backend,) = [b for b in mesh_plan.build_mesh(state, FRAME).backends if b.name == "s"]
     return [endpoint.port for endpoint in backend.endpoints]
 
 
 def asked(state: State, now: float = 0.0) -> list[tuple[str, str]]:
-    return [(call.slot.endpoint.instance, call.slot.key) for call in plan.due_calls(state, now)]
+    return [
+        (call.slot.endpoint.instance, call.slot.key) for call in call_plan.due_calls(state, now)
+    ]
 
 
 # ---- who takes traffic
@@ -98,12 +107,14 @@ def test_service_without_pipelines_takes_traffic_at_once_and_is_a_backend() -> N
 
 
 def test_backend_stays_when_its_last_endpoint_goes() -> None:
-    state = happen(registers(ONE), lambda s: transitions.deregister_endpoint(s, ONE.id, "1"))
+    state = happen(
+        registers(ONE), lambda s: endpoint_transitions.deregister_endpoint(s, ONE.id, "1")
+    )
     assert ports(state) == []
 
 
 def test_repository_is_a_backend_before_it_registers() -> None:
-    assert plan.build_mesh(State(), FRAME).backends == (mesh.Backend("repository", ()),)
+    assert mesh_plan.build_mesh(State(), FRAME).backends == (mesh.Backend("repository", ()),)
 
 
 def test_endpoint_without_a_model_that_serves_takes_no_traffic() -> None:
@@ -131,8 +142,8 @@ def test_model_that_no_endpoint_can_load_keeps_none_out() -> None:
 def test_every_endpoint_is_told_to_load_every_model_of_its_service() -> None:
     state = happen(registers(REPOSITORY), registers(ONE), registers(TWO), keeps("p", A, B))
     assert asked(state) == [("one", A.key), ("one", B.key), ("two", A.key), ("two", B.key)]
-    (call, *_) = plan.due_calls(state, 0.0)
-    assert isinstance(call, plan.Load)
+    (call, *_) = call_plan.due_calls(state, 0.0)
+    assert isinstance(call, call_plan.Load)
     assert str(call.repository) == "127.0.0.1:9000"
 
 
@@ -143,15 +154,15 @@ def test_nothing_is_loaded_without_a_repository() -> None:
 def test_what_is_under_way_or_loaded_is_not_asked_again() -> None:
     state = happen(registers(REPOSITORY), registers(ONE), loads(ONE, A), keeps("p", A, B))
     assert asked(state) == [("one", B.key)]
-    assert asked(transitions.start_call(state, Slot(ONE.id, B.key), unload=False)) == []
+    assert asked(endpoint_transitions.start_call(state, Slot(ONE.id, B.key), unload=False)) == []
 
 
 def test_only_so_many_models_are_loaded_at_a_time() -> None:
     many = [Model(f"m{i}", "1", "skops", "0" * 64, Signature()) for i in range(9)]
     state = happen(registers(REPOSITORY), registers(ONE), keeps("p", *many))
-    assert len(asked(state)) == plan.CALLS_PER_ENDPOINT
-    state = transitions.start_call(state, Slot(ONE.id, many[0].key), unload=False)
-    assert len(asked(state)) == plan.CALLS_PER_ENDPOINT - 1
+    assert len(asked(state)) == call_plan.CALLS_PER_ENDPOINT
+    state = endpoint_transitions.start_call(state, Slot(ONE.id, many[0].key), unload=False)
+    assert len(asked(state)) == call_plan.CALLS_PER_ENDPOINT - 1
 
 
 def test_failed_load_is_tried_again_when_it_is_time() -> None:
@@ -159,7 +170,7 @@ def test_failed_load_is_tried_again_when_it_is_time() -> None:
         registers(REPOSITORY), registers(ONE), keeps("p", A), fails(ONE, A, final=True, retry_at=5)
     )
     assert asked(state, 4.0) == []
-    assert plan.next_deadline(state) == 5.0
+    assert call_plan.next_deadline(state) == 5.0
     assert asked(state, 5.0) == [("one", A.key)]
 
 
@@ -170,28 +181,28 @@ def test_asking_for_a_pipeline_again_tries_its_models_at_once() -> None:
 
 def test_unused_model_is_unloaded_late_and_only_after_envoy_has_moved_on() -> None:
     state = happen(registers(ONE), loads(ONE, A, B), keeps("p", A))
-    assert plan.age_idle_models(state, 1.0).idle == {}
-    state = plan.age_idle_models(transitions.confirm_publication(state), 2.0)
-    assert asked(state, 2.0 + plan.LINGER_S - 0.1) == []
-    assert plan.next_deadline(state) == 2.0 + plan.LINGER_S
-    assert asked(state, 2.0 + plan.LINGER_S) == [("one", B.key)]
-    state = transitions.start_call(state, Slot(ONE.id, B.key), unload=True)
+    assert call_plan.age_idle_models(state, 1.0).idle == {}
+    state = call_plan.age_idle_models(transitions.confirm_publication(state), 2.0)
+    assert asked(state, 2.0 + call_plan.LINGER_S - 0.1) == []
+    assert call_plan.next_deadline(state) == 2.0 + call_plan.LINGER_S
+    assert asked(state, 2.0 + call_plan.LINGER_S) == [("one", B.key)]
+    state = endpoint_transitions.start_call(state, Slot(ONE.id, B.key), unload=True)
     assert state.loaded[ONE.id] == {A.key}
 
 
 def test_model_that_is_wanted_again_is_not_unloaded() -> None:
     state = happen(registers(ONE), loads(ONE, A), transitions.confirm_publication)
-    state = plan.age_idle_models(state, 0.0)
-    state = plan.age_idle_models(happen(keeps("p", A), state=state), 1.0)
+    state = call_plan.age_idle_models(state, 0.0)
+    state = call_plan.age_idle_models(happen(keeps("p", A), state=state), 1.0)
     assert asked(state, 99.0) == []
 
 
 def test_model_being_unloaded_is_loaded_again_only_afterwards() -> None:
     slot = Slot(ONE.id, A.key)
     state = happen(registers(REPOSITORY), registers(ONE), loads(ONE, A))
-    state = happen(keeps("p", A), state=transitions.start_call(state, slot, unload=True))
+    state = happen(keeps("p", A), state=endpoint_transitions.start_call(state, slot, unload=True))
     assert asked(state) == []
-    assert asked(transitions.finish_unload(state, slot, "1")) == [("one", A.key)]
+    assert asked(endpoint_transitions.finish_unload(state, slot, "1")) == [("one", A.key)]
 
 
 # ---- switching
@@ -199,9 +210,9 @@ def test_model_being_unloaded_is_loaded_again_only_afterwards() -> None:
 
 def test_pipeline_is_published_once_every_endpoint_with_traffic_has_its_models() -> None:
     state = happen(registers(ONE), registers(TWO), tries("p", A), loads(ONE, A), plan.switch_loaded)
-    assert plan.build_mesh(state, FRAME).pipelines == ()
+    assert mesh_plan.build_mesh(state, FRAME).pipelines == ()
     state = happen(loads(TWO, A), plan.switch_loaded, state=state)
-    assert plan.build_mesh(state, FRAME).pipelines == (
+    assert mesh_plan.build_mesh(state, FRAME).pipelines == (
         mesh.Pipeline("p", (mesh.Stage("s", A.key, "s/a"),)),
     )
 
@@ -283,8 +294,8 @@ def test_failure_that_may_pass_is_no_obstacle() -> None:
 
 def test_endpoint_goes_when_its_lease_ends() -> None:
     state = happen(registers(ONE, 3.0), registers(TWO, 5.0))
-    assert plan.next_deadline(state) == 3.0
-    assert transitions.expire_leases(state, 3.0).endpoints == {TWO.id: TWO}
+    assert call_plan.next_deadline(state) == 3.0
+    assert endpoint_transitions.expire_leases(state, 3.0).endpoints == {TWO.id: TWO}
 
 
 def test_renewal_changes_nothing_but_the_lease() -> None:

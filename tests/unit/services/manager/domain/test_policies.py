@@ -12,7 +12,14 @@ from hydro_envoy import mesh
 from hydro_envoy.address import Address
 from hydro_envoy.mesh import MAIN
 from hydro_services.errors import InvalidArgument
-from hydro_services.manager.domain import conversion, plan, policies, transitions
+from hydro_services.manager.domain import (
+    conversion,
+    endpoint_transitions,
+    mesh_plan,
+    plan,
+    policies,
+    transitions,
+)
 from hydro_services.manager.domain.references import parse_chain
 from hydro_services.manager.domain.state import (
     Endpoint,
@@ -77,7 +84,7 @@ def test_what_is_asked_for_reaches_the_mesh() -> None:
     )
     state = State(pipelines={"p": Pipeline(spec(), stages(A, A, B, C))})
     frame = mesh.Mesh(mesh.Gateway("127.0.0.1", 8083, b"", 1))
-    (found,) = plan.build_mesh(state, frame).pipelines
+    (found,) = mesh_plan.build_mesh(state, frame).pipelines
     policy = mesh.StagePolicy("round_robin", 7, 5, 3.0, 30.0, 0, "p@/s/b")
     a, b, c = (mesh.Stage("s", model.key, f"s/{model.name}") for model in (A, B, C))
     b = mesh.Stage(b.backend, b.model, b.name, policy)
@@ -94,19 +101,19 @@ def test_a_circuit_breaker_counts_for_its_own_pipeline_and_no_copies() -> None:
     found = {
         (name, chain.variant): chain.stages[0].policy.breaker
         for name, each in wanted.items()
-        for chain in plan._build_pipeline(each, stages(A, A, A), None).chains
+        for chain in mesh_plan._build_pipeline(each, stages(A, A, A), None).chains
     }
     assert found["p", "main"] == found["p", "v"]
     assert len({*found.values()}) == 4, "of p and q: what is asked, and what is copied"
     usual = spec(policy={"stages": {"s/a": {"lbPolicy": "LB_POLICY_RANDOM"}}}, traffic=shadow)
-    assert plan._build_pipeline(usual, stages(A, A, A), None).stages[0].policy.breaker == ""
+    assert mesh_plan._build_pipeline(usual, stages(A, A, A), None).stages[0].policy.breaker == ""
 
 
 def test_pipeline_without_policies_is_as_it_was() -> None:
     plain = spec(policy={}, traffic={})
     state = State(pipelines={"p": Pipeline(plain, stages(A))})
     frame = mesh.Mesh(mesh.Gateway("127.0.0.1", 8083, b"", 1))
-    (found,) = plan.build_mesh(state, frame).pipelines
+    (found,) = mesh_plan.build_mesh(state, frame).pipelines
     assert found == mesh.Pipeline("p", (mesh.Stage("s", A.key, "s/a"),))
     assert not found.has_policy_route
     assert plain.etag == Spec("p", "http", {MAIN: parse_chain(["s/a"])}).etag
@@ -147,13 +154,13 @@ def test_etag_changes_with_policies_and_traffic(changes: dict[str, Any]) -> None
 def test_models_of_all_chains_are_loaded_before_traffic_comes() -> None:
     here = Address("127.0.0.1", 1)
     endpoint = Endpoint("s", "one", here, here, ("skops",), "1")
-    state = transitions.register_endpoint(State(), endpoint, 100.0)
+    state = endpoint_transitions.register_endpoint(State(), endpoint, 100.0)
     state = transitions.start_trial(state, Trial(spec(), stages(A, A, B, C)))
     assert plan.demanded_models(state)["s"].keys() == {A.key, B.key, C.key}
     for model in (A, B):
-        state = transitions.finish_load(state, Slot(endpoint.id, model.key), "1")
+        state = endpoint_transitions.finish_load(state, Slot(endpoint.id, model.key), "1")
     assert not plan.switch_loaded(state).trials["p"].published
-    state = transitions.finish_load(state, Slot(endpoint.id, C.key), "1")
+    state = endpoint_transitions.finish_load(state, Slot(endpoint.id, C.key), "1")
     assert plan.switch_loaded(state).trials["p"].published
 
 
@@ -250,7 +257,7 @@ def test_a_policy_is_for_a_stage_as_its_chain_writes_it() -> None:
     limit = {"circuitBreaker": {"maxRequests": 3}}
     versioned = {"chain": ["s/a:1"], "traffic": {}}
     found = spec(**versioned, policy={"stages": {"s/a:1": limit}})
-    (stage,) = plan._build_pipeline(found, (Stage("s/a:1", "s", A),), None).stages
+    (stage,) = mesh_plan._build_pipeline(found, (Stage("s/a:1", "s", A),), None).stages
     assert stage.policy.max_requests == 3
     with pytest.raises(InvalidArgument, match=r"has 's/a', the stages are s/a:1"):
         spec(**versioned, policy={"stages": {"s/a": limit}})

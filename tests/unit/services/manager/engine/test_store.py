@@ -13,7 +13,7 @@ from hydro.serving.v1.frame_pb2 import DATA_TYPE_FLOAT64
 from hydro_envoy.address import Address
 from hydro_envoy.mesh import MAIN
 from hydro_services import errors
-from hydro_services.manager.domain import transitions
+from hydro_services.manager.domain import endpoint_transitions, transitions
 from hydro_services.manager.domain.references import parse_chain
 from hydro_services.manager.domain.state import (
     Endpoint,
@@ -32,7 +32,7 @@ FIELD = Field(name="x", type=DATA_TYPE_FLOAT64, shape=[-1])
 MODEL = Model("m", "1", "", "a" * 64, Signature(inputs=[FIELD]))
 PIPELINE = Pipeline(Spec("p", "grpc", {MAIN: parse_chain(["s/m"])}), (Stage("s/m", "s", MODEL),))
 ENDPOINT = Endpoint("s", "one", Address("::1", 7), Address("::1", 8), ("skops", "spark"), "i1")
-FULL = transitions.finish_load(
+FULL = endpoint_transitions.finish_load(
     transitions.restore_state([PIPELINE], [(ENDPOINT, frozenset())], 1.0),
     Slot(ENDPOINT.id, "m:1@a"),
     "i1",
@@ -61,7 +61,7 @@ async def test_what_was_removed_is_gone(tmp_path: Path) -> None:
 
 
 def test_what_changes_nothing_that_survives_is_not_written() -> None:
-    renewed = transitions.register_endpoint(FULL, ENDPOINT, 9.0)
+    renewed = endpoint_transitions.register_endpoint(FULL, ENDPOINT, 9.0)
     pipeline = replace(PIPELINE, error=errors.InvalidArgument("gone"))
     assert store.diff_statements(FULL, replace(renewed, pipelines={"p": pipeline})) == []
 

@@ -1,0 +1,150 @@
+"""The calls to runtimes that follow from the state, and when to look again. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from hydro_envoy.address import Address
+from hydro_services.manager.domain.plan import demanded_models
+from hydro_services.manager.domain.readiness import (
+    models_by_service,
+    published_stages,
+)
+from hydro_services.manager.domain.state import (
+    REPOSITORY,
+    Endpoint,
+    Model,
+    Slot,
+    State,
+)
+
+LINGER_S = 10.0
+"""How long a model stays loaded after the last pipeline that used it was switched or deleted."""
+
+
+CALLS_PER_ENDPOINT = 4
+"""So many models an endpoint is told to load at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A model is to be loaded into an endpoint."""
+
+    endpoint: Endpoint
+    model: Model
+    repository: Address
+    """Where to load it from."""
+
+    @property
+    def slot(self) -> Slot:
+        return Slot(self.endpoint.id, self.model.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Unload:
+    """A model is no longer to be kept by an endpoint."""
+
+    endpoint: Endpoint
+    key: str
+
+    @property
+    def slot(self) -> Slot:
+        return Slot(self.endpoint.id, self.key)
+
+
+Call: TypeAlias = Load | Unload
+
+
+def age_idle_models(state: State, now: float) -> State:
+    """Notes since when each loaded model is of no use, and forgets failures that are.
+
+    The time counts from when Envoy has what is published: until then it may send rows to it.
+    """
+    demanded = demanded_models(state)
+    unused = (
+        Slot(id, key)
+        for id, keys in state.loaded.items()
+        for key in keys - demanded.get(id.service, {}).keys()
+    )
+    idle = {s: state.idle.get(s, now) for s in unused if state.applied or s in state.idle}
+    failures = {
+        slot: failure
+        for slot, failure in state.failures.items()
+        if slot.key in demanded.get(slot.endpoint.service, {})
+    }
+    if idle == state.idle and len(failures) == len(state.failures):
+        return state
+    return replace(state, idle=idle, failures=failures)
+
+
+def find_repository(state: State) -> Endpoint | None:
+    """The repository to load from."""
+    return next((e for id, e in sorted(state.endpoints.items()) if id.service == REPOSITORY), None)
+
+
+def due_calls(state: State, now: float) -> tuple[Call, ...]:
+    """What runtimes are to be told now."""
+    demanded, source = demanded_models(state), find_repository(state)
+    served = models_by_service(published_stages(state).values())
+    due: list[Call] = []
+    for id, endpoint in sorted(state.endpoints.items()):
+        if source and id.service in demanded:
+            first = served.get(id.service, {}).keys()
+            due += _due_loads(endpoint, demanded[id.service], first, source.address, state, now)
+    return (*due, *_due_unloads(state, now))
+
+
+def _due_loads(
+    endpoint: Endpoint,
+    wanted: Mapping[str, Model],
+    first: Set[str],
+    source: Address,
+    state: State,
+    now: float,
+) -> list[Load]:
+    """What an endpoint is to load now; what serves before what is pending."""
+    under_way = sum(slot.endpoint == endpoint.id for slot in state.calls)
+    missing = wanted.keys() - state.loaded[endpoint.id]
+    slots = (Slot(endpoint.id, k) for k in sorted(missing, key=lambda k: (k not in first, k)))
+    due = [slot for slot in slots if slot not in state.calls and _retry_at(slot, state) <= now]
+    return [
+        Load(endpoint, wanted[slot.key], source)
+        for slot in due[: max(0, CALLS_PER_ENDPOINT - under_way)]
+    ]
+
+
+def _retry_at(slot: Slot, state: State) -> float:
+    failure = state.failures.get(slot)
+    return failure.retry_at if failure else 0.0
+
+
+def is_all_asked_for(state: State) -> bool:
+    """All that is demanded has been loaded, or failed to, wherever there is an endpoint."""
+    demanded = demanded_models(state)
+    return not any(
+        key not in state.loaded[id] and Slot(id, key) not in state.failures
+        for id in state.endpoints
+        for key in demanded.get(id.service, ())
+    )
+
+
+def _due_unloads(state: State, now: float) -> list[Unload]:
+    if not state.agreed:
+        return []
+    return [
+        Unload(state.endpoints[slot.endpoint], slot.key)
+        for slot, since in sorted(state.idle.items())
+        if since + LINGER_S <= now and slot not in state.calls
+    ]
+
+
+def next_deadline(state: State) -> float | None:
+    """When to look again though nothing happens."""
+    retries = (
+        failure.retry_at for slot, failure in state.failures.items() if slot not in state.calls
+    )
+    idle = state.idle.items() if state.agreed else ()
+    unloads = (since + LINGER_S for slot, since in idle if slot not in state.calls)
+    return min((*state.leases.values(), *retries, *unloads), default=None)
