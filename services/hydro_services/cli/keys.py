@@ -100,7 +100,7 @@ def revoke_keys(options: RevokeOptions, output: Output) -> int:
         output.value({"revoked": [key.id for key in revoked]})
     else:
         ids = ", ".join(f"{key.id} of {key.name}" for key in revoked)
-        output.note(f"revoked {ids}; open streams go on")
+        output.note(f"revoked {ids}; open streams continue")
     return 0
 
 
@@ -172,7 +172,7 @@ COMMANDS = (
     ),
     Command(
         "keys revoke",
-        "revoke API keys; open streams go on",
+        "revoke API keys; open streams continue",
         ("hydro keys revoke 3f0c1d2e4b5a", "hydro keys revoke acme"),
         (Option("ID|NAME", "a key, or all keys of a caller", field="which"), _KEYS),
         RevokeOptions,

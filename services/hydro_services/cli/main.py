@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run_command(words)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader has seen enough
+    except BrokenPipeError:  # the reader has seen enough; else Python would fail again at its exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:

@@ -72,7 +72,9 @@ def managers(help: str) -> tuple[Option, ...]:
 
 def log_level(default: str) -> Option:
     levels = ("DEBUG", "INFO", "WARNING", "ERROR")
-    return Option("--log-level", "what is logged", default=default, choices=levels)
+    return Option(
+        "--log-level", "the least severe messages that are logged", default=default, choices=levels
+    )
 
 
 TLS_CA = Option(

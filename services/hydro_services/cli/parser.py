@@ -79,6 +79,7 @@ def parse(words: Sequence[str]) -> tuple[Command, Any]:
     nouns = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, summary in SUMMARIES.items():
         nouns.add_parser(name, help=summary, add_help=False).set_defaults(noun=name)
+    # In two steps, so that only the module of the command that was asked for is imported.
     noun: str = parser.parse_args(words[:1]).noun
     return _parse_noun(noun, words[1:])
 

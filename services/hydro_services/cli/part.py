@@ -54,6 +54,7 @@ def run_part(options: PartOptions, output: Output) -> int:
     if output.json:
         output.value({"part": options.part, "pid": os.getpid()})
     quiet = contextlib.suppress(asyncio.CancelledError)
+    # The guard forks: before there is an event loop, a thread of gRPC's or an open file.
     with _guard_of(module, config), private_files.private_umask(), quiet:
         asyncio.run(_run_until_signal(module, config))
     return 0

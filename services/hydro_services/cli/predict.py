@@ -55,6 +55,7 @@ def run_predict(options: PredictOptions, output: Output) -> int:
 async def _predict(options: PredictOptions, output: Output) -> int:
     with source.open_rows(options.file) as file:
         body = source.read_pieces_async(file)
+        # The call needs its content type first, so its first bytes are read before it begins.
         start = await _read_start(body)
         content_type = JSON if source.is_json_array(start) else client.NDJSON
         answers = choose_answers(content_type, options, output)
@@ -72,7 +73,7 @@ async def _predict(options: PredictOptions, output: Output) -> int:
 def _call_gateway(
     gateway: client.Gateway, pipeline: str, sent: AsyncIterator[bytes], content_type: str
 ) -> AsyncIterator[bytes]:
-    """Lines go on when an instance dies; an array is answered whole or not at all."""
+    """Lines continue when an instance dies; an array is answered as a whole or not at all."""
     if content_type == JSON:
         return gateway.serve(pipeline, sent, JSON)
     return gateway.serve_lines(pipeline, sent)
