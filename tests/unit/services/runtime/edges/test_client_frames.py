@@ -307,8 +307,7 @@ def test_a_column_of_another_type_is_one_error() -> None:
         list(session.feed(prefix_message(frame.SerializeToString())).work)
 
 
-# Frames of all forms, then changed at random: refused or answered, with typed errors, at a cost
-# that follows their size.
+# Frames of all forms, then changed at random: refused or answered at a cost that follows the size.
 
 SHAPES = st.lists(st.integers(0, 3), max_size=2)
 
