@@ -98,6 +98,7 @@ class Sender:
         """Sends a header block; False: the stream is gone."""
         if id not in self._streams:
             return False
+        # A change of the table's size begins the first block that follows it: RFC 7541, 4.2.
         self.send_control(h2_frames.headers_frames(id, self._prefix + block, end=end))
         self._prefix = b""
         return True
@@ -183,7 +184,7 @@ class Sender:
                     self._waiting[id] = out
                 return
             piece = out.waiting.popleft()
-            if len(piece) > room:
+            if len(piece) > room:  # a view: nothing is copied
                 out.waiting.appendleft(piece[room:])
                 piece = piece[:room]
             size = len(piece)

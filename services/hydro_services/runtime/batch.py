@@ -172,6 +172,7 @@ class Batcher:
             if large or self._cost.guess_s(_count_rows(jobs)) > INLINE_S:
                 self._busy = asyncio.get_running_loop().create_task(self._run_in_thread(jobs))
                 return
+            # Cheaper than the hop to the thread; the loop goes on with what else is queued.
             try:
                 answers = self._evaluate(jobs, on_loop=True)
             except Exception as error:
@@ -207,9 +208,10 @@ class Batcher:
         try:
             answer = await loop.run_in_executor(self._executor, alone.call)
         except Exception as error:
-            alone.done.set_exception(error)
+            _fail([alone], error)
         else:
-            alone.done.set_result(answer)
+            if not alone.done.done():
+                alone.done.set_result(answer)
         self._busy = None
         self._start_next()
 
@@ -252,11 +254,11 @@ def _settle(jobs: Sequence[Job], answers: Sequence[Evaluation]) -> None:
     remaining = iter(answers)
     for job in jobs:
         mine = list(itertools.islice(remaining, len(job.inputs)))
-        if not job.done.done():
+        if not job.done.done():  # the call was cancelled while its rows were evaluated
             job.done.set_result(mine)
 
 
-def _fail(jobs: Sequence[Job], error: Exception) -> None:
+def _fail(jobs: Sequence[Job | Alone], error: Exception) -> None:
     for job in jobs:
         if not job.done.done():
             job.done.set_exception(error)

@@ -166,6 +166,7 @@ class Processor:
                         answers = await exchange.answer(batcher, self.codecs, part, arrival.size)
                         observed.count_answered(part, start)
                         await self._write(call, exchange, answers, is_last)
+        # Errors travel in a response: of a gRPC status of this stream Envoy would make a 500.
         except errors.HydroError as error:
             extra = {"method": PROCESS, "code": errors.STATUS[type(error)][0].name}
             logger.info("call failed", extra={**extra, "error": error.message})
@@ -179,6 +180,8 @@ class Processor:
         self, call: http2.Call, exchange: Exchange, answers: Sequence[bytes], is_last: bool
     ) -> None:
         size = sum(map(len, answers))
+        # Large ones are put together in the thread, and written one by one: each write may wait for
+        # Envoy to take what was written before.
         if size <= CHUNK:
             await call.write(b"".join(exchange.respond(answers, last=is_last)))
             return

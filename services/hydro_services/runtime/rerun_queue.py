@@ -104,6 +104,8 @@ class RerunQueue:
 
     async def _run(self, turn: Turn, evaluate_here: Evaluate) -> None:
         worker = Worker("reruns")
+        # One task takes all that wait, so there is one fork at a time; what comes meanwhile shares
+        # the next one.
         while reruns := self._take_wanted():
             try:
                 if self._needs_threads:
@@ -132,6 +134,7 @@ class RerunQueue:
                 if isinstance(answer, Evaluation):
                     each.settle(answer)
                     continue
+                # The fork ends with this frame: those it has not come to are first in the next one.
                 self._waiting.extendleft(reversed(reruns[number + 1 :]))
                 if isinstance(answer, Ended):
                     each.settle(await worker.call(self._answer_ended, each, answer.reason))
@@ -149,6 +152,7 @@ class RerunQueue:
                 each.settle(await turn(partial(self._rerun_here, each, evaluate_here)))
 
     def _in_child(self, inputs: Columns, request_id: str) -> Evaluation:
+        # Looked up only now: the same rows may have ended the fork before this one.
         end = self._reruns.end(self._reruns.key(request_id, inputs))
         return _failed_again(inputs.rows, end) if end else self._evaluate(inputs, request_id)
 
