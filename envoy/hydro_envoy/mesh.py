@@ -9,13 +9,13 @@ from hydro_envoy.address import Address
 from hydro_envoy.headers import scope_name
 
 MAIN, SHADOW = "main", "shadow"
-"""The variants that are no user's: the pipeline's own chain, and the one that gets copies."""
+"""Variants that no user names: the pipeline's own chain, and the one that gets copies."""
 
 MAX_STREAMS = 100_000
 """For all limits whose default of 1,024 would hang or refuse long streams."""
 
 MAX_MESSAGE_BYTES = 32 << 20
-"""Of a message or a body, unless a gateway is told otherwise."""
+"""The default limit of a message or a body."""
 
 STREAM_WINDOW_BYTES = 64 * 1024
 CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024
@@ -191,9 +191,9 @@ class Chain:
     pipeline: str
     stages: tuple[Stage, ...]
     variant: str = ""
-    """Empty: the pipeline has no front, requests come from the gateway."""
+    """Empty: the pipeline has no policy route, requests come straight from the gateway."""
     retried: bool = True
-    """Calls of stages that were not begun are begun again."""
+    """Envoy retries calls of stages that never reached a process."""
 
     @property
     def scope(self) -> str:
@@ -229,7 +229,7 @@ class Pipeline:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Pending:
-    """A pipeline of which nothing serves yet: its callers are told to come back."""
+    """A pipeline that does not serve yet: its callers are asked to come back."""
 
     name: str
     has_failed: bool = False
@@ -330,7 +330,7 @@ class Tracing:
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """What Envoy tells of requests."""
+    """What Envoy reports about requests."""
 
     tracing: Tracing | None = None
     access_log: str = ""

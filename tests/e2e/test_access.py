@@ -224,7 +224,7 @@ async def test_a_check_that_fails_lets_nobody_in(
     with nothing_reaches(p.a):
         error = await p.error(**with_key("acme"))
     assert error.code() is grpc.StatusCode.INTERNAL
-    assert error.details() == "it could not be told who calls pipeline 'p'"
+    assert error.details() == "the caller of pipeline 'p' could not be determined"
     monkeypatch.undo()
     await use_keys(p, *KEYS)
     assert await code(p, **with_key("acme")) is OK

@@ -230,7 +230,7 @@ def test_a_store_of_a_newer_version_is_told_once_and_nothing_goes_on(tmp_path: P
         )
         assert (done.returncode, done.stdout) == (4, ""), done.stderr
         assert done.stderr.count("a newer hydro-serving has written it: start that") == 1
-        assert "starting it again" not in done.stderr
+        assert "restarting it" not in done.stderr
 
 
 def test_ipv6_and_no_proxy_of_the_environment(tmp_path: Path) -> None:

@@ -240,16 +240,16 @@ class Envoy:
 
     async def _tell_refused(self) -> None:
         """Logs how many connections Envoy has refused, which itself only counts them."""
-        told = 0
+        logged = 0
         while True:
             await asyncio.sleep(_REFUSED_S)
             count = connections.count_refused(await self._ask("GET", connections.STATS) or "")
-            if count > told:
-                extra = {"refused": count - told, "most": connections.connection_limit()}
+            if count > logged:
+                extra = {"refused": count - logged, "limit": connections.connection_limit()}
                 logger.warning(
                     "envoy refused connections: there are as many as it takes", extra=extra
                 )
-            told = max(told, count)
+            logged = max(logged, count)
 
     async def _ask(self, method: str, path: str) -> str | None:
         """The admin API's answer; None while there is none."""

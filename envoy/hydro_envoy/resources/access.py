@@ -1,4 +1,4 @@
-"""Who may call: API keys and tokens at the fronts of pipelines, the admin key at edges. Pure.
+"""Who may call: API keys and tokens at policy routes, the admin key at edges. Pure.
 
 Two filters in a row. A script in Lua names the caller in a header that clients cannot send, and
 `guard` refuses all that comes without it: Envoy goes on with the request when a script fails.
@@ -55,7 +55,7 @@ _LUA = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua"
 
 
 def caller_filters() -> list[HttpFilter]:
-    """Of `pipes`: out of work but where the virtual host of a front brings what is wanted."""
+    """Of `pipes`: disabled except where the virtual host of a policy route enables them."""
     source = ExtensionConfigSource(config_source=ads_source(), type_urls=[_LUA])
     return [
         HttpFilter(name=_TOKEN, typed_config=Any.pack(FilterChainConfig()), disabled=True),
@@ -65,7 +65,7 @@ def caller_filters() -> list[HttpFilter]:
 
 
 def access_filters(pipeline: Pipeline) -> dict[str, Any]:
-    """The content of `caller_filters` for the virtual host of a front."""
+    """The content of `caller_filters` for the virtual host of a policy route."""
     access = pipeline.policy.access
     if not access:
         return {}
@@ -109,7 +109,7 @@ def _bearer_filter() -> TypedExtensionConfig:
 
 
 def _token_verification(jwt: Jwt) -> TypedExtensionConfig:
-    """Lets everything through: what became of a token is for callers.lua, which also hears of keys.
+    """Lets everything through: callers.lua decides, which knows about API keys as well.
 
     Only the header is looked at: what stands in a URL is logged in many places.
     """
@@ -138,7 +138,7 @@ def _token_verification(jwt: Jwt) -> TypedExtensionConfig:
 
 
 def callers_filter(api_keys: Iterable[ApiKey]) -> Resource:
-    """All keys, with the script that looks for them."""
+    """The filter with all keys and the script that looks them up."""
     script = Any.pack(_lua_filter("callers", _key_lines(api_keys)))
     built = TypedExtensionConfig(name=CALLERS, typed_config=script)
     return make_resource(ResourceType.FILTER, CALLERS, bytes(built))
@@ -151,7 +151,7 @@ def _key_lines(api_keys: Iterable[ApiKey]) -> str:
 
 
 def admin_filters(key_sha256: str) -> list[HttpFilter]:
-    """Of edges: only who has the admin key comes in."""
+    """Of edges: only callers with the admin key get in."""
     script = _lua_filter("admin", f'ADMIN = "{key_sha256}"')
     guard = Rbac(rules=_only_named_callers())
     return [

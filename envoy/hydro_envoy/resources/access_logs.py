@@ -1,7 +1,7 @@
 """What Envoy writes and counts when a request has ended. Pure; builds with envoy-data-plane.
 
 Two connection managers see a request: the gateway's, once; and the one of `pipes`, once for each
-run of a chain, and for a pipeline's front. What is counted has labels from our own configuration
+run of a chain, and for a pipeline's policy route. Labels come from our own configuration
 alone: a client that asks for what does not exist makes no series.
 """
 

@@ -114,15 +114,18 @@ class Builder:
             yield from self._sidecars(mesh, clusters)
 
     def _listeners(
-        self, gateway: Gateway, told: Telemetry, times: TimeLimits
+        self, gateway: Gateway, settings: Telemetry, times: TimeLimits
     ) -> Iterator[Resource]:
         get = self._cache.get
-        if told.tracing:
-            yield get(("collector", told.tracing), partial(late.collector_cluster, told.tracing))
-        yield get(("pipes listener", told), partial(late.pipes_listener, told))
+        if settings.tracing:
+            yield get(
+                ("collector", settings.tracing), partial(late.collector_cluster, settings.tracing)
+            )
+        yield get(("pipes listener", settings), partial(late.pipes_listener, settings))
         yield get(("limited listener",), late.breaker_listener)
         yield get(
-            ("gateway", gateway, told, times), partial(late.gateway_listener, gateway, told, times)
+            ("gateway", gateway, settings, times),
+            partial(late.gateway_listener, gateway, settings, times),
         )
 
     def _endpoints(self, cluster: str, backend: Backend) -> Resource:
@@ -143,10 +146,11 @@ class Builder:
     def _sidecars(
         self, mesh: Mesh, clusters: Mapping[tuple[str, StagePolicy], Upstream]
     ) -> Iterator[Resource]:
-        get, told = self._cache.get, mesh.telemetry
+        get, settings = self._cache.get, mesh.telemetry
         for each in mesh.sidecars:
             yield get(
-                ("ingress", each, told, each.token), partial(late.ingress_listener, each, told)
+                ("ingress", each, settings, each.token),
+                partial(late.ingress_listener, each, settings),
             )
             for port in sorted({route.to for route in each.routes}):
                 name = port_name(each.node_id, port)

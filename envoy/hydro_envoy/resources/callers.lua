@@ -1,7 +1,7 @@
 -- Names who calls a pipeline: sets the header x-hydro-caller to `key/<name>` or `jwt/<subject>`, or
 -- refuses. Only hashes of keys are known here; a hash of a key of 256 random bits can be looked up
 -- as it is, since what its time tells of it is of no use. What is wanted comes from the pipeline's
--- front; the tokens were verified by Envoy's jwt_authn. Comes after sha256.lua and bearer.lua.
+-- policy route; the tokens were verified by Envoy's jwt_authn. Comes after sha256.lua and bearer.lua.
 local HEADER, TOKEN, CALLER = "x-api-key", "x-hydro-bearer", "x-hydro-caller"
 local MAX_KEY, MAX_SUBJECT = 128, 255
 -- Others are made for other ends, such as `logout+jwt` (RFC 8725, section 3.11).

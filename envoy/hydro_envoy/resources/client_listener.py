@@ -170,7 +170,7 @@ def _edge_http2() -> Http2ProtocolOptions:
 
 
 def _strip_headers() -> TypedExtensionConfig:
-    """Clients have no say in what stages are told, nor in Envoy's retries and timeouts."""
+    """Clients cannot set headers for stages, nor change Envoy's retries and timeouts."""
     matchers = [StringMatcher(exact=headers.SCOPE)]
     matchers += [StringMatcher(prefix=p, ignore_case=True) for p in (headers.PREFIX, "x-envoy-")]
     mutations = [

@@ -65,9 +65,9 @@ PIPES = "pipes"
 """The internal listener that serves every pipeline, and the cluster that leads to it."""
 
 CHAINS, SHADOWS = "chains", "shadows"
-"""Clusters that lead from a pipeline's front to its chains, in the same listener.
+"""Clusters that lead from a policy route to its pipeline's chains, in the same listener.
 
-Connections of their own: on one that is shared, requests which wait at a front could fill the
+Connections of their own: on one that is shared, requests that wait at a policy route could fill the
 window that the same requests need to go on; and shadows that hang must not hold up the others.
 """
 
@@ -84,7 +84,7 @@ HUNG_S = 2.5
 to it are closed, so that what it was given before is run again elsewhere."""
 
 MOST_EJECTIONS = 3
-"""So many times the first time a process is left out, at most, when it fails on."""
+"""A process that keeps failing is left out for at most so many times the first period."""
 
 
 class LbFields(TypedDict, total=False):

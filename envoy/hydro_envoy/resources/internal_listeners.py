@@ -43,7 +43,7 @@ from hydro_envoy.resources.routes import CHAIN_FILTER
 from hydro_envoy.snapshot import Ref, Resource, ResourceType, make_resource
 
 
-def pipes_listener(told: mesh.Telemetry) -> Resource:
+def pipes_listener(settings: mesh.Telemetry) -> Resource:
     """The internal listener; its routes, one set a pipeline, come by SRDS and RDS."""
     manager = HttpConnectionManager(
         stat_prefix=clusters.PIPES,
@@ -59,8 +59,8 @@ def pipes_listener(told: mesh.Telemetry) -> Resource:
         scoped_routes=_scoped_routes(),
         local_reply_config=local_replies.pipes_replies(),
         request_id_extension=request_id.keep_ids_extension(),
-        access_log=access_logs.pipes_logs(told.access_log),
-        tracing=telemetry.pipes_tracing(told),
+        access_log=access_logs.pipes_logs(settings.access_log),
+        tracing=telemetry.pipes_tracing(settings),
     )
     built = Listener(
         name=clusters.PIPES,
@@ -68,7 +68,7 @@ def pipes_listener(told: mesh.Telemetry) -> Resource:
         filter_chains=[filter_chain(manager)],
         per_connection_buffer_limit_bytes=clusters.BUFFER_BYTES,
     )
-    refs = [Ref(ResourceType.FILTER, access.CALLERS), *telemetry.collector_refs(told)]
+    refs = [Ref(ResourceType.FILTER, access.CALLERS), *telemetry.collector_refs(settings)]
     return make_resource(ResourceType.LISTENER, clusters.PIPES, bytes(built), refs)
 
 

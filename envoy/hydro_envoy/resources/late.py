@@ -57,10 +57,10 @@ def collector_cluster(tracing: Tracing) -> Resource:
     return telemetry.collector_cluster(tracing)
 
 
-def pipes_listener(told: Telemetry) -> Resource:
+def pipes_listener(settings: Telemetry) -> Resource:
     from hydro_envoy.resources import internal_listeners
 
-    return internal_listeners.pipes_listener(told)
+    return internal_listeners.pipes_listener(settings)
 
 
 def callers_filter(api_keys: tuple[ApiKey, ...]) -> Resource:
@@ -69,10 +69,10 @@ def callers_filter(api_keys: tuple[ApiKey, ...]) -> Resource:
     return access.callers_filter(api_keys)
 
 
-def gateway_listener(wanted: Gateway, told: Telemetry, times: TimeLimits) -> Resource:
+def gateway_listener(wanted: Gateway, settings: Telemetry, times: TimeLimits) -> Resource:
     from hydro_envoy.resources import listeners
 
-    return listeners.gateway_listener(wanted, told, times)
+    return listeners.gateway_listener(wanted, settings, times)
 
 
 def edge_listener(wanted: Edge, cluster: str, access_log: str, times: TimeLimits) -> Resource:
@@ -105,10 +105,10 @@ def pending_routes(waiting: Pending) -> Resource:
     return routes.pending_routes(waiting)
 
 
-def ingress_listener(wanted: Sidecar, told: Telemetry) -> Resource:
+def ingress_listener(wanted: Sidecar, settings: Telemetry) -> Resource:
     from hydro_envoy.resources import sidecars
 
-    return sidecars.ingress_listener(wanted, told)
+    return sidecars.ingress_listener(wanted, settings)
 
 
 def port_cluster(name: str) -> Resource:

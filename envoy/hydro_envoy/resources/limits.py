@@ -32,7 +32,7 @@ from hydro_envoy.resources.body_size_limit import BodySizeLimit
 from hydro_envoy.resources.routes import set_header
 
 RATE_LIMIT, KEY_RATE_LIMIT = "rate_limit", "rate_limit_per_api_key"
-"""Names of filters of `pipes`, whose content the virtual hosts of fronts bring."""
+"""Names of filters of `pipes`; the virtual hosts of policy routes bring their content."""
 
 MAX_KEYS = 10_000
 """So many keys are counted; beyond, the one that was not seen for longest starts anew."""
@@ -55,7 +55,7 @@ def retry_buffer_bytes(max_message_bytes: int) -> int:
 
 
 def rate_limit_filters() -> list[HttpFilter]:
-    """Out of work but where a virtual host brings their content. By key first.
+    """Disabled except where a virtual host brings their content. The limit by key comes first.
 
     Who is beyond the limit of a key takes nothing of what the pipeline takes as a whole.
     """
@@ -67,7 +67,7 @@ def rate_limit_filters() -> list[HttpFilter]:
 
 
 def rate_limits(pipeline: mesh.Pipeline) -> dict[str, Any]:
-    """The filters' content, for the virtual host of the front: its routes share the buckets."""
+    """The filters' content, for the policy route's virtual host: its routes share the buckets."""
     found, policy = {}, pipeline.policy
     if policy.rate_limit:
         limited = f"pipeline {pipeline.name!r}"

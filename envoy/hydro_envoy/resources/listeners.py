@@ -54,7 +54,7 @@ _GRPC = RouteMatchGrpcRouteMatchOptions()
 
 
 def gateway_listener(
-    wanted: mesh.Gateway, told: mesh.Telemetry, times: mesh.TimeLimits
+    wanted: mesh.Gateway, settings: mesh.Telemetry, times: mesh.TimeLimits
 ) -> Resource:
     """Takes gRPC and JSON, reads the pipeline's name from the first message, leads to `pipes`."""
     limit = limits.retry_buffer_bytes(wanted.max_message_bytes)
@@ -86,10 +86,10 @@ def gateway_listener(
             *paths.wrong_method_routes([SERVICE], wanted.descriptor_set),
         ],
     )
-    manager.tracing = telemetry.gateway_tracing(told)
-    manager.access_log = access_logs.gateway_logs(told.access_log)
+    manager.tracing = telemetry.gateway_tracing(settings)
+    manager.access_log = access_logs.gateway_logs(settings.access_log)
     built = client_listener(GATEWAY, wanted.host, wanted.port, manager, times)
-    refs = [Ref(ResourceType.CLUSTER, clusters.PIPES), *telemetry.collector_refs(told)]
+    refs = [Ref(ResourceType.CLUSTER, clusters.PIPES), *telemetry.collector_refs(settings)]
     return make_resource(ResourceType.LISTENER, GATEWAY, bytes(built), refs)
 
 

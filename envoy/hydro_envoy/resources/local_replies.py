@@ -94,7 +94,7 @@ def pipes_replies() -> LocalReplyConfig:
             map_reply(
                 cel("response.code_details.startsWith('rbac_access_denied')"),
                 "INTERNAL",
-                f"it could not be told who calls {_PIPELINE}",
+                f"the caller of {_PIPELINE} could not be determined",
                 PIPELINE_FACT,
             ),
             map_reply(  # But for a stage's own refusal, which tells more.

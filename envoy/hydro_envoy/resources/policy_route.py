@@ -1,8 +1,8 @@
-"""The front of a pipeline: a route with its policies, before the routes of its chains. Pure.
+"""A pipeline's policy route, which comes before the routes of its chains. Pure.
 
-A pipeline that has policies or variants has two levels in `pipes`: its own scope is the front,
-which chooses a chain by `x-pipeline: <pipeline>@<variant>` and sends the request through the same
-listener again. So what it limits, tries again and copies is the request as a whole, and changing a
+A pipeline that has policies or variants has two levels in `pipes`: its own scope is the policy
+route, which chooses a chain by `x-pipeline: <pipeline>@<variant>` and sends the request through the
+same listener again. So what it limits, retries and copies is the request as a whole, and changing a
 weight changes one route.
 """
 

@@ -46,7 +46,7 @@ _TYPES = "type.googleapis.com/google.rpc."
 
 
 PIPELINE_NAME = f"%REQ({headers.PIPELINE}?{headers.SCOPE}):500%"
-"""The pipeline's; behind a front the scope is a chain's."""
+"""The pipeline's; behind a policy route the scope is a chain's."""
 _NO_FACTS: Mapping[str, str] = MappingProxyType({})
 PIPELINE_FACT = {"pipeline": PIPELINE_NAME}
 
@@ -61,12 +61,12 @@ def map_reply(
 ) -> ResponseMapper:
     code, usual_status = REASONS[reason]
     texts = {Fact.REASON: reason, **facts}
-    told = [set_header(f"{ERROR_FACT}{name}", text) for name, text in texts.items()]
+    about = [set_header(f"{ERROR_FACT}{name}", text) for name, text in texts.items()]
     return ResponseMapper(
         filter=when,
         status_code=status or usual_status,
         body_format_override=_body_format(text),
-        headers_to_add=[set_header("grpc-status", str(code)), ON_ANSWERS, *told, *more],
+        headers_to_add=[set_header("grpc-status", str(code)), ON_ANSWERS, *about, *more],
     )
 
 

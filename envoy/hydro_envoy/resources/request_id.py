@@ -34,7 +34,7 @@ def _first_of(*operators: object) -> str:
 
 
 LOGGED = _first_of({"command": "RESP", "param": REQUEST_ID}, _SENT)
-"""In access logs: as the client was told it, if it was."""
+"""In access logs: as the client got it, if it did."""
 
 ON_ANSWERS = set_header(REQUEST_ID, _first_of(_SENT, "UNIQUE_ID"))
 """What could not be read as a request at all gets an id on its answer."""

@@ -59,7 +59,7 @@ CHAIN_FILTER = "chain"
 """The name of the filter of `pipes` whose content the routes bring."""
 
 DONE = "x-envoy-ratelimited"
-"""On an answer: the gateway is not to try again. Envoy's own mark; what is due has been done."""
+"""On an answer: the gateway must not retry. Envoy's own header; the policy route has retried."""
 
 WHOLE_ANSWER = "whole_answer"
 """The name of the filter of `pipes` that holds answers, which the routes of chains put to work."""
@@ -126,7 +126,7 @@ def set_header(key: str, value: str) -> HeaderValueOption:
 
 
 def stage_headers(chain: Chain, index: int) -> list[tuple[str, str]]:
-    """What the stage's process is told."""
+    """The headers that tell the stage's process what to do."""
     stage = chain.stages[index]
     return [
         (headers.MODEL, stage.model),
@@ -193,7 +193,7 @@ def _text_list(texts: Iterable[str]) -> Value:
 def _chain_match(chain: Chain) -> RouteMatch:
     if not chain.variant:
         return RouteMatch(prefix="/")
-    # Only a front sets it: nobody gets past a front by naming the scope of a chain as a pipeline.
+    # Only a policy route sets it: nobody gets past one by naming a chain's scope as a pipeline.
     exactly = StringMatcher(exact=chain.pipeline)
     by_front = HeaderMatcher(name=headers.PIPELINE, string_match=exactly)
     return RouteMatch(prefix="/", headers=[by_front])
@@ -244,5 +244,5 @@ def _stage_service(chain: Chain, index: int, to: Upstream, token: str) -> GrpcSe
 
 
 def _begin_again() -> RetryPolicy:
-    # What was begun is run again with the whole chain, which is told so: it may be what ended it.
+    # What was begun is run again with the whole chain: the stage may be what ended the process.
     return RetryPolicy(num_retries=2, retry_on=NOT_BEGUN)

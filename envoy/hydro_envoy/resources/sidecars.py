@@ -73,11 +73,13 @@ JOINING = "/hydro.manager.v1.CertificateService/"
 _NEVER = timedelta(0)
 
 
-def ingress_listener(wanted: Sidecar, told: mesh.Telemetry) -> Resource:
+def ingress_listener(wanted: Sidecar, settings: mesh.Telemetry) -> Resource:
     """The listener for the other machines."""
-    chains = [_filter_chain(wanted, wanted.routes, told)]
+    chains = [_filter_chain(wanted, wanted.routes, settings)]
     if wanted.is_manager:
-        chains.append(_filter_chain(wanted, [IngressRoute(JOINING, "control")], told, joining=True))
+        chains.append(
+            _filter_chain(wanted, [IngressRoute(JOINING, "control")], settings, joining=True)
+        )
     built = Listener(
         name=ingress_name(wanted.node_id),
         address=clusters.socket_address(wanted.ingress.host, wanted.ingress.port),
@@ -90,14 +92,14 @@ def ingress_listener(wanted: Sidecar, told: mesh.Telemetry) -> Resource:
         for type_ in (ResourceType.CLUSTER, ResourceType.ENDPOINTS)
         for to in sorted({route.to for route in wanted.routes})
     ]
-    refs += telemetry.collector_refs(told)
+    refs += telemetry.collector_refs(settings)
     return make_resource(ResourceType.LISTENER, built.name, bytes(built), refs)
 
 
 def _filter_chain(
     wanted: Sidecar,
     routes: Sequence[IngressRoute],
-    told: mesh.Telemetry,
+    settings: mesh.Telemetry,
     *,
     joining: bool = False,
 ) -> FilterChain:
@@ -112,7 +114,7 @@ def _filter_chain(
         forward_client_cert_details=HttpConnectionManagerForwardClientCertDetails.SANITIZE_SET,
         set_current_client_cert_details=HttpConnectionManagerSetCurrentClientCertDetails(uri=True),
         http2_protocol_options=_ingress_http2(),
-        tracing=telemetry.sidecar_tracing(told),
+        tracing=telemetry.sidecar_tracing(settings),
     )
     return FilterChain(
         filter_chain_match=FilterChainMatch(server_names=[JOIN_NAME]) if joining else None,

@@ -65,44 +65,48 @@ def collector_cluster(wanted: mesh.Tracing) -> Resource:
     return make_resource(ResourceType.CLUSTER, name, bytes(built))
 
 
-def collector_refs(told: mesh.Telemetry) -> list[Ref]:
+def collector_refs(settings: mesh.Telemetry) -> list[Ref]:
     """What a connection manager with `tracing` needs."""
-    return [Ref(ResourceType.CLUSTER, _collector_name(told.tracing))] if told.tracing else []
+    return (
+        [Ref(ResourceType.CLUSTER, _collector_name(settings.tracing))] if settings.tracing else []
+    )
 
 
-def gateway_tracing(told: mesh.Telemetry) -> HttpConnectionManagerTracing | None:
+def gateway_tracing(settings: mesh.Telemetry) -> HttpConnectionManagerTracing | None:
     """Spans of the listener that clients reach."""
     found = CustomTagHeader(name=headers.SCOPE)
-    return _tracing(told, "gateway", CustomTag(tag=_TAG, request_header=found))
+    return _tracing(settings, "gateway", CustomTag(tag=_TAG, request_header=found))
 
 
-def pipes_tracing(told: mesh.Telemetry) -> HttpConnectionManagerTracing | None:
+def pipes_tracing(settings: mesh.Telemetry) -> HttpConnectionManagerTracing | None:
     """Spans of the listener with the chains."""
     path = [MetadataKeyPathSegment(key=headers.ROUTE_PIPELINE)]
     found = CustomTagMetadata(
         kind=MetadataKind(route=MetadataKindRoute()),
         metadata_key=MetadataKey(key=headers.METADATA, path=path),
     )
-    return _tracing(told, f"pipeline %REQ({headers.SCOPE})%", CustomTag(tag=_TAG, metadata=found))
+    return _tracing(
+        settings, f"pipeline %REQ({headers.SCOPE})%", CustomTag(tag=_TAG, metadata=found)
+    )
 
 
-def sidecar_tracing(told: mesh.Telemetry) -> HttpConnectionManagerTracing | None:
+def sidecar_tracing(settings: mesh.Telemetry) -> HttpConnectionManagerTracing | None:
     """Spans of what comes in to a process; health checks and the like begin no trace."""
     found = CustomTagHeader(name=headers.PIPELINE)
     pipeline = CustomTag(tag=_TAG, request_header=found)
-    return _tracing(told, f"sidecar %REQ({headers.STAGE})%", pipeline, percent=0.0)
+    return _tracing(settings, f"sidecar %REQ({headers.STAGE})%", pipeline, percent=0.0)
 
 
 def _tracing(
-    told: mesh.Telemetry, operation: str, pipeline: CustomTag, percent: float | None = None
+    settings: mesh.Telemetry, operation: str, pipeline: CustomTag, percent: float | None = None
 ) -> HttpConnectionManagerTracing | None:
     """Spans of a connection manager and of its calls to what is behind it."""
-    if not told.tracing:
+    if not settings.tracing:
         return None
     return HttpConnectionManagerTracing(
-        provider=_provider(told.tracing),
+        provider=_provider(settings.tracing),
         operation=operation,
-        random_sampling=Percent(value=told.tracing.percent if percent is None else percent),
+        random_sampling=Percent(value=settings.tracing.percent if percent is None else percent),
         spawn_upstream_span=True,
         custom_tags=[pipeline],
         max_path_tag_length=256,

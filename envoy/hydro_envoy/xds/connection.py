@@ -22,7 +22,7 @@ class Streams(Protocol):
     nacks: Counter[tuple[str, str]]
 
     def introduce(self, connection: Connection) -> None:
-        """The stream's node has told who it is."""
+        """The stream's node is known now."""
 
     def forget(self, connection: Connection) -> None:
         """The stream has ended."""
@@ -38,7 +38,7 @@ class Connection:
         self.session = session
         self.node = Node("")
         self.is_known = False
-        """Its node has told who it is."""
+        """Its first request, which has the node, has come."""
         self.secrets: tuple[Resource, ...] = ()
         self.renewal: asyncio.TimerHandle | None = None
         """Of the secrets."""

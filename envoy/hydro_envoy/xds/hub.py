@@ -184,7 +184,7 @@ class Hub:
         return connection
 
     def introduce(self, connection: Connection) -> None:
-        """The stream's node has told who it is."""
+        """The stream's node is known now."""
         connection.is_known = True
         self._lost.pop(connection.node.id, None)
         if connection.node.role == SIDECAR:
@@ -237,7 +237,7 @@ class Hub:
         return self._lingering.clusters()
 
     def report(self, node_id: str, under_way: Mapping[str, int]) -> None:
-        """An Envoy has told how many requests are under way in clusters that are to go."""
+        """An Envoy has reported how many requests are under way in clusters that are to go."""
         self.loads.report(node_id, under_way, asyncio.get_running_loop().time())
 
     def _serve(self) -> None:

@@ -57,13 +57,13 @@ async def _receive_reports(hub: Hub, requests: AsyncIterator[Message]) -> None:
 
 async def _request_reports(hub: Hub, context: Message) -> None:
     """Tells an Envoy of which clusters to report, whenever these are others."""
-    told: Collection[str] | None = None
+    requested: Collection[str] | None = None
     while True:
-        if (wanted := hub.retiring_clusters()) != told:
+        if (wanted := hub.retiring_clusters()) != requested:
             response = lrs_pb2.LoadStatsResponse(clusters=sorted(wanted))
             response.load_reporting_interval.FromTimedelta(timedelta(seconds=PERIOD_S))
             await context.write(response)
-            told = wanted
+            requested = wanted
         else:
             await hub.wait_changed()
 

@@ -22,7 +22,7 @@ class Loads:
     _reports: dict[str, tuple[float, Mapping[str, int]]] = field(default_factory=dict)
 
     def report(self, node_id: str, under_way: Mapping[str, int], now: float) -> None:
-        """An Envoy has told how many requests and streams are under way, by cluster."""
+        """An Envoy has reported how many requests and streams are under way, by cluster."""
         self._reports[node_id] = (now, under_way)
 
     def forget(self, node_id: str) -> None:
@@ -30,6 +30,6 @@ class Loads:
         self._reports.pop(node_id, None)
 
     def under_way(self, node_id: str, cluster: str, now: float) -> int | None:
-        """How many requests and streams an Envoy has in a cluster; None: it has not told lately."""
+        """How many requests and streams an Envoy has in a cluster; None: no fresh report."""
         at, found = self._reports.get(node_id, (now - FRESH_S, {}))
         return found.get(cluster) if now - at < FRESH_S else None

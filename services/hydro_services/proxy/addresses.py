@@ -8,7 +8,7 @@ from hydro_services.rpc import resolve_address
 
 
 def claim_listener(name: str, address: Address) -> Address:
-    """With a port, which others are told before Envoy has bound it, and without a name.
+    """With a port, which others learn before Envoy has bound it, and without a name.
 
     Raises:
         InvalidArgument: the host's name is not known.

@@ -57,7 +57,7 @@ class Invitation:
         except (OSError, ValueError, KeyError, TypeError) as error:
             way_out = "make one by `hydro invite` beside the manager"
             raise errors.InvalidArgument(
-                f"{file} is no invitation: {error!r}; {way_out}"
+                f"{file} is not an invitation: {error!r}; {way_out}"
             ) from error
 
 
@@ -77,7 +77,7 @@ async def keep_enrolled(
         folder: where to keep the files; others cannot read them.
 
     Raises:
-        InvalidArgument: the file is no invitation.
+        InvalidArgument: the file is not an invitation.
         PermissionDenied: the invitation is not for this identity, not of this mesh or too old.
     """
     keeper = _Keeper(Invitation.read(file), identity, managers, folder)
@@ -142,8 +142,8 @@ class _Keeper:
             return None
 
     async def _sign(self) -> None:
-        """Asks the managers until one answers; what needs help is told."""
-        pause, told = RETRY_S, False
+        """Asks the managers until one answers; logs what only a person can mend."""
+        pause, is_logged = RETRY_S, False
         while True:
             for manager in self._managers:
                 try:
@@ -154,10 +154,10 @@ class _Keeper:
                 if isinstance(failure, NEEDS_HELP):
                     logger.error("no certificate", extra={"error": failure.message})
                     raise failure
-                if not told:
+                if not is_logged:
                     extra = {"manager": str(manager), "error": failure.message}
-                    logger.warning("no certificate yet, trying on", extra=extra)
-                told = True
+                    logger.warning("no certificate yet, retrying", extra=extra)
+                is_logged = True
             await asyncio.sleep(pause)
             pause = min(pause * 2, MAX_RETRY_S)
 

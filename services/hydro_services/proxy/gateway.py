@@ -27,7 +27,7 @@ CONTENTS = ("admin.address", "bootstrap.json", "identity.pem", "managers.*", "tl
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What an Envoy is told."""
+    """The options of a gateway."""
 
     xds: tuple[Address, ...] = (default_addresses.XDS,)
     """The managers' gRPC."""
@@ -74,8 +74,9 @@ async def run(config: Config) -> None:
     token = await read_token(config.token_file, config.join)
     wanted = Bootstrap(config.id, GATEWAY, ads, admin, metrics, token=token, more=tuple(more))
     async with _server_secret(config) as tls:
-        told = replace(wanted, tls=tls)
-        await run_with_identity(told, config.join, config.xds, config.data, config.registry)
+        await run_with_identity(
+            replace(wanted, tls=tls), config.join, config.xds, config.data, config.registry
+        )
 
 
 def _server_secret(config: Config) -> AbstractAsyncContextManager[Path | None]:

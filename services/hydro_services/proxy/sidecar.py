@@ -21,7 +21,7 @@ THREADS = 1
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What a sidecar is told."""
+    """The options of a sidecar."""
 
     process: str
     """`<service>/<instance>`, as the process registers."""

@@ -54,7 +54,7 @@ INSIDE = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `hydro up` is told."""
+    """The options of `hydro up`."""
 
     models: Path
     trusted: Path | None
@@ -104,7 +104,7 @@ class Options:
 
     @property
     def targets(self) -> Path:
-        """The manager's list of who tells metrics where."""
+        """The manager's list of what serves /metrics where."""
         return self.data / "manager" / "targets.json"
 
     @property

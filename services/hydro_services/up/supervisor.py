@@ -61,8 +61,8 @@ async def keep_serving(
         reason = await _serve_once(part)
         lived = clock() - start
         delay = next_delay(delay, lived)
-        extra = {"ended": part.name, "reason": reason, "lived_s": round(lived, 1)}
-        logger.warning("part ended, starting it again", extra={**extra, "delay_s": delay})
+        extra = {"part": part.name, "reason": reason, "lived_s": round(lived, 1)}
+        logger.warning("part ended, restarting it", extra={**extra, "delay_s": delay})
         await sleep(delay)
 
 
@@ -81,7 +81,7 @@ async def _serve_once(part: Part) -> str:
     except Exception as error:
         reason = str(error) or type(error).__name__
     if task.cancelling():
-        logger.warning("part did not drain", extra={"ended": part.name, "reason": reason})
+        logger.warning("part did not drain", extra={"part": part.name, "reason": reason})
         raise asyncio.CancelledError
     return reason
 

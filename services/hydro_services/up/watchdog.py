@@ -1,4 +1,4 @@
-"""Kills parts that hang, which live and answer nobody; the supervisor starts them again.
+"""Kills parts that hang: they run, but answer nobody. The supervisor starts them again.
 
 A part is asked for its health as gRPC has it, which its event loop answers. One that is busy may be
 silent too, when a model holds the interpreter; then it uses a CPU, and a hung one does not. It is
@@ -126,7 +126,7 @@ class Watchdog:
     def _judge(self, part: str, life: BaseProcess, seen: PartHealth) -> None:
         self._lives[part] = life, seen
         if seen.is_hung:
-            extra = {"killed": part, "pid": life.pid, "silent_s": round(seen.held_s, 1)}
+            extra = {"part": part, "pid": life.pid, "silent_s": round(seen.held_s, 1)}
             logger.warning("part hangs, killed", extra=extra)
             if seen.silent_s >= HUNG_S or seen.held_s >= HELD_S + HUNG_S:
                 life.kill()
@@ -146,7 +146,7 @@ class Watchdog:
             return await ready.answers_health(channel)
 
     async def _learn(self) -> None:
-        """Where parts listen, which changes when they are started again; as far as is told."""
+        """Learns where parts listen, which changes with each start, as far as the manager knows."""
         with contextlib.suppress(errors.HydroError, TimeoutError):
             async with rpc.open_channel(self._manager) as channel, asyncio.timeout(ready.CALL_S):
                 services = await client.Manager(channel, self._admin_key).list_services()
@@ -169,7 +169,7 @@ def _cpu_s(pid: int | None) -> float:
 
 
 def _abort_process(pid: int | None) -> None:
-    """Has it say, as it ends, which model it was."""
+    """Ends it in a way that logs which model it was running."""
     for each in (child_pids(pid) or [pid]) if pid else ():
         with contextlib.suppress(ProcessLookupError):
             os.kill(each, signal.SIGABRT)
