@@ -72,7 +72,7 @@ SPELLED = re.compile(
 
 # Commands start without the control plane: so the client's side has the name of one header again,
 # and a help text that of another.
-LIGHT = {"errors.py": headers.REQUEST_ID, "keys.py": headers.API_KEY}
+LIGHT = {"status.py": headers.REQUEST_ID, "keys.py": headers.API_KEY}
 
 
 def test_no_other_module_spells_a_header() -> None:
