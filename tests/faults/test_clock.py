@@ -24,7 +24,8 @@ async def test_the_clock_jumps_forward_and_back(scene: Scene) -> None:
         async with scene.under_load("the clock jumps by +5 h, then by -12 h") as stage:
             for hours, part in ((5, "manager"), (-7, SERVICE)):
                 set_clock(scene.mesh.folder.parent, hours * HOUR_S)
-                assert (await scene.clients.create("meanwhile", *CHAIN)).status_code == 200
+                created = await scene.clients.create("meanwhile", *CHAIN)
+                assert created.status_code == 200, created.text
                 await stage.load.more(20)
                 await scene.whole()
                 assert stage.load.failed == 0, "the jump itself breaks nothing, nor any stream"
