@@ -30,7 +30,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from hydro_runtimes.columns import Columns, Dense, Strings
-from hydro_runtimes.files import digest
+from hydro_runtimes.files import digest_folder
 from hydro_runtimes.load import load as load_model
 from hydro_runtimes.python import PythonEvaluator
 
@@ -131,7 +131,7 @@ def extractor(vocabulary: dict[str, float]) -> PythonEvaluator:
         folder = pathlib.Path(name)
         shutil.copytree(EXTRACTOR, folder, dirs_exist_ok=True)
         write_vocabulary(folder, vocabulary)
-        evaluator = load_model(folder, {digest(folder)})
+        evaluator = load_model(folder, {digest_folder(folder)})
     assert isinstance(evaluator, PythonEvaluator)
     return evaluator
 

@@ -3,7 +3,7 @@
 ModelError            a model folder cannot be served
   InvalidModel        corrupt, incomplete or of an unknown format
   UnsupportedStage    a part of it is of a class that is not supported
-  UntrustedModel      it would run code whose digest is not on the list of trusted ones
+  UntrustedModel      it would run code, and its digest is not on the list of trusted ones
 """
 
 from __future__ import annotations

@@ -18,12 +18,12 @@ class Field:
     shape: tuple[int, ...] = ()
     """The shape of one row's value: () for a scalar, -1 for a size not known or that varies."""
     nullable: bool = False
-    """Inputs: a null is let through to the model, in lists too. Outputs: a null may come out."""
+    """Inputs: nulls are passed to the model, in lists too. Outputs: a value may be null."""
     optional: bool = False
     """Inputs: the model runs without this column. Outputs: the column is there only sometimes."""
     replaces: bool = False
-    """Outputs: the column takes the place of the one of the same name that came in; a row that
-    brings one where this is not declared fails."""
+    """Outputs: the column replaces the row's own of the same name; a row with such a column fails
+    where this is not declared."""
     nominal: tuple[str, ...] = ()
     """The names of the values 0, 1, ... of a nominal column; () when not nominal or not known."""
     elements: tuple[str, ...] = ()
@@ -47,53 +47,54 @@ class Signature:
     inputs: tuple[Field, ...]
     outputs: tuple[Field, ...]
     absent_is_null: bool = False
-    """A row that has some of the inputs may lack others: they are null, as Spark reads JSON."""
+    """Inputs that a row lacks are null if it has others of them, as when Spark reads JSON."""
     ignores_case: bool = False
-    """An input is also the column whose name differs from it in case alone, as in Spark."""
+    """A column whose name differs from an input's in case alone is that input, as in Spark."""
     reads: frozenset[str] = field(init=False, repr=False, compare=False)
     """The names of the inputs."""
     writes: frozenset[str] = field(init=False, repr=False, compare=False)
     """The names of the outputs."""
     adds: frozenset[str] = field(init=False, repr=False, compare=False)
-    """Those of the outputs that replace nothing: no row may bring a column of this name."""
+    """The outputs that replace nothing: a row must not have a column of this name."""
 
     def __post_init__(self) -> None:
         names = {
             "reads": self.inputs,
             "writes": self.outputs,
-            "adds": [each for each in self.outputs if not each.replaces],
+            "adds": [field for field in self.outputs if not field.replaces],
         }
         for name, fields in names.items():
-            object.__setattr__(self, name, frozenset(each.name for each in fields))
+            object.__setattr__(self, name, frozenset(field.name for field in fields))
 
     def for_names(self, names: Collection[str]) -> Signature:
-        """The signature whose inputs are named as these columns, where case alone differs."""
+        """The signature with inputs named as these columns, where case alone differs."""
         if not self.ignores_case:
             return self
-        return self.named(named_as(tuple(each.name for each in self.inputs), names))
+        wanted = tuple(field.name for field in self.inputs)
+        return self.rename_inputs(match_ignoring_case(wanted, names))
 
-    def named(self, given: Mapping[str, str]) -> Signature:
-        """The signature with other names for some of its inputs."""
-        if not given:
+    def rename_inputs(self, names: Mapping[str, str]) -> Signature:
+        """The signature with other names for some of its inputs, by their present names."""
+        if not names:
             return self
-        inputs = tuple(replace(each, name=given.get(each.name, each.name)) for each in self.inputs)
+        inputs = tuple(replace(f, name=names.get(f.name, f.name)) for f in self.inputs)
         return replace(self, inputs=inputs)
 
 
-def named_as(wanted: Iterable[str], names: Collection[str]) -> dict[str, str]:
-    """From names that are not there to the only one that differs from each in case alone."""
+def match_ignoring_case(wanted: Iterable[str], names: Collection[str]) -> dict[str, str]:
+    """From wanted names that are missing to the only name that differs in case alone."""
     lacking = [name for name in wanted if name not in names]
     if not lacking:
         return {}
     lower: dict[str, list[str]] = {}
     for name in names:
         lower.setdefault(name.lower(), []).append(name)
-    found = {name: lower.get(name.lower(), []) for name in lacking}
-    return {name: others[0] for name, others in found.items() if len(others) == 1}
+    matches = {name: lower.get(name.lower(), []) for name in lacking}
+    return {name: others[0] for name, others in matches.items() if len(others) == 1}
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ModelStage:
     """A stage of a saved model."""
 
     name: str
@@ -104,10 +105,10 @@ class Part:
 
 
 class Description(NamedTuple):
-    """What a saved model tells of itself without running code."""
+    """What is known of a saved model without running code of it."""
 
     signature: Signature
-    parts: tuple[Part, ...] = ()
+    parts: tuple[ModelStage, ...] = ()
     """The stages of a Spark model."""
 
 
@@ -116,7 +117,7 @@ class Failure:
     """Why a row has no answer."""
 
     reason: str
-    """UPPER_SNAKE; ROW_DROPPED for a row that the model leaves out on purpose."""
+    """UPPER_SNAKE; ROW_DROPPED for a row that the model leaves out by design."""
     message: str
     """For the client: what was got, what was wanted, the way out. Never a traceback."""
     column: str | None = None
@@ -145,14 +146,14 @@ class Evaluator(Protocol):
         ...
 
     def evaluate(self, columns: Columns) -> Evaluation:
-        """Answers all rows of the batch.
+        """Evaluates all rows of the batch.
 
-        `columns` holds at least the inputs that are not optional, with the declared types and
+        `columns` has at least the inputs that are not optional, with the declared types and
         shapes (a declared -1 fits any size), each for all rows, and may hold others. Rows that
         lack an optional input come in batches of their own.
 
         Raises:
-            Exception: the batch as a whole could not be evaluated. The caller then tries
-                smaller batches to find the rows at fault.
+            Exception: the batch as a whole cannot be evaluated. The caller then evaluates
+                smaller batches, to find the rows at fault.
         """
         ...

@@ -42,7 +42,7 @@ class File:
 
 
 class Entry(NamedTuple):
-    """A regular file or a folder below a model's folder, with links followed."""
+    """A regular file or a folder below a model's folder; of a link, what it leads to."""
 
     path: str
     """Relative to the folder, with "/" between its parts."""
@@ -54,7 +54,7 @@ class Entry(NamedTuple):
         return stat.S_ISDIR(self.status.st_mode)
 
 
-def files(folder: Path, within: Path | None = None) -> tuple[File, ...]:
+def list_files(folder: Path, within: Path | None = None) -> tuple[File, ...]:
     """All files of a model, sorted by path.
 
     Args:
@@ -66,24 +66,24 @@ def files(folder: Path, within: Path | None = None) -> tuple[File, ...]:
     """
     if not folder.is_dir():
         raise InvalidModel(folder, "no such folder: want the folder of a saved model")
-    paths = [entry.path for entry in walk(folder, within) if not entry.is_folder]
-    return tuple(_file(folder, path, within or folder) for path in sorted(paths))
+    paths = [entry.path for entry in walk_folder(folder, within) if not entry.is_folder]
+    return tuple(_hash_listed(folder, path, within or folder) for path in sorted(paths))
 
 
-def digest(folder: Path, within: Path | None = None) -> str:
+def digest_folder(folder: Path, within: Path | None = None) -> str:
     """SHA-256, in hexadecimal, of a line `<sha256>  <path>` for each file, sorted by path.
 
     Raises:
         InvalidModel: as `files`.
     """
-    return digest_of(files(folder, within))
+    return digest_of_files(list_files(folder, within))
 
 
-def read(folder: Path, file: File) -> bytes:
-    """The bytes of a listed file, as they were when it was listed.
+def read_listed(folder: Path, file: File) -> bytes:
+    """The bytes of a listed file, if they are still those that were hashed.
 
     Raises:
-        InvalidModel: it cannot be read, or has other bytes by now.
+        InvalidModel: it cannot be read, or has changed since it was listed.
     """
     try:
         data = (folder / file.path).read_bytes()
@@ -94,42 +94,44 @@ def read(folder: Path, file: File) -> bytes:
     return data
 
 
-def digest_of(listed: Iterable[File]) -> str:
+def digest_of_files(listed: Iterable[File]) -> str:
     """The digest of a model whose files are these, sorted by path."""
     lines = "".join(f"{file.sha256}  {file.path}\n" for file in listed)
     return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def walk(folder: Path, within: Path | None = None, skip: Container[str] = ()) -> Iterator[Entry]:
+def walk_folder(
+    folder: Path, within: Path | None = None, skip: Container[str] = ()
+) -> Iterator[Entry]:
     """All folders and regular files below a model's folder.
 
-    Names that begin with "." and folders named `__pycache__` do not count. No file is opened. What
-    vanishes meanwhile is left out.
+    Names that begin with "." and folders named `__pycache__` are left out, and what is removed
+    meanwhile. No file is opened.
 
     Args:
         folder: of the model.
         within: the folder that links may not leave; None: the model's own.
-        skip: names of entries of the model's folder that are no part of it.
+        skip: names in the model's folder that are not a part of it.
 
     Raises:
         InvalidModel: a link leads out, to nothing or back to a folder that it is in; there is
-            something else than files and folders, or too much of it; a folder cannot be read.
+            something other than files and folders, or too many; a folder cannot be read.
     """
     boundary = os.path.realpath(within or folder)
     pending: list[tuple[str, tuple[_Identity, ...]]] = [("", (_identity(folder),))]
     count = size_bytes = 0
     while pending:
         parent, above = pending.pop()
-        for listed in _below(folder, parent):
+        for listed in _list_below(folder, parent):
             if not parent and listed.name in skip:
                 continue
-            entry = _entry(folder, parent + listed.name, listed.is_symlink(), boundary)
+            entry = _follow_entry(folder, parent + listed.name, listed.is_symlink(), boundary)
             if entry is None:
                 continue
             if entry.is_folder:
                 identity = (entry.status.st_dev, entry.status.st_ino)
                 if identity in above:
-                    raise _invalid(folder, entry.path, "leads back to a folder that it is in")
+                    raise _invalid_link(folder, entry.path, "leads back to a folder that it is in")
                 pending.append((f"{entry.path}/", (*above, identity)))
             else:
                 size_bytes += entry.status.st_size
@@ -138,26 +140,26 @@ def walk(folder: Path, within: Path | None = None, skip: Container[str] = ()) ->
             yield entry
 
 
-def entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What counts in a folder, by name; of more than `MAX_ENTRIES`, any but too many.
+def list_entries(folder: Path) -> list[os.DirEntry[str]]:
+    """The entries of a folder that count, by name; where there are too many, `MAX_ENTRIES` + 1.
 
     Raises:
         OSError: it cannot be read.
     """
-    with os.scandir(folder) as found:
-        counting = (e for e in found if not e.name.startswith(".") and e.name != "__pycache__")
+    with os.scandir(folder) as scanned:
+        counting = (e for e in scanned if not e.name.startswith(".") and e.name != "__pycache__")
         return sorted(islice(counting, MAX_ENTRIES + 1), key=lambda entry: entry.name)
 
 
 def open_regular(path: Path, within: Path | None = None) -> BinaryIO:
-    """A regular file, opened for reading; never waits, as opening a named pipe would.
+    """A regular file, opened for reading; it never waits, as opening a named pipe would.
 
     Args:
         path: of the file.
-        within: the folder in which the file has to be, wherever links lead by now.
+        within: the folder that has to hold the file, whatever links lead to now.
 
     Raises:
-        InvalidModel: it is something else, or not in that folder.
+        InvalidModel: it is not a regular file, or not in that folder.
         OSError: it cannot be opened.
     """
     return os.fdopen(open_descriptor(path, within), "rb")
@@ -168,11 +170,11 @@ def open_descriptor(path: Path, within: Path | None = None) -> int:
     # Without O_NONBLOCK, a named pipe put in the file's place would hold this thread forever.
     opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        # Looked at after it was opened: what was at the path before may have been replaced.
+        # Checked after it was opened: before, something else could be put in its place.
         mode = os.fstat(opened).st_mode
         if not stat.S_ISREG(mode):
-            raise InvalidModel(path, f"is {_kind(mode)}, want a regular file")
-        if within and not is_within(_place(opened, path), os.path.realpath(within)):
+            raise InvalidModel(path, f"is {_kind_name(mode)}, want a regular file")
+        if within and not is_within(_real_path(opened, path), os.path.realpath(within)):
             raise InvalidModel(path, "a link leads out of the models, want one within them")
     except BaseException:
         os.close(opened)
@@ -180,8 +182,8 @@ def open_descriptor(path: Path, within: Path | None = None) -> int:
     return opened
 
 
-def sha256(path: Path, within: Path | None = None) -> tuple[str, os.stat_result]:
-    """SHA-256 of a file, in hexadecimal, and its status as it was when reading began.
+def hash_file(path: Path, within: Path | None = None) -> tuple[str, os.stat_result]:
+    """SHA-256 of a file, in hexadecimal, and its status when reading began.
 
     Raises:
         InvalidModel, OSError: as `open_regular`.
@@ -201,9 +203,9 @@ def is_within(path: str, boundary: str) -> bool:
     return path == boundary or path.startswith(boundary.rstrip("/") + "/")
 
 
-def _file(folder: Path, path: str, within: Path) -> File:
+def _hash_listed(folder: Path, path: str, within: Path) -> File:
     try:
-        hashed, status = sha256(folder / path, within)
+        hashed, status = hash_file(folder / path, within)
     except OSError as error:
         raise InvalidModel(folder / path, f"cannot be read: {error.strerror}") from error
     return File(path, status.st_size, hashed)
@@ -217,34 +219,34 @@ def _identity(folder: Path) -> _Identity:
     return status.st_dev, status.st_ino
 
 
-def _below(folder: Path, parent: str) -> list[os.DirEntry[str]]:
-    """What counts in a folder of the model; nothing if it is gone by now."""
+def _list_below(folder: Path, parent: str) -> list[os.DirEntry[str]]:
+    """The entries of a folder of the model; none if it was removed meanwhile."""
     try:
-        return entries(folder / parent)
+        return list_entries(folder / parent)
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise InvalidModel(folder / parent, f"cannot be read: {error.strerror}") from error
 
 
-def _entry(folder: Path, path: str, is_link: bool, boundary: str) -> Entry | None:
-    """A file or folder, with links followed; None if it is gone by now."""
+def _follow_entry(folder: Path, path: str, is_link: bool, boundary: str) -> Entry | None:
+    """A file or folder, with links followed; None if it was removed meanwhile."""
     if len(os.fsencode(path)) > MAX_PATH_BYTES:
         raise InvalidModel(folder, f"path of over {MAX_PATH_BYTES} bytes: {path[:80]!r}…")
     place = folder / path
     try:
-        # The place first: a status may be told of what is within alone.
+        # The place first: nothing may be told of what is outside, not even whether it exists.
         if is_link and not is_within(os.path.realpath(place), boundary):
-            raise _invalid(folder, path, "leads out of the models, want one within them")
+            raise _invalid_link(folder, path, "leads out of the models, want one within them")
         status = os.stat(place, follow_symlinks=is_link)
     except FileNotFoundError:
         if is_link and os.path.lexists(place):
-            raise _invalid(folder, path, "leads to nothing") from None
+            raise _invalid_link(folder, path, "leads to nothing") from None
         return None
     except OSError as error:
         raise InvalidModel(place, f"cannot be read: {error.strerror}") from error
     if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
-        raise InvalidModel(place, f"is {_kind(status.st_mode)}, want regular files")
+        raise InvalidModel(place, f"is {_kind_name(status.st_mode)}, want regular files")
     return Entry(path, status, is_link)
 
 
@@ -255,17 +257,17 @@ def _check_amount(folder: Path, count: int, size_bytes: int) -> None:
         raise InvalidModel(folder, f"more than {MAX_BYTES} bytes in the files of one model")
 
 
-def _place(opened: int, path: Path) -> str:
-    """Where an open file is: by the system where it tells that, for a link may have changed."""
+def _real_path(opened: int, path: Path) -> str:
+    """Where an open file is. The system knows, if a link of the path has changed meanwhile."""
     try:
         return os.readlink(f"/proc/self/fd/{opened}")
     except OSError:
         return os.path.realpath(path)
 
 
-def _kind(mode: int) -> str:
-    return _KINDS.get(stat.S_IFMT(mode), "no file")
+def _kind_name(mode: int) -> str:
+    return _KINDS.get(stat.S_IFMT(mode), "not a file")
 
 
-def _invalid(folder: Path, path: str, problem: str) -> InvalidModel:
+def _invalid_link(folder: Path, path: str, problem: str) -> InvalidModel:
     return InvalidModel(folder, f"link {path!r} {problem}")

@@ -152,7 +152,7 @@ FORMATS: tuple[Format, ...] = (
 """A folder is of the first of them that it holds."""
 
 
-def detect(folder: Path) -> Format:
+def detect_format(folder: Path) -> Format:
     """The format of a model folder.
 
     Raises:

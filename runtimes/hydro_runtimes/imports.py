@@ -43,7 +43,7 @@ _active: contextvars.ContextVar[ImportSpace | None] = contextvars.ContextVar("sp
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _ModuleFile:
     """A module among the files of a model; a folder without __init__ has no file."""
 
     file: files.File | None
@@ -60,14 +60,14 @@ class ImportSpace:
         self._files = {file.path: file for file in listed}
         self._roots = [""]
         self._seen_path: list[str] = []
-        self._found: dict[str, _Found | None] = {}
+        self._found: dict[str, _ModuleFile | None] = {}
         self._builtins = {**vars(builtins), "__import__": self._import}
-        digest = files.digest_of(listed)[:_DIGITS]
+        digest = files.digest_of_files(listed)[:_DIGITS]
         with _lock:
             sys.dont_write_bytecode = True  # nor by what a model imports in ways of its own
             if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
                 sys.meta_path.insert(0, _Finder())
-            self.name = _free(f"model_{digest}")
+            self.name = _unused_name(f"model_{digest}")
             root = types.ModuleType(self.name)
             root.__path__ = [str(self.folder)]
             sys.modules[self.name] = root
@@ -146,7 +146,7 @@ class ImportSpace:
         """
         name = os.path.relpath(path, self.folder)
         try:
-            return files.read(self.folder, self._files[name])
+            return files.read_listed(self.folder, self._files[name])
         except KeyError:
             raise ImportError(f"{name} is not among the files of the digest", path=path) from None
         except InvalidModel as error:
@@ -156,23 +156,23 @@ class ImportSpace:
         """Gives a module its builtins, before its code runs."""
         module.__dict__["__builtins__"] = self._builtins
 
-    def _find(self, name: str) -> _Found | None:
+    def _find(self, name: str) -> _ModuleFile | None:
         if name not in self._found:
             place = name.replace(".", "/")
             found = (self._look(f"{root}{place}") for root in self._roots)
             self._found[name] = next((each for each in found if each), None)
         return self._found[name]
 
-    def _look(self, place: str) -> _Found | None:
+    def _look(self, place: str) -> _ModuleFile | None:
         suffixes = (*importlib.machinery.EXTENSION_SUFFIXES, ".py")
         for suffix in suffixes:
             if file := self._files.get(f"{place}/__init__{suffix}"):
-                return _Found(file, place)
+                return _ModuleFile(file, place)
         for suffix in suffixes:
             if file := self._files.get(f"{place}{suffix}"):
-                return _Found(file)
+                return _ModuleFile(file)
         inside = (path for path in self._files if path.startswith(f"{place}/"))
-        return _Found(None, place) if any(path.endswith(suffixes) for path in inside) else None
+        return _ModuleFile(None, place) if any(path.endswith(suffixes) for path in inside) else None
 
     def _import(
         self,
@@ -187,7 +187,7 @@ class ImportSpace:
             return builtins.__import__(name, globals, locals, fromlist, level)
         module = self.module(name)
         if isinstance(fromlist, list):  # C code as of pickle, which then looks into sys.modules
-            _alias(name)
+            _add_alias(name)
         if not fromlist:
             return sys.modules[f"{self.name}.{name.partition('.')[0]}"]
         return builtins.__import__(module.__name__, globals, locals, fromlist, 0)
@@ -209,7 +209,7 @@ class ImportSpace:
         self._seen_path = list(sys.path)
 
 
-def _free(name: str) -> str:
+def _unused_name(name: str) -> str:
     """The name, or with a number where another model of the same digest has it."""
     names = [name, *(f"{name}_{number}" for number in range(2, len(_spaces) + 3))]
     return next(each for each in names if each not in _spaces)
@@ -270,7 +270,7 @@ class _Finder(importlib.abc.MetaPathFinder):
             return space.spec(rest)
         if not _spaces:
             return None
-        asking = _asking()
+        asking = _calling_space()
         if asking is None or not asking.owns(fullname) or _is_elsewhere(root):
             return None
         if asking.spec(fullname) is None:
@@ -282,7 +282,7 @@ class _Aliases(importlib.abc.Loader):
     """Puts an alias into `sys.modules` once the caller's module could be imported."""
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
-        _asked(spec.name)
+        _calling_module(spec.name)
         return _Alias(spec.name)
 
     def exec_module(self, module: types.ModuleType) -> None:
@@ -293,28 +293,30 @@ class _Alias(types.ModuleType):
     """A plain name that models have: to each caller the module of the model on its stack."""
 
     def __getattribute__(self, name: str) -> Any:
-        return getattr(_asked(object.__getattribute__(self, "__dict__")["__name__"]), name)
+        return getattr(_calling_module(object.__getattribute__(self, "__dict__")["__name__"]), name)
 
     def __setattr__(self, name: str, value: object) -> None:
         is_import_system = name.startswith("__") or type(value) is _Alias
         if not is_import_system:
-            setattr(_asked(object.__getattribute__(self, "__dict__")["__name__"]), name, value)
+            setattr(
+                _calling_module(object.__getattribute__(self, "__dict__")["__name__"]), name, value
+            )
 
 
-def _alias(name: str) -> None:
+def _add_alias(name: str) -> None:
     with _lock:
         if name not in sys.modules and not _is_elsewhere(name.partition(".")[0]):
             sys.modules[name] = _Alias(name)
 
 
-def _asked(name: str) -> types.ModuleType:
-    space = _asking()
+def _calling_module(name: str) -> types.ModuleType:
+    space = _calling_space()
     if space is None or not space.owns(name):
         raise AttributeError(f"module {name!r} is a model's own, and no model asks for it")
     return sys.modules.get(f"{space.name}.{name}") or space.module(name)
 
 
-def _asking() -> ImportSpace | None:
+def _calling_space() -> ImportSpace | None:
     """The model whose code is nearest on the stack, or that is being loaded."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:

@@ -22,7 +22,7 @@ def load(folder: Path, trusted: Container[str] = ()) -> Evaluator:
         UnsupportedStage: a Spark stage of a class that is not supported.
         UntrustedModel: it would run code and its digest is not in `trusted`.
     """
-    format, model = formats.detect(folder), ModelFolder(folder, trusted)
+    format, model = formats.detect_format(folder), ModelFolder(folder, trusted)
     if format.runs_code:
         names = sorted(path.name for path in folder.iterdir() if format.marks(path.name))
         model.require_trust(f"'{names[0]}' runs code when it is loaded")
@@ -36,4 +36,4 @@ def describe(folder: Path) -> Description:
         InvalidModel: corrupt, incomplete, or of an unknown format.
         UnsupportedStage: a Spark stage of a class that is not supported.
     """
-    return formats.detect(folder).import_loader().describe(ModelFolder(folder))
+    return formats.detect_format(folder).import_loader().describe(ModelFolder(folder))

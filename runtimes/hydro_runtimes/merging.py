@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from hydro_runtimes.column_forms import concat_columns
 from hydro_runtimes.columns import Array, Column
 from hydro_runtimes.evaluator import Evaluation
-from hydro_runtimes.joining import concat
 
 AsJson = Callable[[Sequence[Column]], Column]
 """Makes one column of JSON values of the rows of several columns, whatever their types."""
@@ -56,6 +56,6 @@ def _answered_places(name: str, rows: Array, part: Evaluation) -> Array:
 
 def _join_columns(parts: Sequence[Column], as_json: AsJson) -> Column:
     try:
-        return concat(parts)
+        return concat_columns(parts)
     except ValueError:
         return as_json(parts)

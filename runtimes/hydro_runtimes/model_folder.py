@@ -25,11 +25,11 @@ class ModelFolder:
     @cached_property
     def files(self) -> tuple[files.File, ...]:
         """As they are when first asked for: what is loaded later has to have these hashes."""
-        return files.files(self.path)
+        return files.list_files(self.path)
 
     @cached_property
     def digest(self) -> str:
-        return files.digest_of(self.files)
+        return files.digest_of_files(self.files)
 
     @property
     def is_trusted(self) -> bool:
@@ -56,7 +56,7 @@ class ModelFolder:
         Raises:
             InvalidModel: as `read_metadata`.
         """
-        return self.read_metadata(metadata.parse)
+        return self.read_metadata(metadata.parse_signature)
 
     def read_metadata(self, parse: Callable[[bytes], T], below: Path | None = None) -> T:
         """What a function of `metadata` makes of metadata.json.

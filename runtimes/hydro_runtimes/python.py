@@ -39,9 +39,9 @@ class PythonEvaluator:
             ValueError: the model's answer is not as declared in metadata.json.
             Exception: what the model raised.
         """
-        given, failures, _ = python_values.without_nulls(columns, self.signature.inputs)
+        given, failures, _ = python_values.drop_null_rows(columns, self.signature.inputs)
         inputs = {
-            field.name: python_values.plain(given[field.name], field.shape)
+            field.name: python_values.to_plain(given[field.name], field.shape)
             for field in self.signature.inputs
             if field.name in given
         }
@@ -49,7 +49,7 @@ class PythonEvaluator:
         if not isinstance(answer, Mapping):
             raise ValueError(f"evaluate gave a {type(answer).__name__}, want a dict of columns")
         outputs = {
-            field.name: python_values.column(field, answer[field.name], given.rows)
+            field.name: python_values.to_column(field, answer[field.name], given.rows)
             for field in self.signature.outputs
             if field.name in answer or not field.optional
         }

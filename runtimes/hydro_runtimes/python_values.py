@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import orjson
 
+from hydro_runtimes.column_forms import make_lists, to_model_form
 from hydro_runtimes.columns import (
     Array,
     Column,
@@ -21,12 +22,11 @@ from hydro_runtimes.columns import (
     Strings,
 )
 from hydro_runtimes.evaluator import Failure, Field
-from hydro_runtimes.joining import listed, regular
 
 Plain: TypeAlias = Array | Sequence[Any]
 
 
-def plain(column: Column, shape: tuple[int, ...]) -> Plain:
+def to_plain(column: Column, shape: tuple[int, ...]) -> Plain:
     """The values of a column; what stands in a row is the same whatever the other rows are.
 
     A number: an array (rows,), nulls as NaN, or where the type has no NaN as None in an object
@@ -44,16 +44,16 @@ def plain(column: Column, shape: tuple[int, ...]) -> Plain:
     """
     match column:
         case Sparse():
-            return _dense(column.dense())
+            return _plain_array(column.dense())
         case Dense():
-            return _dense(column)
+            return _plain_array(column)
         case Strings():
-            return _nulled(list(column.values), column)
+            return _with_nones(list(column.values), column)
         case Ragged():
-            return _nulled(_each(column, shape[1:]), column)
+            return _with_nones(_row_lists(column, shape[1:]), column)
 
 
-def column(field: Field, values: Any, rows: int) -> Column:
+def to_column(field: Field, values: Any, rows: int) -> Column:
     """The values that a model gave for a declared output, checked and converted.
 
     Numbers may be widened (an integer to a float, never the other way). A list or an object array
@@ -67,21 +67,21 @@ def column(field: Field, values: Any, rows: int) -> Column:
         values = values.data.astype(object)
         values[masked] = None
     if not hasattr(values, "__len__"):
-        raise ValueError(f"output '{field.name}' is {_name(values)}, want an array or a list")
+        raise ValueError(f"output '{field.name}' is {_type_name(values)}, want an array or a list")
     if len(values) != rows:
         raise ValueError(f"output '{field.name}' has {len(values)} rows, want {rows}")
     if field.type.dtype.hasobject:
         given = values.tolist() if isinstance(values, np.ndarray) else values
-        return _lists(field, given, field.shape)
-    valid = _validity(field, values)
+        return _list_column(field, given, field.shape)
+    valid = _find_nulls(field, values)
     if valid is None:
-        return _numbers(field, values, None)
+        return _number_column(field, values, None)
     if field.shape:
-        return _lists(field, values, field.shape)
-    return _scalars(field, values)
+        return _list_column(field, values, field.shape)
+    return _scalar_column(field, values)
 
 
-def without_nulls(
+def drop_null_rows(
     columns: Columns, fields: Sequence[Field]
 ) -> tuple[Columns, dict[int, Failure], Array]:
     """The rows that have no null in a field that lets none through.
@@ -103,35 +103,37 @@ def without_nulls(
     return columns.take(kept), failures, kept
 
 
-def _dense(column: Dense) -> Plain:
+def _plain_array(column: Dense) -> Plain:
     if column.validity is None:
         return column.values
     if column.values.dtype.kind == "f" and not column.shape:
         values = column.values.copy()
         values[~column.validity] = np.nan
         return values
-    rows = _nulled(list(column.values), column)  # numbers of numpy, as in a column without nulls
-    return rows if column.shape else _objects(rows)
+    rows = _with_nones(
+        list(column.values), column
+    )  # numbers of numpy, as in a column without nulls
+    return rows if column.shape else _object_array(rows)
 
 
-def _objects(values: Sequence[Any]) -> Array:
+def _object_array(values: Sequence[Any]) -> Array:
     array = np.empty(len(values), object)
     array[:] = values
     return array
 
 
-def _each(column: Ragged, shape: tuple[int, ...]) -> list[Any]:
+def _row_lists(column: Ragged, shape: tuple[int, ...]) -> list[Any]:
     """The list of each row; `shape` of an element."""
     spans = list(pairwise(column.offsets.tolist()))
     elements = column.elements
     if isinstance(elements, Dense) and elements.validity is not None:
         parts = (elements.take(slice(a, b)) for a, b in spans)
-        return [plain(_without_validity(part), shape) for part in parts]
-    values: Any = plain(elements, shape)
+        return [to_plain(_without_validity(part), shape) for part in parts]
+    values: Any = to_plain(elements, shape)
     if not shape or elements.type.dtype.kind == "O":
         return [values[a:b] for a, b in spans]
     empty = np.zeros((0, *(max(size, 0) for size in shape)), elements.type.dtype)
-    return [_tensor(values[a:b]) if a < b else empty for a, b in spans]
+    return [_stack_alike(values[a:b]) if a < b else empty for a, b in spans]
 
 
 def _without_validity(column: Dense) -> Dense:
@@ -139,7 +141,7 @@ def _without_validity(column: Dense) -> Dense:
     return Dense(column.values) if is_whole else column
 
 
-def _tensor(lists: Any) -> Any:
+def _stack_alike(lists: Any) -> Any:
     """Lists that are alike as one array, as they would be if no other row differed."""
     if isinstance(lists, np.ndarray) or not all(isinstance(one, np.ndarray) for one in lists):
         return lists
@@ -147,13 +149,13 @@ def _tensor(lists: Any) -> Any:
     return np.stack(lists) if alike else lists
 
 
-def _nulled(values: list[Any], column: Column) -> list[Any]:
+def _with_nones(values: list[Any], column: Column) -> list[Any]:
     if column.validity is None:
         return values
     return [v if ok else None for v, ok in zip(values, column.validity.tolist(), strict=True)]
 
 
-def _validity(field: Field, values: Plain) -> Array | None:
+def _find_nulls(field: Field, values: Plain) -> Array | None:
     if isinstance(values, np.ndarray) and values.dtype != object:
         return None
     valid = [value is not None for value in values]
@@ -165,31 +167,31 @@ def _validity(field: Field, values: Plain) -> Array | None:
     return np.array(valid)
 
 
-def _filler(field: Field) -> tuple[int, ...]:
+def _empty_shape(field: Field) -> tuple[int, ...]:
     return tuple(max(size, 0) for size in field.shape)
 
 
-def _numbers(field: Field, values: Plain, valid: Array | None) -> Column:
+def _number_column(field: Field, values: Plain, valid: Array | None) -> Column:
     try:
         is_object = isinstance(values, np.ndarray) and values.dtype == object
         array = np.asarray(list(values) if is_object else values)
     except ValueError:
-        return _lists(field, values, field.shape)
+        return _list_column(field, values, field.shape)
     if len(array) == 0:
-        array = array.reshape(0, *_filler(field)).astype(field.type.dtype)
+        array = array.reshape(0, *_empty_shape(field)).astype(field.type.dtype)
     shape = array.shape[1:]
     if array.dtype == object or (not array.size and not field.fits(shape)):
-        return _lists(field, values, field.shape)
+        return _list_column(field, values, field.shape)
     if not field.fits(shape):
         raise ValueError(f"output '{field.name}' has rows of shape {shape}, want {field.shape}")
-    return Dense(_cast(field, array), valid)
+    return Dense(_cast_array(field, array), valid)
 
 
-def _lists(field: Field, values: Plain, shape: tuple[int, ...]) -> Lists:
+def _list_column(field: Field, values: Plain, shape: tuple[int, ...]) -> Lists:
     """The column of lists of any lengths; of scalars, where there is no shape left."""
     if not shape:
-        return _scalars(field, values)
-    valid = _validity(field, values)
+        return _scalar_column(field, values)
+    valid = _find_nulls(field, values)
     rows = [() if value is None else value for value in values]
     if not all(hasattr(row, "__len__") and not isinstance(row, str | bytes) for row in rows):
         raise ValueError(f"output '{field.name}' has rows that are no lists, want {field.shape}")
@@ -200,14 +202,14 @@ def _lists(field: Field, values: Plain, shape: tuple[int, ...]) -> Lists:
         raise ValueError(f"output '{field.name}' has {got}, want {field.shape}")
     arrays = [row for row in rows if isinstance(row, np.ndarray) and row.dtype != object]
     if len(shape) == 1 and rows and len(arrays) == len(rows) and all(a.ndim == 1 for a in arrays):
-        elements: Lists = Dense(_cast(field, np.concatenate(arrays)))
+        elements: Lists = Dense(_cast_array(field, np.concatenate(arrays)))
     else:
-        elements = _lists(field, [value for row in rows for value in row], shape[1:])
-    return regular(listed(lengths, elements, valid), shape)
+        elements = _list_column(field, [value for row in rows for value in row], shape[1:])
+    return to_model_form(make_lists(lengths, elements, valid), shape)
 
 
-def _scalars(field: Field, values: Plain) -> Dense | Strings:
-    valid = _validity(field, values)
+def _scalar_column(field: Field, values: Plain) -> Dense | Strings:
+    valid = _find_nulls(field, values)
     if field.type.dtype.hasobject:
         _check_texts(field, [value for value in values if value is not None])
         return Strings(["" if value is None else value for value in values], valid, field.type)
@@ -216,10 +218,10 @@ def _scalars(field: Field, values: Plain) -> Dense | Strings:
     array = np.asarray(given) if len(given) else np.zeros(0, field.type.dtype)
     if array.ndim != 1:
         raise ValueError(f"output '{field.name}' holds lists, want {field.shape}")
-    return Dense(_cast(field, array), valid)
+    return Dense(_cast_array(field, array), valid)
 
 
-def _cast(field: Field, array: Array) -> Array:
+def _cast_array(field: Field, array: Array) -> Array:
     want = field.type.dtype
     if array.dtype == want:
         return np.ascontiguousarray(array)
@@ -237,7 +239,9 @@ def _cast(field: Field, array: Array) -> Array:
 def _check_texts(field: Field, values: Sequence[Any]) -> None:
     for value in values:
         if not isinstance(value, str):
-            raise ValueError(f"output '{field.name}' holds {_name(value)}, want {field.type.value}")
+            raise ValueError(
+                f"output '{field.name}' holds {_type_name(value)}, want {field.type.value}"
+            )
         if field.type is DataType.JSON:
             _check_json(field, value)
 
@@ -249,5 +253,5 @@ def _check_json(field: Field, text: str) -> None:
         raise ValueError(f"output '{field.name}' holds text that is not JSON: {error}") from None
 
 
-def _name(value: Any) -> str:
+def _type_name(value: Any) -> str:
     return f"a {type(value).__name__}"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydro_runtimes.files import digest
+from hydro_runtimes.files import digest_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 HYDRO = (sys.executable, "-m", "hydro_services.cli.main")
@@ -76,7 +76,7 @@ def serving(folder: Path, stages: Path | None) -> Iterator[Subject]:
         SystemExit: the mesh does not start; its log says why.
     """
     pipelines = [demo(folder)] + ([trivial(folder, stages)] if stages else [])
-    digests = [digest(path) for pipeline in pipelines for path in pipeline.folders]
+    digests = [digest_folder(path) for pipeline in pipelines for path in pipeline.folders]
     (folder / "trusted.txt").write_text("".join(f"{each}\n" for each in digests))
     with contextlib.ExitStack() as stack:
         up, ready = stack.enter_context(_up(folder))

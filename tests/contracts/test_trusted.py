@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from hydro_runtimes.files import digest
-from hydro_runtimes.formats import detect
+from hydro_runtimes.files import digest_folder
+from hydro_runtimes.formats import detect_format
 from hydro_services.security.trusted_models import read_trusted
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
@@ -16,5 +16,5 @@ FOLDERS = [
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_an_example_model_that_brings_code_is_trusted_as_it_is_committed(folder: Path) -> None:
-    if detect(folder).runs_code:
-        assert digest(folder) in read_trusted(MODELS / "trusted.txt")
+    if detect_format(folder).runs_code:
+        assert digest_folder(folder) in read_trusted(MODELS / "trusted.txt")

@@ -17,7 +17,7 @@ from tests.parity.test_spark import check
 
 from hydro_runtimes.columns import DataType
 from hydro_runtimes.errors import InvalidModel, ModelError, UnsupportedStage
-from hydro_runtimes.formats import detect
+from hydro_runtimes.formats import detect_format
 from hydro_runtimes.load import describe, load
 from hydro_runtimes.spark import unsupported_classes
 from hydro_runtimes.spark.registry import STAGES
@@ -83,7 +83,7 @@ def test_a_folder_of_sparkr_answers_as_spark(name: str) -> None:
 )
 def test_a_folder_of_mlflow_answers_as_the_model_in_it(flavors: Any, tmp_path: Path) -> None:
     folder = mlmodel(tmp_path / "m", TEXT, **flavors)
-    assert detect(folder).name == "spark"
+    assert detect_format(folder).name == "spark"
     text = case("text")
     check(text, load(folder).evaluate(text.inputs), range(text.inputs.rows))
 
@@ -109,10 +109,10 @@ def test_the_signature_of_mlflow_states_types(tmp_path: Path) -> None:
 def test_mlflow_without_spark_is_not_spark(text: str, tmp_path: Path) -> None:
     (tmp_path / "MLmodel").write_text(text)
     with pytest.raises(InvalidModel, match=r"MLmodel cannot be read|flavors (none|sklearn): want"):
-        detect(tmp_path)
+        detect_format(tmp_path)
     if text.startswith("flavors: {"):
         (tmp_path / "model.pkl").touch()
-        assert detect(tmp_path).name == "pickle"
+        assert detect_format(tmp_path).name == "pickle"
 
 
 @pytest.mark.parametrize("name", ["../forest", "/", "gone", "", ".", 7])
@@ -149,7 +149,7 @@ def test_of_several_models_none_is_taken(tmp_path: Path) -> None:
 def test_a_model_in_another_format_is_not_looked_for_in_folders(tmp_path: Path) -> None:
     shutil.copytree(TEXT, tmp_path / "old")
     (tmp_path / "model.py").touch()
-    assert detect(tmp_path).name == "python"
+    assert detect_format(tmp_path).name == "python"
 
 
 def test_a_link_is_not_followed_to_a_model(tmp_path: Path) -> None:

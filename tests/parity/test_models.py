@@ -20,7 +20,7 @@ from tests.parity.cases import ROOT, shared
 
 from hydro_runtimes.columns import Columns, Dense, Strings
 from hydro_runtimes.evaluator import Evaluator
-from hydro_runtimes.files import digest
+from hydro_runtimes.files import digest_folder
 from hydro_runtimes.load import load
 
 INPUTS = ("Title1", "ItemSpecifics1", "Title2", "ItemSpecifics2")
@@ -32,7 +32,7 @@ Row = tuple[str, ...]
 @cache
 def model(path: str) -> Evaluator:
     folder = ROOT / "models" / path
-    return load(folder, {digest(folder)})
+    return load(folder, {digest_folder(folder)})
 
 
 def predictions(rows: Sequence[Row]) -> Columns:

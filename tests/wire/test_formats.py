@@ -17,7 +17,7 @@ from hydro_envoy.address import ANY_PORT, Address
 from hydro_runtimes import formats
 from hydro_runtimes.columns import Columns, Dense
 from hydro_runtimes.errors import InvalidModel, UntrustedModel
-from hydro_runtimes.files import digest
+from hydro_runtimes.files import digest_folder
 from hydro_runtimes.load import load
 from hydro_services import errors, rpc
 from hydro_services.repository import debounce
@@ -75,7 +75,7 @@ async def test_a_runtime_of_its_service_loads_and_evaluates_them(
     models: Path, tmp_path: Path
 ) -> None:
     cache = Cache(tmp_path / "cache")
-    id = ModelId("thrice", "1", digest(models / "toy" / "thrice"))
+    id = ModelId("thrice", "1", digest_folder(models / "toy" / "thrice"))
     async with repository(models) as address:
         folder = await cache.fetch(id, address)
     config = process.Config("serving-toy")
@@ -111,11 +111,11 @@ def test_what_runs_code_is_not_loaded_before_it_is_trusted(
     folder = models / "toy" / "thrice"
     with pytest.raises(UntrustedModel, match=r"'factor\.toy' runs code when it is loaded"):
         load(folder)
-    assert load(folder, {digest(folder)})
+    assert load(folder, {digest_folder(folder)})
 
 
 def test_a_folder_without_a_model_is_told_of_all_formats(tmp_path: Path) -> None:
     with pytest.raises(
         InvalidModel, match=r"found nothing; want a saved Spark .*, or one file of \*\.toy"
     ):
-        formats.detect(tmp_path)
+        formats.detect_format(tmp_path)

@@ -58,7 +58,7 @@ class Repository(repository_grpc.RepositoryServiceServicer):
         return repository_pb.ModelVersion(
             model="m",
             version="1",
-            digest=files.digest_of(listed),
+            digest=files.digest_of_files(listed),
             files=[
                 repository_pb.File(path=f.path, size_bytes=f.size_bytes, sha256=f.sha256)
                 for f in listed

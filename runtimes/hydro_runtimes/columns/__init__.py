@@ -13,7 +13,7 @@ from hydro_runtimes.columns.sparse import (
     DenseTooLarge,
     Sparse,
 )
-from hydro_runtimes.columns.strings import Strings, pack, unpack
+from hydro_runtimes.columns.strings import Strings, pack_texts, unpack_texts
 from hydro_runtimes.columns.types import Array, DataType, Rows, Validity
 
 __all__ = [
@@ -31,6 +31,6 @@ __all__ = [
     "Sparse",
     "Strings",
     "Validity",
-    "pack",
-    "unpack",
+    "pack_texts",
+    "unpack_texts",
 ]

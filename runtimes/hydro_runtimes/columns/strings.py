@@ -55,14 +55,14 @@ class Strings:
             ValueError: the packed bytes do not hold as many texts as there are rows, or not UTF-8.
         """
         if self._values is None:
-            self._values = unpack(self._packed or b"", self.rows)
+            self._values = unpack_texts(self._packed or b"", self.rows)
         return self._values
 
     @property
     def packed(self) -> bytes:
         """The texts as bytes; a null row takes a length of 0."""
         if self._packed is None:
-            self._packed = pack(self._values or ())
+            self._packed = pack_texts(self._values or ())
         return self._packed
 
     def check(self) -> None:
@@ -79,7 +79,7 @@ class Strings:
         return Strings([values[i] for i in row_indices(rows).tolist()], validity, self.type)
 
 
-def pack(texts: Sequence[str]) -> bytes:
+def pack_texts(texts: Sequence[str]) -> bytes:
     """Texts in the layout of BYTES: for each a 4-byte little-endian length, then UTF-8."""
     return (
         _pack_piece(texts)
@@ -104,7 +104,7 @@ def _pack_piece(texts: Sequence[str]) -> bytes:
     return b"".join(parts)
 
 
-def unpack(packed: bytes, rows: int) -> list[str]:
+def unpack_texts(packed: bytes, rows: int) -> list[str]:
     """The inverse of `pack`.
 
     Raises:

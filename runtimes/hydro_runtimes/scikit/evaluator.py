@@ -35,14 +35,14 @@ class ScikitEvaluator:
 
     def evaluate(self, columns: Columns) -> Evaluation:
         """As `Evaluator.evaluate`; a row with NaN fails where the estimator takes none."""
-        given, failures, kept = python_values.without_nulls(columns, self.signature.inputs)
+        given, failures, kept = python_values.drop_null_rows(columns, self.signature.inputs)
         if not self.takes_nan:
             given, failures = self._without_nan(given, failures, kept)
         if not given.rows:
             return Evaluation({}, failures)
         features = _features(given, self.signature.inputs, self.estimator)
         outputs = {
-            field.name: python_values.column(field, self._call(field, features), given.rows)
+            field.name: python_values.to_column(field, self._call(field, features), given.rows)
             for field in self.signature.outputs
         }
         return Evaluation(outputs, failures)
@@ -112,7 +112,7 @@ def _features(columns: Columns, fields: Sequence[Field], estimator: Any) -> Any:
 
 def _values(columns: Columns, field: Field) -> python_values.Plain:
     """Of a column; a null vector, where the field lets one through, is NaN in all places."""
-    values = python_values.plain(columns[field.name], field.shape)
+    values = python_values.to_plain(columns[field.name], field.shape)
     if isinstance(values, np.ndarray) or -1 in field.shape or field.type.dtype.kind != "f":
         return values
     nothing = np.full(field.shape, np.nan, field.type.dtype)

@@ -50,7 +50,7 @@ def save(
     signature = Signature(fields, outputs)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.skops").write_bytes(data)
-    text = json.dumps(metadata.document(folder.resolve().name, signature), indent=2)
+    text = json.dumps(metadata.make_document(folder.resolve().name, signature), indent=2)
     (folder / files.METADATA).write_text(text + "\n")
     return signature
 

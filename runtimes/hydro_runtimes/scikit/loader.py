@@ -114,7 +114,7 @@ _READERS: dict[str, Callable[[bytes, ImportSpace], Any]] = {
 
 
 def _read(folder: Path, file: File, read: Callable[[bytes], Any]) -> Any:
-    data = files.read(folder, file)
+    data = files.read_listed(folder, file)
     try:
         return read(data)
     except Exception as error:

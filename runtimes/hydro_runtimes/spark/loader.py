@@ -25,10 +25,10 @@ def load(folder: ModelFolder) -> SparkEvaluator:
     if not places:
         return pipeline.load(layout.stage, layout.inputs)
     try:
-        session = SessionConf(*folder.read_metadata(metadata.session, places[0]))
+        session = SessionConf(*folder.read_metadata(metadata.parse_session, places[0]))
     except ValueError as error:
         raise InvalidModel(folder.path, f"{files.METADATA}: {error}") from error
-    inputs = (*layout.inputs, *folder.read_metadata(metadata.inputs, places[0]))
+    inputs = (*layout.inputs, *folder.read_metadata(metadata.parse_inputs, places[0]))
     stated = {field.name: field for field in inputs}
     return pipeline.load(layout.stage, tuple(stated.values()), session)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from hydro_runtimes.columns import Columns, DataType
 from hydro_runtimes.errors import InvalidModel
-from hydro_runtimes.evaluator import Evaluation, Field, Part, Signature
+from hydro_runtimes.evaluator import Evaluation, Field, ModelStage, Signature
 from hydro_runtimes.spark.data import inputs
 from hydro_runtimes.spark.data.batch import Batch, Transformer, WrongColumn
 from hydro_runtimes.spark.data.column_info import stated_info
@@ -34,7 +34,7 @@ class SparkEvaluator:
     """Of inputs that may be of any type."""
     spreads: bool
     """It makes columns that the signature does not tell: the fields of a struct."""
-    parts: tuple[Part, ...]
+    parts: tuple[ModelStage, ...]
     """Its stages in the order of evaluation, it before those that it holds."""
 
     def evaluate(self, columns: Columns) -> Evaluation:

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Protocol
 
 from hydro_runtimes.errors import UnsupportedStage
-from hydro_runtimes.evaluator import Part
+from hydro_runtimes.evaluator import ModelStage
 from hydro_runtimes.spark import unsupported_classes
 from hydro_runtimes.spark.data.batch import Transformer
 from hydro_runtimes.spark.data.schema import Schema
@@ -137,7 +137,7 @@ def load_stage(saved: Saved, schema: Schema, position: str) -> Transformer:
         reason = unsupported_classes.unsupported_reason(saved.name, saved.version, STAGES.keys())
         message = f"{position}{uid} is of the class {saved.name}, {reason}"
         raise UnsupportedStage(saved.path, saved.name, saved.uid, message)
-    schema.parts.append(Part(saved.name.rpartition(".")[2], saved.uid, saved.depth))
+    schema.parts.append(ModelStage(saved.name.rpartition(".")[2], saved.uid, saved.depth))
     before = schema.begin_stage()
     try:
         return schema.end_stage(stage.load(saved, schema), before)

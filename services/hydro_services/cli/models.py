@@ -107,7 +107,7 @@ def render_model(model: pb.ModelVersion, output: Output) -> None:
 
 
 def trust_model(options: TrustOptions, output: Output) -> int:
-    from hydro_runtimes.files import digest as digest_of
+    from hydro_runtimes.files import digest_folder as digest_of
 
     # Wherever its links lead: what they lead to is what is trusted.
     digest = digest_of(options.folder, Path("/"))

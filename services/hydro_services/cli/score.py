@@ -19,7 +19,7 @@ import numpy.typing as npt
 from hydro_runtimes.columns import Columns
 from hydro_runtimes.errors import UntrustedModel
 from hydro_runtimes.evaluator import Evaluator, Failure, Signature
-from hydro_runtimes.files import digest
+from hydro_runtimes.files import digest_folder
 from hydro_runtimes.load import load
 from hydro_services import errors, logs
 from hydro_services.cli import source
@@ -94,7 +94,7 @@ def load_model(options: ScoreOptions, output: Output) -> Evaluator:
     allowed = set(read_trusted(options.trusted))
     if options.trust:
         output.note(f"trusting {options.folder}: Python code that it brings runs with your rights")
-        allowed.add(digest(options.folder))
+        allowed.add(digest_folder(options.folder))
     try:
         return load(options.folder, allowed)
     except UntrustedModel as error:

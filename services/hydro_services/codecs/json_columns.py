@@ -20,6 +20,7 @@ import numpy as np
 import orjson
 
 from hydro_runtimes import vector_json
+from hydro_runtimes.column_forms import make_lists, make_sparse, to_model_form
 from hydro_runtimes.columns import (
     Array,
     Column,
@@ -30,7 +31,6 @@ from hydro_runtimes.columns import (
     Validity,
 )
 from hydro_runtimes.evaluator import Failure, Field
-from hydro_runtimes.joining import listed, regular, vectors
 
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _LIMITS = {DataType.INT32: 2**31, DataType.INT64: 2**63}
@@ -183,7 +183,7 @@ def _parse_lists(values: Sequence[Any], field: Field, shape: tuple[int, ...]) ->
         raise _Misfit("WRONG_SHAPE", describe_length(got, len(field.shape) - len(inner)))
     flat = list(itertools.chain.from_iterable(values))
     elements = _parse_lists(flat, field, tuple(inner)) if inner else _parse_scalars(flat, field)
-    return regular(listed(lengths, elements, validity), shape)
+    return to_model_form(make_lists(lengths, elements, validity), shape)
 
 
 def _fill_nulls(
@@ -232,7 +232,7 @@ def _parse_vectors(values: Sequence[Any], field: Field) -> Column:
         [cell for _, _, cells in parts for cell in cells], replace(field, shape=())
     )
     assert isinstance(stored, Dense), "vectors are of numbers"
-    return vectors(sizes, offsets, indices, stored, validity)
+    return make_sparse(sizes, offsets, indices, stored, validity)
 
 
 def _unwrap_dense(value: Any) -> Any:

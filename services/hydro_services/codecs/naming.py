@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from hydro_runtimes import joining
+from hydro_runtimes import column_forms
 from hydro_runtimes.columns import Array, Column, Columns, Dense, Ragged
-from hydro_runtimes.evaluator import Signature, named_as
+from hydro_runtimes.evaluator import Signature, match_ignoring_case
 from hydro_services.codecs import fitting, json_merging
 
 Named = Sequence[tuple[Array, Signature]]
@@ -28,11 +28,13 @@ def group_rows(rows: Sequence[Mapping[str, Any]], signature: Signature) -> Named
     for i, row in enumerate(rows):
         keys = tuple(row)
         if keys not in found:
-            found[keys] = tuple(named_as([f.name for f in signature.inputs], row.keys()).items())
+            found[keys] = tuple(
+                match_ignoring_case([f.name for f in signature.inputs], row.keys()).items()
+            )
         places.setdefault(found[keys], []).append(i)
     if len(places) == 1:
-        return _one_group(len(rows), signature.named(dict(next(iter(places)))))
-    return [(np.array(at), signature.named(dict(given))) for given, at in places.items()]
+        return _one_group(len(rows), signature.rename_inputs(dict(next(iter(places)))))
+    return [(np.array(at), signature.rename_inputs(dict(given))) for given, at in places.items()]
 
 
 def group_columns(columns: Columns, signature: Signature) -> Named:
@@ -105,7 +107,7 @@ def make_regular(columns: Columns, signature: Signature) -> Columns:
         if isinstance(column, Ragged) or (
             isinstance(column, Dense) and column.validity is not None
         ):
-            irregular[field.name] = joining.regular(column, field.shape)
+            irregular[field.name] = column_forms.to_model_form(column, field.shape)
     if not irregular:
         return columns
     return Columns({**columns, **irregular}, columns.rows, columns.present)

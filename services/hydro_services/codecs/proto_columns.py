@@ -24,7 +24,7 @@ from hydro_runtimes.columns import (
     Sparse,
     Strings,
     Validity,
-    unpack,
+    unpack_texts,
 )
 from hydro_services.codecs import json_values, typed_values
 from hydro_services.errors import InvalidArgument
@@ -103,7 +103,7 @@ def decode_values(column: pb.Column, rows: int) -> list[Any]:
     rows = len(column.present) // 4 or rows
     try:
         if column.type == _STRING:
-            return unpack(column.data, rows)
+            return unpack_texts(column.data, rows)
         return json_values.list_numbers(np.frombuffer(column.data).reshape(rows, *column.shape))
     except ValueError as error:
         raise InvalidArgument(f"column '{column.name}': {error}", column=column.name) from None
@@ -265,7 +265,7 @@ def _flat_elements(column: pb.Column, rows: int) -> tuple[str, Sequence[str] | A
     """The elements of a column of bytes, and the list of Values for them."""
     kind = _KINDS[column.type]
     if not column.offsets and kind in _TEXTS:
-        return "strings", unpack(column.data, len(column.present) // 4 or rows)
+        return "strings", unpack_texts(column.data, len(column.present) // 4 or rows)
     if not column.offsets:
         return typed_values.LISTS[kind], np.frombuffer(column.data, kind.dtype)
     decoded = decode_column(column, rows)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 
-from hydro_runtimes.evaluator import Part, Signature
+from hydro_runtimes.evaluator import ModelStage, Signature
 from hydro_services import errors, model_names
 from hydro_services.repository import name_owners
 from hydro_services.repository.source import Key, Stamp
@@ -38,7 +38,7 @@ class ModelVersion:
     format: str = ""
     digest: str = ""
     signature: Signature = _UNKNOWN
-    parts: tuple[Part, ...] = ()
+    parts: tuple[ModelStage, ...] = ()
     """The stages of a Spark model."""
     files: tuple[File, ...] = ()
     """Sorted by path."""

@@ -59,7 +59,7 @@ class FolderSource:
                 message = "the folder is a link that leads out of the models; copy the model here"
                 raise InvalidModel(folder, message)
             places.add(real)
-            for entry in files.walk(folder, self.root, skipped):
+            for entry in files.walk_folder(folder, self.root, skipped):
                 changed_ns = max(changed_ns, entry.status.st_ctime_ns)
                 if entry.is_folder:
                     places.add(os.path.realpath(folder / entry.path))
@@ -184,7 +184,7 @@ class _FolderTree:
 
     def _read_folder(self, key: Key) -> list[os.DirEntry[str]]:
         try:
-            entries = files.entries(self._root.joinpath(*key))
+            entries = files.list_entries(self._root.joinpath(*key))
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError:

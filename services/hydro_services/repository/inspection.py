@@ -66,11 +66,11 @@ def _read_version(source: Source, version: ModelVersion, model: ModelFiles) -> M
         target = folder if is_copy else None
         try:
             listed = [_read_file(source, version.key, *file, target) for file in model.stamps]
-            format = formats.detect(folder).name
+            format = formats.detect_format(folder).name
             signature, parts = load.describe(folder)
         except ModelError as error:
             raise InvalidModel("", relative_message(folder, error)) from error
-    digest = files.digest_of(files.File(f.path, f.stamp.size_bytes, f.sha256) for f in listed)
+    digest = files.digest_of_files(files.File(f.path, f.stamp.size_bytes, f.sha256) for f in listed)
     return replace(
         version, format=format, signature=signature, parts=parts, digest=digest, files=tuple(listed)
     )

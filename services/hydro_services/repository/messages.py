@@ -41,7 +41,7 @@ def to_message(version: ModelVersion, *, with_files: bool = True) -> pb.ModelVer
 def to_struct(version: ModelVersion) -> struct_pb2.Struct:
     """The metadata of a version as a JSON object."""
     fields: dict[str, Any] = {
-        **metadata.document(version.model, version.signature),
+        **metadata.make_document(version.model, version.signature),
         "version": version.version,
         "format": version.format,
         "digest": version.digest,

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hydro_runtimes import joining
+from hydro_runtimes import column_forms
 from hydro_runtimes.columns import Column, Columns, Dense, DenseTooLarge, Ragged, Sparse, Strings
 from hydro_runtimes.evaluator import Evaluation, Evaluator, Failure
 from hydro_services.codecs import json_merging
@@ -32,7 +32,7 @@ def evaluate(evaluator: Evaluator, inputs: Sequence[Columns]) -> list[Evaluation
     because another has it.
     """
     raised = Raised()
-    if all(map(joining.are_alike, inputs)):
+    if all(map(column_forms.have_one_form, inputs)):
         answers = _evaluate_groups(evaluator, inputs, raised)
     else:
         answers = _evaluate_by_kind(evaluator, inputs, raised)
@@ -43,7 +43,7 @@ def evaluate(evaluator: Evaluator, inputs: Sequence[Columns]) -> list[Evaluation
 def _evaluate_by_kind(
     evaluator: Evaluator, inputs: Sequence[Columns], raised: Raised
 ) -> list[Evaluation]:
-    alike = [joining.alike(each) for each in inputs]
+    alike = [column_forms.split_by_form(each) for each in inputs]
     remaining = iter(
         _evaluate_groups(evaluator, [part for parts in alike for _, part in parts], raised)
     )
@@ -116,7 +116,9 @@ def _evaluate_together(
         return [_evaluate_alone(evaluator, inputs[0], raised)]
     rows = [each.rows for each in inputs]
     try:
-        joined = {name: joining.concat([each[name] for each in inputs]) for name in inputs[0]}
+        joined = {
+            name: column_forms.concat_columns([each[name] for each in inputs]) for name in inputs[0]
+        }
         return _split_answer(_evaluate_checked(evaluator, Columns(joined, sum(rows))), rows)
     except Exception:
         logger.debug("batch failed, its parts are tried alone", exc_info=True)

@@ -121,7 +121,7 @@ def check_listing(found: pb.ModelVersion, id: ModelId) -> None:
         errors.Aborted: the repository has another content by now.
     """
     listed = [files.File(file.path, file.size_bytes, file.sha256) for file in found.files]
-    if files.digest_of(listed) != id.digest:
+    if files.digest_of_files(listed) != id.digest:
         got = f"model {id.model}:{id.version} has digest {found.digest[:12]}"
         raise errors.Aborted(f"{got}, want {id.digest[:12]}; it has changed, try again")
     for file in found.files:
@@ -169,6 +169,6 @@ def _make_room(folder: Path, digest: str) -> None:
 def has_content(folder: Path, digest: str) -> bool:
     """The folder is there and has this content."""
     try:
-        return files.digest(folder) == digest
+        return files.digest_folder(folder) == digest
     except ModelError:
         return False

@@ -216,7 +216,7 @@ def build_loader(config: Config, served: tuple[str, ...]) -> Callable[[Path], Ev
     """
 
     def load_served(folder: Path) -> Evaluator:
-        name = formats.detect(folder).name
+        name = formats.detect_format(folder).name
         if name not in served:
             got = f"the model's format is {name}"
             raise errors.ModelRefused(f"{got}, {config.service} serves {', '.join(served)}")

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hydro_runtimes.columns import Columns, Dense, Strings
-from hydro_runtimes.files import digest
+from hydro_runtimes.files import digest_folder
 from hydro_runtimes.load import load
 from hydro_runtimes.python import PythonEvaluator
 
@@ -43,7 +43,7 @@ Listing = tuple[str, str]
 
 @cache
 def evaluator() -> PythonEvaluator:
-    loaded = load(FOLDER, {digest(FOLDER)})
+    loaded = load(FOLDER, {digest_folder(FOLDER)})
     assert isinstance(loaded, PythonEvaluator)
     return loaded
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hydro_runtimes import python_values
+from hydro_runtimes.column_forms import concat_columns, split_by_form, to_model_form
 from hydro_runtimes.columns import (
     Column,
     Columns,
@@ -22,7 +23,6 @@ from hydro_runtimes.columns import (
     Strings,
 )
 from hydro_runtimes.evaluator import Field
-from hydro_runtimes.joining import alike, concat, regular
 
 SHAPES = ((), (-1,), (3,), (-1, 2), (2, -1), (-1, -1), (2, 2), (-1, -1, 3))
 TYPES = (DataType.FLOAT64, DataType.INT64, DataType.BOOL, DataType.STRING)
@@ -75,7 +75,7 @@ def listed(column: Column) -> list[Any]:
 def test_what_a_model_gives_is_kept_whatever_is_done_with_the_rows(data: st.DataObject) -> None:
     field = data.draw(fields)
     given_ = data.draw(st.lists(values(field), max_size=6))
-    column = python_values.column(field, given_, len(given_))
+    column = python_values.to_column(field, given_, len(given_))
     assert listed(column) == given_
     places = data.draw(st.lists(st.integers(0, max(len(given_) - 1, 0)), max_size=5))
     if given_:
@@ -83,21 +83,23 @@ def test_what_a_model_gives_is_kept_whatever_is_done_with_the_rows(data: st.Data
         assert listed(taken) == [given_[i] for i in places]
     cut = data.draw(st.integers(0, len(given_)))
     parts = [given_[:cut], given_[cut:]]
-    joined = concat([python_values.column(field, part, len(part)) for part in parts])
+    joined = concat_columns([python_values.to_column(field, part, len(part)) for part in parts])
     assert listed(joined) == given_
-    assert listed(concat([column.take(slice(cut)), column.take(slice(cut, None))])) == given_
+    assert (
+        listed(concat_columns([column.take(slice(cut)), column.take(slice(cut, None))])) == given_
+    )
     if not isinstance(joined, Sparse):
-        assert listed(regular(joined, field.shape)) == given_
+        assert listed(to_model_form(joined, field.shape)) == given_
 
 
 @given(st.data())
 def test_what_a_model_gets_of_a_row_is_the_same_in_any_batch(data: st.DataObject) -> None:
     field = data.draw(fields)
     given_ = data.draw(st.lists(values(field), min_size=1, max_size=6))
-    column = python_values.column(field, given_, len(given_))
-    among = python_values.plain(column, field.shape)
+    column = python_values.to_column(field, given_, len(given_))
+    among = python_values.to_plain(column, field.shape)
     for row, value in enumerate(given_):
-        (alone,) = python_values.plain(python_values.column(field, [value], 1), field.shape)
+        (alone,) = python_values.to_plain(python_values.to_column(field, [value], 1), field.shape)
         assert type(among[row]) is type(alone)
         assert repr(among[row]) == repr(alone)
 
@@ -120,7 +122,7 @@ def vectors(rows: list[list[float]], *, sparse: bool) -> Column:
 
 @given(st.lists(vector, min_size=1, max_size=5))
 def test_vectors_of_any_sizes_are_joined_and_parted(parts: list[Column]) -> None:
-    joined = concat(parts)
+    joined = concat_columns(parts)
     for row, part in enumerate(parts):
         alone = joined.take(np.array([row]))
         assert alone.shape == part.shape or isinstance(joined, Ragged)
@@ -141,7 +143,7 @@ def test_rows_that_have_the_same_columns_are_together(rows: int, data: st.DataOb
         {n: np.array(at) for n, at in places.items() if len(at) < rows},
     )
     found: dict[int, set[str]] = {}
-    for at, part in alike(columns):
+    for at, part in split_by_form(columns):
         assert not part.present
         for name in part:
             assert listed(part[name]) == at.tolist()
@@ -157,12 +159,12 @@ def test_rows_that_have_the_same_columns_are_together(rows: int, data: st.DataOb
 def test_a_sparse_vector_of_any_size_is_not_written_out_for_a_model() -> None:
     column = Sparse(2**31 - 1, np.array([0, 0]), np.zeros(0, np.int32), np.zeros(0))
     with pytest.raises(DenseTooLarge, match="1 sparse vectors of size 2147483647"):
-        python_values.plain(column, (-1,))
+        python_values.to_plain(column, (-1,))
 
 
 def test_what_a_model_gives_as_json_is_json() -> None:
     with pytest.raises(ValueError, match="'y' holds text that is not JSON"):
-        python_values.column(Field("y", DataType.JSON), ["{}", "x"], 2)
+        python_values.to_column(Field("y", DataType.JSON), ["{}", "x"], 2)
 
 
 @pytest.mark.parametrize("kind", [DataType.INT64, DataType.FLOAT64, DataType.BOOL])
@@ -171,12 +173,12 @@ def test_what_a_masked_array_masks_is_null(kind: DataType, shape: tuple[int, ...
     values = np.ma.masked_array(np.ones((2, 2) if shape else 2, kind.dtype))
     values[1] = np.ma.masked
     field = Field("y", kind, shape, nullable=True)
-    column = python_values.column(field, values, 2)
-    alone = [python_values.column(field, values[i : i + 1], 1) for i in range(2)]
-    for found in (column, concat(alone)):
-        listed = python_values.plain(found, shape)
+    column = python_values.to_column(field, values, 2)
+    alone = [python_values.to_column(field, values[i : i + 1], 1) for i in range(2)]
+    for found in (column, concat_columns(alone)):
+        listed = python_values.to_plain(found, shape)
         first, second = (np.array(each, object).tolist() for each in listed)
         assert first == ([1, 1] if shape else 1)
         assert all(v is None or v != v for v in (second if shape else [second]))
     with pytest.raises(ValueError, match="null"):
-        python_values.column(Field("y", kind, shape), values, 2)
+        python_values.to_column(Field("y", kind, shape), values, 2)

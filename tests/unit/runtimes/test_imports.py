@@ -22,7 +22,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, multipl
 from hydro_runtimes.columns import Columns, Dense
 from hydro_runtimes.errors import InvalidModel, UntrustedModel
 from hydro_runtimes.evaluator import Evaluator
-from hydro_runtimes.files import digest
+from hydro_runtimes.files import digest_folder
 from hydro_runtimes.load import load
 
 METADATA = {
@@ -44,7 +44,7 @@ def folder_of(path: Path, files: Mapping[str, str | bytes]) -> Path:
 
 
 def opened(path: Path) -> Evaluator:
-    return load(path, {digest(path)})
+    return load(path, {digest_folder(path)})
 
 
 def answer(model: Evaluator, name: str = "y") -> float:
@@ -273,12 +273,11 @@ def test_an_estimator_of_an_own_class(tmp_path: Path, kind: str, helper: str) ->
 
 
 def test_a_pickle_that_changes_after_the_check_is_not_read(tmp_path: Path) -> None:
-    from hydro_runtimes.files import digest
     from hydro_runtimes.model_folder import ModelFolder
     from hydro_runtimes.scikit import loader
 
     folder_of(tmp_path, {"m.pkl": pickle.dumps(1)})
-    folder = ModelFolder(tmp_path, {digest(tmp_path)})
+    folder = ModelFolder(tmp_path, {digest_folder(tmp_path)})
     assert folder.is_trusted
     (tmp_path / "m.pkl").write_bytes(b"cos\nabort\n(tR.")
     with pytest.raises(InvalidModel, match="changed after"):

@@ -7,8 +7,8 @@ import pytest
 
 from hydro_runtimes.columns import Columns, Dense, Strings
 from hydro_runtimes.errors import InvalidModel, UntrustedModel
-from hydro_runtimes.files import digest
-from hydro_runtimes.formats import detect
+from hydro_runtimes.files import digest_folder
+from hydro_runtimes.formats import detect_format
 from hydro_runtimes.load import describe, load
 
 METADATA = {
@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_trusted_module_runs_with_those_beside_it(folder: Path) -> None:
-    model = load(folder, {digest(folder)})
+    model = load(folder, {digest_folder(folder)})
     answer = model.evaluate(Columns({"x": Dense(np.array([1.0, 2.0]))}))
     column = answer.outputs["y"]
     assert isinstance(column, Dense)
@@ -45,7 +45,7 @@ def test_a_trusted_module_runs_with_those_beside_it(folder: Path) -> None:
 
 def test_code_that_is_not_trusted_does_not_run(folder: Path) -> None:
     (folder / "model.py").write_text("raise SystemExit('ran')")
-    with pytest.raises(UntrustedModel, match=digest(folder)):
+    with pytest.raises(UntrustedModel, match=digest_folder(folder)):
         load(folder, {"0" * 64})
 
 
@@ -57,7 +57,7 @@ def test_a_cached_module_that_the_digest_does_not_cover_does_not_run(folder: Pat
     import importlib.util
     import py_compile
 
-    trusted = digest(folder)
+    trusted = digest_folder(folder)
     real = folder / "other.py"
     stat = real.stat()
     fake = folder / "fake.py"
@@ -80,7 +80,7 @@ def test_two_models_of_the_same_names_do_not_meet(folder: Path, tmp_path_factory
     for path in folder.iterdir():
         (second / path.name).write_bytes(path.read_bytes())
     (second / "other.py").write_text("def twice(x):\n    return 3 * x\n")
-    models = [load(path, {digest(path)}) for path in (folder, second)]
+    models = [load(path, {digest_folder(path)}) for path in (folder, second)]
     x = Columns({"x": Dense(np.array([1.0]))})
     answers = [model.evaluate(x).outputs["y"].values.tolist() for model in models]  # type: ignore[union-attr]
     assert answers == [[10.0], [15.0]]
@@ -103,12 +103,12 @@ def test_an_answer_that_is_not_as_declared_is_refused(
     text = f"class Model:\n  def __init__(self, f): ...\n  def evaluate(self, c): return {answer}\n"
     (folder / "model.py").write_text(text)
     with pytest.raises(ValueError, match=message):
-        load(folder, {digest(folder)}).evaluate(Columns({"x": Dense(np.array([1.0, 2.0]))}))
+        load(folder, {digest_folder(folder)}).evaluate(Columns({"x": Dense(np.array([1.0, 2.0]))}))
 
 
 def test_a_row_with_null_where_none_may_be_fails_alone(folder: Path) -> None:
     x = Dense(np.array([1.0, 0.0, 3.0]), np.array([True, False, True]))
-    answer = load(folder, {digest(folder)}).evaluate(Columns({"x": x}))
+    answer = load(folder, {digest_folder(folder)}).evaluate(Columns({"x": x}))
     assert set(answer.failures) == {1}
     assert answer.outputs["y"].values.tolist() == [10.0, 30.0]  # type: ignore[union-attr]
 
@@ -116,7 +116,7 @@ def test_a_row_with_null_where_none_may_be_fails_alone(folder: Path) -> None:
 def test_a_module_without_the_class_is_refused(folder: Path) -> None:
     (folder / "model.py").write_text("x = 1\n")
     with pytest.raises(InvalidModel, match="no class 'Model'"):
-        load(folder, {digest(folder)})
+        load(folder, {digest_folder(folder)})
 
 
 def test_a_pickle_runs_only_where_trusted(tmp_path: Path) -> None:
@@ -126,17 +126,19 @@ def test_a_pickle_runs_only_where_trusted(tmp_path: Path) -> None:
     (tmp_path / "model.pkl").write_bytes(pickle.dumps(estimator))
     outputs = [{"name": "prediction", "type": "float64"}]
     (tmp_path / "metadata.json").write_text(json.dumps({**METADATA, "outputs": outputs}))
-    assert detect(tmp_path).name == "pickle"
+    assert detect_format(tmp_path).name == "pickle"
     with pytest.raises(UntrustedModel, match="runs code"):
         load(tmp_path)
-    answer = load(tmp_path, {digest(tmp_path)}).evaluate(Columns({"x": Dense(np.array([3.0]))}))
+    answer = load(tmp_path, {digest_folder(tmp_path)}).evaluate(
+        Columns({"x": Dense(np.array([3.0]))})
+    )
     assert answer.outputs["prediction"].values.tolist() == pytest.approx([6.0])  # type: ignore[union-attr]
 
 
 def test_a_folder_without_a_model_tells_what_was_found(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(InvalidModel, match=r"found notes\.txt; want a saved Spark model"):
-        detect(tmp_path)
+        detect_format(tmp_path)
 
 
 def test_texts_are_given_and_taken_as_lists(folder: Path) -> None:
@@ -154,7 +156,7 @@ def test_texts_are_given_and_taken_as_lists(folder: Path) -> None:
         "  def evaluate(self, c): return {'u': [t and t.upper() for t in c['t']]}\n"
     )
     given = Strings(["a", ""], np.array([True, False]))
-    column = load(folder, {digest(folder)}).evaluate(Columns({"t": given})).outputs["u"]
+    column = load(folder, {digest_folder(folder)}).evaluate(Columns({"t": given})).outputs["u"]
     assert isinstance(column, Strings)
     assert list(column.values) == ["A", ""]
     assert column.validity is not None

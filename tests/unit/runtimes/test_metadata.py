@@ -19,7 +19,7 @@ def test_a_signature_comes_back_as_it_was_written() -> None:
         (Field("x", DataType.FLOAT64, (-1,), nullable=True), Field("s", DataType.STRING)),
         (Field("y", DataType.INT64, (), replaces=True, nominal=("no", "yes")),),
     )
-    assert metadata.parse(json.dumps(metadata.document("m", signature))) == signature
+    assert metadata.parse_signature(json.dumps(metadata.make_document("m", signature))) == signature
 
 
 @pytest.mark.parametrize(
@@ -44,4 +44,4 @@ def test_a_signature_comes_back_as_it_was_written() -> None:
 )
 def test_what_is_wrong_is_told(given: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        metadata.parse(given)
+        metadata.parse_signature(given)

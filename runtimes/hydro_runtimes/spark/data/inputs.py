@@ -17,7 +17,7 @@ import orjson
 
 from hydro_runtimes import vector_json
 from hydro_runtimes.columns import Array, Column, Columns, DataType, Dense, Ragged, Sparse, Strings
-from hydro_runtimes.evaluator import Failure, Field, named_as
+from hydro_runtimes.evaluator import Failure, Field, match_ignoring_case
 from hydro_runtimes.spark.data import word_lists
 from hydro_runtimes.spark.data.batch import Batch, InputColumn
 from hydro_runtimes.spark.data.column_info import Reading
@@ -104,7 +104,7 @@ def add_missing_columns(columns: Columns, fields: Sequence[Field]) -> Columns:
     names = [field.name for field in fields]
     if all(name in columns for name in names):
         return columns
-    given = named_as(names, columns)
+    given = match_ignoring_case(names, columns)
     found = {
         name: columns[given.get(name, name)] for name in names if given.get(name, name) in columns
     }

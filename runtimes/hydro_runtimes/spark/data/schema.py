@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from hydro_runtimes.evaluator import Field, Part, Signature
+from hydro_runtimes.evaluator import Field, ModelStage, Signature
 from hydro_runtimes.spark.data.batch import InputColumn, Transformer
 from hydro_runtimes.spark.data.column_info import (
     ANY,
@@ -48,7 +48,7 @@ class Schema:
     columns: dict[str, ColumnInfo] = field(default_factory=dict)
     added: dict[str, bool] = field(default_factory=dict)
     """The columns that stages add, in order; True for one that may be missing."""
-    parts: list[Part] = field(default_factory=list)
+    parts: list[ModelStage] = field(default_factory=list)
     """All stages loaded so far, a stage before those that it holds; shared by copies."""
     spreads: bool = False
     """Columns were added whose names are not known: the fields of a struct."""

@@ -200,7 +200,7 @@ def _check_text(column: Column) -> None:
 
 
 def _check_packed(packed: bytes, rows: int) -> None:
-    """As `columns.unpack`, but keeps no text."""
+    """As `columns.unpack_texts`, but keeps no text."""
     at, count = 0, 0
     for start, at in _texts(packed, rows):
         packed[start:at].decode()

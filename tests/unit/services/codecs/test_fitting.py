@@ -9,9 +9,9 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hydro_runtimes.column_forms import to_model_form
 from hydro_runtimes.columns import Column, DataType, Sparse
 from hydro_runtimes.evaluator import Field
-from hydro_runtimes.joining import regular
 from hydro_services.codecs import fitting, json_columns, json_values
 
 NUMBERS = (DataType.INT32, DataType.INT64, DataType.FLOAT32, DataType.FLOAT64)
@@ -56,6 +56,6 @@ def test_numbers_of_another_type_are_as_those_of_json(
     want = json_columns.parse_column([values[i] for i in well], field)
     got = found.take(np.array(well, np.int64))
     assert not isinstance(got, Sparse)
-    got = regular(got, field.shape)
+    got = to_model_form(got, field.shape)
     assert got.type is want.type
     assert orjson.dumps(json_values.list_values(got)) == orjson.dumps(json_values.list_values(want))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hydro.serving.v1 import frame_pb2 as pb
 from hydro_envoy.headers import Position
 from hydro_runtimes import python_values
-from hydro_runtimes.columns import Columns, DataType, Dense, pack
+from hydro_runtimes.columns import Columns, DataType, Dense, pack_texts
 from hydro_runtimes.evaluator import Evaluation, Field, Signature
 from hydro_services import errors
 from hydro_services.codecs import proto_columns, typed_values
@@ -43,7 +43,7 @@ class Echo:
     def evaluate(self, columns: Columns) -> Evaluation:
         for field in self.signature.inputs:
             if field.name in columns:
-                python_values.plain(columns[field.name], field.shape)
+                python_values.to_plain(columns[field.name], field.shape)
         return Evaluation({})
 
 
@@ -198,7 +198,7 @@ def test_text_that_is_not_json_is_an_error_in_its_rows_place(
         column.values.SetInParent()
         column.values.strings.extend(texts)
     else:
-        column.data = pack(texts)
+        column.data = pack_texts(texts)
     answer = answered(frame)
     wrong = [
         row

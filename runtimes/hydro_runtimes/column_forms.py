@@ -21,7 +21,7 @@ from hydro_runtimes.columns import (
 )
 
 
-def concat(parts: Sequence[Column]) -> Column:
+def concat_columns(parts: Sequence[Column]) -> Column:
     """The rows of several columns of one type, in order.
 
     Lists and tensors of differing shapes become `Ragged`; dense vectors beside sparse ones become
@@ -36,22 +36,22 @@ def concat(parts: Sequence[Column]) -> Column:
     if len({part.type for part in parts}) > 1:
         raise ValueError(f"columns differ in type: {sorted({p.type.value for p in parts})}")
     if any(isinstance(part, Sparse) for part in parts):
-        return _sparse([_stored(part) for part in parts])
+        return _concat_sparse([_to_sparse(part) for part in parts])
     if len({len(part.shape) for part in parts}) > 1:
         raise ValueError(f"columns differ in shape: {sorted({part.shape for part in parts})}")
     if isinstance(parts[0], Strings):
         texts = [text for part in parts if isinstance(part, Strings) for text in part.values]
-        return Strings(texts, _validities(parts), parts[0].type)
+        return Strings(texts, _concat_validities(parts), parts[0].type)
     dense = [part.values for part in parts if isinstance(part, Dense)]
     if len(dense) == len(parts) and len({part.shape for part in parts}) == 1:
-        return Dense(np.concatenate(dense), _validities(parts))
-    lists = [ragged(part) for part in parts]
-    elements = concat([part.elements for part in lists])
+        return Dense(np.concatenate(dense), _concat_validities(parts))
+    lists = [to_ragged(part) for part in parts]
+    elements = concat_columns([part.elements for part in lists])
     assert not isinstance(elements, Sparse), "no list has sparse vectors"
-    return Ragged(_offsets(lists), elements, _validities(parts))
+    return Ragged(_concat_offsets(lists), elements, _concat_validities(parts))
 
 
-def ragged(column: Column) -> Ragged:
+def to_ragged(column: Column) -> Ragged:
     """Tensors as lists.
 
     Raises:
@@ -66,7 +66,7 @@ def ragged(column: Column) -> Ragged:
     return Ragged(np.arange(rows + 1) * length, elements, column.validity)
 
 
-def listed(lengths: Sequence[int], elements: Lists, validity: Validity) -> Dense | Ragged:
+def make_lists(lengths: Sequence[int], elements: Lists, validity: Validity) -> Dense | Ragged:
     """The column of lists of these lengths: a tensor where all are alike and none is null."""
     is_whole = validity is None and elements.validity is None
     if is_whole and isinstance(elements, Dense) and len(set(lengths)) == 1:
@@ -76,24 +76,24 @@ def listed(lengths: Sequence[int], elements: Lists, validity: Validity) -> Dense
     return Ragged(offsets, elements, validity)
 
 
-def regular(column: Lists, shape: tuple[int, ...]) -> Lists:
+def to_model_form(column: Lists, shape: tuple[int, ...]) -> Lists:
     """Values of a declared shape in the form that models are given.
 
     A tensor, where lists of numbers are alike and none is null, with zeros for null rows where the
     declared sizes are all fixed; lists otherwise.
     """
     if isinstance(column, Dense) and column.validity is not None and -1 in shape:
-        return _emptied(ragged(column), column.validity)
+        return _drop_null_lists(to_ragged(column), column.validity)
     if not isinstance(column, Ragged) or not shape:
         return column
     if not column.rows and column.type.dtype.kind != "O":
         return Dense(np.zeros((0, *(max(size, 0) for size in shape)), column.type.dtype))
     validity = column.validity
     if validity is not None:
-        column = _emptied(column, validity)
-    elements = regular(column.elements, shape[1:])
+        column = _drop_null_lists(column, validity)
+    elements = to_model_form(column.elements, shape[1:])
     if validity is None:
-        return listed(column.lengths.tolist(), elements, None)
+        return make_lists(column.lengths.tolist(), elements, None)
     if -1 in shape or not isinstance(elements, Dense) or elements.validity is not None:
         return Ragged(column.offsets, elements, validity)
     values = np.zeros((column.rows, *shape), elements.values.dtype)
@@ -101,7 +101,7 @@ def regular(column: Lists, shape: tuple[int, ...]) -> Lists:
     return Dense(values, validity)
 
 
-def _emptied(column: Ragged, validity: Array) -> Ragged:
+def _drop_null_lists(column: Ragged, validity: Array) -> Ragged:
     """Without what null rows hold."""
     kept = np.repeat(validity, column.lengths)
     if kept.all():
@@ -110,11 +110,11 @@ def _emptied(column: Ragged, validity: Array) -> Ragged:
     return Ragged(ends, column.elements.take(kept), validity)
 
 
-def _stored(column: Column) -> Sparse:
+def _to_sparse(column: Column) -> Sparse:
     """Vectors as sparse ones that store every element."""
     if isinstance(column, Sparse):
         return column
-    lists = ragged(column)
+    lists = to_ragged(column)
     values = lists.elements
     if len(column.shape) != 1 or not isinstance(values, Dense):
         raise ValueError(f"got {type(column).__name__} of shape {column.shape}, want vectors")
@@ -126,20 +126,20 @@ def _stored(column: Column) -> Sparse:
     return Sparse(size, lists.offsets, *stored, lists.validity, sizes, values.validity)
 
 
-def _sparse(parts: Sequence[Sparse]) -> Sparse:
+def _concat_sparse(parts: Sequence[Sparse]) -> Sparse:
     sizes = np.concatenate(
         [np.full(part.rows, part.size) if part.sizes is None else part.sizes for part in parts]
     )
-    return vectors(
+    return make_sparse(
         sizes,
-        _offsets(parts),
+        _concat_offsets(parts),
         np.concatenate([part.indices for part in parts]),
         Dense(np.concatenate([part.values for part in parts]), _element_validities(parts)),
-        _validities(parts),
+        _concat_validities(parts),
     )
 
 
-def vectors(
+def make_sparse(
     sizes: Array, offsets: Array, indices: Array, stored: Dense, validity: Validity
 ) -> Sparse:
     """Sparse vectors of these sizes (int64, (rows,)); that of a null row counts for nothing."""
@@ -165,26 +165,26 @@ def _element_validities(parts: Sequence[Sparse]) -> Validity:
     )
 
 
-def _offsets(parts: Sequence[Ragged] | Sequence[Sparse]) -> npt.NDArray[np.int64]:
+def _concat_offsets(parts: Sequence[Ragged] | Sequence[Sparse]) -> npt.NDArray[np.int64]:
     lengths = [np.diff(part.offsets) for part in parts]
     return np.concatenate(([0], np.cumsum(np.concatenate(lengths)))).astype(np.int64)
 
 
-def _validities(parts: Sequence[Column]) -> Validity:
+def _concat_validities(parts: Sequence[Column]) -> Validity:
     if all(part.validity is None for part in parts):
         return None
     full = [np.ones(p.rows, np.bool_) if p.validity is None else p.validity for p in parts]
     return np.concatenate(full)
 
 
-def are_alike(columns: Columns) -> bool:
+def have_one_form(columns: Columns) -> bool:
     """All rows have the same columns, and vectors of one kind in each; as models are given them."""
     return not columns.present and not any(
-        isinstance(column, Sparse) and _kinds(column).any() for column in columns.values()
+        isinstance(column, Sparse) and _row_kinds(column).any() for column in columns.values()
     )
 
 
-def alike(columns: Columns) -> list[tuple[Array, Columns]]:
+def split_by_form(columns: Columns) -> list[tuple[Array, Columns]]:
     """The rows that have the same columns, and in them vectors that are dense, or sparse of a size.
 
     Returns:
@@ -196,13 +196,13 @@ def alike(columns: Columns) -> list[tuple[Array, Columns]]:
         if name in columns.present or isinstance(column, Sparse):
             own = np.zeros(columns.rows, np.int64)
             places = columns.present.get(name, slice(None))
-            own[places] = 1 + (_kinds(column) if isinstance(column, Sparse) else 0)
+            own[places] = 1 + (_row_kinds(column) if isinstance(column, Sparse) else 0)
             kinds = np.unique(kinds * (own.max(initial=0) + 1) + own, return_inverse=True)[1]
     groups = np.split(np.argsort(kinds, kind="stable"), np.cumsum(np.bincount(kinds))[:-1])
-    return [(rows, _plainly(columns.take(rows))) for rows in groups]
+    return [(rows, _densify(columns.take(rows))) for rows in groups]
 
 
-def _kinds(column: Sparse) -> Array:
+def _row_kinds(column: Sparse) -> Array:
     """Which rows go together (int64, (rows,)): 0 where all do, as sparse vectors of one size.
 
     Otherwise 1 for those that are dense or null, and another number for each size of the sparse.
@@ -216,14 +216,14 @@ def _kinds(column: Sparse) -> Array:
     return np.where(dense, 1, sizes + 2)
 
 
-def _plainly(columns: Columns) -> Columns:
+def _densify(columns: Columns) -> Columns:
     """Rows of one kind, those that are dense written so."""
     dense = {
-        name: regular(
+        name: to_model_form(
             Ragged(column.offsets, Dense(column.values, column.element_validity), column.validity),
             (-1,),
         )
         for name, column in columns.items()
-        if isinstance(column, Sparse) and _kinds(column).max(initial=0) == 1
+        if isinstance(column, Sparse) and _row_kinds(column).max(initial=0) == 1
     }
     return columns.plus(dense) if dense else columns
