@@ -43,6 +43,7 @@ def load_assignment(where: Iterable[Address], cluster: str = MANAGER_CLUSTER) ->
 _FAILOVER = {
     "health_checks": [
         {
+            # Two failures of 2 s each, half a second apart: away from a hung manager within 5 s.
             "interval": "0.5s",
             "no_traffic_interval": "0.5s",
             "timeout": "2s",

@@ -109,6 +109,7 @@ class Envoy:
     async def start(self) -> None:
         """Writes the configuration and starts the process."""
         self._folder.mkdir(parents=True, exist_ok=True)
+        # Envoy writes it when its admin port is bound: one of a former life would mislead `admin`.
         self._admin_file.unlink(missing_ok=True)
         config = self._folder / "bootstrap.json"
         wanted = replace(
@@ -149,6 +150,7 @@ class Envoy:
     async def wait(self) -> int:
         """Waits until the process has ended; its exit code, or the signal, negative."""
         code = await self._running().wait()
+        # The log to its end: it has why Envoy ended. Shielded, as several callers may wait here.
         if self._refused:
             self._refused.cancel()
         if self._log:
@@ -160,6 +162,8 @@ class Envoy:
         if self._process is None or self._process.returncode is not None:
             return
         self._stopping = True
+        # In this order: with failed health checks answers ask their connections to close; then no
+        # new connections are taken.
         for path in DRAINING:
             await self._ask("POST", f"{path}?{self._drain_key}")
         try:

@@ -112,6 +112,7 @@ class _Keeper:
 
     async def begin(self) -> None:
         """Has a certificate afterwards."""
+        # The authority first: Envoy reads it as soon as the secret below is there.
         write_private(self.files.ca, self._invitation.ca.encode())
         self._held = self._left_over()
         if self._held:
@@ -162,6 +163,8 @@ class _Keeper:
             pause = min(pause * 2, MAX_RETRY_S)
 
     async def _ask(self, manager: Address) -> KeyPair:
+        # A new key with each certificate; the last, while it is valid, proves who asks. Once it has
+        # lapsed the invitation does so again.
         key = new_key()
         shown = self._held if self._held and self._held.is_valid(datetime.now(UTC)) else None
         credentials = grpc.ssl_channel_credentials(

@@ -56,6 +56,7 @@ class _File:
 
     def _write(self, content: str) -> None:
         if not self.path.exists() or content != self.path.read_text():
+            # Renamed: Envoy watches for moves, and must never read half of a file.
             new = self.path.with_suffix(".new")
             new.write_text(content)
             new.replace(self.path)

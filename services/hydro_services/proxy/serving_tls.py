@@ -34,6 +34,7 @@ async def keep_server_secret(certificate: Path, key: Path, folder: Path) -> Asyn
         InvalidArgument: they cannot be read, or do not fit together.
     """
     file = _absolute(folder) / "tls" / "server.json"
+    # Before it is watched: what cannot be used now is the caller's error, not a line in the log.
     _write_secret(certificate, key, file)
     watching = asyncio.create_task(_watch_files(certificate, key, file))
     try:

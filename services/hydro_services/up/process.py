@@ -90,6 +90,7 @@ async def serve_program(program: Program, watched: WatchProcess) -> None:
     """
     kind = ForkServerProcess if program.fork else SpawnProcess
     process: BaseProcess = kind(target=run_program, args=(program,), name=program.name)
+    # Shielded: a process that is cancelled while it starts has to be known, to be stopped.
     starting = asyncio.ensure_future(_start_process(process, program.fork))
     try:
         await asyncio.shield(starting)
@@ -111,6 +112,7 @@ async def _start_process(process: BaseProcess, fork: bool) -> None:
 
     What this process starts itself is started in the main thread, to which it is tied.
     """
+    # The signal mask is of a thread and is inherited: so this part runs in the main thread.
     with _without_interrupt():
         forkserver.ensure_running() if fork else process.start()
     if fork:
@@ -121,6 +123,7 @@ async def _wait_end(process: BaseProcess) -> None:
     """Waits for the end of the process."""
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
+    # The sentinel becomes readable at the end; `join` afterwards only collects the exit code.
     loop.add_reader(process.sentinel, _settle, ended)
     try:
         await ended

@@ -57,6 +57,8 @@ async def keep_serving(
     """
     delay: float | None = None
     while True:
+        # A cancellation ends `_serve_once` or the sleep, both of which pass it on: so the loop ends
+        # only when the part has drained.
         start = clock()
         reason = await _serve_once(part)
         lived = clock() - start
@@ -80,6 +82,7 @@ async def _serve_once(part: Part) -> str:
         raise
     except Exception as error:
         reason = str(error) or type(error).__name__
+    # Cancelled, and failed before it had drained: `except Exception` has hidden the cancellation.
     if task.cancelling():
         logger.warning("part did not drain", extra={"part": part.name, "reason": reason})
         raise asyncio.CancelledError
@@ -100,6 +103,8 @@ async def supervise(groups: Sequence[Sequence[Part]]) -> AsyncIterator[None]:
     assert body is not None
 
     def on_end(task: asyncio.Task[None]) -> None:
+        # Parts end by themselves only with NewerVersion. The first such end counts; it cancels the
+        # body, which is taken back below, so that the error itself is raised.
         if stopping or final or task.cancelled():
             return
         if error := task.exception():
@@ -118,6 +123,7 @@ async def supervise(groups: Sequence[Sequence[Part]]) -> AsyncIterator[None]:
     finally:
         stopping = True
         for tasks in running:
+            # One group after the other: who is asked last, the manager, is stopped last.
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

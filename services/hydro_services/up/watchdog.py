@@ -71,6 +71,7 @@ def next_health(
     if answers:
         return PartHealth(cpu_s, answered=True)
     is_busy = cpu_s - before.cpu_s > BUSY_SHARE * passed_s
+    # The machine slept, or had no time to look: nothing is known of what the part did meanwhile.
     if passed_s > LATE_S:
         return PartHealth(cpu_s, before.answered)
     if would_run and not is_busy:
@@ -128,6 +129,8 @@ class Watchdog:
         if seen.is_hung:
             extra = {"part": part, "pid": life.pid, "silent_s": round(seen.held_s, 1)}
             logger.warning("part hangs, killed", extra=extra)
+            # One that is busy is aborted first, which logs the model that holds it; it is killed if
+            # that does not end it.
             if seen.silent_s >= HUNG_S or seen.held_s >= HELD_S + HUNG_S:
                 life.kill()
             else:
@@ -154,6 +157,7 @@ class Watchdog:
                     e.instance: Address.parse(e.address) for s in services for e in s.endpoints
                 }
                 for part, (life, seen) in self._lives.items():
+                    # The address of its former life says nothing: it may be yet to register.
                     if part in found and found[part] != self._former[part]:
                         self._addresses[part] = found[part]
                         self._lives[part] = life, replace(seen, answered=True)
