@@ -14,12 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import grpc.aio
-
-from hydro.manager.v1 import certificate_service_pb2_grpc as certificate_grpc
 from hydro.manager.v1 import manager_service_pb2, registry_service_pb2
-from hydro.manager.v1 import manager_service_pb2_grpc as manager_grpc
-from hydro.manager.v1 import registry_service_pb2_grpc as registry_grpc
 from hydro.repository.v1 import repository_service_pb2
 from hydro.serving.v1 import prediction_service_pb2
 from hydro_envoy.address import ANY_PORT, Address
@@ -38,14 +33,12 @@ from hydro_envoy.nodes import MANAGER as MANAGER_SERVICE
 from hydro_envoy.resources.builder import Builder
 from hydro_envoy.resources.descriptors import descriptor_set
 from hydro_envoy.snapshot import MANAGER_CLUSTER
-from hydro_envoy.xds import load_reports
-from hydro_envoy.xds import server as ads
 from hydro_envoy.xds.credential import traffic_token
 from hydro_envoy.xds.hub import Hub
 from hydro_services import default_addresses, incarnation, metrics, rpc
 from hydro_services.consul.registry import Registry, needs_consul
 from hydro_services.errors import FailedPrecondition, InvalidArgument, NewerVersion
-from hydro_services.manager.api import peers
+from hydro_services.manager.api.server import MANAGER, serve_api
 from hydro_services.manager.api.servicer import ManagerServicer, RegistryServicer
 from hydro_services.manager.domain import state, transitions
 from hydro_services.manager.domain.sidecars import ProcessRoute, manager_sidecar
@@ -65,13 +58,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MANAGER = "hydro.manager.v1.ManagerService"
-REGISTRY = "hydro.manager.v1.RegistryService"
 REPOSITORY = "hydro.repository.v1.RepositoryService"
-CERTIFICATES = "hydro.manager.v1.CertificateService"
 _STDOUT = {"-": "/dev/stdout"}
-GRACE_S = 1.0
-"""For calls under way at the end; watches never end by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,56 +241,25 @@ def _start_rollout(
     return join_cluster(make, initial, config.registry, me, config.limit_s)
 
 
-@contextlib.asynccontextmanager
-async def _serve_api(
+def _serve_api(
     config: Config,
     token: str,
     reconciler: Reconciler,
     backend: RolloutBackend,
     certificates: Certificates | None,
     scraped: Address,
-) -> AsyncIterator[rpc.RunningServer]:
+) -> AbstractAsyncContextManager[rpc.RunningServer]:
     deployer = Deployer(reconciler, backend, config.limit_s, config.patience_s)
-
-    def register(server: grpc.aio.Server) -> None:
-        manager = ManagerServicer(reconciler, deployer, scraped)
-        manager_grpc.add_ManagerServiceServicer_to_server(manager, server)
-        registry = RegistryServicer(reconciler, config.lease_s, config.registry)
-        registry_grpc.add_RegistryServiceServicer_to_server(registry, server)
-        if certificates:
-            certificate_grpc.add_CertificateServiceServicer_to_server(certificates, server)
-            own = f"{MANAGER_SERVICE}/{_instance_name(config)}"
-            ads.add_ads(server, reconciler.hub, partial(peers.admits_node, own), token)
-        else:
-            ads.add_ads(server, reconciler.hub, token=token)
-
-    serving = rpc.serve(
+    return serve_api(
         config.listen,
-        register,
-        (MANAGER, REGISTRY, *((CERTIFICATES,) if certificates else ())),
-        options=ads.KEEPALIVE,
-        unwrapped=frozenset([ads.SERVICE, load_reports.SERVICE]),
-        check=_call_checker(config.admin_key, token),
-        grace_s=GRACE_S,
+        ManagerServicer(reconciler, deployer, scraped),
+        RegistryServicer(reconciler, config.lease_s, config.registry),
+        reconciler.hub,
+        certificates,
+        own=f"{MANAGER_SERVICE}/{_instance_name(config)}",
+        token=token,
+        admin_key=config.admin_key,
     )
-    async with serving as served:
-        try:
-            yield served
-        finally:
-            reconciler.hub.close()
-
-
-def _call_checker(admin_key: str, token: str) -> rpc.Check:
-    """The manager's own port is not behind an Envoy that would look at the key."""
-    key_sha256 = keys.hash_key(admin_key)
-
-    def check(method: str, metadata: rpc.Metadata) -> None:
-        if not method.startswith(f"/{MANAGER}/"):
-            credential.check_token(metadata, token)
-        elif admin_key:
-            admin.check_call(metadata, key_sha256)
-
-    return check
 
 
 def _default_access(config: Config) -> Access | None:
