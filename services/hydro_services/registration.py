@@ -33,9 +33,9 @@ def keep_registered(
 ) -> AbstractAsyncContextManager[None]:
     """Registers the endpoint and sees that it stays so, in the background, until the context ends.
 
-    An absent or restarted registry is tried again until it answers; the context neither waits for
-    it nor fails because of it. At the end the endpoint is taken out, so that no new request comes
-    in; calls under way go on. What does not answer by then forgets the endpoint by itself.
+    A registry that is away or starts again is asked until it answers; the context neither waits for
+    it nor fails because of it. At the end the endpoint is deregistered, so that no new request
+    comes in; open calls go on. A registry that does not answer then forgets it by itself.
 
     Args:
         registry: the manager's gRPC, or Consul.
@@ -140,9 +140,9 @@ async def _renew_lease(
             delay = min(delay * 2, MAX_DELAY_S)
             is_away = isinstance(error, errors.Unavailable | errors.NotInTime)
             if not told or told == "registered" or (told != state and not is_away):
-                # A manager that is not there yet is no trouble; one that has gone may be.
+                # At a start the manager may simply not be there yet; one that has gone is worth more.
                 level = logging.INFO if is_away and not told else logging.WARNING
-                logger.log(level, "not registered, trying on", extra={**extra, "error": state})
+                logger.log(level, "not registered, retrying", extra={**extra, "error": state})
         else:
             state, pause, delay = "registered", lease / 3, FIRST_DELAY_S
             if told != state:

@@ -91,7 +91,7 @@ async def test_absent_manager_is_told_once_and_stops_nobody() -> None:
     with told() as messages:
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(registration.keep_registered(address, ENDPOINT))
-            assert await messages.get() == "not registered, trying on"
+            assert await messages.get() == "not registered, retrying"
             async with serve(registry, address):
                 await registry.seen("register", 2)
                 await stack.aclose()

@@ -32,7 +32,7 @@ FIRST_DELAY_S = 0.1
 MAX_DELAY_S = 2.0
 MAX_VALUE_BYTES = 512 * 1024
 """Consul's limit for a value."""
-_ANSWERS, _AWAY, _REFUSES = "answers again", "does not answer, trying on", "refuses a call"
+_ANSWERS, _AWAY, _REFUSES = "answers again", "does not answer, retrying", "refuses a call"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Value:
 
 
 class Agents:
-    """Asks one agent; when that does not answer, the next."""
+    """Asks one agent; if it does not answer, the next."""
 
     def __init__(self, clients: Sequence[tuple[str, Any]]) -> None:
         """With clients by their address."""
@@ -71,12 +71,11 @@ class Agents:
     async def ask(self, call: Callable[[Any], Awaitable[T]], timeout_s: float = CALL_S) -> T:
         """Makes a call of py-consul's client.
 
-        A change may have been made though no agent has answered. What the call itself cannot make
-        sense of is no answer: so a call reads what it gets, and whatever Consul, or something in
-        its place, says ends no task.
+        A change may have been made although no agent has answered. An answer that the call cannot
+        read counts as no answer: whatever Consul, or something in its place, says, no task ends.
 
         Raises:
-            errors.Unavailable: no agent answers with sense, or their cluster has no leader.
+            errors.Unavailable: no agent answers in a way that can be read, or there is no leader.
             errors.FailedPrecondition: Consul refuses the call; the message is Consul's own.
         """
         reasons: list[str] = []

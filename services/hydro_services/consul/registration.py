@@ -27,8 +27,8 @@ LEAVE_S = 0.5
 async def keep_registered(registry: Registry, endpoint: pb.Endpoint) -> AsyncIterator[None]:
     """Registers the endpoint, and again when the agent has forgotten it or is another.
 
-    An agent that does not answer is tried again for ever; the context neither waits for it nor
-    fails because of it. At the end the endpoint is taken out wherever it was registered.
+    An agent that does not answer is asked again and again; the context neither waits for it nor
+    fails because of it. At the end the endpoint is deregistered wherever it was registered.
 
     Args:
         registry: whose agents to register with.
@@ -62,7 +62,7 @@ class _Keeper:
                 pause = RETRY_S
             except errors.FailedPrecondition as error:
                 extra = {"service": self._endpoint.service, "error": error.message}
-                logger.error("not registered, trying on", extra=extra)
+                logger.error("not registered, retrying", extra=extra)
                 pause = PERIOD_S * 10
             await asyncio.sleep(pause)
 
@@ -81,7 +81,7 @@ class _Keeper:
         return bool(found) and found[id]["Meta"] == self._definition["meta"]
 
     async def leave(self) -> None:
-        """Takes the endpoint out, at all agents at once; one that is away forgets it by itself."""
+        """Deregisters the endpoint at all agents at once; one that is away forgets it by itself."""
         left = await asyncio.gather(*map(self._leave, self._clients.values()))
         if any(left):
             await asyncio.sleep(LEAVE_S)

@@ -1,4 +1,4 @@
-"""Brings the changes of managers that share a mesh to their end, whether somebody waits or not."""
+"""Carries out the changes that this manager owns, whether a caller still waits for them or not."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def next_record(
 
 
 class Changes:
-    """Follows the changes that this manager owns; see `tending` for those that others left."""
+    """Carries out the changes that this manager owns; see `maintenance` for orphans."""
 
     def __init__(self, coordination: Coordination, backend: ConsulBackend, limit_s: float) -> None:
         """`limit_s`: how long a new version of a model may take to take over."""
@@ -89,7 +89,7 @@ class Changes:
         }
 
     async def _follow(self, name: str) -> None:
-        """Takes step after step until the change is done, or is another manager's."""
+        """Writes step after step until the change is done, or another manager owns it."""
         end = self._coordination.reconciler.clock() + self._limit_s
         try:
             while name in self._owned_changes():
@@ -99,7 +99,10 @@ class Changes:
                         await self._coordination.write(name, wanted)
                         continue
                 except errors.HydroError as error:  # the next look may go better
-                    logger.warning("step", extra={"pipeline": name, "error": error.message})
+                    logger.warning(
+                        "change does not go on, retrying",
+                        extra={"pipeline": name, "error": error.message},
+                    )
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(RETRY_S):
                         await changed.wait()
@@ -107,7 +110,7 @@ class Changes:
             self._followed.discard(name)
 
     def _wanted_record(self, name: str, end: float) -> Record | None:
-        """The record that is to be there; None: none."""
+        """The record that should be in Consul now; None: it should be deleted."""
         record = self._coordination.record(name)
         assert record.trial
         if isinstance(record.trial.error, EnvoyRefused) and self._age_s(name) >= REFUSED_S:
@@ -128,15 +131,15 @@ class Changes:
         return found or record
 
     def _age_s(self, name: str) -> float:
-        """For how long the record is as it is."""
+        """How long ago this manager first saw the record as it is now."""
         index, start = self._since.get(name, (0, 0.0))
         is_known = index == self._coordination.index(name)
         return self._coordination.reconciler.clock() - start if is_known else 0.0
 
-    # ---- what is told of it
+    # ---- what users are told of it
 
     def _post_awaited(self) -> None:
-        """Has the state tell what pending pipelines wait for beside what it knows itself."""
+        """Tells the state what pending pipelines wait for, where it cannot know that itself."""
         state, now = self._coordination.reconciler.state, self._coordination.reconciler.clock()
         trials = {
             n: versioned

@@ -1,10 +1,10 @@
-"""The ledger of managers that share a mesh: pipelines in Consul's KV store, by check-and-set.
+"""Rollouts of managers that share a mesh: pipelines in Consul's KV store, written by check-and-set.
 
-A change goes in steps, each a new record: a trial, which all managers load; the trial published,
-which all managers give their Envoys; the pipeline kept. The owner takes a step when every manager
-that Consul sees alive has reported the one before, so that a pipeline which is answered for serves
-at every Envoy, and a model is not unloaded by one manager while another sends rows to it. What a
-dead owner leaves, another goes on with: see `changes`.
+A change is made in steps, each a new record: a trial, whose models all managers have loaded; the
+published trial, which all managers give their Envoys; the pipeline, which is kept. Its owner takes
+the next step when every manager that Consul sees alive has reported the last one. So a pipeline
+serves at every Envoy before its caller is answered, and no manager has a model unloaded while
+another sends rows to it. If the owner dies, another manager goes on: see `maintenance`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SEEN_S = 5.0
 
 
 class ConsulBackend:
-    """The ledger by what is on the coordination."""
+    """Carries out changes through the records that all managers follow."""
 
     def __init__(self, coordination: Coordination) -> None:
         self._coordination = coordination
@@ -51,7 +51,7 @@ class ConsulBackend:
         is_turn: Callable[[Record], bool],
         deadline: Deadline,
     ) -> None:
-        """Begins a change when no other is under way, or the one that is takes long."""
+        """Begins a change when no other is under way, or when that one takes too long."""
         end = self._coordination.reconciler.clock() + min(TURN_S, deadline.left_s / 2)
         while True:
             with contextlib.suppress(TimeoutError):
@@ -70,7 +70,7 @@ class ConsulBackend:
                 return
 
     async def give_up(self, spec: Spec, error: errors.HydroError) -> None:
-        """First all managers are told why: somebody may wait there, too."""
+        """First tells all managers why: callers may wait there, too."""
         while _is_trial_of(record := self._coordination.record(spec.name), spec):
             # Two steps, so that whoever waits for the same pipeline at another manager hears why it
             # fails before the record of it is gone.
@@ -94,7 +94,7 @@ class ConsulBackend:
         return self._coordination.reconciler.state
 
     async def _wait_until_seen(self) -> None:
-        """Waits until the other managers have what this one has, but not for one that is slow."""
+        """Waits until the other managers have the same records, but not long for a slow one."""
         seen = self._coordination.seen
 
         def is_seen() -> bool:
@@ -124,7 +124,7 @@ class ConsulBackend:
         await self.wait_until_seen()
 
     async def _wait_until_gone(self, name: str, deadline: Deadline) -> None:
-        """Waits until no Envoy has a pipeline that is being deleted."""
+        """Waits until no Envoy has the pipeline that is being deleted."""
 
         def is_gone() -> bool:
             self._check_ours(name)
@@ -158,7 +158,7 @@ class ConsulBackend:
         return records.managers_behind(reached, name, self._coordination.index(name))
 
     def is_applied(self, name: str) -> bool:
-        """All Envoys have it, or have it no more; those of a manager that has gone, too."""
+        """All Envoys have taken the change, those of a manager that has gone included."""
         has_gateway = any(report.has_gateway for report in self._coordination.reports().values())
         return (
             not self.managers_behind("applied", name)
@@ -167,7 +167,7 @@ class ConsulBackend:
         )
 
     def missing_envoys(self, name: str) -> str:
-        """Whose Envoys are waited for, for people."""
+        """Whose Envoys are waited for, as a text for users."""
         if late := self.managers_behind("applied", name):
             return "waits for the Envoys of " + ", ".join(f"manager {each!r}" for each in late)
         if orphans := self._coordination.orphans():
@@ -180,10 +180,10 @@ def _is_trial_of(record: Record, spec: Spec) -> bool:
 
 
 def _is_on_its_way(record: Record, spec: Spec) -> bool:
-    """The same is wanted already, and nothing is known against it."""
+    """The same change is under way already, and nothing stands against it."""
     return _is_trial_of(record, spec) and (record.trial is None or record.trial.error is None)
 
 
 def _is_stuck(record: Record) -> bool:
-    """What is wanted waits for a model, or has failed: it is not about to be done."""
+    """The change waits for a model, or has failed: it will not be done in a moment."""
     return record.trial is not None and record.trial.error is not None

@@ -25,7 +25,8 @@ logger = logging.getLogger(__name__)
 PIPELINES = "hydro/pipelines/"
 MANAGERS = "hydro/managers/"
 MARK = "hydro/mesh"
-"""There for as long as Consul remembers the mesh: without it the managers give back what it had."""
+"""A key that is there for as long as Consul remembers the mesh. Where it is missing, the managers
+give back what they know."""
 ECHO_S = 3.0
 """How long Consul may take to tell of a change that it has made."""
 RETRY_S = 0.3
@@ -34,9 +35,9 @@ ORPHANED_S = 10.0
 
 
 class Coordination:
-    """Records and reports as this manager sees them; what the records say is in its state.
+    """Records and reports as this manager sees them; its state has what the records say.
 
-    To be used on the event loop; `follow_records` and `follow_reports` keep it as it should be.
+    To be used on the event loop; `follow_records` and `follow_reports` keep it up to date.
     """
 
     def __init__(self, agents: Agents, reconciler: Reconciler, me: pb.Endpoint) -> None:
@@ -47,19 +48,19 @@ class Coordination:
         self.owner = f"{me.instance} {me.incarnation}"
         """Of the changes that this manager makes."""
         self.active: Counter[str] = Counter()
-        """How many here are about the deletion of each pipeline."""
+        """How many calls of this manager are deleting each pipeline."""
         self.records: Mapping[str, VersionedRecord] = {}
-        """What the state has."""
+        """By pipeline: what the state has."""
         self.seen = 0
         """Consul's index of the records."""
         self.own_report = Report(me.incarnation)
-        """This manager's report, told yet or not."""
+        """This manager's report, whether Consul has it yet or not."""
         self.written_report = b""
-        """As Consul has it."""
+        """This manager's report as Consul has it."""
         self.is_current = False
         """Consul answers."""
         self.changed = asyncio.Event()
-        """Set, and another put in its place, when something here or in the state changes."""
+        """Set, and replaced by a new one, when something here or in the state changes."""
         self._others: dict[str, Report] = {}
         self._envoys: dict[str, Sequence[str]] = {}
         """Those of each manager, as last told: a Consul that loses its memory tells of none."""
@@ -147,11 +148,11 @@ class Coordination:
         except errors.NewerVersion:
             raise
         except errors.FailedPrecondition as error:
-            logger.error("record not taken", extra={"pipeline": name, "error": error.message})
+            logger.error("record ignored", extra={"pipeline": name, "error": error.message})
             return old  # what serves is not given up for what nobody can read
 
     async def _read_or_restore(self) -> Answer[dict[str, Value]]:
-        """What Consul has; if it has lost its memory, after it got back what we know."""
+        """What Consul has; if it has lost its memory, after it has been given what we know."""
         while True:
             try:
                 # Consul keeps the mark for as long as it keeps the records: without it Consul has

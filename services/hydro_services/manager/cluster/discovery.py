@@ -1,4 +1,4 @@
-"""Follows Consul's catalogue: the endpoints that are well become state, the managers are known."""
+"""Follows Consul's catalogue: healthy endpoints become state, healthy managers are known."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Discovery:
         self.has_begun = asyncio.Event()
         """Consul has told for the first time; the state is about to have it."""
         self.managers: Mapping[str, Instance] = {}
-        """Those that are well, by instance."""
+        """The healthy ones, by instance."""
         self.gone: dict[str, float] = {}
-        """Since when those are not that were."""
+        """Since when managers are gone that were healthy."""
         self._agents = agents
         self._reconciler = reconciler
         self._settled_at = 0.0
@@ -75,7 +75,7 @@ class Discovery:
         )
 
     def _parse_endpoint(self, instance: Instance) -> Endpoint | None:
-        """The endpoint; one that is malformed is left out, and told once."""
+        """The endpoint; one that is malformed is left out and logged once."""
         id = services.service_id(instance.endpoint)
         try:
             endpoint = conversion.parse_endpoint(instance.endpoint)

@@ -36,9 +36,9 @@ async def join_cluster(
     me: pb.Endpoint,
     limit_s: float,
 ) -> AsyncIterator[Rollout]:
-    """By all managers together, in Consul.
+    """Has all managers of the mesh carry out changes together, through Consul.
 
-    Waits for Consul; when it does not answer in time, what is known has to do, if there is any.
+    Waits for Consul. If it does not answer in time, what survived here has to do, if anything did.
     """
     reconciler = make(initial, decides=False)
     async with connect_agents(registry) as agents:
@@ -78,7 +78,7 @@ async def _run_tasks(coordination: Coordination, backend: ConsulBackend, limit_s
 async def _register_manager(
     reconciler: Reconciler, registry: Registry, me: pb.Endpoint, served: rpc.RunningServer
 ) -> AsyncIterator[None]:
-    """Once it has something to publish: nobody is to wait for it, or to ask it, earlier."""
+    """Registers once there is something to publish: earlier, others would wait for it in vain."""
     await served.set_serving(False)
     warm = asyncio.get_running_loop().call_later(
         WARM_S, reconciler.post, transitions.allow_publication

@@ -1,4 +1,4 @@
-"""What managers that share a mesh do unasked: new models take over, changes of the dead end."""
+"""What managers that share a mesh do unasked: new models take over, abandoned changes end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AGAIN_S = 30.0
 
 
 async def end_abandoned_changes(coordination: Coordination) -> None:
-    """Ends the deletions that nobody brings to their end, and goes on with what others left."""
+    """Ends deletions that nobody carries out any more, and takes over changes whose owner is gone."""
     since: dict[str, tuple[str, float]] = {}
     while True:
         now = coordination.reconciler.clock()
@@ -46,7 +46,7 @@ async def end_abandoned_changes(coordination: Coordination) -> None:
 
 
 def _is_followed(coordination: Coordination, name: str, record: Record) -> bool:
-    """Somebody brings the change to its end."""
+    """Somebody carries out the change."""
     if record.trial:
         return coordination.is_owner_alive(record.owner)
     return coordination.is_alive(record.owner, name)
@@ -58,12 +58,12 @@ def _inherit_change(record: Record, heir: str) -> Record | None:
 
 
 class ModelSwaps:
-    """New versions of models take over by the same steps as what users change."""
+    """New versions of models take over in the same steps as changes by users."""
 
     def __init__(self, coordination: Coordination) -> None:
         self._coordination = coordination
         self._tried: dict[str, tuple[Stages, float]] = {}
-        """By pipeline: what was to take over, and until when that is not tried again."""
+        """By pipeline: what was to take over, and until when it is not tried again."""
 
     async def run(self) -> None:
         """Until cancelled. Tells of all changes of the state, too."""

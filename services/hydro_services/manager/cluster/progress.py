@@ -1,4 +1,4 @@
-"""Tells the other managers that share the mesh how far this one is."""
+"""Reports to the other managers of the mesh how far this one has come with their changes."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from hydro_services.manager.rollout.backend import (
 
 LOOK_S = 0.5
 MAX_LAGGING = 100
-"""So many pipelines that Envoys are late with are told of: a report has to fit into a value."""
+"""Most pipelines that are reported as late at Envoys: a report has to fit into a value of Consul."""
 
 
 class Reporter:
-    """Keeps this manager's report what it is; `run` until cancelled."""
+    """Keeps this manager's report up to date."""
 
     def __init__(self, coordination: Coordination) -> None:
         self._coordination = coordination
@@ -47,7 +47,7 @@ class Reporter:
                 await changed.wait()
 
     async def _update_report(self) -> None:
-        """To the others where it has changed; and to the state what all reports say."""
+        """Writes the report if it has changed, and tells the state what all reports say."""
         coordination, report = self._coordination, self._build_report()
         body = report.to_json()
         if body != coordination.own_report.to_json():

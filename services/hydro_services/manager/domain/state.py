@@ -181,7 +181,7 @@ class State:
     """Being loaded or unloaded."""
     failures: Mapping[Slot, LoadFailure] = field(default_factory=dict)
     idle: Mapping[Slot, float] = field(default_factory=dict)
-    """Loaded models that nobody demands, and since when Envoy sends them nothing."""
+    """Loaded models that nothing demands, and since when Envoy sends them no rows."""
     catalogue: tuple[Model, ...] | None = None
     """Published models, the versions of a model together and the latest last; None: not known."""
     unpublished: Mapping[tuple[str, str], HydroError] = field(default_factory=dict)
@@ -193,15 +193,15 @@ class State:
     access: Access | None = None
     """Who may call pipelines that do not say it; None: anyone."""
     awaited: Mapping[str, str] = field(default_factory=dict)
-    """By pipeline that is pending: what others, Envoys and managers, have yet to do, for people."""
+    """By pending pipeline: what Envoys and other managers still have to do, as a text for users."""
     lagging: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """By pipeline: the ids of the Envoys that are late with it, sorted; changes go on without."""
+    """By pipeline: the sorted ids of the Envoys that are late with it; changes do not wait."""
     lagging_elsewhere: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The same of the Envoys of other managers."""
     agreed: bool = True
-    """What this manager has no use for, no other has: all demand the same."""
+    """All managers demand the same models: what this one does not need, none needs."""
     is_warm: bool = True
-    """What is to be loaded has been asked for: what is published is not less than what there is."""
+    """All demanded models have been asked for: a snapshot takes nothing away that Envoys have."""
     applied: bool = False
     """Every Envoy that keeps up, one at least, has all that is published."""
 
@@ -212,7 +212,7 @@ class State:
 
 
 def newest_spec(pipeline: Pipeline | None, trial: Trial | None) -> Spec | None:
-    """What was asked for last of what is kept and what is pending."""
+    """What users asked for last: the pending spec, else the one that is kept."""
     if trial and trial.asked:
         return trial.spec
     return pipeline.spec if pipeline else None

@@ -56,6 +56,6 @@ async def _watch_models(repository: Endpoint, reconciler: Reconciler, route: Pro
                 if not told:
                     message = errors.from_rpc(error).message
                     extra = {"repository": str(repository.address), "error": message}
-                    logger.warning("repository does not answer, trying on", extra=extra)
+                    logger.warning("repository does not answer, retrying", extra=extra)
                 told = True
             await asyncio.sleep(RETRY_S)

@@ -1,6 +1,6 @@
-"""Where pipelines are kept, and how a change of one comes into force: alone, on this machine.
+"""How a change of a pipeline comes into force: what carries it out, and the one of a lone manager.
 
-`shared` does the same for managers that share a mesh.
+`cluster.consul_backend` does the same for managers that share a mesh.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TURN_S = 10.0
 REFUSED_S = 30.0
 """Until what an Envoy refused is given to it again, if nothing else has changed."""
 NOTE_S = 0.3
-"""How long Envoys may take before it is told that they are waited for."""
+"""How long Envoys may take before users are told that they are waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +56,16 @@ class Deadline:
         return max(0.0, self.end - self.clock())
 
     def late_error(self, name: str, what: str, why: str) -> errors.NotInTime:
-        """It did not."""
+        """The error for something that did not happen by then."""
         message = f"pipeline {name!r} {what} after {self.limit_s:g} s: {why}"
         return errors.NotInTime(message, pipeline=name)
 
 
 class RolloutBackend(Protocol):
-    """What users ask for is written down, and brought to its end, whether they wait or not."""
+    """Stores what users ask for and carries it out, whether they wait for it or not."""
 
     async def want(self, spec: Spec, etag: str, deadline: Deadline) -> None:
-        """Has a pipeline be pending, from now on also if this process is killed.
+        """Makes a pipeline pending; it stays so even if this process is killed.
 
         Raises:
             errors.Aborted: the etag is not the present one, or somebody else changes it.
@@ -73,10 +73,10 @@ class RolloutBackend(Protocol):
         """
 
     async def give_up(self, spec: Spec, error: errors.HydroError) -> None:
-        """Has what was there before be all there is, unless something else is wanted by now."""
+        """Goes back to what was there before, unless something else is wanted by now."""
 
     async def wait_until_seen(self) -> State:
-        """Waits until all who are asked tell of what is done; the state then."""
+        """The state, once all managers show what has been done."""
 
     async def delete(self, name: str, deadline: Deadline) -> None:
         """Deletes a pipeline; answers when no new request reaches it.
@@ -89,12 +89,12 @@ class RolloutBackend(Protocol):
 
 
 class Rollout(NamedTuple):
-    """Where pipelines and endpoints are kept, and who acts on it."""
+    """A manager's state and what carries out its changes."""
 
     reconciler: Reconciler
     backend: RolloutBackend
     register: Callable[[rpc.RunningServer], AbstractAsyncContextManager[None]]
-    """For as long as others are to find this manager."""
+    """For as long as other parts are to find this manager."""
     run: Callable[[], Awaitable[None]]
     """Ends only by an error."""
 
@@ -107,7 +107,7 @@ async def start_local(
     lease_s: float,
     pending: Iterable[Spec] = (),
 ) -> AsyncIterator[Rollout]:
-    """By this manager itself, which is the only one; with what survived the last time."""
+    """Starts with what survived the last time; this manager is the only one."""
     expires = asyncio.get_running_loop().time() + 2 * lease_s
     reconciler = make(transitions.restore_state(pipelines, endpoints, expires, pending))
     backend = LocalBackend(reconciler)
@@ -115,7 +115,7 @@ async def start_local(
 
 
 class LocalBackend:
-    """The backend of a manager that is the only one: its own state and store."""
+    """Carries out the changes of a manager that is the only one, in its own state and store."""
 
     def __init__(self, reconciler: Reconciler) -> None:
         self._reconciler = reconciler
@@ -144,7 +144,7 @@ class LocalBackend:
             ) from error
 
     async def run(self) -> None:
-        """Has pipelines kept that Envoys have taken, until cancelled."""
+        """Keeps the pipelines that Envoys have taken, until cancelled."""
         followed: dict[str, Trial] = {}
         last: State | None = None
         async with asyncio.TaskGroup() as tasks:
@@ -181,7 +181,7 @@ class LocalBackend:
                     await hub.wait_changed()
 
     async def _try_again(self, trial: Trial, error: errors.EnvoyRefused) -> None:
-        """An Envoy has refused a trial: another time it may take it, as when a port is free."""
+        """An Envoy has refused a trial; later it may take it, for example when a port is free."""
         # The trial's identity is checked in each event: if another has taken its place meanwhile,
         # nothing happens.
         denied = partial(transitions.deny_trial, trial=trial, error=error)

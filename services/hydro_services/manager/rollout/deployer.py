@@ -20,7 +20,7 @@ from hydro_services.manager.rollout.backend import TURN_S, Deadline, RolloutBack
 
 @dataclass(frozen=True, slots=True)
 class Deployer:
-    """Creates, replaces and deletes pipelines; of one name one after the other, unless slow."""
+    """Creates, replaces and deletes pipelines: those of one name one after the other, unless slow."""
 
     reconciler: Reconciler
     backend: RolloutBackend
@@ -36,10 +36,10 @@ class Deployer:
     async def create(self, spec: Spec, etag: str, limit_s: float | None = None) -> State:
         """Creates or replaces a pipeline; answers when it serves.
 
-        It is pending as soon as that can be: its models are there, or are being read. Then it comes
-        to serve by itself. Cancelling, or the end of the time, ends the waiting alone. What fails
-        while somebody waits is told, and leaves the pipeline as it was: absent, or as it served
-        before; what fails later shows why.
+        It is pending as soon as its models are there or are being read, and then comes to serve by
+        itself: cancelling, or the end of the time, ends only the waiting. If it fails while a
+        caller waits, the caller is told and the pipeline is as before: absent, or serving what it
+        served. If it fails later, it shows why.
 
         Args:
             spec: what is wanted.
