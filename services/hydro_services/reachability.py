@@ -43,9 +43,9 @@ class Tls:
     def context(self) -> ssl.SSLContext:
         """As Python wants it."""
         pem = self.authorities
-        found = ssl.create_default_context(cadata=pem.decode() if pem else None)
-        found.set_alpn_protocols(["h2"])
-        return found
+        context = ssl.create_default_context(cadata=pem.decode() if pem else None)
+        context.set_alpn_protocols(["h2"])
+        return context
 
 
 async def explain_unreachable(
@@ -160,10 +160,10 @@ def _describe_mistrust(address: Address, error: ssl.SSLCertVerificationError) ->
 
 def _trusting_context() -> ssl.SSLContext:
     """Trusts all: nothing is told to whom is looked at."""
-    found = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    found.check_hostname, found.verify_mode = False, ssl.CERT_NONE
-    found.set_alpn_protocols(["h2"])
-    return found
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    return context
 
 
 async def _speaks_tls(address: Address, start: bytes) -> bool:

@@ -140,7 +140,7 @@ async def _renew_lease(
             delay = min(delay * 2, MAX_DELAY_S)
             is_away = isinstance(error, errors.Unavailable | errors.NotInTime)
             if not told or told == "registered" or (told != state and not is_away):
-                # At a start the manager may simply not be there yet; one that has gone is worth more.
+                # At a start the manager may not be there yet; that one has gone deserves a warning.
                 level = logging.INFO if is_away and not told else logging.WARNING
                 logger.log(level, "not registered, retrying", extra={**extra, "error": state})
         else:

@@ -208,8 +208,8 @@ def _is_break(error: grpc.aio.AioRpcError) -> bool:
 
 def _call_error(error: grpc.aio.AioRpcError) -> errors.HydroError:
     """Of what broke, that may be sent again; or else the error itself."""
-    found = errors.from_rpc(error)
-    return errors.Unavailable(found.message) if _is_break(error) else found
+    told = errors.from_rpc(error)
+    return errors.Unavailable(told.message) if _is_break(error) else told
 
 
 def _broken_error(error: errors.HydroError | None) -> errors.HydroError:
@@ -221,6 +221,6 @@ def _broken_error(error: errors.HydroError | None) -> errors.HydroError:
     what = f"the stream ended before this was answered ({why})"
     if error is None or isinstance(error, errors.Unavailable):
         return errors.Unavailable(f"{what}; send it again")
-    found = type(error)(what, **error.metadata)
-    found.request_id = error.request_id
-    return found
+    lost = type(error)(what, **error.metadata)
+    lost.request_id = error.request_id
+    return lost

@@ -159,8 +159,8 @@ class Agents:
         """All values under a prefix, by what follows it in their keys; see `follow`."""
 
         def query(client: Any, **options: Any) -> Awaitable[Any]:
-            found: Awaitable[Any] = client.kv.get(prefix, recurse=True, **options)
-            return found
+            answer: Awaitable[Any] = client.kv.get(prefix, recurse=True, **options)
+            return answer
 
         return self.follow(query, partial(_parse_values, prefix))
 
@@ -172,8 +172,8 @@ class Agents:
         """
 
         async def asked(client: Any) -> Answer[dict[str, Value]]:
-            index, found = await client.kv.get(prefix, recurse=True)
-            return Answer(_parse_values(prefix, found), int(index), is_fresh=True)
+            index, entries = await client.kv.get(prefix, recurse=True)
+            return Answer(_parse_values(prefix, entries), int(index), is_fresh=True)
 
         return await self.ask(asked)
 

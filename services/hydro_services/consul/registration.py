@@ -77,8 +77,8 @@ class _Keeper:
     async def _is_known(self, client: Any) -> bool:
         """The agent has this endpoint, of this life of the process."""
         id = service_id(self._endpoint)
-        found = await client.agent.services(filter_expr=f'ID == "{id}"')
-        return bool(found) and found[id]["Meta"] == self._definition["meta"]
+        services = await client.agent.services(filter_expr=f'ID == "{id}"')
+        return bool(services) and services[id]["Meta"] == self._definition["meta"]
 
     async def leave(self) -> None:
         """Deregisters the endpoint at all agents at once; one that is away forgets it by itself."""

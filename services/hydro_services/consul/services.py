@@ -83,8 +83,8 @@ def parse_instances(entries: list[Any]) -> dict[str, Instance]:
     tells nothing: where it has lost its memory, agents register all that they have again.
     """
     known = (each for entry in entries if (each := _parse_entry(entry)))
-    found = sorted(known, key=_rank)
-    return {service_id(each.endpoint): each for each in found}
+    ordered = sorted(known, key=_rank)
+    return {service_id(each.endpoint): each for each in ordered}
 
 
 def _rank(instance: Instance) -> tuple[bool, int, int]:
@@ -163,8 +163,8 @@ class _Watch:
 
     async def _follow_service(self, name: str) -> None:
         def query(client: Any, **options: Any) -> Awaitable[Any]:
-            found: Awaitable[Any] = client.health.service(name, tag=TAG, **options)
-            return found
+            answer: Awaitable[Any] = client.health.service(name, tag=TAG, **options)
+            return answer
 
         async for answer in self._agents.follow(query, parse_instances):
             if answer is not None:
@@ -184,5 +184,5 @@ def _our_names(tags_by_name: Mapping[str, list[str]]) -> set[str]:
 
 
 def _query_services(client: Any, **options: Any) -> Awaitable[Any]:
-    found: Awaitable[Any] = client.catalog.services(**options)
-    return found
+    answer: Awaitable[Any] = client.catalog.services(**options)
+    return answer

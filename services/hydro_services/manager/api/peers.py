@@ -13,8 +13,8 @@ _URI = re.compile(rf"(?:^|;)URI={re.escape(TRUST_DOMAIN)}([^;,]+)")
 
 def caller_identity(header: str) -> str:
     """The `<service>/<instance>` in a header x-forwarded-client-cert; empty: there is none."""
-    found = _URI.search(header)
-    return found[1] if found else ""
+    match = _URI.search(header)
+    return match[1] if match else ""
 
 
 def peer_identity(context: Any) -> str:

@@ -121,14 +121,14 @@ class Changes:
             reason = failure.message if failure else "not in time"
             logger.warning("new models do not take over", extra={"pipeline": name, "error": reason})
             return records.end_change(record)
-        found = next_record(
+        following = next_record(
             record,
             self._coordination.reconciler.state,
             failure=failure,
             is_loaded=not self._backend.managers_behind("loaded", name),
             is_applied=self._backend.is_applied(name),
         )
-        return found or record
+        return following or record
 
     def _age_s(self, name: str) -> float:
         """How long ago this manager first saw the record as it is now."""
@@ -152,9 +152,9 @@ class Changes:
             for n, versioned in trials.items()
         }
         slow = {n for n, (_, start) in self._since.items() if now >= start + NOTE_S}
-        found = dict(self._describe_waiting(slow, state))
-        if found != state.awaited:
-            self._coordination.reconciler.post(partial(transitions.set_awaited, found=found))
+        texts = dict(self._describe_waiting(slow, state))
+        if texts != state.awaited:
+            self._coordination.reconciler.post(partial(transitions.set_awaited, texts=texts))
 
     def _describe_waiting(self, names: set[str], state: State) -> Iterator[tuple[str, str]]:
         for name in sorted(names & state.trials.keys()):

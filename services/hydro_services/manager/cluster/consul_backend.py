@@ -86,9 +86,9 @@ class ConsulBackend:
 
     async def wait_until_seen(self) -> State:
         await self._coordination.reconciler.note_lagging()
-        found = records.lagging_envoys(self._coordination.other_reports())
+        late = records.lagging_envoys(self._coordination.other_reports())
         await self._coordination.reconciler.apply(
-            partial(transitions.set_lagging_elsewhere, found=found)
+            partial(transitions.set_lagging_elsewhere, envoys=late)
         )
         await self._wait_until_seen()
         return self._coordination.reconciler.state

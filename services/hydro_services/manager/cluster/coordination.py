@@ -76,13 +76,13 @@ class Coordination:
 
     def record(self, name: str) -> Record:
         """A pipeline's; an empty one if there is none."""
-        found = self.records.get(name)
-        return found.record if found else Record()
+        versioned = self.records.get(name)
+        return versioned.record if versioned else Record()
 
     def index(self, name: str) -> int:
         """Of a pipeline's record; 0 if there is none."""
-        found = self.records.get(name)
-        return found.index if found else 0
+        versioned = self.records.get(name)
+        return versioned.index if versioned else 0
 
     async def write(self, name: str, wanted: Record | None) -> bool:
         """Writes a record if nobody has changed it; returns when the state has what is there.
@@ -124,8 +124,8 @@ class Coordination:
 
     async def _take_records(self, answer: Answer[dict[str, Value]]) -> None:
         # Records whose index has not changed stay the same objects: only a changed one is parsed.
-        found = {name: self._parse_record(name, value) for name, value in answer.value.items()}
-        there = {name: each for name, each in found.items() if each}
+        parsed = {name: self._parse_record(name, value) for name, value in answer.value.items()}
+        there = {name: each for name, each in parsed.items() if each}
         pipelines = {n: r.record.pipeline for n, r in there.items() if r.record.pipeline}
         trials = {n: r.record.trial for n, r in there.items() if r.record.trial}
         # Before the state has it: the reconciler starts only when this has begun.
@@ -169,11 +169,11 @@ class Coordination:
 
     async def _is_marked(self) -> bool:
         """Consul remembers the mesh. Raises NewerVersion: as one of a form to come."""
-        found = (await self._agents.read(MARK)).value.get("")
-        if found:
+        mark = (await self._agents.read(MARK)).value.get("")
+        if mark:
             with contextlib.suppress(ValueError, AttributeError):  # somebody else's: a mark as any
-                records.check_form(json.loads(found.body))
-        return found is not None
+                records.check_form(json.loads(mark.body))
+        return mark is not None
 
     async def _restore_all(self) -> None:
         state = self.reconciler.state
@@ -193,16 +193,16 @@ class Coordination:
     def reports(self) -> Reports:
         """Of all managers that are alive; one that has not reported yet is at the beginning."""
         lives = {n: m.endpoint.incarnation for n, m in self.discovery.managers.items()}
-        found = {name: self._report_of(name, life) for name, life in lives.items()}
-        return found | {self.name: self.own_report}
+        reports = {name: self._report_of(name, life) for name, life in lives.items()}
+        return reports | {self.name: self.own_report}
 
     def other_reports(self) -> list[Report]:
         """Those of the other managers."""
         return [each for name, each in self.reports().items() if name != self.name]
 
     def _report_of(self, name: str, incarnation: str) -> Report:
-        found = self._others.get(name)
-        return found if found and found.incarnation == incarnation else Report(incarnation)
+        report = self._others.get(name)
+        return report if report and report.incarnation == incarnation else Report(incarnation)
 
     def orphans(self) -> set[str]:
         """The Envoys of managers that went lately, which no other manager has yet."""

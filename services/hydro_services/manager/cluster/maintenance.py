@@ -25,7 +25,7 @@ AGAIN_S = 30.0
 
 
 async def end_abandoned_changes(coordination: Coordination) -> None:
-    """Ends deletions that nobody carries out any more, and takes over changes whose owner is gone."""
+    """Ends deletions that nobody carries out any more; takes over changes whose owner is gone."""
     since: dict[str, tuple[str, float]] = {}
     while True:
         now = coordination.reconciler.clock()

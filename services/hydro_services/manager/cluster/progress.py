@@ -25,7 +25,7 @@ from hydro_services.manager.rollout.backend import (
 
 LOOK_S = 0.5
 MAX_LAGGING = 100
-"""Most pipelines that are reported as late at Envoys: a report has to fit into a value of Consul."""
+"""Most pipelines that a report names as late at Envoys: it has to fit into a value of Consul."""
 
 
 class Reporter:
@@ -61,7 +61,7 @@ class Reporter:
         if (
             late := records.lagging_envoys(coordination.other_reports())
         ) != self._reconciler.state.lagging_elsewhere:
-            self._reconciler.post(partial(transitions.set_lagging_elsewhere, found=late))
+            self._reconciler.post(partial(transitions.set_lagging_elsewhere, envoys=late))
         if body != coordination.written_report and coordination.is_current:
             try:
                 await coordination.write_report(body)

@@ -145,9 +145,9 @@ def _parse_trial(content: Mapping[str, Any]) -> Trial | None:
     is_published, asked = bool(content["published"]), bool(content.get("asked", True))
     told = _parse_error(error) if error is not None else None
     if wanted.get("stages"):
-        found = _parse_pipeline(wanted)
-        assert found
-        return Trial(found.spec, found.stages, is_published, told, asked)
+        pipeline = _parse_pipeline(wanted)
+        assert pipeline
+        return Trial(pipeline.spec, pipeline.stages, is_published, told, asked)
     return Trial(
         _check_spec(conversion.parse_stored_spec(_parse_message(wanted))), error=told, asked=asked
     )
@@ -156,9 +156,9 @@ def _parse_trial(content: Mapping[str, Any]) -> Trial | None:
 def _parse_pipeline(content: Any) -> Pipeline | None:
     if content is None:
         return None
-    found = conversion.parse_pipeline_record(_parse_message(content))
-    _check_spec(found.spec)
-    return found
+    pipeline = conversion.parse_pipeline_record(_parse_message(content))
+    _check_spec(pipeline.spec)
+    return pipeline
 
 
 def _check_spec(spec: Spec) -> Spec:
@@ -269,11 +269,11 @@ def managers_behind(reached: Mapping[str, Mapping[str, int]], name: str, index: 
 
 def lagging_envoys(reports: Iterable[Report]) -> dict[str, tuple[str, ...]]:
     """By pipeline: the Envoys of these managers that are late with it, sorted."""
-    found: dict[str, set[str]] = {}
+    ids_by_pipeline: dict[str, set[str]] = {}
     for report in reports:
         for name, ids in report.lagging.items():
-            found.setdefault(name, set()).update(ids)
-    return {name: tuple(sorted(ids)) for name, ids in found.items()}
+            ids_by_pipeline.setdefault(name, set()).update(ids)
+    return {name: tuple(sorted(ids)) for name, ids in ids_by_pipeline.items()}
 
 
 def is_agreed(reports: Iterable[Report]) -> bool:

@@ -36,16 +36,16 @@ def resolve_chain(
             serve the model's format.
         ModelRefused, Unavailable: the repository refuses the model or version, or is reading it.
     """
-    found: list[Stage] = []
+    stages: list[Stage] = []
     problems: list[HydroError] = []
     for reference in chain:
         try:
-            found.append(_resolve_stage(reference, services, catalogue, unpublished))
+            stages.append(_resolve_stage(reference, services, catalogue, unpublished))
         except HydroError as error:
             problems.append(error)
     if problems:
         raise gravest_error(problems)
-    return tuple(found)
+    return tuple(stages)
 
 
 def gravest_error(problems: Sequence[HydroError]) -> HydroError:
@@ -114,8 +114,8 @@ def _find_unpublished(
     model: str, version: str, unpublished: Mapping[tuple[str, str], HydroError]
 ) -> HydroError | None:
     """Why a version cannot be had, or else any of the model's: one that is being read first."""
-    found = [e for (name, v), e in unpublished.items() if name == model and version in ("", v)]
-    return min(found, key=lambda error: not isinstance(error, Unavailable), default=None)
+    reasons = [e for (name, v), e in unpublished.items() if name == model and version in ("", v)]
+    return min(reasons, key=lambda error: not isinstance(error, Unavailable), default=None)
 
 
 def _join_names(names: Mapping[str, object] | frozenset[str] | set[str], limit: int = 20) -> str:

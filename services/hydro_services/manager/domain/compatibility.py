@@ -75,14 +75,14 @@ def _output_problems(before: Sequence[Stage], after: Sequence[Stage]) -> Iterabl
 
 def _chain_inputs(stages: Sequence[Stage]) -> Mapping[str, Field]:
     """The columns that a chain reads and does not add itself, by name; the first reader's word."""
-    found: dict[str, Field] = {}
+    fields: dict[str, Field] = {}
     added: set[str] = set()
     for stage in stages:
         for field in stage.model.signature.inputs:
             if field.name not in added:
-                found.setdefault(field.name, field)
+                fields.setdefault(field.name, field)
         added |= {field.name for field in stage.model.signature.outputs}
-    return found
+    return fields
 
 
 def _chain_outputs(stages: Sequence[Stage]) -> Mapping[str, Field]:

@@ -47,9 +47,9 @@ def parse_spec(message: pipeline_pb.Pipeline) -> Spec:
     transport = message.transport_type or TRANSPORTS[0]
     if transport not in TRANSPORTS:
         raise InvalidArgument(f"transportType is {transport[:80]!r}, want 'http' or 'grpc'")
-    found = _build_spec(message, transport)
-    policies.check_policies(found)
-    return found
+    spec = _build_spec(message, transport)
+    policies.check_policies(spec)
+    return spec
 
 
 def _build_spec(message: pipeline_pb.Pipeline, transport: str) -> Spec:
@@ -90,7 +90,7 @@ def parse_endpoint(message: manager_pb.Endpoint) -> Endpoint:
     for format in message.formats:
         if not references.VERSION.fullmatch(format):
             raise InvalidArgument(f"a format is {format[:80]!r}, want at most 63 letters, digits")
-    found = Endpoint(
+    endpoint = Endpoint(
         message.service,
         message.instance,
         _parse_address(message.address),
@@ -100,22 +100,22 @@ def parse_endpoint(message: manager_pb.Endpoint) -> Endpoint:
         _parse_address(message.sidecar_address) if message.sidecar_address else None,
         _parse_address(message.metrics_address) if message.metrics_address else None,
     )
-    for at in (found.address, found.traffic) if found.sidecar else ():
+    for at in (endpoint.address, endpoint.traffic) if endpoint.sidecar else ():
         if not at.is_loopback:
             raise InvalidArgument(f"address is {at}, want one on loopback: it has a sidecar")
-    return found
+    return endpoint
 
 
 def _parse_address(address: str) -> Address:
     try:
-        found = Address.parse(address)
+        parsed = Address.parse(address)
     except ValueError:
-        found = Address("", 0)
-    if not found.ip or found.ip.is_unspecified or not found.port:
+        parsed = Address("", 0)
+    if not parsed.ip or parsed.ip.is_unspecified or not parsed.port:
         raise InvalidArgument(
             f"address is {address[:80]!r}, want the '<IP address>:<port>' at which others reach it"
         )
-    return found
+    return parsed
 
 
 def parse_model(message: repository_pb.ModelVersion) -> Model:
@@ -185,16 +185,16 @@ def parse_stored_spec(record: pipeline_pb.Pipeline) -> Spec:
 
 def parse_pipeline_record(record: pipeline_pb.Pipeline) -> Pipeline:
     """The inverse of `record`. Raises as `stored_spec`."""
-    found = _build_spec(record, record.transport_type)
-    names = map(str, found.references)
+    spec = _build_spec(record, record.transport_type)
+    names = map(str, spec.references)
     stages = (stage for _, each in _chain_holders(record) for stage in each.stages)
-    return Pipeline(found, tuple(_parse_stage(n, s) for n, s in zip(names, stages, strict=True)))
+    return Pipeline(spec, tuple(_parse_stage(n, s) for n, s in zip(names, stages, strict=True)))
 
 
 def _parse_stage(name: str, stage: pipeline_pb.PipelineStage) -> Stage:
     # The format decides which service may load a model; a stage has its service already.
-    found = Model(stage.model, stage.version, "", stage.digest, stage.signature)
-    return Stage(name, stage.service, found)
+    model = Model(stage.model, stage.version, "", stage.digest, stage.signature)
+    return Stage(name, stage.service, model)
 
 
 def pipeline_message(spec: Spec, stages: Stages) -> pipeline_pb.Pipeline:

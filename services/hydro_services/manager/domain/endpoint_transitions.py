@@ -74,14 +74,14 @@ def apply_discovery(
         gone_at: when all others are gone; None: now. Consul that has just come back may not have
             been told of all of them again.
     """
-    found = {endpoint.id: endpoint for endpoint in endpoints}
-    for id in state.endpoints.keys() - found.keys():
+    healthy = {endpoint.id: endpoint for endpoint in endpoints}
+    for id in state.endpoints.keys() - healthy.keys():
         end = ill_until.get(id, gone_at)
         if end is None:
             state = remove_endpoint(state, id)
         elif id not in state.leases:
             state = replace(state, leases={**state.leases, id: end})
-    for endpoint in found.values():
+    for endpoint in healthy.values():
         state = register_endpoint(state, endpoint, None)
     return state
 

@@ -59,14 +59,14 @@ def _pending_pipelines(state: State, takers: Takers) -> tuple[envoy.Pending, ...
 
 
 def _build_backend(name: str, endpoints: Iterable[Endpoint]) -> envoy.Backend:
-    found = sorted(e.sidecar or e.traffic for e in endpoints)
-    return envoy.Backend(name, tuple(found))
+    addresses = sorted(e.sidecar or e.traffic for e in endpoints)
+    return envoy.Backend(name, tuple(addresses))
 
 
 def _build_sidecars(state: State) -> tuple[envoy.Sidecar, ...]:
     """Of all processes that have one, whether ready or not: the manager reaches them by it."""
-    found = (each for _, each in sorted(state.endpoints.items()))
-    return tuple(sidecars.endpoint_sidecar(e, e.sidecar) for e in found if e.sidecar)
+    endpoints = (each for _, each in sorted(state.endpoints.items()))
+    return tuple(sidecars.endpoint_sidecar(e, e.sidecar) for e in endpoints if e.sidecar)
 
 
 def _build_pipeline(spec: Spec, stages: Stages, access: envoy.Access | None) -> envoy.Pipeline:

@@ -37,17 +37,17 @@ def resolve_spec(spec: Spec, state: State) -> Stages:
         raise Unavailable("nothing is known of the models: no repository has told of them yet")
     if not state.services:
         raise Unavailable("nothing is known of the services: no runtime has registered yet")
-    found: list[Stage] = []
+    stages: list[Stage] = []
     problems: list[HydroError] = []
     for variant, references in spec.chains.items():
         try:
             with errors_of_variant(variant):
-                found += _resolve_chain(references, state)
+                stages += _resolve_chain(references, state)
         except HydroError as error:
             problems.append(error)
     if problems:
         raise chain.gravest_error(problems)
-    return tuple(found)
+    return tuple(stages)
 
 
 def _resolve_chain(references: Chain, state: State) -> Stages:

@@ -136,8 +136,8 @@ def _duration_s(message: object, name: str) -> float | None:
     """A Duration field in seconds; None: it is not set."""
     if not message.HasField(name):  # type: ignore[attr-defined]
         return None
-    found: Duration = getattr(message, name)
-    return float(found.seconds + found.nanos / 1e9)
+    duration: Duration = getattr(message, name)
+    return float(duration.seconds + duration.nanos / 1e9)
 
 
 def mesh_policy(wanted: policy_pb.Policy, default: mesh.Access | None = None) -> mesh.Policy:
@@ -176,11 +176,11 @@ def own_stage_policy(
     by_stage: Mapping[str, mesh.StagePolicy], spec: Spec, variant: str, stage: str
 ) -> mesh.StagePolicy:
     """The policy of a stage; its circuit breaker counts what is this pipeline's, and no copies."""
-    found = by_stage.get(stage, mesh.StagePolicy())
-    if found.max_requests == mesh.MAX_STREAMS:
-        return found
+    policy = by_stage.get(stage, mesh.StagePolicy())
+    if policy.max_requests == mesh.MAX_STREAMS:
+        return policy
     kind = mesh.SHADOW if variant == mesh.SHADOW else ""
-    return replace(found, breaker=f"{spec.name}@{kind}/{stage}")
+    return replace(policy, breaker=f"{spec.name}@{kind}/{stage}")
 
 
 def _mesh_stage_policy(wanted: policy_pb.StagePolicy) -> mesh.StagePolicy:

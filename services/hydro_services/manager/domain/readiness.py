@@ -41,11 +41,11 @@ def published_specs(state: State) -> dict[str, Spec]:
 
 def models_by_service(chains: Iterable[Stages]) -> dict[str, dict[str, Model]]:
     """The models of chains, by service and key."""
-    found: defaultdict[str, dict[str, Model]] = defaultdict(dict)
+    models: defaultdict[str, dict[str, Model]] = defaultdict(dict)
     for stages in chains:
         for stage in stages:
-            found[stage.service][stage.model.key] = stage.model
-    return dict(found)
+            models[stage.service][stage.model.key] = stage.model
+    return dict(models)
 
 
 def ready_endpoints(state: State) -> Takers:

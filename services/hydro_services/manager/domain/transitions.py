@@ -155,9 +155,9 @@ def retry_trial(state: State, trial: Trial) -> State:
     return replace(state, trials={**state.trials, trial.spec.name: replace(trial, error=None)})
 
 
-def set_awaited(state: State, found: Mapping[str, str]) -> State:
+def set_awaited(state: State, texts: Mapping[str, str]) -> State:
     """This is what pending pipelines wait for beside what the state tells."""
-    known = {name: text for name, text in found.items() if name in state.trials}
+    known = {name: text for name, text in texts.items() if name in state.trials}
     return state if state.awaited == known else replace(state, awaited=known)
 
 
@@ -179,14 +179,14 @@ def delete_pipeline(state: State, name: str) -> State:
     return replace(withdraw_trial(state, name), pipelines=drop_keys(state.pipelines, [name]))
 
 
-def set_lagging(state: State, found: Mapping[str, tuple[str, ...]]) -> State:
+def set_lagging(state: State, envoys: Mapping[str, tuple[str, ...]]) -> State:
     """These Envoys are late with pipelines."""
-    return state if state.lagging == found else replace(state, lagging=found)
+    return state if state.lagging == envoys else replace(state, lagging=envoys)
 
 
-def set_lagging_elsewhere(state: State, found: Mapping[str, tuple[str, ...]]) -> State:
+def set_lagging_elsewhere(state: State, envoys: Mapping[str, tuple[str, ...]]) -> State:
     """These Envoys of other managers are."""
-    return state if state.lagging_elsewhere == found else replace(state, lagging_elsewhere=found)
+    return state if state.lagging_elsewhere == envoys else replace(state, lagging_elsewhere=envoys)
 
 
 def confirm_publication(state: State) -> State:

@@ -255,19 +255,19 @@ class Reconciler:
         """Has the state tell which Envoys are late with which pipelines, as it is now."""
         published = readiness.published_stages(self.state)
         late = self.hub.lagging_nodes([pipeline_ref(name) for name in published])
-        found = {ref.name: ids for ref, ids in late.items()}
-        if found != self.state.lagging:
-            await self.apply(partial(transitions.set_lagging, found=found))
+        ids_by_pipeline = {ref.name: ids for ref, ids in late.items()}
+        if ids_by_pipeline != self.state.lagging:
+            await self.apply(partial(transitions.set_lagging, envoys=ids_by_pipeline))
 
     def _refusals(self, refusals: tuple[Refusal, ...]) -> dict[str, errors.HydroError]:
         """By the pipelines that need what was refused."""
         refused = {(refusal.type, refusal.name): refusal for refusal in refusals}
-        found: dict[str, errors.HydroError] = {}
+        by_pipeline: dict[str, errors.HydroError] = {}
         for name in readiness.published_stages(self.state):
             for ref in self.hub.snapshot.closure([pipeline_ref(name)]):
                 if refusal := refused.get((ref.type.label, ref.name)):
-                    found[name] = errors.EnvoyRefused(refusal.message, node=refusal.node_id)
-        return found
+                    by_pipeline[name] = errors.EnvoyRefused(refusal.message, node=refusal.node_id)
+        return by_pipeline
 
     async def _call_runtime(self, call: Call) -> None:
         error: errors.HydroError | None = None

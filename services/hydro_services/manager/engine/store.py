@@ -137,12 +137,12 @@ class Store:
             raise sqlite3.DatabaseError("it is damaged")
 
     def _check_marks(self) -> None:
-        found = (self._pragma("application_id"), self._pragma("user_version"))
+        marks = (self._pragma("application_id"), self._pragma("user_version"))
         wanted = (APPLICATION_ID, SCHEMA_VERSION)
-        what = f"it has application id and version {found}, want {wanted}"
-        if found[0] == APPLICATION_ID and found[1] > SCHEMA_VERSION:
+        what = f"it has application id and version {marks}, want {wanted}"
+        if marks[0] == APPLICATION_ID and marks[1] > SCHEMA_VERSION:
             raise self._newer(what)
-        if found != wanted:
+        if marks != wanted:
             raise sqlite3.DatabaseError(what)
 
     def _newer(self, what: str) -> NewerVersion:
@@ -175,11 +175,11 @@ class Store:
         return conversion.parse_pipeline_record(self._message(record))
 
     def _message(self, record: bytes) -> pipeline_pb2.Pipeline:
-        found = pipeline_pb2.Pipeline.FromString(record)
-        if conversion.has_unknown_fields(found.policy):
+        message = pipeline_pb2.Pipeline.FromString(record)
+        if conversion.has_unknown_fields(message.policy):
             # To leave it out could let in whom it keeps out.
-            raise self._newer(f"pipeline {found.name!r} has a policy that is not known here")
-        return found
+            raise self._newer(f"pipeline {message.name!r} has a policy that is not known here")
+        return message
 
     async def save(self, statements: list[Statement]) -> None:
         """Writes in one transaction; returns when it is on disk.

@@ -194,7 +194,7 @@ class LocalBackend:
         known = self._reconciler.state.awaited
         if known.get(name) != text:
             await self._reconciler.apply(
-                partial(transitions.set_awaited, found={**known, name: text})
+                partial(transitions.set_awaited, texts={**known, name: text})
             )
 
 
@@ -229,9 +229,9 @@ def needed_resources(trial: Trial, present: State) -> tuple[Ref, ...]:
 
 def check_etag(newest: Spec | None, name: str, etag: str) -> None:
     """Refuses with `errors.Aborted` when the etag is not that of what was asked for last."""
-    found = newest.etag if newest else ""
-    if etag and etag != found:
-        is_now = f"has the etag {found!r} now" if found else "is not there"
+    current = newest.etag if newest else ""
+    if etag and etag != current:
+        is_now = f"has the etag {current!r} now" if current else "is not there"
         raise errors.Aborted(f"pipeline {name!r} {is_now}, want {etag[:80]!r}; read it again")
 
 

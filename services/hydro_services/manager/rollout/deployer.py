@@ -20,7 +20,7 @@ from hydro_services.manager.rollout.backend import TURN_S, Deadline, RolloutBack
 
 @dataclass(frozen=True, slots=True)
 class Deployer:
-    """Creates, replaces and deletes pipelines: those of one name one after the other, unless slow."""
+    """Creates, replaces and deletes pipelines; those of one name in turn, unless one is slow."""
 
     reconciler: Reconciler
     backend: RolloutBackend

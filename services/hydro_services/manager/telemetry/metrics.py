@@ -36,13 +36,15 @@ def taker(reconciler: Reconciler) -> Callable[[], Reading]:
 
 
 def _state_families(state: State, now: float) -> Iterator[Family]:
-    found = Counter(each.state for each in pipeline_views.describe_pipelines(state, state.names))
+    pipelines_by_state = Counter(
+        each.state for each in pipeline_views.describe_pipelines(state, state.names)
+    )
     yield Family(
         "hydro_pipelines",
         "gauge",
         "Pipelines by state",
         ("state",),
-        [((name,), float(found[number])) for number, name in _STATES.items()],
+        [((name,), float(pipelines_by_state[number])) for number, name in _STATES.items()],
     )
     yield Family(
         "hydro_endpoints",
@@ -78,14 +80,14 @@ def _endpoint_values(state: State) -> Iterator[tuple[tuple[str, str], float]]:
 
 
 def _model_values(state: State) -> Iterator[tuple[tuple[str, str], float]]:
-    found = Counter[tuple[str, str]]()
+    counts = Counter[tuple[str, str]]()
     for id, keys in state.loaded.items():
-        found[id.service, "loaded"] += len(keys)
-    found.update((slot.endpoint.service, "changing") for slot in state.calls)
-    found.update((slot.endpoint.service, "failed") for slot in state.failures)
+        counts[id.service, "loaded"] += len(keys)
+    counts.update((slot.endpoint.service, "changing") for slot in state.calls)
+    counts.update((slot.endpoint.service, "failed") for slot in state.failures)
     for service in sorted(state.services):
         for name in ("loaded", "changing", "failed"):
-            yield (service, name), float(found[service, name])
+            yield (service, name), float(counts[service, name])
 
 
 def _xds_families(
@@ -139,8 +141,8 @@ def _xds_families(
 
 def version_number(table: Mapping[str, Resource]) -> float:
     """Of resources by name, whatever their order."""
-    found = (zlib.crc32(f"{name} {each.version}".encode()) for name, each in table.items())
-    return float(sum(found) % 2**VERSION_BITS)
+    checksums = (zlib.crc32(f"{name} {each.version}".encode()) for name, each in table.items())
+    return float(sum(checksums) % 2**VERSION_BITS)
 
 
 def _count_lacking(held: Mapping[str, Resource], wanted: Mapping[str, Resource]) -> float:
