@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from hydro_services import errors
 from hydro_services.runtime.edges import frames, http_body, json_array, ndjson
 from hydro_services.runtime.edges.frames import GRPC
@@ -48,9 +46,10 @@ def open_source(method: str, reader: ReadingStage) -> Source:
     Raises:
         errors.Unimplemented: there is no such method.
     """
-    if found := FORMATS.get((method, GRPC)):
-        return found.source(reader)
-    return http_body.BodySource(_body_formats(method), reader)
+    if message_format := FORMATS.get((method, GRPC)):
+        return message_format.source(reader)
+    _check_method(method)
+    return http_body.BodySource(FORMATS, method, reader)
 
 
 def open_sink(method: str) -> Sink:
@@ -59,14 +58,12 @@ def open_sink(method: str) -> Sink:
     Raises:
         errors.Unimplemented: there is no such method.
     """
-    if found := FORMATS.get((method, GRPC)):
-        return found.sink()
-    return http_body.BodySink(_body_formats(method))
+    if message_format := FORMATS.get((method, GRPC)):
+        return message_format.sink()
+    _check_method(method)
+    return http_body.BodySink(FORMATS, method)
 
 
-def _body_formats(method: str) -> Mapping[str, WireFormat]:
-    """By content type."""
-    found = {kind: format for (of, kind), format in FORMATS.items() if of == method}
-    if not found:
+def _check_method(method: str) -> None:
+    if (method, ANY) not in FORMATS and method not in known_methods():
         raise errors.Unimplemented(f"no method {method} here")
-    return found

@@ -6,6 +6,7 @@ The content type of the first piece says which format the body is of.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from google.api import httpbody_pb2
 from google.protobuf.message import DecodeError
@@ -23,13 +24,16 @@ PIECE_BYTES = 1 << 20
 """Of an answer in one message: the transcoder holds a message until it is whole, up to the limit of
 a request, and an answer may be longer than that."""
 
+Formats: TypeAlias = Mapping[tuple[str, str], WireFormat]
+"""By the method of the call and the content type."""
+
 
 class BodySource:
     """Reads the pieces of a body by their format."""
 
-    def __init__(self, formats: Mapping[str, WireFormat], reader: ReadingStage) -> None:
-        """With the formats by content type."""
+    def __init__(self, formats: Formats, method: str, reader: ReadingStage) -> None:
         self._formats = formats
+        self._method = method
         self._reader = reader
         self._source: Source | None = None
 
@@ -44,30 +48,33 @@ class BodySource:
             want = "want a hydro.serving.v1.ServeRequest"
             raise errors.InvalidArgument(f"the message cannot be read, {want}") from None
         stage.check_pipeline(request.pipeline, self._reader.pipeline)
-        self._source = self._source or self._open_source(request.body.content_type)
+        if self._source is None:
+            self._source = self._open_source(request.body.content_type)
         data: bytes = request.body.data
         return data
 
     def _open_source(self, content_type: str) -> Source:
         """Raises InvalidArgument where there is no format for this type."""
-        media_type = content_type.partition(";")[0].strip().lower()
-        found = self._formats.get(media_type) or self._formats.get(ANY)
-        if found is None:
-            want = ", ".join(sorted(self._formats))
-            raise errors.InvalidArgument(f"got content type '{media_type[:80]}', want {want}")
-        return found.source(self._reader)
+        kind = content_type.partition(";")[0].strip().lower()
+        wire_format = self._formats.get((self._method, kind))
+        wire_format = wire_format or self._formats.get((self._method, ANY))
+        if wire_format is None:
+            want = ", ".join(sorted(kind for of, kind in self._formats if of == self._method))
+            raise errors.InvalidArgument(f"got content type '{kind[:80]}', want {want}")
+        return wire_format.source(self._reader)
 
     def end(self) -> Arrival:
-        self._source = self._source or self._open_source(ANY)
+        if self._source is None:
+            self._source = self._open_source(ANY)
         return self._source.end()
 
 
 class BodySink:
     """Writes the pieces of a body in the format that the frames' encoding names."""
 
-    def __init__(self, formats: Mapping[str, WireFormat]) -> None:
-        """With the formats by content type."""
+    def __init__(self, formats: Formats, method: str) -> None:
         self._formats = formats
+        self._method = method
         self._content_type = ""
         self._sink: Sink | None = None
 
@@ -75,22 +82,23 @@ class BodySink:
         if frame.HasField("failure"):  # Its rows are not known, so none can stand for them.
             raise errors.Internal(f"a part of the answer was lost: {frame.failure.message}")
         if self._sink is None:
-            found = self._find_format(frame.encoding)
-            self._sink, self._content_type = found.sink(), found.content_type
+            wire_format = self._find_format(frame.encoding)
+            self._sink, self._content_type = wire_format.sink(), wire_format.content_type
         return self._wrap(self._sink.write(frame))
 
     def end(self) -> list[bytes]:
         return self._wrap(self._sink.end()) if self._sink else []
 
     def _find_format(self, encoding: pb.Encoding) -> WireFormat:
-        found = [each for each in self._formats.values() if each.encoding == encoding]
-        if not found:  # An older process than the first stage's has the last stage.
-            raise errors.Internal(f"encoding {encoding} of the answer is not known to this stage")
-        return found[0]
+        for (method, _), wire_format in self._formats.items():
+            if method == self._method and wire_format.encoding == encoding:
+                return wire_format
+        # The process of the last stage is older than that of the first.
+        raise errors.Internal(f"encoding {encoding} of the answer is not known to this stage")
 
-    def _wrap(self, pieces: Sequence[bytes | memoryview]) -> list[bytes]:
+    def _wrap(self, pieces: Sequence[bytes]) -> list[bytes]:
         return [
-            _body_message(self._content_type, bytes(piece[at : at + PIECE_BYTES]))
+            _body_message(self._content_type, piece[at : at + PIECE_BYTES])
             for piece in pieces
             for at in range(0, len(piece) or 1, PIECE_BYTES)
         ]

@@ -4,12 +4,16 @@ import re
 from pathlib import Path
 
 import pytest
+from google.api import httpbody_pb2
 
 import hydro_envoy
+from hydro.serving.v1 import prediction_service_pb2
+from hydro_runtimes.evaluator import Signature
 from hydro_services import errors
 from hydro_services.runtime.edges import formats, ndjson
 from hydro_services.runtime.edges.formats import FORMATS, SERVE
 from hydro_services.runtime.edges.frames import GRPC
+from hydro_services.runtime.edges.wire_format import ReadingStage
 
 GATEWAY = Path(hydro_envoy.__path__[0]) / "resources" / "gateway.lua"
 
@@ -37,3 +41,13 @@ def test_the_gateway_lets_answers_to_all_kinds_of_ndjson_go_line_by_line() -> No
 def test_a_method_that_is_not_in_the_table_is_told(method: str) -> None:
     with pytest.raises(errors.Unimplemented, match="no method"):
         formats.open_sink(method)
+
+
+def test_a_content_type_that_a_method_does_not_take_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(FORMATS, ("/m", "text/x"), ndjson.FORMAT)
+    source = formats.open_source("/m", ReadingStage(Signature((), ()), "s/m", 100))
+    body = httpbody_pb2.HttpBody(content_type="text/y")
+    with pytest.raises(errors.InvalidArgument, match="got content type 'text/y', want text/x"):
+        source.feed([prediction_service_pb2.ServeRequest(body=body).SerializeToString()])
