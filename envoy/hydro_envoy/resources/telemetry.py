@@ -75,7 +75,7 @@ def collector_refs(settings: mesh.Telemetry) -> list[Ref]:
 def gateway_tracing(settings: mesh.Telemetry) -> HttpConnectionManagerTracing | None:
     """Spans of the listener that clients reach."""
     found = CustomTagHeader(name=headers.SCOPE)
-    return _tracing(settings, "gateway", CustomTag(tag=_TAG, request_header=found))
+    return _manager_tracing(settings, "gateway", CustomTag(tag=_TAG, request_header=found))
 
 
 def pipes_tracing(settings: mesh.Telemetry) -> HttpConnectionManagerTracing | None:
@@ -85,7 +85,7 @@ def pipes_tracing(settings: mesh.Telemetry) -> HttpConnectionManagerTracing | No
         kind=MetadataKind(route=MetadataKindRoute()),
         metadata_key=MetadataKey(key=headers.METADATA, path=path),
     )
-    return _tracing(
+    return _manager_tracing(
         settings, f"pipeline %REQ({headers.SCOPE})%", CustomTag(tag=_TAG, metadata=found)
     )
 
@@ -94,10 +94,10 @@ def sidecar_tracing(settings: mesh.Telemetry) -> HttpConnectionManagerTracing | 
     """Spans of what comes in to a process; health checks and the like begin no trace."""
     found = CustomTagHeader(name=headers.PIPELINE)
     pipeline = CustomTag(tag=_TAG, request_header=found)
-    return _tracing(settings, f"sidecar %REQ({headers.STAGE})%", pipeline, percent=0.0)
+    return _manager_tracing(settings, f"sidecar %REQ({headers.STAGE})%", pipeline, percent=0.0)
 
 
-def _tracing(
+def _manager_tracing(
     settings: mesh.Telemetry, operation: str, pipeline: CustomTag, percent: float | None = None
 ) -> HttpConnectionManagerTracing | None:
     """Spans of a connection manager and of its calls to what is behind it."""

@@ -289,7 +289,7 @@ class Hub:
             logger.warning("an envoy does not take changes, none waits for it", extra=extra)
         return True
 
-    def _lacking(self, refs: Collection[Ref] | None) -> list[str]:
+    def _describe_missing(self, refs: Collection[Ref] | None) -> list[str]:
         return [
             f"{c.node.id}: {ref.type.label} {ref.name}"
             for c in self._connections
@@ -301,6 +301,6 @@ class Hub:
         if self._is_alone and not any(c.is_gateway for c in self._connections):
             return NotApplied(f"no gateway connected within {timeout_s:g} s")
         wanted = None if refs is None else self.snapshot.closure(refs)
-        lacking = list(self._lacking(wanted))
+        lacking = list(self._describe_missing(wanted))
         words = ", ".join(lacking[:5]) or "the first snapshot"
         return NotApplied(f"envoy did not take within {timeout_s:g} s: {words}", lacking)

@@ -103,16 +103,16 @@ class Watchdog:
             del self._lives[part]
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def run(self) -> AsyncIterator[None]:
         """Looks until the context ends."""
-        task = asyncio.create_task(self._run())
+        task = asyncio.create_task(self._keep_looking())
         try:
             yield
         finally:
             task.cancel()
             await asyncio.wait([task])
 
-    async def _run(self) -> None:
+    async def _keep_looking(self) -> None:
         last = time.monotonic()
         while True:
             await asyncio.sleep(CHECK_S)

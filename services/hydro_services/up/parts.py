@@ -140,7 +140,7 @@ async def _run_parts(options: Options, processes: list[str]) -> AsyncIterator[Ad
         [_program_part(manager, watch)],
         [_sidecar_part(options, each) for each in beside.values() if each.process == plan.MANAGER],
     )
-    async with supervise(groups), watch.running():
+    async with supervise(groups), watch.run():
         yield listen
 
 
