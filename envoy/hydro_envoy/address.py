@@ -33,13 +33,15 @@ class Address(NamedTuple):
         return f"{bracketed(self.host)}:{self.port}"
 
     @classmethod
-    def parse(cls, text: str) -> Address:
-        """The inverse of `str`.
+    def parse(cls, text: str, default_port: int | None = None) -> Address:
+        """The inverse of `str`; where the port may be left out, it has a default.
 
         Raises:
             ValueError: it is malformed; the message has it, and what is wanted.
         """
-        host, _, port = text.rpartition(":")
+        host, colon, port = text.rpartition(":")
+        if default_port is not None and (not colon or port.endswith("]")):
+            return cls(parse_host(text), default_port)
         is_bare = ":" in host and not host.startswith("[")
         if not host or is_bare or not _PORT.fullmatch(port) or int(port) > 65535:
             want = "want host:port, for example 10.0.0.5:8080, or [::1]:8080 for IPv6"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 
-from hydro_envoy.address import Address, parse_host
+from hydro_envoy.address import Address
 from hydro_services.errors import FailedPrecondition, InvalidArgument
 
 SCHEME = "consul://"
@@ -53,10 +53,8 @@ def needs_consul() -> None:
 
 
 def _parse_agent(text: str, registry: str) -> Address:
-    wanted = text.removesuffix("/")
     try:
-        has_port = ":" in wanted.rpartition("]")[2]  # not one of those inside the brackets
-        agent = Address.parse(wanted) if has_port else Address(parse_host(wanted), PORT)
+        agent = Address.parse(text.removesuffix("/"), PORT)
     except ValueError:
         raise _malformed_error(registry) from None
     if not agent.port:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hydro_envoy.address import Address, is_loopback, parse_host
+from hydro_envoy.address import Address, bracketed, is_loopback, parse_host
 
 ports = st.integers(0, 65535)
 labels = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,9}", fullmatch=True)
@@ -20,6 +20,13 @@ hosts = st.ip_addresses().map(str) | names
 def test_an_address_is_read_as_it_is_written(host: str, port: int) -> None:
     address = Address(host, port)
     assert Address.parse(str(address)) == address
+
+
+@given(hosts, ports, ports)
+def test_a_port_may_be_left_out_where_it_has_a_default(host: str, port: int, usual: int) -> None:
+    address = Address(host, port)
+    assert Address.parse(str(address), usual) == address
+    assert Address.parse(bracketed(host), usual) == Address(host, usual)
 
 
 @given(st.ip_addresses(v=6), ports)
