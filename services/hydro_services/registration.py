@@ -119,6 +119,7 @@ async def _keep_lease(
         try:
             yield
         finally:
+            # First no more renewals: one under way could come in after the deregistration.
             renewal.cancel()
             await asyncio.wait([renewal])
             await _deregister(registry, endpoint, token_file)
@@ -144,6 +145,7 @@ async def _renew_lease(
                 level = logging.INFO if is_away and not told else logging.WARNING
                 logger.log(level, "not registered, retrying", extra={**extra, "error": state})
         else:
+            # Two renewals may get lost before the lease ends.
             state, pause, delay = "registered", lease / 3, FIRST_DELAY_S
             if told != state:
                 logger.info("registered", extra=extra)

@@ -128,6 +128,8 @@ class ResumingStream(Generic[Sent, Answer]):
                 async with asyncio.timeout(READY_S):
                     await self._is_ready()
         call, self._is_heard = self._open(), False
+        # Writing is a task of its own: where a call breaks while a write waits for room, the reader
+        # notices, and cancels the write.
         writing = asyncio.create_task(self._write(call))
         try:
             while (answer := await call.read()) is not grpc.aio.EOF:
@@ -154,6 +156,7 @@ class ResumingStream(Generic[Sent, Answer]):
             if call.done():
                 return  # what was not sent goes over the next call
             message, self._held = self._held, None
+            # Before the write, which may return only after the answer has come.
             self._pending.append((message, places))
             self._places += places
             try:

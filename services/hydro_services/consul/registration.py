@@ -40,6 +40,7 @@ async def keep_registered(registry: Registry, endpoint: pb.Endpoint) -> AsyncIte
         try:
             yield
         finally:
+            # First no more registrations: one under way could come in after the deregistration.
             task.cancel()
             await asyncio.wait([task])
             await keeper.leave()
@@ -69,6 +70,7 @@ class _Keeper:
     async def _register(self, client: Any) -> None:
         if await self._is_known(client):
             return
+        # Noted before the call: it may register the endpoint although its answer is lost.
         self._clients[id(client)] = client
         await client.agent.service.register(**self._definition, replace_existing_checks=True)
         extra = {"service": self._endpoint.service, "instance": self._endpoint.instance}

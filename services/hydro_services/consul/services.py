@@ -156,6 +156,8 @@ class _Watch:
                 names = answer.value
                 for name in names - self._tasks.keys():
                     self._tasks[name] = group.create_task(self._follow_service(name))
+                # Consul names a service for as long as it has any endpoint, healthy or not: one
+                # without a name has none left.
                 for name in self._tasks.keys() - names:
                     self._tasks.pop(name).cancel()
                     self._seen.pop(name, None)
@@ -168,11 +170,13 @@ class _Watch:
 
         async for answer in self._agents.follow(query, parse_instances):
             if answer is not None:
+                # The first answer of a new service is no sign that Consul has been away.
                 is_new = name not in self._seen
                 self._seen[name] = answer.value
                 await self._report_all(answer.is_fresh and not is_new)
 
     async def _report_all(self, is_fresh: bool) -> None:
+        # Not before each service has answered once: the endpoints of the others would seem gone.
         if self._seen.keys() == self._tasks.keys():
             await self._on_change(
                 {k: v for each in self._seen.values() for k, v in each.items()}, is_fresh

@@ -105,6 +105,7 @@ class ManagerServicer(pb_grpc.ManagerServiceServicer):
         last: State | None = None
         told: list[pipeline_pb2.Pipeline] | None = None
         while True:
+            # A state that has changed may still show the same: only what shows is sent.
             last = await self._reconciler.until(partial(_is_other, last), None)
             pipelines = _describe_all(last, request.name)
             if pipelines != told:

@@ -47,10 +47,12 @@ async def join_cluster(
         running = asyncio.create_task(_run_tasks(coordination, backend, limit_s))
         begun = asyncio.create_task(coordination.wait_until_begun())
         try:
+            # A manager that knows nothing would publish nothing, which takes from Envoys what they
+            # have: it waits for Consul as long as it takes.
             has_copy = bool(initial.endpoints or initial.pipelines)
             while not begun.done() and not (has_copy and agents.is_away):
                 await asyncio.wait([running, begun], timeout=START_S, return_when=FIRST_COMPLETED)
-                if running.done():
+                if running.done():  # by an error, such as records of a newer version
                     running.result()
             registered = partial(_register_manager, reconciler, registry, me)
             yield Rollout(reconciler, backend, registered, lambda: running)

@@ -142,6 +142,7 @@ def _parse_trial(content: Mapping[str, Any]) -> Trial | None:
     wanted, error = content.get("trial"), content.get("error")
     if wanted is None:
         return None
+    # Fields that later versions have added are missing in records of earlier ones.
     is_published, asked = bool(content["published"]), bool(content.get("asked", True))
     told = _parse_error(error) if error is not None else None
     if wanted.get("stages"):

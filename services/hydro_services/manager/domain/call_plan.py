@@ -107,6 +107,7 @@ def _due_loads(
     """What an endpoint is to load now; what serves before what is pending."""
     under_way = sum(slot.endpoint == endpoint.id for slot in state.calls)
     missing = wanted.keys() - state.loaded[endpoint.id]
+    # In a fixed order, so that all processes of a service have the same models first.
     slots = (Slot(endpoint.id, k) for k in sorted(missing, key=lambda k: (k not in first, k)))
     due = [slot for slot in slots if slot not in state.calls and _retry_at(slot, state) <= now]
     return [

@@ -22,6 +22,7 @@ def register_endpoint(state: State, endpoint: Endpoint, expires: float | None) -
     Without an end of its lease it stays until it is said to be gone.
     """
     id, old = endpoint.id, state.endpoints.get(endpoint.id)
+    # Another life of the process: what the earlier one had loaded, or was loading, is gone.
     if old and old.incarnation != endpoint.incarnation:
         state = remove_endpoint(state, id)
     leases = drop_keys(state.leases, [id])
@@ -94,6 +95,7 @@ def start_call(state: State, slot: Slot, *, unload: bool) -> State:
 
 def finish_load(state: State, slot: Slot, incarnation: str) -> State:
     """The endpoint has the model."""
+    # The answer may be that of a process that has been replaced meanwhile.
     if not _is_current(state, slot, incarnation):
         return state
     state = replace(state, failures=drop_keys(state.failures, [slot]))

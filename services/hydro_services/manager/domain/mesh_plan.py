@@ -29,11 +29,9 @@ def build_mesh(state: State, base: envoy.Mesh) -> envoy.Mesh:
 
     A service stays a backend without endpoints, because live streams end with its cluster.
     """
-    published, endpoints, wanted = (
-        published_stages(state),
-        ready_endpoints(state),
-        published_specs(state),
-    )
+    published, wanted = published_stages(state), published_specs(state)
+    endpoints = ready_endpoints(state)
+    # All is sorted: equal states make equal meshes, and an equal mesh is not published again.
     names = {REPOSITORY, *state.services} | {s.service for p in published.values() for s in p}
     return replace(
         base,

@@ -74,6 +74,7 @@ def reconsider_trial(trial: Trial, state: State) -> Trial:
         is_known = trial.error is not None and trial.error.message == error.message
         is_same = is_known and not trial.stages
         return trial if is_same else replace(trial, stages=(), error=error)
+    # The same object where nothing has changed: others recognize a trial by its identity.
     is_same = _model_keys(stages) == _model_keys(trial.stages)
     return trial if is_same else replace(trial, stages=stages, error=None)
 
@@ -81,6 +82,7 @@ def reconsider_trial(trial: Trial, state: State) -> Trial:
 def stale_trials(before: State, after: State) -> list[str]:
     """The trials that what happened since may concern: see `reconsidered`."""
     waiting = {name: t for name, t in after.trials.items() if not t.published}
+    # Parts of a state that have not changed are the same objects, so comparing them costs nothing.
     if before.services is not after.services or before.catalogue is None:
         return list(waiting)
     if not waiting or not (models := _changed_models(before, after)):

@@ -68,6 +68,7 @@ def _select_ready(
     endpoints: Iterable[Endpoint], required: Iterable[str], state: State
 ) -> Iterable[Endpoint]:
     ids = [endpoint.id for endpoint in endpoints]
+    # What no process can load must not keep all of them out, nor any pipeline that does not use it.
     needed = {key for key in required if not _is_hopeless(key, ids, state)}
     return (endpoint for endpoint in endpoints if needed <= state.loaded[endpoint.id])
 

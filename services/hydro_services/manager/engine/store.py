@@ -123,13 +123,14 @@ class Store:
                 raise
 
     def _open(self) -> None:
+        # Before anything is read: the lock is then taken with the first access and kept.
         self._database.execute("PRAGMA locking_mode=EXCLUSIVE")
         is_new = not self._pragma("schema_version")
         if not is_new:
             self._check_marks()
         for pragma in ("journal_mode=WAL", "synchronous=FULL"):
             self._database.execute(f"PRAGMA {pragma}")
-        if is_new:
+        if is_new:  # in one transaction: a file with tables but without marks would not be ours
             marks = f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION};"
             self._database.executescript(f"BEGIN; {SCHEMA} {marks} COMMIT;")
         self._database.execute(PENDING)
