@@ -53,14 +53,14 @@ def read_array(body: bytes | bytearray) -> Iterator[list[Row | Failure] | None]:
 
 def _parse_small(body: bytes | bytearray) -> list[Any]:
     try:
-        found = orjson.loads(body)
+        rows = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         return _parse_odd(body, error)
-    if not isinstance(found, list):
+    if not isinstance(rows, list):
         raise InvalidArgument(
-            f"the body is {_describe_kind(found)}, want a JSON array of row objects"
+            f"the body is {_describe_kind(rows)}, want a JSON array of row objects"
         )
-    return found
+    return rows
 
 
 def _parse_odd(body: bytes | bytearray, error: orjson.JSONDecodeError) -> list[Any]:
@@ -106,8 +106,10 @@ def decode_rows(rows: Sequence[Row], signature: Signature) -> tuple[Columns, Map
     for at, own in named:
         columns, failures = _decode_alike([rows[i] for i in at.tolist()], own)
         parts.append((at, Evaluation(columns, failures, columns.present)))
-    found = json_merging.merge_answers(parts, len(rows))
-    return Columns(found.outputs, len(rows) - len(found.failures), found.present), found.failures
+    answer = json_merging.merge_answers(parts, len(rows))
+    return Columns(
+        answer.outputs, len(rows) - len(answer.failures), answer.present
+    ), answer.failures
 
 
 def _decode_alike(
@@ -124,22 +126,24 @@ def _decode_alike(
 
 def _decode_at_once(rows: Sequence[Row], signature: Signature) -> Columns:
     """All rows at once; raises where any row is not plainly right."""
-    found: dict[str, Column] = {}
+    columns: dict[str, Column] = {}
     present: dict[str, Array] = {}
     for field in signature.inputs:
         try:
-            found[field.name] = json_columns.parse_column([row[field.name] for row in rows], field)
+            columns[field.name] = json_columns.parse_column(
+                [row[field.name] for row in rows], field
+            )
         except KeyError:
             at = _rows_with_field(rows, field, signature)
             if at:
-                found[field.name] = json_columns.parse_column(
+                columns[field.name] = json_columns.parse_column(
                     [rows[i][field.name] for i in at], field
                 )
                 present[field.name] = np.array(at)
-    _add_undeclared(rows, signature.reads, found, present)
-    if not signature.adds.isdisjoint(found):
+    _add_undeclared(rows, signature.reads, columns, present)
+    if not signature.adds.isdisjoint(columns):
         raise ValueError("a column that the model makes")
-    return Columns(found, len(rows), present)
+    return Columns(columns, len(rows), present)
 
 
 def _rows_with_field(rows: Sequence[Row], field: Field, signature: Signature) -> list[int]:
@@ -158,14 +162,14 @@ def _rows_with_field(rows: Sequence[Row], field: Field, signature: Signature) ->
 def _add_undeclared(
     rows: Sequence[Row],
     declared: Container[str],
-    found: dict[str, Column],
+    columns: dict[str, Column],
     present: dict[str, Array],
 ) -> None:
     """Adds the columns that no field declares."""
     if have_same_columns(rows):
         for name in rows[0] if rows else ():
             if name not in declared:
-                found[name] = json_columns.infer_column([row[name] for row in rows])
+                columns[name] = json_columns.infer_column([row[name] for row in rows])
         return
     rest: dict[str, list[int]] = {}
     for i, row in enumerate(rows):
@@ -173,7 +177,7 @@ def _add_undeclared(
             if name not in declared:
                 rest.setdefault(name, []).append(i)
     for name, at in rest.items():
-        found[name] = json_columns.infer_column([rows[i][name] for i in at])
+        columns[name] = json_columns.infer_column([rows[i][name] for i in at])
         if len(at) < len(rows):
             present[name] = np.array(at)
 

@@ -50,8 +50,8 @@ class _Marks:
 
     def commas(self) -> npt.NDArray[np.int64]:
         """Where the elements of the outermost array end."""
-        found: npt.NDArray[np.int64] = self.places[(self.kinds == _COMMA) & (self.depths == 1)]
-        return found
+        ends: npt.NDArray[np.int64] = self.places[(self.kinds == _COMMA) & (self.depths == 1)]
+        return ends
 
     def end(self) -> int | None:
         """Where the outermost array ends."""

@@ -18,10 +18,10 @@ from hydro_runtimes.columns import Column, DataType, Dense, Ragged, Sparse, Stri
 
 def list_values(column: Column) -> list[Any]:
     """JSON values of a column, row by row, for orjson; None for null."""
-    found = _list_unmasked(column)
+    listed = _list_unmasked(column)
     if column.validity is None:
-        return found
-    return [v if ok else None for v, ok in zip(found, column.validity.tolist(), strict=True)]
+        return listed
+    return [v if ok else None for v, ok in zip(listed, column.validity.tolist(), strict=True)]
 
 
 def _list_unmasked(column: Column) -> list[Any]:

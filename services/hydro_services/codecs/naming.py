@@ -23,15 +23,15 @@ def group_rows(rows: Sequence[Mapping[str, Any]], signature: Signature) -> Named
     """The rows of each way to name the inputs; most often there is but one."""
     if not signature.ignores_case or all(signature.reads <= row.keys() for row in rows):
         return _one_group(len(rows), signature)
-    found: dict[tuple[str, ...], tuple[tuple[str, str], ...]] = {}
+    names_by_keys: dict[tuple[str, ...], tuple[tuple[str, str], ...]] = {}
     places: dict[tuple[tuple[str, str], ...], list[int]] = {}
     for i, row in enumerate(rows):
         keys = tuple(row)
-        if keys not in found:
-            found[keys] = tuple(
+        if keys not in names_by_keys:
+            names_by_keys[keys] = tuple(
                 match_ignoring_case([f.name for f in signature.inputs], row.keys()).items()
             )
-        places.setdefault(found[keys], []).append(i)
+        places.setdefault(names_by_keys[keys], []).append(i)
     if len(places) == 1:
         return _one_group(len(rows), signature.rename_inputs(dict(next(iter(places)))))
     return [(np.array(at), signature.rename_inputs(dict(given))) for given, at in places.items()]
@@ -94,9 +94,9 @@ def rename_inputs(columns: Columns, own: Signature, signature: Signature) -> Col
         for field, theirs in zip(signature.inputs, own.inputs, strict=True)
         if theirs.name in columns
     }
-    found: dict[str, Column] = {name: columns[theirs] for name, theirs in given.items()}
+    inputs: dict[str, Column] = {name: columns[theirs] for name, theirs in given.items()}
     present = {n: columns.present[t] for n, t in given.items() if t in columns.present}
-    return Columns(found, columns.rows, present)
+    return Columns(inputs, columns.rows, present)
 
 
 def make_regular(columns: Columns, signature: Signature) -> Columns:

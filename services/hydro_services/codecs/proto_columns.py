@@ -47,14 +47,14 @@ def decode_table(table: pb.Table, names: Container[str] | None = None) -> Column
         InvalidArgument: as `decode_column` and `decode_present`.
     """
     rows = table.rows
-    found: dict[str, Column] = {}
+    decoded: dict[str, Column] = {}
     places: dict[str, Array] = {}
     for column in table.columns:
         if names is None or column.name in names:
-            found[column.name] = decode_column(column, rows)
+            decoded[column.name] = decode_column(column, rows)
             if column.present and (at := decode_present(column, rows)) is not None:
                 places[column.name] = at
-    return Columns(found, rows, places)
+    return Columns(decoded, rows, places)
 
 
 def decode_present(column: pb.Column, rows: int) -> Array | None:

@@ -37,10 +37,10 @@ def typed_list(column: pb.Column, kind: DataType, count: int) -> Sequence[Any]:
         raise ValueError(f"got values in {' and '.join(given)}, want {kind.value} in {want} alone")
     if column.data:
         raise ValueError("got data and values, want one of them")
-    found: Sequence[Any] = getattr(column.values, want)
-    if len(found) != count:
-        raise ValueError(f"got {len(found)} values, want {count}")
-    return found
+    values: Sequence[Any] = getattr(column.values, want)
+    if len(values) != count:
+        raise ValueError(f"got {len(values)} values, want {count}")
+    return values
 
 
 def decode_texts(column: pb.Column, kind: DataType, count: int) -> list[str]:
@@ -49,11 +49,11 @@ def decode_texts(column: pb.Column, kind: DataType, count: int) -> list[str]:
     Raises:
         ValueError: as `typed_list`.
     """
-    found = typed_list(column, kind, count)
-    taken: list[str] = []
+    values = typed_list(column, kind, count)
+    texts: list[str] = []
     for at in range(0, count, _STEP):
-        taken += found[at : at + _STEP]
-    return taken
+        texts += values[at : at + _STEP]
+    return texts
 
 
 def fill_list(target: Any, elements: Sequence[str] | Array) -> None:
@@ -71,12 +71,12 @@ def decode_numbers(column: pb.Column, kind: DataType, count: int) -> Array:
     Raises:
         ValueError: as `typed_list`.
     """
-    found = typed_list(column, kind, count)
-    made: Array = np.empty(count, kind.dtype)
-    for at, wide in _widen(found, kind):
+    values = typed_list(column, kind, count)
+    numbers: Array = np.empty(count, kind.dtype)
+    for at, wide in _widen(values, kind):
         is_same = wide.dtype == kind.dtype
-        made[at : at + _STEP] = wide if is_same else np.where(_fits_type(wide, kind), wide, 0)
-    return made
+        numbers[at : at + _STEP] = wide if is_same else np.where(_fits_type(wide, kind), wide, 0)
+    return numbers
 
 
 def find_misfits(column: pb.Column, kind: DataType, count: int) -> Array:
@@ -90,8 +90,8 @@ def find_misfits(column: pb.Column, kind: DataType, count: int) -> Array:
     if kind not in (DataType.INT32, DataType.FLOAT32):
         return np.zeros(0, np.int64)
     parts = _widen(typed_list(column, kind, count), kind)
-    found = [at + np.flatnonzero(~_fits_type(wide, kind)) for at, wide in parts]
-    return np.concatenate([np.zeros(0, np.int64), *found])
+    indices = [at + np.flatnonzero(~_fits_type(wide, kind)) for at, wide in parts]
+    return np.concatenate([np.zeros(0, np.int64), *indices])
 
 
 def _widen(found: Sequence[Any], kind: DataType) -> Iterator[tuple[int, Array]]:

@@ -164,22 +164,22 @@ class Connection:
             return
         self._block = None
         # Whatever becomes of the stream: a block that is not decoded spoils the table for the rest.
-        found = self._decoder.decode(block.data)
+        header_fields = self._decoder.decode(block.data)
         try:
             if block.faulty:
                 raise requests.Malformed("a stream depends on itself")
             if block.stream > self._last:
                 self._last = block.stream
-                self._open_stream(block, found)
+                self._open_stream(block, header_fields)
             elif block.stream in self._streams:
-                self._on_trailers(block, found)
+                self._on_trailers(block, header_fields)
         except requests.Malformed:
             # The stream counts as opened, or its later frames would be those of an idle one.
             self._last = max(self._last, block.stream)
             self._fail_stream(block.stream, Code.PROTOCOL_ERROR)
 
-    def _open_stream(self, block: Block, found: list[fields.Field]) -> None:
-        metadata = requests.parse_request(found)
+    def _open_stream(self, block: Block, header_fields: list[fields.Field]) -> None:
+        metadata = requests.parse_request(header_fields)
         length = requests.parse_length(metadata)
         if block.ended and length:
             raise requests.Malformed("there is no body, but a length of it")
@@ -190,12 +190,12 @@ class Connection:
         self._sender.open_stream(block.stream)
         self._events.append(Opened(block.stream, metadata, block.ended))
 
-    def _on_trailers(self, block: Block, found: list[fields.Field]) -> None:
+    def _on_trailers(self, block: Block, header_fields: list[fields.Field]) -> None:
         stream = self._streams[block.stream]
         if not stream.open:
             self._fail_stream(block.stream, Code.STREAM_CLOSED)
             return
-        requests.check_trailers(found)
+        requests.check_trailers(header_fields)
         if not block.ended or not stream.fits(0, ended=True):
             raise requests.Malformed("trailers do not end the stream, or the body is cut short")
         stream.open = False

@@ -49,7 +49,7 @@ class Decoder:
         Raises:
             ConnectionFault: the block is malformed.
         """
-        found: list[Field] = []
+        header_fields: list[Field] = []
         at = size = 0
         try:
             while at < len(block):
@@ -58,19 +58,19 @@ class Decoder:
                     index, at = _read_integer(block, at, 7)
                     field = self._field(index)
                 elif first & 0xE0 == 0x20:
-                    at = self._resize(block, at, not found)
+                    at = self._resize(block, at, not header_fields)
                     continue
                 else:
                     field, at = self._literal(block, at, 6 if first & 0x40 else 4)
                     if first & 0x40:
                         self._add(field)
-                found.append(field)
+                header_fields.append(field)
                 size += len(field[0]) + len(field[1]) + 32
                 if size > MAX_LIST:
                     raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "too many header fields")
         except IndexError as error:
             raise _compression_fault("header block is cut short") from error
-        return found
+        return header_fields
 
     def _field(self, index: int) -> Field:
         if not 0 < index <= len(_STATIC) + len(self._table):

@@ -120,7 +120,7 @@ class FrameCutter:
             data = self._rest + data
         at = self._start(data) if self._preface else 0
         end = 0 if self._preface else len(data)
-        found = []
+        h2_frames = []
         while at + 9 <= end:
             high, low, type, flags, stream = HEADER.unpack_from(data, at)
             size = high << 8 | low
@@ -128,10 +128,10 @@ class FrameCutter:
                 raise ConnectionFault(Code.FRAME_SIZE_ERROR, f"got a frame of {size} bytes")
             if at + 9 + size > end:
                 break
-            found.append((type, flags, stream & MAX_ID, data[at + 9 : at + 9 + size]))
+            h2_frames.append((type, flags, stream & MAX_ID, data[at + 9 : at + 9 + size]))
             at += 9 + size
         self._rest = data[at:]
-        return found
+        return h2_frames
 
     def _start(self, data: bytes) -> int:
         size = len(PREFACE)

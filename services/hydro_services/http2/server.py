@@ -121,9 +121,9 @@ class Link(asyncio.Protocol):
             logger.info("call failed", extra={**extra, "error": error.message})
             await call.finish(error)
         except Exception:
-            told = errors.new_internal()
-            logger.exception("call failed", extra={"method": path, **told.metadata})
-            await call.finish(told)
+            internal = errors.new_internal()
+            logger.exception("call failed", extra={"method": path, **internal.metadata})
+            await call.finish(internal)
         else:
             await call.finish()
 

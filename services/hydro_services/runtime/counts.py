@@ -58,8 +58,8 @@ class Counts:
     def stage(self, pipeline: str, name: str) -> StageCounts:
         """Those of a stage."""
         key = (pipeline, name)
-        found = self.stages.get(key)
-        if found is None:
+        counts = self.stages.get(key)
+        if counts is None:
             key = key if len(self.stages) < MAX_STAGES else OTHERS
-            found = self.stages.setdefault(key, StageCounts())
-        return found
+            counts = self.stages.setdefault(key, StageCounts())
+        return counts

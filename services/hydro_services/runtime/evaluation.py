@@ -160,8 +160,8 @@ def _split_answer(answer: Evaluation, rows: Sequence[int]) -> list[Evaluation]:
     answers: list[Evaluation] = []
     row = taken = 0
     for count in rows:
-        found = answer.failures.items()
-        failed = {i - row: f for i, f in found if row <= i < row + count} if found else {}
+        failures = answer.failures.items()
+        failed = {i - row: f for i, f in failures if row <= i < row + count} if failures else {}
         well = count - len(failed)
         mine = slice(taken, taken + well)
         outputs = {name: column.take(mine) for name, column in answer.outputs.items()}

@@ -95,21 +95,21 @@ class Cache:
     async def _download(self, stub: pb_grpc.RepositoryServiceAsyncStub, id: ModelId) -> Path:
         request = pb.GetModelRequest(model=id.model, version=id.version)
         shown = credential.token_metadata(self._token_file)
-        found = (await stub.GetModel(request, timeout=CALL_S, metadata=shown)).model
-        check_listing(found, id)
+        version = (await stub.GetModel(request, timeout=CALL_S, metadata=shown)).model
+        check_listing(version, id)
         await asyncio.to_thread(private_files.make_private_folder, self.root)
-        await asyncio.to_thread(self._folders.evict, sum(file.size_bytes for file in found.files))
+        await asyncio.to_thread(self._folders.evict, sum(file.size_bytes for file in version.files))
         folder = self.root / id.digest
         try:
             with self._folders.fill(id.digest) as partial:
-                for file in found.files:
+                for file in version.files:
                     await _download_file(stub, id, file, partial, shown)
                 await asyncio.to_thread(_make_room, folder, id.digest)
         except OSError:
             # Another process may have been quicker, and be loading what it put there: that stays.
             if not await asyncio.to_thread(self._hold, id.digest):
                 raise
-        logger.info("model fetched", extra={"model": id.key, "files": len(found.files)})
+        logger.info("model fetched", extra={"model": id.key, "files": len(version.files)})
         return folder
 
 

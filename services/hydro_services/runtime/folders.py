@@ -147,12 +147,12 @@ def _is_at(folder: Path, fd: int) -> bool:
 
 
 def _folder_bytes(folder: Path) -> int:
-    found = 0
+    total = 0
     for place, _, names in os.walk(folder):
         for name in names:
             with contextlib.suppress(OSError):
-                found += os.lstat(os.path.join(place, name)).st_size
-    return found
+                total += os.lstat(os.path.join(place, name)).st_size
+    return total
 
 
 def _last_used_s(folder: Path) -> float:

@@ -177,10 +177,12 @@ class Host:
             self._mark_failed(entry, error)
             raise
         except Exception as error:
-            told = errors.new_internal()
-            logger.exception("bringing a model raised", extra={"model": id.key, **told.metadata})
-            self._mark_failed(entry, told)
-            raise told from error
+            internal = errors.new_internal()
+            logger.exception(
+                "bringing a model raised", extra={"model": id.key, **internal.metadata}
+            )
+            self._mark_failed(entry, internal)
+            raise internal from error
         crashed = partial(self._crashes.add, id.key)
         reruns = Reruns(self._reruns, id.key)
         batcher = Batcher(evaluator, worker, slot=slot, crashed=crashed, reruns=reruns)

@@ -67,13 +67,13 @@ class CallObserver:
     def _count_failures(self, work: Work, count: int) -> None:
         # Those of earlier stages were there before, but errors stand by row.
         stage = self._metadata.get(headers.STAGE, "")
-        found = [reason for by, reason in _failure_reasons(work.frame) if by in (stage, "")][
+        reasons = [reason for by, reason in _failure_reasons(work.frame) if by in (stage, "")][
             -count:
         ]
-        for reason in found:
+        for reason in reasons:
             self._counts.failed[reason] += 1
         if self._parent:
-            self._failed.update(found)
+            self._failed.update(reasons)
 
     def __exit__(
         self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
@@ -85,11 +85,11 @@ class CallObserver:
             self._exporter.add(self._make_span(self._parent, reason))
 
     def _make_span(self, parent: Parent, reason: str) -> Span:
-        told = self._metadata
-        model, version = headers.name_and_version(told.get(headers.MODEL, ""))
-        stage = told.get(headers.STAGE, "")
+        metadata = self._metadata
+        model, version = headers.name_and_version(metadata.get(headers.MODEL, ""))
+        stage = metadata.get(headers.STAGE, "")
         tags = {
-            "pipeline": told.get(headers.PIPELINE, ""),
+            "pipeline": metadata.get(headers.PIPELINE, ""),
             "stage": stage,
             "model": model,
             "version": version,
@@ -116,13 +116,13 @@ def _failure_reasons(frame: pb.Frame) -> Iterator[tuple[str, str]]:
     """By which stage, and why, each of the rows failed; or the frame as a whole, by nobody."""
     if frame.HasField("failure"):
         yield "", _error_info(frame.failure).reason
-    found: dict[bytes, tuple[str, str]] = {}  # Most often many rows fail alike.
+    reasons_by_details: dict[bytes, tuple[str, str]] = {}  # Most often many rows fail alike.
     for error in frame.errors:
         key = b"".join([detail.value for detail in error.status.details])
-        if key not in found:
+        if key not in reasons_by_details:
             info = _error_info(error.status)
-            found[key] = info.metadata.get("stage", ""), info.reason
-        yield found[key]
+            reasons_by_details[key] = info.metadata.get("stage", ""), info.reason
+        yield reasons_by_details[key]
 
 
 def _error_info(status: status_pb2.Status) -> error_details_pb2.ErrorInfo:

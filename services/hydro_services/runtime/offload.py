@@ -53,11 +53,13 @@ class CodecThread:
             arrival: what has come.
             apart: it is run again.
         """
-        found = mark_last(split_portions(arrival.work, RERUN_ROWS if apart else MAX_ROWS))
+        portions = mark_last(split_portions(arrival.work, RERUN_ROWS if apart else MAX_ROWS))
         is_quick, is_last = arrival.size <= INLINE_BYTES, False
         while not is_last:
             # Each portion of what is large is evaluated before the next one is read.
-            portion, is_last = next(found) if is_quick else await self._worker.call(next, found)
+            portion, is_last = (
+                next(portions) if is_quick else await self._worker.call(next, portions)
+            )
             if portion or is_last:
                 yield portion, is_last
 

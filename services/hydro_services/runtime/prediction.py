@@ -34,12 +34,12 @@ class Prediction:
 
     async def predict(self, call: http2.Call) -> None:
         """One call's way through the stage that the metadata names."""
-        told = parse_call(call.metadata, call.metadata[":path"])
+        stage_call = parse_call(call.metadata, call.metadata[":path"])
         # An HTTP client sees no gRPC status at the end; Envoy does where it holds the answer.
-        has_bodies = formats.has_bodies(told.method)
+        has_bodies = formats.has_bodies(stage_call.method)
         call.errors_reset = has_bodies and headers.ANSWER not in call.metadata
-        batcher = self.host.get(told.model)
-        session = Session(told, batcher.evaluator.signature, self.max_bytes)
+        batcher = self.host.get(stage_call.model)
+        session = Session(stage_call, batcher.evaluator.signature, self.max_bytes)
         ended = False
         with CallObserver(batcher.counts, call.metadata, self.exporter) as observed:
             while not ended:

@@ -172,9 +172,9 @@ class Processor:
             logger.info("call failed", extra={**extra, "error": error.message})
             await call.write(error_response(error, call.metadata))
         except Exception:
-            told = errors.new_internal()
-            logger.exception("call failed", extra={"method": PROCESS, **told.metadata})
-            await call.write(error_response(told, call.metadata))
+            internal = errors.new_internal()
+            logger.exception("call failed", extra={"method": PROCESS, **internal.metadata})
+            await call.write(error_response(internal, call.metadata))
 
     async def _write(
         self, call: http2.Call, exchange: Exchange, answers: Sequence[bytes], is_last: bool

@@ -139,8 +139,8 @@ def note_status(folder: Path, pid: int, status: int) -> None:
 
 def read_deaths(folder: Path) -> list[Death]:
     """How processes ended that live no more; their records are removed."""
-    found = [_read_death(path) for path in sorted(folder.glob(f"*{RECORD}"))]
-    return [death for death in found if death]
+    deaths = [_read_death(path) for path in sorted(folder.glob(f"*{RECORD}"))]
+    return [death for death in deaths if death]
 
 
 def _read_death(path: Path) -> Death | None:

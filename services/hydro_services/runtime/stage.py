@@ -98,7 +98,7 @@ def _exact_inputs(columns: Columns, signature: Signature) -> Columns | None:
     """
     if not signature.adds.isdisjoint(columns):
         return None
-    found: dict[str, Column] = {}
+    inputs: dict[str, Column] = {}
     for field in signature.inputs:
         name = field.name
         if name not in columns:
@@ -107,10 +107,10 @@ def _exact_inputs(columns: Columns, signature: Signature) -> Columns | None:
         elif name in columns.present or not fitting.is_exact(columns[name], field):
             return None
         else:
-            found[name] = columns[name]
-    if signature.ignores_case and len(found) < min(len(columns), len(signature.inputs)):
+            inputs[name] = columns[name]
+    if signature.ignores_case and len(inputs) < min(len(columns), len(signature.inputs)):
         return None  # One of the others may be the input that is not there by its own name.
-    return Columns(found, columns.rows)
+    return Columns(inputs, columns.rows)
 
 
 def _relevant_names(sent: pb.Table, signature: Signature) -> Container[str]:
@@ -133,12 +133,12 @@ def _fit_inputs(
         at: where the rows are in the table.
         signature: in the names of the rows.
     """
-    found: dict[str, Column] = {}
+    inputs: dict[str, Column] = {}
     failures: dict[int, Failure] = {}
     bare = _rows_without_inputs(columns, signature)
     for field in signature.inputs:
         if field.name in columns:
-            found[field.name], faults = fitting.fit_column(columns[field.name], field)
+            inputs[field.name], faults = fitting.fit_column(columns[field.name], field)
             # A column that some rows lack counts only those that have it.
             places = columns.present.get(field.name)
             for row, failure in faults.items():
@@ -147,7 +147,7 @@ def _fit_inputs(
             for row, failure in _fail_missing(sent, columns, at, field).items():
                 if bare is None or row in bare:
                     failures.setdefault(row, failure)
-    return Columns(found, columns.rows, columns.present), failures
+    return Columns(inputs, columns.rows, columns.present), failures
 
 
 def _fail_existing_outputs(columns: Columns, signature: Signature) -> dict[int, Failure]:
@@ -259,11 +259,11 @@ def _mask_kept(rows: int, failures: Iterable[int]) -> np.ndarray[tuple[int], np.
 
 def row_errors(failures: Mapping[int, Failure], stage: str) -> list[pb.RowError]:
     """Failures in the places of their rows, in order; most often many rows fail alike."""
-    made: dict[Failure, status_pb2.Status] = {}
+    statuses: dict[Failure, status_pb2.Status] = {}
     for failure in failures.values():
-        if failure not in made:
-            made[failure] = row_status(failure, stage)
-    return [pb.RowError(row=row, status=made[failures[row]]) for row in sorted(failures)]
+        if failure not in statuses:
+            statuses[failure] = row_status(failure, stage)
+    return [pb.RowError(row=row, status=statuses[failures[row]]) for row in sorted(failures)]
 
 
 def row_status(failure: Failure, stage: str) -> status_pb2.Status:

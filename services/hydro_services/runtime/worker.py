@@ -71,13 +71,13 @@ def _settle_on_loop(
 ) -> None:
     if done.cancelled():
         return
-    told: Callable[[], None]
+    settle: Callable[[], None]
     try:
-        told = partial(_settle_if_waiting, done.set_result, done, call())
+        settle = partial(_settle_if_waiting, done.set_result, done, call())
     except BaseException as error:
-        told = partial(_settle_if_waiting, done.set_exception, done, error)
+        settle = partial(_settle_if_waiting, done.set_exception, done, error)
     with contextlib.suppress(RuntimeError):  # The loop may have ended.
-        loop.call_soon_threadsafe(told)
+        loop.call_soon_threadsafe(settle)
 
 
 def _settle_if_waiting(

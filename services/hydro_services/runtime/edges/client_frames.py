@@ -96,7 +96,7 @@ def _simple_columns(sent: pb.Table) -> Columns | None:
     rows, columns = sent.rows, sent.columns
     if not 0 < rows <= _SMALL_ROWS or not 0 < len(columns) <= MAX_COLUMNS:
         return None
-    found: dict[str, Column] = {}
+    decoded: dict[str, Column] = {}
     for column in columns:
         parts = column.ListFields()
         if [part.number for part, _ in parts] != _SIMPLE:
@@ -109,10 +109,10 @@ def _simple_columns(sent: pb.Table) -> Columns | None:
         if listed.name != _LISTS[kind] or len(elements) != rows:
             return None
         is_text = kind == pb.DATA_TYPE_STRING
-        found[name] = (
+        decoded[name] = (
             Strings(list(elements)) if is_text else Dense(np.array(elements, _DTYPES[kind]))
         )
-    return Columns(found, rows) if len(found) == len(columns) else None
+    return Columns(decoded, rows) if len(decoded) == len(columns) else None
 
 
 def _check_table(sent: pb.Table) -> None:
