@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from hydro_services import logs
+
 ROOT = Path(__file__).resolve().parents[1]
 IN_CI = os.environ.get("CI") == "true"
 
@@ -68,11 +70,13 @@ def _logging() -> dict[str, object]:
 @pytest.fixture
 def own_logging() -> Iterator[None]:
     """For tests that set up logging as a process does: all is as it was when they end."""
-    root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
+    loggers = [logging.getLogger(name) for name in ("", *logs.PACKAGES)]
+    before = [(each.level, list(each.handlers)) for each in loggers]
     yield
-    root.setLevel(level)
-    root.handlers[:] = handlers
+    logging.setLoggerClass(logging.Logger)
+    for logger, (level, handlers) in zip(loggers, before, strict=True):
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
 
 
 @pytest.hookimpl(wrapper=True)

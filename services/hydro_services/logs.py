@@ -1,7 +1,8 @@
 """Logging: text on a terminal, a JSON object a line otherwise. Nothing is set up at import.
 
 Records that are logged while a call is served have the id of its request, as in Envoy's access log.
-A record is one line whatever is in it, and nothing in it moves a terminal's cursor.
+A record is one line whatever is in it, and nothing in it moves a terminal's cursor. Our own modules
+log whatever a model does to Python's logging in its process.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """What ends a line somewhere, moves a terminal's cursor, or cannot be written as UTF-8."""
+PACKAGES = ("hydro_envoy", "hydro_runtimes", "hydro_services")
+"""Ours."""
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -39,12 +42,52 @@ class RequestIds:
         REQUEST_ID.reset(self._token)
 
 
+class OwnLogger(logging.Logger):
+    """Logs for a module of ours by the level of its package alone; other loggers are Python's own.
+
+    Models silence the libraries that they use, by `logging.disable`, the level or the handlers of
+    the root, or a configuration that disables all loggers that are there.
+    """
+
+    @property
+    def disabled(self) -> bool:
+        return not is_own(self.name) and self.__dict__.get("disabled", False)
+
+    @disabled.setter
+    def disabled(self, value: bool) -> None:
+        self.__dict__["disabled"] = value
+
+    def isEnabledFor(self, level: int) -> bool:
+        if is_own(self.name):
+            return level >= self.getEffectiveLevel()
+        return super().isEnabledFor(level)
+
+
+def is_own(name: str) -> bool:
+    """Whether a logger of that name is of a module of ours."""
+    return name.partition(".")[0] in PACKAGES
+
+
 def set_up_logging(level: str = "INFO", part: str = "", stream: TextIO | None = None) -> None:
     """Sends all records of this process to `stream` (stderr), each marked with its part."""
-    stream = stream or sys.stderr
-    handler = LineHandler(stream)
-    handler.setFormatter(TextFormatter(part) if stream.isatty() else JsonFormatter(part))
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    own, others = _make_handler(part, stream), _make_handler(part, stream)
+    others.addFilter(lambda record: not is_own(record.name))
+    logging.basicConfig(level=level, handlers=[others], force=True)
+    logging.setLoggerClass(OwnLogger)
+    for name in PACKAGES:
+        package = logging.getLogger(name)
+        package.setLevel(level)
+        package.handlers = [own]
+    for name, known in logging.root.manager.loggerDict.items():
+        if isinstance(known, logging.Logger) and is_own(name):
+            known.__class__ = OwnLogger
+
+
+def _make_handler(part: str, stream: TextIO | None) -> LineHandler:
+    handler = LineHandler(stream or sys.stderr)
+    is_terminal = handler.stream.isatty()
+    handler.setFormatter(TextFormatter(part) if is_terminal else JsonFormatter(part))
+    return handler
 
 
 class LineHandler(logging.StreamHandler[TextIO]):

@@ -221,7 +221,8 @@ def background_log() -> Iterator[None]:
     _writers.append(writer)
     handlers = [
         handler
-        for handler in logging.root.handlers
+        for logger in (logging.root, *logging.root.manager.loggerDict.values())
+        for handler in getattr(logger, "handlers", ())
         if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr
     ]
     before = [handler.setStream(writer) for handler in handlers]
