@@ -132,7 +132,7 @@ class Agents:
             None once when Consul does not answer any more, or refuses; it is asked again and again.
         """
 
-        async def asked(client: Any) -> tuple[int, T]:
+        async def query_once(client: Any) -> tuple[int, T]:
             # One that has lost its memory would wait for its old index to come again.
             since = None if away else index
             found, value = await query(client, index=since, wait=f"{WAIT_S}s")
@@ -142,7 +142,7 @@ class Agents:
         while True:
             try:
                 # Consul adds up to a sixteenth to the wait, so that not all queries end at once.
-                found, value = await self.ask(asked, WAIT_S * 17 / 16 + CALL_S)
+                found, value = await self.ask(query_once, WAIT_S * 17 / 16 + CALL_S)
             except errors.HydroError:
                 if not told:
                     yield None
@@ -174,11 +174,11 @@ class Agents:
             As `ask`.
         """
 
-        async def asked(client: Any) -> Answer[dict[str, Value]]:
+        async def read_all(client: Any) -> Answer[dict[str, Value]]:
             index, entries = await client.kv.get(prefix, recurse=True)
             return Answer(_parse_values(prefix, entries), int(index), is_fresh=True)
 
-        return await self.ask(asked)
+        return await self.ask(read_all)
 
     async def put(self, key: str, body: bytes, index: int | None = None) -> bool:
         """Writes a value; whether it was written.
