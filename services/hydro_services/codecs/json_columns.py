@@ -259,9 +259,10 @@ def _expand_sparse(value: Any, field: Field) -> Any:
 
 
 def _parse_sparse(value: Any) -> tuple[int, Array, Sequence[Any]]:
-    """Size, indices and elements of a vector, which are numbers."""
+    """Size, indices and elements of a vector; those of an object are numbers."""
     size, indices, cells = vector_json.parse_vector(value)
-    _parse_numbers(cells, DataType.FLOAT64)
+    if type(value) is dict:  # elements of a list may be null, where the field says so
+        _parse_numbers(cells, DataType.FLOAT64)
     return size, indices, cells
 
 
