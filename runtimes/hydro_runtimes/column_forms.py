@@ -1,4 +1,4 @@
-"""Columns of several batches as one and one as several, and lists as tensors. Pure."""
+"""Columns of several batches as one and of one as several, and lists as tensors. Pure."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def to_ragged(column: Column) -> Ragged:
 
 
 def make_lists(lengths: Sequence[int], elements: Lists, validity: Validity) -> Dense | Ragged:
-    """The column of lists of these lengths: a tensor where all are alike and none is null."""
+    """A column of lists of these lengths; a tensor where all are alike and none is null."""
     is_whole = validity is None and elements.validity is None
     if is_whole and isinstance(elements, Dense) and len(set(lengths)) == 1:
         values = elements.values
@@ -102,12 +102,12 @@ def to_model_form(column: Lists, shape: tuple[int, ...]) -> Lists:
 
 
 def _drop_null_lists(column: Ragged, validity: Array) -> Ragged:
-    """Without what null rows hold."""
-    kept = np.repeat(validity, column.lengths)
-    if kept.all():
+    """The lists without the elements that null rows have: nothing is to depend on these."""
+    valid = np.repeat(validity, column.lengths)
+    if valid.all():
         return column
     ends = np.concatenate(([0], np.cumsum(column.lengths * validity)))
-    return Ragged(ends, column.elements.take(kept), validity)
+    return Ragged(ends, column.elements.take(valid), validity)
 
 
 def _to_sparse(column: Column) -> Sparse:
@@ -142,7 +142,7 @@ def _concat_sparse(parts: Sequence[Sparse]) -> Sparse:
 def make_sparse(
     sizes: Array, offsets: Array, indices: Array, stored: Dense, validity: Validity
 ) -> Sparse:
-    """Sparse vectors of these sizes (int64, (rows,)); that of a null row counts for nothing."""
+    """Sparse vectors of these sizes (int64, (rows,)); the size of a null row is ignored."""
     counted = sizes if validity is None else sizes[validity]
     size = int(counted.max(initial=0))
     differing = None if (counted == size).all() else sizes
@@ -178,18 +178,18 @@ def _concat_validities(parts: Sequence[Column]) -> Validity:
 
 
 def have_one_form(columns: Columns) -> bool:
-    """All rows have the same columns, and vectors of one kind in each; as models are given them."""
+    """Whether all rows have the same columns, and in each vectors of one form, as models need."""
     return not columns.present and not any(
         isinstance(column, Sparse) and _row_kinds(column).any() for column in columns.values()
     )
 
 
 def split_by_form(columns: Columns) -> list[tuple[Array, Columns]]:
-    """The rows that have the same columns, and in them vectors that are dense, or sparse of a size.
+    """Groups of rows with the same columns, and in each all vectors dense, or sparse of one size.
 
     Returns:
-        For each kind of rows their indices (int64), and they alone; dense vectors as they are where
-        no other row is sparse.
+        For each group the indices of its rows (int64), and these rows; dense vectors among sparse
+        ones are `Dense` in it.
     """
     kinds = np.zeros(columns.rows, np.int64)
     for name, column in columns.items():
@@ -203,9 +203,9 @@ def split_by_form(columns: Columns) -> list[tuple[Array, Columns]]:
 
 
 def _row_kinds(column: Sparse) -> Array:
-    """Which rows go together (int64, (rows,)): 0 where all do, as sparse vectors of one size.
+    """The form of each row (int64, (rows,)): 0 for all if they are sparse vectors of one size.
 
-    Otherwise 1 for those that are dense or null, and another number for each size of the sparse.
+    Otherwise 1 for rows that are dense or null, and another number for each size of sparse ones.
     """
     sizes = np.full(column.rows, column.size) if column.sizes is None else column.sizes
     dense = np.diff(column.offsets) == sizes
@@ -217,7 +217,7 @@ def _row_kinds(column: Sparse) -> Array:
 
 
 def _densify(columns: Columns) -> Columns:
-    """Rows of one kind, those that are dense written so."""
+    """Rows of one form; those that are dense as `Dense`."""
     dense = {
         name: to_model_form(
             Ragged(column.offsets, Dense(column.values, column.element_validity), column.validity),

@@ -1,13 +1,13 @@
-"""An import space for each loaded model: the modules beside it, found by plain name by it alone.
+"""An import space for each loaded model: it alone finds the modules beside it, by plain name.
 
-Modules of a model are in `sys.modules` under a name of their own, `model_<digest>.helper` for
-`helper.py`. What makes `import helper` find it is the `__import__` in the builtins of the model's
-own modules, which Python looks up where the statement runs: at any time, in any thread, and for no
-other code. Who asks by a text (pickle, skops, `importlib.import_module`) gets an `_Alias` from
-`sys.modules`, which is the module of the model that is on the caller's stack.
+In `sys.modules` a model's module has a name of its own: `model_<digest>.helper` for `helper.py`.
+`import helper` finds it by the `__import__` in the builtins of the model's own modules. Python
+looks that up where the statement runs, so it works at any time, in any thread, and for no other
+code. Code that imports by a text (pickle, skops, `importlib.import_module`) gets an `_Alias` from
+`sys.modules`, which stands for the module of the model that is on the caller's stack.
 
 Source and compiled modules are read once, checked against the SHA-256 that was listed for the
-digest, and run from those bytes. A name that is not listed, such as a .pyc file, is not there.
+digest, and run from those bytes. A file that is not listed, such as a .pyc, is not found.
 """
 
 from __future__ import annotations
@@ -26,19 +26,26 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import CodeType, FrameType
+from types import FrameType
 from typing import Any
 
 from hydro_runtimes import files
 from hydro_runtimes.errors import InvalidModel
+from hydro_runtimes.module_loaders import (
+    FolderLoader,
+    ListedExtensionLoader,
+    ListedSourceLoader,
+    register_by_value,
+    unregister_by_value,
+)
 
 _DIGITS = 12
 """Of a digest, in the names of modules."""
-_CLOUDPICKLES = ("cloudpickle", "joblib.externals.cloudpickle")
 _lock = threading.RLock()
 _spaces: dict[str, ImportSpace] = {}
 """Those that are open, by the name of their root package."""
 _by_builtins: dict[int, ImportSpace] = {}
+"""The same, by the id of their builtins, which each frame of their code has."""
 _active: contextvars.ContextVar[ImportSpace | None] = contextvars.ContextVar("space", default=None)
 
 
@@ -55,7 +62,7 @@ class ImportSpace:
     """The modules of one loaded model. Close it when nothing evaluates the model any more."""
 
     def __init__(self, folder: Path, listed: Sequence[files.File]) -> None:
-        """With the files of the folder, whose digest is trusted."""
+        """`listed`: the files of the folder, whose digest is trusted."""
         self.folder = folder.resolve()
         self._files = {file.path: file for file in listed}
         self._roots = [""]
@@ -64,10 +71,11 @@ class ImportSpace:
         self._builtins = {**vars(builtins), "__import__": self._import}
         digest = files.digest_of_files(listed)[:_DIGITS]
         with _lock:
-            sys.dont_write_bytecode = True  # nor by what a model imports in ways of its own
+            sys.dont_write_bytecode = True  # also for what a model imports in its own ways
             if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
                 sys.meta_path.insert(0, _Finder())
             self.name = _unused_name(f"model_{digest}")
+            # A package, so that importlib finds submodules: `_Finder` is asked for each.
             root = types.ModuleType(self.name)
             root.__path__ = [str(self.folder)]
             sys.modules[self.name] = root
@@ -76,28 +84,28 @@ class ImportSpace:
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
-        """While the model is loaded by other code than its own, such as pickle."""
+        """For the time when other code, such as pickle, loads the model: no frame is its own."""
         token = _active.set(self)
         try:
             yield
-            _register_by_value(self.name)
+            register_by_value(self.name)
         finally:
             _active.reset(token)
             self._take_paths()
 
     def module(self, name: str) -> types.ModuleType:
-        """The model's module of that plain name, imported where it is not yet.
+        """The model's module of that plain name, imported if need be.
 
         Raises:
-            ImportError: there is none, or its file is not the one that was listed.
-            Exception: what its code raised.
+            ImportError: there is none, or its file has changed since it was listed.
+            Exception: its code raised it.
         """
         if self.name not in _spaces:
             raise ImportError(f"module {name!r} is of a model that was unloaded", name=name)
         return importlib.import_module(f"{self.name}.{name}")
 
     def owns(self, name: str) -> bool:
-        """Whether a plain name is that of a module of this model."""
+        """Whether this is the plain name of a module of this model."""
         top = name.partition(".")[0]
         if top in sys.builtin_module_names:
             return False
@@ -106,33 +114,34 @@ class ImportSpace:
         return found is not None and (found.file is not None or not _is_elsewhere(top))
 
     def close(self) -> None:
-        """Drops the modules. Functions that still run have what they have imported."""
+        """Drops the modules. Functions that still run keep what they have imported."""
         with _lock:
             if _spaces.pop(self.name, None) is None:
                 return
             _by_builtins.pop(id(self._builtins), None)
             for name in [name for name in sys.modules if f"{name}.".startswith(f"{self.name}.")]:
                 del sys.modules[name]
+            # An alias stays as long as any other model has a module of that name.
             aliases = [name for name, module in sys.modules.items() if type(module) is _Alias]
             for name in aliases:
                 if not any(space._find(name.partition(".")[0]) for space in _spaces.values()):
                     del sys.modules[name]
-        _unregister_by_value(self.name)
+        unregister_by_value(self.name)
         self._take_paths()
 
     def spec(self, name: str) -> importlib.machinery.ModuleSpec | None:
-        """How to import the module of that plain name; None: there is none."""
+        """How to import the module of that plain name; None if there is none."""
         found = self._find(name)
         if found is None:
             return None
         places = [str(self.folder / found.folder)] if found.folder else None
         full = f"{self.name}.{name}"
         if found.file is None:
-            spec = importlib.machinery.ModuleSpec(full, _Folder(), is_package=True)
+            spec = importlib.machinery.ModuleSpec(full, FolderLoader(), is_package=True)
             spec.submodule_search_locations = places
             return spec
         path = str(self.folder / found.file.path)
-        kind = _Source if found.file.path.endswith(".py") else _Compiled
+        kind = ListedSourceLoader if found.file.path.endswith(".py") else ListedExtensionLoader
         loader = kind(full, path, self)
         return importlib.util.spec_from_file_location(
             full, path, loader=loader, submodule_search_locations=places
@@ -152,7 +161,7 @@ class ImportSpace:
         except InvalidModel as error:
             raise ImportError(str(error), path=path) from error
 
-    def enter(self, module: types.ModuleType) -> None:
+    def set_builtins(self, module: types.ModuleType) -> None:
         """Gives a module its builtins, before its code runs."""
         module.__dict__["__builtins__"] = self._builtins
 
@@ -160,7 +169,7 @@ class ImportSpace:
         if name not in self._found:
             place = name.replace(".", "/")
             found = (self._look(f"{root}{place}") for root in self._roots)
-            self._found[name] = next((each for each in found if each), None)
+            self._found[name] = next(filter(None, found), None)
         return self._found[name]
 
     def _look(self, place: str) -> _ModuleFile | None:
@@ -193,7 +202,7 @@ class ImportSpace:
         return builtins.__import__(module.__name__, globals, locals, fromlist, 0)
 
     def _take_paths(self) -> None:
-        """Makes entries of `sys.path` that lead into the model this space's own."""
+        """Moves entries of `sys.path` that lead into the model to this space."""
         if sys.path == self._seen_path:
             return
         for path in [path for path in sys.path if isinstance(path, str) and path]:
@@ -210,57 +219,13 @@ class ImportSpace:
 
 
 def _unused_name(name: str) -> str:
-    """The name, or with a number where another model of the same digest has it."""
+    """The name, with a number if another model of the same digest has it."""
     names = [name, *(f"{name}_{number}" for number in range(2, len(_spaces) + 3))]
-    return next(each for each in names if each not in _spaces)
-
-
-class _Source(importlib.machinery.SourceFileLoader):
-    """Compiles what was listed, always: a cached .pyc is no part of the digest."""
-
-    def __init__(self, name: str, path: str, space: ImportSpace) -> None:
-        super().__init__(name, path)
-        self._space = space
-
-    def get_data(self, path: str) -> bytes:
-        return self._space.read(path)
-
-    def get_code(self, fullname: str) -> CodeType:
-        path = self.get_filename(fullname)
-        return self.source_to_code(self.get_data(path), path)
-
-    def exec_module(self, module: types.ModuleType) -> None:
-        self._space.enter(module)
-        super().exec_module(module)
-
-
-class _Compiled(importlib.machinery.ExtensionFileLoader):
-    """Runs a copy in memory, which nobody can change between the check and the call."""
-
-    def __init__(self, name: str, path: str, space: ImportSpace) -> None:
-        super().__init__(name, path)
-        self._space = space
-
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
-        copy = os.memfd_create(spec.name)  # stays open: libraries are known by their path
-        with os.fdopen(copy, "wb", closefd=False) as file:
-            file.write(self._space.read(self.path))
-        origin = f"/proc/self/fd/{copy}"
-        return super().create_module(importlib.machinery.ModuleSpec(spec.name, self, origin=origin))
-
-
-class _Folder(importlib.abc.Loader):
-    """Of a package that is a folder without an __init__."""
-
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
-        return None
-
-    def exec_module(self, module: types.ModuleType) -> None:
-        return None
+    return next(free for free in names if free not in _spaces)
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds the modules of models: by their own names, and by plain name for who may have them."""
+    """Finds modules of models: by their full names, and by plain names for their models' code."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
@@ -279,7 +244,7 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 class _Aliases(importlib.abc.Loader):
-    """Puts an alias into `sys.modules` once the caller's module could be imported."""
+    """Puts an alias into `sys.modules` if the caller's module can be imported."""
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
         _calling_module(spec.name)
@@ -290,7 +255,7 @@ class _Aliases(importlib.abc.Loader):
 
 
 class _Alias(types.ModuleType):
-    """A plain name that models have: to each caller the module of the model on its stack."""
+    """The module of a plain name: for each caller that of the model on its stack."""
 
     def __getattribute__(self, name: str) -> Any:
         return getattr(_calling_module(object.__getattribute__(self, "__dict__")["__name__"]), name)
@@ -312,7 +277,7 @@ def _add_alias(name: str) -> None:
 def _calling_module(name: str) -> types.ModuleType:
     space = _calling_space()
     if space is None or not space.owns(name):
-        raise AttributeError(f"module {name!r} is a model's own, and no model asks for it")
+        raise AttributeError(f"module {name!r} belongs to a model, and is not imported by its code")
     return sys.modules.get(f"{space.name}.{name}") or space.module(name)
 
 
@@ -327,20 +292,8 @@ def _calling_space() -> ImportSpace | None:
 
 
 def _is_elsewhere(top: str) -> bool:
-    """Whether a module of that name is there for everybody."""
+    """Whether a module of that name is installed for all code."""
     if top in sys.modules:
         return type(sys.modules[top]) is not _Alias
     others = (finder for finder in sys.meta_path if not isinstance(finder, _Finder))
     return any(finder.find_spec(top, None) for finder in others)
-
-
-def _register_by_value(name: str) -> None:
-    """Has processes of joblib get functions and classes of the model whole: they cannot import."""
-    for pickler in filter(None, map(sys.modules.get, _CLOUDPICKLES)):
-        pickler.register_pickle_by_value(sys.modules[name])
-
-
-def _unregister_by_value(name: str) -> None:
-    for pickler in filter(None, map(sys.modules.get, _CLOUDPICKLES)):
-        with contextlib.suppress(ValueError):
-            pickler.unregister_pickle_by_value(types.ModuleType(name))

@@ -1,4 +1,4 @@
-"""Columns as plain numpy arrays and lists, and back: what estimators and custom models see."""
+"""Columns as plain numpy arrays and lists, and back, for estimators and custom models."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Plain: TypeAlias = Array | Sequence[Any]
 
 
 def to_plain(column: Column, shape: tuple[int, ...]) -> Plain:
-    """The values of a column; what stands in a row is the same whatever the other rows are.
+    """The values of a column. What a row gets does not depend on the other rows.
 
     A number: an array (rows,), nulls as NaN, or where the type has no NaN as None in an object
     array. A tensor: an array (rows, *shape), where one is null a list of arrays and None. A text: a
@@ -84,7 +84,7 @@ def to_column(field: Field, values: Any, rows: int) -> Column:
 def drop_null_rows(
     columns: Columns, fields: Sequence[Field]
 ) -> tuple[Columns, dict[int, Failure], Array]:
-    """The rows that have no null in a field that lets none through.
+    """The rows without nulls in fields that are not nullable.
 
     Returns:
         The remaining rows, the failures of the others, and the indices of the remaining (int64).
@@ -194,7 +194,7 @@ def _list_column(field: Field, values: Plain, shape: tuple[int, ...]) -> Lists:
     valid = _find_nulls(field, values)
     rows = [() if value is None else value for value in values]
     if not all(hasattr(row, "__len__") and not isinstance(row, str | bytes) for row in rows):
-        raise ValueError(f"output '{field.name}' has rows that are no lists, want {field.shape}")
+        raise ValueError(f"output '{field.name}' has rows that are not lists, want {field.shape}")
     lengths = list(map(len, rows))
     wrong = [len(value) for value in values if value is not None and len(value) != shape[0]]
     if shape[0] >= 0 and wrong:

@@ -54,7 +54,7 @@ def run_in_child(ended: Callable[[int, int], None], *, dies_with_parent: bool) -
     child = os.fork()
     if child:
         os.close(target)
-        _guard(child, source, mask, ended, dies_with_parent=dies_with_parent)
+        _run_guard(child, source, mask, ended, dies_with_parent=dies_with_parent)
     os.close(source)
     linux.die_with_parent()
     os.setsid()
@@ -68,7 +68,7 @@ def run_in_child(ended: Callable[[int, int], None], *, dies_with_parent: bool) -
                 _send_signal(pid, signal.SIGKILL)
 
 
-def _guard(
+def _run_guard(
     child: int,
     source: int,
     mask: Iterable[int],

@@ -111,7 +111,7 @@ def _features(columns: Columns, fields: Sequence[Field], estimator: Any) -> Any:
 
 
 def _values(columns: Columns, field: Field) -> python_values.Plain:
-    """Of a column; a null vector, where the field lets one through, is NaN in all places."""
+    """The values of a column; a null vector of a nullable field is NaN in all places."""
     values = python_values.to_plain(columns[field.name], field.shape)
     if isinstance(values, np.ndarray) or -1 in field.shape or field.type.dtype.kind != "f":
         return values

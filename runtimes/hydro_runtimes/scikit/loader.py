@@ -40,7 +40,7 @@ def load(folder: ModelFolder) -> ScikitEvaluator:
     reader = _READERS[Path(file.path).suffix]
     try:
         with space.active():
-            estimator = _read(folder.path, file, lambda data: reader(data, space))
+            estimator = _read_file(folder.path, file, lambda data: reader(data, space))
         evaluator = make_evaluator(folder.path, signature, estimator)
     except BaseException:
         space.close()
@@ -70,11 +70,11 @@ def _load_harmless(folder: ModelFolder, file: File) -> Any:
     """
     import skops.io
 
-    unknown = _read(folder.path, file, lambda data: skops.io.get_untrusted_types(data=data))
+    unknown = _read_file(folder.path, file, lambda data: skops.io.get_untrusted_types(data=data))
     if unknown:
         types = ", ".join(unknown)
         folder.require_trust(f"'{file.path}' holds types that skops does not trust ({types})")
-    return _read(folder.path, file, lambda data: skops.io.loads(data, trusted=[]))
+    return _read_file(folder.path, file, lambda data: skops.io.loads(data, trusted=[]))
 
 
 class _Unpickler(pickle.Unpickler):
@@ -113,7 +113,7 @@ _READERS: dict[str, Callable[[bytes, ImportSpace], Any]] = {
 }
 
 
-def _read(folder: Path, file: File, read: Callable[[bytes], Any]) -> Any:
+def _read_file(folder: Path, file: File, read: Callable[[bytes], Any]) -> Any:
     data = files.read_listed(folder, file)
     try:
         return read(data)

@@ -21,7 +21,7 @@ def as_json(status: status_pb2.Status) -> dict[str, Any]:
     "domain": "hydro", "metadata": {"pipeline": "p"}}, ...], "request_id": "..."}
     """
     details = [_detail_json(detail) for detail in status.details]
-    return {**_summary(status), "details": details, "request_id": request_id_of(status)}
+    return {**_summary_json(status), "details": details, "request_id": request_id_of(status)}
 
 
 def from_json(body: Mapping[str, Any]) -> HydroError:
@@ -43,11 +43,11 @@ def row_json(status: status_pb2.Status) -> dict[str, Any]:
     """The object that stands in the place of a row that failed, with the facts of the ErrorInfo."""
     metadata = error_info(status).metadata
     facts = {name: metadata[name] for name in sorted(metadata)}
-    summary = _summary(status)
+    summary = _summary_json(status)
     return {"error": {**summary, **{k: v for k, v in facts.items() if k not in summary}}}
 
 
-def _summary(status: status_pb2.Status) -> dict[str, Any]:
+def _summary_json(status: status_pb2.Status) -> dict[str, Any]:
     name = code_name(status.code)
     reason = error_info(status).reason or name
     return {"code": status.code, "status": name, "reason": reason, "message": status.message}

@@ -19,7 +19,7 @@ _PARTS = re.compile(r"[0-9]+|[A-Za-z]+")
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class PublishedFile:
     """One file of a model."""
 
     path: str
@@ -40,7 +40,7 @@ class ModelVersion:
     signature: Signature = _UNKNOWN
     parts: tuple[ModelStage, ...] = ()
     """The stages of a Spark model."""
-    files: tuple[File, ...] = ()
+    files: tuple[PublishedFile, ...] = ()
     """Sorted by path."""
     refused: str = ""
     """Why it is refused, and the way out; empty when it is published."""
@@ -88,7 +88,7 @@ class ModelVersion:
             return errors.Unavailable(f"{name} is being read; try again", **facts)
         return None
 
-    def file(self, path: str) -> File:
+    def file(self, path: str) -> PublishedFile:
         """The file of exactly this path: no path is normalized or opened to find it.
 
         Raises:

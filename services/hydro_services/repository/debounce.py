@@ -15,7 +15,7 @@ RETRY_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class Instant:
     """A moment, on both clocks."""
 
     monotonic_s: float
@@ -42,7 +42,7 @@ class Track:
         """Whether it has changed since it was read."""
         return self.model != self.inspected
 
-    def is_settled(self, now: Moment) -> bool:
+    def is_settled(self, now: Instant) -> bool:
         """Whether it has not changed for `SETTLE_S`, as we saw or as the times of files tell."""
         if now.monotonic_s - self.since_s >= SETTLE_S:
             return True
@@ -59,7 +59,7 @@ class Track:
 def observe_models(
     tracks: Mapping[Key, Track],
     models: Mapping[Key, ModelFiles],
-    now: Moment,
+    now: Instant,
     unreadable: Set[str] = frozenset(),
 ) -> dict[Key, Track]:
     """The tracks after the source was listed.
@@ -81,7 +81,7 @@ def observe_models(
     return observed
 
 
-def due_keys(tracks: Mapping[Key, Track], now: Moment) -> list[Key]:
+def due_keys(tracks: Mapping[Key, Track], now: Instant) -> list[Key]:
     """The models to read now, the smallest first, so that none waits for a large one."""
     due = [key for key, track in tracks.items() if _is_due(track, now)]
     return sorted(due, key=lambda key: _size_bytes(tracks[key]))
@@ -91,7 +91,7 @@ def _size_bytes(track: Track) -> int:
     return track.model.size_bytes if track.model else 0
 
 
-def _is_due(track: Track, now: Moment) -> bool:
+def _is_due(track: Track, now: Instant) -> bool:
     if track.is_pending:
         return track.is_settled(now)
     return track.retry_s is not None and track.retry_s <= now.monotonic_s

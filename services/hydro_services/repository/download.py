@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from hydro_runtimes import formats
 from hydro_runtimes.errors import ModelError
 from hydro_services import errors
-from hydro_services.repository.catalogue import File, ModelVersion
+from hydro_services.repository.catalogue import ModelVersion, PublishedFile
 from hydro_services.repository.source import FileChanged, Source
 
 CHUNK_BYTES = 1 << 20
@@ -62,7 +62,9 @@ async def read_file(
         offset_bytes += len(chunk)
 
 
-def _read_piece(source: Source, version: ModelVersion, file: File, offset_bytes: int) -> bytes:
+def _read_piece(
+    source: Source, version: ModelVersion, file: PublishedFile, offset_bytes: int
+) -> bytes:
     """One piece; opened and closed each time, so that no file stays open after a cancelled call."""
     try:
         stream = source.open_file(version.key, file.path, file.stamp)
@@ -79,7 +81,7 @@ def _read_piece(source: Source, version: ModelVersion, file: File, offset_bytes:
     return piece
 
 
-def _changed_error(version: ModelVersion, file: File) -> errors.Aborted:
+def _changed_error(version: ModelVersion, file: PublishedFile) -> errors.Aborted:
     message = (
         f"file {file.path!r} of model {version.model!r} version {version.version!r} has changed"
         " since it was published; get the model again, then download again"

@@ -16,7 +16,7 @@ from hydro_runtimes import files, formats, load
 from hydro_runtimes.errors import InvalidModel, ModelError
 from hydro_services import model_names
 from hydro_services.repository import catalogue
-from hydro_services.repository.catalogue import File, ModelVersion
+from hydro_services.repository.catalogue import ModelVersion, PublishedFile
 from hydro_services.repository.folder import relative_message
 from hydro_services.repository.source import FileChanged, Key, ModelFiles, Source, Stamp
 
@@ -86,7 +86,9 @@ def _local_folder(source: Source, key: Key) -> Iterator[tuple[Path, bool]]:
         yield Path(copy), True
 
 
-def _read_file(source: Source, key: Key, path: str, stamp: Stamp, target: Path | None) -> File:
+def _read_file(
+    source: Source, key: Key, path: str, stamp: Stamp, target: Path | None
+) -> PublishedFile:
     """A file, hashed, with the stamp by which a download tells that it is still the same.
 
     Args:
@@ -111,7 +113,7 @@ def _read_file(source: Source, key: Key, path: str, stamp: Stamp, target: Path |
         raise FileChanged from error
     except OSError as error:
         raise InvalidModel("", f"{path}: cannot be read: {error.strerror}") from error
-    return File(path, sha256, stamp)
+    return PublishedFile(path, sha256, stamp)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from dataclasses import replace
 from hydro_services import errors
 from hydro_services.repository import debounce, name_owners
 from hydro_services.repository.catalogue import ModelVersion, build_catalogue
-from hydro_services.repository.debounce import Moment, Track
+from hydro_services.repository.debounce import Instant, Track
 from hydro_services.repository.feed import CatalogueFeed
 from hydro_services.repository.inspection import inspect, unread_version
 from hydro_services.repository.published_paths import PublishedPaths
@@ -66,7 +66,7 @@ class SourceWatcher:
             errors.HydroError: as `refresh`.
         """
         listing = await asyncio.to_thread(self.source.list_models)
-        now = Moment(time.monotonic(), time.time_ns())
+        now = Instant(time.monotonic(), time.time_ns())
         before = self._tracks
         self._tracks = debounce.observe_models(before, listing.models, now, listing.unreadable)
         for key in debounce.due_keys(self._tracks, now):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hydro_services import errors
 from hydro_services.repository import catalogue, name_owners
-from hydro_services.repository.catalogue import File, ModelVersion
+from hydro_services.repository.catalogue import ModelVersion, PublishedFile
 from hydro_services.repository.source import Stamp
 
 
@@ -227,7 +227,7 @@ def test_an_unknown_version_is_told_apart_from_an_unknown_model() -> None:
 
 
 def test_a_file_is_found_by_its_exact_path_only() -> None:
-    file = File("metadata/part-0", "00", Stamp(1, 2, (3, 4, 5)))
+    file = PublishedFile("metadata/part-0", "00", Stamp(1, 2, (3, 4, 5)))
     model = ModelVersion(("a", "m"), files=(file,))
     assert model.file("metadata/part-0") is file
     for path in ("metadata//part-0", "./metadata/part-0", "metadata/../metadata/part-0", ""):

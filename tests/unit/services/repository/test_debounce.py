@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hydro_services.repository import debounce
 from hydro_services.repository.catalogue import ModelVersion
-from hydro_services.repository.debounce import SETTLE_S, Moment, Track
+from hydro_services.repository.debounce import SETTLE_S, Instant, Track
 from hydro_services.repository.source import Key, ModelFiles, Stamp
 
 KEY: Key = ("scikit", "iris")
@@ -12,8 +12,8 @@ VERSION = ModelVersion(KEY)
 START_NS = 10**18
 
 
-def at(seconds: float) -> Moment:
-    return Moment(1000 + seconds, START_NS + int(seconds * 1e9))
+def at(seconds: float) -> Instant:
+    return Instant(1000 + seconds, START_NS + int(seconds * 1e9))
 
 
 def seen(content: int, changed_s: float = 0.0) -> ModelFiles:
@@ -21,7 +21,7 @@ def seen(content: int, changed_s: float = 0.0) -> ModelFiles:
     return ModelFiles(stamps, changed_ns=START_NS + int(changed_s * 1e9))
 
 
-def observed(tracks: dict[Key, Track], model: ModelFiles | None, now: Moment) -> dict[Key, Track]:
+def observed(tracks: dict[Key, Track], model: ModelFiles | None, now: Instant) -> dict[Key, Track]:
     return debounce.observe_models(tracks, {KEY: model} if model else {}, now)
 
 
