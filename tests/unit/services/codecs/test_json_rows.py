@@ -100,7 +100,8 @@ def test_a_vector_of_the_wrong_size_fails_by_itself() -> None:
 
 def test_a_vector_with_a_null_element_stands_beside_a_sparse_one() -> None:
     field = Field("v", DataType.FLOAT64, (-1,), nullable=True)
-    rows = [{"v": [1.5, None]}, {"v": {"type": "sparse", "size": 3, "indices": [1], "values": [2]}}]
+    sparse = {"type": "sparse", "size": 3, "indices": [1], "values": [2]}
+    rows: list[json_rows.Row] = [{"v": [1.5, None]}, {"v": sparse}]
     columns, failures = decode(rows, [field])
     assert not failures
     assert json_rows.encode_rows(columns) == rows
