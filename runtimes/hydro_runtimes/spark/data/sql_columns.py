@@ -69,7 +69,7 @@ def _value_text(kind: SqlType, value: Any, mode: Mode) -> str:
     if value is None:
         return ""
     is_text = kind.name in _AS_TEXT or kind.is_interval
-    return text_of(kind, value, mode) if is_text else write_json(kind, value, mode)
+    return text_of(kind, value, mode) if is_text else write_json(kind, value, mode, with_nulls=True)
 
 
 class VoidColumn(Dense):
@@ -194,7 +194,7 @@ def column_json(column: Column) -> list[str]:
         valid = [True] * column.rows if column.validity is None else column.validity.tolist()
         return [text if ok else "null" for text, ok in zip(column.values, valid, strict=True)]
     value = _column_value(column, type_of_column(column, is_vector=False))
-    return [write_json(value.type, one, _MODE) for one in value.to_list()]
+    return [write_json(value.type, one, _MODE, with_nulls=True) for one in value.to_list()]
 
 
 def _array_column(value: Value, element: SqlType, mode: Mode) -> Column:

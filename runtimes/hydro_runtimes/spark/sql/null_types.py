@@ -27,13 +27,22 @@ from hydro_runtimes.spark.sql.types import (
 _MAX_TRIES = 500
 _MAX_OPTIONS = 64
 _Fields: TypeAlias = dict[str, "_Fields"]
+_EMPTY = struct_of([])
 _PLAIN = (VOID, array_of(VOID), map_of(STRING, VOID), STRING, DOUBLE, BOOLEAN)
 
 
 def combinations(select: Select, columns: Mapping[str, SqlType]) -> Iterator[Mapping[str, SqlType]]:
     """Types of the columns with others in place of those of no type, the likely ones first."""
     fields = _asked(select)
-    options = [_options(kind, fields.get(name.lower(), {})) for name, kind in columns.items()]
+    known = {name.lower() for name in columns}
+    # What is asked of the variable of a function may be a field of an element.
+    others: _Fields = {}
+    for name, inner in fields.items():
+        if name not in known:
+            others |= inner
+    options = [
+        _options(kind, fields.get(name.lower(), {}), others) for name, kind in columns.items()
+    ]
     for kinds in islice(product(*options), _MAX_TRIES):
         yield dict(zip(columns, kinds, strict=True))
 
@@ -49,20 +58,24 @@ def reshaped(value: Any, have: SqlType, want: SqlType) -> Any:
     return (*(reshaped(one, *kinds) for one, *kinds in parts), *([None] * more))
 
 
-def _options(kind: SqlType, fields: _Fields) -> list[SqlType]:
+def _options(kind: SqlType, fields: _Fields, others: _Fields) -> list[SqlType]:
     if kind == VOID:
-        if not fields:
-            return list(_PLAIN)
-        structs = _options(struct_of([]), fields)
-        return [*structs, *map(array_of, structs), *_PLAIN]
+        structs = [
+            struct for each in (fields, fields | others) if each for struct in _structs(each)
+        ]
+        found = [*structs, *map(array_of, structs), *_PLAIN]
+        return list(dict.fromkeys(found))
     if kind.name == "array":
-        return [array_of(one) for one in _options(kind.parts[0], fields)]
-    if kind.name != "struct":
-        return [kind]
+        return [array_of(one) for one in _options(kind.parts[0], fields, others)]
+    return _structs(fields, kind) if kind.name == "struct" else [kind]
+
+
+def _structs(fields: _Fields, kind: SqlType = _EMPTY) -> list[SqlType]:
+    """Structs of what a struct has and of what is asked of it."""
     pairs = list(zip(kind.names, kind.parts, strict=True))
     there = {name.lower() for name in kind.names}
     pairs += [(name, VOID) for name in fields if name not in there]
-    options = [_options(part, fields.get(name.lower(), {})) for name, part in pairs]
+    options = [_options(part, fields.get(name.lower(), {}), {}) for name, part in pairs]
     made = islice(product(*options), _MAX_OPTIONS)
     return [struct_of(list(zip((name for name, _ in pairs), one, strict=True))) for one in made]
 

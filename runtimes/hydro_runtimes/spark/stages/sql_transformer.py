@@ -166,8 +166,9 @@ class _Inputs:
     """Columns that a row may lack: the statement gives their names to others."""
 
     def column(self, name: str) -> Column:
-        stated = matching_names(name, self.schema.stated)
-        name = stated[0] if len(stated) == 1 else name
+        known = dict.fromkeys((*self.schema.columns, *self.schema.stated))
+        found = matching_names(name, known)
+        name = found[0] if len(found) == 1 else name
         self.read(name)
         return Column(name, name, UNKNOWN, None)
 

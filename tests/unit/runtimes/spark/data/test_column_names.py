@@ -52,6 +52,7 @@ def answered(folder: Path, row: dict[str, Any]) -> dict[str, Any] | Failure:
     return {name: json.loads(column_json(column)[0]) for name, column in answer.outputs.items()}
 
 
+STRUCT = {"x": {"p": None, "q": 1}}
 NULL, NONE = {"s": None, "n": 1}, {"x": None, "y": None}
 NESTED = {"s": {"a": 1, "b": {"c": 2.5}}, "a": 10, "d.e": 7.0}
 
@@ -103,6 +104,10 @@ def test_an_ambiguous_name_is_refused(tmp_path: Path) -> None:
         ("SELECT a + 1 AS b, b * 2 AS c FROM __THIS__", {"a": 1}, {"b": 2, "c": 4}),
         ("SELECT a AS b, b AS a FROM __THIS__", {"a": 1, "b": 5}, {"b": 1, "a": 5}),
         ("SELECT s.* FROM __THIS__", {"s": {"a": 1, "b": "x"}}, {"a": 1, "b": "x"}),
+        ("SELECT A + a AS x FROM __THIS__ WHERE aGe > 1", {"a": 2, "AGE": 3}, {"x": 4}),
+        ("SELECT transform(w, i -> i.p * i.q) AS x FROM __THIS__", {"w": []}, {"x": []}),
+        ("SELECT w.p AS x, exists(w, i -> i.q > 1) AS y FROM __THIS__", {"w": None, "n": 1}, NONE),
+        ("SELECT struct(a AS p, 1 AS q) AS x FROM __THIS__", {"a": None, "b": 1}, STRUCT),
         ("SELECT t.s.*, a + 1 AS c FROM __THIS__ t", {"s": {"a": 1}, "a": 7}, {"a": 1, "c": 8}),
         ("SELECT s.a + 1 AS x, s.b.c AS y FROM __THIS__", NULL, NONE),
         ("SELECT s.a + 1 AS x, s.b.c AS y FROM __THIS__", {"s": {"a": 1}}, {"x": 2, "y": None}),
