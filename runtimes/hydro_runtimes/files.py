@@ -129,6 +129,7 @@ def walk_folder(
             if entry is None:
                 continue
             if entry.is_folder:
+                # Not by path: behind a link that leads back every path is new.
                 identity = (entry.status.st_dev, entry.status.st_ino)
                 if identity in above:
                     raise _invalid_link(folder, entry.path, "leads back to a folder that it is in")

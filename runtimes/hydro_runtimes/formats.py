@@ -167,6 +167,7 @@ def detect_format(folder: Path) -> Format:
     for format in FORMATS:
         if format.is_in(folder) if format.is_in else any(map(format.marks, names)):
             return format
+    # Only now: a folder that is a model of any format is not searched for others inside.
     for format in FORMATS:
         if format.is_below and format.is_below(folder):
             return format

@@ -23,6 +23,7 @@ def load(folder: Path, trusted: Container[str] = ()) -> Evaluator:
         UntrustedModel: it would run code and its digest is not in `trusted`.
     """
     format, model = formats.detect_format(folder), ModelFolder(folder, trusted)
+    # Before the loader is called: no loader can forget to ask.
     if format.runs_code:
         names = sorted(path.name for path in folder.iterdir() if format.marks(path.name))
         model.require_trust(f"'{names[0]}' runs code when it is loaded")

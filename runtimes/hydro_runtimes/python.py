@@ -77,6 +77,7 @@ def load(folder: ModelFolder) -> PythonEvaluator:
     except BaseException:
         space.close()
         raise
+    # Not at exit: modules are taken apart by then, and threads may still evaluate.
     weakref.finalize(evaluator, space.close).atexit = False
     return evaluator
 

@@ -45,6 +45,7 @@ def load(folder: ModelFolder) -> ScikitEvaluator:
     except BaseException:
         space.close()
         raise
+    # Not at exit: modules are taken apart by then, and threads may still evaluate.
     weakref.finalize(evaluator, space.close).atexit = False
     return evaluator
 

@@ -69,6 +69,7 @@ async def _is_ready(channel: grpc.aio.Channel) -> bool:
     refused = grpc.ChannelConnectivity.TRANSIENT_FAILURE
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(CONNECT_S):
+            # IDLE, then CONNECTING; TRANSIENT_FAILURE is the end of the first attempt.
             state = channel.get_state(try_to_connect=True)
             while state not in (grpc.ChannelConnectivity.READY, refused):
                 await channel.wait_for_state_change(state)

@@ -61,7 +61,7 @@ class Gateway(Api):
         """Sends a body of JSON rows in pieces; yields a body of the same type in pieces."""
 
         async def requests() -> AsyncIterator[prediction_pb.ServeRequest]:
-            name = pipeline
+            name = pipeline  # the first message alone names it
             async for piece in pieces:
                 yield _serve_request(name, piece, content_type)
                 name = ""

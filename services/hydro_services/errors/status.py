@@ -57,6 +57,7 @@ def make_status(
 
 def from_status(status: status_pb2.Status) -> HydroError:
     """The inverse of `to_status`; a status of another origin becomes the class of its code."""
+    # A reason that is not known is of a newer version: then the code alone tells the class.
     info = error_info(status)
     code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
     cls = (_BY_REASON.get(info.reason) if info.domain == DOMAIN else None) or _BY_CODE.get(code)

@@ -102,7 +102,7 @@ def _read_file(
         InvalidModel: it is not whole, or its path cannot be sent in a list, an URL or a message.
         FileChanged: it is another by now.
     """
-    _check_path(path)
+    _check_path(path)  # before it becomes a path of this machine, in the copy
     try:
         with source.open_file(key, path, stamp) as stream, _open_copy(target, path) as copy:
             sha256 = _hash(stream, stamp.size_bytes, copy)

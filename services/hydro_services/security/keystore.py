@@ -56,6 +56,7 @@ async def change_keys(place: str, to: Change) -> None:
     async with _connect_consul(place) as agents:
         before = await _read_consul(agents)
         after = to(before)
+        # New ones first: whose key is replaced is let in at any time.
         for key in set(after) - set(before):
             await agents.put(PREFIX + key.id, json.dumps(keys.to_record(key)).encode(), 0)
         for key in set(before) - set(after):

@@ -121,6 +121,7 @@ async def export_spans(
     try:
         yield exporter
     finally:
+        # Its task has to be over before what is left is sent: both take from the same queue.
         running.cancel()
         await asyncio.wait([running])
         with contextlib.suppress(TimeoutError):
