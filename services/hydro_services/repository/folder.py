@@ -61,7 +61,7 @@ class FolderSource:
             places.add(real)
             for entry in files.walk_folder(folder, self.root, skipped):
                 changed_ns = max(changed_ns, entry.status.st_ctime_ns)
-                # Folders are listened to, not files: a file may be replaced, and then it is another.
+                # Folders are listened to, not files: a file that is replaced is another one.
                 if entry.is_folder:
                     places.add(os.path.realpath(folder / entry.path))
                     continue
