@@ -138,15 +138,15 @@ class Agents:
             found, value = await query(client, index=since, wait=f"{WAIT_S}s")
             return int(found), read(value)
 
-        index, delay, away, told = 0, FIRST_DELAY_S, True, False
+        index, delay, away, is_reported = 0, FIRST_DELAY_S, True, False
         while True:
             try:
                 # Consul adds up to a sixteenth to the wait, so that not all queries end at once.
                 found, value = await self.ask(query_once, WAIT_S * 17 / 16 + CALL_S)
             except errors.HydroError:
-                if not told:
+                if not is_reported:
                     yield None
-                away, told = True, True
+                away, is_reported = True, True
                 # Spread: all parts of a mesh lose the same Consul at the same time.
                 await asyncio.sleep(delay * random.uniform(0.5, 1.5))
                 delay = min(delay * 2, MAX_DELAY_S)
@@ -154,7 +154,7 @@ class Agents:
             before, index = index, found
             # An index that goes back is one of a Consul that has lost its memory.
             is_fresh = away or index < before
-            delay, away, told = FIRST_DELAY_S, False, False
+            delay, away, is_reported = FIRST_DELAY_S, False, False
             if is_fresh or index != before:
                 yield Answer(value, index, is_fresh)
 

@@ -103,14 +103,14 @@ class ManagerServicer(pb_grpc.ManagerServiceServicer):
         self, request: pb.WatchPipelinesRequest, context: Any
     ) -> AsyncIterator[pb.WatchPipelinesResponse]:
         last: State | None = None
-        told: list[pipeline_pb2.Pipeline] | None = None
+        sent: list[pipeline_pb2.Pipeline] | None = None
         while True:
             # A state that has changed may still show the same: only what shows is sent.
             last = await self._reconciler.until(partial(_is_other, last), None)
             pipelines = _describe_all(last, request.name)
-            if pipelines != told:
+            if pipelines != sent:
                 yield pb.WatchPipelinesResponse(pipelines=pipelines)
-            told = pipelines
+            sent = pipelines
 
     async def ListServices(
         self, request: pb.ListServicesRequest, context: Any

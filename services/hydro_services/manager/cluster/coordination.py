@@ -63,12 +63,12 @@ class Coordination:
         """Set, and replaced by a new one, when something here or in the state changes."""
         self._others: dict[str, Report] = {}
         self._envoys: dict[str, Sequence[str]] = {}
-        """Those of each manager, as last told: a Consul that loses its memory tells of none."""
+        """Those of each manager, as last reported: a Consul that has lost its memory has none."""
         self._agents = agents
         self._has_begun = asyncio.Event()
 
     async def wait_until_begun(self) -> None:
-        """Waits until Consul has told all there is: the state is about to have it."""
+        """Waits until Consul has answered about everything; the state is about to have it."""
         await self._has_begun.wait()
         await self.discovery.has_begun.wait()
 
@@ -106,7 +106,7 @@ class Coordination:
             message = f"pipeline {name!r} cannot be changed now: {error.message}"
             raise errors.Unavailable(message, pipeline=name) from error
         except TimeoutError:
-            message = f"Consul has not told of the change of pipeline {name!r}; try again"
+            message = f"Consul has not shown the change of pipeline {name!r}; try again"
             raise errors.Unavailable(message, pipeline=name) from None
         # The answer to a write may be lost, and the write tried again: then it is there already.
         return is_done or (bool(body) and records.to_json(self.record(name)) == body)

@@ -30,7 +30,7 @@ class Discovery:
 
     def __init__(self, agents: Agents, reconciler: Reconciler) -> None:
         self.has_begun = asyncio.Event()
-        """Consul has told for the first time; the state is about to have it."""
+        """Consul has answered for the first time; the state is about to have it."""
         self.managers: Mapping[str, Instance] = {}
         """The healthy ones, by instance."""
         self.gone: dict[str, float] = {}

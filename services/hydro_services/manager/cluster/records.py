@@ -144,13 +144,13 @@ def _parse_trial(content: Mapping[str, Any]) -> Trial | None:
         return None
     # Fields that later versions have added are missing in records of earlier ones.
     is_published, asked = bool(content["published"]), bool(content.get("asked", True))
-    told = _parse_error(error) if error is not None else None
+    reason = _parse_error(error) if error is not None else None
     if wanted.get("stages"):
         pipeline = _parse_pipeline(wanted)
         assert pipeline
-        return Trial(pipeline.spec, pipeline.stages, is_published, told, asked)
+        return Trial(pipeline.spec, pipeline.stages, is_published, reason, asked)
     return Trial(
-        _check_spec(conversion.parse_stored_spec(_parse_message(wanted))), error=told, asked=asked
+        _check_spec(conversion.parse_stored_spec(_parse_message(wanted))), error=reason, asked=asked
     )
 
 

@@ -25,12 +25,12 @@ LINGER_S = 10.0
 
 
 CALLS_PER_ENDPOINT = 4
-"""So many models an endpoint is told to load at a time."""
+"""Most models that an endpoint is asked to load at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A model is to be loaded into an endpoint."""
+    """An endpoint is to load a model."""
 
     endpoint: Endpoint
     model: Model
@@ -44,7 +44,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Unload:
-    """A model is no longer to be kept by an endpoint."""
+    """An endpoint need not keep a model any longer."""
 
     endpoint: Endpoint
     key: str
@@ -85,7 +85,7 @@ def find_repository(state: State) -> Endpoint | None:
 
 
 def due_calls(state: State, now: float) -> tuple[Call, ...]:
-    """What runtimes are to be told now."""
+    """The calls that runtimes are to get now."""
     demanded, source = demanded_models(state), find_repository(state)
     served = models_by_service(published_stages(state).values())
     due: list[Call] = []

@@ -80,7 +80,7 @@ def fits(got: Field, wanted: Field) -> bool:
 
 
 def describe_columns(fields: Iterable[Field]) -> str:
-    """Columns with their types, for people."""
+    """Columns with their types, as a text for users."""
     return "{" + ", ".join(f"{field.name}: {_type_text(field)}" for field in fields) + "}"
 
 

@@ -19,7 +19,7 @@ from hydro_services.manager.domain.state import (
 def register_endpoint(state: State, endpoint: Endpoint, expires: float | None) -> State:
     """A new endpoint, a renewal, or a process that took the place of another.
 
-    Without an end of its lease it stays until it is said to be gone.
+    Without an end of its lease it stays until it deregisters.
     """
     id, old = endpoint.id, state.endpoints.get(endpoint.id)
     # Another life of the process: what the earlier one had loaded, or was loading, is gone.
@@ -66,7 +66,7 @@ def apply_discovery(
     ill_until: Mapping[EndpointId, float],
     gone_at: float | None,
 ) -> State:
-    """Consul has told which endpoints are well; the others are gone, or stay for a while.
+    """Consul has answered which endpoints are healthy; others are gone, or stay for a while.
 
     Args:
         state: the present one.
@@ -110,7 +110,7 @@ def fail_load(state: State, slot: Slot, incarnation: str, failure: LoadFailure) 
 
 
 def finish_unload(state: State, slot: Slot, incarnation: str) -> State:
-    """The endpoint was told that nobody demands the model."""
+    """The endpoint has been asked to unload the model."""
     return _end_call(state, slot) if _is_current(state, slot, incarnation) else state
 
 

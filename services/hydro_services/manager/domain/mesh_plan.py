@@ -8,7 +8,7 @@ from dataclasses import replace
 from hydro_envoy import mesh as envoy
 from hydro_services.manager.domain import policies, sidecars
 from hydro_services.manager.domain.readiness import (
-    Takers,
+    ReadyEndpoints,
     find_hindrance,
     is_passing,
     published_specs,
@@ -46,11 +46,11 @@ def build_mesh(state: State, base: envoy.Mesh) -> envoy.Mesh:
     )
 
 
-def _pending_pipelines(state: State, takers: Takers) -> tuple[envoy.Pending, ...]:
+def _pending_pipelines(state: State, ready: ReadyEndpoints) -> tuple[envoy.Pending, ...]:
     """The pipelines of which nothing serves yet."""
     waiting = (t for _, t in sorted(state.trials.items()) if t.asked and not t.published)
     return tuple(
-        envoy.Pending(t.spec.name, has_failed=not is_passing(find_hindrance(t, state, takers)))
+        envoy.Pending(t.spec.name, has_failed=not is_passing(find_hindrance(t, state, ready)))
         for t in waiting
         if t.spec.name not in state.pipelines
     )

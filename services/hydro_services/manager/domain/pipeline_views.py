@@ -19,26 +19,30 @@ from hydro_services.manager.domain.state import (
 
 def describe_pipelines(state: State, names: Iterable[str]) -> list[pipeline_pb.Pipeline]:
     """Pipelines that are kept or pending, as users see them."""
-    takers = readiness.ready_endpoints(state)
-    return [_describe_pipeline(name, state, takers) for name in names]
+    ready = readiness.ready_endpoints(state)
+    return [_describe_pipeline(name, state, ready) for name in names]
 
 
-def _describe_pipeline(name: str, state: State, takers: readiness.Takers) -> pipeline_pb.Pipeline:
+def _describe_pipeline(
+    name: str, state: State, ready: readiness.ReadyEndpoints
+) -> pipeline_pb.Pipeline:
     """What serves, with what is to take its place; or, where nothing does, that alone."""
     kept, trial = state.pipelines.get(name), state.trials.get(name)
     if kept is None:
-        return _describe_trial(state.trials[name], state, takers)
-    message = _describe_kept(kept, state, takers)
+        return _describe_trial(state.trials[name], state, ready)
+    message = _describe_kept(kept, state, ready)
     if trial and trial.asked:
-        message.pending.CopyFrom(_describe_trial(trial, state, takers))
+        message.pending.CopyFrom(_describe_trial(trial, state, ready))
         if message.state == pipeline_pb.PIPELINE_STATE_READY:
             message.error.CopyFrom(message.pending.error)
     return message
 
 
-def _describe_trial(trial: Trial, state: State, takers: readiness.Takers) -> pipeline_pb.Pipeline:
+def _describe_trial(
+    trial: Trial, state: State, ready: readiness.ReadyEndpoints
+) -> pipeline_pb.Pipeline:
     message = pipeline_message(trial.spec, trial.stages)
-    error = readiness.find_hindrance(trial, state, takers)
+    error = readiness.find_hindrance(trial, state, ready)
     is_passing = readiness.is_passing(error)
     message.state = (
         pipeline_pb.PIPELINE_STATE_PENDING if is_passing else pipeline_pb.PIPELINE_STATE_FAILED
@@ -48,17 +52,17 @@ def _describe_trial(trial: Trial, state: State, takers: readiness.Takers) -> pip
 
 
 def _describe_kept(
-    pipeline: Pipeline, state: State, takers: readiness.Takers
+    pipeline: Pipeline, state: State, ready: readiness.ReadyEndpoints
 ) -> pipeline_pb.Pipeline:
     message = pipeline_message(pipeline.spec, pipeline.stages)
-    obstacle = readiness.find_obstacle(pipeline.stages, state, takers)
-    lacking = readiness.missing_loads(pipeline.stages, state, takers)
+    obstacle = readiness.find_obstacle(pipeline.stages, state, ready)
+    lacking = readiness.missing_loads(pipeline.stages, state, ready)
     message.state = pipeline_pb.PIPELINE_STATE_READY
     if lacking:
         message.state = pipeline_pb.PIPELINE_STATE_PENDING
     if obstacle:
         message.state = pipeline_pb.PIPELINE_STATE_FAILED
-    error = obstacle or _change_obstacle(pipeline, state, takers)
+    error = obstacle or _change_obstacle(pipeline, state, ready)
     if lacking:
         error = error or Unavailable("; ".join(lacking))
     if error:
@@ -72,13 +76,13 @@ def _lagging_envoys(name: str, state: State) -> list[str]:
 
 
 def _change_obstacle(
-    pipeline: Pipeline, state: State, takers: readiness.Takers
+    pipeline: Pipeline, state: State, ready: readiness.ReadyEndpoints
 ) -> HydroError | None:
     """What keeps it from taking its newest change."""
     target = pipeline.target or ()
     return (
-        readiness.find_obstacle(target, state, takers)
-        or readiness.find_trouble(target, state, takers)
+        readiness.find_obstacle(target, state, ready)
+        or readiness.find_trouble(target, state, ready)
         or state.refusals.get(pipeline.spec.name)
         or pipeline.error
     )
@@ -86,9 +90,8 @@ def _change_obstacle(
 
 def describe_services(state: State) -> list[manager_pb.Service]:
     """All services that are known, with the endpoints that have a lease."""
-    ready = {
-        endpoint.id for takers in readiness.ready_endpoints(state).values() for endpoint in takers
-    }
+    by_service = readiness.ready_endpoints(state)
+    ready = {endpoint.id for endpoints in by_service.values() for endpoint in endpoints}
     names = {*state.services, *(id.service for id in state.endpoints)}
     return [
         manager_pb.Service(

@@ -1,6 +1,6 @@
 """Which models pipelines are to have: what a chain means now, what is newer, what may take over.
 
-Pure. What Envoy is to do follows in `mesh_plan`, what runtimes are to be told in `call_plan`.
+Pure. What Envoy is to do follows in `mesh_plan`, the calls to runtimes in `call_plan`.
 """
 
 from __future__ import annotations
@@ -153,16 +153,16 @@ def _retarget_pipeline(pipeline: Pipeline, state: State) -> Pipeline:
 
 def switch_loaded(state: State) -> State:
     """Switches the pipelines whose new models are loaded wherever traffic goes."""
-    takers = ready_endpoints(state)
+    ready = ready_endpoints(state)
     trials = {
         name: replace(t, published=True)
         for name, t in state.trials.items()
-        if t.stages and not (t.published or t.error) and not missing_loads(t.stages, state, takers)
+        if t.stages and not (t.published or t.error) and not missing_loads(t.stages, state, ready)
     }
     pipelines = {
         name: replace(p, stages=p.target, target=None)
         for name, p in state.pipelines.items()
-        if p.target and not missing_loads(p.target, state, takers)
+        if p.target and not missing_loads(p.target, state, ready)
     }
     if not trials and not pipelines:
         return state

@@ -21,9 +21,9 @@ from hydro_services.manager.domain.state import (
 )
 
 MAX_NAMED = 3
-"""So many processes that lack a model are named; of more only the number is told."""
+"""Most processes that lack a model and are named; of more only their number is given."""
 
-Takers: TypeAlias = Mapping[str, tuple[Endpoint, ...]]
+ReadyEndpoints: TypeAlias = Mapping[str, tuple[Endpoint, ...]]
 """The endpoints that take traffic, by service; see `ready`."""
 
 
@@ -48,7 +48,7 @@ def models_by_service(chains: Iterable[Stages]) -> dict[str, dict[str, Model]]:
     return dict(models)
 
 
-def ready_endpoints(state: State) -> Takers:
+def ready_endpoints(state: State) -> ReadyEndpoints:
     """The endpoints that take traffic, by service, sorted by instance.
 
     An endpoint takes traffic when it has every model that its service serves. A model that no
@@ -81,12 +81,12 @@ def _is_hopeless(key: str, ids: Iterable[EndpointId], state: State) -> bool:
     return not has_it and any(failure.final for failure in failures)
 
 
-def find_obstacle(stages: Stages, state: State, takers: Takers) -> ModelRefused | None:
+def find_obstacle(stages: Stages, state: State, ready: ReadyEndpoints) -> ModelRefused | None:
     """Why stages cannot be loaded, as far as trying again will hardly help."""
     if not state.failures:
         return None
     for stage in stages:
-        for endpoint in takers.get(stage.service) or _endpoints_of(stage.service, state):
+        for endpoint in ready.get(stage.service) or _endpoints_of(stage.service, state):
             failure = state.failures.get(Slot(endpoint.id, stage.model.key))
             if failure and failure.final:
                 return _load_refusal(stage, endpoint, failure)
@@ -99,10 +99,10 @@ def _load_refusal(stage: Stage, endpoint: Endpoint, failure: LoadFailure) -> Mod
     return ModelRefused(message, stage=stage.name, model=stage.model.name, endpoint=place)
 
 
-def find_trouble(stages: Stages, state: State, takers: Takers) -> Unavailable | None:
+def find_trouble(stages: Stages, state: State, ready: ReadyEndpoints) -> Unavailable | None:
     """Why stages are not loaded yet, where that was tried in vain and will be tried again."""
     for stage in stages:
-        for endpoint in takers.get(stage.service, ()):
+        for endpoint in ready.get(stage.service, ()):
             if failure := state.failures.get(Slot(endpoint.id, stage.model.key)):
                 place = f"{endpoint.service}/{endpoint.instance}"
                 message = f"model {stage.model.key} is not loaded on {place} yet"
@@ -110,15 +110,15 @@ def find_trouble(stages: Stages, state: State, takers: Takers) -> Unavailable | 
     return None
 
 
-def missing_loads(stages: Stages, state: State, takers: Takers) -> tuple[str, ...]:
-    """What is still to happen before stages can serve, for people."""
+def missing_loads(stages: Stages, state: State, ready: ReadyEndpoints) -> tuple[str, ...]:
+    """What is still to happen before stages can serve, as texts for users."""
     return tuple(
-        dict.fromkeys(text for stage in stages for text in _missing_loads_of(stage, state, takers))
+        dict.fromkeys(text for stage in stages for text in _missing_loads_of(stage, state, ready))
     )
 
 
-def _missing_loads_of(stage: Stage, state: State, takers: Takers) -> list[str]:
-    endpoints, key = takers.get(stage.service, ()), stage.model.key
+def _missing_loads_of(stage: Stage, state: State, ready: ReadyEndpoints) -> list[str]:
+    endpoints, key = ready.get(stage.service, ()), stage.model.key
     if not endpoints:
         return [f"service {stage.service!r} has no endpoint that is ready"]
     without = [i for i, e in enumerate(endpoints, 1) if key not in state.loaded[e.id]]
@@ -137,13 +137,13 @@ def _describe_load(slot: Slot, state: State) -> str:
     return "it is being loaded" if slot in state.calls else "it is loaded when others are"
 
 
-def find_hindrance(trial: Trial, state: State, takers: Takers) -> HydroError:
+def find_hindrance(trial: Trial, state: State, ready: ReadyEndpoints) -> HydroError:
     """What a trial waits for, as `Unavailable`; or what it fails on, until that is changed."""
     if trial.error:
         return trial.error
-    if not trial.published and (found := find_obstacle(trial.stages, state, takers)):
+    if not trial.published and (found := find_obstacle(trial.stages, state, ready)):
         return found
-    return _next_event(trial, state, takers)
+    return _next_event(trial, state, ready)
 
 
 def is_passing(error: HydroError) -> bool:
@@ -151,10 +151,10 @@ def is_passing(error: HydroError) -> bool:
     return isinstance(error, Unavailable)
 
 
-def _next_event(trial: Trial, state: State, takers: Takers) -> Unavailable:
-    lacks = () if trial.published else missing_loads(trial.stages, state, takers)
+def _next_event(trial: Trial, state: State, ready: ReadyEndpoints) -> Unavailable:
+    lacks = () if trial.published else missing_loads(trial.stages, state, ready)
     for stage in trial.stages if lacks else ():
-        endpoints, key = takers.get(stage.service, ()), stage.model.key
+        endpoints, key = ready.get(stage.service, ()), stage.model.key
         having = sum(key in state.loaded[endpoint.id] for endpoint in endpoints)
         if not endpoints or having < len(endpoints):
             facts = {"loaded": str(having), "processes": str(len(endpoints))}

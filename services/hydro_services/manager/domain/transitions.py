@@ -1,4 +1,4 @@
-"""What happens to pipelines, and what is told of models, Envoys and other managers.
+"""What happens to pipelines, and what is known of models, Envoys and other managers.
 
 Pure transitions of the state, which know neither gRPC nor Envoy; see also `endpoint_transitions`.
 """
@@ -46,7 +46,7 @@ def replace_catalogue(
     catalogue: tuple[Model, ...],
     unpublished: Mapping[tuple[str, str], HydroError] = MappingProxyType({}),
 ) -> State:
-    """The repository has told what there is; what is as it was stays the same object."""
+    """The repository has listed its models; what has not changed stays the same object."""
     if catalogue == state.catalogue:
         catalogue = state.catalogue
     if _message_texts(unpublished) == _message_texts(state.unpublished):

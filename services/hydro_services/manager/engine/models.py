@@ -38,7 +38,7 @@ def _has_moved(repository: Endpoint, current: State) -> bool:
 
 
 async def _watch_models(repository: Endpoint, reconciler: Reconciler, route: ProcessRoute) -> None:
-    told = False
+    is_logged = False
     metadata = route.metadata(repository)
     async with rpc.open_channel(route.address(repository)) as channel:
         stub = pb_grpc.RepositoryServiceStub(channel)
@@ -51,11 +51,11 @@ async def _watch_models(repository: Endpoint, reconciler: Reconciler, route: Pro
                         transitions.replace_catalogue, catalogue=models, unpublished=others
                     )
                     await reconciler.apply(event)
-                    told = False
+                    is_logged = False
             except grpc.aio.AioRpcError as error:
-                if not told:
+                if not is_logged:
                     message = errors.from_rpc(error).message
                     extra = {"repository": str(repository.address), "error": message}
                     logger.warning("repository does not answer, retrying", extra=extra)
-                told = True
+                is_logged = True
             await asyncio.sleep(RETRY_S)

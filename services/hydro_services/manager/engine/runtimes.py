@@ -26,11 +26,11 @@ async def send_call(call: Call, route: ProcessRoute) -> None:
             runtime = pb_grpc.RuntimeServiceStub(channel)
             await _send_request(runtime, call, route.metadata(call.endpoint))
     except grpc.aio.AioRpcError as error:
-        told = errors.from_rpc(error)
-        if isinstance(call, Load) and isinstance(told, errors.NotInTime):
+        failure = errors.from_rpc(error)
+        if isinstance(call, Load) and isinstance(failure, errors.NotInTime):
             # The runtime goes on; who asks it again joins that.
             raise errors.Unavailable(f"it is being loaded for more than {LOAD_S:g} s") from None
-        raise told from error
+        raise failure from error
 
 
 async def _send_request(

@@ -45,12 +45,12 @@ from hydro_services.manager.domain.state import (
     State,
     Trial,
 )
-from hydro_services.manager.rollout.backend import (  # the events of the ledger, without I/O
+from hydro_services.manager.rollout.backend import (  # its events, without I/O
     _delete_pipeline,
     _want_pipeline,
 )
 
-FRAME = mesh.Mesh(mesh.Gateway("127.0.0.1", 8083, b"", 1))
+BASE = mesh.Mesh(mesh.Gateway("127.0.0.1", 8083, b"", 1))
 PLACE = Address("127.0.0.1", 1)
 ONE, TWO = (Endpoint("s", name, PLACE, PLACE, ("skops",), "1") for name in ("one", "two"))
 MODELS = ("a", "b", "c")
@@ -232,9 +232,9 @@ class Pending(RuleBasedStateMachine):
 
     @invariant()
     def a_state_says_whether_it_passes_by_itself(self) -> None:
-        takers = readiness.ready_endpoints(self.state)
+        ready = readiness.ready_endpoints(self.state)
         for name, trial in self.state.trials.items():
-            hindrance = readiness.find_hindrance(trial, self.state, takers)
+            hindrance = readiness.find_hindrance(trial, self.state, ready)
             (shown,) = pipeline_views.describe_pipelines(self.state, [name])
             told = shown.pending if shown.HasField("pending") else shown
             is_pending = told.state == pb.PIPELINE_STATE_PENDING
@@ -248,17 +248,17 @@ class Pending(RuleBasedStateMachine):
 
     @invariant()
     def envoy_gets_only_what_is_loaded(self) -> None:
-        takers, loaded = readiness.ready_endpoints(self.state).get("s", ()), self.state.loaded
+        ready, loaded = readiness.ready_endpoints(self.state).get("s", ()), self.state.loaded
         for trial in self.state.trials.values():
             assert not (trial.published and trial.error), "what is refused is taken back"
-            if trial.published and takers:
+            if trial.published and ready:
                 keys = {stage.model.key for stage in trial.stages}
                 assert trial.stages
-                assert all(keys <= loaded[endpoint.id] for endpoint in takers)
+                assert all(keys <= loaded[endpoint.id] for endpoint in ready)
 
     @invariant()
     def each_pipeline_has_one_answer_at_the_gateway(self) -> None:
-        made = mesh_plan.build_mesh(self.state, FRAME)
+        made = mesh_plan.build_mesh(self.state, BASE)
         serving, waiting = ({each.name for each in of} for of in (made.pipelines, made.pending))
         assert not serving & waiting
         assert serving | waiting == set(self.asked)

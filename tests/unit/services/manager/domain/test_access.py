@@ -19,7 +19,7 @@ JWT = {
     "jwks": {"keys": [RSA]},
     "claims": {"scope": "predict"},
 }
-FRAME = mesh.Mesh(mesh.Gateway("127.0.0.1", 8083, b"", 1))
+BASE = mesh.Mesh(mesh.Gateway("127.0.0.1", 8083, b"", 1))
 KEYS = mesh.Access(callers=())
 
 
@@ -53,7 +53,7 @@ def test_the_default_holds_where_nothing_is_said(
     stage = Stage("s/a", "s", Model("a", "1", "skops", "a" * 64, pb.PipelineStage().signature))
     keys = (mesh.ApiKey("0" * 64, "acme"),)
     state = State({"p": Pipeline(spec(wanted), (stage,))}, access=default, api_keys=keys)
-    found = mesh_plan.build_mesh(state, FRAME)
+    found = mesh_plan.build_mesh(state, BASE)
     assert found.api_keys == keys
     assert found.pipelines[0].policy.access == want
     assert found.pipelines[0].has_policy_route == (want is not None)

@@ -34,7 +34,7 @@ from hydro_services.manager.domain.state import (
     Trial,
 )
 
-FRAME = mesh.Mesh(mesh.Gateway("127.0.0.1", 8083, b"", 1))
+BASE = mesh.Mesh(mesh.Gateway("127.0.0.1", 8083, b"", 1))
 A, B, C = (Model(name, "1", "skops", name * 64, Signature()) for name in "abc")
 A_2 = Model("a", "1", "skops", "d" * 64, Signature())
 SOURCE = Address("127.0.0.1", 9000)
@@ -89,7 +89,7 @@ def tries(name: str, *models: Model) -> Event:
 
 
 def ports(state: State) -> list[int]:
-    (backend,) = [b for b in mesh_plan.build_mesh(state, FRAME).backends if b.name == "s"]
+    (backend,) = [b for b in mesh_plan.build_mesh(state, BASE).backends if b.name == "s"]
     return [endpoint.port for endpoint in backend.endpoints]
 
 
@@ -114,7 +114,7 @@ def test_backend_stays_when_its_last_endpoint_goes() -> None:
 
 
 def test_repository_is_a_backend_before_it_registers() -> None:
-    assert mesh_plan.build_mesh(State(), FRAME).backends == (mesh.Backend("repository", ()),)
+    assert mesh_plan.build_mesh(State(), BASE).backends == (mesh.Backend("repository", ()),)
 
 
 def test_endpoint_without_a_model_that_serves_takes_no_traffic() -> None:
@@ -210,9 +210,9 @@ def test_model_being_unloaded_is_loaded_again_only_afterwards() -> None:
 
 def test_pipeline_is_published_once_every_endpoint_with_traffic_has_its_models() -> None:
     state = happen(registers(ONE), registers(TWO), tries("p", A), loads(ONE, A), plan.switch_loaded)
-    assert mesh_plan.build_mesh(state, FRAME).pipelines == ()
+    assert mesh_plan.build_mesh(state, BASE).pipelines == ()
     state = happen(loads(TWO, A), plan.switch_loaded, state=state)
-    assert mesh_plan.build_mesh(state, FRAME).pipelines == (
+    assert mesh_plan.build_mesh(state, BASE).pipelines == (
         mesh.Pipeline("p", (mesh.Stage("s", A.key, "s/a"),)),
     )
 
@@ -284,9 +284,9 @@ def test_obstacle_names_the_model_and_the_endpoint() -> None:
 
 def test_failure_that_may_pass_is_no_obstacle() -> None:
     state = happen(registers(ONE), tries("p", A), fails(ONE, A, final=False))
-    takers = readiness.ready_endpoints(state)
-    assert readiness.find_obstacle(stages(A), state, takers) is None
-    assert "(it is corrupt)" in readiness.missing_loads(stages(A), state, takers)[0]
+    ready = readiness.ready_endpoints(state)
+    assert readiness.find_obstacle(stages(A), state, ready) is None
+    assert "(it is corrupt)" in readiness.missing_loads(stages(A), state, ready)[0]
 
 
 # ---- leases and incarnations

@@ -83,8 +83,8 @@ def test_what_is_asked_for_reaches_the_mesh() -> None:
         max_message_bytes=1000,
     )
     state = State(pipelines={"p": Pipeline(spec(), stages(A, A, B, C))})
-    frame = mesh.Mesh(mesh.Gateway("127.0.0.1", 8083, b"", 1))
-    (found,) = mesh_plan.build_mesh(state, frame).pipelines
+    base = mesh.Mesh(mesh.Gateway("127.0.0.1", 8083, b"", 1))
+    (found,) = mesh_plan.build_mesh(state, base).pipelines
     policy = mesh.StagePolicy("round_robin", 7, 5, 3.0, 30.0, 0, "p@/s/b")
     a, b, c = (mesh.Stage("s", model.key, f"s/{model.name}") for model in (A, B, C))
     b = mesh.Stage(b.backend, b.model, b.name, policy)
@@ -112,8 +112,8 @@ def test_a_circuit_breaker_counts_for_its_own_pipeline_and_no_copies() -> None:
 def test_pipeline_without_policies_is_as_it_was() -> None:
     plain = spec(policy={}, traffic={})
     state = State(pipelines={"p": Pipeline(plain, stages(A))})
-    frame = mesh.Mesh(mesh.Gateway("127.0.0.1", 8083, b"", 1))
-    (found,) = mesh_plan.build_mesh(state, frame).pipelines
+    base = mesh.Mesh(mesh.Gateway("127.0.0.1", 8083, b"", 1))
+    (found,) = mesh_plan.build_mesh(state, base).pipelines
     assert found == mesh.Pipeline("p", (mesh.Stage("s", A.key, "s/a"),))
     assert not found.has_policy_route
     assert plain.etag == Spec("p", "http", {MAIN: parse_chain(["s/a"])}).etag
