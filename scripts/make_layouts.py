@@ -23,7 +23,7 @@ from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
 from pyspark.mllib.clustering import KMeans
 from pyspark.sql import DataFrame, SparkSession
-from tests.parity.test_fresh import plain, session
+from tests.parity.test_fresh import plain_value, start_spark
 
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "parity" / "fixtures" / "layouts"
 ROWS = [
@@ -71,7 +71,7 @@ def sparkr(spark: SparkSession, data: DataFrame) -> None:
         save(f"sparkr_{name}", model)
         answers = DataFrame(model.transform(frame), spark)
         columns = [column for column in answers.columns if column not in data.columns]
-        rows = [{c: plain(row[c]) for c in columns} for row in answers.collect()]
+        rows = [{c: plain_value(row[c]) for c in columns} for row in answers.collect()]
         text = json.dumps({"rows": ROWS, "answers": rows}, indent=1)
         (FOLDER / f"sparkr_{name}" / "rows.json").write_text(text + "\n")
 
@@ -79,7 +79,7 @@ def sparkr(spark: SparkSession, data: DataFrame) -> None:
 def main() -> None:
     shutil.rmtree(FOLDER, ignore_errors=True)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    spark = session()
+    spark = start_spark()
     data = spark.createDataFrame(ROWS).coalesce(1).cache()
     tokens = ft.Tokenizer(inputCol="s", outputCol="words")
     logistic = cl.LogisticRegression(maxIter=1)

@@ -17,8 +17,8 @@ from pyspark.ml import Pipeline, PipelineModel
 from pyspark.ml import classification as cl
 from pyspark.ml import feature as ft
 from pyspark.sql import DataFrame
-from tests.parity.random_rows import frame, row
-from tests.parity.test_fresh import plain, session, transformed
+from tests.parity.random_rows import data_frame, random_row
+from tests.parity.test_fresh import plain_value, spark_rows, start_spark
 
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "parity" / "fixtures"
 ROWS = 14
@@ -60,7 +60,7 @@ def pipelines() -> dict[str, tuple[list[str], Pipeline]]:
 
 def document(name: str, model: PipelineModel, data: DataFrame) -> dict[str, Any]:
     """What the expected file of a case holds."""
-    answers = transformed(model, data, range(ROWS))
+    answers = spark_rows(model, data, range(ROWS))
     schema = model.transform(data).schema.fields
     given = [field for field in data.schema.fields if field.name != "id"]
     made = [field for field in schema if field.name not in data.columns]
@@ -79,20 +79,20 @@ def document(name: str, model: PipelineModel, data: DataFrame) -> dict[str, Any]
         "errors": {
             str(i): "refused" for i, answer in answers.items() if isinstance(answer, Exception)
         },
-        "inputs": [{f.name: plain(rows[i][f.name]) for f in given} for i in range(ROWS)],
+        "inputs": [{f.name: plain_value(rows[i][f.name]) for f in given} for i in range(ROWS)],
         "outputs": [
             None
             if answer is None or isinstance(answer, Exception)
-            else {f.name: plain(answer[f.name]) for f in made}
+            else {f.name: plain_value(answer[f.name]) for f in made}
             for answer in outputs
         ],
     }
 
 
 def main() -> None:
-    spark, rng = session(), random.Random(1)
-    train = frame(spark, [row(rng, i, odd=False) for i in range(80)])
-    rows = frame(spark, [row(rng, i, odd=rng.random() < 0.4) for i in range(ROWS)])
+    spark, rng = start_spark(), random.Random(1)
+    train = data_frame(spark, [random_row(rng, i, odd=False) for i in range(80)])
+    rows = data_frame(spark, [random_row(rng, i, odd=rng.random() < 0.4) for i in range(ROWS)])
     for made_before in ("models", "expected"):
         shutil.rmtree(FOLDER / made_before, ignore_errors=True)
     (FOLDER / "expected").mkdir(parents=True)

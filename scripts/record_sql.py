@@ -8,15 +8,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.parity.sql_cases import MODES, RECORDED, expressions, spark_answers
+from tests.parity.sql_cases import MODES, RECORDED, read_expressions, spark_answers
 from tests.parity.sql_tables import TABLES
-from tests.parity.test_fresh import session
+from tests.parity.test_fresh import start_spark
 
 
 def main() -> None:
-    spark = session()
+    spark = start_spark()
     for table in TABLES:
-        given = expressions(table)
+        given = read_expressions(table)
         recorded: dict[str, dict[str, Any]] = {}
         for ansi, zone in MODES:
             answers = spark_answers(spark, given, ansi, zone, table)

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.parity.cases import shared as beside
+from tests.parity.cases import shared_folder as beside
 
 CASES = beside() / "cases" / "serving"
 FILE = CASES / "cases.json"

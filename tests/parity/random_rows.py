@@ -38,7 +38,7 @@ _WORDS = [
 INF = math.inf
 
 
-def row(rng: random.Random, number: int, odd: bool) -> dict[str, Any]:
+def random_row(rng: random.Random, number: int, odd: bool) -> dict[str, Any]:
     """A row; an odd one has edges: NaN, null, unseen labels, signed zeros, huge numbers."""
 
     def real() -> float:
@@ -72,7 +72,7 @@ def row(rng: random.Random, number: int, odd: bool) -> dict[str, Any]:
     }
 
 
-def frame(spark: SparkSession, rows: Sequence[dict[str, Any]]) -> DataFrame:
+def data_frame(spark: SparkSession, rows: Sequence[dict[str, Any]]) -> DataFrame:
     """The rows as a data frame, with a column `id`."""
     schema = StructType.fromDDL(COLUMNS)
     assert isinstance(schema, StructType)

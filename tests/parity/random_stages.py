@@ -45,7 +45,7 @@ _PATTERNS = (
 _INVALID = ("error", "skip", "keep")
 
 
-def _regression(rng: random.Random) -> Sequence[Callable[[], Any]]:
+def _regression_stages(rng: random.Random) -> Sequence[Callable[[], Any]]:
     family, link, label = rng.choice(
         [
             ("gaussian", "identity", "label"),
@@ -79,7 +79,7 @@ def _regression(rng: random.Random) -> Sequence[Callable[[], Any]]:
     )
 
 
-def _trees(rng: random.Random) -> Sequence[Callable[[], Any]]:
+def _tree_stages(rng: random.Random) -> Sequence[Callable[[], Any]]:
     few = {"maxDepth": rng.randrange(1, 7), "maxBins": rng.choice([4, 32])}
     common = {"featuresCol": "f", "labelCol": "label", **few}
     two = common | {"labelCol": "two", "maxIter": 4, "leafCol": "leaf"}
@@ -103,7 +103,7 @@ def _trees(rng: random.Random) -> Sequence[Callable[[], Any]]:
     )
 
 
-def _classifiers(rng: random.Random) -> Sequence[Callable[[], Any]]:
+def _classifier_stages(rng: random.Random) -> Sequence[Callable[[], Any]]:
     three = {"featuresCol": "f", "labelCol": "label"}
     two = three | {"labelCol": "two", "maxIter": 4}
     inner = rng.choice([cl.LogisticRegression(maxIter=3), cl.RandomForestClassifier(numTrees=2)])
@@ -140,7 +140,7 @@ def _classifiers(rng: random.Random) -> Sequence[Callable[[], Any]]:
     )
 
 
-def _clusters(rng: random.Random) -> Sequence[Callable[[], Any]]:
+def _cluster_stages(rng: random.Random) -> Sequence[Callable[[], Any]]:
     common = {"featuresCol": "f", "k": rng.randrange(2, 6), "maxIter": 4}
     method = rng.choice(["online", "em"])
     cold = rng.choice(["nan", "drop"])
@@ -154,7 +154,7 @@ def _clusters(rng: random.Random) -> Sequence[Callable[[], Any]]:
     )
 
 
-def _vectors(rng: random.Random) -> Sequence[Callable[[], Any]]:
+def _vector_stages(rng: random.Random) -> Sequence[Callable[[], Any]]:
     names = {"inputCol": "f", "outputCol": "o"}
     one, other = rng.random() < 0.5, rng.random() < 0.5
     weights = Vectors.dense([1.0, 0.0, -2.0, 3.5])
@@ -204,7 +204,7 @@ def _vectors(rng: random.Random) -> Sequence[Callable[[], Any]]:
     )
 
 
-def _numbers(rng: random.Random) -> Sequence[Callable[[], Any]]:
+def _number_stages(rng: random.Random) -> Sequence[Callable[[], Any]]:
     invalid = {"handleInvalid": rng.choice(_INVALID)}
     one, two = (
         {"inputCol": "x", "outputCol": "o"},
@@ -238,7 +238,7 @@ def _numbers(rng: random.Random) -> Sequence[Callable[[], Any]]:
     )
 
 
-def _categories(rng: random.Random) -> Sequence[Callable[[], Any]]:
+def _category_stages(rng: random.Random) -> Sequence[Callable[[], Any]]:
     invalid = {"handleInvalid": rng.choice(_INVALID)}
     lenient = {"handleInvalid": rng.choice(["error", "keep"])}
     order = rng.choice(["frequencyDesc", "alphabetAsc"])
@@ -266,7 +266,7 @@ def _categories(rng: random.Random) -> Sequence[Callable[[], Any]]:
     )
 
 
-def _texts(rng: random.Random) -> Sequence[Callable[[], Any]]:
+def _text_stages(rng: random.Random) -> Sequence[Callable[[], Any]]:
     words, text = {"inputCol": "w", "outputCol": "o"}, {"inputCol": "text", "outputCol": "o"}
     size, binary = rng.choice([7, 1 << 18]), rng.random() < 0.5
     hashed = ft.HashingTF(inputCol="o", outputCol="p", numFeatures=size, binary=binary)
@@ -322,17 +322,18 @@ _STRICT = (
 _CONDITIONS = ("", " WHERE x > 0 OR y < 1", " WHERE s IS NOT NULL", " WHERE n IN (1, 2, 3)")
 
 
-def _sql(rng: random.Random) -> Sequence[Callable[[], Any]]:
+def _sql_stages(rng: random.Random) -> Sequence[Callable[[], Any]]:
     chosen = [*rng.sample(_ITEMS, 4), rng.choice(("1 AS o", *_STRICT))]
     items, condition = ", ".join(chosen), rng.choice(_CONDITIONS)
     return (lambda: ft.SQLTransformer(statement=f"SELECT *, {items} FROM __THIS__{condition}"),)
 
 
 _FAMILIES = (
-    _regression, _trees, _classifiers, _clusters, _vectors, _numbers, _categories, _texts, _sql,
-)  # fmt: skip
+    *(_regression_stages, _tree_stages, _classifier_stages, _cluster_stages, _vector_stages),
+    *(_number_stages, _category_stages, _text_stages, _sql_stages),
+)
 
 
-def stages(rng: random.Random, family: int) -> Any:
+def random_stage(rng: random.Random, family: int) -> Any:
     """A random estimator or transformer of a family (a number from 0)."""
     return rng.choice(_FAMILIES[family % len(_FAMILIES)](rng))()

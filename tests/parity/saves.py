@@ -20,7 +20,7 @@ CLASSIFIER = {
 }
 
 
-def save(
+def save_stage(
     folder: Path,
     name: str,
     params: Mapping[str, Any],
@@ -42,7 +42,7 @@ def save(
     return folder
 
 
-def stored(*values: float) -> dict[str, Any]:
+def dense_vector(*values: float) -> dict[str, Any]:
     """A dense vector as parquet has it."""
     return {"type": 1, "size": None, "indices": None, "values": list(values)}
 
@@ -57,5 +57,5 @@ VECTOR = pa.struct(
 )
 
 
-def vectors(*values: tuple[float, ...]) -> pa.Array:
-    return pa.array([stored(*one) for one in values], VECTOR)
+def vector_array(*values: tuple[float, ...]) -> pa.Array:
+    return pa.array([dense_vector(*one) for one in values], VECTOR)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.parity.sql_tables import columns, row_count, view
+from tests.parity.sql_tables import column_values, row_count, select_rows
 
 from hydro_runtimes.spark.sql import zones
 from hydro_runtimes.spark.sql.errors import StatementError
@@ -27,16 +27,18 @@ MODES = ((True, "UTC"), (False, "UTC"), (True, "Europe/Berlin"))
 ERROR = "error"
 
 
-def expressions(table: str = "plain") -> list[str]:
+def read_expressions(table: str = "plain") -> list[str]:
     """Those that are compared over a table, one a line of a file."""
     name = "sql_expressions.txt" if table == "plain" else f"sql_{table}.txt"
     lines = (HERE / name).read_text().splitlines()
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def answered(expression: str, ansi: bool, zone: str, table: str = "plain") -> dict[str, Any] | None:
+def answer_expression(
+    expression: str, ansi: bool, zone: str, table: str = "plain"
+) -> dict[str, Any] | None:
     """Name, type and rows (JSON, "error", or null) of an expression; None where it is refused."""
-    given, mode = columns(zone, table), Mode(ansi, zones.zone_of(zone))
+    given, mode = column_values(zone, table), Mode(ansi, zones.zone_of(zone))
     scope = Scope([Column(name, name, value.type, "__THIS__") for name, value in given.items()])
     try:
         parser = Parser(expression)
@@ -61,7 +63,7 @@ def spark_answers(
     """As `answered`, by Spark itself."""
     spark.conf.set("spark.sql.ansi.enabled", str(ansi).lower())
     spark.conf.set("spark.sql.session.timeZone", zone)
-    rows = spark.sql(view(table))._jdf
+    rows = spark.sql(select_rows(table))._jdf
     # Over rows that the driver has, the optimizer itself evaluates a projection: no job is started.
     local = spark._jsparkSession.createDataFrame(rows.collectAsList(), rows.schema())
     local.createOrReplaceTempView("__THIS__")
@@ -97,18 +99,18 @@ def _spark_rows(spark: Any, expression: str, where: str) -> list[str | None]:
     return [None if text == "{}" else text[5:-1] for text in texts]
 
 
-def agree(one: str | None, other: str | None) -> bool:
+def texts_agree(one: str | None, other: str | None) -> bool:
     """Texts of JSON of the same values; doubles may differ in their last digit."""
     if one == other or one is None or other is None or ERROR in (one, other):
         return one == other
-    return _same(json.loads(one), json.loads(other))
+    return _values_agree(json.loads(one), json.loads(other))
 
 
-def _same(one: Any, other: Any) -> bool:
+def _values_agree(one: Any, other: Any) -> bool:
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_same, one, other))
+        return len(one) == len(other) and all(map(_values_agree, one, other))
     if isinstance(one, dict) and isinstance(other, dict):
-        return list(one) == list(other) and all(_same(one[key], other[key]) for key in one)
+        return list(one) == list(other) and all(_values_agree(one[key], other[key]) for key in one)
     if isinstance(one, float) and isinstance(other, int | float):
         return bool(abs(one - other) <= 1e-14 * max(abs(one), abs(other)))
     return type(one) is type(other) and bool(one == other)

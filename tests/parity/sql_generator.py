@@ -165,7 +165,7 @@ EDGES: Mapping[str, tuple[str, Sequence[str]]] = {
 ANY = [*EDGES, "null", "1", "'a'", "2.5", "true", "array()", "1.0D", "date'2020-01-01'"]
 
 
-def _sections() -> dict[str, list[str]]:
+def _read_sections() -> dict[str, list[str]]:
     """The lines of sql_signatures.txt below each [title]."""
     found: dict[str, list[str]] = {}
     for line in (Path(__file__).parent / "sql_signatures.txt").read_text().splitlines():
@@ -176,7 +176,7 @@ def _sections() -> dict[str, list[str]]:
     return found
 
 
-_SECTIONS = _sections()
+_SECTIONS = _read_sections()
 OPERATORS, FUNCTIONS = _SECTIONS["operators"], _SECTIONS["functions"]
 """An operator with the kinds of its sides; a function, a colon, and the kinds of its arguments."""
 TYPES, FORMS = _SECTIONS["types"], _SECTIONS["forms"]

@@ -9,12 +9,12 @@ import json
 import sys
 
 from tests.parity.sql_cases import MODES, spark_answers
-from tests.parity.test_fresh import session
+from tests.parity.test_fresh import start_spark
 
 
 def main() -> None:
     given = json.load(sys.stdin)
-    spark = session()
+    spark = start_spark()
     # To compile an expression takes longer than to interpret it for a few rows.
     spark.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
     spark.conf.set("spark.sql.codegen.wholeStage", "false")

@@ -296,7 +296,7 @@ def row_count(table: str) -> int:
     return len(next(iter(TABLES[table].values()))[1])
 
 
-def view(table: str) -> str:
+def select_rows(table: str) -> str:
     """The query of the rows of a table."""
     selects = []
     for row in range(row_count(table)):
@@ -307,7 +307,7 @@ def view(table: str) -> str:
 
 
 @cache
-def columns(zone: str, table: str) -> Mapping[str, Value]:
+def column_values(zone: str, table: str) -> Mapping[str, Value]:
     """The rows as values, made from the same expressions."""
     compiler = Compiler(Mode(True, zones.zone_of(zone)))
     made: dict[str, Value] = {}

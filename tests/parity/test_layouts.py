@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from tests.parity.cases import Case, agrees, cases
-from tests.parity.saves import save, vectors
-from tests.parity.test_spark import check
+from tests.parity.cases import Case, load_cases, value_agrees
+from tests.parity.saves import save_stage, vector_array
+from tests.parity.test_spark import check_rows
 
 from hydro_runtimes.columns import DataType
 from hydro_runtimes.errors import InvalidModel, ModelError, UnsupportedStage
@@ -32,17 +32,17 @@ FOREST, TEXT = (FIXTURES / "models" / name for name in ("forest", "text"))
 
 
 def case(name: str) -> Case:
-    (found,) = (each for each in cases(FIXTURES) if each.document["name"] == name)
+    (found,) = (each for each in load_cases(FIXTURES) if each.document["name"] == name)
     return found
 
 
-def answers(folder: Path, given: list[Any]) -> list[Any]:
+def rows_with_answers(folder: Path, given: list[Any]) -> list[Any]:
     """Each row with its answers."""
     made, _ = score_rows(load(folder), list(parse_array(json.dumps(given).encode())))
     return [json.loads(line) for line in write_lines(made).splitlines()]
 
 
-def mlmodel(folder: Path, model: Path, **flavors: Any) -> Path:
+def save_as_mlflow(folder: Path, model: Path, **flavors: Any) -> Path:
     """A folder as MLflow makes it around a saved pipeline."""
     shutil.copytree(model, folder / "sparkml")
     columns = [{"type": "string", "name": "text", "required": True}, {"type": "long", "name": "n"}]
@@ -65,11 +65,13 @@ SPARK = {"code": None, "model_data": "sparkml", "pyspark_version": "4.3.0"}
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in LAYOUTS.glob("*/rows.json")))
 def test_a_folder_of_sparkr_answers_as_spark(name: str) -> None:
     document = json.loads((LAYOUTS / name / "rows.json").read_text())
-    got = answers(LAYOUTS / name, document["rows"])
+    got = rows_with_answers(LAYOUTS / name, document["rows"])
     for row, (given, wanted) in enumerate(zip(got, document["answers"], strict=True)):
         for column, value in wanted.items():
             found = given[column]
-            assert agrees(found, value, 1e-6, 1e-9), f"row {row}, {column}: {found} != {value}"
+            assert value_agrees(found, value, 1e-6, 1e-9), (
+                f"row {row}, {column}: {found} != {value}"
+            )
 
 
 @pytest.mark.parametrize(
@@ -82,10 +84,10 @@ def test_a_folder_of_sparkr_answers_as_spark(name: str) -> None:
     ],
 )
 def test_a_folder_of_mlflow_answers_as_the_model_in_it(flavors: Any, tmp_path: Path) -> None:
-    folder = mlmodel(tmp_path / "m", TEXT, **flavors)
+    folder = save_as_mlflow(tmp_path / "m", TEXT, **flavors)
     assert detect_format(folder).name == "spark"
     text = case("text")
-    check(text, load(folder).evaluate(text.inputs), range(text.inputs.rows))
+    check_rows(text, load(folder).evaluate(text.inputs), range(text.inputs.rows))
 
 
 def test_the_signature_of_mlflow_states_types(tmp_path: Path) -> None:
@@ -94,7 +96,7 @@ def test_the_signature_of_mlflow_states_types(tmp_path: Path) -> None:
         {"name": "other", "type": "array", "items": {"type": "double"}},
         {"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1, 3]}},
     ]
-    folder = mlmodel(tmp_path / "m", FOREST, spark=SPARK)
+    folder = save_as_mlflow(tmp_path / "m", FOREST, spark=SPARK)
     document = yaml.safe_load((folder / "MLmodel").read_text())
     document["signature"]["inputs"] = json.dumps(columns)
     (folder / "MLmodel").write_text(yaml.safe_dump(document))
@@ -119,7 +121,7 @@ def test_mlflow_without_spark_is_not_spark(text: str, tmp_path: Path) -> None:
 def test_mlflow_leads_to_a_saved_stage_in_its_folder(name: Any, tmp_path: Path) -> None:
     shutil.copytree(FOREST, tmp_path / "forest")
     folder = tmp_path / "m"
-    mlmodel(folder, FOREST, spark={"model_data": name})
+    save_as_mlflow(folder, FOREST, spark={"model_data": name})
     with pytest.raises(InvalidModel, match="MLmodel"):
         load(folder)
 
@@ -129,13 +131,13 @@ def test_the_only_model_in_a_folder_is_that_folders(place: str, tmp_path: Path) 
     shutil.copytree(TEXT, tmp_path / "m" / place)
     (tmp_path / "m" / "README.md").touch()
     text = case("text")
-    check(text, load(tmp_path / "m").evaluate(text.inputs), range(text.inputs.rows))
+    check_rows(text, load(tmp_path / "m").evaluate(text.inputs), range(text.inputs.rows))
     (tmp_path / "m" / "metadata.json").write_text('{"inputs": [{"name": "n", "type": "int32"}]}')
     assert load(tmp_path / "m")
 
 
 def test_mlflow_in_a_folder_is_found(tmp_path: Path) -> None:
-    mlmodel(tmp_path / "m" / "artifacts", TEXT, spark=SPARK)
+    save_as_mlflow(tmp_path / "m" / "artifacts", TEXT, spark=SPARK)
     assert load(tmp_path / "m")
 
 
@@ -181,22 +183,24 @@ def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
 
 
 def test_a_pipeline_of_nothing_adds_nothing(tmp_path: Path) -> None:
-    save(tmp_path / "m", "PipelineModel", {"stageUids": []})
-    assert answers(tmp_path / "m", [{"a": 1}]) == [{"a": 1}]
+    save_stage(tmp_path / "m", "PipelineModel", {"stageUids": []})
+    assert rows_with_answers(tmp_path / "m", [{"a": 1}]) == [{"a": 1}]
 
 
 @pytest.mark.parametrize("codec", ["none", "gzip", "lz4", "zstd", "brotli", "snappy"])
 def test_tables_in_any_codec_of_parquet_are_read(codec: str, tmp_path: Path) -> None:
-    table = pa.table({"clusterIdx": [0, 1], "clusterCenter": vectors((0.0,), (9.0,))})
-    folder = save(tmp_path / "m", "clustering.KMeansModel", {"featuresCol": "f"}, {"data": table})
+    table = pa.table({"clusterIdx": [0, 1], "clusterCenter": vector_array((0.0,), (9.0,))})
+    folder = save_stage(
+        tmp_path / "m", "clustering.KMeansModel", {"featuresCol": "f"}, {"data": table}
+    )
     for path in (folder / "data").iterdir():
         path.unlink()
     pq.write_table(table, folder / "data" / f"part-0.{codec}.parquet", compression=codec)
-    assert answers(folder, [{"f": [8.0]}])[0]["prediction"] == 1
+    assert rows_with_answers(folder, [{"f": [8.0]}])[0]["prediction"] == 1
 
 
 def test_data_in_another_format_is_named(tmp_path: Path) -> None:
-    folder = save(tmp_path / "m", "clustering.KMeansModel", {}, {})
+    folder = save_stage(tmp_path / "m", "clustering.KMeansModel", {}, {})
     (folder / "data").mkdir()
     (folder / "data" / "part-00000.snappy.orc").touch()
     with pytest.raises(InvalidModel, match=r"no parquet file in 'data': found part-00000\.snappy"):
@@ -204,15 +208,17 @@ def test_data_in_another_format_is_named(tmp_path: Path) -> None:
 
 
 def test_the_centres_of_spark_1_are_read(tmp_path: Path) -> None:
-    centres = pa.array([vectors((0.0,), (9.0,)).to_pylist()], pa.list_(vectors((0.0,)).type))
+    centres = pa.array(
+        [vector_array((0.0,), (9.0,)).to_pylist()], pa.list_(vector_array((0.0,)).type)
+    )
     table = pa.table({"clusterCenters": centres})
-    save(tmp_path / "m", "clustering.KMeansModel", {}, {"data": table}, version="1.6.3")
-    assert answers(tmp_path / "m", [{"features": [8.0]}])[0]["prediction"] == 1
+    save_stage(tmp_path / "m", "clustering.KMeansModel", {}, {"data": table}, version="1.6.3")
+    assert rows_with_answers(tmp_path / "m", [{"features": [8.0]}])[0]["prediction"] == 1
 
 
 def test_the_hashes_of_spark_1_are_not_mistaken_for_later_ones(tmp_path: Path) -> None:
     params = {"inputCol": "w", "outputCol": "v", "numFeatures": 8}
-    save(tmp_path / "m", "feature.HashingTF", params, version="1.6.3")
+    save_stage(tmp_path / "m", "feature.HashingTF", params, version="1.6.3")
     with pytest.raises(InvalidModel, match="fit it again with a later Spark"):
         load(tmp_path / "m")
 
@@ -274,7 +280,7 @@ def test_any_other_class_is_told_to_be_none_of_sparks(name: str) -> None:
 
 
 def test_the_repository_lists_folders_as_they_are(tmp_path: Path) -> None:
-    mlmodel(tmp_path / "spark" / "logged" / "3", TEXT, spark=SPARK)
+    save_as_mlflow(tmp_path / "spark" / "logged" / "3", TEXT, spark=SPARK)
     shutil.copytree(LAYOUTS / "sparkr_glm", tmp_path / "spark" / "glm")
     shutil.copytree(TEXT, tmp_path / "spark" / "copied" / "saved")
     shutil.copytree(LAYOUTS / "unfitted_pipeline", tmp_path / "spark" / "unfitted")
@@ -322,7 +328,7 @@ def test_every_estimator_of_pyspark_is_told_to_be_one() -> None:
 
 
 def test_a_name_is_never_empty_in_a_message(tmp_path: Path) -> None:
-    save(tmp_path / "m", "feature.Nonsense", {}, uid="")
+    save_stage(tmp_path / "m", "feature.Nonsense", {}, uid="")
     with pytest.raises(ModelError) as refused:
         load(tmp_path / "m")
     assert "''" not in str(refused.value)
@@ -341,7 +347,7 @@ def test_a_function_of_ones_own_is_named_as_it_is_written(
     call: str, named: str, tmp_path: Path
 ) -> None:
     statement = {"statement": f"SELECT {call} AS y FROM __THIS__"}
-    save(tmp_path / "m", "feature.SQLTransformer", statement)
+    save_stage(tmp_path / "m", "feature.SQLTransformer", statement)
     with pytest.raises(InvalidModel, match=rf"the function '{named}' is not supported") as refused:
         load(tmp_path / "m")
     assert "is not saved: put it into a model.py between two pipelines" in str(refused.value)
@@ -350,5 +356,5 @@ def test_a_function_of_ones_own_is_named_as_it_is_written(
 @pytest.mark.parametrize("name", ["upper", "`upper`", "builtin.upper", "system.builtin.UPPER"])
 def test_a_function_of_spark_may_have_its_whole_name(name: str, tmp_path: Path) -> None:
     statement = {"statement": f"SELECT {name}(x) AS y FROM __THIS__"}
-    save(tmp_path / "m", "feature.SQLTransformer", statement)
-    assert answers(tmp_path / "m", [{"x": "a"}])[0]["y"] == "A"
+    save_stage(tmp_path / "m", "feature.SQLTransformer", statement)
+    assert rows_with_answers(tmp_path / "m", [{"x": "a"}])[0]["y"] == "A"

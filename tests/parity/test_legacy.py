@@ -12,8 +12,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from tests.parity.cases import agrees, column, unpacked
-from tests.parity.saves import CLASSIFIER, VECTOR, save, stored, vectors
+from tests.parity.cases import case_column, plain_values, value_agrees
+from tests.parity.saves import CLASSIFIER, VECTOR, dense_vector, save_stage, vector_array
 
 from hydro_runtimes.columns import Columns
 from hydro_runtimes.load import load
@@ -22,27 +22,30 @@ REGRESSOR = {"featuresCol": "features", "labelCol": "label", "predictionCol": "p
 Rows = list[dict[str, Any]]
 
 
-def answers(folder: Path, **columns: tuple[str, list[Any]]) -> Rows:
+def load_and_answer(folder: Path, **columns: tuple[str, list[Any]]) -> Rows:
     """The outputs of each row."""
-    given = {name: column(values, kind) for name, (kind, values) in columns.items()}
+    given = {name: case_column(values, kind) for name, (kind, values) in columns.items()}
     evaluation = load(folder).evaluate(Columns(given))
     assert not evaluation.failures
-    made = {name: list(unpacked(values)) for name, values in evaluation.outputs.items()}
+    made = {name: list(plain_values(values)) for name, values in evaluation.outputs.items()}
     return [dict(zip(made, row, strict=True)) for row in zip(*made.values(), strict=True)]
 
 
-def expect(got: Rows, name: str, *want: Any) -> None:
+def expect_values(got: Rows, name: str, *want: Any) -> None:
     assert len(got) == len(want)
     for row, value in zip(got, want, strict=True):
-        assert agrees(row[name], value, 1e-12, 1e-12), f"{row[name]}, want {value}"
+        assert value_agrees(row[name], value, 1e-12, 1e-12), f"{row[name]}, want {value}"
 
 
-def dense(*values: float) -> dict[str, Any]:
+def dense_value(*values: float) -> dict[str, Any]:
     """A vector as a case has it."""
     return {"type": "dense", "values": list(values)}
 
 
-FEATURES = ("vector", [dense(1.0, 2.0), {"type": "sparse", "size": 2, "indices": [], "values": []}])
+FEATURES = (
+    "vector",
+    [dense_value(1.0, 2.0), {"type": "sparse", "size": 2, "indices": [], "values": []}],
+)
 
 
 def test_logistic_regression_of_2_0_has_a_vector_of_coefficients(tmp_path: Path) -> None:
@@ -51,23 +54,25 @@ def test_logistic_regression_of_2_0_has_a_vector_of_coefficients(tmp_path: Path)
             "numClasses": [2],
             "numFeatures": [2],
             "intercept": [-0.5],
-            "coefficients": vectors((1.0, -2.0)),
+            "coefficients": vector_array((1.0, -2.0)),
         }
     )
     params = CLASSIFIER | {"threshold": 0.3}
-    save(tmp_path / "m", "classification.LogisticRegressionModel", params, {"data": table}, "2.0.2")
-    got = answers(tmp_path / "m", features=FEATURES)
-    expect(got, "rawPrediction", [3.5, -3.5], [0.5, -0.5])
-    expect(got, "prediction", 0.0, 1.0)
+    save_stage(
+        tmp_path / "m", "classification.LogisticRegressionModel", params, {"data": table}, "2.0.2"
+    )
+    got = load_and_answer(tmp_path / "m", features=FEATURES)
+    expect_values(got, "rawPrediction", [3.5, -3.5], [0.5, -0.5])
+    expect_values(got, "prediction", 0.0, 1.0)
 
 
 def test_a_perceptron_before_3_0_has_its_layers_in_its_data(tmp_path: Path) -> None:
-    table = pa.table({"layers": [[2, 2]], "weights": vectors((1.0, 2.0, 3.0, 4.0, 0.5, -0.5))})
+    table = pa.table({"layers": [[2, 2]], "weights": vector_array((1.0, 2.0, 3.0, 4.0, 0.5, -0.5))})
     name = "classification.MultilayerPerceptronClassificationModel"
-    save(tmp_path / "m", name, REGRESSOR, {"data": table}, "2.1.0")
-    got = answers(tmp_path / "m", features=FEATURES)
-    expect(got, "rawPrediction", [7.5, 9.5], [0.5, -0.5])
-    expect(got, "prediction", 1.0, 0.0)
+    save_stage(tmp_path / "m", name, REGRESSOR, {"data": table}, "2.1.0")
+    got = load_and_answer(tmp_path / "m", features=FEATURES)
+    expect_values(got, "rawPrediction", [7.5, 9.5], [0.5, -0.5])
+    expect_values(got, "prediction", 1.0, 0.0)
 
 
 def test_words_before_2_2_are_in_one_row(tmp_path: Path) -> None:
@@ -75,28 +80,30 @@ def test_words_before_2_2_are_in_one_row(tmp_path: Path) -> None:
     numbers = pa.array([[1.0, 2.0, 3.0, 4.0]], pa.list_(pa.float32()))
     params = {"inputCol": "w", "outputCol": "o", "vectorSize": 2}
     table = {"data": pa.table({"wordIndex": index, "wordVectors": numbers})}
-    save(tmp_path / "m", "feature.Word2VecModel", params, table)
-    got = answers(tmp_path / "m", w=("array<string>", [["a", "b"], ["b", "?"], []]))
-    expect(got, "o", [2.0, 3.0], [1.5, 2.0], [0.0, 0.0])
+    save_stage(tmp_path / "m", "feature.Word2VecModel", params, table)
+    got = load_and_answer(tmp_path / "m", w=("array<string>", [["a", "b"], ["b", "?"], []]))
+    expect_values(got, "o", [2.0, 3.0], [1.5, 2.0], [0.0, 0.0])
 
 
 @pytest.mark.parametrize(("version", "scale"), [("2.1.0", False), ("2.3.0", True)])
 def test_a_linear_regression_has_a_scale_from_2_3_on(
     tmp_path: Path, version: str, scale: bool
 ) -> None:
-    data: dict[str, Any] = {"intercept": [1.0], "coefficients": vectors((2.0, 3.0))}
+    data: dict[str, Any] = {"intercept": [1.0], "coefficients": vector_array((2.0, 3.0))}
     table = pa.table(data | ({"scale": [1.0]} if scale else {}))
-    save(tmp_path / "m", "regression.LinearRegressionModel", REGRESSOR, {"data": table}, version)
-    expect(answers(tmp_path / "m", features=FEATURES), "prediction", 9.0, 1.0)
+    save_stage(
+        tmp_path / "m", "regression.LinearRegressionModel", REGRESSOR, {"data": table}, version
+    )
+    expect_values(load_and_answer(tmp_path / "m", features=FEATURES), "prediction", 9.0, 1.0)
 
 
 def test_centres_are_in_rows_of_any_order(tmp_path: Path) -> None:
     table = pa.table(
-        {"clusterIdx": [1, 0, 2], "clusterCenter": vectors((0.0, 0.0), (9.0, 9.0), (1.0, 2.0))}
+        {"clusterIdx": [1, 0, 2], "clusterCenter": vector_array((0.0, 0.0), (9.0, 9.0), (1.0, 2.0))}
     )
     params = {"featuresCol": "features", "predictionCol": "prediction", "k": 3}
-    save(tmp_path / "m", "clustering.KMeansModel", params, {"data": table}, "2.0.0")
-    expect(answers(tmp_path / "m", features=FEATURES), "prediction", 2, 1)
+    save_stage(tmp_path / "m", "clustering.KMeansModel", params, {"data": table}, "2.0.0")
+    expect_values(load_and_answer(tmp_path / "m", features=FEATURES), "prediction", 2, 1)
 
 
 def test_bisecting_kmeans_of_2_x_is_saved_by_the_older_library(tmp_path: Path) -> None:
@@ -104,7 +111,7 @@ def test_bisecting_kmeans_of_2_x_is_saved_by_the_older_library(tmp_path: Path) -
         {
             "index": [-1, 0, 1],
             "size": [4, 2, 2],
-            "center": vectors((0.5, 1.0), (0.0, 0.0), (1.0, 2.0)),
+            "center": vector_array((0.5, 1.0), (0.0, 0.0), (1.0, 2.0)),
             "norm": [1.1, 0.0, 2.2],
             "cost": [1.0, 0.0, 0.0],
             "height": [1.0, 0.0, 0.0],
@@ -112,7 +119,9 @@ def test_bisecting_kmeans_of_2_x_is_saved_by_the_older_library(tmp_path: Path) -
         }
     )
     params = {"featuresCol": "features", "predictionCol": "prediction", "k": 2}
-    folder = save(tmp_path / "m", "clustering.BisectingKMeansModel", params, {"data/data": nodes})
+    folder = save_stage(
+        tmp_path / "m", "clustering.BisectingKMeansModel", params, {"data/data": nodes}
+    )
     (folder / "data" / "metadata").mkdir()
     document = {
         "class": "org.apache.spark.mllib.clustering.BisectingKMeansModel",
@@ -120,10 +129,10 @@ def test_bisecting_kmeans_of_2_x_is_saved_by_the_older_library(tmp_path: Path) -
         "rootId": -1,
     }
     (folder / "data" / "metadata" / "part-00000").write_text(json.dumps(document))
-    expect(answers(folder, features=FEATURES), "prediction", 1, 0)
+    expect_values(load_and_answer(folder, features=FEATURES), "prediction", 1, 0)
 
 
-def nodes(named: bool) -> tuple[pa.Table, pa.Table]:
+def two_trees(named: bool) -> tuple[pa.Table, pa.Table]:
     """Two trees of one split each, without rawCount, and what is told of them."""
     split = {"featureIndex": 0, "leftCategoriesOrThreshold": [0.5], "numCategories": -1}
     none = {"featureIndex": -1, "leftCategoriesOrThreshold": [], "numCategories": -1}
@@ -146,13 +155,13 @@ def nodes(named: bool) -> tuple[pa.Table, pa.Table]:
 
 @pytest.mark.parametrize("named", [True, False])
 def test_forests_of_2_x_have_their_trees_in_any_order(tmp_path: Path, named: bool) -> None:
-    data, told = nodes(named)
+    data, told = two_trees(named)
     tables = {"data": data, "treesMetadata": told}
     extra: dict[str, Any] = {"numFeatures": 2, "numClasses": 2, "numTrees": 2}
     name = "classification.RandomForestClassificationModel"
-    save(tmp_path / "m", name, CLASSIFIER, tables, **extra)
-    got = answers(tmp_path / "m", features=FEATURES)
-    expect(got, "rawPrediction", [0.4, 1.6], [4 / 5 + 4 / 6, 1 / 5 + 2 / 6])
+    save_stage(tmp_path / "m", name, CLASSIFIER, tables, **extra)
+    got = load_and_answer(tmp_path / "m", features=FEATURES)
+    expect_values(got, "rawPrediction", [0.4, 1.6], [4 / 5 + 4 / 6, 1 / 5 + 2 / 6])
 
 
 def test_the_variance_is_of_the_labels_and_not_the_saved_impurity(tmp_path: Path) -> None:
@@ -160,18 +169,20 @@ def test_the_variance_is_of_the_labels_and_not_the_saved_impurity(tmp_path: Path
     leaf = {"id": 0, "prediction": 2.0, "impurity": -1.0, "impurityStats": [2.0, 4.0, 10.0]}
     leaf |= {"gain": -1.0, "leftChild": -1, "rightChild": -1, "split": none}
     name, params = "regression.DecisionTreeRegressionModel", REGRESSOR | {"varianceCol": "v"}
-    save(tmp_path / "m", name, params, {"data": pa.Table.from_pylist([leaf])}, numFeatures=2)
-    expect(answers(tmp_path / "m", features=FEATURES), "v", 1.0, 1.0)
+    save_stage(tmp_path / "m", name, params, {"data": pa.Table.from_pylist([leaf])}, numFeatures=2)
+    expect_values(load_and_answer(tmp_path / "m", features=FEATURES), "v", 1.0, 1.0)
 
 
 def test_boosted_trees_of_2_1_had_no_probabilities_and_get_them(tmp_path: Path) -> None:
-    data, told = nodes(named=True)
+    data, told = two_trees(named=True)
     tables = {"data": data, "treesMetadata": told}
     extra: dict[str, Any] = {"numFeatures": 2, "numTrees": 2}
-    save(tmp_path / "m", "classification.GBTClassificationModel", REGRESSOR, tables, **extra)
-    got = answers(tmp_path / "m", features=FEATURES)
-    expect(got, "rawPrediction", [-1.1, 1.1], [0.0, 0.0])
-    expect(got, "probability", [1 - 1 / (1 + math.exp(-2.2)), 1 / (1 + math.exp(-2.2))], [0.5, 0.5])
+    save_stage(tmp_path / "m", "classification.GBTClassificationModel", REGRESSOR, tables, **extra)
+    got = load_and_answer(tmp_path / "m", features=FEATURES)
+    expect_values(got, "rawPrediction", [-1.1, 1.1], [0.0, 0.0])
+    expect_values(
+        got, "probability", [1 - 1 / (1 + math.exp(-2.2)), 1 / (1 + math.exp(-2.2))], [0.5, 0.5]
+    )
 
 
 LABELS = pa.table({"labels": [["a", "b", "c"]]})
@@ -179,28 +190,34 @@ INDEXER = {"inputCol": "s", "outputCol": "i", "handleInvalid": "error"}
 
 
 def test_one_hot_encoders_of_2_x_learn_the_categories_from_the_column(tmp_path: Path) -> None:
-    folder = save(tmp_path / "m", "PipelineModel", {"stageUids": ["index", "hot"]}, uid="pipeline")
+    folder = save_stage(
+        tmp_path / "m", "PipelineModel", {"stageUids": ["index", "hot"]}, uid="pipeline"
+    )
     stages = folder / "stages"
-    save(stages / "0_index", "feature.StringIndexerModel", INDEXER, {"data": LABELS}, uid="index")
+    save_stage(
+        stages / "0_index", "feature.StringIndexerModel", INDEXER, {"data": LABELS}, uid="index"
+    )
     # A second save into the same folder leaves the stages of the first.
-    save(stages / "0_older", "feature.StringIndexerModel", INDEXER, uid="older")
+    save_stage(stages / "0_older", "feature.StringIndexerModel", INDEXER, uid="older")
     hot = {"inputCol": "i", "outputCol": "o", "dropLast": True}
-    save(stages / "1_hot", "feature.OneHotEncoder", hot, uid="hot")
-    got = answers(folder, s=("string", ["b", "c"]))
-    expect(got, "o", [0.0, 1.0], [0.0, 0.0])
+    save_stage(stages / "1_hot", "feature.OneHotEncoder", hot, uid="hot")
+    got = load_and_answer(folder, s=("string", ["b", "c"]))
+    expect_values(got, "o", [0.0, 1.0], [0.0, 0.0])
 
 
 def test_a_one_hot_encoder_of_2_x_has_zeros_for_what_is_above_its_categories(
     tmp_path: Path,
 ) -> None:
-    folder = save(tmp_path / "m", "PipelineModel", {"stageUids": ["bucket", "hot"]}, uid="pipeline")
+    folder = save_stage(
+        tmp_path / "m", "PipelineModel", {"stageUids": ["bucket", "hot"]}, uid="pipeline"
+    )
     splits = {"splits": ["-Inf", 0.0, "Inf"], "handleInvalid": "keep"}
     bucket = {"inputCol": "x", "outputCol": "i", **splits}
-    save(folder / "stages" / "0_bucket", "feature.Bucketizer", bucket, uid="bucket")
+    save_stage(folder / "stages" / "0_bucket", "feature.Bucketizer", bucket, uid="bucket")
     hot = {"inputCol": "i", "outputCol": "o", "dropLast": False}
-    save(folder / "stages" / "1_hot", "feature.OneHotEncoder", hot, uid="hot")
-    got = answers(folder, x=("double", [-1.0, 1.0, "NaN", None]))
-    expect(got, "o", [1.0, 0.0], [0.0, 1.0], [0.0, 0.0], None)
+    save_stage(folder / "stages" / "1_hot", "feature.OneHotEncoder", hot, uid="hot")
+    got = load_and_answer(folder, x=("double", [-1.0, 1.0, "NaN", None]))
+    expect_values(got, "o", [1.0, 0.0], [0.0, 1.0], [0.0, 0.0], None)
 
 
 def test_bayes_of_2_x_has_no_sigma(tmp_path: Path) -> None:
@@ -213,11 +230,11 @@ def test_bayes_of_2_x_has_no_sigma(tmp_path: Path) -> None:
         "values": [math.log(0.5), math.log(0.2), math.log(0.5), math.log(0.8)],
         "isTransposed": False,
     }
-    table = pa.table({"pi": vectors((math.log(0.5), math.log(0.5))), "theta": [matrix]})
+    table = pa.table({"pi": vector_array((math.log(0.5), math.log(0.5))), "theta": [matrix]})
     params = CLASSIFIER | {"modelType": "multinomial", "smoothing": 1.0}
-    save(tmp_path / "m", "classification.NaiveBayesModel", params, {"data": table})
-    got = answers(tmp_path / "m", features=FEATURES)
-    expect(got, "rawPrediction", [math.log(0.0625), math.log(0.064)], [math.log(0.5)] * 2)
+    save_stage(tmp_path / "m", "classification.NaiveBayesModel", params, {"data": table})
+    got = load_and_answer(tmp_path / "m", features=FEATURES)
+    expect_values(got, "rawPrediction", [math.log(0.0625), math.log(0.064)], [math.log(0.5)] * 2)
 
 
 def test_mixtures_have_their_parts_in_one_row(tmp_path: Path) -> None:
@@ -233,18 +250,18 @@ def test_mixtures_have_their_parts_in_one_row(tmp_path: Path) -> None:
     table = pa.table(
         {
             "weights": [[0.5, 0.5]],
-            "mus": pa.array([[stored(0.0, 0.0), stored(1.0, 2.0)]], pa.list_(VECTOR)),
+            "mus": pa.array([[dense_vector(0.0, 0.0), dense_vector(1.0, 2.0)]], pa.list_(VECTOR)),
             "sigmas": [[unit, unit]],
         }
     )
     params = {"featuresCol": "features", "predictionCol": "prediction", "probabilityCol": "p"}
-    save(tmp_path / "m", "clustering.GaussianMixtureModel", params, {"data": table}, "2.0.0")
-    expect(answers(tmp_path / "m", features=FEATURES), "prediction", 1, 0)
+    save_stage(tmp_path / "m", "clustering.GaussianMixtureModel", params, {"data": table}, "2.0.0")
+    expect_values(load_and_answer(tmp_path / "m", features=FEATURES), "prediction", 1, 0)
 
 
 def test_one_against_the_rest_of_2_x_gets_raw_scores(tmp_path: Path) -> None:
     params = {**REGRESSOR, "classifier": "logreg"}
-    folder = save(
+    folder = save_stage(
         tmp_path / "m", "classification.OneVsRestModel", params, numClasses=2, labelMetadata="{}"
     )
     for index, intercept in enumerate((0.5, 1.0)):
@@ -252,7 +269,7 @@ def test_one_against_the_rest_of_2_x_gets_raw_scores(tmp_path: Path) -> None:
             {
                 "numClasses": [2],
                 "numFeatures": [2],
-                "interceptVector": vectors((intercept,)),
+                "interceptVector": vector_array((intercept,)),
                 "coefficientMatrix": [
                     {
                         "type": 1,
@@ -268,7 +285,7 @@ def test_one_against_the_rest_of_2_x_gets_raw_scores(tmp_path: Path) -> None:
             }
         )
         name = "classification.LogisticRegressionModel"
-        save(folder / f"model_{index}", name, CLASSIFIER, {"data": table})
-    got = answers(folder, features=FEATURES)
-    expect(got, "rawPrediction", [1.5, 1.0], [0.5, 1.0])
-    expect(got, "prediction", 0.0, 1.0)
+        save_stage(folder / f"model_{index}", name, CLASSIFIER, {"data": table})
+    got = load_and_answer(folder, features=FEATURES)
+    expect_values(got, "rawPrediction", [1.5, 1.0], [0.5, 1.0])
+    expect_values(got, "prediction", 0.0, 1.0)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.parity.cases import ROOT
-from tests.parity.saves import CLASSIFIER, save, vectors
+from tests.parity.saves import CLASSIFIER, save_stage, vector_array
 
 from hydro_runtimes.load import load
 
@@ -21,12 +21,12 @@ NAMES = {"inputCol": "a", "outputCol": "b"}
 RNG = np.random.default_rng(1)
 
 
-def numbers(rows: int, size: int) -> pa.Array:
+def number_lists(rows: int, size: int) -> pa.Array:
     flat = pa.array(RNG.random(rows * size).astype(np.float32))
     return pa.FixedSizeListArray.from_arrays(flat, size).cast(pa.list_(pa.float32()))
 
 
-def matrix(size: int, stored: int) -> dict[str, Any]:
+def sparse_matrix(size: int, stored: int) -> dict[str, Any]:
     """A sparse one of one row."""
     return {
         "type": 0,
@@ -39,19 +39,19 @@ def matrix(size: int, stored: int) -> dict[str, Any]:
     }
 
 
-def pairs() -> pa.Table:
+def pair_table() -> pa.Table:
     items = [[f"item{a}", f"item{b}"] for a in range(60) for b in range(a)]
     single = [[f"item{a}"] for a in range(60)]
     return pa.table({"items": items + single, "freq": [5] * (len(items) + 60)})
 
 
-def linear() -> pa.Table:
+def linear_table() -> pa.Table:
     return pa.table(
         {
             "numClasses": [2],
             "numFeatures": [1 << 18],
-            "interceptVector": vectors((0.0,)),
-            "coefficientMatrix": [matrix(1 << 18, 5000)],
+            "interceptVector": vector_array((0.0,)),
+            "coefficientMatrix": [sparse_matrix(1 << 18, 5000)],
             "isMultinomial": [False],
         }
     )
@@ -62,33 +62,33 @@ MODELS: dict[str, tuple[dict[str, Any], dict[str, pa.Table], dict[str, Any]]] = 
     "feature.StringIndexerModel": (NAMES, {"data": pa.table({"labelsArray": [[WORDS]]})}, {}),
     "feature.Word2VecModel": (
         NAMES | {"vectorSize": 50},
-        {"data": pa.table({"word": WORDS, "vector": numbers(5000, 50)})},
+        {"data": pa.table({"word": WORDS, "vector": number_lists(5000, 50)})},
         {},
     ),
-    "fpm.FPGrowthModel": ({"minConfidence": 0.1}, {"data": pairs()}, {}),
+    "fpm.FPGrowthModel": ({"minConfidence": 0.1}, {"data": pair_table()}, {}),
     "recommendation.ALSModel": (
         {},
         dict.fromkeys(
             ("userFactors", "itemFactors"),
-            pa.table({"id": np.arange(3000, dtype=np.int32), "features": numbers(3000, 20)}),
+            pa.table({"id": np.arange(3000, dtype=np.int32), "features": number_lists(3000, 20)}),
         ),
         {"rank": 20},
     ),
-    "classification.LogisticRegressionModel": (CLASSIFIER, {"data": linear()}, {}),
+    "classification.LogisticRegressionModel": (CLASSIFIER, {"data": linear_table()}, {}),
 }
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_takes_little_more_than_its_data(name: str, tmp_path: Path) -> None:
     params, tables, extra = MODELS[name]
-    check(save(tmp_path / "m", name, params, tables, "3.5.0", **extra))
+    check_memory(save_stage(tmp_path / "m", name, params, tables, "3.5.0", **extra))
 
 
 def test_a_forest_takes_little_more_than_its_data() -> None:
-    check(ROOT / "models" / "spark" / "pm_spark")
+    check_memory(ROOT / "models" / "spark" / "pm_spark")
 
 
-def check(folder: Path) -> None:
+def check_memory(folder: Path) -> None:
     load(folder)
     data = sum(pq.read_table(path).nbytes for path in folder.rglob("*.parquet"))
     gc.collect()

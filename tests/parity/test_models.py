@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.metrics import f1_score, roc_auc_score
-from tests.parity.cases import ROOT, shared
+from tests.parity.cases import ROOT, shared_folder
 
 from hydro_runtimes.columns import Columns, Dense, Strings
 from hydro_runtimes.evaluator import Evaluator
@@ -30,32 +30,32 @@ Row = tuple[str, ...]
 
 
 @cache
-def model(path: str) -> Evaluator:
+def load_model(path: str) -> Evaluator:
     folder = ROOT / "models" / path
     return load(folder, {digest_folder(folder)})
 
 
-def predictions(rows: Sequence[Row]) -> Columns:
+def predict_chain(rows: Sequence[Row]) -> Columns:
     columns = Columns({name: Strings([row[i] for row in rows]) for i, name in enumerate(INPUTS)})
     for path in ("scikit/pm_scikit", "spark/pm_spark"):
-        evaluation = model(path).evaluate(columns)
+        evaluation = load_model(path).evaluate(columns)
         assert not evaluation.failures
         columns = columns.plus(evaluation.outputs)
     return columns
 
 
-def dense(columns: Columns, name: str) -> npt.NDArray[np.float64]:
+def dense_values(columns: Columns, name: str) -> npt.NDArray[np.float64]:
     column = columns[name]
     assert isinstance(column, Dense)
     return column.values
 
 
-def match(*rows: Row) -> list[float]:
-    return [float(chance) for chance in dense(predictions(rows), "probability")[:, 1]]
+def match_chances(*rows: Row) -> list[float]:
+    return [float(chance) for chance in dense_values(predict_chain(rows), "probability")[:, 1]]
 
 
 def shared_file(name: str) -> Path:
-    path = shared() / name
+    path = shared_folder() / name
     if not path.exists() and os.environ.get("CI") != "true":
         pytest.skip(f"no {path}")
     return path
@@ -74,23 +74,23 @@ def test_matching_reaches_its_quality(
     labelled: tuple[list[Row], npt.NDArray[np.int64]],
 ) -> None:
     rows, known = labelled
-    answer = predictions(rows)
-    assert f1_score(known, dense(answer, "prediction")) >= 0.90
-    assert roc_auc_score(known, dense(answer, "probability")[:, 1]) >= 0.985
+    answer = predict_chain(rows)
+    assert f1_score(known, dense_values(answer, "prediction")) >= 0.90
+    assert roc_auc_score(known, dense_values(answer, "probability")[:, 1]) >= 0.985
 
 
 def test_matching_beats_the_best_published_figure(
     labelled: tuple[list[Row], npt.NDArray[np.int64]],
 ) -> None:
     rows, known = labelled
-    answer = predictions(rows[:WALMART_AMAZON])
-    assert f1_score(known[:WALMART_AMAZON], dense(answer, "prediction")) >= 0.868
+    answer = predict_chain(rows[:WALMART_AMAZON])
+    assert f1_score(known[:WALMART_AMAZON], dense_values(answer, "prediction")) >= 0.868
 
 
 def test_item_specifics_are_found_as_by_the_published_pattern(
     labelled: tuple[list[Row], npt.NDArray[np.int64]],
 ) -> None:
-    package = type(model("scikit/pm_scikit").model).__module__.rpartition(".")[0]  # type: ignore[attr-defined]
+    package = type(load_model("scikit/pm_scikit").model).__module__.rpartition(".")[0]  # type: ignore[attr-defined]
     specifics = importlib.import_module(f"{package}.specifics")
     pattern = re.compile(r"'([^']+?)':\s'\s?(.*?)'(?=;\s*'|\s*;?\s*$)")
     for text in (text.lower() for row in labelled[0] for text in row[1::2]):
@@ -101,10 +101,10 @@ def test_item_specifics_are_found_as_by_the_published_pattern(
 
 
 def test_predictions_go_with_probabilities_and_labels() -> None:
-    answer = predictions([("Sony DSC-W530", "", "Sony DSC W530", ""), ("Book", "", "Pump", "")])
-    chances = dense(answer, "probability")
+    answer = predict_chain([("Sony DSC-W530", "", "Sony DSC W530", ""), ("Book", "", "Pump", "")])
+    chances = dense_values(answer, "probability")
     np.testing.assert_allclose(chances.sum(axis=1), 1.0)
-    np.testing.assert_array_equal(dense(answer, "prediction"), chances.argmax(axis=1))
+    np.testing.assert_array_equal(dense_values(answer, "prediction"), chances.argmax(axis=1))
     labels = answer["predictionLabel"]
     assert isinstance(labels, Strings)
     assert list(labels.values) == ["yes", "no"]
@@ -112,7 +112,7 @@ def test_predictions_go_with_probabilities_and_labels() -> None:
 
 def test_the_rows_of_the_demo_are_told_apart() -> None:
     rows = json.loads(shared_file("bench/peers/rows.json").read_text())
-    different, same = match(*[tuple(row[name] for name in INPUTS) for row in rows])
+    different, same = match_chances(*[tuple(row[name] for name in INPUTS) for row in rows])
     assert different < 0.2
     assert same > 0.8
 
@@ -132,7 +132,7 @@ FOREIGN = ("\u30b3\u30fc\u30d2\u30fc\u30e1\u30fc\u30ab\u30fc EC-YT60", "")
 @pytest.mark.parametrize("one", [PUMP, PHONE, SHIRT, FOREIGN])
 def test_a_listing_matches_itself_also_without_item_specifics(one: tuple[str, str]) -> None:
     title, specifics = one
-    answers = match((*one, *one), (title, "", title, ""), (title, specifics, title, ""))
+    answers = match_chances((*one, *one), (title, "", title, ""), (title, specifics, title, ""))
     assert min(answers) > 0.8
 
 
@@ -140,14 +140,14 @@ def test_a_listing_matches_itself_also_without_item_specifics(one: tuple[str, st
     ("one", "two"), [(PUMP, PHONE), (PHONE, SHIRT), (SHIRT, PUMP), (FOREIGN, PUMP)]
 )
 def test_unrelated_listings_do_not_match(one: tuple[str, str], two: tuple[str, str]) -> None:
-    answers = match((*one, *two), (one[0], "", two[0], ""), (*two, *one))
+    answers = match_chances((*one, *two), (one[0], "", two[0], ""), (*two, *one))
     assert max(answers) < 0.2
     assert answers[0] == answers[2]
 
 
 def test_iris_tells_the_species() -> None:
     data = load_iris()
-    iris = model("scikit/iris")
+    iris = load_model("scikit/iris")
     fields = iris.signature.inputs
     columns = {field.name: Dense(data.data[:, i].copy()) for i, field in enumerate(fields)}
     answer = iris.evaluate(Columns(columns)).outputs

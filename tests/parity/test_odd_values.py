@@ -28,7 +28,7 @@ def case(request: pytest.FixtureRequest) -> Case:
     return found
 
 
-def answers(model: Any, rows: list[Any]) -> list[Any]:
+def answer_rows(model: Any, rows: list[Any]) -> list[Any]:
     made, _ = score_rows(model, list(parse_array(json.dumps(rows).encode())))
     return [json.loads(line) for line in write_lines(made).splitlines()]
 
@@ -37,17 +37,19 @@ def test_a_value_of_any_kind_is_no_failure_of_the_model(case: Case) -> None:
     model, good = load(case.folder), case.document["inputs"][0]
     for field in model.signature.inputs:
         rows = [{**good, field.name: value} for value in VALUES]
-        alone = [answers(model, [row])[0] for row in rows]
+        alone = [answer_rows(model, [row])[0] for row in rows]
         for row, answer in zip(rows, alone, strict=True):
             failure = (answer or {}).get("error", {"reason": "", "message": ""})
             told = f"{row[field.name]!r} in {field.name}: {failure}"
             assert failure["reason"] != "MODEL_FAILED", told
             assert "stage ''" not in failure["message"], told
             assert "column ''" not in failure["message"], told
-        together = answers(model, rows)
-        assert [kind(answer) for answer in together] == [kind(answer) for answer in alone]
+        together = answer_rows(model, rows)
+        assert [kind_of_answer(answer) for answer in together] == [
+            kind_of_answer(answer) for answer in alone
+        ]
 
 
-def kind(answer: Any) -> str:
+def kind_of_answer(answer: Any) -> str:
     """What became of a row; answers are compared with Spark's elsewhere."""
     return "dropped" if answer is None else str(answer.get("error", {}).get("reason", "answered"))

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.parity.cases import Case
-from tests.parity.saves import VECTOR, save, stored, vectors
-from tests.parity.test_spark import CASES, SHARED, check
+from tests.parity.saves import VECTOR, dense_vector, save_stage, vector_array
+from tests.parity.test_spark import CASES, SHARED, check_rows
 
 from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.load import load
@@ -77,12 +77,12 @@ def test_what_no_answer_depends_on_may_be_there_twice(tmp_path: Path) -> None:
     folder = shutil.copytree(case.folder, tmp_path / "model")
     (path,) = folder.rglob("classifier/metadata/part-*")
     shutil.copy(path, path.with_name("part-00001"))
-    check(case, load(folder).evaluate(case.inputs), range(case.inputs.rows))
+    check_rows(case, load(folder).evaluate(case.inputs), range(case.inputs.rows))
 
 
-def factors(folder: Path, *parts: tuple[str, list[int]]) -> Path:
+def save_als(folder: Path, *parts: tuple[str, list[int]]) -> Path:
     """An ALS model of rank 1, whose users lie in these part files."""
-    save(folder, "recommendation.ALSModel", {"userCol": "u", "itemCol": "i"}, rank=1)
+    save_stage(folder, "recommendation.ALSModel", {"userCol": "u", "itemCol": "i"}, rank=1)
     (folder / "userFactors").mkdir()
     (folder / "itemFactors").mkdir()
     kind = pa.schema([("id", pa.int32()), ("features", pa.list_(pa.float32()))])
@@ -100,7 +100,7 @@ STRANGE = "part-00001-ffffffff-0000-4000-8000-000000000002-c000.snappy.parquet"
 
 
 def test_the_message_has_the_table_the_id_and_both_files(tmp_path: Path) -> None:
-    folder = factors(tmp_path / "m", (ONE, [7, 9]), (STRANGE, [8, 9]))
+    folder = save_als(tmp_path / "m", (ONE, [7, 9]), (STRANGE, [8, 9]))
     with pytest.raises(InvalidModel) as refused:
         load(folder)
     assert refused.value.message == (
@@ -111,18 +111,18 @@ def test_the_message_has_the_table_the_id_and_both_files(tmp_path: Path) -> None
 
 
 def test_files_of_two_jobs_are_refused_without_an_id_in_both(tmp_path: Path) -> None:
-    folder = factors(tmp_path / "m", (ONE, [7]), (STRANGE, [8]))
+    folder = save_als(tmp_path / "m", (ONE, [7]), (STRANGE, [8]))
     with pytest.raises(InvalidModel, match=f"two saves, {re.escape(ONE)} and {re.escape(STRANGE)}"):
         load(folder)
 
 
 def test_files_of_one_job_are_one_table(tmp_path: Path) -> None:
-    folder = factors(tmp_path / "m", (ONE, [7]), (OTHER, [8]))
+    folder = save_als(tmp_path / "m", (ONE, [7]), (OTHER, [8]))
     assert load(folder)
 
 
 def test_a_file_whose_checksums_alone_are_left_is_missed(tmp_path: Path) -> None:
-    folder = factors(tmp_path / "m", (ONE, [7]))
+    folder = save_als(tmp_path / "m", (ONE, [7]))
     (folder / "userFactors" / f".{OTHER}.crc").touch()
     with pytest.raises(InvalidModel, match=f"lacks {re.escape(OTHER)}"):
         load(folder)
@@ -132,7 +132,7 @@ def test_a_file_whose_checksums_alone_are_left_is_missed(tmp_path: Path) -> None
 def test_a_save_that_was_broken_off_is_refused(
     is_done: bool, is_refused: bool, tmp_path: Path
 ) -> None:
-    folder = factors(tmp_path / "m", (ONE, [7]))
+    folder = save_als(tmp_path / "m", (ONE, [7]))
     (folder / "userFactors" / "_temporary").mkdir()
     if is_done:
         (folder / "userFactors" / "_SUCCESS").touch()
@@ -160,7 +160,7 @@ def test_a_file_that_its_checksums_do_not_match_is_refused(tmp_path: Path) -> No
 
 
 def test_two_lines_of_metadata_are_refused(tmp_path: Path) -> None:
-    folder = save(tmp_path / "m", "feature.Tokenizer", {"inputCol": "a", "outputCol": "b"})
+    folder = save_stage(tmp_path / "m", "feature.Tokenizer", {"inputCol": "a", "outputCol": "b"})
     other = {"class": "org.apache.spark.ml.feature.Tokenizer", "uid": "x", "paramMap": {}}
     (folder / "metadata" / "part-00001").write_text(json.dumps(other))
     with pytest.raises(InvalidModel, match="both in part-00000 and in part-00001, part files of"):
@@ -168,14 +168,14 @@ def test_two_lines_of_metadata_are_refused(tmp_path: Path) -> None:
 
 
 def test_an_empty_part_of_metadata_is_nothing(tmp_path: Path) -> None:
-    folder = save(tmp_path / "m", "feature.Tokenizer", {"inputCol": "a", "outputCol": "b"})
+    folder = save_stage(tmp_path / "m", "feature.Tokenizer", {"inputCol": "a", "outputCol": "b"})
     (folder / "metadata" / "part-00001").write_text("\n")
     assert load(folder)
 
 
 def test_a_cluster_that_is_missing_is_missed(tmp_path: Path) -> None:
-    table = pa.table({"clusterIdx": [0, 2], "clusterCenter": vectors((1.0,), (2.0,))})
-    folder = save(tmp_path / "m", "clustering.KMeansModel", {"k": 3}, {"data": table})
+    table = pa.table({"clusterIdx": [0, 2], "clusterCenter": vector_array((1.0,), (2.0,))})
+    folder = save_stage(tmp_path / "m", "clustering.KMeansModel", {"k": 3}, {"data": table})
     with pytest.raises(InvalidModel, match=r"clusters are missing.*copy the whole folder"):
         load(folder)
 
@@ -184,14 +184,16 @@ def test_gaussians_are_as_many_as_k(tmp_path: Path) -> None:
     gaussians = pa.table(
         {
             "weight": [0.5, 0.5],
-            "mu": pa.array([stored(1.0), stored(2.0)], VECTOR),
+            "mu": pa.array([dense_vector(1.0), dense_vector(2.0)], VECTOR),
             "sigma": [
                 {"type": 1, "numRows": 1, "numCols": 1, "values": [v], "isTransposed": False}
                 for v in (1.0, 2.0)
             ],
         }
     )
-    folder = save(tmp_path / "m", "clustering.GaussianMixtureModel", {"k": 3}, {"data": gaussians})
+    folder = save_stage(
+        tmp_path / "m", "clustering.GaussianMixtureModel", {"k": 3}, {"data": gaussians}
+    )
     with pytest.raises(InvalidModel, match="has 2 Gaussians where k is 3"):
         load(folder)
 

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.parity.cases import Case, agrees, cases, shared, unpacked
+from tests.parity.cases import Case, load_cases, plain_values, shared_folder, value_agrees
 
 from hydro_runtimes.columns import Column, Columns
 from hydro_runtimes.evaluator import Evaluation, Evaluator
 from hydro_runtimes.load import load
 from hydro_runtimes.spark.registry import find_stage
 
-SET = shared() / "spark-parity"
-SHARED = cases(SET) if SET.is_dir() else []
-CASES = SHARED + cases(Path(__file__).parent / "fixtures")
+SET = shared_folder() / "spark-parity"
+SHARED = load_cases(SET) if SET.is_dir() else []
+CASES = SHARED + load_cases(Path(__file__).parent / "fixtures")
 UNTOLD = {"imputer"}
 """Cases in which null alone does not tell whether a column has whole numbers: it is stated."""
 
@@ -40,22 +40,22 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 
 def test_all_rows_together_answer_as_spark(case: Case) -> None:
-    check(case, load(case.folder).evaluate(case.inputs), range(case.inputs.rows))
+    check_rows(case, load(case.folder).evaluate(case.inputs), range(case.inputs.rows))
 
 
 def test_each_row_alone_answers_as_spark(case: Case) -> None:
     model, inputs = load(case.folder), case.inputs
     for row in range(inputs.rows):
-        check(case, model.evaluate(inputs.take(np.array([row]))), range(row, row + 1))
+        check_rows(case, model.evaluate(inputs.take(np.array([row]))), range(row, row + 1))
 
 
 def test_rows_from_json_answer_as_spark(case: Case, tmp_path: Path) -> None:
-    model = load(told(case, tmp_path))
+    model = load(state_types(case, tmp_path))
     inputs = case.json_inputs(model.signature)
-    check(case, model.evaluate(inputs), range(inputs.rows))
+    check_rows(case, model.evaluate(inputs), range(inputs.rows))
 
 
-def told(case: Case, tmp_path: Path) -> Path:
+def state_types(case: Case, tmp_path: Path) -> Path:
     """The model's folder, with the types of its inputs where the saved stages do not tell them."""
     if case.document["name"] not in UNTOLD:
         return case.folder
@@ -65,10 +65,10 @@ def told(case: Case, tmp_path: Path) -> Path:
 
 
 def test_each_row_from_json_answers_as_spark(case: Case, tmp_path: Path) -> None:
-    model = load(told(case, tmp_path))
+    model = load(state_types(case, tmp_path))
     inputs = case.json_inputs(model.signature)
     for row in range(inputs.rows):
-        check(case, model.evaluate(inputs.take(np.array([row]))), range(row, row + 1))
+        check_rows(case, model.evaluate(inputs.take(np.array([row]))), range(row, row + 1))
 
 
 def test_signature_has_the_columns_of_the_case(case: Case) -> None:
@@ -88,7 +88,7 @@ def test_no_rows_answer_no_rows(case: Case) -> None:
     assert evaluation.failures == {}
 
 
-def check(case: Case, evaluation: Evaluation, rows: range) -> None:
+def check_rows(case: Case, evaluation: Evaluation, rows: range) -> None:
     dropped = {row for row in case.document["dropped"] if row in rows}
     errors = {row for row in case.error_rows if row in rows}
     failed = {rows[row]: failure for row, failure in evaluation.failures.items()}
@@ -98,7 +98,7 @@ def check(case: Case, evaluation: Evaluation, rows: range) -> None:
     for entry in case.document["output_schema"]:
         column: Column = evaluation.outputs[entry["name"]]
         assert column.rows == len(answered)
-        for row, got in zip(answered, unpacked(column), strict=True):
+        for row, got in zip(answered, plain_values(column), strict=True):
             want = case.document["outputs"][row][entry["name"]]
             assert agrees_in(case, entry, got, want), f"row {row}, {entry['name']}: {got} != {want}"
     assert isinstance(Columns(evaluation.outputs, len(answered)), Columns)
@@ -109,4 +109,4 @@ def agrees_in(case: Case, entry: dict[str, str], got: Any, want: Any) -> bool:
     limits = {**tolerance, **tolerance["columns"].get(entry["name"], {})}
     if entry["name"] in case.document["unordered"] and got is not None and want is not None:
         return sorted(got) == sorted(want)
-    return agrees(got, want, limits["rel"], limits["abs"])
+    return value_agrees(got, want, limits["rel"], limits["abs"])

@@ -16,9 +16,9 @@ import pytest
 from tests.parity.sql_cases import (
     MODES,
     RECORDED,
-    agree,
-    answered,
-    expressions,
+    answer_expression,
+    read_expressions,
+    texts_agree,
 )
 from tests.parity.sql_generator import Generator
 
@@ -33,12 +33,12 @@ GENERATED = 300
 
 
 @cache
-def recorded(table: str) -> dict[str, dict[str, Any]]:
+def recorded_answers(table: str) -> dict[str, dict[str, Any]]:
     document: dict[str, dict[str, Any]] = json.loads(RECORDED[table].read_text())
     return document
 
 
-def difference(mine: dict[str, Any] | None, of_spark: dict[str, Any] | None) -> str | None:
+def difference_of(mine: dict[str, Any] | None, of_spark: dict[str, Any] | None) -> str | None:
     """What differs between two answers; None where nothing does."""
     if mine is None or of_spark is None:
         return (
@@ -49,7 +49,7 @@ def difference(mine: dict[str, Any] | None, of_spark: dict[str, Any] | None) -> 
     if mine["type"] != of_spark["type"]:
         return f"type {mine['type']}, want {of_spark['type']}"
     for row, (one, other) in enumerate(zip(mine["rows"], of_spark["rows"], strict=True)):
-        if not agree(one, other):
+        if not texts_agree(one, other):
             return f"row {row}: {one}, want {other}"
     if mine["name"] != of_spark["name"]:
         return f"name {mine['name']}, want {of_spark['name']}"
@@ -57,23 +57,23 @@ def difference(mine: dict[str, Any] | None, of_spark: dict[str, Any] | None) -> 
 
 
 @pytest.mark.parametrize(("ansi", "zone"), MODES)
-@pytest.mark.parametrize("expression", expressions())
+@pytest.mark.parametrize("expression", read_expressions())
 def test_an_expression_answers_as_spark_did(expression: str, ansi: bool, zone: str) -> None:
-    wanted = recorded("plain")[f"{ansi} {zone}"][expression]
-    assert difference(answered(expression, ansi, zone), wanted) is None
+    wanted = recorded_answers("plain")[f"{ansi} {zone}"][expression]
+    assert difference_of(answer_expression(expression, ansi, zone), wanted) is None
 
 
 @pytest.mark.parametrize(("ansi", "zone"), MODES)
 def test_edge_values_answer_as_spark_did(ansi: bool, zone: str) -> None:
-    wanted = recorded("edges")[f"{ansi} {zone}"]
+    wanted = recorded_answers("edges")[f"{ansi} {zone}"]
     found = {
-        one: difference(answered(one, ansi, zone, "edges"), wanted[one])
-        for one in expressions("edges")
+        one: difference_of(answer_expression(one, ansi, zone, "edges"), wanted[one])
+        for one in read_expressions("edges")
     }
     assert {one: text for one, text in found.items() if text is not None} == {}
 
 
-def nested(chooser: random.Random, given: list[str]) -> str:
+def nested_expression(chooser: random.Random, given: list[str]) -> str:
     """An expression within another, of whatever types."""
     outer, inner = chooser.choice(given), chooser.choice(given)
     form = chooser.choice(
@@ -86,27 +86,27 @@ def nested(chooser: random.Random, given: list[str]) -> str:
 def test_generated_expressions_are_answered_or_refused(ansi: bool, zone: str) -> None:
     generator = Generator(SEED)
     for _ in range(GENERATED):
-        answered(generator.expression(), ansi, zone, "edges")  # raises nothing else
+        answer_expression(generator.expression(), ansi, zone, "edges")  # raises nothing else
 
 
 @pytest.mark.timeout(600)
 def test_new_expressions_answer_as_spark() -> None:
     if os.environ.get("CI") != "true":
         pytest.importorskip("pyspark")
-    chooser, given = random.Random(SEED), expressions()
+    chooser, given = random.Random(SEED), read_expressions()
     generator = Generator(SEED)
     chosen = {
-        "plain": [nested(chooser, given) for _ in range(FRESH)],
+        "plain": [nested_expression(chooser, given) for _ in range(FRESH)],
         "edges": [generator.expression() for _ in range(FRESH)],
     }
     failed: list[str] = []
     for table, modes in of_spark(chosen).items():
         for (ansi, _), answers in zip(MODES, modes, strict=False):
             for expression, wanted in zip(chosen[table], answers, strict=True):
-                mine = answered(expression, ansi, "UTC", table)
+                mine = answer_expression(expression, ansi, "UTC", table)
                 if table == "plain" and mine is not None and wanted is not None:
                     mine["name"] = wanted["name"]  # compared for the recorded ones
-                found = difference(mine, wanted)
+                found = difference_of(mine, wanted)
                 if found is not None:
                     failed.append(f"{expression} (ANSI {ansi}): {found}")
     assert failed == []

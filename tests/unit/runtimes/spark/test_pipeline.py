@@ -15,16 +15,16 @@ from hydro_runtimes.load import describe, load
 from hydro_runtimes.spark.data.vocabulary import Vocabulary
 
 
-def save(folder: Path, *stages: tuple[str, dict[str, Any]]) -> Path:
+def save_pipeline(folder: Path, *stages: tuple[str, dict[str, Any]]) -> Path:
     """A pipeline of stages that have params only."""
     uids = [f"s{i}" for i in range(len(stages))]
-    write(folder, "PipelineModel", "pipeline", {"stageUids": uids})
+    write_stage(folder, "PipelineModel", "pipeline", {"stageUids": uids})
     for i, (name, params) in enumerate(stages):
-        write(folder / "stages" / f"{i}_s{i}", name, f"s{i}", params)
+        write_stage(folder / "stages" / f"{i}_s{i}", name, f"s{i}", params)
     return folder
 
 
-def write(folder: Path, name: str, uid: str, params: dict[str, Any]) -> None:
+def write_stage(folder: Path, name: str, uid: str, params: dict[str, Any]) -> None:
     (folder / "metadata").mkdir(parents=True)
     document = {
         "class": f"org.apache.spark.ml.{name}",
@@ -41,13 +41,13 @@ JOINED = ("feature.VectorAssembler", {"inputCols": ["a", "b"], "outputCol": "v"}
 SQL = ("feature.SQLTransformer", {"statement": "SELECT a * 2 AS c FROM __THIS__ WHERE a > 0"})
 
 
-def values(column: Column) -> Any:
+def column_values(column: Column) -> Any:
     assert isinstance(column, Dense)
     return column.values.tolist()
 
 
 def test_the_signature_is_derived_from_the_stages(tmp_path: Path) -> None:
-    derived, parts = describe(save(tmp_path, TOKENIZER, HASHED))
+    derived, parts = describe(save_pipeline(tmp_path, TOKENIZER, HASHED))
     assert [(part.name, part.depth) for part in parts] == [
         ("PipelineModel", 0),
         ("Tokenizer", 1),
@@ -63,13 +63,13 @@ def test_the_signature_is_derived_from_the_stages(tmp_path: Path) -> None:
 def test_stages_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
     normalizer = ("feature.Normalizer", {"inputCol": "w", "outputCol": "n"})
     with pytest.raises(InvalidModel, match="column 'w' is a list or vector of string, want"):
-        load(save(tmp_path, TOKENIZER, normalizer))
+        load(save_pipeline(tmp_path, TOKENIZER, normalizer))
 
 
 def test_a_column_that_an_earlier_select_left_out_is_refused(tmp_path: Path) -> None:
     bucketizer = ("feature.Binarizer", {"inputCol": "b", "outputCol": "o"})
     with pytest.raises(InvalidModel, match="'b' was left out by an earlier SELECT"):
-        load(save(tmp_path, SQL, bucketizer))
+        load(save_pipeline(tmp_path, SQL, bucketizer))
 
 
 @pytest.mark.parametrize(
@@ -94,19 +94,19 @@ def test_statements_that_are_not_known_are_refused_when_loaded(
 ) -> None:
     stage = ("feature.SQLTransformer", {"statement": statement})
     with pytest.raises(InvalidModel, match=message):
-        load(save(tmp_path, stage))
+        load(save_pipeline(tmp_path, stage))
 
 
 def test_rows_that_where_leaves_out_are_dropped(tmp_path: Path) -> None:
     a = Dense(np.array([1.5, -1.0, 2.0]))
-    answer = load(save(tmp_path, SQL)).evaluate(Columns({"a": a}))
+    answer = load(save_pipeline(tmp_path, SQL)).evaluate(Columns({"a": a}))
     assert {row: failure.reason for row, failure in answer.failures.items()} == {1: "ROW_DROPPED"}
-    assert values(answer.outputs["c"]) == [3.0, 4.0]
+    assert column_values(answer.outputs["c"]) == [3.0, 4.0]
 
 
 def test_a_column_of_a_wrong_form_fails_its_rows_by_stage_and_column(tmp_path: Path) -> None:
     columns = Columns({"a": Strings(["x", "y"]), "b": Dense(np.array([1.0, 2.0]))})
-    answer = load(save(tmp_path, JOINED)).evaluate(columns)
+    answer = load(save_pipeline(tmp_path, JOINED)).evaluate(columns)
     assert set(answer.failures) == {0, 1}
     assert answer.failures[0].stage == "s0"
     assert answer.failures[0].column == "a"
@@ -116,19 +116,21 @@ def test_a_column_of_a_wrong_form_fails_its_rows_by_stage_and_column(tmp_path: P
 def test_a_json_value_of_a_wrong_kind_fails_its_row_alone(tmp_path: Path) -> None:
     a = Strings(["1", '"x"', "true", "null"], np.array([True, True, True, False]), DataType.JSON)
     columns = Columns({"a": a, "b": Dense(np.zeros(4))})
-    answer = load(save(tmp_path, JOINED)).evaluate(columns)
+    answer = load(save_pipeline(tmp_path, JOINED)).evaluate(columns)
     assert set(answer.failures) == {1, 3}
     assert "got a text" in answer.failures[1].message
     assert "got null" in answer.failures[3].message
-    assert values(answer.outputs["v"]) == [[1.0, 0.0], [1.0, 0.0]]
+    assert column_values(answer.outputs["v"]) == [[1.0, 0.0], [1.0, 0.0]]
 
 
 def test_vectors_of_differing_sizes_are_taken_where_spark_takes_them(tmp_path: Path) -> None:
     normalizer = ("feature.Normalizer", {"inputCol": "f", "outputCol": "n", "p": 1.0})
     f = Ragged(np.array([0, 2, 3]), Dense(np.array([1.0, 3.0, -5.0])))
-    (column,) = load(save(tmp_path, normalizer)).evaluate(Columns({"f": f})).outputs.values()
+    (column,) = (
+        load(save_pipeline(tmp_path, normalizer)).evaluate(Columns({"f": f})).outputs.values()
+    )
     assert isinstance(column, Ragged)
-    assert values(column.elements) == [0.25, 0.75, -1.0]
+    assert column_values(column.elements) == [0.25, 0.75, -1.0]
 
 
 def test_a_label_indexer_is_left_out_where_the_label_is_not_there(tmp_path: Path) -> None:
@@ -136,7 +138,7 @@ def test_a_label_indexer_is_left_out_where_the_label_is_not_there(tmp_path: Path
     import pyarrow.parquet as pq
 
     index = ("feature.StringIndexerModel", {"inputCol": "label", "outputCol": "y"})
-    folder = save(tmp_path, index, TOKENIZER)
+    folder = save_pipeline(tmp_path, index, TOKENIZER)
     data = folder / "stages" / "0_s0" / "data"
     data.mkdir()
     pq.write_table(pa.table({"labelsArray": [[["no", "yes"]]]}), data / "part-0.parquet")
@@ -146,7 +148,7 @@ def test_a_label_indexer_is_left_out_where_the_label_is_not_there(tmp_path: Path
     answer = model.evaluate(Columns({"t": Strings(["a b"])}))
     assert list(answer.outputs) == ["w"]
     both = model.evaluate(Columns({"t": Strings(["a b"]), "label": Strings(["yes"])}))
-    assert values(both.outputs["y"]) == [1.0]
+    assert column_values(both.outputs["y"]) == [1.0]
 
 
 @pytest.mark.parametrize(
@@ -174,7 +176,7 @@ def test_expressions_give_what_spark_gives(
 ) -> None:
     stage = ("feature.SQLTransformer", {"statement": f"SELECT *, {expression} AS o FROM __THIS__"})
     a = Dense(np.array([1.5, -1.0, 0.0]), np.array([True, True, False]))
-    answer = load(save(tmp_path, stage)).evaluate(Columns({"a": a}))
+    answer = load(save_pipeline(tmp_path, stage)).evaluate(Columns({"a": a}))
     column = answer.outputs["o"]
     assert isinstance(column, Dense | Strings)
     given = column.values.tolist() if isinstance(column, Dense) else list(column.values)
@@ -184,10 +186,12 @@ def test_expressions_give_what_spark_gives(
 
 def test_a_division_by_zero_fails_its_row_alone(tmp_path: Path) -> None:
     stage = ("feature.SQLTransformer", {"statement": "SELECT 1 / a AS o FROM __THIS__"})
-    answer = load(save(tmp_path, stage)).evaluate(Columns({"a": Dense(np.array([0.0, 4.0]))}))
+    answer = load(save_pipeline(tmp_path, stage)).evaluate(
+        Columns({"a": Dense(np.array([0.0, 4.0]))})
+    )
     assert list(answer.failures) == [0]
     assert "DIVIDE_BY_ZERO" in answer.failures[0].message
-    assert values(answer.outputs["o"]) == [0.25]
+    assert column_values(answer.outputs["o"]) == [0.25]
 
 
 @pytest.mark.parametrize(
@@ -201,14 +205,16 @@ def test_what_does_not_fit_into_a_tinyint_fails_its_row_alone(
     tmp_path: Path, expression: str, error: str
 ) -> None:
     stage = ("feature.SQLTransformer", {"statement": f"SELECT {expression} AS o FROM __THIS__"})
-    answer = load(save(tmp_path, stage)).evaluate(Columns({"a": Dense(np.array([1.0, 1.5]))}))
+    answer = load(save_pipeline(tmp_path, stage)).evaluate(
+        Columns({"a": Dense(np.array([1.0, 1.5]))})
+    )
     assert list(answer.failures) == [1]
     assert error in answer.failures[1].message
-    assert values(answer.outputs["o"]) == [100]
+    assert column_values(answer.outputs["o"]) == [100]
 
 
 def test_types_that_the_stages_do_not_tell_may_be_stated(tmp_path: Path) -> None:
-    save(tmp_path, JOINED)
+    save_pipeline(tmp_path, JOINED)
     stated = {"inputs": [{"name": "a", "type": "int32"}, {"name": "other", "type": "bool"}]}
     (tmp_path / "metadata.json").write_text(json.dumps(stated))
     assert [(f.name, f.type) for f in load(tmp_path).signature.inputs] == [
@@ -218,7 +224,7 @@ def test_types_that_the_stages_do_not_tell_may_be_stated(tmp_path: Path) -> None
 
 
 def test_stated_types_that_a_stage_cannot_read_are_refused(tmp_path: Path) -> None:
-    save(tmp_path, TOKENIZER)
+    save_pipeline(tmp_path, TOKENIZER)
     (tmp_path / "metadata.json").write_text('{"inputs": [{"name": "t", "type": "int32"}]}')
     with pytest.raises(InvalidModel, match="column 't' is int32, want string"):
         load(tmp_path)
@@ -230,7 +236,7 @@ def test_stated_types_that_a_stage_cannot_read_are_refused(tmp_path: Path) -> No
 )
 def test_a_negated_condition_is_negated(tmp_path: Path, condition: str, kept: list[str]) -> None:
     statement = f"SELECT t AS o FROM __THIS__ WHERE {condition}"
-    model = load(save(tmp_path, ("feature.SQLTransformer", {"statement": statement})))
+    model = load(save_pipeline(tmp_path, ("feature.SQLTransformer", {"statement": statement})))
     found = model.evaluate(Columns({"t": Strings(["ab", "b"])})).outputs["o"]
     assert isinstance(found, Strings)
     assert found.values == kept

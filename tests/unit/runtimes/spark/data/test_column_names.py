@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.parity.saves import save
+from tests.parity.saves import save_stage
 
 from hydro_runtimes.columns import Columns, DataType, Strings
 from hydro_runtimes.errors import InvalidModel
@@ -21,27 +21,27 @@ from hydro_runtimes.spark.data.sql_columns import column_json
 Stage = tuple[str, dict[str, Any]]
 
 
-def sql(statement: str) -> Stage:
+def sql_stage(statement: str) -> Stage:
     return "feature.SQLTransformer", {"statement": statement}
 
 
-def assembled(*inputs: str) -> Stage:
+def assembler_stage(*inputs: str) -> Stage:
     return "feature.VectorAssembler", {"inputCols": list(inputs), "outputCol": "f"}
 
 
-def binarized(source: str, output: str, threshold: float = 3.0) -> Stage:
+def binarizer_stage(source: str, output: str, threshold: float = 3.0) -> Stage:
     return "feature.Binarizer", {"inputCol": source, "outputCol": output, "threshold": threshold}
 
 
-def saved(folder: Path, *stages: Stage) -> Path:
+def save_pipeline(folder: Path, *stages: Stage) -> Path:
     uids = [f"s{at}" for at in range(len(stages))]
-    save(folder, "PipelineModel", {"stageUids": uids}, version="4.3.0")
+    save_stage(folder, "PipelineModel", {"stageUids": uids}, version="4.3.0")
     for at, (name, params) in enumerate(stages):
-        save(folder / "stages" / f"{at}_s{at}", name, params, uid=f"s{at}", version="4.3.0")
+        save_stage(folder / "stages" / f"{at}_s{at}", name, params, uid=f"s{at}", version="4.3.0")
     return folder
 
 
-def answered(folder: Path, row: dict[str, Any]) -> dict[str, Any] | Failure:
+def answer_row(folder: Path, row: dict[str, Any]) -> dict[str, Any] | Failure:
     """The outputs for a row of JSON."""
     columns = {
         name: Strings([json.dumps(value)], None, DataType.JSON) for name, value in row.items()
@@ -62,32 +62,41 @@ NESTED = {"s": {"a": 1, "b": {"c": 2.5}}, "a": 10, "d.e": 7.0}
     [("a", 10), ("A", 10), ("s.a", 1), ("S.A", 1), ("s.b.c", 2.5), ("`d.e`", 7), ("`a`", 10)],
 )
 def test_a_name_is_resolved_as_in_spark(name: str, wanted: float, tmp_path: Path) -> None:
-    folder = saved(tmp_path / "m", sql("SELECT *, s.a + a AS known FROM __THIS__"), assembled(name))
-    answer = answered(folder, NESTED)
+    folder = save_pipeline(
+        tmp_path / "m", sql_stage("SELECT *, s.a + a AS known FROM __THIS__"), assembler_stage(name)
+    )
+    answer = answer_row(folder, NESTED)
     assert isinstance(answer, dict)
     assert answer["f"] == [wanted]
 
 
 @pytest.mark.parametrize("name", ["MADE.p", "made.P", "Made.`p`"])
 def test_fields_of_a_struct_that_a_statement_makes(name: str, tmp_path: Path) -> None:
-    folder = saved(
-        tmp_path / "m", sql("SELECT struct(a AS p) AS made FROM __THIS__"), assembled(name)
+    folder = save_pipeline(
+        tmp_path / "m",
+        sql_stage("SELECT struct(a AS p) AS made FROM __THIS__"),
+        assembler_stage(name),
     )
-    assert answered(folder, {"a": 4}) == {"made": {"p": 4}, "f": [4.0]}
+    assert answer_row(folder, {"a": 4}) == {"made": {"p": 4}, "f": [4.0]}
 
 
 def test_an_output_takes_the_place_of_one_whose_case_differs(tmp_path: Path) -> None:
-    folder = saved(
-        tmp_path / "m", binarized("Income", "X"), binarized("Income", "x", 5.0), assembled("X")
+    folder = save_pipeline(
+        tmp_path / "m",
+        binarizer_stage("Income", "X"),
+        binarizer_stage("Income", "x", 5.0),
+        assembler_stage("X"),
     )
-    assert answered(folder, {"Income": 4.0}) == {"x": 0.0, "f": [0.0]}
+    assert answer_row(folder, {"Income": 4.0}) == {"x": 0.0, "f": [0.0]}
 
 
 def test_an_ambiguous_name_is_refused(tmp_path: Path) -> None:
-    folder = saved(tmp_path / "m", assembled("x", "X"), assembled("x"))
+    folder = save_pipeline(tmp_path / "m", assembler_stage("x", "X"), assembler_stage("x"))
     loaded = load(folder)  # each is an input of its own name
     assert [field.name for field in loaded.signature.inputs] == ["x"]
-    folder = saved(tmp_path / "n", sql("SELECT a AS x, b AS X FROM __THIS__"), assembled("x"))
+    folder = save_pipeline(
+        tmp_path / "n", sql_stage("SELECT a AS x, b AS X FROM __THIS__"), assembler_stage("x")
+    )
     with pytest.raises(InvalidModel, match="two columns have the name"):
         load(folder)
 
@@ -117,12 +126,14 @@ def test_an_ambiguous_name_is_refused(tmp_path: Path) -> None:
 def test_a_statement_reads_what_comes_in(
     statement: str, row: dict[str, Any], wanted: dict[str, Any], tmp_path: Path
 ) -> None:
-    assert answered(saved(tmp_path / "m", sql(statement)), row) == wanted
+    assert answer_row(save_pipeline(tmp_path / "m", sql_stage(statement)), row) == wanted
 
 
 def test_the_fields_of_a_struct_go_on(tmp_path: Path) -> None:
-    folder = saved(tmp_path / "m", sql("SELECT s.* FROM __THIS__"), assembled("a", "B"))
-    assert answered(folder, {"s": {"a": 1, "b": 2, "c": "x"}}) == {
+    folder = save_pipeline(
+        tmp_path / "m", sql_stage("SELECT s.* FROM __THIS__"), assembler_stage("a", "B")
+    )
+    assert answer_row(folder, {"s": {"a": 1, "b": 2, "c": "x"}}) == {
         "a": 1,
         "b": 2,
         "c": "x",

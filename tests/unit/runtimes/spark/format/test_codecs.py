@@ -27,7 +27,7 @@ WRITTEN = {
 MOST = 1 << 20
 
 
-def blocks(data: bytes, codec: str, piece: int) -> bytes:
+def hadoop_blocks(data: bytes, codec: str, piece: int) -> bytes:
     """Two blocks, as Hadoop's stream writes them."""
     made = b""
     for half in (data[: len(data) // 2], data[len(data) // 2 :]):
@@ -51,8 +51,8 @@ def test_what_was_compressed_comes_back(data: bytes, piece: int) -> None:
         ".bz2": bz2.compress(data),
         ".deflate": zlib.compress(data),
         ".gz": gzip.compress(data),
-        ".lz4": blocks(data, "lz4_raw", piece),
-        ".snappy": blocks(data, "snappy", piece),
+        ".lz4": hadoop_blocks(data, "lz4_raw", piece),
+        ".snappy": hadoop_blocks(data, "snappy", piece),
         ".zst": pa.compress(data, "zstd", asbytes=True),
         ".txt": data,
     }
@@ -73,8 +73,8 @@ def test_what_grows_beyond_all_bounds_is_cut_or_refused(suffix: str) -> None:
         ".bz2": bz2.compress(data),
         ".deflate": zlib.compress(data),
         ".gz": gzip.compress(data),
-        ".lz4": blocks(data, "lz4_raw", len(data)),
-        ".snappy": blocks(data, "snappy", len(data)),
+        ".lz4": hadoop_blocks(data, "lz4_raw", len(data)),
+        ".snappy": hadoop_blocks(data, "snappy", len(data)),
         ".zst": pa.compress(data, "zstd", asbytes=True),
     }
     with contextlib.suppress(ValueError):

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.parity.saves import save
+from tests.parity.saves import save_stage
 
 from hydro_runtimes.columns import Columns, Dense, Ragged, Strings
 from hydro_runtimes.errors import InvalidModel
@@ -57,7 +57,7 @@ def test_joined_elements_are_those_of_the_parts(parts: list[list[int]]) -> None:
     assert [made[i - len(made)] for i in range(len(made))] == wanted
 
 
-def lists(values: Any) -> pa.Array:
+def list_array(values: Any) -> pa.Array:
     return pa.array(values.tolist(), pa.list_(pa.float32()))
 
 
@@ -68,9 +68,11 @@ def test_word_vectors_are_added_up_alike_in_pieces(
     rng = np.random.default_rng(1)
     words = [f"word{index}" for index in range(50)]
     vectors = rng.normal(size=(50, 4)).astype(np.float32)
-    tables = {"data": pa.table({"word": words, "vector": lists(vectors)})}
+    tables = {"data": pa.table({"word": words, "vector": list_array(vectors)})}
     model = load(
-        save(tmp_path / "m", "feature.Word2VecModel", NAMES | {"vectorSize": 4}, tables, "3.5.0")
+        save_stage(
+            tmp_path / "m", "feature.Word2VecModel", NAMES | {"vectorSize": 4}, tables, "3.5.0"
+        )
     )
     rows = [[words[at] for at in rng.integers(0, 50, size)] for size in (0, 1, 30, 5, 0, 7, 200)]
     offsets = np.cumsum([0, *map(len, rows)], dtype=np.int64)
@@ -95,9 +97,9 @@ def test_factors_in_pieces_are_those_of_their_ids(
     rng = np.random.default_rng(1)
     ids = rng.permutation(40).astype(np.int32) - 5
     factors = rng.normal(size=(40, 3)).astype(np.float32)
-    table = pa.table({"id": ids, "features": lists(factors)})
+    table = pa.table({"id": ids, "features": list_array(factors)})
     tables = {"userFactors": table, "itemFactors": table}
-    model = load(save(tmp_path / "m", "recommendation.ALSModel", {}, tables, "3.5.0", rank=3))
+    model = load(save_stage(tmp_path / "m", "recommendation.ALSModel", {}, tables, "3.5.0", rank=3))
     item = np.full(40, ids[0])
     columns = Columns({"user": Dense(ids.astype(np.float64)), "item": Dense(item.astype(float))})
     prediction = model.evaluate(columns).outputs["prediction"]
@@ -114,6 +116,6 @@ def test_a_vector_of_another_size_in_a_later_piece_is_refused(
     monkeypatch.setattr(saved, "_PIECE_VALUES", 4)
     vectors = pa.array([[1.0, 2.0]] * 9 + [[1.0, 2.0, 3.0]], pa.list_(pa.float32()))
     tables = {"data": pa.table({"word": [str(one) for one in range(10)], "vector": vectors})}
-    model = save(tmp_path / "m", "feature.Word2VecModel", NAMES | {"vectorSize": 2}, tables)
+    model = save_stage(tmp_path / "m", "feature.Word2VecModel", NAMES | {"vectorSize": 2}, tables)
     with pytest.raises(InvalidModel, match="another size than 2"):
         load(model)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.runtimes.spark.test_pipeline import save
+from tests.unit.runtimes.spark.test_pipeline import save_pipeline
 
 from hydro_runtimes.columns import Columns, Strings
 from hydro_runtimes.evaluator import Evaluation
@@ -51,16 +51,18 @@ GROWING = [
 ]
 
 
-def answered(folder: Path, expression: str, *texts: str) -> Evaluation:
+def evaluate_expression(folder: Path, expression: str, *texts: str) -> Evaluation:
     statement = f"SELECT *, {expression} AS o FROM __THIS__"
-    model = load(save(folder, ("feature.SQLTransformer", {"statement": statement})))
+    model = load(save_pipeline(folder, ("feature.SQLTransformer", {"statement": statement})))
     return model.evaluate(Columns({"t": Strings(texts)}))
 
 
-def peak(folder: Path, expression: str) -> tuple[Evaluation, int]:
+def peak_memory(folder: Path, expression: str) -> tuple[Evaluation, int]:
     tracemalloc.start()
     try:
-        return answered(folder, expression, "aaaaaaaaaa"), tracemalloc.get_traced_memory()[1]
+        return evaluate_expression(
+            folder, expression, "aaaaaaaaaa"
+        ), tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
 
@@ -68,7 +70,7 @@ def peak(folder: Path, expression: str) -> tuple[Evaluation, int]:
 @pytest.mark.slow
 @pytest.mark.parametrize("expression", HUGE, ids=range(len(HUGE)))
 def test_what_asks_for_too_much_is_told_the_limit(tmp_path: Path, expression: str) -> None:
-    answer, taken = peak(tmp_path, expression)
+    answer, taken = peak_memory(tmp_path, expression)
     assert "the limit here" in answer.failures[0].message
     assert taken < MOST_BYTES
 
@@ -82,7 +84,7 @@ def test_functions_around_functions_make_no_more(tmp_path_factory: pytest.TempPa
         for step in steps:
             expression = step.format(expression)
         expression = f"length({expression})"
-        answer, taken = peak(tmp_path_factory.mktemp("m"), expression)
+        answer, taken = peak_memory(tmp_path_factory.mktemp("m"), expression)
         assert taken < MOST_BYTES
         for failure in answer.failures.values():
             assert "the limit here" in failure.message
@@ -91,7 +93,7 @@ def test_functions_around_functions_make_no_more(tmp_path_factory: pytest.TempPa
 
 
 def test_a_row_that_is_too_much_costs_no_other(tmp_path: Path) -> None:
-    answer = answered(tmp_path, "length(repeat(t, 1000000))", "a", "aaaa", "")
+    answer = evaluate_expression(tmp_path, "length(repeat(t, 1000000))", "a", "aaaa", "")
     assert [*answer.failures] == [1]
 
 
@@ -100,7 +102,7 @@ def test_an_expression_that_takes_too_long_is_given_up(
 ) -> None:
     monkeypatch.setattr(java_regex, "MATCH_S", 0.05)
     start = time.process_time()
-    answer = answered(tmp_path, "t RLIKE '^(a|aa)+$'", "a" * 60 + "!", "aaa")
+    answer = evaluate_expression(tmp_path, "t RLIKE '^(a|aa)+$'", "a" * 60 + "!", "aaa")
     assert time.process_time() - start < 10
     assert [*answer.failures] == [0]
     assert "the limit here" in answer.failures[0].message

@@ -22,7 +22,7 @@ def model() -> Evaluator:
     return load(PM_SPARK)
 
 
-def rows(model: Evaluator, count: int) -> tuple[str, Array]:
+def random_features(model: Evaluator, count: int) -> tuple[str, Array]:
     """Name and values of the features; some are NaN, infinite, or a threshold of the forest."""
     (field,) = (field for field in model.signature.inputs if field.shape)
     rng = np.random.default_rng(7)
@@ -39,7 +39,7 @@ def probability(model: Evaluator, name: str, values: Array) -> Array:
 
 
 def test_a_large_batch_answers_as_small_ones_and_as_rows_alone(model: Evaluator) -> None:
-    name, values = rows(model, LARGE)
+    name, values = random_features(model, LARGE)
     together = probability(model, name, values)
     parts = [probability(model, name, values[at : at + 50]) for at in range(0, LARGE, 50)]
     np.testing.assert_array_equal(together, np.concatenate(parts))
@@ -47,7 +47,7 @@ def test_a_large_batch_answers_as_small_ones_and_as_rows_alone(model: Evaluator)
     np.testing.assert_array_equal(together[:300], np.concatenate(alone))
 
 
-def chain(depth: int) -> Node:
+def chain_of_splits(depth: int) -> Node:
     """A tree that goes left, once for each whole number below the row's."""
     node: Node = (0, 0.0, depth, 0)
     for level in reversed(range(depth)):
@@ -57,7 +57,7 @@ def chain(depth: int) -> Node:
 
 @pytest.mark.parametrize("depth", [0, 1, 39, 40, 41, 100])
 def test_a_row_alone_walks_on_where_the_compiled_levels_end(depth: int) -> None:
-    walk = SingleRowWalk([chain(depth), chain(3)])
+    walk = SingleRowWalk([chain_of_splits(depth), chain_of_splits(3)])
     for number in (-1.0, 0.0, 2.5, 38.0, 39.5, 99.0, float("inf"), float("nan")):
         reached = [sum(not number <= level for level in range(most)) for most in (depth, 3)]
         assert walk.find_leaves([number]) == reached

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.parity.saves import save
+from tests.parity.saves import save_stage
 
 from hydro_runtimes.columns import Array, Columns, Dense
 from hydro_runtimes.errors import InvalidModel
@@ -49,28 +49,28 @@ Tree: TypeAlias = float | Split
 """A leaf is its prediction."""
 
 
-def walked(tree: Tree, row: Sequence[float]) -> tuple[float, int]:
+def walk_tree(tree: Tree, row: Sequence[float]) -> tuple[float, int]:
     """The prediction of the leaf, and how many leaves are left of it."""
     before = 0
     while isinstance(tree, Split):
         if tree.goes_left(row):
             tree = tree.left
         else:
-            before += sum(not isinstance(node, Split) for node, *_ in numbered(tree.left))
+            before += sum(not isinstance(node, Split) for node, *_ in number_nodes(tree.left))
             tree = tree.right
     return tree, before
 
 
-def numbered(tree: Tree, first: int = 0) -> list[tuple[Tree, int, int, int]]:
+def number_nodes(tree: Tree, first: int = 0) -> list[tuple[Tree, int, int, int]]:
     """The nodes with their numbers and those of their children, as Spark numbers them."""
     if not isinstance(tree, Split):
         return [(tree, first, -1, -1)]
-    left = numbered(tree.left, first + 1)
-    right = numbered(tree.right, first + 1 + len(left))
+    left = number_nodes(tree.left, first + 1)
+    right = number_nodes(tree.right, first + 1 + len(left))
     return [(tree, first, first + 1, first + 1 + len(left)), *left, *right]
 
 
-def splits(children: st.SearchStrategy[Tree]) -> st.SearchStrategy[Tree]:
+def split_trees(children: st.SearchStrategy[Tree]) -> st.SearchStrategy[Tree]:
     threshold = st.floats(allow_nan=False) | st.sampled_from(ODD[1:])
     plain = st.tuples(st.just(-1), st.tuples(threshold))
     chosen = st.lists(st.integers(0, CATEGORIES - 1), max_size=CATEGORIES, unique=True)
@@ -84,7 +84,7 @@ def splits(children: st.SearchStrategy[Tree]) -> st.SearchStrategy[Tree]:
     )
 
 
-def chain(depth: int) -> Tree:
+def chain_of_splits(depth: int) -> Tree:
     """As deep as it has splits."""
     tree: Tree = float(depth)
     for level in reversed(range(depth)):
@@ -93,7 +93,7 @@ def chain(depth: int) -> Tree:
 
 
 LEAVES = st.floats(-1e6, 1e6)
-TREES = st.recursive(LEAVES, splits, max_leaves=40) | st.integers(0, 100).map(chain)
+TREES = st.recursive(LEAVES, split_trees, max_leaves=40) | st.integers(0, 100).map(chain_of_splits)
 ROWS = st.lists(
     st.tuples(*[st.sampled_from(ODD) | st.floats(width=32) | st.integers(0, 17)] * FEATURES),
     min_size=1,
@@ -101,11 +101,11 @@ ROWS = st.lists(
 )
 
 
-def nodes(trees: Sequence[Tree], order: Array, three: bool) -> pa.Table:
+def nodes_table(trees: Sequence[Tree], order: Array, three: bool) -> pa.Table:
     """As Spark saves them, in some order; before 3.0 without rawCount."""
     rows = []
     for index, tree in enumerate(trees):
-        for node, number, left, right in numbered(tree):
+        for node, number, left, right in number_nodes(tree):
             split = node if isinstance(node, Split) else None
             data: dict[str, Any] = {
                 "id": number,
@@ -150,18 +150,20 @@ SCHEMA_3 = pa.schema(
 )
 
 
-def saved(folder: Path, trees: Sequence[Tree], weights: Sequence[float], seed: int) -> Path:
+def save_trees(folder: Path, trees: Sequence[Tree], weights: Sequence[float], seed: int) -> Path:
     rng = np.random.default_rng(seed)
-    count = sum(len(numbered(tree)) for tree in trees)
+    count = sum(len(number_nodes(tree)) for tree in trees)
     order = rng.permutation(count) if seed else np.arange(count)
     metadata = {"treeID": range(len(trees)), "metadata": ["{}"] * len(trees), "weights": weights}
-    tables = {"data": nodes(trees, order, seed % 2 == 0), "treesMetadata": pa.table(metadata)}
+    tables = {"data": nodes_table(trees, order, seed % 2 == 0), "treesMetadata": pa.table(metadata)}
     params = {"leafCol": "leaf", "featuresCol": "x"}
     name = "regression.GBTRegressionModel"
-    return save(folder, name, params, tables, "3.0.0", numFeatures=FEATURES, numTrees=len(trees))
+    return save_stage(
+        folder, name, params, tables, "3.0.0", numFeatures=FEATURES, numTrees=len(trees)
+    )
 
 
-def answers(model: Evaluator, rows: Array) -> tuple[Array, Array]:
+def answer_rows(model: Evaluator, rows: Array) -> tuple[Array, Array]:
     outputs = model.evaluate(Columns({"x": Dense(rows)})).outputs
     prediction, leaf = outputs["prediction"], outputs["leaf"]
     assert isinstance(prediction, Dense)
@@ -192,18 +194,18 @@ def limits(request: pytest.FixtureRequest) -> Iterator[None]:
 def test_trees_answer_as_a_plain_walk(trees: list[Tree], rows: list[Any], seed: int) -> None:
     weights = [1.0 / (1 + index) for index in range(len(trees))]
     with tempfile.TemporaryDirectory() as folder:
-        model = load(saved(Path(folder) / "m", trees, weights, seed))
+        model = load(save_trees(Path(folder) / "m", trees, weights, seed))
     values = np.array(rows, dtype=np.float64)
-    reached = [[walked(tree, row) for tree in trees] for row in rows]
+    reached = [[walk_tree(tree, row) for tree in trees] for row in rows]
     wanted = [0.0] * len(rows)
     for row, found in enumerate(reached):
         for (prediction, _), weight in zip(found, weights, strict=True):
             wanted[row] += prediction * weight
-    total, leaf = answers(model, values)
+    total, leaf = answer_rows(model, values)
     np.testing.assert_array_equal(total, wanted)
     np.testing.assert_array_equal(leaf, [[number for _, number in row] for row in reached])
     for row in range(len(rows)):
-        alone, leaf_alone = answers(model, values[row : row + 1])
+        alone, leaf_alone = answer_rows(model, values[row : row + 1])
         np.testing.assert_array_equal(alone, wanted[row : row + 1])
         np.testing.assert_array_equal(leaf_alone, leaf[row : row + 1])
 
@@ -225,12 +227,16 @@ DAMAGES = {
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_nodes_that_do_not_form_trees_are_refused(damage: str, tmp_path: Path) -> None:
     name, numbers = DAMAGES[damage]
-    table = nodes([chain(1), chain(1)], np.arange(6), three=True).to_pylist()
+    table = nodes_table(
+        [chain_of_splits(1), chain_of_splits(1)], np.arange(6), three=True
+    ).to_pylist()
     for row, number in zip(table, numbers, strict=True):
         (row if name == "treeID" else row["nodeData"])[name] = number
     metadata = pa.table({"_1": [0, 1], "_2": ["", ""], "_3": [1.0, 1.0]})
     tables = {"data": pa.Table.from_pylist(table, SCHEMA_3), "treesMetadata": metadata}
-    model = save(tmp_path / "m", "regression.GBTRegressionModel", {}, tables, numFeatures=FEATURES)
+    model = save_stage(
+        tmp_path / "m", "regression.GBTRegressionModel", {}, tables, numFeatures=FEATURES
+    )
     with pytest.raises(
         InvalidModel, match=r"nodes (are missing|do not form)|of other trees|twice|both in"
     ):
@@ -240,4 +246,4 @@ def test_nodes_that_do_not_form_trees_are_refused(damage: str, tmp_path: Path) -
 def test_a_set_of_categories_without_end_is_refused(tmp_path: Path) -> None:
     tree = Split(0, 2**31 - 1, (1.0,), 1.0, 2.0)
     with pytest.raises(InvalidModel, match="absurd number of categories"):
-        load(saved(tmp_path / "m", [tree], [1.0], 0))
+        load(save_trees(tmp_path / "m", [tree], [1.0], 0))
