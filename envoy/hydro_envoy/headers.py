@@ -73,6 +73,27 @@ class Fact(enum.StrEnum):
 FAILED_IN = "failed_in"
 """Begins Envoy's details of an answer by which a stage refused a request; its name follows."""
 
+
+class CallersContext(enum.StrEnum):
+    """What callers.lua finds in the filter context of a policy route."""
+
+    PIPELINE = "pipeline"
+    WANTS = "wants"
+    """What the pipeline wants to see, for people."""
+    CALLERS = "callers"
+    """Who may call with an API key; absent where keys do not count."""
+    CLAIMS = "claims"
+    """The claims that a token has to have; absent where tokens do not count."""
+
+
+class TokenMetadata(enum.StrEnum):
+    """What Envoy's jwt_authn notes about a token, for callers.lua."""
+
+    PAYLOAD = "payload"
+    HEADER = "header"
+    FAILED = "failed"
+
+
 SCOPE = "x-pipeline"
 """Within Envoy: the scope that a request goes to, as `scope_name` makes it."""
 API_KEY = "x-api-key"

@@ -40,6 +40,7 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 from envoy_data_plane.google.protobuf import Any, Empty, Struct, Value
 
 from hydro_envoy import headers
+from hydro_envoy.headers import CallersContext, TokenMetadata
 from hydro_envoy.mesh import Access, ApiKey, Jwt, Pipeline
 from hydro_envoy.resources.config_source import ads_source
 from hydro_envoy.snapshot import Resource, ResourceType, make_resource
@@ -82,13 +83,16 @@ def access_filters(pipeline: Pipeline) -> dict[str, Any]:
 
 def _callers_context(pipeline: str, access: Access) -> Mapping[str, Value]:
     """What callers.lua asks for."""
-    found = {"pipeline": pipeline, "wants": _describe_credentials(pipeline, access)}
+    found = {
+        CallersContext.PIPELINE: pipeline,
+        CallersContext.WANTS: _describe_credentials(pipeline, access),
+    }
     if access.callers is not None:
-        found["callers"] = _join_names(access.callers)
-    texts = {name: Value(string_value=text) for name, text in found.items()}
+        found[CallersContext.CALLERS] = _join_names(access.callers)
+    texts: dict[str, Value] = {name: Value(string_value=text) for name, text in found.items()}
     if access.jwt:
         claims = {name: Value(string_value=value) for name, value in access.jwt.claims}
-        texts["claims"] = Value(struct_value=Struct(fields=claims))
+        texts[CallersContext.CLAIMS] = Value(struct_value=Struct(fields=claims))
     return texts
 
 
@@ -118,9 +122,9 @@ def _token_verification(jwt: Jwt) -> TypedExtensionConfig:
         audiences=list(jwt.audiences),
         local_jwks=DataSource(inline_string=jwt.jwks),
         from_headers=[JwtHeader(name=headers.BEARER)],
-        payload_in_metadata="payload",
-        header_in_metadata="header",
-        failed_status_in_metadata="failed",
+        payload_in_metadata=TokenMetadata.PAYLOAD,
+        header_in_metadata=TokenMetadata.HEADER,
+        failed_status_in_metadata=TokenMetadata.FAILED,
         require_expiration=True,
         jwt_cache_config=JwtCacheConfig(jwt_cache_size=MAX_TOKENS),
         forward=True,

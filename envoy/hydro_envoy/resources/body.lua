@@ -1,6 +1,6 @@
 -- Comes before gateway.lua and edge.lua. From here on no limit of a client's body counts: Envoy looks
 -- for the route anew, and finds one without. See `downstream`.
-local function has_come(handle)
+local function mark_whole(handle)
   handle:streamInfo():dynamicMetadata():set("hydro", "body", "whole")
   handle:clearRouteCache()
   handle:metadata()  -- of the route, for which Envoy looks now
@@ -8,7 +8,7 @@ end
 
 -- Refuses a body that is compressed: the transcoder would take it for JSON that is malformed. And
 -- grpc-web, which Envoy's filters take for gRPC, and find neither methods nor messages in it.
-local function is_refused(handle)
+local function refuse_compressed(handle)
   local headers = handle:headers()
   local coding = headers:get("content-encoding") or ""
   if coding ~= "" and coding:lower() ~= "identity" then
@@ -30,5 +30,5 @@ end
 
 local function wait_for_body(handle)
   for _ in handle:bodyChunks() do end
-  has_come(handle)
+  mark_whole(handle)
 end

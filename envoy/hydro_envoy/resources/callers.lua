@@ -15,16 +15,16 @@ function keys(lines)
   end
 end
 
-local function lists(list, name)
+local function list_has(list, name)
   return list == "*" or list:find("," .. name .. ",", 1, true) ~= nil
 end
 
-local function key_of(headers)
-  return trimmed(headers:get(HEADER)) or (bearer(headers) or ""):match("^hydro_[%w_-]+$")
+local function find_key(headers)
+  return trim(headers:get(HEADER)) or (bearer(headers) or ""):match("^hydro_[%w_-]+$")
 end
 
 -- The caller; or nil, an HTTP status and a reason. So does the next.
-local function by_key(key, wanted, now)
+local function caller_by_key(key, wanted, now)
   local found = #key <= MAX_KEY and KEYS[sha256(key)]
   if not found then
     return nil, "401", "this key is not known"
@@ -32,13 +32,13 @@ local function by_key(key, wanted, now)
   local caller, ends, pipelines = found:match("(%S+) (%d+) (%S+)")
   if ends ~= "0" and tonumber(ends) <= now then
     return nil, "401", "this key has expired"
-  elseif not (lists(pipelines, wanted:get("pipeline")) and lists(wanted:get("callers"), caller)) then
+  elseif not (list_has(pipelines, wanted:get("pipeline")) and list_has(wanted:get("callers"), caller)) then
     return nil, "403", "this key is for others"
   end
   return "key/" .. caller
 end
 
-local function holds(claim, value)
+local function claim_has(claim, value)
   if type(claim) == "table" then
     for _, each in ipairs(claim) do
       if tostring(each) == value then return true end
@@ -50,7 +50,7 @@ local function holds(claim, value)
 end
 
 -- What a right signature does not tell: RFC 7515, section 4.1.11, and RFC 7519, section 5.1.
-local function trouble(header)
+local function header_fault(header)
   if header.crit ~= nil then
     return "this token wants what is not understood: crit"
   elseif header.typ == nil then
@@ -60,18 +60,18 @@ local function trouble(header)
   return not TYPES[kind] and "this token is of another typ, want JWT or at+jwt" or nil
 end
 
-local function by_token(checked, claims)
+local function caller_by_token(checked, claims)
   local token = checked.payload
   if not token then
     local why = checked.failed and checked.failed.message or "Jwt is missing"
     return nil, why:find("Audience") and "403" or "401", why ~= "Jwt is missing" and why or nil
   end
-  local wrong = trouble(checked.header or {})
+  local wrong = header_fault(checked.header or {})
   if wrong then
     return nil, "401", wrong
   end
   for name, value in pairs(claims) do
-    if not holds(token[name], value) then
+    if not claim_has(token[name], value) then
       return nil, "403", "this token's claim " .. name .. " has not " .. value
     end
   end
@@ -84,17 +84,17 @@ local function by_token(checked, claims)
   return "jwt/" .. subject
 end
 
-local function caller_of(handle, headers, wanted)
-  local key, caller = wanted:get("callers") and key_of(headers), nil
+local function find_caller(handle, headers, wanted)
+  local key, caller = wanted:get("callers") and find_key(headers), nil
   local status, reason = "401", nil
   if key then
-    caller, status, reason = by_key(key, wanted, handle:timestamp() / 1000)
+    caller, status, reason = caller_by_key(key, wanted, handle:timestamp() / 1000)
   end
   if caller or not wanted:get("claims") then
     return caller, status, reason
   end
   local checked = handle:streamInfo():dynamicMetadata():get("envoy.filters.http.jwt_authn") or {}
-  local subject, token_status, token_reason = by_token(checked, wanted:get("claims"))
+  local subject, token_status, token_reason = caller_by_token(checked, wanted:get("claims"))
   if subject or token_status == "403" then
     return subject, token_status, token_reason
   end
@@ -103,7 +103,7 @@ end
 
 function envoy_on_request(handle)
   local headers, wanted = handle:headers(), handle:filterContext()
-  local caller, status, reason = caller_of(handle, headers, wanted)
+  local caller, status, reason = find_caller(handle, headers, wanted)
   headers:remove(HEADER)
   headers:remove("authorization")
   headers:remove(TOKEN)

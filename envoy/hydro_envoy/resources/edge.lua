@@ -1,8 +1,8 @@
 -- The first filter of an edge, whose calls but for reflection's have one message each.
 function envoy_on_request(handle)
-  if is_refused(handle) then return end
+  if refuse_compressed(handle) then return end
   if (handle:headers():get(":path") or ""):find("/grpc.reflection.", 1, true) == 1 then
-    has_come(handle)
+    mark_whole(handle)
   else
     wait_for_body(handle)
   end

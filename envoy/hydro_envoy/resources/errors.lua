@@ -42,11 +42,11 @@ local function utf8(text)
   return table.concat(found)
 end
 
-local function unquoted(text) -- what percents stand for in grpc-message
+local function percent_decode(text) -- what percents stand for in grpc-message
   return (text:gsub("%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end))
 end
 
-local function quoted(text) -- the inverse
+local function percent_encode(text) -- the inverse
   return (text:gsub("[^ -$&-~]", function(byte) return string.format("%%%02X", byte:byte()) end))
 end
 
@@ -122,7 +122,7 @@ local function status_bytes(error)
 end
 
 -- What Envoy's own reply says of itself in headers, which are taken away.
-local function taken_facts(headers)
+local function take_facts(headers)
   local facts, names = {}, {}
   for name, value in pairs(headers) do
     if name:sub(1, #PREFIX) == PREFIX then
@@ -135,7 +135,7 @@ local function taken_facts(headers)
 end
 
 -- Of a JSON list of texts without quotes in them.
-local function listed(texts)
+local function parse_list(texts)
   local found = {}
   for text in (texts or ""):gmatch('"([^"]*)"') do found[#found + 1] = text end
   return found
@@ -156,27 +156,27 @@ end
 
 -- Of all stages of a chain the one that is meant, and the limit of its circuit breaker.
 local function choose_stage(facts)
-  local stages, limits = listed(facts.stages), listed(facts.limits)
+  local stages, limits = parse_list(facts.stages), parse_list(facts.limits)
   local place = facts.calls and failed_stage(facts.calls) or #stages
   facts.stage, facts.limit = stages[place], limits[place] or facts.limit
   facts.stages, facts.limits, facts.calls = nil, nil, nil
 end
 
 -- The text with the stage and the limit in it; `quote` makes them fit for it.
-local function filled(text, facts, quote)
+local function fill_in(text, facts, quote)
   local words = {stage = facts.stage and "stage " .. facts.stage or "a stage", limit = facts.limit}
   return (text:gsub("{(%l+)}", function(name) return words[name] and quote(words[name]) end))
 end
 
 -- Why, where nobody said it.
-local function usual_reason(code, status, text)
+local function default_reason(code, status, text)
   local is_large = code == EXHAUSTED and text:find("larger than max", 1, true) -- gRPC's own words
   return is_large and TOO_LARGE or REASONS[status] or REASONS[code] or NAMES[code] or NAMES[UNKNOWN]
 end
 
 -- Whatever can be known of an error: its facts, sorted, its code and reason, and the request's id.
-local function known(headers, code, text, status)
-  local facts, names = taken_facts(headers), {}
+local function describe_error(headers, code, text, status)
+  local facts, names = take_facts(headers), {}
   local has_stages = facts.stages ~= nil
   if has_stages then choose_stage(facts) end
   local reason, wait = facts.reason, tonumber(facts.wait_s)
@@ -187,7 +187,7 @@ local function known(headers, code, text, status)
   table.sort(names)
   return {
     code = code,
-    reason = reason or usual_reason(code, status, text),
+    reason = reason or default_reason(code, status, text),
     facts = facts,
     names = names,
     has_stages = has_stages,
@@ -198,11 +198,11 @@ end
 
 local function on_grpc(handle, headers, code)
   if headers:get("grpc-status-details-bin") then return end
-  local message = utf8(unquoted(headers:get("grpc-message") or ""):sub(1, MAX_TEXT))
-  local error = known(headers, code, message)
+  local message = utf8(percent_decode(headers:get("grpc-message") or ""):sub(1, MAX_TEXT))
+  local error = describe_error(headers, code, message)
   if error.has_stages then
-    message = filled(message, error.facts, tostring)
-    headers:replace("grpc-message", quoted(message))
+    message = fill_in(message, error.facts, tostring)
+    headers:replace("grpc-message", percent_encode(message))
   end
   error.message = message
   headers:replace("grpc-status-details-bin", handle:base64Escape(status_bytes(error)))
@@ -216,17 +216,17 @@ local function on_http(handle, status)
   local headers = handle:headers() -- those from before the body are gone
   local text = body and body:getBytes(0, body:length()) or ""
   -- The transcoder writes no JSON where a text of the status is not UTF-8.
-  if text == "" then text = unquoted(headers:get("grpc-message") or "") end
+  if text == "" then text = percent_decode(headers:get("grpc-message") or "") end
   local code, message, details = text:match(TRANSCODED)
   code = tonumber(code or grpc or CODES[status] or UNKNOWN)
-  local error = known(headers, code, text, status)
+  local error = describe_error(headers, code, text, status)
   headers:remove("grpc-status")
   headers:remove("grpc-message")
   if message == nil then
     message = json(utf8(text:gsub("^: ", ""):sub(1, MAX_TEXT)))
   end
   if error.has_stages then
-    message = filled(message, error.facts, function(fact) return json(fact):sub(2, -2) end)
+    message = fill_in(message, error.facts, function(fact) return json(fact):sub(2, -2) end)
   end
   if details and details ~= "[]" then
     error.reason = details:match('"reason":"([^"]*)"') or error.reason

@@ -18,7 +18,7 @@ local function is_stream(path, kind)
 end
 
 function envoy_on_request(handle)
-  if is_refused(handle) then return end
+  if refuse_compressed(handle) then return end
   local headers = handle:headers()
   local path, kind = headers:get(":path") or "", headers:get("content-type") or ""
   local query = path:find("?", 1, true)
@@ -27,7 +27,7 @@ function envoy_on_request(handle)
     headers:replace(":path", path)
   end
   if is_stream(path, kind:lower()) then
-    has_come(handle)
+    mark_whole(handle)
   else
     headers:replace("x-hydro-answer", "whole")  -- see whole_answer.wat
     wait_for_body(handle)

@@ -21,7 +21,7 @@ end
 
 local START, ROUND = fractions(8, 2), fractions(64, 3)
 
-local function padded(text)
+local function pad(text)
   local bits = #text * 8
   local length = string.char(
     0, 0, 0, 0, rshift(bits, 24), band(rshift(bits, 16), 255), band(rshift(bits, 8), 255), band(bits, 255))
@@ -55,7 +55,7 @@ local function compress(state, words)
 end
 
 function sha256(text)
-  local block, state, words = padded(text), {unpack(START)}, {}
+  local block, state, words = pad(text), {unpack(START)}, {}
   for at = 1, #block, 64 do
     schedule(block, at, words)
     compress(state, words)

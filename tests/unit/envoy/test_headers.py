@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import hydro_envoy
 from hydro_envoy import headers
-from hydro_envoy.headers import Fact
+from hydro_envoy.headers import CallersContext, Fact, TokenMetadata
 from hydro_services import errors, rpc
 
 ROOT = Path(hydro_envoy.__file__).parents[2]
@@ -39,6 +39,14 @@ def test_the_scripts_of_errors_know_the_facts_of_the_module() -> None:
     used = set(re.findall(r"facts\.(\w+)", text))
     assert used == {fact.value for fact in Fact}
     assert set(re.findall(r"{stage = .*?, (limit) = ", text)) == {Fact.LIMIT.value}
+
+
+def test_the_script_of_callers_reads_what_the_module_names() -> None:
+    text = (ROOT / "envoy/hydro_envoy/resources/callers.lua").read_text()
+    assert set(re.findall(r'wanted:get\("(\w+)"\)', text)) == {
+        each.value for each in CallersContext
+    }
+    assert set(re.findall(r"checked\.(\w+)", text)) == {each.value for each in TokenMetadata}
 
 
 def test_scripts_note_bodies_as_routes_look_for_them() -> None:
