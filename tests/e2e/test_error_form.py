@@ -263,6 +263,22 @@ async def test_what_is_no_http_has_the_form_and_an_id_of_its_own(
     assert (await gateway.logged(seen.header))["http_status"] == status
 
 
+@pytest.mark.parametrize(
+    ("sent", "status", "said"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", 400, "names no host"),
+        (b"OPTIONS * HTTP/1.1\r\nhost: localhost\r\n\r\n", 404, "names no path"),
+    ],
+)
+async def test_what_a_request_does_not_name_is_told_in_words(
+    gateway: Gateway, sent: bytes, status: int, said: str
+) -> None:
+    found, headers, body = await raw(gateway.mesh.port, sent)
+    seen = Seen(json.loads(body), headers["x-request-id"])
+    check(seen)
+    assert (found, said in seen.form["message"]) == (status, True), seen.form
+
+
 async def test_the_answer_to_head_has_no_body(gateway: Gateway) -> None:
     def head() -> tuple[int, bytes]:
         connection = http.client.HTTPConnection(HOST, gateway.mesh.port, timeout=20)

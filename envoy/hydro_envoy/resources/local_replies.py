@@ -230,6 +230,16 @@ def edge_replies(behind: str, max_bytes: int) -> LocalReplyConfig:
                 "the path is malformed, or has an escaped slash",
             ),
             map_reply(
+                cel("response.code_details == 'missing_host_header'"),
+                "INVALID_ARGUMENT",
+                "the request names no host, want the header Host",
+            ),
+            map_reply(
+                cel("response.code_details == 'absolute_path_rejected'"),
+                "NOT_FOUND",
+                "the request names no path, want one that begins with /",
+            ),
+            map_reply(
                 cel(f"response.code_details.{unread}"),
                 "INVALID_ARGUMENT",
                 f"this is not HTTP that can be read: {details}",
