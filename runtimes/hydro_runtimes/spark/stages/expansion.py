@@ -57,7 +57,7 @@ class PolynomialExpansion:
     def _expand(self, column: Vectors) -> Vectors:
         values = dense_values(column)
         terms: list[Array] = []
-        expand = partial(_append_products, values.T, _unstored(column).T, terms)
+        expand = partial(_append_products, values.T, _unstored_elements(column).T, terms)
         expand(values.shape[1] - 1, self.degree, np.ones(len(values)))
         if len(terms) == 1:
             return Dense(np.zeros((len(values), 0)))
@@ -124,7 +124,7 @@ class PCAModel:
         return batch.with_columns({self.output: Dense(values @ self.components)})
 
 
-def _unstored(column: Vectors) -> Array:
+def _unstored_elements(column: Vectors) -> Array:
     """The elements that a sparse vector does not store: bool, (rows, size)."""
     if isinstance(column, Dense):
         return np.zeros(column.values.shape, dtype=bool)
