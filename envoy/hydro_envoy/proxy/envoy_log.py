@@ -19,10 +19,10 @@ _LOG_LINE = re.compile(r"(trace|debug|info|warning|error|critical)\|([^|]*)\|(.*
 
 def read_log_line(line: str) -> tuple[int, str, str]:
     """Level, component and text of a line that Envoy logged; what is not one counts as an error."""
-    found = _LOG_LINE.fullmatch(line)
-    if found is None:
+    match = _LOG_LINE.fullmatch(line)
+    if match is None:
         return logging.ERROR, "", line
-    level, component, text = found.groups()
+    level, component, text = match.groups()
     return _LEVELS[level], component, text
 
 

@@ -39,7 +39,7 @@ def check_version(path: str, output: str) -> None:
     Raises:
         EnvoyTooOld: so.
     """
-    found = re.search(r"/(\d+)\.(\d+)\.(\d+)", output)
-    if found is None or tuple(map(int, found.groups())) < OLDEST:
-        got = found.group(0)[1:] if found else repr(output.strip()[:80])
+    version = re.search(r"/(\d+)\.(\d+)\.(\d+)", output)
+    if version is None or tuple(map(int, version.groups())) < OLDEST:
+        got = version.group(0)[1:] if version else repr(output.strip()[:80])
         raise EnvoyTooOld(path, got, ".".join(map(str, OLDEST)))

@@ -83,13 +83,13 @@ def access_filters(pipeline: Pipeline) -> dict[str, Any]:
 
 def _callers_context(pipeline: str, access: Access) -> Mapping[str, Value]:
     """What callers.lua asks for."""
-    found = {
+    context = {
         CallersContext.PIPELINE: pipeline,
         CallersContext.WANTS: _describe_credentials(pipeline, access),
     }
     if access.callers is not None:
-        found[CallersContext.CALLERS] = _join_names(access.callers)
-    texts: dict[str, Value] = {name: Value(string_value=text) for name, text in found.items()}
+        context[CallersContext.CALLERS] = _join_names(access.callers)
+    texts: dict[str, Value] = {name: Value(string_value=text) for name, text in context.items()}
     if access.jwt:
         claims = {name: Value(string_value=value) for name, value in access.jwt.claims}
         texts[CallersContext.CLAIMS] = Value(struct_value=Struct(fields=claims))
@@ -172,8 +172,8 @@ def disable_admin_filters() -> dict[str, Any]:
 
 def _lua_filter(name: str, data: str = "") -> Lua:
     parts = ("sha256", "bearer", name) if data else ("bearer", name)
-    found = [files(__package__).joinpath(f"{each}.lua").read_text() for each in parts]
-    return Lua(default_source_code=DataSource(inline_string="\n".join([*found, data, ""])))
+    scripts = [files(__package__).joinpath(f"{each}.lua").read_text() for each in parts]
+    return Lua(default_source_code=DataSource(inline_string="\n".join([*scripts, data, ""])))
 
 
 def _only_named_callers() -> Rules:

@@ -88,12 +88,12 @@ class Builder:
             yield self._endpoints(cluster.name, backend)
         for role, policy in _breaker_policies(mesh):
             behind = clusters[role, policy.without_breaker].cluster
-            found = get(
+            breaker = get(
                 ("breaker", role, behind, policy),
                 partial(late.breaker_cluster, role, behind, policy),
             )
-            clusters[role, policy] = Upstream(found.name, behind)
-            yield found
+            clusters[role, policy] = Upstream(breaker.name, behind)
+            yield breaker
         for edge in mesh.edges:
             to = clusters.get((edge.backend, StagePolicy()))
             upstream = to.cluster if to else MANAGER_CLUSTER
@@ -129,9 +129,9 @@ class Builder:
         )
 
     def _endpoints(self, cluster: str, backend: Backend) -> Resource:
-        found = tuple(sorted(set(backend.endpoints)))
+        addresses = tuple(sorted(set(backend.endpoints)))
         return self._cache.get(
-            ("endpoints", cluster, found), partial(late.backend_endpoints, cluster, found)
+            ("endpoints", cluster, addresses), partial(late.backend_endpoints, cluster, addresses)
         )
 
     def _chain(

@@ -41,12 +41,12 @@ class ResourceCache:
 
     def get(self, piece: Hashable, build: Callable[[], Resource]) -> Resource:
         """The resource of a piece; calls `build` only when it is in no cache."""
-        found = self._before.get(piece)
-        if found is None:
+        entry = self._before.get(piece)
+        if entry is None:
             key = _cache_key(piece)
-            found = (key, self._stored.get(key) or build())
-        self._used[piece] = found
-        return found[1]
+            entry = (key, self._stored.get(key) or build())
+        self._used[piece] = entry
+        return entry[1]
 
     def turn(self) -> None:
         """Ends a build: writes what is new to disk, forgets what the build did not use."""

@@ -113,7 +113,7 @@ def client_connection_manager(
     host = VirtualHost(
         name=name, domains=["*"], routes=list(routes), include_request_attempt_count=True
     )
-    found = RouteConfiguration(
+    route_config = RouteConfiguration(
         name=name,
         virtual_hosts=[host],
         response_headers_to_add=[request_id.ON_ANSWERS],
@@ -121,7 +121,7 @@ def client_connection_manager(
     )
     return HttpConnectionManager(
         stat_prefix=name,
-        route_config=found,
+        route_config=route_config,
         http_filters=list(http_filters),
         http_protocol_options=_edge_http1(),
         http2_protocol_options=_edge_http2(),

@@ -137,13 +137,13 @@ def inner_cluster(name: str) -> Resource:
 
 def _inner_cluster(name: str, listener: str, max_requests: int) -> Cluster:
     inner = Address(envoy_internal_address=EnvoyInternalAddress(server_listener_name=listener))
-    found = LbEndpoint(endpoint=Endpoint(address=inner))
+    lb_endpoint = LbEndpoint(endpoint=Endpoint(address=inner))
     return Cluster(
         name=name,
         type=ClusterDiscoveryType.STATIC,
         connect_timeout=timedelta(seconds=1),
         load_assignment=ClusterLoadAssignment(
-            cluster_name=name, endpoints=[LocalityLbEndpoints(lb_endpoints=[found])]
+            cluster_name=name, endpoints=[LocalityLbEndpoints(lb_endpoints=[lb_endpoint])]
         ),
         per_connection_buffer_limit_bytes=BUFFER_BYTES,
         typed_extension_protocol_options=http2_upstream(keepalive=False),
@@ -210,8 +210,8 @@ def _lb_policy(name: LbPolicy) -> LbFields:
     extension = TypedExtensionConfig(
         name="envoy.load_balancing_policies.least_request", typed_config=Any.pack(scan)
     )
-    found = LoadBalancingPolicyPolicy(typed_extension_config=extension)
-    return {"load_balancing_policy": LoadBalancingPolicy(policies=[found])}
+    lb_policy = LoadBalancingPolicyPolicy(typed_extension_config=extension)
+    return {"load_balancing_policy": LoadBalancingPolicy(policies=[lb_policy])}
 
 
 def _health_check() -> HealthCheck:

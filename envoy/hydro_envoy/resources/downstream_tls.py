@@ -40,6 +40,6 @@ def _transport_socket(secret: str) -> base_pb2.TransportSocket:
             ],
         )
     )
-    found = base_pb2.TransportSocket(name="tls")
-    found.typed_config.Pack(context)
-    return found
+    built = base_pb2.TransportSocket(name="tls")
+    built.typed_config.Pack(context)
+    return built

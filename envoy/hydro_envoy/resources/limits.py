@@ -115,16 +115,16 @@ def _token_bucket(limit: mesh.RateLimit) -> TokenBucket:
 
 
 def _count_by_key(header_name: str) -> RateLimitAction:
-    found = RateLimitActionRequestHeaders(header_name=header_name, descriptor_key="api_key")
-    return RateLimitAction(request_headers=found)
+    by_header = RateLimitActionRequestHeaders(header_name=header_name, descriptor_key="api_key")
+    return RateLimitAction(request_headers=by_header)
 
 
 def _count_without_key(header_name: str) -> RateLimitAction:
     absent = HeaderMatcher(name=header_name, present_match=False)
-    found = RateLimitActionHeaderValueMatch(
+    without_header = RateLimitActionHeaderValueMatch(
         descriptor_key="api_key", descriptor_value="none", headers=[absent]
     )
-    return RateLimitAction(header_value_match=found)
+    return RateLimitAction(header_value_match=without_header)
 
 
 def _refusal_headers(limit: mesh.RateLimit, limited: str) -> list[HeaderValueOption]:

@@ -33,12 +33,12 @@ def wrong_method_routes(services: Sequence[str], descriptor_set: bytes) -> list[
     by_path: defaultdict[str, set[str]] = defaultdict(set)
     for method, template in _http_bindings(services, descriptor_set):
         by_path[_path_regex(template)].add(method)
-    found = [
+    by_annotation = [
         _wrong_method_route(RouteMatch(safe_regex=RegexMatcher(regex=path)), sorted(allowed))
         for path, allowed in by_path.items()
     ]
     grpc = [_wrong_method_route(RouteMatch(prefix=f"/{name}/"), ["POST"]) for name in services]
-    return [*found, *grpc]
+    return [*by_annotation, *grpc]
 
 
 def _http_bindings(services: Sequence[str], descriptor_set: bytes) -> Iterator[tuple[str, str]]:

@@ -154,8 +154,8 @@ def _chain_route(chain: Chain, clusters: tuple[Upstream, ...], token: str) -> Ro
         # No retries: a router that may try again keeps the body. The gateway's run the whole chain.
     )
     filters = [_stage_filter(chain, i, clusters[i], token) for i in range(last)]
-    found = FilterChainConfigPerRoute(filter_chain=FilterChain(filters=filters))
-    in_filters = {CHAIN_FILTER: Any.pack(found)} if filters else {}
+    stage_chain = FilterChainConfigPerRoute(filter_chain=FilterChain(filters=filters))
+    in_filters = {CHAIN_FILTER: Any.pack(stage_chain)} if filters else {}
     if chain.variant != SHADOW:
         in_filters[WHOLE_ANSWER] = Any.pack(FilterConfig(config=Any()))
     return Route(
@@ -179,11 +179,13 @@ def _chain_route(chain: Chain, clusters: tuple[Upstream, ...], token: str) -> Ro
 
 def route_metadata(pipeline: str, stages: Sequence[Stage] = ()) -> Metadata:
     """Tells the pipeline of a route, and of the stages behind it names and breakers' limits."""
-    found = {headers.ROUTE_PIPELINE: Value(string_value=pipeline)}
+    fields = {headers.ROUTE_PIPELINE: Value(string_value=pipeline)}
     if stages:
-        found[headers.ROUTE_STAGES] = _text_list(stage.name for stage in stages)
-        found[headers.ROUTE_LIMITS] = _text_list(str(stage.policy.max_requests) for stage in stages)
-    return Metadata(filter_metadata={headers.METADATA: Struct(fields=found)})
+        fields[headers.ROUTE_STAGES] = _text_list(stage.name for stage in stages)
+        fields[headers.ROUTE_LIMITS] = _text_list(
+            str(stage.policy.max_requests) for stage in stages
+        )
+    return Metadata(filter_metadata={headers.METADATA: Struct(fields=fields)})
 
 
 def _text_list(texts: Iterable[str]) -> Value:

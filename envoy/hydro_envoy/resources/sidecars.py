@@ -104,10 +104,12 @@ def _filter_chain(
     joining: bool = False,
 ) -> FilterChain:
     """For those of the mesh; or for who joins it, has no certificate, and asks by that name."""
-    found = [_ingress_route(wanted, route, joining=joining) for route in routes]
+    ingress_routes = [_ingress_route(wanted, route, joining=joining) for route in routes]
     manager = HttpConnectionManager(
         stat_prefix="joining" if joining else "ingress",
-        route_config=RouteConfiguration(name="ingress", virtual_hosts=[_virtual_host(found)]),
+        route_config=RouteConfiguration(
+            name="ingress", virtual_hosts=[_virtual_host(ingress_routes)]
+        ),
         http_filters=[*([] if joining else [tls.callers_filter()]), filters.router_filter()],
         stream_idle_timeout=_NEVER,
         # What a caller says of itself is thrown away; what its certificate says is passed on.

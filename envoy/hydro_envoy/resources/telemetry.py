@@ -51,14 +51,14 @@ def collector_cluster(wanted: mesh.Tracing) -> Resource:
     """The cluster to which spans go."""
     name = _collector_name(wanted)
     address = clusters.socket_address(wanted.collector.host, wanted.collector.port)
-    found = LbEndpoint(endpoint=Endpoint(address=address))
+    lb_endpoint = LbEndpoint(endpoint=Endpoint(address=address))
     grpc = wanted.provider == "otlp"
     built = Cluster(
         name=name,
         type=ClusterDiscoveryType.STRICT_DNS,
         connect_timeout=timedelta(seconds=1),
         load_assignment=ClusterLoadAssignment(
-            cluster_name=name, endpoints=[LocalityLbEndpoints(lb_endpoints=[found])]
+            cluster_name=name, endpoints=[LocalityLbEndpoints(lb_endpoints=[lb_endpoint])]
         ),
         typed_extension_protocol_options=clusters.http2_upstream(keepalive=True) if grpc else {},
     )
@@ -74,26 +74,26 @@ def collector_refs(settings: mesh.Telemetry) -> list[Ref]:
 
 def gateway_tracing(settings: mesh.Telemetry) -> HttpConnectionManagerTracing | None:
     """Spans of the listener that clients reach."""
-    found = CustomTagHeader(name=headers.SCOPE)
-    return _manager_tracing(settings, "gateway", CustomTag(tag=_TAG, request_header=found))
+    tag_source = CustomTagHeader(name=headers.SCOPE)
+    return _manager_tracing(settings, "gateway", CustomTag(tag=_TAG, request_header=tag_source))
 
 
 def pipes_tracing(settings: mesh.Telemetry) -> HttpConnectionManagerTracing | None:
     """Spans of the listener with the chains."""
     path = [MetadataKeyPathSegment(key=headers.ROUTE_PIPELINE)]
-    found = CustomTagMetadata(
+    tag_source = CustomTagMetadata(
         kind=MetadataKind(route=MetadataKindRoute()),
         metadata_key=MetadataKey(key=headers.METADATA, path=path),
     )
     return _manager_tracing(
-        settings, f"pipeline %REQ({headers.SCOPE})%", CustomTag(tag=_TAG, metadata=found)
+        settings, f"pipeline %REQ({headers.SCOPE})%", CustomTag(tag=_TAG, metadata=tag_source)
     )
 
 
 def sidecar_tracing(settings: mesh.Telemetry) -> HttpConnectionManagerTracing | None:
     """Spans of what comes in to a process; health checks and the like begin no trace."""
-    found = CustomTagHeader(name=headers.PIPELINE)
-    pipeline = CustomTag(tag=_TAG, request_header=found)
+    tag_source = CustomTagHeader(name=headers.PIPELINE)
+    pipeline = CustomTag(tag=_TAG, request_header=tag_source)
     return _manager_tracing(settings, f"sidecar %REQ({headers.STAGE})%", pipeline, percent=0.0)
 
 

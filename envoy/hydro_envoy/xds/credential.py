@@ -22,5 +22,5 @@ def traffic_token(token: str) -> str:
 
 def has_token(metadata: Iterable[tuple[str, str | bytes]], token: str) -> bool:
     """Whether a call's metadata has the token."""
-    found = str(dict(metadata).get(MESH_TOKEN, ""))
-    return hmac.compare_digest(found.encode(), token.encode())
+    shown = str(dict(metadata).get(MESH_TOKEN, ""))
+    return hmac.compare_digest(shown.encode(), token.encode())

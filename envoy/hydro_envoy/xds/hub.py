@@ -143,11 +143,11 @@ class Hub:
         if not late:
             return {}
         needed = {ref: self.snapshot.closure([ref]) for ref in refs}
-        found = {
+        nodes_by_ref = {
             ref: tuple(sorted(id for id, missing in late.items() if not missing.isdisjoint(all_)))
             for ref, all_ in needed.items()
         }
-        return {ref: ids for ref, ids in found.items() if ids}
+        return {ref: ids for ref, ids in nodes_by_ref.items() if ids}
 
     @property
     def has_gateway(self) -> bool:

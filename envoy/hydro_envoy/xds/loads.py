@@ -31,5 +31,5 @@ class Loads:
 
     def under_way(self, node_id: str, cluster: str, now: float) -> int | None:
         """How many requests and streams an Envoy has in a cluster; None: no fresh report."""
-        at, found = self._reports.get(node_id, (now - FRESH_S, {}))
-        return found.get(cluster) if now - at < FRESH_S else None
+        at, counts = self._reports.get(node_id, (now - FRESH_S, {}))
+        return counts.get(cluster) if now - at < FRESH_S else None

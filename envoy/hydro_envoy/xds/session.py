@@ -86,8 +86,8 @@ class Session:
         self._uses = None
         # In the order of ResourceType: clusters leave before what routes to them.
         idle = [(t, self._types[t]) for t in ResourceType if t in self._types]
-        found = [self._next_response(t, state) for t, state in idle if state.flight is None]
-        return [response for response in found if response]
+        responses = [self._next_response(t, state) for t, state in idle if state.flight is None]
+        return [response for response in responses if response]
 
     # ---- what is known
 

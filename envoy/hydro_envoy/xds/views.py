@@ -20,8 +20,8 @@ def snapshot_for(snapshot: Snapshot, node: Node) -> Snapshot:
     """The part of a snapshot that is for a node; the same objects."""
     if node.role == SIDECAR:
         listener = Ref(ResourceType.LISTENER, ingress_name(node.id))
-        found = snapshot.closure([listener, Ref(ResourceType.ROUTES, node.egress)])
-        return Snapshot.from_resources(each for ref in found if (each := snapshot.get(ref)))
+        refs = snapshot.closure([listener, Ref(ResourceType.ROUTES, node.egress)])
+        return Snapshot.from_resources(each for ref in refs if (each := snapshot.get(ref)))
     if any(_is_sidecars(name) for table in snapshot.resources.values() for name in table):
         snapshot = Snapshot.from_resources(_without_sidecars(snapshot))
     return _with_tls(snapshot, node.tls) if node.tls else snapshot

@@ -52,8 +52,8 @@ class Invitation:
             InvalidArgument: it cannot be read or is none.
         """
         try:
-            found = json.loads(file.read_text())
-            return cls(found["ca"], found["invitation"])
+            content = json.loads(file.read_text())
+            return cls(content["ca"], content["invitation"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             way_out = "make one by `hydro invite` beside the manager"
             raise errors.InvalidArgument(

@@ -47,12 +47,12 @@ class _File:
         # its streams to end.
         here = (each.endpoint for each in known.values())
         at = [each.sidecar_address or each.address for each in here if each.service == MANAGER]
-        found = []
+        endpoints = []
         for address in at:
             with contextlib.suppress(ValueError):  # nobody of ours registers so
-                found.append(Address.parse(address))
-        if found:
-            self._write(managers_json(found))
+                endpoints.append(Address.parse(address))
+        if endpoints:
+            self._write(managers_json(endpoints))
 
     def _write(self, content: str) -> None:
         if not self.path.exists() or content != self.path.read_text():

@@ -62,8 +62,10 @@ def preload_modules(modules: Sequence[str]) -> None:
 
     To be called in the main thread, to whose life the forkserver is tied. Does not wait.
     """
-    found = [name for name in modules if importlib.util.find_spec(name.partition(".")[0])]
-    multiprocessing.set_forkserver_preload(["hydro_services.up.die_with_parent", __name__, *found])
+    installed = [name for name in modules if importlib.util.find_spec(name.partition(".")[0])]
+    multiprocessing.set_forkserver_preload(
+        ["hydro_services.up.die_with_parent", __name__, *installed]
+    )
     with _without_interrupt():
         forkserver.ensure_running()
 

@@ -121,8 +121,8 @@ class Watchdog:
             last, passed = now, now - last
             for part, (life, seen) in self._lives.items():
                 would_run = any(map(is_runnable, _part_processes(life.pid)))
-                found = next_health(seen, part in answers, _cpu_s(life.pid), passed, would_run)
-                self._judge(part, life, found)
+                health = next_health(seen, part in answers, _cpu_s(life.pid), passed, would_run)
+                self._judge(part, life, health)
 
     def _judge(self, part: str, life: BaseProcess, seen: PartHealth) -> None:
         self._lives[part] = life, seen
@@ -153,13 +153,13 @@ class Watchdog:
         with contextlib.suppress(errors.HydroError, TimeoutError):
             async with rpc.open_channel(self._manager) as channel, asyncio.timeout(ready.CALL_S):
                 services = await client.Manager(channel, self._admin_key).list_services()
-                found = {
+                addresses = {
                     e.instance: Address.parse(e.address) for s in services for e in s.endpoints
                 }
                 for part, (life, seen) in self._lives.items():
                     # The address of its former life says nothing: it may be yet to register.
-                    if part in found and found[part] != self._former[part]:
-                        self._addresses[part] = found[part]
+                    if part in addresses and addresses[part] != self._former[part]:
+                        self._addresses[part] = addresses[part]
                         self._lives[part] = life, replace(seen, answered=True)
 
 
