@@ -36,6 +36,11 @@ column whole numbers, and a FeatureHasher hashes 5 and 5.0 apart. State such typ
 
     {"inputs": [{"name": "tenure", "type": "int32"}]}         # models/spark/my_model/metadata.json
 
+The type may also be one of Spark's SQL: `decimal(10,2)`, `date`, `timestamp`, `array<int>`,
+`struct<a:int,b:string>`. A statement that does not take the types that JSON tells fails the row with the
+line to write; null alone, of no type, fits wherever the statement takes any. A decimal of more digits than
+a double holds comes as a text.
+
 Names that Spark keeps in the metadata of columns are derived through the stages. Those of an input are not
 saved; where a stage needs them, loading says so with the line to write: `"elements": ["age", "income"]` are
 the names of a vector's elements (VectorSlicer by names), `"nominal": ["no", "yes"]` those of the values of a
@@ -46,7 +51,9 @@ the model: false before 4.0) and `"timeZone": "Europe/Berlin"` (by default UTC).
 
 Names of columns differ in more than case alone, as in Spark: a row may bring `age` for `AGE`. A row that
 lacks some of the inputs has null in their place, as in what Spark writes as JSON; one that lacks all is
-an error. `s.a` in inputCols is the field `a` of the column `s`.
+an error. `s.a` in inputCols is the field `a` of the column `s`, and `` `s.a` `` the column of that name; so
+in every stage, for what comes in and for what an earlier stage makes. What a stage makes takes the place
+of a column whose name differs from it in case alone.
 
 Vectors are JSON arrays, `{"type": "dense", "values": [...]}`, or
 `{"type": "sparse", "size": n, "indices": [...], "values": [...]}`, or as Spark writes them, with 0 for
