@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import itertools
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -24,6 +25,7 @@ class MemorySource:
         self._generations = itertools.count(1)
         self.is_away = False
         self.opened = 0
+        self.refused = threading.Semaphore(0)
 
     def put(self, name: str, data: bytes) -> None:
         stamp = Stamp(len(data), time.time_ns(), (next(self._generations),))
@@ -34,6 +36,7 @@ class MemorySource:
 
     def list_models(self) -> Listing:
         if self.is_away:
+            self.refused.release()
             raise errors.Unavailable("the store does not answer")
         return Listing(
             {

@@ -7,7 +7,7 @@ import io
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import BinaryIO, cast
 
 import watchfiles
 
@@ -16,9 +16,6 @@ from hydro_runtimes.errors import InvalidModel, ModelError
 from hydro_services import errors
 from hydro_services.repository.source import FileChanged, Key, Listing, ModelFiles, Stamp
 from hydro_services.repository.versions import find_models
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 DEBOUNCE_MS = 1000
 """How long changes that follow one another are gathered: the most a busy folder delays others."""
@@ -136,12 +133,12 @@ class _StampedFile(io.RawIOBase):
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         return self._file.seek(offset, whence)
 
-    def readinto(self, buffer: WriteableBuffer) -> int | None:
+    def read(self, size: int = -1) -> bytes | None:
         # After it as well: what was written in place meanwhile may be what was read.
         self._check()
-        count = self._file.readinto(buffer)
+        data = self._file.read(size)
         self._check()
-        return count
+        return data
 
     def close(self) -> None:
         self._file.close()
