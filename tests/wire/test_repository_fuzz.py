@@ -74,7 +74,7 @@ class Trees(RuleBasedStateMachine):
         (self.canary / "model.py").write_text("# 0")
         for name, value in (("SETTLE_S", 0.05), ("RETRY_S", 0.2)):
             self.stack.enter_context(mock.patch.object(debounce, name, value))
-        self.stack.enter_context(mock.patch.object(watcher, "RESURVEY_S", 0.3))
+        self.stack.enter_context(mock.patch.object(watcher, "RELIST_S", 0.3))
         self.feed = CatalogueFeed()
         self.watched = self.stack.enter_context(watching(self.root, self.feed))
 
