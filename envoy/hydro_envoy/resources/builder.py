@@ -172,7 +172,9 @@ class Builder:
     def _policy_routes(self, pipeline: Pipeline, max_bytes: int) -> Iterator[Resource]:
         get, name = self._cache.get, pipeline.name
         yield get(("scope", name, ()), partial(late.pipeline_scope, name, ()))
-        yield get(("policy_routes", pipeline, max_bytes), partial(late.policy_routes, pipeline, max_bytes))
+        yield get(
+            ("policy_routes", pipeline, max_bytes), partial(late.policy_routes, pipeline, max_bytes)
+        )
 
 
 def _cluster_policies(mesh: Mesh) -> Iterator[tuple[str, StagePolicy, Backend]]:
