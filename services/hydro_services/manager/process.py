@@ -41,6 +41,7 @@ from hydro_services.errors import FailedPrecondition, InvalidArgument, NewerVers
 from hydro_services.manager.api.server import MANAGER, serve_api
 from hydro_services.manager.api.servicer import ManagerServicer, RegistryServicer
 from hydro_services.manager.domain import state, transitions
+from hydro_services.manager.domain.leases import LEASE_S
 from hydro_services.manager.domain.sidecars import ProcessRoute, manager_sidecar
 from hydro_services.manager.domain.state import Endpoint, Pipeline, Spec, State
 from hydro_services.manager.engine import api_key_watcher, models
@@ -75,7 +76,7 @@ class Config:
     """The manager's API over HTTP/JSON and gRPC, by Envoy."""
     repository_edge: Address = default_addresses.REPOSITORY
     max_message_bytes: int = MAX_MESSAGE_BYTES
-    lease_s: float = 3.0
+    lease_s: float = LEASE_S
     limit_s: float = 20.0
     """How long creating a pipeline may take."""
     sidecar: Address | None = None

@@ -53,13 +53,6 @@ def deregister_endpoint(state: State, id: EndpointId, incarnation: str) -> State
     return remove_endpoint(state, id) if present and present.incarnation == incarnation else state
 
 
-def expire_leases(state: State, now: float) -> State:
-    """Without the endpoints whose lease has ended."""
-    for id in [id for id, end in state.leases.items() if end <= now]:
-        state = remove_endpoint(state, id)
-    return state
-
-
 def apply_discovery(
     state: State,
     endpoints: Iterable[Endpoint],

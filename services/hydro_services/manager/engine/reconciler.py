@@ -21,6 +21,7 @@ from hydro_services import errors
 from hydro_services.manager.domain import (
     call_plan,
     endpoint_transitions,
+    leases,
     mesh_plan,
     plan,
     readiness,
@@ -189,7 +190,7 @@ class Reconciler:
         # The order matters: without the endpoints that are gone it shows which models are loaded
         # wherever traffic goes, which decides what is switched, which decides what is published.
         now = self.clock()
-        current = endpoint_transitions.expire_leases(current, now)
+        current = leases.expire_leases(current, now)
         current = plan.retarget_pipelines(current, plan.stale_pipelines(self._decided, current))
         if self._decides:
             stale = plan.stale_trials(self._decided, current)

@@ -18,6 +18,7 @@ from hydro_envoy.resources.builder import edge_ref, ingress_ref, pipeline_ref
 from hydro_envoy.snapshot import Ref
 from hydro_services import errors, rpc
 from hydro_services.manager.domain import plan, readiness, transitions
+from hydro_services.manager.domain.leases import end_of_restored_lease
 from hydro_services.manager.domain.state import (
     Endpoint,
     Pipeline,
@@ -108,7 +109,7 @@ async def start_local(
     pending: Iterable[Spec] = (),
 ) -> AsyncIterator[Rollout]:
     """Starts with what survived the last time; this manager is the only one."""
-    expires = asyncio.get_running_loop().time() + 2 * lease_s
+    expires = end_of_restored_lease(asyncio.get_running_loop().time(), lease_s)
     reconciler = make(transitions.restore_state(pipelines, endpoints, expires, pending))
     backend = LocalBackend(reconciler)
     yield Rollout(reconciler, backend, lambda _: contextlib.nullcontext(), backend.run)

@@ -17,7 +17,7 @@ from hydro_envoy.mesh import MAIN
 from hydro_services import errors
 from hydro_services.manager.cluster import records
 from hydro_services.manager.cluster.records import Record, Report
-from hydro_services.manager.domain import call_plan, endpoint_transitions, transitions
+from hydro_services.manager.domain import call_plan, endpoint_transitions, leases, transitions
 from hydro_services.manager.domain.references import parse_chain
 from hydro_services.manager.domain.state import (
     Endpoint,
@@ -158,9 +158,9 @@ def test_endpoints_that_consul_does_not_name_are_gone_now_or_after_a_while() -> 
     assert set(endpoint_transitions.apply_discovery(state, [ONE], {}, None).endpoints) == {ONE.id}
     settling = endpoint_transitions.apply_discovery(state, [ONE], {}, 5.0)
     assert set(settling.endpoints) == {ONE.id, TWO.id}
-    assert set(endpoint_transitions.expire_leases(settling, 5.0).endpoints) == {ONE.id}
+    assert set(leases.expire_leases(settling, 5.0).endpoints) == {ONE.id}
     back = endpoint_transitions.apply_discovery(settling, [ONE, TWO], {}, 6.0)
-    assert set(endpoint_transitions.expire_leases(back, 9.0).endpoints) == {ONE.id, TWO.id}
+    assert set(leases.expire_leases(back, 9.0).endpoints) == {ONE.id, TWO.id}
 
 
 def test_endpoints_that_consul_thinks_ill_stay_a_while_with_their_models() -> None:
@@ -171,8 +171,8 @@ def test_endpoints_that_consul_thinks_ill_stay_a_while_with_their_models() -> No
     doubted = endpoint_transitions.apply_discovery(state, [ONE], {TWO.id: 5.0}, None)
     doubted = endpoint_transitions.apply_discovery(doubted, [ONE], {TWO.id: 8.0}, None)
     well = endpoint_transitions.apply_discovery(doubted, [ONE, TWO], {}, None)
-    assert endpoint_transitions.expire_leases(well, 9.0).loaded[TWO.id] == {A.key}
-    assert set(endpoint_transitions.expire_leases(doubted, 5.0).endpoints) == {ONE.id}, (
+    assert leases.expire_leases(well, 9.0).loaded[TWO.id] == {A.key}
+    assert set(leases.expire_leases(doubted, 5.0).endpoints) == {ONE.id}, (
         "counted from the first doubt"
     )
     assert set(endpoint_transitions.apply_discovery(doubted, [ONE], {}, None).endpoints) == {

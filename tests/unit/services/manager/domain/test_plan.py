@@ -14,6 +14,7 @@ from hydro_services import errors
 from hydro_services.manager.domain import (
     call_plan,
     endpoint_transitions,
+    leases,
     mesh_plan,
     plan,
     readiness,
@@ -295,7 +296,7 @@ def test_failure_that_may_pass_is_no_obstacle() -> None:
 def test_endpoint_goes_when_its_lease_ends() -> None:
     state = happen(registers(ONE, 3.0), registers(TWO, 5.0))
     assert call_plan.next_deadline(state) == 3.0
-    assert endpoint_transitions.expire_leases(state, 3.0).endpoints == {TWO.id: TWO}
+    assert leases.expire_leases(state, 3.0).endpoints == {TWO.id: TWO}
 
 
 def test_renewal_changes_nothing_but_the_lease() -> None:
