@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 from pathlib import Path
 
-from hydro_runtimes import formats
+from hydro_runtimes import model_formats
 from hydro_runtimes.evaluator import Description, Evaluator
 from hydro_runtimes.model_folder import ModelFolder
 
@@ -22,7 +22,7 @@ def load(folder: Path, trusted: Container[str] = ()) -> Evaluator:
         UnsupportedStage: a Spark stage of a class that is not supported.
         UntrustedModel: it would run code and its digest is not in `trusted`.
     """
-    format, model = formats.detect_format(folder), ModelFolder(folder, trusted)
+    format, model = model_formats.detect_format(folder), ModelFolder(folder, trusted)
     # Before the loader is called: no loader can forget to ask.
     if format.runs_code:
         names = sorted(path.name for path in folder.iterdir() if format.marks(path.name))
@@ -37,4 +37,4 @@ def describe(folder: Path) -> Description:
         InvalidModel: corrupt, incomplete, or of an unknown format.
         UnsupportedStage: a Spark stage of a class that is not supported.
     """
-    return formats.detect_format(folder).import_loader().describe(ModelFolder(folder))
+    return model_formats.detect_format(folder).import_loader().describe(ModelFolder(folder))

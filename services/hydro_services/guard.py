@@ -26,7 +26,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import NoReturn
 
-from hydro_services import linux, output
+from hydro_services import captured_output, linux
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def run_in_child(ended: Callable[[int, int], None], *, dies_with_parent: bool) -
     linux.die_with_parent()
     os.setsid()
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    with output.redirect_to_log(target):
+    with captured_output.redirect_to_log(target):
         os.close(target)
         try:
             yield
@@ -86,7 +86,7 @@ def _run_guard(
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     status = 1 << 8
     try:
-        with output.background_log():
+        with captured_output.background_log():
             status = _log_until_end(child, source)
             end_descendants()
             ended(child, status)
@@ -138,7 +138,10 @@ def _send_signal(child: int, number: int) -> None:
 
 def _log_until_end(child: int, source: int) -> int:
     """Logs what comes until the child has ended; returns its status."""
-    lines, sources = output.LineLogger(2, output.RateLimit()), [os.pidfd_open(child), source]
+    lines, sources = (
+        captured_output.LineLogger(2, captured_output.RateLimit()),
+        [os.pidfd_open(child), source],
+    )
     while (status := _reap_children(child)) is None:
         if source in select.select(sources, [], [], WAIT_S)[0] and not _copy_output(source, lines):
             sources.remove(source)
@@ -150,7 +153,7 @@ def _log_until_end(child: int, source: int) -> int:
     return status
 
 
-def _copy_output(source: int, lines: output.LineLogger) -> bool:
+def _copy_output(source: int, lines: captured_output.LineLogger) -> bool:
     """Logs a piece of what was written; False at its end."""
     data = os.read(source, _READ_BYTES)
     lines.buffer.write(data)

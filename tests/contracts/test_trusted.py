@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hydro_runtimes.files import digest_folder
-from hydro_runtimes.formats import detect_format
+from hydro_runtimes.model_formats import detect_format
 from hydro_services.security.trusted_models import read_trusted
 
 MODELS = Path(__file__).resolve().parents[2] / "models"

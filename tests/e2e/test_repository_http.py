@@ -29,10 +29,10 @@ from hydro_envoy.xds import load_reports
 from hydro_envoy.xds import server as ads
 from hydro_envoy.xds.hub import Hub
 from hydro_services import rpc
-from hydro_services.repository.debounce import SETTLE_S
 from hydro_services.repository.feed import CatalogueFeed
 from hydro_services.repository.folder import FolderSource
 from hydro_services.repository.servicer import SERVICE, RepositoryServicer
+from hydro_services.repository.tracking import SETTLE_S
 from hydro_services.repository.watcher import SourceWatcher
 
 pytestmark = [

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from hydro_runtimes import formats
+from hydro_runtimes import model_formats
 from hydro_services import errors
 from hydro_services.repository.source import FileChanged, Key, Listing, ModelFiles, Stamp
 from hydro_services.repository.versions import find_models
@@ -112,7 +112,7 @@ class _Tree:
         return sorted({rest[0] for rest in self._below(key) if len(rest) > 1})
 
     def is_marked(self, key: Key) -> bool:
-        return formats.is_marked({rest[0] for rest in self._below(key)})
+        return model_formats.is_marked({rest[0] for rest in self._below(key)})
 
     def is_outside(self, key: Key) -> bool:
         return False

@@ -17,10 +17,10 @@ from hydro_runtimes.evaluator import Evaluator, Field, Signature
 from hydro_runtimes.python import PythonEvaluator
 from hydro_services.codecs import json_rows, proto_columns, proto_encoding
 from hydro_services.codecs.grpc_messages import prefix_message
-from hydro_services.runtime.edges.client_frames import receive_frame
-from hydro_services.runtime.edges.formats import SERVE
 from hydro_services.runtime.evaluation import evaluate
-from hydro_services.runtime.session import Session, StageCall
+from hydro_services.runtime.stage_stream import Session, StageCall
+from hydro_services.runtime.wire_formats.frame_validation import receive_frame
+from hydro_services.runtime.wire_formats.table import SERVE
 
 LIMIT = 64 << 20
 PREDICT = "/hydro.serving.v1.PredictionService/PredictStream"

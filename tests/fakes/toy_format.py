@@ -11,8 +11,8 @@ from pathlib import Path
 from hydro_runtimes.columns import Columns, DataType, Dense
 from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.evaluator import Description, Evaluation, Field, Signature
-from hydro_runtimes.formats import Format
 from hydro_runtimes.model_folder import ModelFolder
+from hydro_runtimes.model_formats import Format
 
 FORMAT = Format(
     name="toy",

@@ -17,8 +17,8 @@ from tests.parity.test_spark import check_rows
 
 from hydro_runtimes.columns import DataType
 from hydro_runtimes.errors import InvalidModel, ModelError, UnsupportedStage
-from hydro_runtimes.formats import detect_format
 from hydro_runtimes.load import describe, load
+from hydro_runtimes.model_formats import detect_format
 from hydro_runtimes.spark import unsupported_classes
 from hydro_runtimes.spark.registry import STAGES
 from hydro_services.cli.score import score_rows

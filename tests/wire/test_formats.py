@@ -14,13 +14,13 @@ import toy_format
 from hydro.repository.v1 import repository_service_pb2 as pb
 from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
 from hydro_envoy.address import ANY_PORT, Address
-from hydro_runtimes import formats
+from hydro_runtimes import model_formats
 from hydro_runtimes.columns import Columns, Dense
 from hydro_runtimes.errors import InvalidModel, UntrustedModel
 from hydro_runtimes.files import digest_folder
 from hydro_runtimes.load import load
 from hydro_services import errors, rpc
-from hydro_services.repository import debounce
+from hydro_services.repository import tracking
 from hydro_services.repository.feed import CatalogueFeed
 from hydro_services.repository.folder import FolderSource
 from hydro_services.repository.servicer import SERVICE, RepositoryServicer
@@ -33,8 +33,8 @@ from hydro_services.up import plan
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formats, "FORMATS", (*formats.FORMATS, toy_format.FORMAT))
-    monkeypatch.setattr(debounce, "SETTLE_S", 0.0)
+    monkeypatch.setattr(model_formats, "FORMATS", (*model_formats.FORMATS, toy_format.FORMAT))
+    monkeypatch.setattr(tracking, "SETTLE_S", 0.0)
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_what_runs_code_is_not_loaded_before_it_is_trusted(
 ) -> None:
     """Whatever its loader does."""
     code = dataclasses.replace(toy_format.FORMAT, runs_code=True)
-    monkeypatch.setattr(formats, "FORMATS", (code,))
+    monkeypatch.setattr(model_formats, "FORMATS", (code,))
     folder = models / "toy" / "thrice"
     with pytest.raises(UntrustedModel, match=r"'factor\.toy' runs code when it is loaded"):
         load(folder)
@@ -118,4 +118,4 @@ def test_a_folder_without_a_model_is_told_of_all_formats(tmp_path: Path) -> None
     with pytest.raises(
         InvalidModel, match=r"found nothing; want a saved Spark .*, or one file of \*\.toy"
     ):
-        formats.detect_format(tmp_path)
+        model_formats.detect_format(tmp_path)

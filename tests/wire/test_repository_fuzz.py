@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from hydro_services import errors
-from hydro_services.repository import debounce, download, watcher
+from hydro_services.repository import download, tracking, watcher
 from hydro_services.repository.catalogue import Catalogue, ModelVersion
 from hydro_services.repository.feed import CatalogueFeed
 from hydro_services.repository.folder import FolderSource
@@ -73,7 +73,7 @@ class Trees(RuleBasedStateMachine):
         (self.canary / "metadata.json").write_bytes(METADATA)
         (self.canary / "model.py").write_text("# 0")
         for name, value in (("SETTLE_S", 0.05), ("RETRY_S", 0.2)):
-            self.stack.enter_context(mock.patch.object(debounce, name, value))
+            self.stack.enter_context(mock.patch.object(tracking, name, value))
         self.stack.enter_context(mock.patch.object(watcher, "RELIST_S", 0.3))
         self.feed = CatalogueFeed()
         self.watched = self.stack.enter_context(watching(self.root, self.feed))

@@ -26,7 +26,7 @@ from hydro_runtimes import scikit
 from hydro_runtimes.columns import Columns, Dense
 from hydro_runtimes.load import load
 from hydro_services import errors, rpc
-from hydro_services.repository import debounce, download, watcher
+from hydro_services.repository import download, tracking, watcher
 from hydro_services.repository.catalogue import ModelVersion
 from hydro_services.repository.feed import CatalogueFeed
 from hydro_services.repository.folder import FolderSource
@@ -89,7 +89,7 @@ def models(request: pytest.FixtureRequest, tmp_path: Path) -> Writable:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(debounce, "SETTLE_S", 0.1)
+    monkeypatch.setattr(tracking, "SETTLE_S", 0.1)
     monkeypatch.setattr(watcher, "RELIST_S", 0.1)
 
 

@@ -20,11 +20,11 @@ from hydro_services.codecs import proto_encoding
 from hydro_services.codecs.grpc_messages import MessageCutter, prefix_message
 from hydro_services.codecs.whole_lines import LineCutter, split_lines
 from hydro_services.runtime import stage
-from hydro_services.runtime.edges import formats, json_frames
-from hydro_services.runtime.edges.frames import GRPC
-from hydro_services.runtime.edges.wire_format import ReadingStage, WireFormat
 from hydro_services.runtime.offload import Arrival
 from hydro_services.runtime.stage import Work
+from hydro_services.runtime.wire_formats import json_frames, table
+from hydro_services.runtime.wire_formats.frames import GRPC
+from hydro_services.runtime.wire_formats.wire_format import ReadingStage, WireFormat
 
 NUMBERS = "text/numbers"
 ENCODING = cast(pb.Encoding, 1000)
@@ -84,7 +84,7 @@ async def through_first(port: Port, sent: Sequence[bytes]) -> list[bytes]:
 @pytest.fixture(autouse=True)
 def numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     known = WireFormat(NumberSource, ListSink, "text/lists", ENCODING)
-    monkeypatch.setitem(formats.FORMATS, (SERVE, NUMBERS), known)
+    monkeypatch.setitem(table.FORMATS, (SERVE, NUMBERS), known)
 
 
 def bodies(*texts: bytes, content_type: str = NUMBERS) -> list[bytes]:
@@ -146,7 +146,7 @@ async def test_a_method_of_its_own_takes_no_more() -> None:
     path = "/test.Numbers/Add"
     with pytest.MonkeyPatch.context() as patch:
         known = WireFormat(NumberSource, ListSink, GRPC)
-        patch.setitem(formats.FORMATS, (path, GRPC), known)
+        patch.setitem(table.FORMATS, (path, GRPC), known)
         async with serving(plus=Plus()) as port:
             found = await answers(port.call(path, "only"), b"1\n", b"2\n")
     assert found == [b'[{"x": 1.0, "y": 2.0}]\n', b'[{"x": 2.0, "y": 3.0}]\n', b"end\n"]

@@ -15,7 +15,7 @@ from hydro_runtimes.spark.data import inputs
 from hydro_runtimes.spark.data.batch import Batch, Transformer, WrongColumn
 from hydro_runtimes.spark.data.column_info import stated_info
 from hydro_runtimes.spark.data.inputs import Group, Readers
-from hydro_runtimes.spark.data.merging import merge_groups
+from hydro_runtimes.spark.data.merge_groups import merge_groups
 from hydro_runtimes.spark.data.schema import Schema
 from hydro_runtimes.spark.data.session_conf import SessionConf
 from hydro_runtimes.spark.format.saved import open_stage

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from hydro.repository.v1 import repository_service_pb2 as pb
 from hydro_envoy.address import Address
-from hydro_runtimes import formats
+from hydro_runtimes import model_formats
 from hydro_services import client
 from hydro_services.cli import render
 from hydro_services.cli.command import Command, Option
@@ -136,7 +136,7 @@ def add_line(file: Path, digest: str, name: str) -> bool:
 
 
 def _names_of_code() -> str:
-    return " and ".join(format.name for format in formats.FORMATS if format.runs_code)
+    return " and ".join(format.name for format in model_formats.FORMATS if format.runs_code)
 
 
 COMMANDS = (

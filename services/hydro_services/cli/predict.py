@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from hydro_envoy.address import Address
 from hydro_services import client
-from hydro_services.cli import source, values
+from hydro_services.cli import row_input, values
 from hydro_services.cli.command import Command, Option
 from hydro_services.cli.options import GATEWAY_CALL, ROWS
 from hydro_services.cli.output import Output
@@ -53,11 +53,11 @@ def run_predict(options: PredictOptions, output: Output) -> int:
 
 
 async def _predict(options: PredictOptions, output: Output) -> int:
-    with source.open_rows(options.file) as file:
-        body = source.read_pieces_async(file)
+    with row_input.open_rows(options.file) as file:
+        body = row_input.read_pieces_async(file)
         # The call needs its content type first, so its first bytes are read before it begins.
         start = await _read_start(body)
-        content_type = JSON if source.is_json_array(start) else client.NDJSON
+        content_type = JSON if row_input.is_json_array(start) else client.NDJSON
         answers = choose_answers(content_type, options, output)
         async with client.connect_channel("gateway", options.gateway, options.tls_ca) as channel:
             gateway = client.Gateway(channel, options.api_key)

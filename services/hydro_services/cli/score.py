@@ -22,7 +22,7 @@ from hydro_runtimes.evaluator import Evaluator, Failure, Signature
 from hydro_runtimes.files import digest_folder
 from hydro_runtimes.load import load
 from hydro_services import errors, logs
-from hydro_services.cli import source
+from hydro_services.cli import row_input
 from hydro_services.cli.command import Command, Option
 from hydro_services.cli.options import ROWS, TRUSTED
 from hydro_services.cli.output import Output
@@ -60,8 +60,8 @@ def _score_file(options: ScoreOptions, output: Output) -> int:
     with contextlib.redirect_stdout(sys.stderr):  # standard output has answers alone
         evaluator = load_model(options, output)
     failed = 0
-    with source.open_rows(options.file) as file:
-        for parsed in read_batches(source.read_pieces(file)):
+    with row_input.open_rows(options.file) as file:
+        for parsed in read_batches(row_input.read_pieces(file)):
             with contextlib.redirect_stdout(sys.stderr):
                 answers, count = score_rows(evaluator, parsed)
             failed += count
@@ -113,10 +113,10 @@ def read_batches(pieces: Iterator[bytes]) -> Iterator[Sequence[Row | Failure]]:
         start += piece
         if start.strip():
             break
-    if source.is_json_array(start):
+    if row_input.is_json_array(start):
         yield from _slice_items(json_rows.parse_array(start + b"".join(pieces)))
         return
-    for lines in source.whole_lines(itertools.chain([start], pieces)):
+    for lines in row_input.whole_lines(itertools.chain([start], pieces)):
         for some in _slice_items(lines):
             yield [json_rows.parse_line(line) for line in some]
 

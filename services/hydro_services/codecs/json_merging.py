@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hydro_runtimes import merging
+from hydro_runtimes import merge_answers as merging
 from hydro_runtimes.columns import Array, Column, Columns, DataType
 from hydro_runtimes.evaluator import Evaluation, Field
 from hydro_services.codecs import json_columns, json_values

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import PurePosixPath
 
-from hydro_runtimes import formats
+from hydro_runtimes import model_formats
 from hydro_runtimes.errors import ModelError
 from hydro_services import errors
 from hydro_services.repository.catalogue import ModelVersion, PublishedFile
@@ -34,7 +34,7 @@ def content_type(path: str) -> str:
     name = PurePosixPath(path)
     if name.parent.name == "metadata" and name.name.startswith("part-"):
         return _TEXT
-    format = formats.by_suffix(path.lower())
+    format = model_formats.by_suffix(path.lower())
     known = {**format.suffixes, **_TYPES} if format else _TYPES
     return known.get(name.suffix.lower(), "application/octet-stream")
 

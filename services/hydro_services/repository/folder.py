@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 
 import watchfiles
 
-from hydro_runtimes import files, formats
+from hydro_runtimes import files, model_formats
 from hydro_runtimes.errors import InvalidModel, ModelError
 from hydro_services import errors
 from hydro_services.repository.source import FileChanged, Key, Listing, ModelFiles, Stamp
@@ -166,7 +166,7 @@ class _FolderTree:
     def is_marked(self, key: Key) -> bool:
         names = [entry.name for entry in self._read(key)]
         is_unknown = key in self.unreadable or len(names) > files.MAX_ENTRIES
-        return is_unknown or formats.is_marked(names)
+        return is_unknown or model_formats.is_marked(names)
 
     def is_outside(self, key: Key) -> bool:
         return not files.is_within(self._real_path(key), self._boundary)

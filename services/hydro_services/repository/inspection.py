@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from hydro_runtimes import files, formats, load
+from hydro_runtimes import files, load, model_formats
 from hydro_runtimes.errors import InvalidModel, ModelError
 from hydro_services import model_names
 from hydro_services.repository import catalogue
@@ -66,7 +66,7 @@ def _read_version(source: Source, version: ModelVersion, model: ModelFiles) -> M
         target = folder if is_copy else None
         try:
             listed = [_read_file(source, version.key, *file, target) for file in model.stamps]
-            format = formats.detect_format(folder).name
+            format = model_formats.detect_format(folder).name
             signature, parts = load.describe(folder)
         except ModelError as error:
             raise InvalidModel("", relative_message(folder, error)) from error
@@ -106,7 +106,7 @@ def _read_file(
     try:
         with source.open_file(key, path, stamp) as stream, _open_copy(target, path) as copy:
             sha256 = _hash(stream, stamp.size_bytes, copy)
-            format = formats.by_suffix(path)
+            format = model_formats.by_suffix(path)
             if format and format.check_file:
                 _check_whole(path, stream, format.check_file)
     except FileNotFoundError as error:

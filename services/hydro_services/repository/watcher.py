@@ -13,13 +13,13 @@ from collections.abc import Iterator, Set
 from dataclasses import replace
 
 from hydro_services import errors
-from hydro_services.repository import debounce, name_owners
+from hydro_services.repository import name_owners, tracking
 from hydro_services.repository.catalogue import ModelVersion, build_catalogue
-from hydro_services.repository.debounce import Instant, Track
 from hydro_services.repository.feed import CatalogueFeed
 from hydro_services.repository.inspection import inspect, unread_version
 from hydro_services.repository.published_paths import PublishedPaths
 from hydro_services.repository.source import Key, Source
+from hydro_services.repository.tracking import Instant, Track
 
 logger = logging.getLogger(__name__)
 
@@ -68,8 +68,8 @@ class SourceWatcher:
         listing = await asyncio.to_thread(self.source.list_models)
         now = Instant(time.monotonic(), time.time_ns())
         before = self._tracks
-        self._tracks = debounce.observe_models(before, listing.models, now, listing.unreadable)
-        for key in debounce.due_keys(self._tracks, now):
+        self._tracks = tracking.observe_models(before, listing.models, now, listing.unreadable)
+        for key in tracking.due_keys(self._tracks, now):
             if key not in self._reading:
                 self._reading[key] = asyncio.create_task(self._read_model(key))
         self._set_places(listing.places)
@@ -97,7 +97,7 @@ class SourceWatcher:
                 task.cancel()
 
     async def _list_after_changes(self, changed: asyncio.Event) -> None:
-        pause_s = debounce.SETTLE_S  # the source may have changed before it reported changes
+        pause_s = tracking.SETTLE_S  # the source may have changed before it reported changes
         while True:
             with contextlib.suppress(TimeoutError):
                 # `wait_for` of Python 3.11 may swallow that we are cancelled: then nothing ends.
@@ -112,7 +112,7 @@ class SourceWatcher:
                 # Whatever one folder does must not end the service of all models: list again later.
                 logger.exception("models not listed")
             pending = any(track.is_pending for track in self._tracks.values())
-            pause_s = debounce.SETTLE_S if pending else RELIST_S
+            pause_s = tracking.SETTLE_S if pending else RELIST_S
 
     async def _report_changes(self, changed: asyncio.Event) -> None:
         """Sets the event after each change, or regularly if the source cannot report changes."""
@@ -126,7 +126,7 @@ class SourceWatcher:
                     changed.set()
             except* Exception as failed:
                 error = failed.exceptions[0]
-                pause_s = RELIST_S if isinstance(error, OSError) else debounce.SETTLE_S
+                pause_s = RELIST_S if isinstance(error, OSError) else tracking.SETTLE_S
                 if str(error) != logged:
                     logged = str(error)
                     extra = {"error": ascii(logged), "retry_s": pause_s}
@@ -151,7 +151,7 @@ class SourceWatcher:
                 inspection = await asyncio.to_thread(inspect, self.source, key, model)
             # It may be gone since: then it is not put back.
             if inspection and key in self._tracks:
-                retry_s = time.monotonic() + debounce.RETRY_S if inspection.is_passing else None
+                retry_s = time.monotonic() + tracking.RETRY_S if inspection.is_passing else None
                 self._set_track(
                     key, self._tracks[key].with_version(model, inspection.version, retry_s)
                 )

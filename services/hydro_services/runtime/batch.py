@@ -25,9 +25,9 @@ from hydro_services import logs
 from hydro_services.codecs.json_merging import merge_answers
 from hydro_services.runtime.counts import Counts
 from hydro_services.runtime.evaluation import evaluate
+from hydro_services.runtime.evaluation_journal import Slot
+from hydro_services.runtime.rerun_outcomes import Reruns
 from hydro_services.runtime.rerun_queue import RerunQueue
-from hydro_services.runtime.reruns import Reruns
-from hydro_services.runtime.running import Slot
 
 T = TypeVar("T")
 

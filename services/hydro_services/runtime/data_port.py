@@ -9,11 +9,11 @@ from grpc_health.v1 import health_pb2
 
 from hydro_services import http2
 from hydro_services.codecs.grpc_messages import prefix_message
-from hydro_services.runtime.edges import formats
 from hydro_services.runtime.host import Host
 from hydro_services.runtime.offload import CodecThread
 from hydro_services.runtime.prediction import Prediction
 from hydro_services.runtime.processor import PROCESS, Processor
+from hydro_services.runtime.wire_formats import table
 from hydro_services.security import credential
 from hydro_services.tracing import Exporter
 
@@ -62,7 +62,7 @@ def build_handlers(
     processor = Processor(host, max_bytes, codecs, exporter)
     stages: Mapping[str, http2.Handler] = {
         PROCESS: processor.process,
-        **dict.fromkeys(formats.known_methods(), prediction),
+        **dict.fromkeys(table.known_methods(), prediction),
     }
     if token_file:
         stages = _guard_stages(stages, credential.TrafficChecker(token_file))

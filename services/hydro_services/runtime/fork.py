@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Generic, NoReturn, TypeVar
 
 from hydro_services import guard, linux
-from hydro_services.runtime import running
+from hydro_services.runtime import evaluation_journal
 
 T = TypeVar("T")
 
@@ -204,7 +204,7 @@ class Fork(Generic[T]):
         """How it ended."""
         pid, self._pid = self._pid, 0  # once it is waited for, the number may be another process's
         try:
-            return running.describe_status(os.waitpid(pid, 0)[1])
+            return evaluation_journal.describe_status(os.waitpid(pid, 0)[1])
         except ChildProcessError:  # other code of this process has waited for it
             return "an end that is not known"
         finally:

@@ -23,8 +23,8 @@ from hydro_services.codecs import signatures
 from hydro_services.runtime.batch import Batcher
 from hydro_services.runtime.crashes import Crashes
 from hydro_services.runtime.evaluation import describe_exception
-from hydro_services.runtime.reruns import Reruns
-from hydro_services.runtime.running import Running, Slot
+from hydro_services.runtime.evaluation_journal import Running, Slot
+from hydro_services.runtime.rerun_outcomes import Reruns
 from hydro_services.runtime.worker import Worker
 
 logger = logging.getLogger(__name__)

@@ -11,13 +11,13 @@ from time import perf_counter
 from hydro_envoy import headers
 from hydro_services import http2
 from hydro_services.codecs.grpc_messages import prefix_message
-from hydro_services.runtime.edges import formats
-from hydro_services.runtime.edges.http_body import PIECE_BYTES
 from hydro_services.runtime.host import Host
 from hydro_services.runtime.observe import CallObserver
 from hydro_services.runtime.offload import CodecThread
 from hydro_services.runtime.processor import answer_work, parse_call
-from hydro_services.runtime.session import Session
+from hydro_services.runtime.stage_stream import Session
+from hydro_services.runtime.wire_formats import table
+from hydro_services.runtime.wire_formats.http_body import PIECE_BYTES
 from hydro_services.tracing import Exporter
 
 
@@ -36,7 +36,7 @@ class Prediction:
         """One call's way through the stage that the metadata names."""
         stage_call = parse_call(call.metadata, call.metadata[":path"])
         # An HTTP client sees no gRPC status at the end; Envoy does where it holds the answer.
-        has_bodies = formats.has_bodies(stage_call.method)
+        has_bodies = table.has_bodies(stage_call.method)
         call.errors_reset = has_bodies and headers.ANSWER not in call.metadata
         batcher = self.host.get(stage_call.model)
         session = Session(stage_call, batcher.evaluator.signature, self.max_bytes)

@@ -20,13 +20,13 @@ import grpc.aio
 from hydro.runtime.v1 import runtime_service_pb2_grpc
 from hydro_envoy.address import ANY_PORT, Address
 from hydro_envoy.mesh import MAX_MESSAGE_BYTES
-from hydro_runtimes import formats
+from hydro_runtimes import model_formats
 from hydro_runtimes.errors import UntrustedModel
 from hydro_runtimes.evaluator import Evaluator
 from hydro_runtimes.load import load
 from hydro_services import default_addresses, errors, http2, metrics, registration, rpc, tracing
 from hydro_services.consul.registry import Registry
-from hydro_services.runtime import data_port, reruns, running
+from hydro_services.runtime import data_port, evaluation_journal, rerun_outcomes
 from hydro_services.runtime.control import RuntimeServicer
 from hydro_services.runtime.crashes import Crashes
 from hydro_services.runtime.fetch import CACHE_BYTES, Cache
@@ -124,9 +124,9 @@ async def run(config: Config, ready: Callable[[Address], None] = lambda _: None)
         runtime_service_pb2_grpc.add_RuntimeServiceServicer_to_server(RuntimeServicer(host), target)
 
     async with contextlib.AsyncExitStack() as stack:
-        evaluated = stack.enter_context(running.record_process(config.cache / RUNNING))
+        evaluated = stack.enter_context(evaluation_journal.record_process(config.cache / RUNNING))
         again = config.cache / RERUNS
-        reruns.remove_old(again)
+        rerun_outcomes.remove_old(again)
         load_model = build_loader(config, names)
         host = Host(cache.fetch, load_model, crashes, evaluated, cache.release, again)
         listen = rpc.resolve_address(config.listen)
@@ -163,7 +163,7 @@ def _read_crashes(folder: Path) -> Crashes:
     """With what ended the processes that were here before."""
     crashes = Crashes(folder / CRASHES)
     crashes.trim()
-    for death in running.read_deaths(folder / RUNNING):
+    for death in evaluation_journal.read_deaths(folder / RUNNING):
         crashes.add(death.model, death.reason)
         if death.traceback:
             logger.error(
@@ -185,7 +185,7 @@ async def _maintain(crashes: Crashes, cache: Cache) -> NoReturn:
 
 def note_end(config: Config, pid: int, status: int) -> None:
     """A process of this module ended; by `os.waitpid`'s status."""
-    running.note_status(config.cache / RUNNING, pid, status)
+    evaluation_journal.note_status(config.cache / RUNNING, pid, status)
 
 
 def _instance_name(service: str) -> str:
@@ -201,7 +201,7 @@ def served_formats(config: Config) -> tuple[str, ...]:
     """
     if config.formats:
         return config.formats
-    known = formats.by_service()
+    known = model_formats.by_service()
     if config.service not in known:
         want = f"want one of {', '.join(known)}, or --formats"
         raise errors.InvalidArgument(f"service {config.service} has no formats, {want}")
@@ -216,7 +216,7 @@ def build_loader(config: Config, served: tuple[str, ...]) -> Callable[[Path], Ev
     """
 
     def load_served(folder: Path) -> Evaluator:
-        name = formats.detect_format(folder).name
+        name = model_formats.detect_format(folder).name
         if name not in served:
             got = f"the model's format is {name}"
             raise errors.ModelRefused(f"{got}, {config.service} serves {', '.join(served)}")

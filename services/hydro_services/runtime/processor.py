@@ -29,8 +29,8 @@ from hydro_services.runtime.evaluation import answer_bytes
 from hydro_services.runtime.host import Host
 from hydro_services.runtime.observe import CallObserver
 from hydro_services.runtime.offload import Arrival, CodecThread
-from hydro_services.runtime.session import Session, StageCall
 from hydro_services.runtime.stage import Work
+from hydro_services.runtime.stage_stream import Session, StageCall
 from hydro_services.tracing import Exporter
 
 logger = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from hydro_runtimes.columns import Columns
 from hydro_runtimes.evaluator import Evaluation, Failure
 from hydro_services import logs
 from hydro_services.runtime.fork import Ended, Fork
-from hydro_services.runtime.reruns import Reruns
+from hydro_services.runtime.rerun_outcomes import Reruns
 from hydro_services.runtime.worker import Worker
 
 T = TypeVar("T")

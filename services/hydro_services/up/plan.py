@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hydro_envoy.address import ANY_PORT, Address
-from hydro_runtimes import formats
+from hydro_runtimes import model_formats
 from hydro_services.consul.registry import Registry
 from hydro_services.errors import InvalidArgument
 from hydro_services.security import credential
@@ -34,14 +34,14 @@ def known_services() -> tuple[RuntimeService, ...]:
             tuple(sorted({m.partition(".")[0] for format in served for m in format.modules})),
             tuple(sorted({format.extra for format in served if format.extra})),
         )
-        for name, served in formats.by_service().items()
+        for name, served in model_formats.by_service().items()
     )
 
 
 def preloaded_modules() -> tuple[str, ...]:
     """Imported once for all Python parts, where they are installed."""
     ours = ("registration", "repository.process", "runtime.process")
-    theirs = sorted({module for format in formats.FORMATS for module in format.modules})
+    theirs = sorted({module for format in model_formats.FORMATS for module in format.modules})
     return ("grpc.aio", *(f"hydro_services.{name}" for name in ours), *theirs)
 
 

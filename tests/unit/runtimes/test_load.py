@@ -8,8 +8,8 @@ import pytest
 from hydro_runtimes.columns import Columns, Dense, Strings
 from hydro_runtimes.errors import InvalidModel, UntrustedModel
 from hydro_runtimes.files import digest_folder
-from hydro_runtimes.formats import detect_format
 from hydro_runtimes.load import describe, load
+from hydro_runtimes.model_formats import detect_format
 
 METADATA = {
     "model": "m",

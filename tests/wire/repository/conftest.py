@@ -10,12 +10,12 @@ from repository_server import SECRET, Registry, Stub, running, save, watch_until
 
 from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
 from hydro_services import rpc
-from hydro_services.repository import debounce
+from hydro_services.repository import tracking
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(debounce, "SETTLE_S", 0.2)
+    monkeypatch.setattr(tracking, "SETTLE_S", 0.2)
 
 
 @pytest.fixture

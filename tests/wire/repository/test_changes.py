@@ -24,7 +24,7 @@ from repository_server import (
 from hydro.repository.v1 import repository_service_pb2 as pb
 from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
 from hydro_services import errors, rpc
-from hydro_services.repository import debounce
+from hydro_services.repository import tracking
 from hydro_services.repository.catalogue import Catalogue
 from hydro_services.repository.feed import CatalogueFeed
 
@@ -79,7 +79,7 @@ async def test_a_download_under_way_is_aborted_by_a_change(stub: Stub, root: Pat
 async def test_a_model_that_is_being_copied_is_not_published(
     stub: Stub, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(debounce, "SETTLE_S", 1.0)
+    monkeypatch.setattr(tracking, "SETTLE_S", 1.0)
     seen: list[set[str]] = []
 
     async def watch() -> None:

@@ -13,7 +13,7 @@ from repository_server import SECRET, Stub, download, failure, refusal, save, wa
 from hydro.repository.v1 import repository_service_pb2 as pb
 from hydro_runtimes import load
 from hydro_services import errors
-from hydro_services.repository import debounce
+from hydro_services.repository import tracking
 
 
 async def test_a_link_out_of_the_folder_refuses_the_model(stub: Stub, root: Path) -> None:
@@ -64,7 +64,7 @@ async def test_a_model_folder_that_is_a_link_out_is_refused(
 async def test_a_link_put_in_place_of_a_file_leaks_nothing(
     stub: Stub, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(debounce, "SETTLE_S", 3600.0)
+    monkeypatch.setattr(tracking, "SETTLE_S", 3600.0)
     for replace in (put_link, put_pipe, put_folder_link):
         folder = root / "scikit" / "adder"
         replace(folder, root.parent)

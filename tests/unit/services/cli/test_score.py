@@ -13,7 +13,7 @@ import pytest
 from hydro_runtimes.columns import Columns, DataType, Dense
 from hydro_runtimes.evaluator import Evaluation, Field, Signature
 from hydro_services.cli import main as cli
-from hydro_services.cli import score, source
+from hydro_services.cli import row_input, score
 
 pytestmark = pytest.mark.usefixtures("own_logging")
 
@@ -142,7 +142,7 @@ def test_a_batch_has_a_thousand_rows_at_most() -> None:
     ],
 )
 def test_lines_are_whole_whatever_the_pieces(pieces: list[bytes], lines: list[bytes]) -> None:
-    assert [line for some in source.whole_lines(pieces) for line in some] == lines
+    assert [line for some in row_input.whole_lines(pieces) for line in some] == lines
 
 
 class EachItsOwnSize:

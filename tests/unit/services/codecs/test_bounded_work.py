@@ -34,11 +34,11 @@ from hydro_runtimes.evaluator import Evaluation, Field, Signature
 from hydro_services import errors
 from hydro_services.codecs.grpc_messages import prefix_message
 from hydro_services.runtime.batch import Batcher
-from hydro_services.runtime.edges.formats import SERVE
 from hydro_services.runtime.offload import CodecThread
 from hydro_services.runtime.prediction import Prediction
 from hydro_services.runtime.process import SWITCH_S, YOUNG
 from hydro_services.runtime.processor import PROCESS, Processor
+from hydro_services.runtime.wire_formats.table import SERVE
 from hydro_services.runtime.worker import Worker
 
 M = 1 << 20

@@ -11,8 +11,8 @@ from hydro_runtimes.evaluator import Signature
 from hydro_services import errors
 from hydro_services.codecs import frame_limits
 from hydro_services.codecs.grpc_messages import prefix_message
-from hydro_services.runtime.edges.formats import PREDICT_STREAM
-from hydro_services.runtime.session import Session, StageCall
+from hydro_services.runtime.stage_stream import Session, StageCall
+from hydro_services.runtime.wire_formats.table import PREDICT_STREAM
 
 
 def read(message: bytes) -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hydro_services.runtime import running
+from hydro_services.runtime import evaluation_journal
 from hydro_services.runtime.crashes import (
     FIRST_OUT_S,
     KEPT_S,
@@ -23,7 +23,7 @@ from hydro_services.runtime.crashes import (
     Crashes,
     suspended_until,
 )
-from hydro_services.runtime.running import Death, blamed_model
+from hydro_services.runtime.evaluation_journal import Death, blamed_model
 
 # How often
 
@@ -133,7 +133,7 @@ def test_who_is_to_blame(
 PROGRAM = """
 import ctypes, os, signal, sys, threading, time
 from pathlib import Path
-from hydro_services.runtime.running import record_process
+from hydro_services.runtime.evaluation_journal import record_process
 
 folder, thread, end = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 with record_process(folder) as record:
@@ -172,7 +172,7 @@ def test_a_process_that_dies_tells_of_what(tmp_path: Path, thread: str, end: str
         check=False,
     )
     assert not done.stdout + done.stderr
-    found = running.read_deaths(tmp_path)
+    found = evaluation_journal.read_deaths(tmp_path)
     if reason := SIGNALS[end]:
         assert [(death.model, death.reason) for death in found] == [("guilty", reason)]
     elif "SIGFPE" not in end:  # whose thread the kernel chooses
@@ -181,8 +181,8 @@ def test_a_process_that_dies_tells_of_what(tmp_path: Path, thread: str, end: str
 
 
 def test_a_process_that_lives_is_left_alone(tmp_path: Path) -> None:
-    with running.record_process(tmp_path) as record, record.slot("m"):
-        assert running.read_deaths(tmp_path) == []
+    with evaluation_journal.record_process(tmp_path) as record, record.slot("m"):
+        assert evaluation_journal.read_deaths(tmp_path) == []
         assert len(list(tmp_path.iterdir())) == 2
     assert not list(tmp_path.iterdir())
 
@@ -192,16 +192,16 @@ def test_a_status_that_is_told_is_known(tmp_path: Path) -> None:
     child = subprocess.Popen([sys.executable, "-c", program, str(tmp_path), "main", "os._exit(3)"])
     _, status = os.waitpid(child.pid, 0)
     child.returncode = 3
-    running.note_status(tmp_path, child.pid, status)
-    assert running.read_deaths(tmp_path) == [Death("guilty", "exit code 3")]
+    evaluation_journal.note_status(tmp_path, child.pid, status)
+    assert evaluation_journal.read_deaths(tmp_path) == [Death("guilty", "exit code 3")]
 
 
 def test_slots_are_used_again(tmp_path: Path) -> None:
-    with running.record_process(tmp_path) as record:
-        for number in range(3 * running.SLOTS):
+    with evaluation_journal.record_process(tmp_path) as record:
+        for number in range(3 * evaluation_journal.SLOTS):
             with record.slot(f"model {number}"):
                 pass
-        held = [record.slot(f"model {number}") for number in range(running.SLOTS + 1)]
+        held = [record.slot(f"model {number}") for number in range(evaluation_journal.SLOTS + 1)]
         for one, other in pairwise(held):
             with one, other:
                 pass
@@ -209,5 +209,5 @@ def test_slots_are_used_again(tmp_path: Path) -> None:
 
 def test_without_a_disk_nothing_is_noted(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with running.record_process(tmp_path / "file") as record, record.slot("m"):
+    with evaluation_journal.record_process(tmp_path / "file") as record, record.slot("m"):
         assert threading.current_thread()

@@ -14,9 +14,9 @@ from hydro_runtimes.columns import DataType
 from hydro_runtimes.evaluator import Field, Signature
 from hydro_runtimes.python import PythonEvaluator
 from hydro_services.codecs.grpc_messages import prefix_message
-from hydro_services.runtime.edges.formats import SERVE
 from hydro_services.runtime.evaluation import evaluate
-from hydro_services.runtime.session import Session, StageCall
+from hydro_services.runtime.stage_stream import Session, StageCall
+from hydro_services.runtime.wire_formats.table import SERVE
 
 GOOD: Mapping[DataType, Any] = {
     DataType.BOOL: True,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from hydro_services import errors
-from hydro_services.runtime.edges import frames, http_body, json_array, ndjson
-from hydro_services.runtime.edges.frames import GRPC
-from hydro_services.runtime.edges.http_body import ANY
-from hydro_services.runtime.edges.wire_format import ReadingStage, Sink, Source, WireFormat
+from hydro_services.runtime.wire_formats import frames, http_body, json_array, ndjson
+from hydro_services.runtime.wire_formats.frames import GRPC
+from hydro_services.runtime.wire_formats.http_body import ANY
+from hydro_services.runtime.wire_formats.wire_format import ReadingStage, Sink, Source, WireFormat
 
 SERVICE = "hydro.serving.v1.PredictionService"
 PREDICT, PREDICT_STREAM, SERVE = (

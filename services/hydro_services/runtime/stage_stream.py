@@ -17,11 +17,11 @@ from hydro_runtimes.evaluator import Evaluation, Signature
 from hydro_services import errors
 from hydro_services.codecs.grpc_messages import MessageCutter
 from hydro_services.runtime import stage
-from hydro_services.runtime.edges import formats
-from hydro_services.runtime.edges.frames import BETWEEN_STAGES
-from hydro_services.runtime.edges.wire_format import ReadingStage, Sink, Source
 from hydro_services.runtime.offload import Arrival
 from hydro_services.runtime.stage import Work
+from hydro_services.runtime.wire_formats import table
+from hydro_services.runtime.wire_formats.frames import BETWEEN_STAGES
+from hydro_services.runtime.wire_formats.wire_format import ReadingStage, Sink, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,12 @@ class Session:
         self._messages = MessageCutter(max_bytes)
         reader = ReadingStage(signature, call.stage, max_bytes, call.pipeline)
         self._source: Source = (
-            formats.open_source(call.method, reader)
+            table.open_source(call.method, reader)
             if call.position.begins
             else BETWEEN_STAGES.source(reader)
         )
         self._sink: Sink = (
-            formats.open_sink(call.method) if call.position.ends else BETWEEN_STAGES.sink()
+            table.open_sink(call.method) if call.position.ends else BETWEEN_STAGES.sink()
         )
 
     def feed(self, chunk: bytes, *, ended: bool = False) -> Arrival:

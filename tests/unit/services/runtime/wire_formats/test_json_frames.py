@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hydro.serving.v1 import frame_pb2 as pb
 from hydro_runtimes.columns import DataType
 from hydro_runtimes.evaluator import Field, Signature
-from hydro_services.runtime.edges import json_array, json_frames, ndjson
-from hydro_services.runtime.edges.wire_format import ReadingStage, WireFormat
+from hydro_services.runtime.wire_formats import json_array, json_frames, ndjson
+from hydro_services.runtime.wire_formats.wire_format import ReadingStage, WireFormat
 
 SIGNATURE = Signature(
     (

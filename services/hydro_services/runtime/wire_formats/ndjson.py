@@ -8,10 +8,10 @@ from hydro.serving.v1 import frame_pb2 as pb
 from hydro_services import errors
 from hydro_services.codecs import json_rows, json_spans, row_groups
 from hydro_services.codecs.whole_lines import LineCutter, split_lines
-from hydro_services.runtime.edges import json_frames
-from hydro_services.runtime.edges.wire_format import ReadingStage, WireFormat
 from hydro_services.runtime.offload import Arrival
 from hydro_services.runtime.stage import Work
+from hydro_services.runtime.wire_formats import json_frames
+from hydro_services.runtime.wire_formats.wire_format import ReadingStage, WireFormat
 
 
 class LineSource:

@@ -1,6 +1,6 @@
 """What clients send and get, at the two ends of a chain: one module a wire format.
 
-`formats` has the table of them, by the method of the call and the content type. Inside a chain all
+`table` has them all, by the method of the call and the content type. Inside a chain all
 travels as frames. A new format is a module with a source and a sink, an entry in the table, and a
 value of `hydro.serving.v1.Encoding`, by which the last stage knows how the first was asked.
 """

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hydro_services import output
-from hydro_services.output import (
+from hydro_services import captured_output
+from hydro_services.captured_output import (
     BURST_LINES,
     LINES_PER_S,
     MAX_LINE_CHARACTERS,
@@ -109,7 +109,7 @@ def test_lines_are_whole_however_they_come(pieces: list[str]) -> None:
 
 def test_a_line_without_end_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
     lines = LineLogger(1, RateLimit())
-    with caplog.at_level("INFO", output.logger.name):
+    with caplog.at_level("INFO", captured_output.logger.name):
         for _ in range(100):
             lines.write("x" * MAX_LINE_CHARACTERS)
     assert all(len(record.getMessage()) <= MAX_LINE_CHARACTERS for record in caplog.records)

@@ -11,10 +11,10 @@ from hydro_runtimes.columns import Columns
 from hydro_services import errors
 from hydro_services.codecs import frame_limits, proto_columns
 from hydro_services.runtime import stage
-from hydro_services.runtime.edges.client_frames import receive_frame
-from hydro_services.runtime.edges.wire_format import ReadingStage, WireFormat
 from hydro_services.runtime.offload import Arrival
 from hydro_services.runtime.stage import Work
+from hydro_services.runtime.wire_formats.frame_validation import receive_frame
+from hydro_services.runtime.wire_formats.wire_format import ReadingStage, WireFormat
 
 GRPC = "application/grpc"
 

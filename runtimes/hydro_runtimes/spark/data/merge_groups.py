@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hydro_runtimes import merging
+from hydro_runtimes import merge_answers
 from hydro_runtimes.columns import Array, Column, DataType, Strings
 from hydro_runtimes.evaluator import Evaluation
 from hydro_runtimes.spark.data.sql_columns import column_json
@@ -21,7 +21,7 @@ def merge_groups(parts: Sequence[tuple[Array, Evaluation]], rows: int) -> Evalua
     well = [
         (at, each if len(each.failures) < len(at) else _failures_only(each)) for at, each in parts
     ]
-    return merging.merge_answers(well, rows, _json_column)
+    return merge_answers.merge_answers(well, rows, _json_column)
 
 
 def _failures_only(answer: Evaluation) -> Evaluation:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hydro_services.repository import debounce
+from hydro_services.repository import tracking
 from hydro_services.repository.catalogue import ModelVersion
-from hydro_services.repository.debounce import SETTLE_S, Instant, Track
 from hydro_services.repository.source import Key, ModelFiles, Stamp
+from hydro_services.repository.tracking import SETTLE_S, Instant, Track
 
 KEY: Key = ("scikit", "iris")
 VERSION = ModelVersion(KEY)
@@ -22,7 +22,7 @@ def seen(content: int, changed_s: float = 0.0) -> ModelFiles:
 
 
 def observed(tracks: dict[Key, Track], model: ModelFiles | None, now: Instant) -> dict[Key, Track]:
-    return debounce.observe_models(tracks, {KEY: model} if model else {}, now)
+    return tracking.observe_models(tracks, {KEY: model} if model else {}, now)
 
 
 def read(tracks: dict[Key, Track]) -> dict[Key, Track]:
@@ -32,13 +32,13 @@ def read(tracks: dict[Key, Track]) -> dict[Key, Track]:
 
 def test_a_folder_that_is_old_already_is_read_at_once() -> None:
     tracks = observed({}, seen(1, changed_s=-SETTLE_S), at(0))
-    assert debounce.due_keys(tracks, at(0)) == [KEY]
+    assert tracking.due_keys(tracks, at(0)) == [KEY]
 
 
 def test_a_folder_that_has_just_changed_is_read_when_it_has_settled() -> None:
     tracks = observed({}, seen(1), at(0))
-    assert debounce.due_keys(tracks, at(SETTLE_S * 0.9)) == []
-    assert debounce.due_keys(tracks, at(SETTLE_S)) == [KEY]
+    assert tracking.due_keys(tracks, at(SETTLE_S * 0.9)) == []
+    assert tracking.due_keys(tracks, at(SETTLE_S)) == [KEY]
 
 
 def test_each_change_starts_the_wait_again() -> None:
@@ -46,26 +46,26 @@ def test_each_change_starts_the_wait_again() -> None:
     for step in range(1, 10):
         now = at(step * SETTLE_S * 0.9)
         tracks = observed(tracks, seen(1 + step, step * SETTLE_S * 0.9), now)
-        assert debounce.due_keys(tracks, now) == []
+        assert tracking.due_keys(tracks, now) == []
 
 
 def test_times_in_the_future_do_not_hold_a_folder_back() -> None:
     tracks = observed({}, seen(1, changed_s=1e6), at(0))
     tracks = observed(tracks, seen(1, changed_s=1e6), at(SETTLE_S))
-    assert debounce.due_keys(tracks, at(SETTLE_S)) == [KEY]
+    assert tracking.due_keys(tracks, at(SETTLE_S)) == [KEY]
 
 
 def test_a_folder_that_was_read_is_not_read_again() -> None:
     tracks = read(observed({}, seen(1), at(0)))
     tracks = observed(tracks, seen(1), at(100))
-    assert debounce.due_keys(tracks, at(100)) == []
+    assert tracking.due_keys(tracks, at(100)) == []
     assert not tracks[KEY].is_pending
 
 
 def test_while_it_changes_the_old_version_stays() -> None:
     tracks = read(observed({}, seen(1), at(0)))
     tracks = observed(tracks, seen(2, changed_s=5), at(5))
-    assert debounce.due_keys(tracks, at(5)) == []
+    assert tracking.due_keys(tracks, at(5)) == []
     assert tracks[KEY].version is VERSION
 
 
@@ -73,8 +73,8 @@ def test_a_folder_that_is_gone_is_taken_out_when_that_has_settled() -> None:
     tracks = read(observed({}, seen(1), at(0)))
     tracks = observed(tracks, None, at(5))
     assert tracks[KEY].version is VERSION
-    assert debounce.due_keys(tracks, at(5)) == []
-    assert debounce.due_keys(tracks, at(5 + SETTLE_S)) == [KEY]
+    assert tracking.due_keys(tracks, at(5)) == []
+    assert tracking.due_keys(tracks, at(5 + SETTLE_S)) == [KEY]
     assert read(tracks)[KEY].version is None
 
 
@@ -83,7 +83,7 @@ def test_a_folder_that_is_replaced_is_never_taken_out() -> None:
     tracks = observed(tracks, None, at(5))
     tracks = observed(tracks, seen(2, changed_s=5.1), at(5.1))
     assert tracks[KEY].version is VERSION
-    assert debounce.due_keys(tracks, at(5.1 + SETTLE_S)) == [KEY]
+    assert tracking.due_keys(tracks, at(5.1 + SETTLE_S)) == [KEY]
 
 
 def test_a_folder_that_is_gone_is_forgotten() -> None:
@@ -98,23 +98,23 @@ def test_what_changed_while_it_was_read_is_read_again() -> None:
     tracks = observed(tracks, seen(2, changed_s=5), at(5))
     tracks = {KEY: tracks[KEY].with_version(seen(1), VERSION)}
     assert tracks[KEY].is_pending
-    assert debounce.due_keys(tracks, at(5 + SETTLE_S)) == [KEY]
+    assert tracking.due_keys(tracks, at(5 + SETTLE_S)) == [KEY]
 
 
 def test_what_could_not_be_read_for_now_is_tried_again() -> None:
     tracks = observed({}, seen(1), at(0))
     tracks = {KEY: tracks[KEY].with_version(seen(1), VERSION, retry_s=at(10).monotonic_s)}
-    assert debounce.due_keys(tracks, at(9)) == []
-    assert debounce.due_keys(tracks, at(10)) == [KEY]
+    assert tracking.due_keys(tracks, at(9)) == []
+    assert tracking.due_keys(tracks, at(10)) == [KEY]
 
 
 def test_what_is_below_an_unreadable_framework_stays() -> None:
     tracks = read(observed({}, seen(1), at(0)))
-    assert debounce.observe_models(tracks, {}, at(5), {"scikit"}) == tracks
-    assert debounce.observe_models(tracks, {}, at(5), {"spark"}) != tracks
+    assert tracking.observe_models(tracks, {}, at(5), {"scikit"}) == tracks
+    assert tracking.observe_models(tracks, {}, at(5), {"spark"}) != tracks
 
 
 def test_the_smallest_is_read_first() -> None:
     large = ModelFiles((("model.py", Stamp(10**9, 0, ())),))
-    tracks = debounce.observe_models({}, {("a", "a"): large, ("b", "b"): seen(1)}, at(0))
-    assert debounce.due_keys(tracks, at(SETTLE_S)) == [("b", "b"), ("a", "a")]
+    tracks = tracking.observe_models({}, {("a", "a"): large, ("b", "b"): seen(1)}, at(0))
+    assert tracking.due_keys(tracks, at(SETTLE_S)) == [("b", "b"), ("a", "a")]

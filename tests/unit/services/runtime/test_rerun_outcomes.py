@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from hydro_runtimes.columns import Column, Columns, DataType, Dense, Ragged, Strings
 from hydro_runtimes.evaluator import Evaluation, Field, Signature
 from hydro_services import logs
-from hydro_services.runtime import fork, reruns
+from hydro_services.runtime import fork, rerun_outcomes
 from hydro_services.runtime.batch import Batcher
-from hydro_services.runtime.reruns import Reruns
+from hydro_services.runtime.rerun_outcomes import Reruns
 from hydro_services.runtime.worker import Worker
 
 TABLES = st.dictionaries(
@@ -138,9 +138,9 @@ def test_what_is_old_is_forgotten(tmp_path: Path) -> None:
     found = Reruns(tmp_path, "m")
     found.add("old", "SIGABRT")
     found.add("new", "SIGABRT")
-    before = time.time() - reruns.KEPT_S - 1
+    before = time.time() - rerun_outcomes.KEPT_S - 1
     os.utime(tmp_path / "old", (before, before))
-    reruns.remove_old(tmp_path)
+    rerun_outcomes.remove_old(tmp_path)
     assert (found.end("old"), found.end("new")) == ("", "SIGABRT")
 
 

@@ -21,7 +21,7 @@ from hydro_services import errors
 from hydro_services.codecs import proto_columns, typed_values
 from hydro_services.codecs.grpc_messages import prefix_message
 from hydro_services.runtime.evaluation import evaluate
-from hydro_services.runtime.session import Session, StageCall
+from hydro_services.runtime.stage_stream import Session, StageCall
 
 STREAM = "/hydro.serving.v1.PredictionService/PredictStream"
 TYPES = [kind for kind in DataType if kind is not DataType.JSON]

@@ -10,16 +10,16 @@ import hydro_envoy
 from hydro.serving.v1 import prediction_service_pb2
 from hydro_runtimes.evaluator import Signature
 from hydro_services import errors
-from hydro_services.runtime.edges import formats, ndjson
-from hydro_services.runtime.edges.formats import FORMATS, SERVE
-from hydro_services.runtime.edges.frames import GRPC
-from hydro_services.runtime.edges.wire_format import ReadingStage
+from hydro_services.runtime.wire_formats import ndjson, table
+from hydro_services.runtime.wire_formats.frames import GRPC
+from hydro_services.runtime.wire_formats.table import FORMATS, SERVE
+from hydro_services.runtime.wire_formats.wire_format import ReadingStage
 
 GATEWAY = Path(hydro_envoy.__path__[0]) / "resources" / "gateway.lua"
 
 
 def test_a_method_takes_messages_or_bodies() -> None:
-    for method in formats.known_methods():
+    for method in table.known_methods():
         kinds = [kind for of, kind in FORMATS if of == method]
         assert kinds == [GRPC] or GRPC not in kinds
 
@@ -40,14 +40,14 @@ def test_the_gateway_lets_answers_to_all_kinds_of_ndjson_go_line_by_line() -> No
 @pytest.mark.parametrize("method", ["", SERVE + "s"])
 def test_a_method_that_is_not_in_the_table_is_told(method: str) -> None:
     with pytest.raises(errors.Unimplemented, match="no method"):
-        formats.open_sink(method)
+        table.open_sink(method)
 
 
 def test_a_content_type_that_a_method_does_not_take_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(FORMATS, ("/m", "text/x"), ndjson.FORMAT)
-    source = formats.open_source("/m", ReadingStage(Signature((), ()), "s/m", 100))
+    source = table.open_source("/m", ReadingStage(Signature((), ()), "s/m", 100))
     body = httpbody_pb2.HttpBody(content_type="text/y")
     with pytest.raises(errors.InvalidArgument, match="got content type 'text/y', want text/x"):
         source.feed([prediction_service_pb2.ServeRequest(body=body).SerializeToString()])

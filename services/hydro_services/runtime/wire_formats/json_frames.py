@@ -10,9 +10,9 @@ from hydro_runtimes.evaluator import Failure
 from hydro_services import errors
 from hydro_services.codecs import json_rows, naming, proto_columns, proto_encoding, row_groups
 from hydro_services.runtime import stage
-from hydro_services.runtime.edges.http_body import PIECE_BYTES
-from hydro_services.runtime.edges.wire_format import ReadingStage
 from hydro_services.runtime.stage import Work
+from hydro_services.runtime.wire_formats.http_body import PIECE_BYTES
+from hydro_services.runtime.wire_formats.wire_format import ReadingStage
 
 
 def read_rows(

@@ -15,8 +15,8 @@ from hydro_runtimes.evaluator import Field, Signature
 from hydro_services import errors
 from hydro_services.codecs import json_rows, proto_columns
 from hydro_services.runtime import stage
-from hydro_services.runtime.edges import client_frames
-from hydro_services.runtime.edges.client_frames import receive_frame
+from hydro_services.runtime.wire_formats import frame_validation
+from hydro_services.runtime.wire_formats.frame_validation import receive_frame
 
 KINDS = [pb.DATA_TYPE_UNSPECIFIED, *proto_columns.TYPES.values()]
 LISTS = {
@@ -100,7 +100,7 @@ def read(frame: pb.Frame, signature: Signature) -> object:
 def test_the_short_way_and_the_long_way_agree(frame: pb.Frame, signature: Signature) -> None:
     short = read(frame, signature)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(client_frames, "_simple_columns", lambda table: None)
+        patch.setattr(frame_validation, "_simple_columns", lambda table: None)
         patch.setattr(stage, "_exact_inputs", lambda columns, signature: None)
         long = read(frame, signature)
     assert short == long
@@ -116,7 +116,7 @@ def test_a_frame_of_many_clients_goes_the_short_way(monkeypatch: pytest.MonkeyPa
         name="a", type=pb.DATA_TYPE_STRING, values=pb.Values(strings=["x", "y"])
     )
     frame.table.columns.add(name="n", type=pb.DATA_TYPE_FLOAT64, values=pb.Values(doubles=[1, 2]))
-    monkeypatch.setattr(client_frames, "_check_table", fail)
+    monkeypatch.setattr(frame_validation, "_check_table", fail)
     monkeypatch.setattr(stage, "_fail_existing_outputs", fail)
     found = receive_frame(frame, "s/m")
     assert found is not None

@@ -16,12 +16,12 @@ from hydro_runtimes.columns import Columns, DataType, Dense, Strings
 from hydro_runtimes.evaluator import Evaluation, Evaluator, Failure, Field, Signature
 from hydro_services import errors
 from hydro_services.codecs.grpc_messages import prefix_message
-from hydro_services.runtime.edges.formats import SERVE
-from hydro_services.runtime.edges.http_body import PIECE_BYTES
 from hydro_services.runtime.evaluation import evaluate
 from hydro_services.runtime.offload import Arrival
-from hydro_services.runtime.session import Session, StageCall
 from hydro_services.runtime.stage import Work
+from hydro_services.runtime.stage_stream import Session, StageCall
+from hydro_services.runtime.wire_formats.http_body import PIECE_BYTES
+from hydro_services.runtime.wire_formats.table import SERVE
 
 PREDICT = "/hydro.serving.v1.PredictionService/PredictStream"
 LIMIT = 1 << 20

@@ -15,8 +15,8 @@ from hydro.serving.v1 import frame_pb2 as pb
 from hydro.serving.v1 import prediction_service_pb2
 from hydro_services import errors
 from hydro_services.runtime import stage
-from hydro_services.runtime.edges.wire_format import ReadingStage, Sink, Source, WireFormat
 from hydro_services.runtime.offload import Arrival
+from hydro_services.runtime.wire_formats.wire_format import ReadingStage, Sink, Source, WireFormat
 
 ANY = ""
 """The content type, in the table, of the format for bodies of a type that is not in it."""
