@@ -38,7 +38,7 @@ An Envoy process::
     # leaving drains (asks clients to go, lets calls end) and stops it; it dies with its parent;
     # start(), drain() and stop() may be called one by one as well
 
-Rooms: `resources` builds a mesh's resources (`builder`; `routes` has what stages are told,
+Packages: `resources` builds a mesh's resources (`builder`; `routes` has what stages are told,
 `policy_route` what policies do, `local_replies` what clients get when Envoy itself answers); `xds`
 brings them to Envoys (`subscription` and `session` are the protocol without I/O, `hub` has the
 streams, `server` alone imports grpc); `proxy` runs Envoy. `headers` has the words that Envoy's

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from hydro_services.manager.domain import conversion
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCKS = re.findall(r"```json\n(.*?)```", (ROOT / "docs" / "policies.md").read_text(), re.DOTALL)
-ROOMS = {
+PACKAGES = {
     "services": "services/hydro_services",
     "envoy": "envoy/hydro_envoy",
     "runtimes": "runtimes/hydro_runtimes",
@@ -33,11 +34,31 @@ def test_documents_link_to_what_there_is(document: Path) -> None:
 
 def test_everyday_changes_are_made_in_files_that_there_are() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
-    paths = re.findall(r"`((?:services|envoy|runtimes|protos|tests|scripts)/[^`\s]+)", text)
+    paths = re.findall(r"`((?:services|envoy|runtimes|protos|tests|scripts|deploy)/[^`\s]+)", text)
     for path in paths:
         root, _, rest = path.partition("/…/")
-        assert (ROOT / ROOMS.get(root, root) / rest).exists(), f"CONTRIBUTING.md names {path}"
+        assert (ROOT / PACKAGES.get(root, root) / rest).exists(), f"CONTRIBUTING.md names {path}"
     assert len(paths) > 25
+
+
+@pytest.mark.parametrize(
+    ("document", "pattern", "arrow"),
+    [
+        ("CONTRIBUTING.md", r"- `services/hydro_services`:([^.]*)", "→"),
+        ("docs/architecture.md", r"(?s)\nhydro_services(.*?)\nhydro_runtimes", ">"),
+    ],
+)
+def test_documents_have_all_layers_of_the_services(document: str, pattern: str, arrow: str) -> None:
+    (shown,) = re.findall(pattern, (ROOT / document).read_text())
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (layers,) = (
+        contract["layers"]
+        for contract in contracts["contracts"]
+        if contract.get("containers") == ["hydro_services"]
+    )
+    assert [set(re.findall(r"\w+", layer)) for layer in shown.split(arrow)] == [
+        set(re.findall(r"\w+", layer)) for layer in layers
+    ]
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=["limits", "access", "failures", "traffic"])

@@ -1,5 +1,6 @@
 -- The gateway's first filter: it sees requests as clients send them, and answers as they get them.
 local SERVICE = "/hydro.serving.v1.PredictionService/"
+-- Beginnings of content types: application/jsonl stands for application/jsonlines, too.
 local NDJSON = {"application/x-ndjson", "application/ndjson", "application/jsonl"}
 
 local function is_ndjson(kind)

@@ -20,16 +20,12 @@ _DURATION = re.compile(r"([1-9]\d{0,5})([mhd])")
 
 @dataclass(frozen=True, slots=True)
 class KeysOptions:
-    """Of `list`."""
-
     keys: str
     json: bool
 
 
 @dataclass(frozen=True, slots=True)
 class CreateOptions(KeysOptions):
-    """Of `create`."""
-
     name: str
     pipelines: tuple[str, ...]
     expires: timedelta | None
@@ -37,16 +33,12 @@ class CreateOptions(KeysOptions):
 
 @dataclass(frozen=True, slots=True)
 class RevokeOptions(KeysOptions):
-    """Of `revoke`."""
-
     which: str
     """The id of a key, or the name of its caller."""
 
 
 @dataclass(frozen=True, slots=True)
 class AdminOptions:
-    """Of `admin`."""
-
     json: bool
 
 
