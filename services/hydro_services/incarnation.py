@@ -1,4 +1,4 @@
-"""Names for the lives of a process, which tell when each began: UUIDs of version 7, in hex.
+"""Names of the incarnations of a process, which tell when each started: UUIDs of version 7, in hex.
 
 Source: https://www.rfc-editor.org/rfc/rfc9562#name-uuid-version-7.
 """
@@ -14,7 +14,7 @@ _MILLISECONDS, _RANDOM_A, _RANDOM_B = 48, 12, 62
 
 
 def new(now_ns: int | None = None) -> str:
-    """A name that no other life has, for one that begins now; in ns since 1970."""
+    """A name that no other incarnation has, for one that starts now; in ns since 1970."""
     ns = time.time_ns() if now_ns is None else now_ns
     bits = (ns // 1_000_000) % 2**_MILLISECONDS
     bits = bits << 4 | 7
@@ -23,8 +23,8 @@ def new(now_ns: int | None = None) -> str:
     return uuid.UUID(int=bits << _RANDOM_B | secrets.randbits(_RANDOM_B)).hex
 
 
-def begun_ms(incarnation: str) -> int:
-    """When a life began, in ms since 1970; 0 where its name does not tell."""
+def started_ms(incarnation: str) -> int:
+    """When an incarnation started, in ms since 1970; 0 where its name does not tell."""
     try:
         found = uuid.UUID(hex=incarnation)
     except ValueError:

@@ -64,7 +64,7 @@ def describe_process(
     metrics: Address | None = None,
     formats: Sequence[str] = (),
 ) -> manager_pb.Endpoint:
-    """What a process registers, in this life of it.
+    """What a process registers, in this incarnation of it.
 
     Where it listens at any address, others reach it on loopback: without a sidecar all are on one
     machine.
@@ -99,7 +99,7 @@ async def check_registry(registry: Registry, limit_s: float) -> None:
 
     Raises:
         errors.Unavailable: it does not by then; the message says what it says.
-        errors.FailedPrecondition: as `keep`, or Consul refuses the token.
+        errors.FailedPrecondition: as `keep_registered`, or Consul refuses the token.
     """
     needs_consul()
     from hydro_services.consul.agents import connect_agents, wait_until_ready

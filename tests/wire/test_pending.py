@@ -31,8 +31,8 @@ from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro.manager.v1 import pipeline_pb2
 from hydro_envoy.snapshot import ResourceType
 from hydro_services import errors
-from hydro_services.manager.engine import runtimes
-from hydro_services.manager.rollout import backend, deployer
+from hydro_services.manager.engine import runtime_client
+from hydro_services.manager.rollout import deployer, executor
 
 PENDING, READY, FAILED = (
     pipeline_pb2.PIPELINE_STATE_PENDING,
@@ -196,7 +196,7 @@ async def test_what_an_envoy_refuses_has_failed_until_it_is_applied_again(mesh: 
 async def test_what_an_envoy_refuses_is_given_to_it_again(
     mesh: Mesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backend, "REFUSED_S", 0.5)
+    monkeypatch.setattr(executor, "REFUSED_S", 0.5)
     await left(mesh)
     mesh.envoy.refusals["pipeline/match"] = "cannot bind"
     mesh.spark.gate.set()
@@ -208,7 +208,7 @@ async def test_what_an_envoy_refuses_is_given_to_it_again(
 async def test_a_load_that_takes_longer_than_a_call_may_is_joined_again(
     mesh: Mesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtimes, "LOAD_S", 0.3)
+    monkeypatch.setattr(runtime_client, "LOAD_S", 0.3)
     await left(mesh)
     text = "is not loaded on serving-spark/one yet, process 1 of 1 (it is being loaded for more"
     await mesh.shown(lambda p: p.state == PENDING and text in p.error.message)

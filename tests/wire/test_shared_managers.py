@@ -23,7 +23,7 @@ from hydro_services.consul.agents import Agents, Answer, Value
 from hydro_services.manager import process
 from hydro_services.manager.cluster import coordination, records
 from hydro_services.manager.domain import call_plan
-from hydro_services.manager.domain.state import Trial
+from hydro_services.manager.domain.state import PendingPipeline
 
 LIMIT_S = 30.0
 SHORT = CHAIN[:1]
@@ -107,8 +107,8 @@ async def test_what_a_dead_manager_began_is_cleared_away(pair: Pair) -> None:
     body = pair.agent.get(f"/v1/kv/{KEY}?raw")
     kept = records.from_json(json.dumps(body).encode())
     assert kept.pipeline
-    trial = Trial(kept.pipeline.spec, kept.pipeline.stages, published=True)
-    begun = records.Record(kept.pipeline, trial, owner="c gone")
+    pending = PendingPipeline(kept.pipeline.spec, kept.pipeline.stages, published=True)
+    begun = records.Record(kept.pipeline, pending, owner="c gone")
     pair.agent.put(f"/v1/kv/{KEY}", records.to_json(begun))
     await until(lambda: "owner" not in pair.agent.value(KEY), LIMIT_S, "it is ended")
     assert serve(pair, "match", PREDICT) == [True, True]

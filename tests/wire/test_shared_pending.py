@@ -19,7 +19,7 @@ from whole_mesh import until, until_true
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro.manager.v1 import pipeline_pb2
 from hydro_services import errors
-from hydro_services.manager.cluster import changes, consul_backend
+from hydro_services.manager.cluster import changes, consul_executor
 from hydro_services.manager.rollout import deployer
 
 LIMIT_S = 30.0
@@ -213,7 +213,7 @@ async def test_what_serves_does_so_until_its_successor_is_ready(pair: Pair) -> N
 async def test_what_is_pending_is_deleted_or_replaced_by_either(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (deployer, consul_backend):
+    for module in (deployer, consul_executor):
         monkeypatch.setattr(module, "TURN_S", 0.2)
     waiting = asked(pair.a)
     await reach(PENDING, pair.a, pair.b)

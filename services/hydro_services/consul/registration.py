@@ -77,7 +77,7 @@ class _Keeper:
         logger.info("registered", extra=extra)
 
     async def _is_known(self, client: Any) -> bool:
-        """The agent has this endpoint, of this life of the process."""
+        """The agent has this endpoint, of this incarnation of the process."""
         id = service_id(self._endpoint)
         services = await client.agent.services(filter_expr=f'ID == "{id}"')
         return bool(services) and services[id]["Meta"] == self._definition["meta"]

@@ -71,16 +71,17 @@ class Instance:
     passing: bool
     """All checks of the service and of its machine pass."""
     index: int = 0
-    """Of the change by which Consul has it, for lives of which nobody knows when they began."""
+    """Of the change by which Consul has it: it orders incarnations that do not tell their start."""
 
 
 def parse_instances(entries: list[Any]) -> dict[str, Instance]:
     """What a health query brought, by the endpoints' ids.
 
-    An endpoint that has changed its agent is there twice: what passes counts, then the life that
-    began last. An agent that was away still has what it had, and where the process has begun anew
-    at the same address, the check of its earlier life passes as well. When Consul got which of them
-    tells nothing: where it has lost its memory, agents register all that they have again.
+    An endpoint that has changed its agent is there twice: what passes counts, then the incarnation
+    that started last. An agent that was away still has what it had, and where the process has
+    started anew at the same address, the check of its earlier incarnation passes as well. When
+    Consul got which of them tells nothing: where it has lost its memory, agents register all that
+    they have again.
     """
     known = (each for entry in entries if (each := _parse_entry(entry)))
     ordered = sorted(known, key=_rank)
@@ -89,8 +90,8 @@ def parse_instances(entries: list[Any]) -> dict[str, Instance]:
 
 def _rank(instance: Instance) -> tuple[bool, int, int]:
     """Of two with one id the higher counts."""
-    begun_ms = incarnation.begun_ms(instance.endpoint.incarnation)
-    return instance.passing, begun_ms, instance.index
+    started_ms = incarnation.started_ms(instance.endpoint.incarnation)
+    return instance.passing, started_ms, instance.index
 
 
 def _parse_entry(entry: Any) -> Instance | None:

@@ -43,13 +43,13 @@ from hydro_services.manager.api.servicer import ManagerServicer, RegistryService
 from hydro_services.manager.domain import state, transitions
 from hydro_services.manager.domain.leases import LEASE_S
 from hydro_services.manager.domain.sidecars import ProcessRoute, manager_sidecar
-from hydro_services.manager.domain.state import Endpoint, Pipeline, Spec, State
-from hydro_services.manager.engine import api_key_watcher, models
+from hydro_services.manager.domain.state import Endpoint, Spec, State, StoredPipeline
+from hydro_services.manager.engine import api_key_watcher, repository_watch
 from hydro_services.manager.engine.reconciler import Reconciler
 from hydro_services.manager.engine.store import Store
-from hydro_services.manager.rollout.backend import Rollout, RolloutBackend, start_local
 from hydro_services.manager.rollout.deployer import Deployer
-from hydro_services.manager.telemetry.metrics import taker
+from hydro_services.manager.rollout.executor import Rollout, RolloutExecutor, start_local
+from hydro_services.manager.telemetry.metrics import metrics_reader
 from hydro_services.manager.telemetry.scrape_targets import TargetsFile, list_targets
 from hydro_services.security import admin, credential, keys, keystore
 from hydro_services.security.wall_clock import ClockJumps
@@ -176,19 +176,19 @@ async def serve(config: Config) -> AsyncIterator[rpc.RunningServer]:
         async with (
             _start_rollout(config, make, *store.load(), store.load_pending()) as (
                 reconciler,
-                backend,
+                executor,
                 register,
-                run_backend,
+                run_executor,
             ),
-            metrics.serve_metrics(config.metrics, taker(reconciler)) as scraped,
-            _serve_api(config, token, reconciler, backend, certificates, scraped) as served,
+            metrics.serve_metrics(config.metrics, metrics_reader(reconciler)) as scraped,
+            _serve_api(config, token, reconciler, executor, certificates, scraped) as served,
             asyncio.TaskGroup() as tasks,
         ):
             file = TargetsFile(config.data / "targets.json")
             loops = [
                 tasks.create_task(reconciler.run()),
-                tasks.create_task(models.follow_repository(reconciler, route)),
-                tasks.create_task(_wait_for(run_backend)),
+                tasks.create_task(repository_watch.follow_repository(reconciler, route)),
+                tasks.create_task(_wait_for(run_executor)),
                 tasks.create_task(file.keep_written(partial(list_targets, reconciler, scraped))),
             ]
             if certificates:
@@ -204,8 +204,8 @@ async def serve(config: Config) -> AsyncIterator[rpc.RunningServer]:
                 loop.cancel()
 
 
-async def _wait_for(run_backend: Callable[[], Awaitable[None]]) -> None:
-    await run_backend()
+async def _wait_for(run_executor: Callable[[], Awaitable[None]]) -> None:
+    await run_executor()
 
 
 async def _renew_after_jumps(hub: Hub) -> None:
@@ -220,7 +220,7 @@ async def _renew_after_jumps(hub: Hub) -> None:
 def _start_rollout(
     config: Config,
     make: Callable[..., Reconciler],
-    pipelines: list[Pipeline],
+    pipelines: list[StoredPipeline],
     endpoints: list[tuple[Endpoint, frozenset[str]]],
     pending: list[Spec],
 ) -> AbstractAsyncContextManager[Rollout]:
@@ -246,11 +246,11 @@ def _serve_api(
     config: Config,
     token: str,
     reconciler: Reconciler,
-    backend: RolloutBackend,
+    executor: RolloutExecutor,
     certificates: Certificates | None,
     scraped: Address,
 ) -> AbstractAsyncContextManager[rpc.RunningServer]:
-    deployer = Deployer(reconciler, backend, config.limit_s, config.patience_s)
+    deployer = Deployer(reconciler, executor, config.limit_s, config.patience_s)
     return serve_api(
         config.listen,
         ManagerServicer(reconciler, deployer, scraped),

@@ -106,7 +106,7 @@ async def wait_for_token(path: Path) -> str:
     """The token in a file, as soon as there is one.
 
     Raises:
-        FailedPrecondition: as `read`.
+        FailedPrecondition: as `read_token`.
     """
     is_logged = False
     while True:
@@ -123,7 +123,7 @@ def token_metadata(path: Path | None) -> Metadata:
     """The metadata of a call that shows the token; () where there is no token, or no file of one.
 
     Raises:
-        FailedPrecondition: as `read`.
+        FailedPrecondition: as `read_token`.
     """
     if path is None:
         return ()

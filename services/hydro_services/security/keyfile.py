@@ -47,7 +47,7 @@ def change_keys(path: Path, to: Callable[[tuple[Key, ...]], tuple[Key, ...]]) ->
     Only its owner may read the file. Concurrent changes are made one after the other.
 
     Raises:
-        As `read`, but a file that is not there yet has no keys; and what `to` raises.
+        As `read_keys`, but a file that is not there yet has no keys; and what `to` raises.
     """
     path = path.resolve()  # what a link leads to is replaced, not the link
     with _file_lock(path.parent):
@@ -79,7 +79,7 @@ async def watch_keys(path: Path) -> AsyncGenerator[tuple[Key, ...]]:
     A file that is removed or broken after the first read changes nothing: the last keys stay.
 
     Raises:
-        As `read`, before the first.
+        As `read_keys`, before the first.
     """
     # The stamp first: a change between the two is seen as one at the next look.
     stamp, keys_now = _stamp(path), read_keys(path)

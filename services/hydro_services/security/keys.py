@@ -93,7 +93,7 @@ def dump_keys(keys: Iterable[Key]) -> str:
 
 
 def load_keys(text: str, where: str) -> tuple[Key, ...]:
-    """The inverse of `dump`.
+    """The inverse of `dump_keys`.
 
     Raises:
         InvalidArgument: it is not a file of keys; the message says where, and what is wrong.

@@ -34,7 +34,7 @@ async def read_keys(place: str) -> tuple[Key, ...]:
         place: a file, or `consul://…`.
 
     Raises:
-        NotFound, InvalidArgument: see `keyfile.read`.
+        NotFound, InvalidArgument: see `keyfile.read_keys`.
         Unavailable: Consul does not answer.
         FailedPrecondition: Consul refuses.
     """
@@ -64,7 +64,7 @@ async def change_keys(place: str, to: Change) -> None:
 
 
 async def watch_keys(place: str) -> AsyncGenerator[tuple[Key, ...]]:
-    """The keys, and then again whenever there are others. See `keyfile.changes`.
+    """The keys, and then again whenever there are others. See `keyfile.watch_keys`.
 
     Waits while Consul does not answer; the last keys stay until it does.
     """

@@ -30,7 +30,7 @@ from hydro_services.manager.domain import (
 )
 from hydro_services.manager.domain.state import EndpointId, State
 from hydro_services.manager.engine.reconciler import Reconciler
-from hydro_services.manager.rollout import backend
+from hydro_services.manager.rollout import executor
 from hydro_services.manager.rollout.deployer import Deployer
 from hydro_services.manager.telemetry import scrape_targets
 
@@ -78,7 +78,7 @@ class ManagerServicer(pb_grpc.ManagerServiceServicer):
     ) -> pipeline_pb2.Pipeline:
         present = self._reconciler.state
         if request.name not in present.names:
-            raise backend.no_such_pipeline(request.name)
+            raise executor.no_such_pipeline(request.name)
         return pipeline_views.describe_pipelines(present, [request.name])[0]
 
     async def ListPipelines(

@@ -13,12 +13,12 @@ from hydro_envoy.resources.builder import pipeline_ref
 from hydro_services import errors
 from hydro_services.errors import EnvoyRefused, HydroError
 from hydro_services.manager.cluster import records
-from hydro_services.manager.cluster.consul_backend import ConsulBackend
+from hydro_services.manager.cluster.consul_executor import ConsulExecutor
 from hydro_services.manager.cluster.coordination import RETRY_S, Coordination
 from hydro_services.manager.cluster.records import Record
-from hydro_services.manager.domain import plan, transitions
+from hydro_services.manager.domain import resolution, transitions
 from hydro_services.manager.domain.state import State
-from hydro_services.manager.rollout.backend import NOTE_S, REFUSED_S, missing_loads
+from hydro_services.manager.rollout.executor import NOTE_S, REFUSED_S, missing_loads
 
 logger = logging.getLogger(__name__)
 
@@ -34,35 +34,37 @@ def next_record(
     """What the owner of a change writes next; None: nothing yet. Pure.
 
     Args:
-        record: the present one, with a trial.
+        record: the present one, with a pending pipeline.
         state: what the owner knows.
         failure: why a manager cannot do what the record says.
         is_loaded: all managers have reported that its models are loaded.
         is_applied: all managers have reported that their Envoys have it.
     """
-    trial = record.trial
-    assert trial
-    if trial.asked and (now := plan.reconsider_trial(trial, state)) is not trial:
+    pending = record.pending
+    assert pending
+    if pending.asked and (now := resolution.resolve_pending(pending, state)) is not pending:
         return Record(record.pipeline, now, owner=record.owner)
-    if trial.published:
+    if pending.published:
         if failure:  # an Envoy has refused it, so it is taken back from all
-            return records.fail_trial(record, failure)
-        return records.promote_trial(record) if is_applied else None
-    if not trial.stages or isinstance(trial.error, EnvoyRefused):
+            return records.fail_pending(record, failure)
+        return records.promote_pending(record) if is_applied else None
+    if not pending.stages or isinstance(pending.error, EnvoyRefused):
         return None
     if failure:
-        is_known = trial.error is not None and trial.error.message == failure.message
-        return None if is_known else records.fail_trial(record, failure)
-    return records.publish_trial(record) if is_loaded else None
+        is_known = pending.error is not None and pending.error.message == failure.message
+        return None if is_known else records.fail_pending(record, failure)
+    return records.publish_pending(record) if is_loaded else None
 
 
 class Changes:
     """Carries out the changes that this manager owns; see `maintenance` for orphans."""
 
-    def __init__(self, coordination: Coordination, backend: ConsulBackend, limit_s: float) -> None:
+    def __init__(
+        self, coordination: Coordination, executor: ConsulExecutor, limit_s: float
+    ) -> None:
         """`limit_s`: how long a new version of a model may take to take over."""
         self._coordination = coordination
-        self._backend = backend
+        self._executor = executor
         self._limit_s = limit_s
         self._followed: set[str] = set()
         self._since: dict[str, tuple[int, float]] = {}
@@ -85,7 +87,9 @@ class Changes:
     def _owned_changes(self) -> set[str]:
         changing = ((n, versioned.record) for n, versioned in self._coordination.records.items())
         return {
-            n for n, record in changing if record.trial and record.owner == self._coordination.owner
+            n
+            for n, record in changing
+            if record.pending and record.owner == self._coordination.owner
         }
 
     async def _follow(self, name: str) -> None:
@@ -112,12 +116,12 @@ class Changes:
     def _wanted_record(self, name: str, end: float) -> Record | None:
         """The record that should be in Consul now; None: it should be deleted."""
         record = self._coordination.record(name)
-        assert record.trial
-        if isinstance(record.trial.error, EnvoyRefused) and self._age_s(name) >= REFUSED_S:
-            return replace(record, trial=replace(record.trial, error=None))
-        failure = self._backend.find_failure(name)
-        is_late = not record.trial.asked and self._coordination.reconciler.clock() >= end
-        if not record.trial.asked and (failure or is_late):
+        assert record.pending
+        if isinstance(record.pending.error, EnvoyRefused) and self._age_s(name) >= REFUSED_S:
+            return replace(record, pending=replace(record.pending, error=None))
+        failure = self._executor.find_failure(name)
+        is_late = not record.pending.asked and self._coordination.reconciler.clock() >= end
+        if not record.pending.asked and (failure or is_late):
             reason = failure.message if failure else "not in time"
             logger.warning("new models do not take over", extra={"pipeline": name, "error": reason})
             return records.end_change(record)
@@ -125,8 +129,8 @@ class Changes:
             record,
             self._coordination.reconciler.state,
             failure=failure,
-            is_loaded=not self._backend.managers_behind("loaded", name),
-            is_applied=self._backend.is_applied(name),
+            is_loaded=not self._executor.managers_behind("loaded", name),
+            is_applied=self._executor.is_applied(name),
         )
         return following or record
 
@@ -141,15 +145,15 @@ class Changes:
     def _post_awaited(self) -> None:
         """Tells the state what pending pipelines wait for, where it cannot know that itself."""
         state, now = self._coordination.reconciler.state, self._coordination.reconciler.clock()
-        trials = {
+        pending_pipelines = {
             n: versioned
             for n, versioned in self._coordination.records.items()
-            if versioned.record.trial
+            if versioned.record.pending
         }
-        since = {n: self._since.get(n, (0, now)) for n in trials}
+        since = {n: self._since.get(n, (0, now)) for n in pending_pipelines}
         self._since = {
             n: since[n] if since[n][0] == versioned.index else (versioned.index, now)
-            for n, versioned in trials.items()
+            for n, versioned in pending_pipelines.items()
         }
         slow = {n for n, (_, start) in self._since.items() if now >= start + NOTE_S}
         texts = dict(self._describe_waiting(slow, state))
@@ -157,15 +161,15 @@ class Changes:
             self._coordination.reconciler.post(partial(transitions.set_awaited, texts=texts))
 
     def _describe_waiting(self, names: set[str], state: State) -> Iterator[tuple[str, str]]:
-        for name in sorted(names & state.trials.keys()):
-            trial = state.trials[name]
-            if trial.published:
+        for name in sorted(names & state.pending.keys()):
+            pending = state.pending[name]
+            if pending.published:
                 yield name, self._describe_envoys(name)
-            elif trial.stages and not missing_loads(trial.stages, state):
-                late = ", ".join(self._backend.managers_behind("loaded", name)) or "their records"
+            elif pending.stages and not missing_loads(pending.stages, state):
+                late = ", ".join(self._executor.managers_behind("loaded", name)) or "their records"
                 yield name, f"waits for other managers to see its models loaded: {late}"
 
     def _describe_envoys(self, name: str) -> str:
-        if self._coordination.name in self._backend.managers_behind("applied", name):
+        if self._coordination.name in self._executor.managers_behind("applied", name):
             return self._coordination.reconciler.hub.describe_wait([pipeline_ref(name)])
-        return self._backend.missing_envoys(name)
+        return self._executor.missing_envoys(name)

@@ -17,7 +17,7 @@ from hydro_services.manager.cluster import records
 from hydro_services.manager.cluster.discovery import Discovery
 from hydro_services.manager.cluster.records import Record, Report, Reports, VersionedRecord
 from hydro_services.manager.domain import transitions
-from hydro_services.manager.domain.state import State, Trial
+from hydro_services.manager.domain.state import PendingPipeline, State
 from hydro_services.manager.engine.reconciler import Reconciler
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Coordination:
     """
 
     def __init__(self, agents: Agents, reconciler: Reconciler, me: pb.Endpoint) -> None:
-        """For this manager, in this life of its process."""
+        """For this manager, in this incarnation of its process."""
         self.reconciler = reconciler
         self.discovery = Discovery(agents, reconciler)
         self.name = me.instance
@@ -127,12 +127,14 @@ class Coordination:
         parsed = {name: self._parse_record(name, value) for name, value in answer.value.items()}
         there = {name: each for name, each in parsed.items() if each}
         pipelines = {n: r.record.pipeline for n, r in there.items() if r.record.pipeline}
-        trials = {n: r.record.trial for n, r in there.items() if r.record.trial}
+        pending_pipelines = {n: r.record.pending for n, r in there.items() if r.record.pending}
         # Before the state has it: the reconciler starts only when this has begun.
         self._has_begun.set()
         # The state first, then the records: a step that follows from a record is taken by a state
         # that knows the record. The reverse would let this manager report what it has not begun.
-        event = partial(transitions.apply_records, pipelines=pipelines, trials=trials)
+        event = partial(
+            transitions.apply_records, pipelines=pipelines, pending_pipelines=pending_pipelines
+        )
         await self.reconciler.apply(event)
         self.records, self.seen = there, answer.index
         self.notify()
@@ -183,8 +185,8 @@ class Coordination:
             logger.warning("Consul had lost pipelines", extra={"given": given})
 
     async def _restore(self, name: str, state: State) -> bool:
-        pipeline, trial = state.pipelines.get(name), state.trials.get(name)
-        pending = Trial(trial.spec) if trial and trial.asked else None
+        pipeline, known = state.pipelines.get(name), state.pending.get(name)
+        pending = PendingPipeline(known.spec) if known and known.asked else None
         record = Record(pipeline, pending, owner=self.owner if pending else "")
         return await self._agents.put(PIPELINES + name, records.to_json(record), 0)
 
@@ -192,8 +194,8 @@ class Coordination:
 
     def reports(self) -> Reports:
         """Of all managers that are alive; one that has not reported yet is at the beginning."""
-        lives = {n: m.endpoint.incarnation for n, m in self.discovery.managers.items()}
-        reports = {name: self._report_of(name, life) for name, life in lives.items()}
+        incarnations = {n: m.endpoint.incarnation for n, m in self.discovery.managers.items()}
+        reports = {name: self._report_of(name, i) for name, i in incarnations.items()}
         return reports | {self.name: self.own_report}
 
     def other_reports(self) -> list[Report]:
@@ -242,8 +244,8 @@ class Coordination:
     def is_owner_alive(self, owner: str) -> bool:
         """The manager that owns a change is there, or is this one."""
         managers = self.discovery.managers
-        lives = {f"{n} {each.endpoint.incarnation}" for n, each in managers.items()}
-        return owner == self.owner or owner in lives
+        alive = {f"{n} {each.endpoint.incarnation}" for n, each in managers.items()}
+        return owner == self.owner or owner in alive
 
     # ---- waiting
 

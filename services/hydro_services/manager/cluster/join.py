@@ -14,13 +14,13 @@ from hydro_services.consul.agents import connect_agents
 from hydro_services.consul.registry import Registry
 from hydro_services.manager.cluster import maintenance
 from hydro_services.manager.cluster.changes import Changes
-from hydro_services.manager.cluster.consul_backend import ConsulBackend
+from hydro_services.manager.cluster.consul_executor import ConsulExecutor
 from hydro_services.manager.cluster.coordination import Coordination
 from hydro_services.manager.cluster.progress import Reporter
 from hydro_services.manager.domain import transitions
 from hydro_services.manager.domain.state import State
 from hydro_services.manager.engine.reconciler import Reconciler
-from hydro_services.manager.rollout.backend import Rollout
+from hydro_services.manager.rollout.executor import Rollout
 
 START_S = 5.0
 """How long to wait for Consul before what is known from the last time has to do."""
@@ -43,8 +43,8 @@ async def join_cluster(
     reconciler = make(initial, decides=False)
     async with connect_agents(registry) as agents:
         coordination = Coordination(agents, reconciler, me)
-        backend = ConsulBackend(coordination)
-        running = asyncio.create_task(_run_tasks(coordination, backend, limit_s))
+        executor = ConsulExecutor(coordination)
+        running = asyncio.create_task(_run_tasks(coordination, executor, limit_s))
         begun = asyncio.create_task(coordination.wait_until_begun())
         try:
             # A manager that knows nothing would publish nothing, which takes from Envoys what they
@@ -55,14 +55,14 @@ async def join_cluster(
                 if running.done():  # by an error, such as records of a newer version
                     running.result()
             registered = partial(_register_manager, reconciler, registry, me)
-            yield Rollout(reconciler, backend, registered, lambda: running)
+            yield Rollout(reconciler, executor, registered, lambda: running)
         finally:
             for task in (running, begun):
                 task.cancel()
             await asyncio.wait([running, begun])
 
 
-async def _run_tasks(coordination: Coordination, backend: ConsulBackend, limit_s: float) -> None:
+async def _run_tasks(coordination: Coordination, executor: ConsulExecutor, limit_s: float) -> None:
     async with asyncio.TaskGroup() as tasks:
         for task in (
             coordination.discovery.run(),
@@ -71,7 +71,7 @@ async def _run_tasks(coordination: Coordination, backend: ConsulBackend, limit_s
             Reporter(coordination).run(),
             maintenance.end_abandoned_changes(coordination),
             maintenance.ModelSwaps(coordination).run(),
-            Changes(coordination, backend, limit_s).run(),
+            Changes(coordination, executor, limit_s).run(),
         ):
             tasks.create_task(task)
 

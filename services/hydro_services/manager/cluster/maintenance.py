@@ -13,8 +13,8 @@ from hydro_services import errors
 from hydro_services.manager.cluster import records
 from hydro_services.manager.cluster.coordination import RETRY_S, Coordination
 from hydro_services.manager.cluster.records import Record
-from hydro_services.manager.domain.state import Pipeline, Stages, State, Trial
-from hydro_services.manager.rollout.backend import missing_loads
+from hydro_services.manager.domain.state import PendingPipeline, Stages, State, StoredPipeline
+from hydro_services.manager.rollout.executor import missing_loads
 
 logger = logging.getLogger(__name__)
 
@@ -47,14 +47,14 @@ async def end_abandoned_changes(coordination: Coordination) -> None:
 
 def _is_followed(coordination: Coordination, name: str, record: Record) -> bool:
     """Somebody carries out the change."""
-    if record.trial:
+    if record.pending:
         return coordination.is_owner_alive(record.owner)
     return coordination.is_alive(record.owner, name)
 
 
 def _inherit_change(record: Record, heir: str) -> Record | None:
     """What becomes of a change whose owner is gone."""
-    return replace(record, owner=heir) if record.trial else records.end_change(record)
+    return replace(record, owner=heir) if record.pending else records.end_change(record)
 
 
 class ModelSwaps:
@@ -75,27 +75,27 @@ class ModelSwaps:
                 for name, pipeline in self._due_swaps(last):
                     tasks.create_task(self._begin_swap(name, pipeline))
 
-    def _due_swaps(self, state: State) -> Iterator[tuple[str, Pipeline]]:
+    def _due_swaps(self, state: State) -> Iterator[tuple[str, StoredPipeline]]:
         """The pipelines whose new models are loaded wherever traffic goes."""
         now = self._coordination.reconciler.clock()
         for name, pipeline in state.pipelines.items():
             target = pipeline.target
-            if not target or name in state.trials or missing_loads(target, state):
+            if not target or name in state.pending or missing_loads(target, state):
                 continue
             tried, again_at = self._tried.get(name, ((), 0.0))
             if tried != target or again_at <= now:
                 self._tried[name] = (target, now + AGAIN_S)
                 yield name, pipeline
 
-    async def _begin_swap(self, name: str, pipeline: Pipeline) -> None:
+    async def _begin_swap(self, name: str, pipeline: StoredPipeline) -> None:
         """Has the target take over, unless another manager is about to; `Changes` follows it."""
         assert pipeline.target
-        trial = Trial(pipeline.spec, pipeline.target, asked=False)
+        pending = PendingPipeline(pipeline.spec, pipeline.target, asked=False)
         present = self._coordination.record(name)
-        is_same = present.pipeline == Pipeline(pipeline.spec, pipeline.stages)
+        is_same = present.pipeline == StoredPipeline(pipeline.spec, pipeline.stages)
         try:
             if is_same and not present.is_changing:
-                record = Record(present.pipeline, trial, owner=self._coordination.owner)
+                record = Record(present.pipeline, pending, owner=self._coordination.owner)
                 if await self._coordination.write(name, record):
                     return
             self._tried.pop(name, None)

@@ -14,10 +14,10 @@ from hydro_services import errors
 from hydro_services.manager.cluster import records
 from hydro_services.manager.cluster.coordination import RETRY_S, Coordination
 from hydro_services.manager.cluster.records import Report, VersionedRecord
-from hydro_services.manager.domain import plan, transitions
+from hydro_services.manager.domain import resolution, transitions
 from hydro_services.manager.domain.state import State
-from hydro_services.manager.rollout.backend import (
-    find_load_obstacle,
+from hydro_services.manager.rollout.executor import (
+    find_permanent_load_failure,
     missing_loads,
     needed_resources,
     refusal_error,
@@ -102,17 +102,17 @@ class Reporter:
 
     def _is_reached(self, name: str, versioned: VersionedRecord) -> bool:
         """What the record asks of this manager is done; raises why that cannot be."""
-        state, trial = self._reconciler.state, versioned.record.trial
+        state, pending = self._reconciler.state, versioned.record.pending
         if _is_for_envoys(versioned):
-            refs = needed_resources(trial, state) if trial else (pipeline_ref(name),)
+            refs = needed_resources(pending, state) if pending else (pipeline_ref(name),)
             try:
                 return self._reconciler.hub.is_applied(refs, self._begun_at(name, versioned.index))
             except Nacked as error:
                 raise refusal_error(name, error) from error
-        assert trial
-        if not missing_loads(trial.stages, state):
+        assert pending
+        if not missing_loads(pending.stages, state):
             return True
-        if found := find_load_obstacle(trial.stages, state):
+        if found := find_permanent_load_failure(pending.stages, state):
             raise found
         return False
 
@@ -132,12 +132,12 @@ class Reporter:
 
 
 def _is_for_envoys(versioned: VersionedRecord) -> bool:
-    trial = versioned.record.trial
-    return versioned.record.deleting or (trial is not None and trial.published)
+    pending = versioned.record.pending
+    return versioned.record.deleting or (pending is not None and pending.published)
 
 
 def _demand_digest(state: State) -> str:
     demanded = sorted(
-        (service, sorted(models)) for service, models in plan.demanded_models(state).items()
+        (service, sorted(models)) for service, models in resolution.demanded_models(state).items()
     )
     return hashlib.sha256(json.dumps(demanded).encode()).hexdigest()[:16]

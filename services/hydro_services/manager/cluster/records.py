@@ -1,8 +1,8 @@
 """What managers that share a mesh write in Consul: a record a pipeline, a report a manager. Pure.
 
-A change of a pipeline is a record with a trial or a deletion, and with the manager that brings it
-to its end, its owner. All managers follow the record and report how far they are; the owner goes
-on when all that are alive have come along.
+A change of a pipeline is a record with a pending pipeline or a deletion, and with its owner: the
+manager that brings the change to its end. All managers follow the record and report how far they
+are; the owner goes on when all that are alive have come along.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hydro.manager.v1 import pipeline_pb2, policy_pb2
 from hydro_services import errors
 from hydro_services.errors import HydroError, NewerVersion
 from hydro_services.manager.domain import conversion, references
-from hydro_services.manager.domain.state import Pipeline, Spec, Stages, Trial
+from hydro_services.manager.domain.state import PendingPipeline, Spec, Stages, StoredPipeline
 
 FORM = 1
 """Of all that managers write in Consul; a form to come says so in the field `form`."""
@@ -31,18 +31,18 @@ _ODD = (ValueError, TypeError, KeyError, AttributeError, RecursionError, ParseEr
 class Record:
     """A pipeline, and the change of it that is under way."""
 
-    pipeline: Pipeline | None = None
+    pipeline: StoredPipeline | None = None
     """As it is kept."""
-    trial: Trial | None = None
+    pending: PendingPipeline | None = None
     """What is to take its place."""
     deleting: bool = False
     """Envoys may still have it; it is kept no more."""
     owner: str = ""
-    """The manager that makes the change, in this life of its process."""
+    """The manager that makes the change, in this incarnation of its process."""
 
     @property
     def is_changing(self) -> bool:
-        return self.trial is not None or self.deleting
+        return self.pending is not None or self.deleting
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +54,22 @@ class VersionedRecord:
     """Grows with each change of it."""
 
 
-def publish_trial(record: Record) -> Record:
+def publish_pending(record: Record) -> Record:
     """All managers have loaded what it needs: Envoys may have it."""
-    assert record.trial
-    return replace(record, trial=replace(record.trial, published=True, error=None))
+    assert record.pending
+    return replace(record, pending=replace(record.pending, published=True, error=None))
 
 
-def fail_trial(record: Record, error: HydroError) -> Record:
+def fail_pending(record: Record, error: HydroError) -> Record:
     """What is wanted cannot be, as long as nothing changes; Envoys are not to have it."""
-    assert record.trial
-    return replace(record, trial=replace(record.trial, published=False, error=error))
+    assert record.pending
+    return replace(record, pending=replace(record.pending, published=False, error=error))
 
 
-def promote_trial(record: Record) -> Record:
+def promote_pending(record: Record) -> Record:
     """All Envoys serve it."""
-    assert record.trial
-    return Record(Pipeline(record.trial.spec, record.trial.stages))
+    assert record.pending
+    return Record(StoredPipeline(record.pending.spec, record.pending.stages))
 
 
 def end_change(record: Record) -> Record | None:
@@ -82,12 +82,12 @@ def to_json(record: Record) -> bytes:
     content: dict[str, Any] = {}
     if record.pipeline:
         content["pipeline"] = _pipeline_json(record.pipeline.spec, record.pipeline.stages)
-    if record.trial:
-        content["trial"] = _pipeline_json(record.trial.spec, record.trial.stages)
-        content["published"] = record.trial.published
-        if record.trial.error:
-            content["error"] = MessageToDict(errors.to_status(record.trial.error))
-        if not record.trial.asked:
+    if record.pending:
+        content["trial"] = _pipeline_json(record.pending.spec, record.pending.stages)
+        content["published"] = record.pending.published
+        if record.pending.error:
+            content["error"] = MessageToDict(errors.to_status(record.pending.error))
+        if not record.pending.asked:
             content["asked"] = False
     if record.deleting:
         content["deleting"] = True
@@ -108,7 +108,7 @@ def from_json(body: bytes) -> Record:
         check_form(content)
         return Record(
             _parse_pipeline(content.get("pipeline")),
-            _parse_trial(content),
+            _parse_pending(content),
             bool(content.get("deleting")),
             str(content.get("owner", "")),
         )
@@ -129,16 +129,16 @@ def check_form(content: Mapping[str, Any]) -> None:
 
 def check_name(record: Record, name: str) -> None:
     """Raises FailedPrecondition: it is the record of another pipeline."""
-    specs = [each.spec for each in (record.pipeline, record.trial) if each]
+    specs = [each.spec for each in (record.pipeline, record.pending) if each]
     if others := [spec.name for spec in specs if spec.name != name]:
         raise errors.FailedPrecondition(f"it is the record of pipeline {others[0]!r}")
 
 
 def _pipeline_json(spec: Spec, stages: Stages) -> dict[str, Any]:
-    return MessageToDict(conversion.pipeline_record(Pipeline(spec, stages)))
+    return MessageToDict(conversion.pipeline_record(StoredPipeline(spec, stages)))
 
 
-def _parse_trial(content: Mapping[str, Any]) -> Trial | None:
+def _parse_pending(content: Mapping[str, Any]) -> PendingPipeline | None:
     wanted, error = content.get("trial"), content.get("error")
     if wanted is None:
         return None
@@ -148,13 +148,13 @@ def _parse_trial(content: Mapping[str, Any]) -> Trial | None:
     if wanted.get("stages"):
         pipeline = _parse_pipeline(wanted)
         assert pipeline
-        return Trial(pipeline.spec, pipeline.stages, is_published, reason, asked)
-    return Trial(
+        return PendingPipeline(pipeline.spec, pipeline.stages, is_published, reason, asked)
+    return PendingPipeline(
         _check_spec(conversion.parse_stored_spec(_parse_message(wanted))), error=reason, asked=asked
     )
 
 
-def _parse_pipeline(content: Any) -> Pipeline | None:
+def _parse_pipeline(content: Any) -> StoredPipeline | None:
     if content is None:
         return None
     pipeline = conversion.parse_pipeline_record(_parse_message(content))
@@ -180,7 +180,7 @@ class Report:
     incarnation: str
     """Changes with each start of its process."""
     loaded: Mapping[str, int] = field(default_factory=dict)
-    """By pipeline: the trial's models are loaded wherever traffic goes."""
+    """By pipeline: the pending pipeline's models are loaded wherever traffic goes."""
     applied: Mapping[str, int] = field(default_factory=dict)
     """By pipeline: its Envoys have it, or have it no more."""
     failed: Mapping[str, tuple[int, HydroError]] = field(default_factory=dict)

@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from hydro_envoy.address import Address
-from hydro_services.manager.domain.plan import demanded_models
 from hydro_services.manager.domain.readiness import (
     models_by_service,
     published_stages,
 )
+from hydro_services.manager.domain.resolution import demanded_models
 from hydro_services.manager.domain.state import (
     REPOSITORY,
     Endpoint,
     Model,
-    Slot,
+    ModelPlacement,
     State,
 )
 
@@ -38,8 +38,8 @@ class Load:
     """Where to load it from."""
 
     @property
-    def slot(self) -> Slot:
-        return Slot(self.endpoint.id, self.model.key)
+    def placement(self) -> ModelPlacement:
+        return ModelPlacement(self.endpoint.id, self.model.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +50,11 @@ class Unload:
     key: str
 
     @property
-    def slot(self) -> Slot:
-        return Slot(self.endpoint.id, self.key)
+    def placement(self) -> ModelPlacement:
+        return ModelPlacement(self.endpoint.id, self.key)
 
 
-Call: TypeAlias = Load | Unload
+RuntimeCommand: TypeAlias = Load | Unload
 
 
 def age_idle_models(state: State, now: float) -> State:
@@ -64,15 +64,15 @@ def age_idle_models(state: State, now: float) -> State:
     """
     demanded = demanded_models(state)
     unused = (
-        Slot(id, key)
+        ModelPlacement(id, key)
         for id, keys in state.loaded.items()
         for key in keys - demanded.get(id.service, {}).keys()
     )
     idle = {s: state.idle.get(s, now) for s in unused if state.applied or s in state.idle}
     failures = {
-        slot: failure
-        for slot, failure in state.failures.items()
-        if slot.key in demanded.get(slot.endpoint.service, {})
+        placement: failure
+        for placement, failure in state.failures.items()
+        if placement.key in demanded.get(placement.endpoint.service, {})
     }
     if idle == state.idle and len(failures) == len(state.failures):
         return state
@@ -84,11 +84,11 @@ def find_repository(state: State) -> Endpoint | None:
     return next((e for id, e in sorted(state.endpoints.items()) if id.service == REPOSITORY), None)
 
 
-def due_calls(state: State, now: float) -> tuple[Call, ...]:
+def due_calls(state: State, now: float) -> tuple[RuntimeCommand, ...]:
     """The calls that runtimes are to get now."""
     demanded, source = demanded_models(state), find_repository(state)
     served = models_by_service(published_stages(state).values())
-    due: list[Call] = []
+    due: list[RuntimeCommand] = []
     for id, endpoint in sorted(state.endpoints.items()):
         if source and id.service in demanded:
             first = served.get(id.service, {}).keys()
@@ -105,19 +105,25 @@ def _due_loads(
     now: float,
 ) -> list[Load]:
     """What an endpoint is to load now; what serves before what is pending."""
-    under_way = sum(slot.endpoint == endpoint.id for slot in state.calls)
+    under_way = sum(placement.endpoint == endpoint.id for placement in state.calls)
     missing = wanted.keys() - state.loaded[endpoint.id]
     # In a fixed order, so that all processes of a service have the same models first.
-    slots = (Slot(endpoint.id, k) for k in sorted(missing, key=lambda k: (k not in first, k)))
-    due = [slot for slot in slots if slot not in state.calls and _retry_at(slot, state) <= now]
+    placements = (
+        ModelPlacement(endpoint.id, k) for k in sorted(missing, key=lambda k: (k not in first, k))
+    )
+    due = [
+        placement
+        for placement in placements
+        if placement not in state.calls and _retry_at(placement, state) <= now
+    ]
     return [
-        Load(endpoint, wanted[slot.key], source)
-        for slot in due[: max(0, CALLS_PER_ENDPOINT - under_way)]
+        Load(endpoint, wanted[placement.key], source)
+        for placement in due[: max(0, CALLS_PER_ENDPOINT - under_way)]
     ]
 
 
-def _retry_at(slot: Slot, state: State) -> float:
-    failure = state.failures.get(slot)
+def _retry_at(placement: ModelPlacement, state: State) -> float:
+    failure = state.failures.get(placement)
     return failure.retry_at if failure else 0.0
 
 
@@ -125,7 +131,7 @@ def is_all_asked_for(state: State) -> bool:
     """All that is demanded has been loaded, or failed to, wherever there is an endpoint."""
     demanded = demanded_models(state)
     return not any(
-        key not in state.loaded[id] and Slot(id, key) not in state.failures
+        key not in state.loaded[id] and ModelPlacement(id, key) not in state.failures
         for id in state.endpoints
         for key in demanded.get(id.service, ())
     )
@@ -135,17 +141,19 @@ def _due_unloads(state: State, now: float) -> list[Unload]:
     if not state.agreed:
         return []
     return [
-        Unload(state.endpoints[slot.endpoint], slot.key)
-        for slot, since in sorted(state.idle.items())
-        if since + LINGER_S <= now and slot not in state.calls
+        Unload(state.endpoints[placement.endpoint], placement.key)
+        for placement, since in sorted(state.idle.items())
+        if since + LINGER_S <= now and placement not in state.calls
     ]
 
 
 def next_deadline(state: State) -> float | None:
     """When to look again though nothing happens."""
     retries = (
-        failure.retry_at for slot, failure in state.failures.items() if slot not in state.calls
+        failure.retry_at
+        for placement, failure in state.failures.items()
+        if placement not in state.calls
     )
     idle = state.idle.items() if state.agreed else ()
-    unloads = (since + LINGER_S for slot, since in idle if slot not in state.calls)
+    unloads = (since + LINGER_S for placement, since in idle if placement not in state.calls)
     return min((*state.leases.values(), *retries, *unloads), default=None)

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from hydro_services.errors import HydroError, InvalidArgument, Unavailable
 from hydro_services.manager.domain.references import StageReference
-from hydro_services.manager.domain.state import Model, Stage, Stages
+from hydro_services.manager.domain.state import Model, ResolvedStage, Stages
 
 
 def absent_services(
@@ -36,7 +36,7 @@ def resolve_chain(
             serve the model's format.
         ModelRefused, Unavailable: the repository refuses the model or version, or is reading it.
     """
-    stages: list[Stage] = []
+    stages: list[ResolvedStage] = []
     problems: list[HydroError] = []
     for reference in chain:
         try:
@@ -62,7 +62,7 @@ def _resolve_stage(
     services: Mapping[str, frozenset[str]],
     catalogue: Sequence[Model],
     unpublished: Mapping[tuple[str, str], HydroError],
-) -> Stage:
+) -> ResolvedStage:
     if reference.service not in services:
         raise InvalidArgument(
             f"stage '{reference}': there is no service {reference.service!r}, "
@@ -80,7 +80,7 @@ def _resolve_stage(
             service=reference.service,
             model=model.name,
         )
-    return Stage(str(reference), reference.service, model)
+    return ResolvedStage(str(reference), reference.service, model)
 
 
 def _find_model(

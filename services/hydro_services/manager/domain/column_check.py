@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hydro.runtime.v1.signature_pb2 import Field
 from hydro.serving.v1 import frame_pb2
 from hydro_services.errors import InvalidArgument
-from hydro_services.manager.domain.state import Stage
+from hydro_services.manager.domain.state import ResolvedStage
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class _Column:
     """It is there in every row, or the client can see to it."""
 
 
-def check_columns(stages: Sequence[Stage]) -> None:
+def check_columns(stages: Sequence[ResolvedStage]) -> None:
     """Follows the columns through a chain.
 
     Raises:
@@ -37,7 +37,7 @@ def check_columns(stages: Sequence[Stage]) -> None:
         columns |= {f.name: _Column(f, not f.optional) for f in stage.model.signature.outputs}
 
 
-def _check_inputs(number: int, stage: Stage, columns: Mapping[str, _Column]) -> None:
+def _check_inputs(number: int, stage: ResolvedStage, columns: Mapping[str, _Column]) -> None:
     inputs = stage.model.signature.inputs
     uncovered = [f.name for f in inputs if not _covers(columns.get(f.name), f)]
     if uncovered:
@@ -51,7 +51,7 @@ def _check_inputs(number: int, stage: Stage, columns: Mapping[str, _Column]) -> 
         )
 
 
-def _check_outputs(number: int, stage: Stage, columns: Mapping[str, _Column]) -> None:
+def _check_outputs(number: int, stage: ResolvedStage, columns: Mapping[str, _Column]) -> None:
     outputs = stage.model.signature.outputs
     clashes = [f.name for f in outputs if f.name in columns and not f.replaces]
     if clashes:

@@ -12,7 +12,7 @@ from hydro.runtime.v1.signature_pb2 import Field
 from hydro_envoy.mesh import SHADOW
 from hydro_services.errors import FailedPrecondition
 from hydro_services.manager.domain.column_check import describe_columns, fits
-from hydro_services.manager.domain.state import Spec, Stage, Stages
+from hydro_services.manager.domain.state import ResolvedStage, Spec, Stages
 
 
 def check_compatible(spec: Spec, before: Stages, after: Stages) -> None:
@@ -41,7 +41,9 @@ def check_compatible(spec: Spec, before: Stages, after: Stages) -> None:
             )
 
 
-def _input_problems(before: Sequence[Stage], after: Sequence[Stage]) -> Iterable[str]:
+def _input_problems(
+    before: Sequence[ResolvedStage], after: Sequence[ResolvedStage]
+) -> Iterable[str]:
     """What clients that send the columns of before do wrong."""
     sent = _chain_inputs(before)
     for field in _chain_inputs(after).values():
@@ -58,7 +60,9 @@ def _input_problems(before: Sequence[Stage], after: Sequence[Stage]) -> Iterable
             yield f"it takes no null in {field.name!r}, which clients may send now"
 
 
-def _output_problems(before: Sequence[Stage], after: Sequence[Stage]) -> Iterable[str]:
+def _output_problems(
+    before: Sequence[ResolvedStage], after: Sequence[ResolvedStage]
+) -> Iterable[str]:
     """What clients that want the columns of before miss."""
     given = _chain_outputs(after)
     for name, old in _chain_outputs(before).items():
@@ -73,7 +77,7 @@ def _output_problems(before: Sequence[Stage], after: Sequence[Stage]) -> Iterabl
             yield f"it may give null in {name!r}, which clients never get now"
 
 
-def _chain_inputs(stages: Sequence[Stage]) -> Mapping[str, Field]:
+def _chain_inputs(stages: Sequence[ResolvedStage]) -> Mapping[str, Field]:
     """The columns that a chain reads and does not add itself, by name; the first reader's word."""
     fields: dict[str, Field] = {}
     added: set[str] = set()
@@ -85,12 +89,14 @@ def _chain_inputs(stages: Sequence[Stage]) -> Mapping[str, Field]:
     return fields
 
 
-def _chain_outputs(stages: Sequence[Stage]) -> Mapping[str, Field]:
+def _chain_outputs(stages: Sequence[ResolvedStage]) -> Mapping[str, Field]:
     """The columns that a chain adds, by name; the last word on each."""
     return {field.name: field for stage in stages for field in stage.model.signature.outputs}
 
 
-def _describe_changed_models(before: Sequence[Stage], after: Sequence[Stage]) -> str:
+def _describe_changed_models(
+    before: Sequence[ResolvedStage], after: Sequence[ResolvedStage]
+) -> str:
     """The models that change, with their versions."""
     changed = [
         new for old, new in zip(before, after, strict=True) if old.model.key != new.model.key

@@ -22,10 +22,10 @@ from hydro_services.manager.domain.state import (
     REPOSITORY,
     Endpoint,
     Model,
-    Pipeline,
+    ResolvedStage,
     Spec,
-    Stage,
     Stages,
+    StoredPipeline,
 )
 
 _Holder: TypeAlias = pipeline_pb.Pipeline | pipeline_pb.Variant | pipeline_pb.Shadow
@@ -148,7 +148,7 @@ def endpoint_message(endpoint: Endpoint, *, ready: bool = False) -> manager_pb.E
     )
 
 
-def pipeline_record(pipeline: Pipeline) -> pipeline_pb.Pipeline:
+def pipeline_record(pipeline: StoredPipeline) -> pipeline_pb.Pipeline:
     """A pipeline as it is stored."""
     return pipeline_message(pipeline.spec, pipeline.stages)
 
@@ -183,18 +183,20 @@ def parse_stored_spec(record: pipeline_pb.Pipeline) -> Spec:
     return _build_spec(record, record.transport_type)
 
 
-def parse_pipeline_record(record: pipeline_pb.Pipeline) -> Pipeline:
-    """The inverse of `record`. Raises as `stored_spec`."""
+def parse_pipeline_record(record: pipeline_pb.Pipeline) -> StoredPipeline:
+    """The inverse of `pipeline_record`. Raises as `parse_stored_spec`."""
     spec = _build_spec(record, record.transport_type)
     names = map(str, spec.references)
     stages = (stage for _, each in _chain_holders(record) for stage in each.stages)
-    return Pipeline(spec, tuple(_parse_stage(n, s) for n, s in zip(names, stages, strict=True)))
+    return StoredPipeline(
+        spec, tuple(_parse_stage(n, s) for n, s in zip(names, stages, strict=True))
+    )
 
 
-def _parse_stage(name: str, stage: pipeline_pb.PipelineStage) -> Stage:
+def _parse_stage(name: str, stage: pipeline_pb.PipelineStage) -> ResolvedStage:
     # The format decides which service may load a model; a stage has its service already.
     model = Model(stage.model, stage.version, "", stage.digest, stage.signature)
-    return Stage(name, stage.service, model)
+    return ResolvedStage(name, stage.service, model)
 
 
 def pipeline_message(spec: Spec, stages: Stages) -> pipeline_pb.Pipeline:
@@ -223,7 +225,7 @@ def _chain_holders(message: pipeline_pb.Pipeline) -> Iterator[tuple[str, _Holder
         yield SHADOW, message.traffic.shadow
 
 
-def _stage_message(stage: Stage) -> pipeline_pb.PipelineStage:
+def _stage_message(stage: ResolvedStage) -> pipeline_pb.PipelineStage:
     return pipeline_pb.PipelineStage(
         service=stage.service,
         model=stage.model.name,

@@ -10,7 +10,7 @@ from hydro_services.manager.domain.state import (
     Endpoint,
     EndpointId,
     LoadFailure,
-    Slot,
+    ModelPlacement,
     State,
     drop_keys,
 )
@@ -22,7 +22,7 @@ def register_endpoint(state: State, endpoint: Endpoint, expires: float | None) -
     Without an end of its lease it stays until it deregisters.
     """
     id, old = endpoint.id, state.endpoints.get(endpoint.id)
-    # Another life of the process: what the earlier one had loaded, or was loading, is gone.
+    # Another incarnation of the process: what the earlier one had loaded, or was loading, is gone.
     if old and old.incarnation != endpoint.incarnation:
         state = remove_endpoint(state, id)
     leases = drop_keys(state.leases, [id])
@@ -80,31 +80,33 @@ def apply_discovery(
     return state
 
 
-def start_call(state: State, slot: Slot, *, unload: bool) -> State:
+def start_call(state: State, placement: ModelPlacement, *, unload: bool) -> State:
     """A call is under way. What is being unloaded counts as gone from its start."""
-    state = replace(state, calls=state.calls | {slot})
-    return _set_loaded(state, slot, loaded=False) if unload else state
+    state = replace(state, calls=state.calls | {placement})
+    return _set_loaded(state, placement, loaded=False) if unload else state
 
 
-def finish_load(state: State, slot: Slot, incarnation: str) -> State:
+def finish_load(state: State, placement: ModelPlacement, incarnation: str) -> State:
     """The endpoint has the model."""
     # The answer may be that of a process that has been replaced meanwhile.
-    if not _is_current(state, slot, incarnation):
+    if not _is_current(state, placement, incarnation):
         return state
-    state = replace(state, failures=drop_keys(state.failures, [slot]))
-    return _set_loaded(_end_call(state, slot), slot, loaded=True)
+    state = replace(state, failures=drop_keys(state.failures, [placement]))
+    return _set_loaded(_end_call(state, placement), placement, loaded=True)
 
 
-def fail_load(state: State, slot: Slot, incarnation: str, failure: LoadFailure) -> State:
+def fail_load(
+    state: State, placement: ModelPlacement, incarnation: str, failure: LoadFailure
+) -> State:
     """The endpoint does not have the model."""
-    if not _is_current(state, slot, incarnation):
+    if not _is_current(state, placement, incarnation):
         return state
-    return replace(_end_call(state, slot), failures={**state.failures, slot: failure})
+    return replace(_end_call(state, placement), failures={**state.failures, placement: failure})
 
 
-def finish_unload(state: State, slot: Slot, incarnation: str) -> State:
+def finish_unload(state: State, placement: ModelPlacement, incarnation: str) -> State:
     """The endpoint has been asked to unload the model."""
-    return _end_call(state, slot) if _is_current(state, slot, incarnation) else state
+    return _end_call(state, placement) if _is_current(state, placement, incarnation) else state
 
 
 def _update_formats(state: State, service: str) -> State:
@@ -115,17 +117,17 @@ def _update_formats(state: State, service: str) -> State:
     return replace(state, services={**state.services, service: formats})
 
 
-def _is_current(state: State, slot: Slot, incarnation: str) -> bool:
-    endpoint = state.endpoints.get(slot.endpoint)
+def _is_current(state: State, placement: ModelPlacement, incarnation: str) -> bool:
+    endpoint = state.endpoints.get(placement.endpoint)
     return endpoint is not None and endpoint.incarnation == incarnation
 
 
-def _end_call(state: State, slot: Slot) -> State:
-    return replace(state, calls=state.calls - {slot})
+def _end_call(state: State, placement: ModelPlacement) -> State:
+    return replace(state, calls=state.calls - {placement})
 
 
-def _set_loaded(state: State, slot: Slot, *, loaded: bool) -> State:
-    present = state.loaded[slot.endpoint]
-    keys = present | {slot.key} if loaded else present - {slot.key}
-    idle = drop_keys(state.idle, [slot])
-    return replace(state, loaded={**state.loaded, slot.endpoint: keys}, idle=idle)
+def _set_loaded(state: State, placement: ModelPlacement, *, loaded: bool) -> State:
+    present = state.loaded[placement.endpoint]
+    keys = present | {placement.key} if loaded else present - {placement.key}
+    idle = drop_keys(state.idle, [placement])
+    return replace(state, loaded={**state.loaded, placement.endpoint: keys}, idle=idle)

@@ -9,7 +9,7 @@ from hydro_envoy import mesh as envoy
 from hydro_services.manager.domain import policies, sidecars
 from hydro_services.manager.domain.readiness import (
     ReadyEndpoints,
-    find_hindrance,
+    describe_blocker,
     is_passing,
     published_specs,
     published_stages,
@@ -48,9 +48,9 @@ def build_mesh(state: State, base: envoy.Mesh) -> envoy.Mesh:
 
 def _pending_pipelines(state: State, ready: ReadyEndpoints) -> tuple[envoy.Pending, ...]:
     """The pipelines of which nothing serves yet."""
-    waiting = (t for _, t in sorted(state.trials.items()) if t.asked and not t.published)
+    waiting = (t for _, t in sorted(state.pending.items()) if t.asked and not t.published)
     return tuple(
-        envoy.Pending(t.spec.name, has_failed=not is_passing(find_hindrance(t, state, ready)))
+        envoy.Pending(t.spec.name, has_failed=not is_passing(describe_blocker(t, state, ready)))
         for t in waiting
         if t.spec.name not in state.pipelines
     )

@@ -11,9 +11,9 @@ from hydro_services.errors import HydroError, Unavailable
 from hydro_services.manager.domain import readiness
 from hydro_services.manager.domain.conversion import endpoint_message, pipeline_message
 from hydro_services.manager.domain.state import (
-    Pipeline,
+    PendingPipeline,
     State,
-    Trial,
+    StoredPipeline,
 )
 
 
@@ -27,22 +27,22 @@ def _describe_pipeline(
     name: str, state: State, ready: readiness.ReadyEndpoints
 ) -> pipeline_pb.Pipeline:
     """What serves, with what is to take its place; or, where nothing does, that alone."""
-    kept, trial = state.pipelines.get(name), state.trials.get(name)
+    kept, pending = state.pipelines.get(name), state.pending.get(name)
     if kept is None:
-        return _describe_trial(state.trials[name], state, ready)
+        return _describe_pending(state.pending[name], state, ready)
     message = _describe_kept(kept, state, ready)
-    if trial and trial.asked:
-        message.pending.CopyFrom(_describe_trial(trial, state, ready))
+    if pending and pending.asked:
+        message.pending.CopyFrom(_describe_pending(pending, state, ready))
         if message.state == pipeline_pb.PIPELINE_STATE_READY:
             message.error.CopyFrom(message.pending.error)
     return message
 
 
-def _describe_trial(
-    trial: Trial, state: State, ready: readiness.ReadyEndpoints
+def _describe_pending(
+    pending: PendingPipeline, state: State, ready: readiness.ReadyEndpoints
 ) -> pipeline_pb.Pipeline:
-    message = pipeline_message(trial.spec, trial.stages)
-    error = readiness.find_hindrance(trial, state, ready)
+    message = pipeline_message(pending.spec, pending.stages)
+    error = readiness.describe_blocker(pending, state, ready)
     is_passing = readiness.is_passing(error)
     message.state = (
         pipeline_pb.PIPELINE_STATE_PENDING if is_passing else pipeline_pb.PIPELINE_STATE_FAILED
@@ -52,10 +52,10 @@ def _describe_trial(
 
 
 def _describe_kept(
-    pipeline: Pipeline, state: State, ready: readiness.ReadyEndpoints
+    pipeline: StoredPipeline, state: State, ready: readiness.ReadyEndpoints
 ) -> pipeline_pb.Pipeline:
     message = pipeline_message(pipeline.spec, pipeline.stages)
-    obstacle = readiness.find_obstacle(pipeline.stages, state, ready)
+    obstacle = readiness.find_permanent_load_failure(pipeline.stages, state, ready)
     lacking = readiness.missing_loads(pipeline.stages, state, ready)
     message.state = pipeline_pb.PIPELINE_STATE_READY
     if lacking:
@@ -76,13 +76,13 @@ def _lagging_envoys(name: str, state: State) -> list[str]:
 
 
 def _change_obstacle(
-    pipeline: Pipeline, state: State, ready: readiness.ReadyEndpoints
+    pipeline: StoredPipeline, state: State, ready: readiness.ReadyEndpoints
 ) -> HydroError | None:
     """What keeps it from taking its newest change."""
     target = pipeline.target or ()
     return (
-        readiness.find_obstacle(target, state, ready)
-        or readiness.find_trouble(target, state, ready)
+        readiness.find_permanent_load_failure(target, state, ready)
+        or readiness.find_transient_load_failure(target, state, ready)
         or state.refusals.get(pipeline.spec.name)
         or pipeline.error
     )

@@ -12,30 +12,30 @@ from hydro_services.manager.domain.state import (
     EndpointId,
     LoadFailure,
     Model,
-    Slot,
+    ModelPlacement,
+    PendingPipeline,
+    ResolvedStage,
     Spec,
-    Stage,
     Stages,
     State,
-    Trial,
 )
 
 MAX_NAMED = 3
 """Most processes that lack a model and are named; of more only their number is given."""
 
 ReadyEndpoints: TypeAlias = Mapping[str, tuple[Endpoint, ...]]
-"""The endpoints that take traffic, by service; see `ready`."""
+"""The endpoints that take traffic, by service; see `ready_endpoints`."""
 
 
 def published_stages(state: State) -> dict[str, Stages]:
     """What is published, by pipeline."""
-    published = {name: t.stages for name, t in state.trials.items() if t.published}
+    published = {name: t.stages for name, t in state.pending.items() if t.published}
     return {name: p.stages for name, p in state.pipelines.items()} | published
 
 
 def published_specs(state: State) -> dict[str, Spec]:
     """What the users want of what is published, by pipeline."""
-    published = {name: t.spec for name, t in state.trials.items() if t.published}
+    published = {name: t.spec for name, t in state.pending.items() if t.published}
     return {name: p.spec for name, p in state.pipelines.items()} | published
 
 
@@ -68,42 +68,45 @@ def _select_ready(
     endpoints: Iterable[Endpoint], required: Iterable[str], state: State
 ) -> Iterable[Endpoint]:
     ids = [endpoint.id for endpoint in endpoints]
-    # What no process can load must not keep all of them out, nor any pipeline that does not use it.
     needed = {key for key in required if not _is_hopeless(key, ids, state)}
     return (endpoint for endpoint in endpoints if needed <= state.loaded[endpoint.id])
 
 
 def _is_hopeless(key: str, ids: Iterable[EndpointId], state: State) -> bool:
-    failures = [found for id in ids if (found := state.failures.get(Slot(id, key)))]
+    failures = [found for id in ids if (found := state.failures.get(ModelPlacement(id, key)))]
     if any(isinstance(failure.error, ModelSuspended) for failure in failures):
         return True
     has_it = any(key in state.loaded[id] for id in ids)
     return not has_it and any(failure.final for failure in failures)
 
 
-def find_obstacle(stages: Stages, state: State, ready: ReadyEndpoints) -> ModelRefused | None:
+def find_permanent_load_failure(
+    stages: Stages, state: State, ready: ReadyEndpoints
+) -> ModelRefused | None:
     """Why stages cannot be loaded, as far as trying again will hardly help."""
     if not state.failures:
         return None
     for stage in stages:
         for endpoint in ready.get(stage.service) or _endpoints_of(stage.service, state):
-            failure = state.failures.get(Slot(endpoint.id, stage.model.key))
+            failure = state.failures.get(ModelPlacement(endpoint.id, stage.model.key))
             if failure and failure.final:
                 return _load_refusal(stage, endpoint, failure)
     return None
 
 
-def _load_refusal(stage: Stage, endpoint: Endpoint, failure: LoadFailure) -> ModelRefused:
+def _load_refusal(stage: ResolvedStage, endpoint: Endpoint, failure: LoadFailure) -> ModelRefused:
     place = f"{endpoint.service}/{endpoint.instance}"
     message = f"model {stage.model.key} cannot be loaded on {place}: {failure.error.message}"
     return ModelRefused(message, stage=stage.name, model=stage.model.name, endpoint=place)
 
 
-def find_trouble(stages: Stages, state: State, ready: ReadyEndpoints) -> Unavailable | None:
+def find_transient_load_failure(
+    stages: Stages, state: State, ready: ReadyEndpoints
+) -> Unavailable | None:
     """Why stages are not loaded yet, where that was tried in vain and will be tried again."""
     for stage in stages:
         for endpoint in ready.get(stage.service, ()):
-            if failure := state.failures.get(Slot(endpoint.id, stage.model.key)):
+            if failure := state.failures.get(ModelPlacement(endpoint.id, stage.model.key)):
                 place = f"{endpoint.service}/{endpoint.instance}"
                 message = f"model {stage.model.key} is not loaded on {place} yet"
                 return Unavailable(f"{message}: {failure.error.message}", endpoint=place)
@@ -117,54 +120,57 @@ def missing_loads(stages: Stages, state: State, ready: ReadyEndpoints) -> tuple[
     )
 
 
-def _missing_loads_of(stage: Stage, state: State, ready: ReadyEndpoints) -> list[str]:
+def _missing_loads_of(stage: ResolvedStage, state: State, ready: ReadyEndpoints) -> list[str]:
     endpoints, key = ready.get(stage.service, ()), stage.model.key
     if not endpoints:
         return [f"service {stage.service!r} has no endpoint that is ready"]
     without = [i for i, e in enumerate(endpoints, 1) if key not in state.loaded[e.id]]
     texts = [
         f"stage {stage.name!r}: model {key} is not loaded on {'/'.join(endpoint.id)} yet, "
-        f"process {i} of {len(endpoints)} ({_describe_load(Slot(endpoint.id, key), state)})"
+        f"process {i} of {len(endpoints)} ({_describe_load(place, state)})"
         for i, endpoint in ((i, endpoints[i - 1]) for i in without[:MAX_NAMED])
+        for place in [ModelPlacement(endpoint.id, key)]
     ]
     more = len(without) - MAX_NAMED
     return [*texts, f"nor on {more} more processes of {stage.service!r}"] if more > 0 else texts
 
 
-def _describe_load(slot: Slot, state: State) -> str:
-    if failure := state.failures.get(slot):
+def _describe_load(placement: ModelPlacement, state: State) -> str:
+    if failure := state.failures.get(placement):
         return failure.error.message
-    return "it is being loaded" if slot in state.calls else "it is loaded when others are"
+    return "it is being loaded" if placement in state.calls else "it is loaded when others are"
 
 
-def find_hindrance(trial: Trial, state: State, ready: ReadyEndpoints) -> HydroError:
-    """What a trial waits for, as `Unavailable`; or what it fails on, until that is changed."""
-    if trial.error:
-        return trial.error
-    if not trial.published and (found := find_obstacle(trial.stages, state, ready)):
+def describe_blocker(pending: PendingPipeline, state: State, ready: ReadyEndpoints) -> HydroError:
+    """What a pipeline waits for, as `Unavailable`; or what it fails on until that is changed."""
+    if pending.error:
+        return pending.error
+    if not pending.published and (
+        found := find_permanent_load_failure(pending.stages, state, ready)
+    ):
         return found
-    return _next_event(trial, state, ready)
+    return _next_event(pending, state, ready)
 
 
 def is_passing(error: HydroError) -> bool:
-    """Whether a hindrance passes by itself: the trial is pending, and has not failed."""
+    """Whether a blocker passes by itself: then the pipeline is PENDING, and has not FAILED."""
     return isinstance(error, Unavailable)
 
 
-def _next_event(trial: Trial, state: State, ready: ReadyEndpoints) -> Unavailable:
-    lacks = () if trial.published else missing_loads(trial.stages, state, ready)
-    for stage in trial.stages if lacks else ():
+def _next_event(pending: PendingPipeline, state: State, ready: ReadyEndpoints) -> Unavailable:
+    lacks = () if pending.published else missing_loads(pending.stages, state, ready)
+    for stage in pending.stages if lacks else ():
         endpoints, key = ready.get(stage.service, ()), stage.model.key
         having = sum(key in state.loaded[endpoint.id] for endpoint in endpoints)
         if not endpoints or having < len(endpoints):
             facts = {"loaded": str(having), "processes": str(len(endpoints))}
             what = {"awaits": "load", "stage": stage.name, "model": stage.model.name}
             return Unavailable("; ".join(lacks), **what, **facts)
-    if not trial.stages:
+    if not pending.stages:
         return Unavailable("its models have not been looked for yet", awaits="read")
-    whom = "envoys" if trial.published else "managers"
+    whom = "envoys" if pending.published else "managers"
     usual = f"its models are loaded; waits for {whom.capitalize()} to take it"
-    return Unavailable(state.awaited.get(trial.spec.name, usual), awaits=whom)
+    return Unavailable(state.awaited.get(pending.spec.name, usual), awaits=whom)
 
 
 def _endpoints_of(service: str, state: State) -> Iterable[Endpoint]:

@@ -33,7 +33,7 @@ class EndpointId(NamedTuple):
     instance: str
 
 
-class Slot(NamedTuple):
+class ModelPlacement(NamedTuple):
     """A model in an endpoint."""
 
     endpoint: EndpointId
@@ -59,7 +59,7 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class ResolvedStage:
     """A stage of a chain with its model resolved."""
 
     name: str
@@ -68,7 +68,7 @@ class Stage:
     model: Model
 
 
-Stages: TypeAlias = tuple[Stage, ...]
+Stages: TypeAlias = tuple[ResolvedStage, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Spec:
 
 
 @dataclass(frozen=True, slots=True)
-class Pipeline:
+class StoredPipeline:
     """A pipeline that is kept."""
 
     spec: Spec
@@ -117,7 +117,7 @@ class Pipeline:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class PendingPipeline:
     """A pipeline that is wanted and does not serve yet: to users it is pending, or has failed."""
 
     spec: Spec
@@ -168,8 +168,8 @@ class LoadFailure:
 class State:
     """All that the manager knows. Times are seconds of the event loop's clock."""
 
-    pipelines: Mapping[str, Pipeline] = field(default_factory=dict)
-    trials: Mapping[str, Trial] = field(default_factory=dict)
+    pipelines: Mapping[str, StoredPipeline] = field(default_factory=dict)
+    pending: Mapping[str, PendingPipeline] = field(default_factory=dict)
     services: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """The formats that each runtime service serves; services stay known without endpoints."""
     endpoints: Mapping[EndpointId, Endpoint] = field(default_factory=dict)
@@ -177,10 +177,10 @@ class State:
     """When each endpoint's lease ends."""
     loaded: Mapping[EndpointId, frozenset[str]] = field(default_factory=dict)
     """The keys of the models in each endpoint."""
-    calls: frozenset[Slot] = frozenset()
+    calls: frozenset[ModelPlacement] = frozenset()
     """Being loaded or unloaded."""
-    failures: Mapping[Slot, LoadFailure] = field(default_factory=dict)
-    idle: Mapping[Slot, float] = field(default_factory=dict)
+    failures: Mapping[ModelPlacement, LoadFailure] = field(default_factory=dict)
+    idle: Mapping[ModelPlacement, float] = field(default_factory=dict)
     """Loaded models that nothing demands, and since when Envoy sends them no rows."""
     catalogue: tuple[Model, ...] | None = None
     """Published models, the versions of a model together and the latest last; None: not known."""
@@ -208,17 +208,17 @@ class State:
     @property
     def names(self) -> list[str]:
         """Of the pipelines that users see: those that are kept, and those that are pending."""
-        return sorted(self.pipelines.keys() | {n for n, t in self.trials.items() if t.asked})
+        return sorted(self.pipelines.keys() | {n for n, t in self.pending.items() if t.asked})
 
 
-def newest_spec(pipeline: Pipeline | None, trial: Trial | None) -> Spec | None:
+def newest_spec(pipeline: StoredPipeline | None, pending: PendingPipeline | None) -> Spec | None:
     """What users asked for last: the pending spec, else the one that is kept."""
-    if trial and trial.asked:
-        return trial.spec
+    if pending and pending.asked:
+        return pending.spec
     return pipeline.spec if pipeline else None
 
 
-Event: TypeAlias = Callable[[State], State]
+Transition: TypeAlias = Callable[[State], State]
 """What happens. May refuse with an error of `hydro_services.errors`."""
 
 _FIELDS = tuple(f.name for f in fields(State) if f.name != "leases")

@@ -16,16 +16,16 @@ from hydro_services.manager.domain.endpoint_transitions import register_endpoint
 from hydro_services.manager.domain.state import (
     Endpoint,
     Model,
-    Pipeline,
+    PendingPipeline,
     Spec,
     State,
-    Trial,
+    StoredPipeline,
     drop_keys,
 )
 
 
 def restore_state(
-    pipelines: Iterable[Pipeline],
+    pipelines: Iterable[StoredPipeline],
     endpoints: Iterable[tuple[Endpoint, frozenset[str]]],
     expires: float | None,
     pending: Iterable[Spec] = (),
@@ -33,7 +33,7 @@ def restore_state(
     """The state after a restart: all that was, with a last lease for each endpoint."""
     state = State(
         pipelines={p.spec.name: p for p in pipelines},
-        trials={spec.name: Trial(spec) for spec in pending},
+        pending={spec.name: PendingPipeline(spec) for spec in pending},
     )
     for endpoint, loaded in endpoints:
         state = register_endpoint(state, endpoint, expires)
@@ -63,38 +63,56 @@ def replace_api_keys(state: State, api_keys: tuple[ApiKey, ...]) -> State:
     return replace(state, api_keys=api_keys)
 
 
-def start_trial(state: State, trial: Trial) -> State:
+def start_pending(state: State, pending: PendingPipeline) -> State:
     """Somebody asks for a pipeline: its models that could not be loaded are tried afresh."""
-    wanted = {(stage.service, stage.model.key) for stage in trial.stages}
+    wanted = {(stage.service, stage.model.key) for stage in pending.stages}
     failures = {
         s: f for s, f in state.failures.items() if (s.endpoint.service, s.key) not in wanted
     }
-    return replace(state, trials={**state.trials, trial.spec.name: trial}, failures=failures)
+    return replace(
+        state,
+        pending={**state.pending, pending.spec.name: pending},
+        failures=failures,
+    )
 
 
 def apply_records(
-    state: State, pipelines: Mapping[str, Pipeline], trials: Mapping[str, Trial]
+    state: State,
+    pipelines: Mapping[str, StoredPipeline],
+    pending_pipelines: Mapping[str, PendingPipeline],
 ) -> State:
     """The managers that share the mesh keep these pipelines, and try these.
 
-    What only a trial demands is asked for, though it was loaded once: another manager may have
-    had it unloaded since.
+    What only a pending pipeline demands is asked for, though it was loaded once: another manager
+    may have had it unloaded since.
     """
-    new = [t for name, t in trials.items() if not _is_same_trial(t, state.trials.get(name))]
-    for trial in new:
-        state = start_trial(state, trial)
+    new = [
+        t
+        for name, t in pending_pipelines.items()
+        if not _is_same_pending(t, state.pending.get(name))
+    ]
+    for pending in new:
+        state = start_pending(state, pending)
     kept = {name: _keep_if_same(p, state.pipelines.get(name)) for name, p in pipelines.items()}
-    refusals = drop_keys(state.refusals, state.refusals.keys() - (kept.keys() | trials.keys()))
-    awaited = drop_keys(state.awaited, state.awaited.keys() - trials.keys())
-    state = replace(state, pipelines=kept, trials=trials, refusals=refusals, awaited=awaited)
-    return _forget_loaded(state, readiness.models_by_service(trial.stages for trial in new))
+    refusals = drop_keys(
+        state.refusals, state.refusals.keys() - (kept.keys() | pending_pipelines.keys())
+    )
+    awaited = drop_keys(state.awaited, state.awaited.keys() - pending_pipelines.keys())
+    state = replace(
+        state,
+        pipelines=kept,
+        pending=pending_pipelines,
+        refusals=refusals,
+        awaited=awaited,
+    )
+    return _forget_loaded(state, readiness.models_by_service(pending.stages for pending in new))
 
 
-def _is_same_trial(trial: Trial, other: Trial | None) -> bool:
-    return other is not None and (trial.spec, trial.stages) == (other.spec, other.stages)
+def _is_same_pending(pending: PendingPipeline, other: PendingPipeline | None) -> bool:
+    return other is not None and (pending.spec, pending.stages) == (other.spec, other.stages)
 
 
-def _keep_if_same(pipeline: Pipeline, old: Pipeline | None) -> Pipeline:
+def _keep_if_same(pipeline: StoredPipeline, old: StoredPipeline | None) -> StoredPipeline:
     """With what we know of it, if it is the same."""
     is_same = old and (old.spec, old.stages) == (pipeline.spec, pipeline.stages)
     return old if old and is_same else pipeline
@@ -123,60 +141,70 @@ def allow_publication(state: State) -> State:
     return state if state.is_warm else replace(state, is_warm=True)
 
 
-def withdraw_trial(state: State, name: str) -> State:
+def withdraw_pending(state: State, name: str) -> State:
     """The pipeline that was asked for is not to be; the one that was there before stays."""
     return replace(
         state,
-        trials=drop_keys(state.trials, [name]),
+        pending=drop_keys(state.pending, [name]),
         refusals=drop_keys(state.refusals, [name]),
         awaited=drop_keys(state.awaited, [name]),
     )
 
 
-def give_up_trial(state: State, spec: Spec) -> State:
-    """As `withdrawn`, unless something else is asked for by now."""
-    trial = state.trials.get(spec.name)
-    return withdraw_trial(state, spec.name) if trial and trial.spec == spec else state
+def give_up_pending(state: State, spec: Spec) -> State:
+    """As `withdraw_pending`, unless something else is asked for by now."""
+    pending = state.pending.get(spec.name)
+    return withdraw_pending(state, spec.name) if pending and pending.spec == spec else state
 
 
-def deny_trial(state: State, trial: Trial, error: HydroError) -> State:
-    """Envoy does not take what was published of a trial."""
-    if state.trials.get(trial.spec.name) is not trial:
+def deny_pending(state: State, pending: PendingPipeline, error: HydroError) -> State:
+    """Envoy does not take what was published of a pending pipeline."""
+    if state.pending.get(pending.spec.name) is not pending:
         return state
-    failed = replace(trial, published=False, error=error)
-    awaited = drop_keys(state.awaited, [trial.spec.name])
-    return replace(state, trials={**state.trials, trial.spec.name: failed}, awaited=awaited)
+    failed = replace(pending, published=False, error=error)
+    awaited = drop_keys(state.awaited, [pending.spec.name])
+    return replace(
+        state,
+        pending={**state.pending, pending.spec.name: failed},
+        awaited=awaited,
+    )
 
 
-def retry_trial(state: State, trial: Trial) -> State:
-    """What Envoy refused of a trial is to be published once more, unless something has changed."""
-    if state.trials.get(trial.spec.name) is not trial:
+def retry_pending(state: State, pending: PendingPipeline) -> State:
+    """What Envoy refused is to be published once more, unless something has changed."""
+    if state.pending.get(pending.spec.name) is not pending:
         return state
-    return replace(state, trials={**state.trials, trial.spec.name: replace(trial, error=None)})
+    return replace(
+        state,
+        pending={
+            **state.pending,
+            pending.spec.name: replace(pending, error=None),
+        },
+    )
 
 
 def set_awaited(state: State, texts: Mapping[str, str]) -> State:
     """This is what pending pipelines wait for beside what the state tells."""
-    known = {name: text for name, text in texts.items() if name in state.trials}
+    known = {name: text for name, text in texts.items() if name in state.pending}
     return state if state.awaited == known else replace(state, awaited=known)
 
 
-def keep_served_trial(state: State, trial: Trial) -> State:
-    """Envoys have a trial: it is kept, unless something else is asked for by now."""
-    name = trial.spec.name
-    return keep_trial(state, name) if state.trials.get(name) is trial else state
+def keep_if_served(state: State, pending: PendingPipeline) -> State:
+    """Envoys have a pending pipeline: it is kept, unless something else is asked for by now."""
+    name = pending.spec.name
+    return keep_pending(state, name) if state.pending.get(name) is pending else state
 
 
-def keep_trial(state: State, name: str) -> State:
+def keep_pending(state: State, name: str) -> State:
     """The pipeline that was asked for serves."""
-    trial = state.trials[name]
-    pipelines = {**state.pipelines, name: Pipeline(trial.spec, trial.stages)}
-    return replace(withdraw_trial(state, name), pipelines=pipelines)
+    pending = state.pending[name]
+    pipelines = {**state.pipelines, name: StoredPipeline(pending.spec, pending.stages)}
+    return replace(withdraw_pending(state, name), pipelines=pipelines)
 
 
 def delete_pipeline(state: State, name: str) -> State:
     """Without the pipeline."""
-    return replace(withdraw_trial(state, name), pipelines=drop_keys(state.pipelines, [name]))
+    return replace(withdraw_pending(state, name), pipelines=drop_keys(state.pipelines, [name]))
 
 
 def set_lagging(state: State, envoys: Mapping[str, tuple[str, ...]]) -> State:

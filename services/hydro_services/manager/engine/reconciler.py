@@ -1,4 +1,4 @@
-"""The one task that owns the state: takes events, decides by `plan`, and carries decisions out.
+"""The one task that owns the state: takes events, decides by `resolution`, carries that out.
 
 Each turn takes all events that are queued, so that a burst of them costs one build and one write.
 The order within a turn is fixed: stored, decided, published, stored, answered.
@@ -23,15 +23,15 @@ from hydro_services.manager.domain import (
     endpoint_transitions,
     leases,
     mesh_plan,
-    plan,
     readiness,
+    resolution,
     state,
     transitions,
 )
-from hydro_services.manager.domain.call_plan import Call, Load, Unload
+from hydro_services.manager.domain.call_plan import Load, RuntimeCommand, Unload
 from hydro_services.manager.domain.sidecars import ProcessRoute
-from hydro_services.manager.domain.state import Event, LoadFailure, State
-from hydro_services.manager.engine import runtimes, store
+from hydro_services.manager.domain.state import LoadFailure, State, Transition
+from hydro_services.manager.engine import runtime_client, store
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ FINAL = (errors.NotFound, errors.InvalidArgument, errors.FailedPrecondition)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _QueuedEvent:
-    event: Event
+    event: Transition
     durable: bool
     done: asyncio.Future[State]
 
@@ -78,7 +78,7 @@ class Reconciler:
             records: takes what is to survive.
             clock: in seconds, never going back.
             route: by which processes are called.
-            decides: it switches what may be switched; else other managers have to be asked first.
+            decides: this manager switches models by itself; False: the managers agree first.
         """
         self.state = initial
         """The present state. Changed only here, by events."""
@@ -110,11 +110,11 @@ class Reconciler:
             while True:
                 await self._handle_events(await self._next_events(), tasks)
 
-    def post(self, event: Event) -> None:
+    def post(self, event: Transition) -> None:
         """Has an event happen soon."""
         self._enqueue(event, durable=False)
 
-    async def apply(self, event: Event, *, durable: bool = False) -> State:
+    async def apply(self, event: Transition, *, durable: bool = False) -> State:
         """Has an event happen, and answers when it is published.
 
         A durable event is on disk before it is published.
@@ -125,7 +125,7 @@ class Reconciler:
         """
         return await self._enqueue(event, durable=durable).done
 
-    def _enqueue(self, event: Event, *, durable: bool) -> _QueuedEvent:
+    def _enqueue(self, event: Transition, *, durable: bool) -> _QueuedEvent:
         queued = _QueuedEvent(event, durable, asyncio.get_running_loop().create_future())
         self._events.put_nowait(queued)
         return queued
@@ -191,10 +191,12 @@ class Reconciler:
         # wherever traffic goes, which decides what is switched, which decides what is published.
         now = self.clock()
         current = leases.expire_leases(current, now)
-        current = plan.retarget_pipelines(current, plan.stale_pipelines(self._decided, current))
+        current = resolution.retarget_pipelines(
+            current, resolution.stale_pipelines(self._decided, current)
+        )
         if self._decides:
-            stale = plan.stale_trials(self._decided, current)
-            current = plan.switch_loaded(plan.reconsider_trials(current, stale))
+            stale = resolution.stale_pending(self._decided, current)
+            current = resolution.promote_loaded(resolution.resolve_all_pending(current, stale))
         if not current.is_warm and call_plan.is_all_asked_for(current):
             current = transitions.allow_publication(current)
         current = await self._publish(current, tasks)
@@ -203,7 +205,7 @@ class Reconciler:
         for call in call_plan.due_calls(current, now):
             # Marked before the task runs, so that the next turn does not make the same call again.
             is_unload = isinstance(call, Unload)
-            current = endpoint_transitions.start_call(current, call.slot, unload=is_unload)
+            current = endpoint_transitions.start_call(current, call.placement, unload=is_unload)
             tasks.create_task(self._call_runtime(call))
         self._decided = current
         return current
@@ -270,30 +272,37 @@ class Reconciler:
                     by_pipeline[name] = errors.EnvoyRefused(refusal.message, node=refusal.node_id)
         return by_pipeline
 
-    async def _call_runtime(self, call: Call) -> None:
+    async def _call_runtime(self, call: RuntimeCommand) -> None:
         error: errors.HydroError | None = None
         try:
-            await runtimes.send_call(call, self._route)
+            await runtime_client.send_call(call, self._route)
         except errors.HydroError as refusal:
             error = refusal
-            extra = {"endpoint": "/".join(call.slot.endpoint), "model": call.slot.key}
+            extra = {"endpoint": "/".join(call.placement.endpoint), "model": call.placement.key}
             logger.warning("runtime refused a call", extra={**extra, "error": error.message})
         # Posted, not awaited: the turn that handles it may be waiting for a build.
         self.post(self._call_outcome(call, error))
 
-    def _call_outcome(self, call: Call, error: errors.HydroError | None) -> Event:
-        slot, incarnation = call.slot, call.endpoint.incarnation
+    def _call_outcome(self, call: RuntimeCommand, error: errors.HydroError | None) -> Transition:
+        placement, incarnation = call.placement, call.endpoint.incarnation
         if isinstance(call, Unload):
-            return partial(endpoint_transitions.finish_unload, slot=slot, incarnation=incarnation)
+            return partial(
+                endpoint_transitions.finish_unload, placement=placement, incarnation=incarnation
+            )
         if error is None:
-            return partial(endpoint_transitions.finish_load, slot=slot, incarnation=incarnation)
+            return partial(
+                endpoint_transitions.finish_load, placement=placement, incarnation=incarnation
+            )
         failure = self._load_failure(call, error)
         return partial(
-            endpoint_transitions.fail_load, slot=slot, incarnation=incarnation, failure=failure
+            endpoint_transitions.fail_load,
+            placement=placement,
+            incarnation=incarnation,
+            failure=failure,
         )
 
     def _load_failure(self, call: Load, error: errors.HydroError) -> LoadFailure:
-        last = self.state.failures.get(call.slot)
+        last = self.state.failures.get(call.placement)
         times = last.times + 1 if last else 1
         delay = min(MAX_RETRY_S, FIRST_RETRY_S * 2 ** min(times - 1, 10))
         return LoadFailure(error, isinstance(error, FINAL), times, self.clock() + delay)

@@ -26,7 +26,7 @@ from hydro_services.errors import (
     Unavailable,
 )
 from hydro_services.manager.domain import conversion
-from hydro_services.manager.domain.state import Endpoint, Pipeline, Spec, State
+from hydro_services.manager.domain.state import Endpoint, Spec, State, StoredPipeline
 from hydro_services.security import private_files
 
 APPLICATION_ID = 0x68796472
@@ -53,7 +53,7 @@ _WAY_OUT: dict[type[HydroError], str] = {
     Unavailable: "see that the disk has space and may be written, and try again",
 }
 Statement: TypeAlias = tuple[str, tuple[Any, ...]]
-Contents: TypeAlias = tuple[list[Pipeline], list[tuple[Endpoint, frozenset[str]]]]
+Contents: TypeAlias = tuple[list[StoredPipeline], list[tuple[Endpoint, frozenset[str]]]]
 
 
 def diff_statements(before: State, after: State) -> list[Statement]:
@@ -79,12 +79,12 @@ def _pipeline_statements(before: State, after: State) -> Iterator[Statement]:
 
 def _pending_statements(before: State, after: State) -> Iterator[Statement]:
     """What users asked for that does not serve yet."""
-    old, new = ({n: t.spec for n, t in s.trials.items() if t.asked} for s in (before, after))
+    old, new = ({n: t.spec for n, t in s.pending.items() if t.asked} for s in (before, after))
     for name in old.keys() - new.keys():
         yield "DELETE FROM pending WHERE name = ?", (name,)
     for name, spec in new.items():
         if spec != old.get(name):
-            row = (name, conversion.pipeline_record(Pipeline(spec, ())).SerializeToString())
+            row = (name, conversion.pipeline_record(StoredPipeline(spec, ())).SerializeToString())
             yield "INSERT OR REPLACE INTO pending VALUES (?, ?)", row
 
 
@@ -172,7 +172,7 @@ class Store:
             rows = self._database.execute("SELECT pipeline FROM pending ORDER BY name")
             return [conversion.parse_stored_spec(self._message(*row)) for row in rows]
 
-    def _pipeline(self, record: bytes) -> Pipeline:
+    def _pipeline(self, record: bytes) -> StoredPipeline:
         return conversion.parse_pipeline_record(self._message(record))
 
     def _message(self, record: bytes) -> pipeline_pb2.Pipeline:

@@ -12,10 +12,10 @@ from weakref import WeakValueDictionary
 
 from hydro_envoy.snapshot import Change, diff
 from hydro_services import errors
-from hydro_services.manager.domain import access, plan, readiness, transitions
-from hydro_services.manager.domain.state import Spec, State, Trial, newest_spec
+from hydro_services.manager.domain import access, readiness, resolution, transitions
+from hydro_services.manager.domain.state import PendingPipeline, Spec, State, newest_spec
 from hydro_services.manager.engine.reconciler import Reconciler
-from hydro_services.manager.rollout.backend import TURN_S, Deadline, RolloutBackend, check_etag
+from hydro_services.manager.rollout.executor import TURN_S, Deadline, RolloutExecutor, check_etag
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Deployer:
     """Creates, replaces and deletes pipelines; those of one name in turn, unless one is slow."""
 
     reconciler: Reconciler
-    backend: RolloutBackend
+    executor: RolloutExecutor
     limit_s: float
     """How long it may take until a pipeline serves, or is gone."""
     patience_s: float
@@ -66,7 +66,7 @@ class Deployer:
             # same gives it up, and all of them hear why.
             self._waiting[spec.name, spec.etag] += 1
             try:
-                await self.backend.want(spec, etag, deadline)
+                await self.executor.want(spec, etag, deadline)
                 return await self._wait_until_decided(spec, deadline)
             finally:
                 self._waiting[spec.name, spec.etag] -= 1
@@ -80,9 +80,9 @@ class Deployer:
             raise _late_error(spec, current, deadline)
         error = _find_failure(spec, current)
         if error is None:
-            return await self.backend.wait_until_seen()
+            return await self.executor.wait_until_seen()
         if self._waiting[spec.name, spec.etag] == 1:  # who asks for the same is to hear it, too
-            await self.backend.give_up(spec, error)
+            await self.executor.give_up(spec, error)
         raise error
 
     @contextlib.asynccontextmanager
@@ -111,11 +111,11 @@ class Deployer:
         """Deletes a pipeline, pending or not; answers when no new request reaches it.
 
         Raises:
-            As `RolloutBackend.delete`.
+            As `RolloutExecutor.delete`.
         """
         deadline = self._deadline()
         async with self._take_turn(name, deadline):
-            await self.backend.delete(name, deadline)
+            await self.executor.delete(name, deadline)
 
     async def plan(self, spec: Spec, etag: str) -> tuple[Change, ...]:
         """What creating the pipeline would change in Envoy.
@@ -128,10 +128,10 @@ class Deployer:
         deadline = self._deadline()
         await self._wait_until_resolvable(spec, deadline)
         present = await self._wait_until_read(spec, deadline)
-        trial = Trial(spec, plan.resolve_spec(spec, present))
-        newest = newest_spec(present.pipelines.get(spec.name), present.trials.get(spec.name))
+        pending = PendingPipeline(spec, resolution.resolve_spec(spec, present))
+        newest = newest_spec(present.pipelines.get(spec.name), present.pending.get(spec.name))
         check_etag(newest, spec.name, etag)
-        wanted = plan.imagine_loaded(transitions.start_trial(present, trial))
+        wanted = resolution.assume_loaded(transitions.start_pending(present, pending))
         return diff(self.reconciler.hub.snapshot, await self.reconciler.build(wanted))
 
     def _deadline(self) -> Deadline:
@@ -172,13 +172,13 @@ def _is_decided(spec: Spec, current: State) -> bool:
 
 def _find_failure(spec: Spec, current: State) -> errors.HydroError | None:
     """Why a pipeline that was asked for does not serve, or not yet."""
-    trial = current.trials.get(spec.name)
-    if trial and trial.spec == spec:
-        return readiness.find_hindrance(trial, current, readiness.ready_endpoints(current))
+    pending = current.pending.get(spec.name)
+    if pending and pending.spec == spec:
+        return readiness.describe_blocker(pending, current, readiness.ready_endpoints(current))
     kept = current.pipelines.get(spec.name)
     if kept and kept.spec == spec:
         return None
-    what = "was replaced" if trial or kept else "was deleted"
+    what = "was replaced" if pending or kept else "was deleted"
     return errors.Aborted(f"pipeline {spec.name!r} {what} by somebody else before it was ready")
 
 
@@ -210,7 +210,7 @@ def _may_come(error: errors.HydroError) -> bool:
 def _resolution_error(spec: Spec, present: State) -> errors.HydroError | None:
     """Why a chain cannot be resolved, however that may change."""
     try:
-        plan.resolve_spec(spec, present)
+        resolution.resolve_spec(spec, present)
     except errors.HydroError as error:
         return error
     return None

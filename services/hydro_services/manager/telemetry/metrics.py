@@ -23,7 +23,7 @@ _STATES = {
 }
 
 
-def taker(reconciler: Reconciler) -> Callable[[], Reading]:
+def metrics_reader(reconciler: Reconciler) -> Callable[[], Reading]:
     """Takes the state, which never changes, and what the hub knows."""
 
     def take() -> Reading:
@@ -83,8 +83,8 @@ def _model_values(state: State) -> Iterator[tuple[tuple[str, str], float]]:
     counts = Counter[tuple[str, str]]()
     for id, keys in state.loaded.items():
         counts[id.service, "loaded"] += len(keys)
-    counts.update((slot.endpoint.service, "changing") for slot in state.calls)
-    counts.update((slot.endpoint.service, "failed") for slot in state.failures)
+    counts.update((placement.endpoint.service, "changing") for placement in state.calls)
+    counts.update((placement.endpoint.service, "failed") for placement in state.failures)
     for service in sorted(state.services):
         for name in ("loaded", "changing", "failed"):
             yield (service, name), float(counts[service, name])

@@ -92,13 +92,13 @@ def test_of_the_lives_of_an_endpoint_that_pass_the_one_that_began_last_counts(
     lives: list[tuple[bool, int, int]],
 ) -> None:
     entries = []
-    for passes, begun_ms, index in lives:
+    for passes, started_ms, index in lives:
         endpoint = pb.Endpoint()
         endpoint.MergeFrom(ENDPOINT)
-        endpoint.incarnation = incarnation.new(begun_ms * 1_000_000) if begun_ms else "old"
+        endpoint.incarnation = incarnation.new(started_ms * 1_000_000) if started_ms else "old"
         found = entry(endpoint, "passing" if passes else "critical")
         found["Service"]["ModifyIndex"] = index
         entries.append(found)
     (chosen,) = parse_instances(entries).values()
-    begun_ms = incarnation.begun_ms(chosen.endpoint.incarnation)
-    assert (chosen.passing, begun_ms, chosen.index) == max(lives)
+    started_ms = incarnation.started_ms(chosen.endpoint.incarnation)
+    assert (chosen.passing, started_ms, chosen.index) == max(lives)

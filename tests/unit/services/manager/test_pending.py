@@ -29,8 +29,8 @@ from hydro_services.manager.domain import (
     endpoint_transitions,
     mesh_plan,
     pipeline_views,
-    plan,
     readiness,
+    resolution,
     transitions,
 )
 from hydro_services.manager.domain.references import parse_chain
@@ -38,17 +38,14 @@ from hydro_services.manager.domain.state import (
     Endpoint,
     LoadFailure,
     Model,
-    Pipeline,
-    Slot,
+    ModelPlacement,
+    PendingPipeline,
     Spec,
     Stages,
     State,
-    Trial,
+    StoredPipeline,
 )
-from hydro_services.manager.rollout.backend import (  # its events, without I/O
-    _delete_pipeline,
-    _want_pipeline,
-)
+from hydro_services.manager.rollout.executor import _delete_pipeline, _want_pipeline
 
 BASE = mesh.Mesh(mesh.Gateway("127.0.0.1", 8083, b"", 1))
 PLACE = Address("127.0.0.1", 1)
@@ -95,9 +92,11 @@ class Pending(RuleBasedStateMachine):
 
     def settle(self, state: State) -> None:
         """As `Reconciler._settle`."""
-        state = plan.retarget_pipelines(state, plan.stale_pipelines(self.settled, state))
-        stale = plan.stale_trials(self.settled, state)
-        state = plan.switch_loaded(plan.reconsider_trials(state, stale))
+        state = resolution.retarget_pipelines(
+            state, resolution.stale_pipelines(self.settled, state)
+        )
+        stale = resolution.stale_pending(self.settled, state)
+        state = resolution.promote_loaded(resolution.resolve_all_pending(state, stale))
         state = call_plan.age_idle_models(state, 0.0)
         self.settled = self.state = state
 
@@ -115,7 +114,7 @@ class Pending(RuleBasedStateMachine):
     def create(self, name: str, models: tuple[str, ...]) -> None:
         spec = wanted(name, models)
         try:
-            plan.resolve_spec(spec, self.state)
+            resolution.resolve_spec(spec, self.state)
         except errors.Unavailable as error:
             if "stage" not in error.metadata:
                 return  # nobody has told of models: refused, and not kept
@@ -156,19 +155,24 @@ class Pending(RuleBasedStateMachine):
 
     @rule(endpoint=st.sampled_from([ONE, TWO]), final=st.booleans())
     def load_fails(self, endpoint: Endpoint, final: bool) -> None:
-        for slot in self.missing(endpoint):
-            self.settle(endpoint_transitions.fail_load(self.state, slot, "1", failure(final=final)))
+        for placement in self.missing(endpoint):
+            self.settle(
+                endpoint_transitions.fail_load(self.state, placement, "1", failure(final=final))
+            )
 
     @rule(endpoint=st.sampled_from([ONE, TWO]))
     def loads(self, endpoint: Endpoint) -> None:
-        for slot in self.missing(endpoint)[:1]:
-            self.settle(endpoint_transitions.finish_load(self.state, slot, "1"))
+        for placement in self.missing(endpoint)[:1]:
+            self.settle(endpoint_transitions.finish_load(self.state, placement, "1"))
 
-    def missing(self, endpoint: Endpoint) -> list[Slot]:
+    def missing(self, endpoint: Endpoint) -> list[ModelPlacement]:
         if endpoint.id not in self.state.endpoints:
             return []
-        keys = plan.demanded_models(self.state).get("s", {}).keys() - self.state.loaded[endpoint.id]
-        return [Slot(endpoint.id, key) for key in sorted(keys)]
+        keys = (
+            resolution.demanded_models(self.state).get("s", {}).keys()
+            - self.state.loaded[endpoint.id]
+        )
+        return [ModelPlacement(endpoint.id, key) for key in sorted(keys)]
 
     @rule()
     def second_process_comes(self) -> None:
@@ -180,22 +184,22 @@ class Pending(RuleBasedStateMachine):
 
     @rule(name=names)
     def envoy_takes(self, name: str) -> None:
-        trial = self.state.trials.get(name)
-        if trial and trial.published:
-            self.settle(transitions.keep_served_trial(self.state, trial))
+        pending = self.state.pending.get(name)
+        if pending and pending.published:
+            self.settle(transitions.keep_if_served(self.state, pending))
 
     @rule(name=names)
     def envoy_refuses(self, name: str) -> None:
-        trial = self.state.trials.get(name)
-        if trial and trial.published:
-            self.settle(transitions.deny_trial(self.state, trial, NACK))
+        pending = self.state.pending.get(name)
+        if pending and pending.published:
+            self.settle(transitions.deny_pending(self.state, pending, NACK))
 
     @rule()
     def manager_is_killed_and_restarted(self) -> None:
         """What is on disk is all that is left; the repository has not told of anything yet."""
-        kept = [Pipeline(p.spec, p.stages) for p in self.state.pipelines.values()]
+        kept = [StoredPipeline(p.spec, p.stages) for p in self.state.pipelines.values()]
         endpoints = [(e, self.state.loaded[e.id]) for e in self.state.endpoints.values()]
-        specs = [trial.spec for trial in self.state.trials.values()]
+        specs = [pending.spec for pending in self.state.pending.values()]
         self.settled = State()
         self.settle(transitions.restore_state(kept, endpoints, None, specs))
 
@@ -215,7 +219,7 @@ class Pending(RuleBasedStateMachine):
                     self.loads(endpoint)
             for name in PIPELINES:
                 self.envoy_takes(name)
-        assert not self.state.trials
+        assert not self.state.pending
         assert {n: p.spec for n, p in self.state.pipelines.items()} == self.asked
         for shown in pipeline_views.describe_pipelines(self.state, self.state.names):
             assert (shown.state, shown.error.message) == (pb.PIPELINE_STATE_READY, "")
@@ -233,13 +237,13 @@ class Pending(RuleBasedStateMachine):
     @invariant()
     def a_state_says_whether_it_passes_by_itself(self) -> None:
         ready = readiness.ready_endpoints(self.state)
-        for name, trial in self.state.trials.items():
-            hindrance = readiness.find_hindrance(trial, self.state, ready)
+        for name, pending in self.state.pending.items():
+            blocker = readiness.describe_blocker(pending, self.state, ready)
             (shown,) = pipeline_views.describe_pipelines(self.state, [name])
             told = shown.pending if shown.HasField("pending") else shown
             is_pending = told.state == pb.PIPELINE_STATE_PENDING
-            assert is_pending == isinstance(hindrance, errors.Unavailable)
-            assert told.error.message == hindrance.message
+            assert is_pending == isinstance(blocker, errors.Unavailable)
+            assert told.error.message == blocker.message
 
     @invariant()
     def what_served_serves_until_it_is_deleted(self) -> None:
@@ -249,11 +253,11 @@ class Pending(RuleBasedStateMachine):
     @invariant()
     def envoy_gets_only_what_is_loaded(self) -> None:
         ready, loaded = readiness.ready_endpoints(self.state).get("s", ()), self.state.loaded
-        for trial in self.state.trials.values():
-            assert not (trial.published and trial.error), "what is refused is taken back"
-            if trial.published and ready:
-                keys = {stage.model.key for stage in trial.stages}
-                assert trial.stages
+        for pending in self.state.pending.values():
+            assert not (pending.published and pending.error), "what is refused is taken back"
+            if pending.published and ready:
+                keys = {stage.model.key for stage in pending.stages}
+                assert pending.stages
                 assert all(keys <= loaded[endpoint.id] for endpoint in ready)
 
     @invariant()
@@ -275,8 +279,8 @@ SPEC = wanted("p", ("a",))
 
 
 def stages(of: Model) -> Stages:
-    trial = plan.reconsider_trial(Trial(SPEC), knowing(of))
-    return trial.stages
+    pending = resolution.resolve_pending(PendingPipeline(SPEC), knowing(of))
+    return pending.stages
 
 
 def knowing(*models: Model, **unpublished: errors.HydroError) -> State:
@@ -291,52 +295,54 @@ def step(record: Record, state: State, **told: bool | errors.HydroError | None) 
 
 
 def test_the_owner_goes_from_read_to_loaded_to_published_to_kept() -> None:
-    reading = plan.reconsider_trial(Trial(SPEC), knowing(a=READ))
+    reading = resolution.resolve_pending(PendingPipeline(SPEC), knowing(a=READ))
     record = Record(None, reading, owner="a 1")
     assert step(record, knowing(a=READ), is_loaded=True) is None
     resolved = step(record, knowing(A))
-    assert resolved == Record(None, Trial(SPEC, stages(A)), owner="a 1")
+    assert resolved == Record(None, PendingPipeline(SPEC, stages(A)), owner="a 1")
     assert step(resolved, knowing(A), is_applied=True) is None, "not published yet"
     published = step(resolved, knowing(A), is_loaded=True)
     assert published
-    assert published.trial == Trial(SPEC, stages(A), published=True)
+    assert published.pending == PendingPipeline(SPEC, stages(A), published=True)
     assert step(published, knowing(A)) is None
-    assert step(published, knowing(A), is_applied=True) == Record(Pipeline(SPEC, stages(A)))
+    assert step(published, knowing(A), is_applied=True) == Record(StoredPipeline(SPEC, stages(A)))
 
 
 def test_what_fails_to_load_is_told_and_goes_on_when_it_is_loaded_after_all() -> None:
-    record = Record(Pipeline(SPEC, stages(A)), Trial(SPEC, stages(A_2)), owner="a 1")
+    record = Record(
+        StoredPipeline(SPEC, stages(A)), PendingPipeline(SPEC, stages(A_2)), owner="a 1"
+    )
     failed = step(record, knowing(A_2), failure=BROKEN)
     assert failed
-    assert failed.trial
-    assert (failed.trial.error, failed.pipeline) == (BROKEN, record.pipeline)
+    assert failed.pending
+    assert (failed.pending.error, failed.pipeline) == (BROKEN, record.pipeline)
     assert step(failed, knowing(A_2), failure=BROKEN) is None, "that is known"
     published = step(failed, knowing(A_2), is_loaded=True)
     assert published
-    assert published.trial == Trial(SPEC, stages(A_2), published=True)
+    assert published.pending == PendingPipeline(SPEC, stages(A_2), published=True)
 
 
 def test_what_an_envoy_refuses_waits_for_another_version() -> None:
-    record = Record(None, Trial(SPEC, stages(A), published=True), owner="a 1")
+    record = Record(None, PendingPipeline(SPEC, stages(A), published=True), owner="a 1")
     refused = step(record, knowing(A), failure=NACK)
     assert refused
-    assert refused.trial
-    assert (refused.trial.published, refused.trial.error) == (False, NACK)
+    assert refused.pending
+    assert (refused.pending.published, refused.pending.error) == (False, NACK)
     assert step(refused, knowing(A), is_loaded=True) is None, "or it would be refused for ever"
     again = step(refused, knowing(A_2), is_loaded=True)
     assert again
-    assert again.trial == Trial(SPEC, stages(A_2))
+    assert again.pending == PendingPipeline(SPEC, stages(A_2))
 
 
 def test_a_manager_that_knows_nothing_yet_changes_nothing() -> None:
-    record = Record(None, Trial(SPEC, stages(A)), owner="a 1")
+    record = Record(None, PendingPipeline(SPEC, stages(A)), owner="a 1")
     assert step(record, State()) is None
     blank = replace(knowing(), services={})
     assert step(record, blank) is None, "the service may be about to register again"
 
 
 TRIALS = st.builds(
-    Trial,
+    PendingPipeline,
     spec=st.just(SPEC),
     stages=st.sampled_from([(), stages(A), stages(A_2)]),
     published=st.booleans(),
@@ -347,33 +353,33 @@ TRIALS = st.builds(
 
 @given(
     TRIALS,
-    st.sampled_from([None, Pipeline(SPEC, stages(A))]),
+    st.sampled_from([None, StoredPipeline(SPEC, stages(A))]),
     st.sampled_from([knowing(), knowing(A), knowing(A_2), knowing(a=READ), knowing(a=BROKEN)]),
     st.sampled_from([None, BROKEN, NACK]),
     st.booleans(),
     st.booleans(),
 )
 def test_no_step_loses_what_serves_or_skips_another(
-    trial: Trial,
-    kept: Pipeline | None,
+    pending: PendingPipeline,
+    kept: StoredPipeline | None,
     state: State,
     failure: errors.HydroError | None,
     is_loaded: bool,
     is_applied: bool,
 ) -> None:
-    before = Record(kept, trial, owner="a 1")
+    before = Record(kept, pending, owner="a 1")
     after = step(before, state, failure=failure, is_loaded=is_loaded, is_applied=is_applied)
     if after is None:
         return
     body = records.to_json(after)
     assert records.to_json(records.from_json(body)) == body
-    if after.trial is None:
-        assert trial.published
+    if after.pending is None:
+        assert pending.published
         assert is_applied
-        assert after.pipeline == Pipeline(trial.spec, trial.stages)
+        assert after.pipeline == StoredPipeline(pending.spec, pending.stages)
         return
-    assert (after.pipeline, after.owner, after.trial.spec) == (kept, "a 1", SPEC)
-    if after.trial.published:
+    assert (after.pipeline, after.owner, after.pending.spec) == (kept, "a 1", SPEC)
+    if after.pending.published:
         assert is_loaded
-        assert trial.stages == after.trial.stages
-        assert not after.trial.error
+        assert pending.stages == after.pending.stages
+        assert not after.pending.error

@@ -22,12 +22,12 @@ from hydro_services.manager.domain.references import parse_chain
 from hydro_services.manager.domain.state import (
     Endpoint,
     Model,
-    Pipeline,
-    Slot,
+    ModelPlacement,
+    PendingPipeline,
+    ResolvedStage,
     Spec,
-    Stage,
     State,
-    Trial,
+    StoredPipeline,
 )
 
 A, B = (Model(name, "1", "", name * 64, Signature()) for name in "ab")
@@ -35,22 +35,22 @@ HERE = Address("127.0.0.1", 1)
 ONE, TWO = (Endpoint("s", name, HERE, HERE, ("skops",), "1") for name in ("one", "two"))
 
 
-def pipeline(*models: Model) -> Pipeline:
-    stages = tuple(Stage(f"s/{model.name}", "s", model) for model in models)
-    return Pipeline(
+def pipeline(*models: Model) -> StoredPipeline:
+    stages = tuple(ResolvedStage(f"s/{model.name}", "s", model) for model in models)
+    return StoredPipeline(
         Spec("p", "http", {MAIN: parse_chain([stage.name for stage in stages])}), stages
     )
 
 
-def trial(*models: Model, published: bool = False) -> Trial:
+def pending(*models: Model, published: bool = False) -> PendingPipeline:
     wanted = pipeline(*models)
-    return Trial(wanted.spec, wanted.stages, published)
+    return PendingPipeline(wanted.spec, wanted.stages, published)
 
 
 RECORDS = [
     pytest.param(Record(pipeline(A)), id="kept"),
-    pytest.param(Record(None, trial(A), owner="a 1"), id="tried"),
-    pytest.param(Record(pipeline(A), trial(A, B, published=True), owner="a 1"), id="replaced"),
+    pytest.param(Record(None, pending(A), owner="a 1"), id="tried"),
+    pytest.param(Record(pipeline(A), pending(A, B, published=True), owner="a 1"), id="replaced"),
     pytest.param(Record(deleting=True, owner="a 1"), id="deleted"),
 ]
 
@@ -70,15 +70,15 @@ def test_what_is_no_record_is_refused(body: bytes) -> None:
 
 
 def test_a_change_goes_from_tried_to_shown_to_kept() -> None:
-    tried = Record(pipeline(A), trial(B), owner="a 1")
-    shown = records.publish_trial(tried)
-    assert shown.trial == trial(B, published=True)
-    assert records.promote_trial(shown) == Record(pipeline(B))
+    tried = Record(pipeline(A), pending(B), owner="a 1")
+    shown = records.publish_pending(tried)
+    assert shown.pending == pending(B, published=True)
+    assert records.promote_pending(shown) == Record(pipeline(B))
 
 
 def test_a_change_that_ends_leaves_what_was_there() -> None:
-    assert records.end_change(Record(pipeline(A), trial(B), owner="a 1")) == Record(pipeline(A))
-    assert records.end_change(Record(None, trial(B), owner="a 1")) is None
+    assert records.end_change(Record(pipeline(A), pending(B), owner="a 1")) == Record(pipeline(A))
+    assert records.end_change(Record(None, pending(B), owner="a 1")) is None
     assert records.end_change(Record(deleting=True, owner="a 1")) is None
 
 
@@ -114,25 +114,25 @@ def test_managers_agree_when_all_demand_the_same_and_all_envoys_know(
 # ---- what becomes of the state
 
 
-def loaded(*models: Model, pipelines: dict[str, Pipeline] | None = None) -> State:
+def loaded(*models: Model, pipelines: dict[str, StoredPipeline] | None = None) -> State:
     state = endpoint_transitions.register_endpoint(State(pipelines=pipelines or {}), ONE, None)
     for model in models:
-        state = endpoint_transitions.finish_load(state, Slot(ONE.id, model.key), "1")
+        state = endpoint_transitions.finish_load(state, ModelPlacement(ONE.id, model.key), "1")
     return state
 
 
-def test_what_only_a_trial_demands_is_asked_for_again() -> None:
+def test_what_only_a_pending_pipeline_demands_is_asked_for_again() -> None:
     kept = {"p": pipeline(A)}
     state = loaded(A, B, pipelines=kept)
-    state = transitions.apply_records(state, kept, {"p": trial(A, B)})
+    state = transitions.apply_records(state, kept, {"p": pending(A, B)})
     assert state.loaded[ONE.id] == {A.key}
-    again = endpoint_transitions.finish_load(state, Slot(ONE.id, B.key), "1")
-    shown = transitions.apply_records(again, kept, {"p": trial(A, B, published=True)})
-    assert shown.loaded[ONE.id] == {A.key, B.key}, "the trial is the same"
+    again = endpoint_transitions.finish_load(state, ModelPlacement(ONE.id, B.key), "1")
+    shown = transitions.apply_records(again, kept, {"p": pending(A, B, published=True)})
+    assert shown.loaded[ONE.id] == {A.key, B.key}, "the pending pipeline is the same"
 
 
 def test_a_pipeline_that_stays_keeps_what_is_known_of_it() -> None:
-    known = Pipeline(pipeline(A).spec, pipeline(A).stages, target=pipeline(B).stages)
+    known = StoredPipeline(pipeline(A).spec, pipeline(A).stages, target=pipeline(B).stages)
     state = transitions.apply_records(State(pipelines={"p": known}), {"p": pipeline(A)}, {})
     assert state.pipelines["p"] is known
     assert transitions.apply_records(state, {"p": pipeline(B)}, {}).pipelines["p"].target is None
@@ -141,12 +141,12 @@ def test_a_pipeline_that_stays_keeps_what_is_known_of_it() -> None:
 
 def test_nothing_is_unloaded_while_managers_disagree() -> None:
     idle = State(
-        idle={Slot(ONE.id, A.key): 0.0},
+        idle={ModelPlacement(ONE.id, A.key): 0.0},
         endpoints={ONE.id: ONE},
         loaded={ONE.id: frozenset([A.key])},
     )
     late = call_plan.LINGER_S + 1
-    assert [call.slot.key for call in call_plan.due_calls(idle, late)] == [A.key]
+    assert [call.placement.key for call in call_plan.due_calls(idle, late)] == [A.key]
     assert call_plan.due_calls(transitions.set_agreement(idle, False), late) == ()
     assert call_plan.next_deadline(transitions.set_agreement(idle, False)) is None, (
         "or it would look without a pause"
@@ -187,7 +187,7 @@ def test_a_manager_is_warm_when_all_that_is_demanded_has_been_asked_for() -> Non
     state = loaded(A, pipelines={"p": pipeline(A, B)})
     assert not call_plan.is_all_asked_for(state)
     assert call_plan.is_all_asked_for(
-        endpoint_transitions.finish_load(state, Slot(ONE.id, B.key), "1")
+        endpoint_transitions.finish_load(state, ModelPlacement(ONE.id, B.key), "1")
     )
 
 
@@ -214,7 +214,7 @@ def texts_like(good: bytes) -> st.SearchStrategy[bytes]:
     return body() | st.binary() | nested
 
 
-RECORD = records.to_json(Record(pipeline(A), trial(A, B, published=True), owner="a 1"))
+RECORD = records.to_json(Record(pipeline(A), pending(A, B, published=True), owner="a 1"))
 
 
 @given(texts_like(RECORD))
@@ -222,7 +222,7 @@ def test_a_record_of_any_content_is_read_or_refused(body: bytes) -> None:
     with contextlib.suppress(errors.FailedPrecondition):
         found = records.from_json(body)
         assert records.from_json(records.to_json(found)) == found
-        assert all(each is None or each.spec.name for each in (found.pipeline, found.trial))
+        assert all(each is None or each.spec.name for each in (found.pipeline, found.pending))
 
 
 @given(texts_like(REPORT.to_json()))

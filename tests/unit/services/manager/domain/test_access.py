@@ -10,7 +10,7 @@ from hydro.manager.v1 import pipeline_pb2 as pb
 from hydro_envoy import mesh
 from hydro_services.errors import FailedPrecondition, InvalidArgument
 from hydro_services.manager.domain import access, conversion, mesh_plan, policies
-from hydro_services.manager.domain.state import Model, Pipeline, Spec, Stage, State
+from hydro_services.manager.domain.state import Model, ResolvedStage, Spec, State, StoredPipeline
 
 RSA = {"kty": "RSA", "kid": "1", "n": "AQAB", "e": "AQAB"}
 JWT = {
@@ -50,9 +50,11 @@ def test_what_is_asked_for_reaches_the_mesh() -> None:
 def test_the_default_holds_where_nothing_is_said(
     wanted: Any, default: mesh.Access | None, want: mesh.Access | None
 ) -> None:
-    stage = Stage("s/a", "s", Model("a", "1", "skops", "a" * 64, pb.PipelineStage().signature))
+    stage = ResolvedStage(
+        "s/a", "s", Model("a", "1", "skops", "a" * 64, pb.PipelineStage().signature)
+    )
     keys = (mesh.ApiKey("0" * 64, "acme"),)
-    state = State({"p": Pipeline(spec(wanted), (stage,))}, access=default, api_keys=keys)
+    state = State({"p": StoredPipeline(spec(wanted), (stage,))}, access=default, api_keys=keys)
     found = mesh_plan.build_mesh(state, BASE)
     assert found.api_keys == keys
     assert found.pipelines[0].policy.access == want

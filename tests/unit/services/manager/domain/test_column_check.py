@@ -6,7 +6,7 @@ from hydro.runtime.v1.signature_pb2 import Field, Signature
 from hydro.serving.v1 import frame_pb2
 from hydro_services.errors import InvalidArgument
 from hydro_services.manager.domain import column_check
-from hydro_services.manager.domain.state import Model, Stage
+from hydro_services.manager.domain.state import Model, ResolvedStage
 
 TYPES = {"s": frame_pb2.DATA_TYPE_STRING, "f": frame_pb2.DATA_TYPE_FLOAT64}
 
@@ -24,15 +24,15 @@ def field(text: str) -> Field:
     )
 
 
-def stage(name: str, inputs: str, outputs: str) -> Stage:
+def stage(name: str, inputs: str, outputs: str) -> ResolvedStage:
     signature = Signature(
         inputs=[field(text) for text in inputs.split()],
         outputs=[field(text) for text in outputs.split()],
     )
-    return Stage(f"s/{name}", "s", Model(name, "1", "skops", "0" * 64, signature))
+    return ResolvedStage(f"s/{name}", "s", Model(name, "1", "skops", "0" * 64, signature))
 
 
-def refusal(*stages: Stage) -> str:
+def refusal(*stages: ResolvedStage) -> str:
     with pytest.raises(InvalidArgument) as caught:
         column_check.check_columns(stages)
     return caught.value.message

@@ -14,7 +14,7 @@ from hydro_envoy.mesh import MAIN
 from hydro_services.errors import FailedPrecondition
 from hydro_services.manager.domain import compatibility
 from hydro_services.manager.domain.references import parse_chain
-from hydro_services.manager.domain.state import Model, Spec, Stage
+from hydro_services.manager.domain.state import Model, ResolvedStage, Spec
 
 X = Field(name="x", type=frame_pb2.DATA_TYPE_FLOAT64)
 Y = Field(name="y", type=frame_pb2.DATA_TYPE_STRING)
@@ -28,9 +28,11 @@ def field(like: Field, **changes: object) -> Field:
     return changed
 
 
-def stages(inputs: Sequence[Field], outputs: Sequence[Field], version: str = "1") -> tuple[Stage]:
+def stages(
+    inputs: Sequence[Field], outputs: Sequence[Field], version: str = "1"
+) -> tuple[ResolvedStage]:
     signature = Signature(inputs=inputs, outputs=outputs)
-    return (Stage("s/m", "s", Model("m", version, "spark", version * 64, signature)),)
+    return (ResolvedStage("s/m", "s", Model("m", version, "spark", version * 64, signature)),)
 
 
 @pytest.mark.parametrize(

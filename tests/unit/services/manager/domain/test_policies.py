@@ -16,20 +16,20 @@ from hydro_services.manager.domain import (
     conversion,
     endpoint_transitions,
     mesh_plan,
-    plan,
     policies,
+    resolution,
     transitions,
 )
 from hydro_services.manager.domain.references import parse_chain
 from hydro_services.manager.domain.state import (
     Endpoint,
     Model,
-    Pipeline,
-    Slot,
+    ModelPlacement,
+    PendingPipeline,
+    ResolvedStage,
     Spec,
-    Stage,
     State,
-    Trial,
+    StoredPipeline,
 )
 
 X = Field(name="x", type=DATA_TYPE_FLOAT64)
@@ -70,8 +70,8 @@ def spec(**changes: Any) -> Spec:
     return conversion.parse_spec(ParseDict(WANTED | changes, pb.Pipeline()))
 
 
-def stages(*models: Model) -> tuple[Stage, ...]:
-    return tuple(Stage(f"s/{model.name}", "s", model) for model in models)
+def stages(*models: Model) -> tuple[ResolvedStage, ...]:
+    return tuple(ResolvedStage(f"s/{model.name}", "s", model) for model in models)
 
 
 def test_what_is_asked_for_reaches_the_mesh() -> None:
@@ -82,7 +82,7 @@ def test_what_is_asked_for_reaches_the_mesh() -> None:
         retry=mesh.Retry(2, 0.25),
         max_message_bytes=1000,
     )
-    state = State(pipelines={"p": Pipeline(spec(), stages(A, A, B, C))})
+    state = State(pipelines={"p": StoredPipeline(spec(), stages(A, A, B, C))})
     base = mesh.Mesh(mesh.Gateway("127.0.0.1", 8083, b"", 1))
     (found,) = mesh_plan.build_mesh(state, base).pipelines
     policy = mesh.StagePolicy("round_robin", 7, 5, 3.0, 30.0, 0, "p@/s/b")
@@ -111,7 +111,7 @@ def test_a_circuit_breaker_counts_for_its_own_pipeline_and_no_copies() -> None:
 
 def test_pipeline_without_policies_is_as_it_was() -> None:
     plain = spec(policy={}, traffic={})
-    state = State(pipelines={"p": Pipeline(plain, stages(A))})
+    state = State(pipelines={"p": StoredPipeline(plain, stages(A))})
     base = mesh.Mesh(mesh.Gateway("127.0.0.1", 8083, b"", 1))
     (found,) = mesh_plan.build_mesh(state, base).pipelines
     assert found == mesh.Pipeline("p", (mesh.Stage("s", A.key, "s/a"),))
@@ -126,7 +126,9 @@ def test_shadow_without_a_percentage_gets_copies_of_all() -> None:
 
 
 def test_stored_pipeline_is_read_as_it_was_with_the_stages_of_all_chains() -> None:
-    kept = Pipeline(spec(), tuple(Stage(s.name, "s", _bare(s.model)) for s in stages(A, A, B, C)))
+    kept = StoredPipeline(
+        spec(), tuple(ResolvedStage(s.name, "s", _bare(s.model)) for s in stages(A, A, B, C))
+    )
     record = pb.Pipeline.FromString(conversion.pipeline_record(kept).SerializeToString())
     assert [len(each.stages) for each in (record, record.traffic.variants[0])] == [1, 2]
     assert [stage.model for stage in record.traffic.shadow.stages] == ["c"]
@@ -155,13 +157,13 @@ def test_models_of_all_chains_are_loaded_before_traffic_comes() -> None:
     here = Address("127.0.0.1", 1)
     endpoint = Endpoint("s", "one", here, here, ("skops",), "1")
     state = endpoint_transitions.register_endpoint(State(), endpoint, 100.0)
-    state = transitions.start_trial(state, Trial(spec(), stages(A, A, B, C)))
-    assert plan.demanded_models(state)["s"].keys() == {A.key, B.key, C.key}
+    state = transitions.start_pending(state, PendingPipeline(spec(), stages(A, A, B, C)))
+    assert resolution.demanded_models(state)["s"].keys() == {A.key, B.key, C.key}
     for model in (A, B):
-        state = endpoint_transitions.finish_load(state, Slot(endpoint.id, model.key), "1")
-    assert not plan.switch_loaded(state).trials["p"].published
-    state = endpoint_transitions.finish_load(state, Slot(endpoint.id, C.key), "1")
-    assert plan.switch_loaded(state).trials["p"].published
+        state = endpoint_transitions.finish_load(state, ModelPlacement(endpoint.id, model.key), "1")
+    assert not resolution.promote_loaded(state).pending["p"].published
+    state = endpoint_transitions.finish_load(state, ModelPlacement(endpoint.id, C.key), "1")
+    assert resolution.promote_loaded(state).pending["p"].published
 
 
 def test_contract_of_each_variant_is_checked_and_the_variant_named() -> None:
@@ -169,10 +171,10 @@ def test_contract_of_each_variant_is_checked_and_the_variant_named() -> None:
     adds = Model("a", "1", "skops", "a" * 64, Signature())
     state = State(services={"s": frozenset(["skops"])}, catalogue=(adds, needy, C))
     with pytest.raises(InvalidArgument, match=r"variant 'canary': the columns before stage 2"):
-        plan.resolve_spec(spec(), state)
+        resolution.resolve_spec(spec(), state)
     state = State(services={"s": frozenset(["skops"])}, catalogue=(A, B))
     with pytest.raises(InvalidArgument, match=r"variant 'shadow': .* no model 'c'"):
-        plan.resolve_spec(spec(), state)
+        resolution.resolve_spec(spec(), state)
 
 
 CANARY: dict[str, Any] = {"name": "canary", "chain": ["s/b"], "weight": 10}
@@ -257,7 +259,7 @@ def test_a_policy_is_for_a_stage_as_its_chain_writes_it() -> None:
     limit = {"circuitBreaker": {"maxRequests": 3}}
     versioned = {"chain": ["s/a:1"], "traffic": {}}
     found = spec(**versioned, policy={"stages": {"s/a:1": limit}})
-    (stage,) = mesh_plan._build_pipeline(found, (Stage("s/a:1", "s", A),), None).stages
+    (stage,) = mesh_plan._build_pipeline(found, (ResolvedStage("s/a:1", "s", A),), None).stages
     assert stage.policy.max_requests == 3
     with pytest.raises(InvalidArgument, match=r"has 's/a', the stages are s/a:1"):
         spec(**versioned, policy={"stages": {"s/a": limit}})

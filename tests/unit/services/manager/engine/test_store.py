@@ -18,23 +18,25 @@ from hydro_services.manager.domain.references import parse_chain
 from hydro_services.manager.domain.state import (
     Endpoint,
     Model,
-    Pipeline,
-    Slot,
+    ModelPlacement,
+    PendingPipeline,
+    ResolvedStage,
     Spec,
-    Stage,
     State,
-    Trial,
+    StoredPipeline,
 )
 from hydro_services.manager.engine import store
 from hydro_services.manager.engine.store import Store
 
 FIELD = Field(name="x", type=DATA_TYPE_FLOAT64, shape=[-1])
 MODEL = Model("m", "1", "", "a" * 64, Signature(inputs=[FIELD]))
-PIPELINE = Pipeline(Spec("p", "grpc", {MAIN: parse_chain(["s/m"])}), (Stage("s/m", "s", MODEL),))
+PIPELINE = StoredPipeline(
+    Spec("p", "grpc", {MAIN: parse_chain(["s/m"])}), (ResolvedStage("s/m", "s", MODEL),)
+)
 ENDPOINT = Endpoint("s", "one", Address("::1", 7), Address("::1", 8), ("skops", "spark"), "i1")
 FULL = endpoint_transitions.finish_load(
     transitions.restore_state([PIPELINE], [(ENDPOINT, frozenset())], 1.0),
-    Slot(ENDPOINT.id, "m:1@a"),
+    ModelPlacement(ENDPOINT.id, "m:1@a"),
     "i1",
 )
 
@@ -152,14 +154,17 @@ async def test_a_policy_of_a_newer_version_is_not_left_out(tmp_path: Path) -> No
 
 async def test_what_is_pending_is_loaded_as_it_was_asked_for(tmp_path: Path) -> None:
     stages = PIPELINE.stages
-    unasked = Trial(replace(PIPELINE.spec, name="r"), stages, asked=False)
-    wanted = {"q": Trial(replace(PIPELINE.spec, name="q"), stages, published=True), "r": unasked}
-    pending = replace(FULL, trials=wanted)
+    unasked = PendingPipeline(replace(PIPELINE.spec, name="r"), stages, asked=False)
+    wanted = {
+        "q": PendingPipeline(replace(PIPELINE.spec, name="q"), stages, published=True),
+        "r": unasked,
+    }
+    pending = replace(FULL, pending=wanted)
     await save(tmp_path / "db", State(), pending)
     with closing(Store(tmp_path / "db")) as opened:
         assert opened.load_pending() == [wanted["q"].spec]
         assert opened.load()[0] == [PIPELINE]
-    ready = replace(pending, trials={"q": replace(wanted["q"], error=errors.Unavailable("x"))})
+    ready = replace(pending, pending={"q": replace(wanted["q"], error=errors.Unavailable("x"))})
     assert store.diff_statements(pending, ready) == [], "how far it is can be found out again"
     await save(tmp_path / "db", pending, FULL)
     with closing(Store(tmp_path / "db")) as opened:

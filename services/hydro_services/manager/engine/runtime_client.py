@@ -7,7 +7,7 @@ import grpc.aio
 from hydro.runtime.v1 import runtime_service_pb2 as pb
 from hydro.runtime.v1 import runtime_service_pb2_grpc as pb_grpc
 from hydro_services import errors, rpc
-from hydro_services.manager.domain.call_plan import Call, Load, Unload
+from hydro_services.manager.domain.call_plan import Load, RuntimeCommand, Unload
 from hydro_services.manager.domain.sidecars import Metadata, ProcessRoute
 
 LOAD_S = 120.0
@@ -15,7 +15,7 @@ UNLOAD_S = 120.0
 """A runtime answers once the streams that use the model have ended."""
 
 
-async def send_call(call: Call, route: ProcessRoute) -> None:
+async def send_call(call: RuntimeCommand, route: ProcessRoute) -> None:
     """Makes a call and waits for its answer.
 
     Raises:
@@ -34,7 +34,7 @@ async def send_call(call: Call, route: ProcessRoute) -> None:
 
 
 async def _send_request(
-    runtime: pb_grpc.RuntimeServiceAsyncStub, call: Call, metadata: Metadata
+    runtime: pb_grpc.RuntimeServiceAsyncStub, call: RuntimeCommand, metadata: Metadata
 ) -> None:
     match call:
         case Load(model=model, repository=repository):

@@ -1,6 +1,6 @@
 """How a change of a pipeline comes into force: what carries it out, and the one of a lone manager.
 
-`cluster.consul_backend` does the same for managers that share a mesh.
+`cluster.consul_executor` does the same for managers that share a mesh.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from hydro_envoy.errors import Nacked, NotApplied
 from hydro_envoy.resources.builder import edge_ref, ingress_ref, pipeline_ref
 from hydro_envoy.snapshot import Ref
 from hydro_services import errors, rpc
-from hydro_services.manager.domain import plan, readiness, transitions
+from hydro_services.manager.domain import readiness, resolution, transitions
 from hydro_services.manager.domain.leases import end_of_restored_lease
 from hydro_services.manager.domain.state import (
     Endpoint,
-    Pipeline,
+    PendingPipeline,
     Spec,
     Stages,
     State,
-    Trial,
+    StoredPipeline,
     newest_spec,
 )
 from hydro_services.manager.engine.reconciler import Reconciler
@@ -62,7 +62,7 @@ class Deadline:
         return errors.NotInTime(message, pipeline=name)
 
 
-class RolloutBackend(Protocol):
+class RolloutExecutor(Protocol):
     """Stores what users ask for and carries it out, whether they wait for it or not."""
 
     async def want(self, spec: Spec, etag: str, deadline: Deadline) -> None:
@@ -93,7 +93,7 @@ class Rollout(NamedTuple):
     """A manager's state and what carries out its changes."""
 
     reconciler: Reconciler
-    backend: RolloutBackend
+    executor: RolloutExecutor
     register: Callable[[rpc.RunningServer], AbstractAsyncContextManager[None]]
     """For as long as other parts are to find this manager."""
     run: Callable[[], Awaitable[None]]
@@ -103,7 +103,7 @@ class Rollout(NamedTuple):
 @contextlib.asynccontextmanager
 async def start_local(
     make: Callable[[State], Reconciler],
-    pipelines: Iterable[Pipeline],
+    pipelines: Iterable[StoredPipeline],
     endpoints: Iterable[tuple[Endpoint, frozenset[str]]],
     lease_s: float,
     pending: Iterable[Spec] = (),
@@ -111,11 +111,11 @@ async def start_local(
     """Starts with what survived the last time; this manager is the only one."""
     expires = end_of_restored_lease(asyncio.get_running_loop().time(), lease_s)
     reconciler = make(transitions.restore_state(pipelines, endpoints, expires, pending))
-    backend = LocalBackend(reconciler)
-    yield Rollout(reconciler, backend, lambda _: contextlib.nullcontext(), backend.run)
+    executor = LocalExecutor(reconciler)
+    yield Rollout(reconciler, executor, lambda _: contextlib.nullcontext(), executor.run)
 
 
-class LocalBackend:
+class LocalExecutor:
     """Carries out the changes of a manager that is the only one, in its own state and store."""
 
     def __init__(self, reconciler: Reconciler) -> None:
@@ -126,7 +126,7 @@ class LocalBackend:
         await self._reconciler.apply(event, durable=True)
 
     async def give_up(self, spec: Spec, error: errors.HydroError) -> None:
-        await self._reconciler.apply(partial(transitions.give_up_trial, spec=spec))
+        await self._reconciler.apply(partial(transitions.give_up_pending, spec=spec))
 
     async def wait_until_seen(self) -> State:
         await self._reconciler.note_lagging()
@@ -146,50 +146,50 @@ class LocalBackend:
 
     async def run(self) -> None:
         """Keeps the pipelines that Envoys have taken, until cancelled."""
-        followed: dict[str, Trial] = {}
+        followed: dict[str, PendingPipeline] = {}
         last: State | None = None
         async with asyncio.TaskGroup() as tasks:
             while True:
-                last = await self._reconciler.until(partial(_has_other_trials, last), None)
-                published = {name: t for name, t in last.trials.items() if t.published}
-                for name, trial in published.items():
-                    if followed.get(name) is not trial:
-                        tasks.create_task(self._follow_trial(trial))
+                last = await self._reconciler.until(partial(_has_other_pending, last), None)
+                published = {name: t for name, t in last.pending.items() if t.published}
+                for name, pending in published.items():
+                    if followed.get(name) is not pending:
+                        tasks.create_task(self._follow_pending(pending))
                 followed = published
 
-    async def _follow_trial(self, trial: Trial) -> None:
-        """Waits until Envoys serve a trial, or refuse it, or another takes its place."""
-        name, since = trial.spec.name, self._reconciler.clock()
+    async def _follow_pending(self, pending: PendingPipeline) -> None:
+        """Waits until Envoys serve a pending pipeline, or refuse it, or another takes its place."""
+        name, since = pending.spec.name, self._reconciler.clock()
         hub = self._reconciler.hub
-        while self._reconciler.state.trials.get(name) is trial:
-            refs = needed_resources(trial, self._reconciler.state)
+        while self._reconciler.state.pending.get(name) is pending:
+            refs = needed_resources(pending, self._reconciler.state)
             try:
                 # Envoys that are late are not waited for, but named: first note which are.
                 if hub.is_applied(refs, since):
                     await self._reconciler.note_lagging()
                     await self._reconciler.apply(
-                        partial(transitions.keep_served_trial, trial=trial), durable=True
+                        partial(transitions.keep_if_served, pending=pending), durable=True
                     )
                     return
                 if self._reconciler.clock() >= since + NOTE_S:
                     await self._set_awaited(name, hub.describe_wait(refs))
             except Nacked as error:
-                return await self._try_again(trial, refusal_error(name, error))
+                return await self._try_again(pending, refusal_error(name, error))
             except errors.Unavailable as error:  # it could not be stored
                 await self._set_awaited(name, error.message)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(NOTE_S):  # time alone may change who is waited for
                     await hub.wait_changed()
 
-    async def _try_again(self, trial: Trial, error: errors.EnvoyRefused) -> None:
-        """An Envoy has refused a trial; later it may take it, for example when a port is free."""
-        # The trial's identity is checked in each event: if another has taken its place meanwhile,
-        # nothing happens.
-        denied = partial(transitions.deny_trial, trial=trial, error=error)
-        failed = (await self._reconciler.apply(denied)).trials.get(trial.spec.name)
+    async def _try_again(self, pending: PendingPipeline, error: errors.EnvoyRefused) -> None:
+        """An Envoy has refused it; later it may take it, for example when a port is free."""
+        # Each event checks the identity of the pending pipeline: if another has taken its place
+        # meanwhile, nothing happens.
+        denied = partial(transitions.deny_pending, pending=pending, error=error)
+        failed = (await self._reconciler.apply(denied)).pending.get(pending.spec.name)
         await asyncio.sleep(REFUSED_S)
         if failed:
-            self._reconciler.post(partial(transitions.retry_trial, trial=failed))
+            self._reconciler.post(partial(transitions.retry_pending, pending=failed))
 
     async def _set_awaited(self, name: str, text: str) -> None:
         known = self._reconciler.state.awaited
@@ -199,33 +199,35 @@ class LocalBackend:
             )
 
 
-def _has_other_trials(last: State | None, current: State) -> bool:
-    return last is None or current.trials is not last.trials
+def _has_other_pending(last: State | None, current: State) -> bool:
+    return last is None or current.pending is not last.pending
 
 
 def _want_pipeline(current: State, spec: Spec, etag: str) -> State:
-    pending = current.trials.get(spec.name)
+    pending = current.pending.get(spec.name)
     check_etag(newest_spec(current.pipelines.get(spec.name), pending), spec.name, etag)
     if pending and pending.published and pending.spec == spec:
         return current
-    return transitions.start_trial(current, plan.reconsider_trial(Trial(spec), current))
+    return transitions.start_pending(
+        current, resolution.resolve_pending(PendingPipeline(spec), current)
+    )
 
 
 def _delete_pipeline(current: State, name: str) -> State:
-    if name not in current.pipelines and name not in current.trials:
+    if name not in current.pipelines and name not in current.pending:
         raise no_such_pipeline(name)
     return transitions.delete_pipeline(current, name)
 
 
-def needed_resources(trial: Trial, present: State) -> tuple[Ref, ...]:
+def needed_resources(pending: PendingPipeline, present: State) -> tuple[Ref, ...]:
     """What Envoys need to serve a pipeline; the sidecars of its processes, to let rows in."""
-    services = {stage.service for stage in trial.stages}
+    services = {stage.service for stage in pending.stages}
     ingresses = (
         ingress_ref(f"{each.service}/{each.instance}")
         for each in present.endpoints.values()
         if each.sidecar and each.service in services
     )
-    return (*ENTRANCE, pipeline_ref(trial.spec.name), *ingresses)
+    return (*ENTRANCE, pipeline_ref(pending.spec.name), *ingresses)
 
 
 def check_etag(newest: Spec | None, name: str, etag: str) -> None:
@@ -237,7 +239,6 @@ def check_etag(newest: Spec | None, name: str, etag: str) -> None:
 
 
 def no_such_pipeline(name: str) -> errors.NotFound:
-    """There is no such pipeline."""
     return errors.NotFound(f"there is no pipeline {name[:80]!r}", pipeline=name[:80])
 
 
@@ -246,11 +247,13 @@ def refusal_error(name: str, error: Nacked) -> errors.EnvoyRefused:
     return errors.EnvoyRefused(f"pipeline {name!r}: {error}", pipeline=name)
 
 
-def find_load_obstacle(stages: Stages, current: State) -> errors.ModelRefused | None:
-    """Why stages cannot be loaded; see `readiness.obstacle`."""
-    return readiness.find_obstacle(stages, current, readiness.ready_endpoints(current))
+def find_permanent_load_failure(stages: Stages, current: State) -> errors.ModelRefused | None:
+    """Why stages cannot be loaded; see `readiness.find_permanent_load_failure`."""
+    return readiness.find_permanent_load_failure(
+        stages, current, readiness.ready_endpoints(current)
+    )
 
 
 def missing_loads(stages: Stages, current: State) -> tuple[str, ...]:
-    """What is still to happen before stages can serve; see `readiness.lacking`."""
+    """What is still to happen before stages can serve; see `readiness.missing_loads`."""
     return readiness.missing_loads(stages, current, readiness.ready_endpoints(current))

@@ -16,23 +16,23 @@ from hydro_services.manager.domain import (
     endpoint_transitions,
     leases,
     mesh_plan,
-    plan,
     readiness,
+    resolution,
     transitions,
 )
 from hydro_services.manager.domain.references import parse_chain
 from hydro_services.manager.domain.state import (
     Endpoint,
     EndpointId,
-    Event,
     LoadFailure,
     Model,
-    Pipeline,
-    Slot,
+    ModelPlacement,
+    PendingPipeline,
+    ResolvedStage,
     Spec,
-    Stage,
     State,
-    Trial,
+    StoredPipeline,
+    Transition,
 )
 
 BASE = mesh.Mesh(mesh.Gateway("127.0.0.1", 8083, b"", 1))
@@ -50,43 +50,45 @@ def endpoint(instance: str, port: int = 1, incarnation: str = "1") -> Endpoint:
 ONE, TWO = endpoint("one", 1), endpoint("two", 2)
 
 
-def happen(*happened: Event, state: State | None = None) -> State:
+def happen(*happened: Transition, state: State | None = None) -> State:
     return reduce(lambda before, event: event(before), happened, state or State())
 
 
-def registers(endpoint: Endpoint, expires: float = 100.0) -> Event:
+def registers(endpoint: Endpoint, expires: float = 100.0) -> Transition:
     return lambda state: endpoint_transitions.register_endpoint(state, endpoint, expires)
 
 
-def loads(endpoint: Endpoint, *models: Model) -> Event:
+def loads(endpoint: Endpoint, *models: Model) -> Transition:
     def event(state: State) -> State:
         for model in models:
-            slot = Slot(endpoint.id, model.key)
-            state = endpoint_transitions.finish_load(state, slot, endpoint.incarnation)
+            placement = ModelPlacement(endpoint.id, model.key)
+            state = endpoint_transitions.finish_load(state, placement, endpoint.incarnation)
         return state
 
     return event
 
 
-def fails(endpoint: Endpoint, model: Model, *, final: bool, retry_at: float = 0.0) -> Event:
+def fails(endpoint: Endpoint, model: Model, *, final: bool, retry_at: float = 0.0) -> Transition:
     failure = LoadFailure(errors.ModelRefused("it is corrupt"), final, 1, retry_at)
-    slot = Slot(endpoint.id, model.key)
-    return lambda state: endpoint_transitions.fail_load(state, slot, endpoint.incarnation, failure)
+    placement = ModelPlacement(endpoint.id, model.key)
+    return lambda state: endpoint_transitions.fail_load(
+        state, placement, endpoint.incarnation, failure
+    )
 
 
-def stages(*models: Model) -> tuple[Stage, ...]:
-    return tuple(Stage(f"s/{model.name}", "s", model) for model in models)
+def stages(*models: Model) -> tuple[ResolvedStage, ...]:
+    return tuple(ResolvedStage(f"s/{model.name}", "s", model) for model in models)
 
 
-def keeps(name: str, *models: Model) -> Event:
+def keeps(name: str, *models: Model) -> Transition:
     spec = Spec(name, "http", {MAIN: parse_chain([stage.name for stage in stages(*models)])})
-    pipeline = Pipeline(spec, stages(*models))
+    pipeline = StoredPipeline(spec, stages(*models))
     return lambda state: replace(state, pipelines={**state.pipelines, name: pipeline})
 
 
-def tries(name: str, *models: Model) -> Event:
+def tries(name: str, *models: Model) -> Transition:
     spec = Spec(name, "http", {MAIN: parse_chain([stage.name for stage in stages(*models)])})
-    return lambda state: transitions.start_trial(state, Trial(spec, stages(*models)))
+    return lambda state: transitions.start_pending(state, PendingPipeline(spec, stages(*models)))
 
 
 def ports(state: State) -> list[int]:
@@ -96,7 +98,8 @@ def ports(state: State) -> list[int]:
 
 def asked(state: State, now: float = 0.0) -> list[tuple[str, str]]:
     return [
-        (call.slot.endpoint.instance, call.slot.key) for call in call_plan.due_calls(state, now)
+        (call.placement.endpoint.instance, call.placement.key)
+        for call in call_plan.due_calls(state, now)
     ]
 
 
@@ -155,14 +158,19 @@ def test_nothing_is_loaded_without_a_repository() -> None:
 def test_what_is_under_way_or_loaded_is_not_asked_again() -> None:
     state = happen(registers(REPOSITORY), registers(ONE), loads(ONE, A), keeps("p", A, B))
     assert asked(state) == [("one", B.key)]
-    assert asked(endpoint_transitions.start_call(state, Slot(ONE.id, B.key), unload=False)) == []
+    assert (
+        asked(endpoint_transitions.start_call(state, ModelPlacement(ONE.id, B.key), unload=False))
+        == []
+    )
 
 
 def test_only_so_many_models_are_loaded_at_a_time() -> None:
     many = [Model(f"m{i}", "1", "skops", "0" * 64, Signature()) for i in range(9)]
     state = happen(registers(REPOSITORY), registers(ONE), keeps("p", *many))
     assert len(asked(state)) == call_plan.CALLS_PER_ENDPOINT
-    state = endpoint_transitions.start_call(state, Slot(ONE.id, many[0].key), unload=False)
+    state = endpoint_transitions.start_call(
+        state, ModelPlacement(ONE.id, many[0].key), unload=False
+    )
     assert len(asked(state)) == call_plan.CALLS_PER_ENDPOINT - 1
 
 
@@ -187,7 +195,7 @@ def test_unused_model_is_unloaded_late_and_only_after_envoy_has_moved_on() -> No
     assert asked(state, 2.0 + call_plan.LINGER_S - 0.1) == []
     assert call_plan.next_deadline(state) == 2.0 + call_plan.LINGER_S
     assert asked(state, 2.0 + call_plan.LINGER_S) == [("one", B.key)]
-    state = endpoint_transitions.start_call(state, Slot(ONE.id, B.key), unload=True)
+    state = endpoint_transitions.start_call(state, ModelPlacement(ONE.id, B.key), unload=True)
     assert state.loaded[ONE.id] == {A.key}
 
 
@@ -199,20 +207,24 @@ def test_model_that_is_wanted_again_is_not_unloaded() -> None:
 
 
 def test_model_being_unloaded_is_loaded_again_only_afterwards() -> None:
-    slot = Slot(ONE.id, A.key)
+    placement = ModelPlacement(ONE.id, A.key)
     state = happen(registers(REPOSITORY), registers(ONE), loads(ONE, A))
-    state = happen(keeps("p", A), state=endpoint_transitions.start_call(state, slot, unload=True))
+    state = happen(
+        keeps("p", A), state=endpoint_transitions.start_call(state, placement, unload=True)
+    )
     assert asked(state) == []
-    assert asked(endpoint_transitions.finish_unload(state, slot, "1")) == [("one", A.key)]
+    assert asked(endpoint_transitions.finish_unload(state, placement, "1")) == [("one", A.key)]
 
 
 # ---- switching
 
 
 def test_pipeline_is_published_once_every_endpoint_with_traffic_has_its_models() -> None:
-    state = happen(registers(ONE), registers(TWO), tries("p", A), loads(ONE, A), plan.switch_loaded)
+    state = happen(
+        registers(ONE), registers(TWO), tries("p", A), loads(ONE, A), resolution.promote_loaded
+    )
     assert mesh_plan.build_mesh(state, BASE).pipelines == ()
-    state = happen(loads(TWO, A), plan.switch_loaded, state=state)
+    state = happen(loads(TWO, A), resolution.promote_loaded, state=state)
     assert mesh_plan.build_mesh(state, BASE).pipelines == (
         mesh.Pipeline("p", (mesh.Stage("s", A.key, "s/a"),)),
     )
@@ -220,11 +232,11 @@ def test_pipeline_is_published_once_every_endpoint_with_traffic_has_its_models()
 
 def test_endpoint_that_is_still_loading_does_not_hold_up_a_new_pipeline() -> None:
     state = happen(registers(ONE), loads(ONE, A, B), keeps("p", A), registers(TWO), tries("q", B))
-    assert readiness.published_stages(plan.switch_loaded(state)).keys() == {"p", "q"}
+    assert readiness.published_stages(resolution.promote_loaded(state)).keys() == {"p", "q"}
 
 
 def test_pipeline_of_a_service_without_endpoints_waits() -> None:
-    state = happen(tries("p", A), plan.switch_loaded)
+    state = happen(tries("p", A), resolution.promote_loaded)
     assert readiness.published_stages(state) == {}
     assert readiness.missing_loads(stages(A), state, readiness.ready_endpoints(state)) == (
         "service 's' has no endpoint that is ready",
@@ -233,60 +245,64 @@ def test_pipeline_of_a_service_without_endpoints_waits() -> None:
 
 def test_newer_content_becomes_the_target_and_serves_once_loaded() -> None:
     state = happen(registers(ONE), loads(ONE, A), keeps("p", A))
-    state = plan.retarget_pipelines(transitions.replace_catalogue(state, (A_2,)), ["p"])
-    assert readiness.published_stages(plan.switch_loaded(state))["p"] == stages(A)
-    assert plan.demanded_models(state)["s"].keys() == {A.key, A_2.key}
-    state = happen(loads(ONE, A_2), plan.switch_loaded, state=state)
+    state = resolution.retarget_pipelines(transitions.replace_catalogue(state, (A_2,)), ["p"])
+    assert readiness.published_stages(resolution.promote_loaded(state))["p"] == stages(A)
+    assert resolution.demanded_models(state)["s"].keys() == {A.key, A_2.key}
+    state = happen(loads(ONE, A_2), resolution.promote_loaded, state=state)
     assert readiness.published_stages(state)["p"] == stages(A_2)
-    assert plan.demanded_models(state)["s"].keys() == {A_2.key}
+    assert resolution.demanded_models(state)["s"].keys() == {A_2.key}
 
 
 def test_model_that_vanished_leaves_what_serves_and_says_why() -> None:
     state = happen(registers(ONE), keeps("p", A), lambda s: transitions.replace_catalogue(s, (B,)))
-    pipeline = plan.retarget_pipelines(state, ["p"]).pipelines["p"]
+    pipeline = resolution.retarget_pipelines(state, ["p"]).pipelines["p"]
     assert pipeline.stages == stages(A)
     assert "no model 'a'" in str(pipeline.error)
-    state = transitions.replace_catalogue(plan.retarget_pipelines(state, ["p"]), (A,))
-    assert plan.retarget_pipelines(state, ["p"]).pipelines["p"].error is None
+    state = transitions.replace_catalogue(resolution.retarget_pipelines(state, ["p"]), (A,))
+    assert resolution.retarget_pipelines(state, ["p"]).pipelines["p"].error is None
 
 
 def test_only_pipelines_of_changed_models_are_looked_at_again() -> None:
     before = happen(
         keeps("p", A), keeps("q", B), lambda s: transitions.replace_catalogue(s, (A, B))
     )
-    assert plan.stale_pipelines(before, before) == []
-    assert plan.stale_pipelines(before, transitions.replace_catalogue(before, (A_2, B))) == ["p"]
-    assert plan.stale_pipelines(before, transitions.replace_catalogue(before, (A,))) == ["q"]
-    assert plan.stale_pipelines(before, happen(keeps("q", C), state=before)) == ["q"]
-    assert plan.stale_pipelines(before, happen(registers(ONE), state=before)) == ["p", "q"]
-    assert plan.stale_pipelines(State(), before) == ["p", "q"]
+    assert resolution.stale_pipelines(before, before) == []
+    assert resolution.stale_pipelines(before, transitions.replace_catalogue(before, (A_2, B))) == [
+        "p"
+    ]
+    assert resolution.stale_pipelines(before, transitions.replace_catalogue(before, (A,))) == ["q"]
+    assert resolution.stale_pipelines(before, happen(keeps("q", C), state=before)) == ["q"]
+    assert resolution.stale_pipelines(before, happen(registers(ONE), state=before)) == ["p", "q"]
+    assert resolution.stale_pipelines(State(), before) == ["p", "q"]
 
 
 def test_pipeline_of_a_service_not_seen_since_the_start_is_left_alone() -> None:
     state = happen(keeps("p", A), lambda s: transitions.replace_catalogue(s, (A_2,)))
-    assert plan.retarget_pipelines(state, ["p"]).pipelines == state.pipelines
+    assert resolution.retarget_pipelines(state, ["p"]).pipelines == state.pipelines
 
 
 def test_replacement_that_is_withdrawn_leaves_what_served() -> None:
     state = happen(
-        registers(ONE), loads(ONE, A, B), keeps("p", A), tries("p", B), plan.switch_loaded
+        registers(ONE), loads(ONE, A, B), keeps("p", A), tries("p", B), resolution.promote_loaded
     )
     assert readiness.published_stages(state)["p"] == stages(B)
-    assert plan.demanded_models(state)["s"].keys() == {A.key, B.key}
-    assert readiness.published_stages(transitions.withdraw_trial(state, "p"))["p"] == stages(A)
-    assert readiness.published_stages(transitions.keep_trial(state, "p"))["p"] == stages(B)
+    assert resolution.demanded_models(state)["s"].keys() == {A.key, B.key}
+    assert readiness.published_stages(transitions.withdraw_pending(state, "p"))["p"] == stages(A)
+    assert readiness.published_stages(transitions.keep_pending(state, "p"))["p"] == stages(B)
 
 
 def test_obstacle_names_the_model_and_the_endpoint() -> None:
     state = happen(registers(ONE), tries("p", A), fails(ONE, A, final=True))
-    obstacle = readiness.find_obstacle(stages(A), state, readiness.ready_endpoints(state))
+    obstacle = readiness.find_permanent_load_failure(
+        stages(A), state, readiness.ready_endpoints(state)
+    )
     assert str(obstacle) == f"model {A.key} cannot be loaded on s/one: it is corrupt"
 
 
 def test_failure_that_may_pass_is_no_obstacle() -> None:
     state = happen(registers(ONE), tries("p", A), fails(ONE, A, final=False))
     ready = readiness.ready_endpoints(state)
-    assert readiness.find_obstacle(stages(A), state, ready) is None
+    assert readiness.find_permanent_load_failure(stages(A), state, ready) is None
     assert "(it is corrupt)" in readiness.missing_loads(stages(A), state, ready)[0]
 
 
@@ -342,6 +358,8 @@ def test_etag_changes_with_every_field(other: dict[str, Any]) -> None:
 
 
 def test_imagined_state_has_loaded_and_published_what_is_asked_for() -> None:
-    state = happen(registers(ONE), loads(ONE, A), keeps("p", A), tries("q", B), plan.imagine_loaded)
+    state = happen(
+        registers(ONE), loads(ONE, A), keeps("p", A), tries("q", B), resolution.assume_loaded
+    )
     assert readiness.published_stages(state).keys() == {"p", "q"}
     assert ports(state) == [1]

@@ -18,12 +18,12 @@ from hydro_services.manager.domain.readiness import (
 from hydro_services.manager.domain.references import Chain, errors_of_variant
 from hydro_services.manager.domain.state import (
     Model,
-    Pipeline,
+    PendingPipeline,
+    ResolvedStage,
     Spec,
-    Stage,
     Stages,
     State,
-    Trial,
+    StoredPipeline,
 )
 
 
@@ -31,13 +31,14 @@ def resolve_spec(spec: Spec, state: State) -> Stages:
     """The stages of all chains of a pipeline by what is there now.
 
     Raises:
-        InvalidArgument, ModelRefused, Unavailable: see `chain.resolve` and `column_check.check`.
+        InvalidArgument, ModelRefused, Unavailable: see `chain.resolve_chain` and
+            `column_check.check_columns`.
     """
     if state.catalogue is None:
         raise Unavailable("nothing is known of the models: no repository has told of them yet")
     if not state.services:
         raise Unavailable("nothing is known of the services: no runtime has registered yet")
-    stages: list[Stage] = []
+    stages: list[ResolvedStage] = []
     problems: list[HydroError] = []
     for variant, references in spec.chains.items():
         try:
@@ -57,31 +58,31 @@ def _resolve_chain(references: Chain, state: State) -> Stages:
     return stages
 
 
-def reconsider_trial(trial: Trial, state: State) -> Trial:
-    """A trial that is not published, with its models as they are there now; else the same object.
+def resolve_pending(pending: PendingPipeline, state: State) -> PendingPipeline:
+    """A pending pipeline with its models as they are there now; the same object once published.
 
     A service that nobody has heard of since this manager started may be about to register again.
     """
-    if trial.published or (trial.stages and state.catalogue is None):
-        return trial
+    if pending.published or (pending.stages and state.catalogue is None):
+        return pending
     try:
-        if absent := chain.absent_services(trial.spec.references, state.services):
-            if trial.stages:
-                return trial
+        if absent := chain.absent_services(pending.spec.references, state.services):
+            if pending.stages:
+                return pending
             raise Unavailable(f"no process of service {absent[0]!r} is there", service=absent[0])
-        stages = resolve_spec(trial.spec, state)
+        stages = resolve_spec(pending.spec, state)
     except HydroError as error:
-        is_known = trial.error is not None and trial.error.message == error.message
-        is_same = is_known and not trial.stages
-        return trial if is_same else replace(trial, stages=(), error=error)
-    # The same object where nothing has changed: others recognize a trial by its identity.
-    is_same = _model_keys(stages) == _model_keys(trial.stages)
-    return trial if is_same else replace(trial, stages=stages, error=None)
+        is_known = pending.error is not None and pending.error.message == error.message
+        is_same = is_known and not pending.stages
+        return pending if is_same else replace(pending, stages=(), error=error)
+    # The same object where nothing has changed: others recognize it by its identity.
+    is_same = _model_keys(stages) == _model_keys(pending.stages)
+    return pending if is_same else replace(pending, stages=stages, error=None)
 
 
-def stale_trials(before: State, after: State) -> list[str]:
-    """The trials that what happened since may concern: see `reconsidered`."""
-    waiting = {name: t for name, t in after.trials.items() if not t.published}
+def stale_pending(before: State, after: State) -> list[str]:
+    """The pending pipelines that what happened since may concern: see `resolve_pending`."""
+    waiting = {name: t for name, t in after.pending.items() if not t.published}
     # Parts of a state that have not changed are the same objects, so comparing them costs nothing.
     if before.services is not after.services or before.catalogue is None:
         return list(waiting)
@@ -89,21 +90,21 @@ def stale_trials(before: State, after: State) -> list[str]:
         return []
     return [
         name
-        for name, trial in waiting.items()
-        if not models.isdisjoint(each.model for each in trial.spec.references)
+        for name, pending in waiting.items()
+        if not models.isdisjoint(each.model for each in pending.spec.references)
     ]
 
 
-def reconsider_trials(state: State, names: Iterable[str]) -> State:
-    """With these trials by what is there now."""
-    trials = {name: reconsider_trial(state.trials[name], state) for name in names}
-    if all(trial is state.trials[name] for name, trial in trials.items()):
+def resolve_all_pending(state: State, names: Iterable[str]) -> State:
+    """With these pending pipelines by what is there now."""
+    pending_pipelines = {name: resolve_pending(state.pending[name], state) for name in names}
+    if all(pending is state.pending[name] for name, pending in pending_pipelines.items()):
         return state
-    return replace(state, trials={**state.trials, **trials})
+    return replace(state, pending={**state.pending, **pending_pipelines})
 
 
 def stale_pipelines(before: State, after: State) -> list[str]:
-    """The pipelines that what happened since may concern: see `retargeted`."""
+    """The pipelines that what happened since may concern: see `retarget_pipelines`."""
     if before.services is not after.services or before.catalogue is None:
         return list(after.pipelines)
     models = _changed_models(before, after)
@@ -139,7 +140,7 @@ def retarget_pipelines(state: State, names: Iterable[str]) -> State:
     return replace(state, pipelines={**state.pipelines, **pipelines}) if pipelines else state
 
 
-def _retarget_pipeline(pipeline: Pipeline, state: State) -> Pipeline:
+def _retarget_pipeline(pipeline: StoredPipeline, state: State) -> StoredPipeline:
     if chain.absent_services(pipeline.spec.references, state.services):
         return pipeline
     try:
@@ -151,12 +152,12 @@ def _retarget_pipeline(pipeline: Pipeline, state: State) -> Pipeline:
     return replace(pipeline, target=target, error=None)
 
 
-def switch_loaded(state: State) -> State:
+def promote_loaded(state: State) -> State:
     """Switches the pipelines whose new models are loaded wherever traffic goes."""
     ready = ready_endpoints(state)
-    trials = {
+    pending_pipelines = {
         name: replace(t, published=True)
-        for name, t in state.trials.items()
+        for name, t in state.pending.items()
         if t.stages and not (t.published or t.error) and not missing_loads(t.stages, state, ready)
     }
     pipelines = {
@@ -164,16 +165,16 @@ def switch_loaded(state: State) -> State:
         for name, p in state.pipelines.items()
         if p.target and not missing_loads(p.target, state, ready)
     }
-    if not trials and not pipelines:
+    if not pending_pipelines and not pipelines:
         return state
     return replace(
         state,
-        trials={**state.trials, **trials},
+        pending={**state.pending, **pending_pipelines},
         pipelines={**state.pipelines, **pipelines},
     )
 
 
-def imagine_loaded(state: State) -> State:
+def assume_loaded(state: State) -> State:
     """As it will be when all that is demanded is loaded wherever traffic goes."""
     demanded = demanded_models(state)
     loaded = {
@@ -181,14 +182,14 @@ def imagine_loaded(state: State) -> State:
         for service, endpoints in ready_endpoints(state).items()
         for endpoint in endpoints
     }
-    return switch_loaded(replace(state, loaded={**state.loaded, **loaded}))
+    return promote_loaded(replace(state, loaded={**state.loaded, **loaded}))
 
 
 def demanded_models(state: State) -> dict[str, dict[str, Model]]:
     """The models that each service should have, by key: what serves, and what is to serve."""
     wanted = [p.stages for p in state.pipelines.values()]
     wanted += [p.target for p in state.pipelines.values() if p.target]
-    return models_by_service([*wanted, *(t.stages for t in state.trials.values())])
+    return models_by_service([*wanted, *(t.stages for t in state.pending.values())])
 
 
 def _model_keys(stages: Stages) -> list[tuple[str, str]]:

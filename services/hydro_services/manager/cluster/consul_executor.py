@@ -1,10 +1,11 @@
 """Rollouts of managers that share a mesh: pipelines in Consul's KV store, written by check-and-set.
 
-A change is made in steps, each a new record: a trial, whose models all managers have loaded; the
-published trial, which all managers give their Envoys; the pipeline, which is kept. Its owner takes
-the next step when every manager that Consul sees alive has reported the last one. So a pipeline
-serves at every Envoy before its caller is answered, and no manager has a model unloaded while
-another sends rows to it. If the owner dies, another manager goes on: see `maintenance`.
+A change is made in steps, each a new record: a pending pipeline, whose models all managers
+have loaded; the same one published, which all managers give their Envoys; the pipeline, which is
+kept. Its owner takes the next step when every manager that Consul sees alive has reported the last
+one. So a pipeline serves at every Envoy before its caller is answered, and no manager has a model
+unloaded while another sends rows to it. If the owner dies, another manager goes on: see
+`maintenance`.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from hydro_services import errors
 from hydro_services.manager.cluster import records
 from hydro_services.manager.cluster.coordination import Coordination
 from hydro_services.manager.cluster.records import Record
-from hydro_services.manager.domain import plan, transitions
-from hydro_services.manager.domain.state import Spec, State, Trial, newest_spec
-from hydro_services.manager.rollout.backend import TURN_S, Deadline, check_etag, no_such_pipeline
+from hydro_services.manager.domain import resolution, transitions
+from hydro_services.manager.domain.state import PendingPipeline, Spec, State, newest_spec
+from hydro_services.manager.rollout.executor import TURN_S, Deadline, check_etag, no_such_pipeline
 
 SEEN_S = 5.0
 """How long a change that is made may wait for the other managers to show it."""
 
 
-class ConsulBackend:
+class ConsulExecutor:
     """Carries out changes through the records that all managers follow."""
 
     def __init__(self, coordination: Coordination) -> None:
@@ -33,11 +34,13 @@ class ConsulBackend:
 
     async def want(self, spec: Spec, etag: str, deadline: Deadline) -> None:
         def next_record(present: Record) -> Record:
-            check_etag(newest_spec(present.pipeline, present.trial), spec.name, etag)
+            check_etag(newest_spec(present.pipeline, present.pending), spec.name, etag)
             if _is_on_its_way(present, spec) and self._coordination.is_owner_alive(present.owner):
                 return present
-            trial = plan.reconsider_trial(Trial(spec), self._coordination.reconciler.state)
-            return Record(present.pipeline, trial, owner=self._coordination.owner)
+            pending = resolution.resolve_pending(
+                PendingPipeline(spec), self._coordination.reconciler.state
+            )
+            return Record(present.pipeline, pending, owner=self._coordination.owner)
 
         def is_turn(present: Record) -> bool:
             return not present.is_changing or _is_on_its_way(present, spec) or _is_stuck(present)
@@ -71,11 +74,11 @@ class ConsulBackend:
 
     async def give_up(self, spec: Spec, error: errors.HydroError) -> None:
         """First tells all managers why: callers may wait there, too."""
-        while _is_trial_of(record := self._coordination.record(spec.name), spec):
+        while _is_pending_of(record := self._coordination.record(spec.name), spec):
             # Two steps, so that whoever waits for the same pipeline at another manager hears why it
             # fails before the record of it is gone.
             if not _is_stuck(record):
-                await self._coordination.write(spec.name, records.fail_trial(record, error))
+                await self._coordination.write(spec.name, records.fail_pending(record, error))
                 continue
             await self._wait_until_seen()
             present = self._coordination.record(spec.name)
@@ -105,7 +108,7 @@ class ConsulBackend:
 
     async def delete(self, name: str, deadline: Deadline) -> None:
         def next_record(present: Record) -> Record:
-            if newest_spec(present.pipeline, present.trial) is None:
+            if newest_spec(present.pipeline, present.pending) is None:
                 raise no_such_pipeline(name)
             return Record(deleting=True, owner=self._coordination.owner)
 
@@ -175,15 +178,15 @@ class ConsulBackend:
         return "there is no gateway connected to any manager"
 
 
-def _is_trial_of(record: Record, spec: Spec) -> bool:
-    return record.trial is not None and record.trial.asked and record.trial.spec == spec
+def _is_pending_of(record: Record, spec: Spec) -> bool:
+    return record.pending is not None and record.pending.asked and record.pending.spec == spec
 
 
 def _is_on_its_way(record: Record, spec: Spec) -> bool:
     """The same change is under way already, and nothing stands against it."""
-    return _is_trial_of(record, spec) and (record.trial is None or record.trial.error is None)
+    return _is_pending_of(record, spec) and (record.pending is None or record.pending.error is None)
 
 
 def _is_stuck(record: Record) -> bool:
     """The change waits for a model, or has failed: it will not be done in a moment."""
-    return record.trial is not None and record.trial.error is not None
+    return record.pending is not None and record.pending.error is not None
