@@ -128,7 +128,6 @@ class Snapshot:
         return cls(MappingProxyType(tables))
 
     def get(self, ref: Ref) -> Resource | None:
-        """The resource, or None."""
         return self.resources[ref.type].get(ref.name)
 
     @cached_property

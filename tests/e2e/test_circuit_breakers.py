@@ -19,7 +19,7 @@ from hydro_envoy.mesh import (
     Retry,
     StagePolicy,
 )
-from hydro_envoy.xds import lingering
+from hydro_envoy.xds import draining
 
 pytestmark = pytest.mark.e2e
 
@@ -122,8 +122,8 @@ async def test_a_new_policy_of_a_stage_cuts_no_stream(p: Policies) -> None:
 async def test_what_a_policy_leaves_behind_goes_when_its_last_stream_ends(
     p: Policies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lingering, "UNUSED_S", 0.5)
-    monkeypatch.setattr(lingering, "CHECK_AGAIN_S", 0.2)
+    monkeypatch.setattr(draining, "UNUSED_S", 0.5)
+    monkeypatch.setattr(draining, "CHECK_AGAIN_S", 0.2)
     wanted = pipeline("p", "a", "b")
 
     def retiring() -> frozenset[str]:

@@ -15,8 +15,8 @@ from clients import connect
 from clocks import variables
 from consul_agent import Cluster, cluster
 from consul_agent import running as serving
+from harness import CHAIN, MODELS, PIPELINE, REPORT, SERVICE, Report, Scene, table
 from ports import free_ports
-from scenes import CHAIN, MODELS, PIPELINE, REPORT, SERVICE, Report, Scene, table
 from shared_mesh import START_S, Part
 from whole_mesh import HOST, WholeMesh, wait_until
 

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import pytest
 from counted_load import STAGES
-from scenes import CHAIN, PIPELINE, Scene, Stage, now, until_true
+from harness import CHAIN, PIPELINE, DisturbedMesh, Scene, now, until_true
 
 pytestmark = pytest.mark.e2e
 
 
 async def test_a_model_is_replaced(scene: Scene) -> None:
-    async with scene.under_load("hot swap of a model") as stage:
-        stage.load.prefixes.add(">")
+    async with scene.under_load("hot swap of a model") as disturbed:
+        disturbed.load.prefixes.add(">")
         start = await replace(scene, ">")
-        await answered_by(stage, ">")
-        stage.report.healed_s = now() - start
+        await answered_by(disturbed, ">")
+        disturbed.report.healed_s = now() - start
         await replace(scene, "")
-        await answered_by(stage, "")
-    assert stage.report.failures() == {}
+        await answered_by(disturbed, "")
+    assert disturbed.report.failures() == {}
 
 
 async def test_a_disk_that_is_full_keeps_the_old_version(scene: Scene) -> None:
@@ -34,21 +34,21 @@ async def test_a_disk_that_is_full_keeps_the_old_version(scene: Scene) -> None:
         told = (await scene.clients.http.get(url)).json()
         return "No space left" in told.get("error", {}).get("message", "")
 
-    async with scene.under_load("disk full in the cache, then room again") as stage:
+    async with scene.under_load("disk full in the cache, then room again") as disturbed:
         await asyncio.to_thread(fill, filler)
         await replace(scene, "?")
         await until_true(is_told, "the pipeline tells that the disk is full")
         told = (await scene.clients.http.get(url)).json()
         assert told["state"] == "PIPELINE_STATE_READY"
-        await stage.load.more(5)
-        stage.load.prefixes.add("?")
+        await disturbed.load.more(5)
+        disturbed.load.prefixes.add("?")
         start = now()
         filler.unlink()
-        await answered_by(stage, "?")
-        stage.report.healed_s = now() - start
+        await answered_by(disturbed, "?")
+        disturbed.report.healed_s = now() - start
         await replace(scene, "")
-        await answered_by(stage, "")
-    assert stage.report.failures() == {}
+        await answered_by(disturbed, "")
+    assert disturbed.report.failures() == {}
 
 
 def fill(file: Path) -> None:
@@ -74,39 +74,39 @@ async def replace(scene: Scene, prefix: str) -> float:
     return start
 
 
-async def answered_by(stage: Stage, prefix: str) -> None:
+async def answered_by(disturbed: DisturbedMesh, prefix: str) -> None:
     async def is_so() -> bool:
-        return set(stage.load.latest) == {prefix}
+        return set(disturbed.load.latest) == {prefix}
 
     await until_true(is_so, f"all requests are answered by the model {prefix!r}")
 
 
 async def test_a_pipeline_is_replaced(scene: Scene) -> None:
-    async with scene.under_load("a pipeline is replaced, 6 times") as stage:
+    async with scene.under_load("a pipeline is replaced, 6 times") as disturbed:
         for chain in (CHAIN[::-1], CHAIN) * 3:
             response = await scene.clients.create(PIPELINE, *chain)
             assert response.status_code == 200, response.text
-            await stage.load.more(3)
-    assert stage.report.failures() == {}
+            await disturbed.load.more(3)
+    assert disturbed.report.failures() == {}
 
 
 async def test_a_pipeline_gets_other_weights(scene: Scene) -> None:
     url = f"{scene.mesh.urls['manager']}/api/v1/pipelines/{PIPELINE}"
-    async with scene.under_load("a pipeline gets other weights, 5 times") as stage:
+    async with scene.under_load("a pipeline gets other weights, 5 times") as disturbed:
         for weight in (0, 50, 100, 10, 0):
             variant = {"name": "turned", "chain": CHAIN[::-1], "weight": weight}
             body = {"chain": CHAIN, "traffic": {"variants": [variant]}}
             response = await scene.clients.http.put(url, json=body)
             assert response.status_code == 200, response.text
-            await stage.load.more(3)
+            await disturbed.load.more(3)
         response = await scene.clients.http.put(url, json={"chain": CHAIN})
         assert response.status_code == 200, response.text
-    assert stage.report.failures() == {}
+    assert disturbed.report.failures() == {}
 
 
 async def test_a_pipeline_is_deleted_and_created_again(scene: Scene) -> None:
-    async with scene.under_load("a pipeline is deleted and created again") as stage:
-        tallies = stage.report.tallies
+    async with scene.under_load("a pipeline is deleted and created again") as disturbed:
+        tallies = disturbed.report.tallies
         assert (await scene.clients.delete(PIPELINE)).status_code == 200
 
         async def is_gone() -> bool:
@@ -115,7 +115,7 @@ async def test_a_pipeline_is_deleted_and_created_again(scene: Scene) -> None:
         await until_true(is_gone, "requests are refused")
         start = now()
         assert (await scene.clients.create(PIPELINE, *CHAIN)).status_code == 200
-        stage.report.healed_s = now() - start
+        disturbed.report.healed_s = now() - start
         while_gone = sum(tallies[kind].errors.total() for kind in ("http", "grpc"))
         under_way = [len(tallies[kind].waiting) for kind in ("http", "grpc")]
     errors = tallies["http"].errors + tallies["grpc"].errors

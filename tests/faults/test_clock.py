@@ -12,7 +12,7 @@ from datetime import datetime
 
 import pytest
 from clocks import set_clock
-from scenes import CHAIN, SERVICE, Scene, now
+from harness import CHAIN, SERVICE, Scene, now
 
 pytestmark = pytest.mark.e2e
 
@@ -21,21 +21,21 @@ HOUR_S = 3600
 
 async def test_the_clock_jumps_forward_and_back(scene: Scene) -> None:
     try:
-        async with scene.under_load("the clock jumps by +5 h, then by -12 h") as stage:
+        async with scene.under_load("the clock jumps by +5 h, then by -12 h") as disturbed:
             for hours, part in ((5, "manager"), (-7, SERVICE)):
                 set_clock(scene.mesh.folder.parent, hours * HOUR_S)
                 created = await scene.clients.create("meanwhile", *CHAIN)
                 assert created.status_code == 200, created.text
-                await stage.load.more(20)
+                await disturbed.load.more(20)
                 await scene.whole()
-                assert stage.load.failed == 0, "the jump itself breaks nothing, nor any stream"
+                assert disturbed.load.failed == 0, "the jump itself breaks nothing, nor any stream"
                 start, pid = now(), scene.mesh.kill_part(part)
-                await stage.healed(start, part, pid)
+                await disturbed.healed(start, part, pid)
                 assert (await scene.clients.delete("meanwhile")).status_code == 200
                 assert hours in offsets_h(scene), "nothing was written with that clock"
     finally:
         set_clock(scene.mesh.folder.parent, 0)
-    assert stage.report.unary_failures() == {}
+    assert disturbed.report.unary_failures() == {}
 
 
 def offsets_h(scene: Scene) -> set[int]:

@@ -7,7 +7,7 @@ import os
 import signal
 
 import pytest
-from scenes import SERVICE, Scene, now
+from harness import SERVICE, Scene, now
 
 from hydro_services.up.watchdog import HUNG_S, LATE_S
 
@@ -21,45 +21,45 @@ SLOW_S = 0.5
 
 @pytest.mark.topologies("embedded", "consul", "sidecars")
 async def test_one_of_two_instances_of_a_runtime_hangs(scene: Scene) -> None:
-    async with scene.under_load("SIGSTOP of one of two runtimes") as stage:
+    async with scene.under_load("SIGSTOP of one of two runtimes") as disturbed:
         pid = scene.mesh.pids(SERVICE)[0]
         start = now()
         os.kill(pid, signal.SIGSTOP)
         try:
-            await stage.flows(start, healthy=1)
+            await disturbed.flows(start, healthy=1)
         finally:
             with contextlib.suppress(ProcessLookupError):  # of a slow machine, killed meanwhile
                 os.kill(pid, signal.SIGCONT)
-        await stage.healed(now())
-    assert stage.report.unary_failures() == {}
+        await disturbed.healed(now())
+    assert disturbed.report.unary_failures() == {}
 
 
 @pytest.mark.topologies("embedded")
 async def test_parts_that_hang_are_started_again(scene: Scene) -> None:
     async with scene.under_load(
         "SIGSTOP of one of two runtimes and the manager", REPLACED_S
-    ) as stage:
+    ) as disturbed:
         start = now()
         stopped = {part: scene.mesh.pids(part)[0] for part in (SERVICE, "manager")}
         for pid in stopped.values():
             os.kill(pid, signal.SIGSTOP)
         for part, pid in stopped.items():
-            await stage.healed(start, part, pid)
-    assert stage.report.unary_failures() == {}
+            await disturbed.healed(start, part, pid)
+    assert disturbed.report.unary_failures() == {}
 
 
 async def test_requests_go_around_an_instance_that_is_slow(scene: Scene) -> None:
-    async with scene.under_load("one of two runtimes is slow") as stage:
+    async with scene.under_load("one of two runtimes is slow") as disturbed:
         slow = scene.mesh.pids(SERVICE)[0]
         told = scene.mesh.folder / f"slow-{slow}"
         told.write_text(str(SLOW_S))
         try:
-            stage.load.counts.clear()
-            await stage.load.more(40)
-            counts = dict(stage.load.counts)
+            disturbed.load.counts.clear()
+            await disturbed.load.more(40)
+            counts = dict(disturbed.load.counts)
         finally:
             told.unlink()
-        await stage.healed(now())
-    assert stage.report.failures() == {}
+        await disturbed.healed(now())
+    assert disturbed.report.failures() == {}
     share = counts.get(slow, 0) / sum(counts.values())
     assert share < 0.2, counts

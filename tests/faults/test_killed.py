@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 from consul_agent import Cluster
 from counted_load import Rates
-from scenes import CHAIN, HEALED_S, PATIENCE_S, SERVICE, Scene, now, until_true
+from harness import CHAIN, HEALED_S, PATIENCE_S, SERVICE, Scene, now, until_true
 from shared_mesh import Part
 from whole_mesh import until
 
@@ -30,32 +30,32 @@ EVERYWHERE = ("embedded", "consul", "sidecars")
 
 @pytest.mark.topologies(*EVERYWHERE)
 async def test_one_of_two_instances_of_a_runtime_is_killed(scene: Scene) -> None:
-    async with scene.under_load("kill -9 of one of two runtimes") as stage:
+    async with scene.under_load("kill -9 of one of two runtimes") as disturbed:
         start = now()
         scene.mesh.kill_part(SERVICE)
-        await stage.healed(start)
-    assert stage.report.unary_failures() == {}
+        await disturbed.healed(start)
+    assert disturbed.report.unary_failures() == {}
 
 
 @pytest.mark.topologies(*EVERYWHERE)
 @pytest.mark.parametrize("part", ["manager", "repository"])
 async def test_a_part_that_carries_no_rows_is_killed(scene: Scene, part: str) -> None:
-    async with scene.under_load(f"kill -9 of the {part}") as stage:
+    async with scene.under_load(f"kill -9 of the {part}") as disturbed:
         start = now()
         pid = scene.mesh.kill_part(part)
-        await stage.healed(start, part, pid)
-    assert stage.report.failures() == {}
+        await disturbed.healed(start, part, pid)
+    assert disturbed.report.failures() == {}
 
 
 @pytest.mark.topologies("consul")
 async def test_one_of_two_managers_is_killed(scene: Scene, second_manager: Part) -> None:
-    async with scene.under_load("kill -9 of one of two managers") as stage:
+    async with scene.under_load("kill -9 of one of two managers") as disturbed:
         start = now()
         pid = scene.mesh.kill_part("manager")
         await until_true(partial(is_created, scene, "meanwhile"), "the other takes changes")
-        await stage.healed(start, "manager", pid)
+        await disturbed.healed(start, "manager", pid)
         assert (await scene.clients.delete("meanwhile")).status_code == 200
-    assert stage.report.failures() == {}
+    assert disturbed.report.failures() == {}
 
 
 @pytest.mark.topologies("consul")
@@ -64,19 +64,19 @@ async def test_one_of_three_consul_servers_is_killed(
     scene: Scene, consul: Cluster, role: str
 ) -> None:
     fault = f"kill -9 of one of three Consul servers, the {role}"
-    async with scene.under_load(fault, ELECTED_S if role == "leader" else HEALED_S) as stage:
+    async with scene.under_load(fault, ELECTED_S if role == "leader" else HEALED_S) as disturbed:
         leader = await asyncio.to_thread(lambda: consul.leader)
         server = next(s for s in consul.servers if (s is leader) == (role == "leader"))
         start = now()
         await asyncio.to_thread(server.stop)
         try:
             await until_true(partial(is_created, scene, "meanwhile"), "two servers take changes")
-            await stage.healed(start)
+            await disturbed.healed(start)
         finally:
             server.start()
             await asyncio.to_thread(server.wait_until_ready)
         assert (await scene.clients.delete("meanwhile")).status_code == 200
-    assert stage.report.failures() == {}
+    assert disturbed.report.failures() == {}
 
 
 async def is_created(scene: Scene, name: str) -> bool:
@@ -87,25 +87,25 @@ async def is_created(scene: Scene, name: str) -> bool:
 @pytest.mark.topologies("sidecars")
 @pytest.mark.parametrize("of", [f"{SERVICE}-1", "manager", "repository"])
 async def test_a_sidecar_is_killed(scene: Scene, of: str) -> None:
-    async with scene.under_load(f"kill -9 of the sidecar of {of}") as stage:
+    async with scene.under_load(f"kill -9 of the sidecar of {of}") as disturbed:
         start = now()
         pid = scene.mesh.envoy(f"sidecar-{of}")
         os.kill(pid, signal.SIGKILL)
-        await stage.healed(start, "envoy", pid)
-    assert stage.report.unary_failures() == {}
+        await disturbed.healed(start, "envoy", pid)
+    assert disturbed.report.unary_failures() == {}
 
 
 async def test_the_only_envoy_is_killed(scene: Scene) -> None:
     """No other carries requests meanwhile; afterwards all is as before."""
-    async with scene.under_load("kill -9 of the only Envoy") as stage:
+    async with scene.under_load("kill -9 of the only Envoy") as disturbed:
         start = now()
         pid = scene.mesh.kill_part("envoy")
-        await stage.healed(start, "envoy", pid)
-        await stage.load.more(1)  # clients wait a little before they connect again
-        failed = stage.load.failed
-        await stage.load.more(10)
-        assert stage.load.failed == failed
-    assert all(tally.lost == 0 and not tally.wrong for tally in stage.report.tallies.values())
+        await disturbed.healed(start, "envoy", pid)
+        await disturbed.load.more(1)  # clients wait a little before they connect again
+        failed = disturbed.load.failed
+        await disturbed.load.more(10)
+        assert disturbed.load.failed == failed
+    assert all(tally.lost == 0 and not tally.wrong for tally in disturbed.report.tallies.values())
 
 
 @pytest.mark.timeout(300)
@@ -117,11 +117,11 @@ async def test_one_of_two_instances_is_killed_under_large_bodies(
     rate = 4 / megabytes
     scene.rates = Rates(http=rate, grpc=rate, streams=0, request_bytes=megabytes * 1_000_000)
     fault = f"kill -9 of one of two runtimes, {KILLS} times, bodies of {megabytes} MB"
-    async with scene.under_load(fault, LARGE_HEALED_S, answers=1) as stage:
+    async with scene.under_load(fault, LARGE_HEALED_S, answers=1) as disturbed:
         for _ in range(KILLS):
-            await until(lambda: stage.load.under_way, PATIENCE_S, "a request is under way")
+            await until(lambda: disturbed.load.under_way, PATIENCE_S, "a request is under way")
             await asyncio.sleep(random.uniform(0, LARGE_S))
             start = now()
             scene.mesh.kill_part(SERVICE)
-            await stage.healed(start)
-    assert stage.report.failures() == {}
+            await disturbed.healed(start)
+    assert disturbed.report.failures() == {}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from scenes import SERVICE, Scene, now
+from harness import SERVICE, Scene, now
 from whole_mesh import WholeMesh
 
 pytestmark = pytest.mark.e2e
@@ -34,27 +34,27 @@ ESTABLISHED, LISTEN = "01", "0A"
 
 
 async def test_every_part_is_restarted_one_after_the_other(scene: Scene) -> None:
-    async with scene.under_load("restart of every part but Envoy", DRAINED_S) as stage:
+    async with scene.under_load("restart of every part but Envoy", DRAINED_S) as disturbed:
         for part, count in (("manager", 1), ("repository", 1), (SERVICE, 2)):
             for pid in scene.mesh.pids(part)[:count]:
                 start = now()
                 os.kill(pid, signal.SIGTERM)
-                await stage.healed(start, part, pid)
-    assert stage.report.unary_failures() == {}
+                await disturbed.healed(start, part, pid)
+    assert disturbed.report.unary_failures() == {}
 
 
 @pytest.mark.timeout(300)
 async def test_nothing_grows_over_thirty_faults(scene: Scene) -> None:
     samples: list[dict[str, Usage]] = []
     fault = f"kill -9 of a runtime and the repository, {ROUNDS} times"
-    async with scene.under_load(fault, APART_S) as stage:
+    async with scene.under_load(fault, APART_S) as disturbed:
         for _ in range(ROUNDS):
             start = now()
             killed = {part: scene.mesh.kill_part(part) for part in KILLED}
             for part, pid in killed.items():
-                await stage.healed(start, part, pid)
+                await disturbed.healed(start, part, pid)
             samples.append(usage(scene.mesh))
-    assert stage.report.unary_failures() == {}
+    assert disturbed.report.unary_failures() == {}
     grown = {
         f"{part}: {name}": growth
         for part in samples[-1]

@@ -15,7 +15,7 @@ import grpc
 import grpc.aio
 import pytest
 from clients import NDJSON, Clients, Curl, frame, refused, values
-from scenes import PATIENCE_S, PIPELINE, SERVICE, Scene, now, until_true
+from harness import PATIENCE_S, PIPELINE, SERVICE, Scene, now, until_true
 from whole_mesh import until
 
 from hydro.serving.v1 import frame_pb2 as pb

@@ -28,7 +28,7 @@ from hydro_services.repository.watcher import SourceWatcher
 from hydro_services.runtime import process
 from hydro_services.runtime.fetch import Cache
 from hydro_services.runtime.host import ModelId
-from hydro_services.up import plan
+from hydro_services.up import layout
 
 
 @pytest.fixture(autouse=True)
@@ -92,14 +92,14 @@ def test_a_runtime_of_another_service_does_not(models: Path) -> None:
 
 
 def test_hydro_up_starts_its_service_where_it_can_run() -> None:
-    services, notes = plan.choose_runtimes((), lambda module: module != "numpy")
+    services, notes = layout.choose_runtimes((), lambda module: module != "numpy")
     assert "serving-toy" not in [service.name for service, _ in services]
     assert notes == [
         "serving-toy needs numpy, which is not installed; pip install 'hydro-serving[toy]'"
     ]
-    ((service, count),), _ = plan.choose_runtimes([("serving-toy", 2)], lambda module: True)
+    ((service, count),), _ = layout.choose_runtimes([("serving-toy", 2)], lambda module: True)
     assert (service.name, count) == ("serving-toy", 2)
-    assert "numpy.linalg" in plan.preloaded_modules()
+    assert "numpy.linalg" in layout.preloaded_modules()
 
 
 def test_what_runs_code_is_not_loaded_before_it_is_trusted(

@@ -25,7 +25,7 @@ from hydro_envoy.mesh import (
     Upstream,
 )
 from hydro_envoy.nodes import ingress_name, port_name
-from hydro_envoy.resources import late
+from hydro_envoy.resources import lazy_builders
 from hydro_envoy.resources.cache import ResourceCache
 from hydro_envoy.resources.names import cluster_roles
 from hydro_envoy.snapshot import MANAGER_CLUSTER, Ref, Resource, ResourceType, Snapshot
@@ -74,14 +74,14 @@ class Builder:
     def _resources(self, mesh: Mesh) -> Iterator[Resource]:
         get = self._cache.get
         for name in ("pipes", "chains", "shadows"):
-            yield get(("inner cluster", name), partial(late.inner_cluster, name))
-        yield get(("callers", mesh.api_keys), partial(late.callers_filter, mesh.api_keys))
+            yield get(("inner cluster", name), partial(lazy_builders.inner_cluster, name))
+        yield get(("callers", mesh.api_keys), partial(lazy_builders.callers_filter, mesh.api_keys))
         times = mesh.time_limits
         yield from self._listeners(mesh.gateway, mesh.telemetry, times)
         clusters: dict[tuple[str, StagePolicy], Upstream] = {}
         for role, policy, backend in _cluster_policies(mesh):
             secured = bool(mesh.sidecars)
-            build = partial(late.backend_cluster, role, policy, has_sidecars=secured)
+            build = partial(lazy_builders.backend_cluster, role, policy, has_sidecars=secured)
             cluster = get(("cluster", role, policy, secured), build)
             clusters[role, policy] = Upstream(cluster.name)
             yield cluster
@@ -90,7 +90,7 @@ class Builder:
             behind = clusters[role, policy.without_breaker].cluster
             breaker = get(
                 ("breaker", role, behind, policy),
-                partial(late.breaker_cluster, role, behind, policy),
+                partial(lazy_builders.breaker_cluster, role, behind, policy),
             )
             clusters[role, policy] = Upstream(breaker.name, behind)
             yield breaker
@@ -100,7 +100,7 @@ class Builder:
             file = mesh.telemetry.access_log
             yield get(
                 ("edge", edge, upstream, file, times),
-                partial(late.edge_listener, edge, upstream, file, times),
+                partial(lazy_builders.edge_listener, edge, upstream, file, times),
             )
         for pipeline in mesh.pipelines:
             for chain in pipeline.chains:
@@ -108,8 +108,10 @@ class Builder:
             if pipeline.has_policy_route:
                 yield from self._policy_routes(pipeline, mesh.gateway.max_message_bytes)
         for waiting in mesh.pending:
-            yield get(("scope", waiting.name, ()), partial(late.pipeline_scope, waiting.name, ()))
-            yield get(("pending", waiting), partial(late.pending_routes, waiting))
+            yield get(
+                ("scope", waiting.name, ()), partial(lazy_builders.pipeline_scope, waiting.name, ())
+            )
+            yield get(("pending", waiting), partial(lazy_builders.pending_routes, waiting))
         if mesh.sidecars:
             yield from self._sidecars(mesh, clusters)
 
@@ -119,28 +121,31 @@ class Builder:
         get = self._cache.get
         if settings.tracing:
             yield get(
-                ("collector", settings.tracing), partial(late.collector_cluster, settings.tracing)
+                ("collector", settings.tracing),
+                partial(lazy_builders.collector_cluster, settings.tracing),
             )
-        yield get(("pipes listener", settings), partial(late.pipes_listener, settings))
-        yield get(("limited listener",), late.breaker_listener)
+        yield get(("pipes listener", settings), partial(lazy_builders.pipes_listener, settings))
+        yield get(("limited listener",), lazy_builders.breaker_listener)
         yield get(
             ("gateway", gateway, settings, times),
-            partial(late.gateway_listener, gateway, settings, times),
+            partial(lazy_builders.gateway_listener, gateway, settings, times),
         )
 
     def _endpoints(self, cluster: str, backend: Backend) -> Resource:
         addresses = tuple(sorted(set(backend.endpoints)))
         return self._cache.get(
-            ("endpoints", cluster, addresses), partial(late.backend_endpoints, cluster, addresses)
+            ("endpoints", cluster, addresses),
+            partial(lazy_builders.backend_endpoints, cluster, addresses),
         )
 
     def _chain(
         self, chain: Chain, clusters: tuple[Upstream, ...], token: str
     ) -> Iterator[Resource]:
         get, name = self._cache.get, chain.scope
-        yield get(("scope", name, clusters), partial(late.pipeline_scope, name, clusters))
+        yield get(("scope", name, clusters), partial(lazy_builders.pipeline_scope, name, clusters))
         yield get(
-            ("routes", chain, clusters, token), partial(late.chain_routes, chain, clusters, token)
+            ("routes", chain, clusters, token),
+            partial(lazy_builders.chain_routes, chain, clusters, token),
         )
 
     def _sidecars(
@@ -150,37 +155,43 @@ class Builder:
         for each in mesh.sidecars:
             yield get(
                 ("ingress", each, settings, each.token),
-                partial(late.ingress_listener, each, settings),
+                partial(lazy_builders.ingress_listener, each, settings),
             )
             for port in sorted({route.to for route in each.routes}):
                 name = port_name(each.node_id, port)
-                yield get(("port", name), partial(late.port_cluster, name))
+                yield get(("port", name), partial(lazy_builders.port_cluster, name))
                 where = (each.control if port == "control" else each.traffic,)
-                yield get(("endpoints", name, where), partial(late.backend_endpoints, name, where))
+                yield get(
+                    ("endpoints", name, where),
+                    partial(lazy_builders.backend_endpoints, name, where),
+                )
         for backend in mesh.backends:
-            yield get(("processes", backend.name), partial(late.processes_cluster, backend.name))
+            yield get(
+                ("processes", backend.name), partial(lazy_builders.processes_cluster, backend.name)
+            )
         names = tuple(sorted(backend.name for backend in mesh.backends))
-        yield get(("manager egress", names), partial(late.manager_egress_routes, names))
+        yield get(("manager egress", names), partial(lazy_builders.manager_egress_routes, names))
         edges = tuple(
             (f"/{service}/", clusters[edge.backend, StagePolicy()].cluster)
             for edge in mesh.edges
             if edge.backend != MANAGER_CLUSTER
             for service in edge.services
         )
-        yield get(("egress", edges), partial(late.egress_routes, edges))
+        yield get(("egress", edges), partial(lazy_builders.egress_routes, edges))
 
     def _policy_routes(self, pipeline: Pipeline, max_bytes: int) -> Iterator[Resource]:
         get, name = self._cache.get, pipeline.name
-        yield get(("scope", name, ()), partial(late.pipeline_scope, name, ()))
+        yield get(("scope", name, ()), partial(lazy_builders.pipeline_scope, name, ()))
         yield get(
-            ("policy_routes", pipeline, max_bytes), partial(late.policy_routes, pipeline, max_bytes)
+            ("policy_routes", pipeline, max_bytes),
+            partial(lazy_builders.policy_routes, pipeline, max_bytes),
         )
 
 
 def _cluster_policies(mesh: Mesh) -> Iterator[tuple[str, StagePolicy, Backend]]:
     """One for each role of a backend, and for each policy that its stages have in that role.
 
-    What only limits the requests of a stage makes no other: see `_breakers`.
+    Policies that differ only in their circuit breaker share a cluster: see `_breaker_policies`.
     """
     edges = {edge.backend for edge in mesh.edges}
     stages = [s for p in mesh.pipelines for chain in p.chains for s in chain.stages]

@@ -35,7 +35,7 @@ from hydro_envoy.resources import (
     limits,
     local_replies,
     request_id,
-    telemetry,
+    tracing,
 )
 from hydro_envoy.resources.client_listener import NEVER, filter_chain
 from hydro_envoy.resources.config_source import ads_source
@@ -60,7 +60,7 @@ def pipes_listener(settings: mesh.Telemetry) -> Resource:
         local_reply_config=local_replies.pipes_replies(),
         request_id_extension=request_id.keep_ids_extension(),
         access_log=access_logs.pipes_logs(settings.access_log),
-        tracing=telemetry.pipes_tracing(settings),
+        tracing=tracing.pipes_tracing(settings),
     )
     built = Listener(
         name=clusters.PIPES,
@@ -68,7 +68,7 @@ def pipes_listener(settings: mesh.Telemetry) -> Resource:
         filter_chains=[filter_chain(manager)],
         per_connection_buffer_limit_bytes=clusters.BUFFER_BYTES,
     )
-    refs = [Ref(ResourceType.FILTER, access.CALLERS), *telemetry.collector_refs(settings)]
+    refs = [Ref(ResourceType.FILTER, access.CALLERS), *tracing.collector_refs(settings)]
     return make_resource(ResourceType.LISTENER, clusters.PIPES, bytes(built), refs)
 
 

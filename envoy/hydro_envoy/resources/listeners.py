@@ -1,4 +1,4 @@
-"""The listeners: the gateway, the pipelines' internal one, and edges of services. Pure.
+"""The listeners that clients connect to: the gateway and the API edges. Pure.
 
 Two levels are needed: the chain of a route is chosen by the first match of the route, so the
 gateway must have set `x-pipeline` before the request reaches the listener that picks the route.
@@ -26,7 +26,7 @@ from hydro_envoy.resources import (
     filters,
     limits,
     paths,
-    telemetry,
+    tracing,
     web_pages,
 )
 from hydro_envoy.resources.client_listener import (
@@ -86,10 +86,10 @@ def gateway_listener(
             *paths.wrong_method_routes([SERVICE], wanted.descriptor_set),
         ],
     )
-    manager.tracing = telemetry.gateway_tracing(settings)
+    manager.tracing = tracing.gateway_tracing(settings)
     manager.access_log = access_logs.gateway_logs(settings.access_log)
     built = client_listener(GATEWAY, wanted.host, wanted.port, manager, times)
-    refs = [Ref(ResourceType.CLUSTER, clusters.PIPES), *telemetry.collector_refs(settings)]
+    refs = [Ref(ResourceType.CLUSTER, clusters.PIPES), *tracing.collector_refs(settings)]
     return make_resource(ResourceType.LISTENER, GATEWAY, bytes(built), refs)
 
 

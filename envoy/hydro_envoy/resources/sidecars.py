@@ -57,7 +57,7 @@ from hydro_envoy.nodes import (
     port_name,
     processes_name,
 )
-from hydro_envoy.resources import clusters, filters, telemetry, tls
+from hydro_envoy.resources import clusters, filters, tls, tracing
 from hydro_envoy.resources.config_source import ads_source
 from hydro_envoy.resources.routes import set_header
 from hydro_envoy.snapshot import (
@@ -92,7 +92,7 @@ def ingress_listener(wanted: Sidecar, settings: mesh.Telemetry) -> Resource:
         for type_ in (ResourceType.CLUSTER, ResourceType.ENDPOINTS)
         for to in sorted({route.to for route in wanted.routes})
     ]
-    refs += telemetry.collector_refs(settings)
+    refs += tracing.collector_refs(settings)
     return make_resource(ResourceType.LISTENER, built.name, bytes(built), refs)
 
 
@@ -116,7 +116,7 @@ def _filter_chain(
         forward_client_cert_details=HttpConnectionManagerForwardClientCertDetails.SANITIZE_SET,
         set_current_client_cert_details=HttpConnectionManagerSetCurrentClientCertDetails(uri=True),
         http2_protocol_options=_ingress_http2(),
-        tracing=telemetry.sidecar_tracing(settings),
+        tracing=tracing.sidecar_tracing(settings),
     )
     return FilterChain(
         filter_chain_match=FilterChainMatch(server_names=[JOIN_NAME]) if joining else None,

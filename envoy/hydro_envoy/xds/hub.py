@@ -11,11 +11,11 @@ from collections.abc import Collection, Mapping
 from hydro_envoy.errors import Nacked, NotApplied
 from hydro_envoy.nodes import SIDECAR, Node
 from hydro_envoy.snapshot import Ref, ResourceType, Snapshot
-from hydro_envoy.xds.connection import Connection
-from hydro_envoy.xds.lingering import LINGER_S, Lingering
+from hydro_envoy.xds.draining import LINGER_S, Lingering
 from hydro_envoy.xds.node_status import NodeStatus, NodeVersions, describe_refs, list_refusals
 from hydro_envoy.xds.secrets import Issuer
 from hydro_envoy.xds.session import Session
+from hydro_envoy.xds.stream import Connection
 from hydro_envoy.xds.views import ABSENT, snapshot_for
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hydro_envoy.errors import Refusal
 from hydro_envoy.nodes import Node
 from hydro_envoy.snapshot import Ref, Resource, ResourceType, Snapshot
-from hydro_envoy.xds.connection import Connection
+from hydro_envoy.xds.stream import Connection
 
 
 @dataclass(frozen=True, slots=True)

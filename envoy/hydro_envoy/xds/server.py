@@ -19,9 +19,9 @@ from grpc import aio
 from hydro_envoy.nodes import METADATA, Node
 from hydro_envoy.snapshot import TYPE_BY_URL, Resource
 from hydro_envoy.xds import credential, load_reports
-from hydro_envoy.xds.connection import Connection
 from hydro_envoy.xds.hub import Hub
 from hydro_envoy.xds.messages import Request, Response
+from hydro_envoy.xds.stream import Connection
 
 logger = logging.getLogger(__name__)
 

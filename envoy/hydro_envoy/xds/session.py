@@ -22,7 +22,7 @@ from collections.abc import Iterable, Mapping
 
 from hydro_envoy.snapshot import Ref, Resource, ResourceType, Snapshot
 from hydro_envoy.xds.messages import RefusedVersion, Request, Response
-from hydro_envoy.xds.removals import Uses, find_uses
+from hydro_envoy.xds.references import Uses, find_uses
 from hydro_envoy.xds.type_state import Flight, TypeState
 
 

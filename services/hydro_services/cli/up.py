@@ -18,8 +18,8 @@ from hydro_services.cli.parser import SUMMARIES
 from hydro_services.cli.usage import UsageError
 from hydro_services.default_addresses import GATEWAY, MANAGER, REPOSITORY, XDS
 from hydro_services.security import private_files
-from hydro_services.up import parts
-from hydro_services.up.plan import Options, known_services
+from hydro_services.up import mesh
+from hydro_services.up.layout import Options, known_services
 
 
 def parse_runtime(text: str) -> tuple[str, int]:
@@ -60,7 +60,7 @@ def run_up(options: Options, output: Output) -> int:
 
 
 async def _serve(options: Options, output: Output) -> int:
-    with parts.stop_signals() as stop:
+    with mesh.stop_signals() as stop:
         serving = asyncio.create_task(_serve_until_cancelled(options, output))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -72,7 +72,7 @@ async def _serve(options: Options, output: Output) -> int:
 
 
 async def _serve_until_cancelled(options: Options, output: Output) -> None:
-    async with parts.serve_mesh(options, output.note) as running:
+    async with mesh.serve_mesh(options, output.note) as running:
         show_ready(running, output)
         await asyncio.Event().wait()
 

@@ -21,7 +21,7 @@ def lock_data_folder(path: Path) -> Iterator[None]:
 
     Raises:
         Unavailable: another process has it.
-        FailedPrecondition: it is another user's; see `private_files.folder`.
+        FailedPrecondition: it is another user's; see `private_files.make_private_folder`.
     """
     private_files.make_private_folder(path, CONTENTS)
     with (path / "lock").open("a+") as lock:

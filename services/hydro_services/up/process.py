@@ -42,7 +42,7 @@ class Program:
     level: str = "WARNING"
     """Of its log."""
     is_guarded: bool = False
-    """It runs code of others, see `guard`; its module has `ended(config, pid, status)` as well."""
+    """It runs code of others, see `guard`; its module also has `note_end(config, pid, status)`."""
 
 
 WatchProcess: TypeAlias = Callable[[str, BaseProcess], AbstractContextManager[None]]
@@ -87,7 +87,7 @@ async def serve_program(program: Program, watched: WatchProcess) -> None:
     It is watched from its start until it ends or is to be drained.
 
     Raises:
-        Ended: always, when not cancelled.
+        ProcessEnded: always, when not cancelled.
         NewerVersion: instead, where the process has found so.
     """
     kind = ForkServerProcess if program.fork else SpawnProcess
@@ -122,7 +122,6 @@ async def _start_process(process: BaseProcess, fork: bool) -> None:
 
 
 async def _wait_end(process: BaseProcess) -> None:
-    """Waits for the end of the process."""
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
     # The sentinel becomes readable at the end; `join` afterwards only collects the exit code.

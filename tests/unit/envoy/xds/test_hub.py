@@ -8,11 +8,11 @@ from envoy_client import EnvoyClient, assert_holds, snapshot_of
 from hydro_envoy.errors import Nacked, NotApplied
 from hydro_envoy.nodes import Node
 from hydro_envoy.snapshot import Ref, Resource, ResourceType, Snapshot, make_resource
-from hydro_envoy.xds import lingering
-from hydro_envoy.xds.connection import Connection
+from hydro_envoy.xds import draining
 from hydro_envoy.xds.hub import Hub
 from hydro_envoy.xds.loads import FRESH_S, Loads
 from hydro_envoy.xds.messages import Request
+from hydro_envoy.xds.stream import Connection
 
 CLUSTER, SCOPE, ROUTES = ResourceType.CLUSTER, ResourceType.SCOPE, ResourceType.ROUTES
 
@@ -100,8 +100,8 @@ async def test_a_cluster_that_is_wanted_again_does_not_go() -> None:
 async def test_a_cluster_stays_for_as_long_as_an_envoy_has_requests_in_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lingering, "UNUSED_S", 0.0)
-    monkeypatch.setattr(lingering, "CHECK_AGAIN_S", 0.01)
+    monkeypatch.setattr(draining, "UNUSED_S", 0.0)
+    monkeypatch.setattr(draining, "CHECK_AGAIN_S", 0.01)
     hub = Hub({CLUSTER: 600.0})
     followers = [Follower(hub, "one"), Follower(hub, "two")]
     hub.publish(snapshot_of({"p": ("a",)}))

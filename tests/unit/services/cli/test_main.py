@@ -15,7 +15,7 @@ from hydro_services.cli.manager_call import ManagerOptions
 from hydro_services.cli.parser import SUMMARIES, parse
 from hydro_services.cli.usage import UsageError
 from hydro_services.default_addresses import GATEWAY, MANAGER
-from hydro_services.up.plan import Options as UpOptions
+from hydro_services.up.layout import Options as UpOptions
 
 HERE = "127.0.0.1"
 

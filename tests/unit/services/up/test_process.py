@@ -20,7 +20,7 @@ import asyncio, contextlib, sys
 from pathlib import Path
 sys.path.insert(0, {here!r})
 from hydro_services import logs
-from hydro_services.up import parts, process
+from hydro_services.up import mesh, process
 from hydro_services.up.supervisor import Part, supervise
 import functools
 
@@ -33,7 +33,7 @@ def part(name, fork):
     return Part(name, functools.partial(process.serve_program, program, unwatched))
 
 async def main():
-    with parts.stop_signals() as stop:
+    with mesh.stop_signals() as stop:
         async with supervise([[part("forked", True)], [part("spawned", False)]]):
             await stop.wait()
 

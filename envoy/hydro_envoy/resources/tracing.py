@@ -1,4 +1,4 @@
-"""What Envoy tells of requests: spans. Pure; builds with envoy-data-plane, so import it late.
+"""Envoy's tracing configuration: providers and collectors. Pure.
 
 Both connection managers take part: with one alone, the stages would learn of no trace. A stage's
 process finds its parent span in the metadata of its call, as `x-b3-*` and `traceparent`.

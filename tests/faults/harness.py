@@ -97,11 +97,10 @@ class Scene:
     @contextlib.asynccontextmanager
     async def under_load(
         self, fault: str, within_s: float = HEALED_S, answers: int = 20
-    ) -> AsyncIterator[Stage]:
-        """Full service, load, whatever the context does, load again; then the report.
+    ) -> AsyncIterator[DisturbedMesh]:
+        """Waits for full service, runs load around the context's fault, then reports.
 
-        What the context tells to be healed has to be so in time. Before and after there are so
-        many answers of each kind.
+        Recovery must take at most `within_s`. `answers` of each kind come before and after.
         """
         await self.whole()
         load = Load(self.clients, PIPELINE, self.rates)
@@ -111,7 +110,7 @@ class Scene:
             async with load.running():
                 await asyncio.sleep(0)
                 await load.more(answers)
-                yield Stage(self, load, report)
+                yield DisturbedMesh(self, load, report)
                 await load.more(answers)
         finally:
             ran, waited = cpu()[0] - ran, cpu()[1] - waited
@@ -132,7 +131,7 @@ class Scene:
         return len(ready) == self.instances + 1 and states == {"PIPELINE_STATE_READY"}
 
     async def ready(self) -> dict[str, str]:
-        """The life that each ready endpoint is in."""
+        """The incarnation of each ready endpoint."""
         response = await self.clients.http.get(f"{self.mesh.urls['manager']}/api/v1/services")
         services = response.json().get("services", []) if response.status_code == 200 else []
         return {
@@ -158,8 +157,8 @@ class Scene:
 
 
 @dataclass
-class Stage:
-    """The middle of a scene."""
+class DisturbedMesh:
+    """A mesh that is under load while a fault is tried on it."""
 
     scene: Scene
     load: Load

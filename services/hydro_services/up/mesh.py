@@ -22,8 +22,8 @@ from hydro_services.free_ports import free_ports
 from hydro_services.proxy import gateway, sidecar
 from hydro_services.security import admin, credential, keys, keystore
 from hydro_services.security.trusted_models import read_trusted
-from hydro_services.up import data_folder, plan, process, ready
-from hydro_services.up.plan import Options, ProcessSidecar
+from hydro_services.up import data_folder, layout, process, ready
+from hydro_services.up.layout import Options, ProcessSidecar
 from hydro_services.up.process import Program
 from hydro_services.up.signals import on_stop
 from hydro_services.up.supervisor import Part, supervise
@@ -62,7 +62,7 @@ async def serve_mesh(options: Options, tell: Callable[[str], None]) -> AsyncIter
     start = time.monotonic()
     options = dataclasses.replace(options, host=_resolve_host(options.host))
     await _check_options(options)
-    services, notes = plan.choose_runtimes(options.runtimes, _is_installed)
+    services, notes = layout.choose_runtimes(options.runtimes, _is_installed)
     for note in notes:
         tell(f"left out: {note}")
     with data_folder.lock_data_folder(options.data):
@@ -73,7 +73,7 @@ async def serve_mesh(options: Options, tell: Callable[[str], None]) -> AsyncIter
             for service, count in services
             for number in range(count)
         ]
-        instances = [each.partition("/")[2] for each in (plan.REPOSITORY, *processes)]
+        instances = [each.partition("/")[2] for each in (layout.REPOSITORY, *processes)]
         async with _run_parts(options, processes) as manager:
             async for instance in ready.wait_instances(manager, instances, options.admin_key):
                 tell(f"{time.monotonic() - start:4.1f} s  {instance} is ready")
@@ -124,21 +124,29 @@ async def _run_parts(options: Options, processes: list[str]) -> AsyncIterator[Ad
     Yields:
         Where the manager's process listens.
     """
-    beside = plan.plan_sidecars(options, (plan.REPOSITORY, *processes), _find_free_ports)
-    repository = plan.repository_program(options, beside.get(plan.REPOSITORY))
-    runtimes = [plan.runtime_program(options, each, beside.get(each)) for each in processes]
+    beside = layout.plan_sidecars(options, (layout.REPOSITORY, *processes), _find_free_ports)
+    repository = layout.repository_program(options, beside.get(layout.REPOSITORY))
+    runtimes = [layout.runtime_program(options, each, beside.get(each)) for each in processes]
     os.environ.update({name: os.environ.get(name, "1") for name in THREADS})
     linux.adopt_orphans()
-    process.preload_modules(plan.preloaded_modules())
-    manager = plan.manager_program(options, beside.get(plan.MANAGER))
+    process.preload_modules(layout.preloaded_modules())
+    manager = layout.manager_program(options, beside.get(layout.MANAGER))
     listen: Address = manager.config["listen"]
     watch = Watchdog(listen, options.admin_key, manager.name)
     groups = (
         [_gateway_part(options)],
         [_program_part(program, watch) for program in (repository, *runtimes)],
-        [_sidecar_part(options, each) for each in beside.values() if each.process != plan.MANAGER],
+        [
+            _sidecar_part(options, each)
+            for each in beside.values()
+            if each.process != layout.MANAGER
+        ],
         [_program_part(manager, watch)],
-        [_sidecar_part(options, each) for each in beside.values() if each.process == plan.MANAGER],
+        [
+            _sidecar_part(options, each)
+            for each in beside.values()
+            if each.process == layout.MANAGER
+        ],
     )
     async with supervise(groups), watch.run():
         yield listen
@@ -181,7 +189,7 @@ def _sidecar_part(options: Options, beside: ProcessSidecar) -> Part:
 
 
 def _find_free_ports(names: Sequence[str]) -> Mapping[str, int]:
-    return free_ports(plan.INSIDE, dict.fromkeys(names, 0))
+    return free_ports(layout.INSIDE, dict.fromkeys(names, 0))
 
 
 def _claim_ports(options: Options) -> Options:

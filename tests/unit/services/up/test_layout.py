@@ -13,21 +13,21 @@ from hydro_services import errors
 from hydro_services.cli.options import OF_MANAGER
 from hydro_services.cli.parser import parse
 from hydro_services.free_ports import free_ports
-from hydro_services.up import data_folder, plan
-from hydro_services.up.plan import Options, known_services
+from hydro_services.up import data_folder, layout
+from hydro_services.up.layout import Options, known_services
 
 OPTIONS = Options(Path("models"), None, Path("data"), "127.0.0.1", 1, 2, 3, 4, ())
 
 
 def test_one_of_each_service_runs_by_default() -> None:
-    assert plan.choose_runtimes((), lambda module: True) == (
+    assert layout.choose_runtimes((), lambda module: True) == (
         [(service, 1) for service in known_services()],
         [],
     )
 
 
 def test_a_service_without_its_library_is_left_out_with_a_note() -> None:
-    services, notes = plan.choose_runtimes((), lambda module: module != "pyarrow")
+    services, notes = layout.choose_runtimes((), lambda module: module != "pyarrow")
     assert "serving-localml-spark" not in [service.name for service, _ in services]
     assert notes == [
         "serving-localml-spark needs pyarrow, which is not installed; "
@@ -44,16 +44,16 @@ def test_a_service_without_its_library_is_left_out_with_a_note() -> None:
 )
 def test_a_service_that_is_asked_for_must_be_able_to_run(name: str, message: str) -> None:
     with pytest.raises(errors.InvalidArgument, match=message):
-        plan.choose_runtimes([(name, 1)], lambda module: module != "pyarrow")
+        layout.choose_runtimes([(name, 1)], lambda module: module != "pyarrow")
 
 
 def test_programs_fit_the_configurations_of_their_modules() -> None:
     runtimes = [
-        plan.runtime_program(OPTIONS, f"{service.name}/one", None) for service in known_services()
+        layout.runtime_program(OPTIONS, f"{service.name}/one", None) for service in known_services()
     ]
     for program in (
-        plan.manager_program(OPTIONS, None),
-        plan.repository_program(OPTIONS, None),
+        layout.manager_program(OPTIONS, None),
+        layout.repository_program(OPTIONS, None),
         *runtimes,
     ):
         module = importlib.import_module(program.module)
@@ -65,7 +65,7 @@ def test_each_option_of_the_manager_reaches_it_whichever_command_takes_it() -> N
     """So another one is added in two places: where it is defined, and where it is used."""
     _, alone = parse(["manager"])
     _, up = parse(["up"])
-    program = plan.manager_program(up, None)
+    program = layout.manager_program(up, None)
     keys = {option.key for option in OF_MANAGER}
     assert keys <= alone.config.keys()
     assert keys <= program.config.keys()
@@ -77,8 +77,8 @@ def test_what_up_passes_on_comes_to_the_manager_and_the_runtimes_as_it_was_given
     words = "--trace-percent 7 --zipkin [::1]:9 --cache-bytes 5 --header-limit 3 --access-log -"
     _, up = parse(["up", *words.split()])
     manager, runtime = (
-        plan.manager_program(up, None).config,
-        plan.runtime_program(up, "s/one", None).config,
+        layout.manager_program(up, None).config,
+        layout.runtime_program(up, "s/one", None).config,
     )
     assert (manager["trace_percent"], manager["header_limit_s"]) == (7.0, 3.0)
     assert manager["access_log"] == "-"
@@ -110,9 +110,9 @@ def test_port_0_becomes_distinct_free_ports() -> None:
 def test_only_what_envoy_offers_is_for_others_to_see() -> None:
     options = dataclasses.replace(OPTIONS, host="0.0.0.0")
     inside = (
-        plan.manager_program(options, None),
-        plan.repository_program(options, None),
-        plan.runtime_program(options, f"{known_services()[0].name}/one", None),
+        layout.manager_program(options, None),
+        layout.repository_program(options, None),
+        layout.runtime_program(options, f"{known_services()[0].name}/one", None),
     )
     assert {str(program.config["listen"]) for program in inside} == {"127.0.0.1:4", "127.0.0.1:0"}
-    assert str(plan.manager_program(options, None).config["gateway"]) == "0.0.0.0:2"
+    assert str(layout.manager_program(options, None).config["gateway"]) == "0.0.0.0:2"

@@ -1,4 +1,4 @@
-"""Builds one resource each, and imports what does so, a second's work, only when called."""
+"""Lazy wrappers: each imports its builder module, which takes a second, on first use."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def inner_cluster(name: str) -> Resource:
     return clusters.inner_cluster(name)
 
 
-def collector_cluster(tracing: Tracing) -> Resource:
-    from hydro_envoy.resources import telemetry
+def collector_cluster(wanted: Tracing) -> Resource:
+    from hydro_envoy.resources import tracing
 
-    return telemetry.collector_cluster(tracing)
+    return tracing.collector_cluster(wanted)
 
 
 def pipes_listener(settings: Telemetry) -> Resource:
