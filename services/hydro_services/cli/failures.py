@@ -15,7 +15,7 @@ _BY_OS_ERROR: dict[type[OSError], type[errors.HydroError]] = {
 
 
 def to_hydro_error(error: BaseException) -> errors.HydroError:
-    """What nobody expected becomes `Internal`."""
+    """An error that is not expected becomes `Internal`."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]  # of a task of a group
     if isinstance(error, errors.HydroError):

@@ -39,7 +39,7 @@ def _run_command(words: Sequence[str]) -> int:
 
 
 def _open_standard_streams() -> None:
-    """Those that the caller has closed: else the next file or connection would be one of them."""
+    """Opens those that are closed: else the next file or connection would become one of them."""
     for fd, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             opened = os.open(os.devnull, os.O_RDWR)

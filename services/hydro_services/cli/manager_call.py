@@ -26,7 +26,7 @@ class ManagerOptions:
 
 
 def call_manager(options: ManagerOptions, action: Callable[[client.Manager], Awaitable[T]]) -> T:
-    """What the action answers, over a connection of its own."""
+    """The answer of the action, which gets a connection of its own."""
 
     async def call() -> T:
         async with client.connect_channel("manager", options.manager, options.tls_ca) as channel:

@@ -23,8 +23,6 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RepositoryOptions:
-    """Of `list`."""
-
     repository: Address
     json: bool
     admin_key: str = field(default="", repr=False, kw_only=True)
@@ -34,16 +32,12 @@ class RepositoryOptions:
 
 @dataclass(frozen=True, slots=True)
 class ShowOptions(RepositoryOptions):
-    """Of `show`."""
-
     model: str
     """NAME or NAME:VERSION."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrustOptions:
-    """Of `trust`."""
-
     folder: Path
     file: Path
     json: bool
@@ -52,7 +46,7 @@ class TrustOptions:
 def call_repository(
     options: RepositoryOptions, action: Callable[[client.Repository], Awaitable[T]]
 ) -> T:
-    """What the action answers, over a connection of its own."""
+    """The answer of the action, which gets a connection of its own."""
 
     async def call() -> T:
         async with client.connect_channel(

@@ -45,7 +45,7 @@ class Output:
         self.data(align_columns([*heading, *texts]))
 
     def note(self, text: str) -> None:
-        """Tells a person something that is no data."""
+        """Tells a person something that is not data."""
         self.err.write(text + "\n")
         self.err.flush()
 

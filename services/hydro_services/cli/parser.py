@@ -137,7 +137,7 @@ def _add_options(parser: argparse.ArgumentParser, command: Command) -> None:
 
 
 def _argument_settings(option: Option) -> dict[str, Any]:
-    """Of `add_argument`. The default is None, for nothing given: see `Option.value`."""
+    """Arguments of `add_argument`. Its default is None, for nothing given: see `Option.value`."""
     settings: dict[str, Any] = {"help": option.full_help.replace("%", "%%")}
     if not option.is_argument:
         settings |= {"dest": option.key, "required": option.is_required}

@@ -40,8 +40,6 @@ class WantedOptions(ManagerOptions):
 
 @dataclass(frozen=True, slots=True)
 class ApplyOptions(WantedOptions):
-    """Of `apply`."""
-
     timeout_s: float
 
 
@@ -97,7 +95,7 @@ def delete_pipeline(options: OneOptions, output: Output) -> int:
 
 
 def wanted_pipeline(options: WantedOptions, read_stdin: Callable[[], str]) -> pb.Pipeline:
-    """The pipeline that is wanted.
+    """The pipeline that a file or the words of the command describe.
 
     Raises:
         InvalidArgument: the file does not hold one.

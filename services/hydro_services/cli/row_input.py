@@ -31,7 +31,7 @@ def read_pieces(file: BinaryIO) -> Iterator[bytes]:
 
 
 async def read_pieces_async(file: BinaryIO) -> AsyncIterator[bytes]:
-    """As `pieces`, without blocking the event loop on a pipe or a terminal."""
+    """As `read_pieces`, without blocking the event loop on a pipe or a terminal."""
     while True:
         await _wait_readable(file.fileno())
         piece = os.read(file.fileno(), PIECE_BYTES)

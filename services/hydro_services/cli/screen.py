@@ -90,7 +90,6 @@ def _table_lines(heading: Sequence[str], rows: Sequence[Sequence[str]], left: in
 
 
 def strip_styles(line: str) -> str:
-    """Without styles."""
     for style in (BOLD, DIM, RED, PLAIN):
         line = line.replace(style, "")
     return line

@@ -38,7 +38,7 @@ def parse_interval(text: str) -> float:
 
 
 def run_top(options: TopOptions, output: Output) -> int:
-    """Shows until somebody has seen enough."""
+    """Shows the mesh until the user leaves; with `--once`, one time."""
     return asyncio.run(_run_async(options, output))
 
 
