@@ -20,6 +20,12 @@ PACKAGES = {
     "envoy": "envoy/hydro_envoy",
     "runtimes": "runtimes/hydro_runtimes",
 }
+EXAMPLES = {"Iris", "LDA", "LDAModel", "PIPELINE"}
+"""A model, classes of Spark, and a word of a command."""
+DEFINITION = re.compile(
+    r"^\s*(?:(?:class|def|async def|enum|message|rpc|service) (\w+)|(\w+)(?:: .+)? = )",
+    re.MULTILINE,
+)
 DOCUMENTS = [
     *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "RELEASING", "SECURITY")),
     *(ROOT / "docs").glob("*.md"),
@@ -59,6 +65,22 @@ def test_documents_have_all_layers_of_the_services(document: str, pattern: str, 
     assert [set(re.findall(r"\w+", layer)) for layer in shown.split(arrow)] == [
         set(re.findall(r"\w+", layer)) for layer in layers
     ]
+
+
+@pytest.fixture(scope="module")
+def defined() -> set[str]:
+    """The names that the code and the contracts define."""
+    folders = ("protos", *PACKAGES.values())
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*")]
+    texts = [path.read_text() for path in paths if path.suffix in {".py", ".proto"}]
+    return {first or second for text in texts for first, second in DEFINITION.findall(text)}
+
+
+@pytest.mark.parametrize("document", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_documents_name_code_that_there_is(document: str, defined: set[str]) -> None:
+    names = re.findall(r"`(_?[A-Z][\w.]*)[`(]", (ROOT / document).read_text())
+    parts = {part for name in names for part in name.split(".")}
+    assert parts - EXAMPLES - defined == set()
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=["limits", "access", "failures", "traffic"])
