@@ -18,8 +18,8 @@ from hydro_runtimes.python import PythonEvaluator
 from hydro_services.codecs import json_rows, proto_columns, proto_encoding
 from hydro_services.codecs.grpc_messages import prefix_message
 from hydro_services.runtime.evaluation import evaluate
-from hydro_services.runtime.stage_stream import Session, StageCall
-from hydro_services.runtime.wire_formats.frame_validation import receive_frame
+from hydro_services.runtime.stage_stream import StageCall, StageStream
+from hydro_services.runtime.wire_formats.frame_validation import validate_frame
 from hydro_services.runtime.wire_formats.table import SERVE
 
 LIMIT = 64 << 20
@@ -58,23 +58,25 @@ def echo(fields: Sequence[Field], prefix: str) -> Evaluator:
     return PythonEvaluator(Signature(tuple(inputs), tuple(outputs)), Echo(names))
 
 
-def chain(*models: Evaluator, method: str = SERVE) -> list[tuple[Session, Evaluator]]:
+def chain(*models: Evaluator, method: str = SERVE) -> list[tuple[StageStream, Evaluator]]:
     if len(models) == 1:
         positions = [Position.ONLY]
     else:
         positions = [Position.FIRST, *[Position.MIDDLE] * (len(models) - 2), Position.LAST]
     return [
-        (Session(StageCall(method, position, "m", f"s/{i}"), model.signature, LIMIT), model)
+        (StageStream(StageCall(method, position, "m", f"s/{i}"), model.signature, LIMIT), model)
         for i, (position, model) in enumerate(zip(positions, models, strict=True))
     ]
 
 
-def through(stages: Sequence[tuple[Session, Evaluator]], messages: Sequence[bytes]) -> list[bytes]:
-    for session, model in stages:
-        arrival = session.feed(b"".join(map(prefix_message, messages)), ended=True)
-        work = [each for each in arrival.work if each]
-        answers = evaluate(model, [each.inputs for each in work])
-        messages = session.answer(work, answers) + session.close()
+def through(
+    stages: Sequence[tuple[StageStream, Evaluator]], messages: Sequence[bytes]
+) -> list[bytes]:
+    for stream, model in stages:
+        decodable = stream.feed(b"".join(map(prefix_message, messages)), ended=True)
+        frames = [frame for frame in decodable.frames if frame]
+        answers = evaluate(model, [frame.inputs for frame in frames])
+        messages = stream.answer(frames, answers) + stream.close()
     return list(messages)
 
 
@@ -124,7 +126,7 @@ def rows_of(answer: pb.Frame) -> list[Row]:
     messages = {error.row: error.status.message for error in answer.errors}
     errors = {row: {"error": text.split("log id")[0]} for row, text in messages.items()}
     if answer.table.rows:
-        receive_frame(answer, "s/m")  # from lists of protobuf to bytes
+        validate_frame(answer, "s/m")  # from lists of protobuf to bytes
     listed = json_rows.encode_rows(proto_columns.decode_table(answer.table))
     found: list[Row] = json.loads(json_rows.write_array(json_rows.merge_failed(listed, errors)))
     return found

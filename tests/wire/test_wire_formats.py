@@ -20,8 +20,8 @@ from hydro_services.codecs import proto_encoding
 from hydro_services.codecs.grpc_messages import MessageCutter, prefix_message
 from hydro_services.codecs.whole_lines import LineCutter, split_lines
 from hydro_services.runtime import stage
-from hydro_services.runtime.offload import Arrival
-from hydro_services.runtime.stage import Work
+from hydro_services.runtime.offload import DecodableInput
+from hydro_services.runtime.stage import FrameInStage
 from hydro_services.runtime.wire_formats import json_frames, table
 from hydro_services.runtime.wire_formats.frames import GRPC
 from hydro_services.runtime.wire_formats.wire_format import ReadingStage, WireFormat
@@ -30,22 +30,22 @@ NUMBERS = "text/numbers"
 ENCODING = cast(pb.Encoding, 1000)
 
 
-class NumberSource:
+class NumberDecoder:
     """Lines of comma-separated numbers, each a row of the column `x`."""
 
     def __init__(self, reader: ReadingStage) -> None:
         self.reader = reader
         self._lines = LineCutter()
 
-    def feed(self, pieces: Sequence[bytes]) -> Arrival:
+    def feed(self, pieces: Sequence[bytes]) -> DecodableInput:
         text = b"".join(map(self._lines.feed, pieces))
-        return Arrival(self._frames(text), len(text))
+        return DecodableInput(self._frames(text), len(text))
 
-    def end(self) -> Arrival:
+    def end(self) -> DecodableInput:
         text = self._lines.end()
-        return Arrival(self._frames(text), len(text))
+        return DecodableInput(self._frames(text), len(text))
 
-    def _frames(self, text: bytes) -> Iterator[Work]:
+    def _frames(self, text: bytes) -> Iterator[FrameInStage]:
         for line in split_lines(text):
             texts = line.decode().split(",")
             numbers = [float(each) for each in texts if each != "?"]
@@ -57,10 +57,10 @@ class NumberSource:
             failures = dict.fromkeys(odd, Failure("NOT_A_NUMBER", "got ?, want a number"))
             frame.errors.extend(stage.row_errors(failures, self.reader.stage))
             inputs = stage.read_inputs(frame, self.reader.signature, self.reader.stage, columns)
-            yield Work(frame, inputs)
+            yield FrameInStage(frame, inputs)
 
 
-class ListSink:
+class ListEncoder:
     """A JSON list a frame, and a line at the end."""
 
     def write(self, frame: pb.Frame) -> list[bytes]:
@@ -83,7 +83,7 @@ async def through_first(port: Port, sent: Sequence[bytes]) -> list[bytes]:
 
 @pytest.fixture(autouse=True)
 def numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = WireFormat(NumberSource, ListSink, "text/lists", ENCODING)
+    known = WireFormat(NumberDecoder, ListEncoder, "text/lists", ENCODING)
     monkeypatch.setitem(table.FORMATS, (SERVE, NUMBERS), known)
 
 
@@ -145,7 +145,7 @@ async def test_other_formats_are_answered_as_before() -> None:
 async def test_a_method_of_its_own_takes_no_more() -> None:
     path = "/test.Numbers/Add"
     with pytest.MonkeyPatch.context() as patch:
-        known = WireFormat(NumberSource, ListSink, GRPC)
+        known = WireFormat(NumberDecoder, ListEncoder, GRPC)
         patch.setitem(table.FORMATS, (path, GRPC), known)
         async with serving(plus=Plus()) as port:
             found = await answers(port.call(path, "only"), b"1\n", b"2\n")

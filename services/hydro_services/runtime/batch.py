@@ -25,8 +25,8 @@ from hydro_services import logs
 from hydro_services.codecs.json_merging import merge_answers
 from hydro_services.runtime.counts import Counts
 from hydro_services.runtime.evaluation import evaluate
-from hydro_services.runtime.evaluation_journal import Slot
-from hydro_services.runtime.rerun_outcomes import Reruns
+from hydro_services.runtime.evaluation_journal import EvaluationRecord
+from hydro_services.runtime.rerun_outcomes import RerunOutcomes
 from hydro_services.runtime.rerun_queue import RerunQueue
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ class Job:
 
 
 @dataclass(slots=True)
-class Alone:
+class ExclusiveCall:
     """A call that is made in the model's thread while the model does nothing else."""
 
     call: Callable[[], Any]
@@ -79,9 +79,9 @@ class Batcher:
         evaluator: Evaluator,
         executor: Executor,
         clock: Callable[[], float] = time.perf_counter,
-        slot: Slot | None = None,
+        record: EvaluationRecord | None = None,
         crashed: Callable[[str], None] = lambda reason: None,
-        reruns: Reruns | None = None,
+        rerun_outcomes: RerunOutcomes | None = None,
     ) -> None:
         """Starts idle.
 
@@ -89,18 +89,18 @@ class Batcher:
             evaluator: the model.
             executor: the thread of the model, which nobody else waits for.
             clock: in seconds.
-            slot: where evaluations are noted.
+            record: where evaluations are noted.
             crashed: called on the loop with the reason when the model has ended a fork.
-            reruns: how the model's rows ended that were run again.
+            rerun_outcomes: how the model's rows ended that were run again.
         """
         self.evaluator = evaluator
         self.counts = Counts()
         self._executor = executor
         self._clock = clock
-        self._slot = slot or Slot()
-        again = partial(_evaluate_again, evaluator)
-        self._reruns = RerunQueue(again, reruns or Reruns(), crashed)
-        self._queue: deque[Job | Alone] = deque()
+        self._record = record or EvaluationRecord()
+        rerun = partial(_evaluate_again, evaluator)
+        self._reruns = RerunQueue(rerun, rerun_outcomes or RerunOutcomes(), crashed)
+        self._queue: deque[Job | ExclusiveCall] = deque()
         self._cost = Cost()
         self._due = False
         self._busy: asyncio.Task[None] | None = None
@@ -111,20 +111,20 @@ class Batcher:
         return sum(each.rows for each in self._queue) + self._reruns.waiting_rows
 
     async def evaluate(
-        self, inputs: Sequence[Columns], *, size: int = 0, apart: bool = False
+        self, inputs: Sequence[Columns], *, size: int = 0, is_rerun: bool = False
     ) -> list[Evaluation]:
         """The answers, one an input, in order. Cancelling leaves the others' answers alone.
 
         Args:
             inputs: evaluated in the thread where they are large, whatever their rows have taken.
             size: of the inputs, in bytes.
-            apart: they were begun before, in a process that ended.
+            is_rerun: they were started before in a process that died; evaluates them in isolation.
 
         Raises:
             Exception: the thread has ended. What the model raises is in the answers.
         """
-        if apart:
-            return await self._reruns.evaluate(inputs, self._call_alone, self._evaluate_one)
+        if is_rerun:
+            return await self._reruns.evaluate(inputs, self._call_exclusively, self._evaluate_one)
         if any([columns.rows > MAX_ROWS for columns in inputs]):
             return [await self._evaluate_pieces(columns, size) for columns in inputs]
         return await self._evaluate_batched(inputs, size)
@@ -146,12 +146,12 @@ class Batcher:
         self._enqueue(Job(inputs, done, size, logs.REQUEST_ID.get()))
         return await done
 
-    async def _call_alone(self, call: Callable[[], T]) -> T:
+    async def _call_exclusively(self, call: Callable[[], T]) -> T:
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._enqueue(Alone(call, done))
+        self._enqueue(ExclusiveCall(call, done))
         return await done
 
-    def _enqueue(self, what: Job | Alone) -> None:
+    def _enqueue(self, what: Job | ExclusiveCall) -> None:
         self._queue.append(what)
         # At the end of this turn of the loop: all calls that became ready in it are one batch.
         if not self._due and self._busy is None:
@@ -162,10 +162,10 @@ class Batcher:
         """Starts what is due. Runs on the loop, after all that became ready in the same turn."""
         self._due = False
         while self._queue:
-            if isinstance(first := self._queue[0], Alone):
+            if isinstance(first := self._queue[0], ExclusiveCall):
                 self._queue.popleft()
                 # Whoever sets `_busy` calls `_start_next` when it is done: nothing starts before.
-                self._busy = asyncio.get_running_loop().create_task(self._run_alone(first))
+                self._busy = asyncio.get_running_loop().create_task(self._run_exclusive(first))
                 return
             jobs = self._take_jobs()
             large = any([job.size > INLINE_BYTES for job in jobs])
@@ -203,15 +203,15 @@ class Batcher:
         self._busy = None
         self._start_next()
 
-    async def _run_alone(self, alone: Alone) -> None:
+    async def _run_exclusive(self, exclusive: ExclusiveCall) -> None:
         loop = asyncio.get_running_loop()
         try:
-            answer = await loop.run_in_executor(self._executor, alone.call)
+            answer = await loop.run_in_executor(self._executor, exclusive.call)
         except Exception as error:
-            _fail([alone], error)
+            _fail([exclusive], error)
         else:
-            if not alone.done.done():
-                alone.done.set_result(answer)
+            if not exclusive.done.done():
+                exclusive.done.set_result(answer)
         self._busy = None
         self._start_next()
 
@@ -226,7 +226,7 @@ class Batcher:
         self, inputs: Sequence[Columns], request_ids: Sequence[str], *, on_loop: bool
     ) -> list[Evaluation]:
         start = self._clock()
-        with self._slot:
+        with self._record:
             answers = _evaluate_logged(self.evaluator, inputs, request_ids)
         rows, seconds = sum([columns.rows for columns in inputs]), self._clock() - start
         self._cost.learn(rows, seconds, on_loop=on_loop)
@@ -258,7 +258,7 @@ def _settle(jobs: Sequence[Job], answers: Sequence[Evaluation]) -> None:
             job.done.set_result(mine)
 
 
-def _fail(jobs: Sequence[Job | Alone], error: Exception) -> None:
+def _fail(jobs: Sequence[Job | ExclusiveCall], error: Exception) -> None:
     for job in jobs:
         if not job.done.done():
             job.done.set_exception(error)

@@ -56,7 +56,6 @@ class Counts:
     """Of an evaluation."""
 
     def stage(self, pipeline: str, name: str) -> StageCounts:
-        """Those of a stage."""
         key = (pipeline, name)
         counts = self.stages.get(key)
         if counts is None:

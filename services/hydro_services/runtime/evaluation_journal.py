@@ -1,10 +1,10 @@
 """Which models are evaluated in this process just now: a file that outlives the process.
 
-Each model has a slot in mapped memory; to begin and to end an evaluation costs two writes to it. A
-second file takes what Python's faulthandler says when the process dies by a signal such as SIGSEGV,
-and a third the exit status, from whoever waits for the process. A process that starts reads those
-of processes that are no more, which no longer hold the lock of their file, and says which model has
-ended them, where one is to blame:
+Each model has a record in mapped memory; an evaluation costs two writes to it. A second file takes
+what Python's faulthandler says when the process dies by a signal such as SIGSEGV, and a third the
+exit status, from whoever waits for the process. A process that starts reads those of processes that
+are no more, which no longer hold the lock of their file, and says which model has ended them, where
+one is to blame:
 
 - the process died by a signal of its own fault, in the thread that evaluates the model; or
 - it died so in another thread, or left by itself, and only one model was under evaluation.
@@ -34,19 +34,19 @@ from typing import IO
 
 logger = logging.getLogger(__name__)
 
-SLOTS = 256
+MAX_RECORDS = 256
 """Models of a process that are watched."""
 _NAME = 240
-_SLOT = struct.Struct(f"<QQ{_NAME}s")
+_RECORD = struct.Struct(f"<QQ{_NAME}s")
 """The thread that is at it, or 0; the length of the key; the key."""
 _THREAD = struct.Struct("<Q")
 _FATAL = re.compile(r"Fatal Python error: (.*)")
 _CURRENT = re.compile(r"^Current thread 0x(\w+)", re.MULTILINE)
-RECORD, FATAL, STATUS = ".running", ".fatal", ".status"
+JOURNAL, FATAL, STATUS = ".running", ".fatal", ".status"
 
 
-class Slot:
-    """A model's place, and a context around each evaluation; without memory it notes nothing."""
+class EvaluationRecord:
+    """A model's record, and a context around each evaluation; without memory it notes nothing."""
 
     __slots__ = ("__weakref__", "_at", "_memory")
 
@@ -63,30 +63,30 @@ class Slot:
             _THREAD.pack_into(self._memory, self._at, 0)
 
 
-class Running:
-    """The record of this process."""
+class EvaluationJournal:
+    """The records of this process."""
 
     def __init__(self, memory: mmap.mmap | None = None) -> None:
         """Without memory nothing is noted."""
         self._memory = memory
-        self._free = list(range(SLOTS)) if memory is not None else []
+        self._free = list(range(MAX_RECORDS)) if memory is not None else []
 
-    def slot(self, key: str) -> Slot:
-        """A place for a model, as long as it is held."""
+    def record(self, key: str) -> EvaluationRecord:
+        """A record for a model, free again when it is no longer referenced."""
         if self._memory is None or not self._free:
-            return Slot()
+            return EvaluationRecord()
         number = self._free.pop()
-        at, name = number * _SLOT.size, key.encode()[:_NAME]
-        _SLOT.pack_into(self._memory, at, 0, len(name), name)
-        slot = Slot(self._memory, at)
-        weakref.finalize(slot, self._free.append, number).atexit = False
-        return slot
+        at, name = number * _RECORD.size, key.encode()[:_NAME]
+        _RECORD.pack_into(self._memory, at, 0, len(name), name)
+        record = EvaluationRecord(self._memory, at)
+        weakref.finalize(record, self._free.append, number).atexit = False
+        return record
 
 
 @contextlib.contextmanager
-def record_process(folder: Path) -> Iterator[Running]:
-    """A record of this process, until the context ends; none where the disk is full."""
-    path = folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}{RECORD}"
+def open_journal(folder: Path) -> Iterator[EvaluationJournal]:
+    """The journal of this process until the context ends; without a disk it notes nothing."""
+    path = folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}{JOURNAL}"
     with contextlib.ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -94,17 +94,19 @@ def record_process(folder: Path) -> Iterator[Running]:
             stack.callback(path.unlink, missing_ok=True)
             # Held for as long as the process lives: whoever gets it knows that it lives no more.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.posix_fallocate(file.fileno(), 0, SLOTS * _SLOT.size)  # else a write could be SIGBUS
-            memory = mmap.mmap(file.fileno(), SLOTS * _SLOT.size)
+            os.posix_fallocate(
+                file.fileno(), 0, MAX_RECORDS * _RECORD.size
+            )  # else a write could be SIGBUS
+            memory = mmap.mmap(file.fileno(), MAX_RECORDS * _RECORD.size)
             fatal = stack.enter_context(path.with_suffix(FATAL).open("x"))
             stack.callback(path.with_suffix(FATAL).unlink, missing_ok=True)
         except OSError as error:
             extra = {"path": str(path), "error": str(error)}
             logger.warning("no record of evaluations", extra=extra)
-            yield Running()
+            yield EvaluationJournal()
             return
         with _record_fatal(fatal):
-            yield Running(memory)
+            yield EvaluationJournal(memory)
 
 
 @contextlib.contextmanager
@@ -132,14 +134,14 @@ class Death:
 
 def note_status(folder: Path, pid: int, status: int) -> None:
     """Notes how a process ended, by `os.waitpid`'s status, for the next process to read."""
-    for path in folder.glob(f"{pid}-*{RECORD}"):
+    for path in folder.glob(f"{pid}-*{JOURNAL}"):
         with contextlib.suppress(OSError):
             path.with_suffix(STATUS).write_text(str(status))
 
 
 def read_deaths(folder: Path) -> list[Death]:
     """How processes ended that live no more; their records are removed."""
-    deaths = [_read_death(path) for path in sorted(folder.glob(f"*{RECORD}"))]
+    deaths = [_read_death(path) for path in sorted(folder.glob(f"*{JOURNAL}"))]
     return [death for death in deaths if death]
 
 
@@ -150,19 +152,19 @@ def _read_death(path: Path) -> Death | None:
             evaluated = _evaluated_models(file.read())
             fatal = _read_text(path.with_suffix(FATAL))
             status = int(_read_text(path.with_suffix(STATUS)) or 0)
-            for suffix in (FATAL, STATUS, RECORD):
+            for suffix in (FATAL, STATUS, JOURNAL):
                 path.with_suffix(suffix).unlink(missing_ok=True)
     except (OSError, ValueError):  # it lives, or another process was quicker
         return None
     return blamed_model(evaluated, fatal, status)
 
 
-def _evaluated_models(record: bytes) -> dict[str, int]:
+def _evaluated_models(journal: bytes) -> dict[str, int]:
     """The models that were under evaluation, and in which threads."""
-    whole = record[: len(record) // _SLOT.size * _SLOT.size]
+    whole = journal[: len(journal) // _RECORD.size * _RECORD.size]
     return {
         key[:length].decode(errors="replace"): thread
-        for thread, length, key in _SLOT.iter_unpack(whole)
+        for thread, length, key in _RECORD.iter_unpack(whole)
         if thread
     }
 

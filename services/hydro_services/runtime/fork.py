@@ -2,9 +2,8 @@
 
 A fork has the model in memory as it is, so nothing is sent to it; answers come back by a pipe. It
 is made in the thread of the model, while the model does nothing else; its answers may be read in
-any thread. The threads of the process
-are not in the fork: a model that needs threads of its own there waits for ever, and is then told
-from one that works, also where there is no CPU for it.
+any thread. The threads of the process are not in the fork: a model that needs threads of its own
+there waits for ever. It is told apart from one that works, even one that gets no CPU.
 """
 
 from __future__ import annotations
@@ -46,15 +45,15 @@ _LENGTH = struct.Struct("<Q")
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """The call has ended its process."""
+class ForkDied:
+    """The fork died while it made the call."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Waits:
-    """The call cannot be made in a fork, or nobody wants its answer any more."""
+class Unanswered:
+    """No answer: the call cannot be made in a fork, or nobody waits for it any more."""
 
     is_idle: bool = False
     """It waits for what is not in a fork, as the next call may."""
@@ -148,8 +147,8 @@ class Fork(Generic[T]):
             _run_calls(calls, target)
         os.close(target)  # else the pipe would not end with the fork
 
-    def answer(self, is_wanted: Callable[[], bool]) -> T | Ended | Waits:
-        """What the next call answers; after `Ended` or `Waits` there is no more.
+    def answer(self, is_wanted: Callable[[], bool]) -> T | ForkDied | Unanswered:
+        """What the next call answers; after `ForkDied` or `Unanswered` there is no more.
 
         Args:
             is_wanted: whether anybody waits for it.
@@ -158,15 +157,15 @@ class Fork(Generic[T]):
         while not (found := self._next_message()):
             has_come = self._receive()
             if has_come is False:
-                return Ended(self._reap())
+                return ForkDied(self._reap())
             now = time.monotonic()
             seen = self._update(seen, now - last, has_come=bool(has_come))
             last = now
             if seen.is_silent:
-                return Ended(f"it said nothing for {seen.silent_s:.0f} s")
+                return ForkDied(f"it said nothing for {seen.silent_s:.0f} s")
             if seen.is_idle or not is_wanted():
-                return Waits(is_idle=seen.is_idle)
-        answer: T | Waits = pickle.loads(found)
+                return Unanswered(is_idle=seen.is_idle)
+        answer: T | Unanswered = pickle.loads(found)
         return answer
 
     def _update(self, seen: ForkState, passed_s: float, *, has_come: bool) -> ForkState:
@@ -253,7 +252,7 @@ def _pickle_answer(call: Callable[[], object]) -> bytes:
     try:
         return pickle.dumps(call(), pickle.HIGHEST_PROTOCOL)
     except Exception:
-        return pickle.dumps(Waits())
+        return pickle.dumps(Unanswered())
 
 
 def _send_beats(target: int, writing: threading.Lock) -> None:

@@ -23,8 +23,8 @@ from hydro_services.codecs import signatures
 from hydro_services.runtime.batch import Batcher
 from hydro_services.runtime.crashes import Crashes
 from hydro_services.runtime.evaluation import describe_exception
-from hydro_services.runtime.evaluation_journal import Running, Slot
-from hydro_services.runtime.rerun_outcomes import Reruns
+from hydro_services.runtime.evaluation_journal import EvaluationJournal, EvaluationRecord
+from hydro_services.runtime.rerun_outcomes import RerunOutcomes
 from hydro_services.runtime.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Fetch(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class HostedModel:
     """What is known of a model in this process."""
 
     id: ModelId
@@ -83,9 +83,9 @@ class Host:
         fetch: Fetch,
         load: Callable[[Path], Evaluator],
         crashes: Crashes | None = None,
-        running: Running | None = None,
+        journal: EvaluationJournal | None = None,
         release: Callable[[ModelId], None] = lambda id: None,
-        reruns: Path | None = None,
+        rerun_folder: Path | None = None,
     ) -> None:
         """Starts empty.
 
@@ -93,27 +93,27 @@ class Host:
             fetch: gets a model's folder.
             load: makes an evaluator of it.
             crashes: knows the models that are out, and is told of those that end a process.
-            running: takes what is evaluated.
+            journal: notes what is evaluated.
             release: told, in any thread, when a folder that was fetched is not used any more.
-            reruns: the folder that keeps how rows ended that were run again.
+            rerun_folder: keeps how rows ended that were run again.
         """
         self._fetch = fetch
         self._load = load
         self._crashes = crashes or Crashes()
-        self._running = running or Running()
+        self._journal = journal or EvaluationJournal()
         self._release = release
-        self._reruns = reruns
-        self._entries: dict[str, Entry] = {}
-        self._loading: dict[str, asyncio.Task[Entry]] = {}
+        self._rerun_folder = rerun_folder
+        self._entries: dict[str, HostedModel] = {}
+        self._loading: dict[str, asyncio.Task[HostedModel]] = {}
         self.refused = 0
         """Calls for models that are not here."""
 
     @property
-    def entries(self) -> Mapping[str, Entry]:
+    def entries(self) -> Mapping[str, HostedModel]:
         """By key; those that are out for a time have failed."""
         return {key: self._with_suspension(key, entry) for key, entry in self._entries.items()}
 
-    def _with_suspension(self, key: str, entry: Entry) -> Entry:
+    def _with_suspension(self, key: str, entry: HostedModel) -> HostedModel:
         suspension = self._crashes.suspension(key)
         if suspension is None:
             return entry
@@ -136,7 +136,7 @@ class Host:
             raise errors.Unavailable(f"model {key} is not loaded here; try again", model=key)
         return entry.batcher
 
-    async def load(self, id: ModelId, repository: Address) -> Entry:
+    async def load(self, id: ModelId, repository: Address) -> HostedModel:
         """Loads a model, or joins who is loading it already. Cancelling does not stop the load.
 
         Raises:
@@ -145,7 +145,7 @@ class Host:
         entry = self._entries.get(id.key)
         if suspension := self._crashes.suspension(id.key):
             if entry is None:
-                self._entries[id.key] = Entry(id, pb.MODEL_STATE_FAILED)
+                self._entries[id.key] = HostedModel(id, pb.MODEL_STATE_FAILED)
             raise suspension
         if entry and entry.state == pb.MODEL_STATE_LOADED:
             return entry
@@ -156,20 +156,20 @@ class Host:
         # The load goes on where one of those that wait for it gives up.
         return await asyncio.shield(self._loading[id.key])
 
-    def _on_loaded(self, key: str, task: asyncio.Task[Entry]) -> None:
+    def _on_loaded(self, key: str, task: asyncio.Task[HostedModel]) -> None:
         del self._loading[key]
         if not task.cancelled():
             task.exception()  # Told by the entry, also where nobody waits any more.
 
-    async def _fetch_and_load(self, id: ModelId, repository: Address) -> Entry:
-        entry = Entry(id, pb.MODEL_STATE_LOADING)
-        worker, slot = Worker(f"model {id.key}"), self._running.slot(id.key)
+    async def _fetch_and_load(self, id: ModelId, repository: Address) -> HostedModel:
+        entry = HostedModel(id, pb.MODEL_STATE_LOADING)
+        worker, record = Worker(f"model {id.key}"), self._journal.record(id.key)
         self._entries[id.key] = entry
         try:
             folder = await self._fetch(id, repository)
             try:
                 loop = asyncio.get_running_loop()
-                evaluator = await loop.run_in_executor(worker, self._load_evaluator, folder, slot)
+                evaluator = await loop.run_in_executor(worker, self._load_evaluator, folder, record)
             except BaseException:
                 self._release(id)
                 raise
@@ -184,8 +184,10 @@ class Host:
             self._mark_failed(entry, internal)
             raise internal from error
         crashed = partial(self._crashes.add, id.key)
-        reruns = Reruns(self._reruns, id.key)
-        batcher = Batcher(evaluator, worker, slot=slot, crashed=crashed, reruns=reruns)
+        outcomes = RerunOutcomes(self._rerun_folder, id.key)
+        batcher = Batcher(
+            evaluator, worker, record=record, crashed=crashed, rerun_outcomes=outcomes
+        )
         weakref.finalize(batcher, self._release, id).atexit = False  # after the last call
         # It may have been unloaded while it was loading, and loaded anew: then this one is not it.
         if self._entries.get(id.key) is not entry:
@@ -194,16 +196,16 @@ class Host:
         logger.info("model loaded", extra={"model": id.key})
         return self._entries[id.key]
 
-    def _mark_failed(self, entry: Entry, error: errors.HydroError) -> None:
+    def _mark_failed(self, entry: HostedModel, error: errors.HydroError) -> None:
         key = entry.id.key
         logger.warning("model not loaded", extra={"model": key, "error": error.message})
         if self._entries.get(key) is entry:
             status = errors.to_status(error)
             self._entries[key] = replace(entry, state=pb.MODEL_STATE_FAILED, error=status)
 
-    def _load_evaluator(self, folder: Path, slot: Slot) -> Evaluator:
+    def _load_evaluator(self, folder: Path, record: EvaluationRecord) -> Evaluator:
         try:
-            with slot:
+            with record:
                 return self._load(folder)
         except errors.HydroError:
             raise

@@ -9,7 +9,7 @@ from hydro.runtime.v1 import runtime_service_pb2 as pb
 from hydro_envoy.headers import KEY_DIGITS
 from hydro_services.metrics import Buckets, Family, Reading
 from hydro_services.runtime.counts import Histogram, StageCounts
-from hydro_services.runtime.host import Entry, Host
+from hydro_services.runtime.host import Host, HostedModel
 from hydro_services.tracing import Exporter
 
 MODEL = ("model", "version", "digest")
@@ -37,11 +37,11 @@ def metrics_reader(host: Host, exporter: Exporter | None) -> Callable[[], Readin
     return take
 
 
-def _model_labels(entry: Entry) -> _Labels:
+def _model_labels(entry: HostedModel) -> _Labels:
     return entry.id.model, entry.id.version, entry.id.digest[:KEY_DIGITS]
 
 
-def _model_families(models: list[tuple[_Labels, Entry]]) -> Iterator[Family]:
+def _model_families(models: list[tuple[_Labels, HostedModel]]) -> Iterator[Family]:
     states = [
         ((*labels, name), float(entry.state == state))
         for labels, entry in models
@@ -74,7 +74,7 @@ def _model_families(models: list[tuple[_Labels, Entry]]) -> Iterator[Family]:
     )
 
 
-def _stage_families(models: list[tuple[_Labels, Entry]]) -> Iterator[Family]:
+def _stage_families(models: list[tuple[_Labels, HostedModel]]) -> Iterator[Family]:
     stages: list[tuple[_Labels, StageCounts]] = [
         ((*key, *labels), counts)
         for labels, entry in models

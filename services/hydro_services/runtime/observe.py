@@ -13,7 +13,7 @@ from hydro.serving.v1 import frame_pb2 as pb
 from hydro_envoy import headers
 from hydro_services import errors
 from hydro_services.runtime.counts import Counts
-from hydro_services.runtime.stage import Work
+from hydro_services.runtime.stage import FrameInStage
 from hydro_services.tracing import Exporter, Parent, Span, parse_parent
 from hydro_services.tracing.span import new_id
 
@@ -48,26 +48,26 @@ class CallObserver:
             self._parent, self._rows, self._failed = found, 0, Counter[str]()
         return self
 
-    def count_answered(self, work: Sequence[Work], start: float) -> None:
+    def count_answered(self, frames: Sequence[FrameInStage], start: float) -> None:
         """Frames were answered that had come at `start`, by `time.perf_counter`."""
-        if not work:
+        if not frames:
             return
         counts = self._counts
         counts.seconds.add(time.perf_counter() - start)
         rows = 0
-        for each in work:
-            new = each.failed_count - each.came_failed
-            rows += each.frame.table.rows + new
+        for frame in frames:
+            new = frame.failed_count - frame.came_failed
+            rows += frame.frame.table.rows + new
             if new:
-                self._count_failures(each, new)
+                self._count_failures(frame, new)
         counts.rows += rows
         if self._parent:
             self._rows += rows
 
-    def _count_failures(self, work: Work, count: int) -> None:
+    def _count_failures(self, frame: FrameInStage, count: int) -> None:
         # Those of earlier stages were there before, but errors stand by row.
         stage = self._metadata.get(headers.STAGE, "")
-        reasons = [reason for by, reason in _failure_reasons(work.frame) if by in (stage, "")][
+        reasons = [reason for by, reason in _failure_reasons(frame.frame) if by in (stage, "")][
             -count:
         ]
         for reason in reasons:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from hydro_runtimes.columns import MAX_DENSE_BYTES, Sparse
 from hydro_services.codecs.row_groups import MAX_ROWS
-from hydro_services.runtime.stage import Work
+from hydro_services.runtime.stage import FrameInStage
 from hydro_services.runtime.worker import Worker
 
 T = TypeVar("T")
@@ -23,10 +23,10 @@ RERUN_ROWS = 32 * MAX_ROWS
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class DecodableInput:
     """What has come and can be read."""
 
-    work: Iterator[Work | None]
+    frames: Iterator[FrameInStage | None]
     """Frames, each made when it is asked for; None: a step was taken and gave none yet."""
     size: int
     """Bytes to be read."""
@@ -45,16 +45,16 @@ class CodecThread:
         return await self._worker.call(call)
 
     async def read_portions(
-        self, arrival: Arrival, *, apart: bool
-    ) -> AsyncIterator[tuple[list[Work], bool]]:
+        self, decodable: DecodableInput, *, is_rerun: bool
+    ) -> AsyncIterator[tuple[list[FrameInStage], bool]]:
         """Frames in portions, each with whether it is the last; one at least.
 
         Args:
-            arrival: what has come.
-            apart: it is run again.
+            decodable: what has come.
+            is_rerun: it was started before in a process that died.
         """
-        portions = mark_last(split_portions(arrival.work, RERUN_ROWS if apart else MAX_ROWS))
-        is_quick, is_last = arrival.size <= INLINE_BYTES, False
+        portions = mark_last(split_portions(decodable.frames, RERUN_ROWS if is_rerun else MAX_ROWS))
+        is_quick, is_last = decodable.size <= INLINE_BYTES, False
         while not is_last:
             # Each portion of what is large is evaluated before the next one is read.
             portion, is_last = (
@@ -64,30 +64,32 @@ class CodecThread:
                 yield portion, is_last
 
 
-def mark_last(found: Iterable[list[Work]]) -> Iterator[tuple[list[Work], bool]]:
+def mark_last(portions: Iterable[list[FrameInStage]]) -> Iterator[tuple[list[FrameInStage], bool]]:
     """Portions, each with whether it is the last, which alone may be without a frame."""
-    waiting: list[Work] = []
-    for portion in found:
+    waiting: list[FrameInStage] = []
+    for portion in portions:
         if waiting or not portion:
             yield waiting if portion else [], False
         waiting = portion or waiting
     yield waiting, True
 
 
-def split_portions(work: Iterator[Work | None], most: int = MAX_ROWS) -> Iterator[list[Work]]:
+def split_portions(
+    frames: Iterator[FrameInStage | None], most: int = MAX_ROWS
+) -> Iterator[list[FrameInStage]]:
     """Frames in portions, an empty one for a step that completed none.
 
     A portion has so many rows, or fewer with large sparse vectors.
     """
-    portion: list[Work] = []
+    portion: list[FrameInStage] = []
     rows = step = dense_bytes = 0
-    for each in work:
-        if each is None:
+    for frame in frames:
+        if frame is None:
             yield []
             continue
-        portion.append(each)
-        taken = max(each.frame.table.rows + len(each.frame.errors), 1)
-        rows, step, dense_bytes = rows + taken, step + taken, dense_bytes + _dense_bytes(each)
+        portion.append(frame)
+        taken = max(frame.frame.table.rows + len(frame.frame.errors), 1)
+        rows, step, dense_bytes = rows + taken, step + taken, dense_bytes + _dense_bytes(frame)
         if rows >= most or dense_bytes > MAX_DENSE_BYTES:
             yield portion
             portion, rows, step, dense_bytes = [], 0, 0, 0
@@ -98,6 +100,8 @@ def split_portions(work: Iterator[Work | None], most: int = MAX_ROWS) -> Iterato
         yield portion
 
 
-def _dense_bytes(work: Work) -> int:
+def _dense_bytes(frame: FrameInStage) -> int:
     """Of what a model may be given in the place of sparse vectors, of any size by a few bytes."""
-    return sum([each.dense_bytes for each in work.inputs.values() if isinstance(each, Sparse)])
+    return sum(
+        [column.dense_bytes for column in frame.inputs.values() if isinstance(column, Sparse)]
+    )

@@ -14,8 +14,8 @@ from hydro_services.codecs.grpc_messages import prefix_message
 from hydro_services.runtime.host import Host
 from hydro_services.runtime.observe import CallObserver
 from hydro_services.runtime.offload import CodecThread
-from hydro_services.runtime.processor import answer_work, parse_call
-from hydro_services.runtime.stage_stream import Session
+from hydro_services.runtime.processor import answer_frames, parse_call
+from hydro_services.runtime.stage_stream import StageStream
 from hydro_services.runtime.wire_formats import table
 from hydro_services.runtime.wire_formats.http_body import PIECE_BYTES
 from hydro_services.tracing import Exporter
@@ -39,18 +39,22 @@ class Prediction:
         has_bodies = table.has_bodies(stage_call.method)
         call.errors_reset = has_bodies and headers.ANSWER not in call.metadata
         batcher = self.host.get(stage_call.model)
-        session = Session(stage_call, batcher.evaluator.signature, self.max_bytes)
+        stream = StageStream(stage_call, batcher.evaluator.signature, self.max_bytes)
         ended = False
         with CallObserver(batcher.counts, call.metadata, self.exporter) as observed:
             while not ended:
                 data, start = await call.read(), perf_counter()
                 # Now, not after the answers: more may come while these are evaluated.
                 ended = call.ended
-                arrival = session.feed(data, ended=ended)
-                async for part, is_last in self.codecs.read_portions(arrival, apart=session.apart):
-                    messages = await answer_work(session, batcher, self.codecs, part, arrival.size)
+                decodable = stream.feed(data, ended=ended)
+                async for part, is_last in self.codecs.read_portions(
+                    decodable, is_rerun=stream.is_rerun
+                ):
+                    messages = await answer_frames(
+                        stream, batcher, self.codecs, part, decodable.size
+                    )
                     observed.count_answered(part, start)
-                    messages += session.close() if ended and is_last else []
+                    messages += stream.close() if ended and is_last else []
                     await write_messages(call, messages)
 
 

@@ -124,11 +124,11 @@ async def run(config: Config, ready: Callable[[Address], None] = lambda _: None)
         runtime_service_pb2_grpc.add_RuntimeServiceServicer_to_server(RuntimeServicer(host), target)
 
     async with contextlib.AsyncExitStack() as stack:
-        evaluated = stack.enter_context(evaluation_journal.record_process(config.cache / RUNNING))
-        again = config.cache / RERUNS
-        rerun_outcomes.remove_old(again)
+        journal = stack.enter_context(evaluation_journal.open_journal(config.cache / RUNNING))
+        rerun_folder = config.cache / RERUNS
+        rerun_outcomes.remove_old(rerun_folder)
         load_model = build_loader(config, names)
-        host = Host(cache.fetch, load_model, crashes, evaluated, cache.release, again)
+        host = Host(cache.fetch, load_model, crashes, journal, cache.release, rerun_folder)
         listen = rpc.resolve_address(config.listen)
         spans = tracing.export_spans(config.zipkin, config.otlp, config.service)
         exporter = await stack.enter_async_context(spans)

@@ -28,9 +28,9 @@ from hydro_services.runtime.batch import Batcher
 from hydro_services.runtime.evaluation import answer_bytes
 from hydro_services.runtime.host import Host
 from hydro_services.runtime.observe import CallObserver
-from hydro_services.runtime.offload import Arrival, CodecThread
-from hydro_services.runtime.stage import Work
-from hydro_services.runtime.stage_stream import Session, StageCall
+from hydro_services.runtime.offload import CodecThread, DecodableInput
+from hydro_services.runtime.stage import FrameInStage
+from hydro_services.runtime.stage_stream import StageCall, StageStream
 from hydro_services.tracing import Exporter
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,8 @@ PROCESS = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
 CHUNK = 1 << 20
 """Bytes a response at most: Envoy hands each on as one message, which the next stage must take."""
 ATTEMPT = "x-envoy-attempt-count"
-"""Which run of the chain it is, from 1; the gateway counts, or the base of the pipeline."""
+"""Which run of the chain it is, from 1; counted by the gateway, or by the pipeline's policy
+route."""
 _HTTP = {
     grpc.StatusCode.INVALID_ARGUMENT: http_status_pb2.BadRequest,
     grpc.StatusCode.NOT_FOUND: http_status_pb2.NotFound,
@@ -65,7 +66,7 @@ class Exchange:
         self._signature = batcher.evaluator.signature
         self._max_bytes = max_bytes
         self._messages = MessageCutter(max_bytes)
-        self._session: Session | None = None
+        self._stream: StageStream | None = None
         self._greeting = b""
         self._ended = ""
 
@@ -75,20 +76,20 @@ class Exchange:
         return bool(self._ended)
 
     @property
-    def apart(self) -> bool:
-        """What has come may end its process."""
-        return self._session is not None and self._session.apart
+    def is_rerun(self) -> bool:
+        """The call was started before in a process that died; evaluate it in isolation."""
+        return self._stream is not None and self._stream.is_rerun
 
-    def receive(self, data: bytes) -> Arrival:
+    def receive(self, data: bytes) -> DecodableInput:
         """The frames that these bytes complete.
 
         Raises:
             errors.HydroError: the call cannot go on.
         """
         pieces = [self._read_request(message) for message in self._messages.feed(data)]
-        if self._session is None:
-            return Arrival(iter(()), 0)
-        return self._session.feed(b"".join(pieces), ended=self.ended)
+        if self._stream is None:
+            return DecodableInput(iter(()), 0)
+        return self._stream.feed(b"".join(pieces), ended=self.ended)
 
     def _read_request(self, message: bytes) -> bytes:
         """The piece of the call's body that a request brings."""
@@ -97,7 +98,7 @@ class Exchange:
         except DecodeError:
             raise errors.InvalidArgument("got no envoy.service.ext_proc.v3 request") from None
         kind = request.WhichOneof("request")
-        if kind == "request_headers" and self._session is None:
+        if kind == "request_headers" and self._stream is None:
             # A call without a body has nothing to evaluate, and Envoy would send nothing further.
             if request.request_headers.end_of_stream:
                 raise errors.InvalidArgument("the call has no message, want one at least")
@@ -105,10 +106,10 @@ class Exchange:
             attempt = find_header(sent, ATTEMPT)
             call = parse_call({**self._metadata, ATTEMPT: attempt}, find_header(sent, ":path"))
             logs.REQUEST_ID.set(find_header(sent, headers.REQUEST_ID))
-            self._session = Session(call, self._signature, self._max_bytes)
+            self._stream = StageStream(call, self._signature, self._max_bytes)
             self._greeting = _HEADERS
             return b""
-        if self._session is None:
+        if self._stream is None:
             raise errors.InvalidArgument(f"got {kind} first, want request_headers")
         if kind == "request_trailers":
             self._ended = kind
@@ -123,8 +124,8 @@ class Exchange:
         """The responses to Envoy that carry these messages; `last`: of all that has come so far."""
         # The end goes with the last portion: with an earlier one Envoy would take nothing after it.
         messages, ended = list(answers), self._ended if last else ""
-        if self._session is not None and ended:
-            messages += self._session.close()
+        if self._stream is not None and ended:
+            messages += self._stream.close()
         greeting, self._greeting = self._greeting, b""
         # With trailers these are the end, and a body that says so too would be one end too many.
         bodies = body_responses(messages, end=ended == "request_body")
@@ -132,12 +133,12 @@ class Exchange:
         return [part for part in (greeting, *bodies, trailers) if part]
 
     async def answer(
-        self, batcher: Batcher, codecs: CodecThread, work: Sequence[Work], size: int
+        self, batcher: Batcher, codecs: CodecThread, frames: Sequence[FrameInStage], size: int
     ) -> list[bytes]:
         """The messages that go on for frames that came in `size` bytes."""
-        if self._session is None:
+        if self._stream is None:
             return []
-        return await answer_work(self._session, batcher, codecs, work, size)
+        return await answer_frames(self._stream, batcher, codecs, frames, size)
 
 
 class Processor:
@@ -160,10 +161,12 @@ class Processor:
                 # The end of the body ends the call, also where Envoy leaves the stream open.
                 while not exchange.ended and not call.ended:
                     data, start = await call.read(), perf_counter()
-                    arrival = exchange.receive(data)
-                    apart = exchange.apart
-                    async for part, is_last in self.codecs.read_portions(arrival, apart=apart):
-                        answers = await exchange.answer(batcher, self.codecs, part, arrival.size)
+                    decodable = exchange.receive(data)
+                    is_rerun = exchange.is_rerun
+                    async for part, is_last in self.codecs.read_portions(
+                        decodable, is_rerun=is_rerun
+                    ):
+                        answers = await exchange.answer(batcher, self.codecs, part, decodable.size)
                         observed.count_answered(part, start)
                         await self._write(call, exchange, answers, is_last)
         # Errors travel in a response: of a gRPC status of this stream Envoy would make a 500.
@@ -189,20 +192,24 @@ class Processor:
             await call.write(piece)
 
 
-async def answer_work(
-    session: Session, batcher: Batcher, codecs: CodecThread, work: Sequence[Work], size: int
+async def answer_frames(
+    stream: StageStream,
+    batcher: Batcher,
+    codecs: CodecThread,
+    frames: Sequence[FrameInStage],
+    size: int,
 ) -> list[bytes]:
     """The messages that go on for frames that came in `size` bytes."""
-    if not work:
+    if not frames:
         return []
-    inputs = [each.inputs for each in work]
-    evaluations = await batcher.evaluate(inputs, size=size, apart=session.apart)
+    inputs = [frame.inputs for frame in frames]
+    evaluations = await batcher.evaluate(inputs, size=size, is_rerun=stream.is_rerun)
     size += answer_bytes(evaluations)
-    if not session.apart:
-        return await codecs.run(size, lambda: session.answer(work, evaluations))
+    if not stream.is_rerun:
+        return await codecs.run(size, lambda: stream.answer(frames, evaluations))
     messages: list[bytes] = []
-    for each, evaluation in zip(work, evaluations, strict=True):  # the steps of others between
-        messages += await codecs.run(size, partial(session.answer, [each], [evaluation]))
+    for frame, evaluation in zip(frames, evaluations, strict=True):  # the steps of others between
+        messages += await codecs.run(size, partial(stream.answer, [frame], [evaluation]))
     return messages
 
 
@@ -219,7 +226,7 @@ def parse_call(metadata: Mapping[str, str], method: str) -> StageCall:
             model=metadata[headers.MODEL],
             stage=metadata[headers.STAGE],
             pipeline=metadata.get(headers.PIPELINE, ""),
-            again=metadata.get(ATTEMPT, "1") not in ("", "1"),
+            is_rerun=metadata.get(ATTEMPT, "1") not in ("", "1"),
         )
     except (KeyError, ValueError) as error:
         wanted = f"{headers.MODEL}, {headers.STAGE} and {headers.POSITION}"

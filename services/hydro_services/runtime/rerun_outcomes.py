@@ -24,7 +24,7 @@ KEPT_S = 3600.0
 _NOT_DONE = "the process that ran them again did not answer"
 
 
-class Reruns:
+class RerunOutcomes:
     """Of one model."""
 
     def __init__(self, folder: Path | None = None, model: str = "") -> None:
@@ -37,7 +37,7 @@ class Reruns:
         request = repr((self._model, request_id)).encode()
         return hashlib.sha256(request + pickle.dumps(inputs)).hexdigest()
 
-    def end(self, key: str) -> str:
+    def outcome(self, key: str) -> str:
         """How a process ended that ran the rows again; empty where none did."""
         try:
             return (self._folder / key).read_text() if self._folder else ""

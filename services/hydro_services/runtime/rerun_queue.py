@@ -17,8 +17,8 @@ from typing import Protocol, TypeVar
 from hydro_runtimes.columns import Columns
 from hydro_runtimes.evaluator import Evaluation, Failure
 from hydro_services import logs
-from hydro_services.runtime.fork import Ended, Fork
-from hydro_services.runtime.rerun_outcomes import Reruns
+from hydro_services.runtime.fork import Fork, ForkDied
+from hydro_services.runtime.rerun_outcomes import RerunOutcomes
 from hydro_services.runtime.worker import Worker
 
 T = TypeVar("T")
@@ -61,16 +61,18 @@ class Turn(Protocol):
 class RerunQueue:
     """Of one model. Used from the event loop only."""
 
-    def __init__(self, evaluate: Evaluate, reruns: Reruns, crashed: Callable[[str], None]) -> None:
+    def __init__(
+        self, evaluate: Evaluate, outcomes: RerunOutcomes, crashed: Callable[[str], None]
+    ) -> None:
         """Starts idle.
 
         Args:
             evaluate: in a fork.
-            reruns: how rows ended that were run again.
+            outcomes: how rows ended that were run again.
             crashed: told when the model has ended a fork, and how.
         """
         self._evaluate = evaluate
-        self._reruns = reruns
+        self._outcomes = outcomes
         self._crashed = crashed
         self._waiting: deque[Rerun] = deque()
         self._task: asyncio.Task[None] | None = None
@@ -136,7 +138,7 @@ class RerunQueue:
                     continue
                 # The fork ends with this frame: those it has not come to are first in the next one.
                 self._waiting.extendleft(reversed(reruns[number + 1 :]))
-                if isinstance(answer, Ended):
+                if isinstance(answer, ForkDied):
                     each.settle(await worker.call(self._answer_ended, each, answer.reason))
                     self._crashed(answer.reason)
                 else:
@@ -153,18 +155,18 @@ class RerunQueue:
 
     def _in_child(self, inputs: Columns, request_id: str) -> Evaluation:
         # Looked up only now: the same rows may have ended the fork before this one.
-        end = self._reruns.end(self._reruns.key(request_id, inputs))
+        end = self._outcomes.outcome(self._outcomes.key(request_id, inputs))
         return _failed_again(inputs.rows, end) if end else self._evaluate(inputs, request_id)
 
     def _answer_ended(self, rerun: Rerun, reason: str) -> Evaluation:
-        self._reruns.add(self._reruns.key(rerun.request_id, rerun.inputs), reason)
+        self._outcomes.add(self._outcomes.key(rerun.request_id, rerun.inputs), reason)
         return _failed_again(rerun.inputs.rows, reason)
 
     def _rerun_here(self, rerun: Rerun, evaluate: Evaluate) -> Evaluation:
-        key = self._reruns.key(rerun.request_id, rerun.inputs)
-        if end := self._reruns.end(key):
+        key = self._outcomes.key(rerun.request_id, rerun.inputs)
+        if end := self._outcomes.outcome(key):
             return _failed_again(rerun.inputs.rows, end)
-        with self._reruns.under_way(key):
+        with self._outcomes.under_way(key):
             return evaluate(rerun.inputs, rerun.request_id)
 
 

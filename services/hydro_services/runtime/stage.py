@@ -27,7 +27,7 @@ MAX_FAILED = 65_536
 
 
 @dataclass(slots=True)
-class Work:
+class FrameInStage:
     """A frame under way in this stage."""
 
     frame: pb.Frame

@@ -1,8 +1,8 @@
 """One call's way through one stage, without I/O: bytes of gRPC messages in, bytes out.
 
-At the ends of a chain a source reads what the client sent, and a sink writes what it gets, in the
-format of the call (`edges`); between stages both are those of frames. Between source and sink each
-frame has its inputs read, is evaluated by the caller, and has its outputs added.
+At the ends of a chain a decoder reads what the client sent, and an encoder writes what it gets, in
+the format of the call (`wire_formats`); between stages both are those of frames. Between decoder
+and encoder each frame has its inputs read, is evaluated by the caller, and has its outputs added.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from hydro_runtimes.evaluator import Evaluation, Signature
 from hydro_services import errors
 from hydro_services.codecs.grpc_messages import MessageCutter
 from hydro_services.runtime import stage
-from hydro_services.runtime.offload import Arrival
-from hydro_services.runtime.stage import Work
+from hydro_services.runtime.offload import DecodableInput
+from hydro_services.runtime.stage import FrameInStage
 from hydro_services.runtime.wire_formats import table
 from hydro_services.runtime.wire_formats.frames import BETWEEN_STAGES
-from hydro_services.runtime.wire_formats.wire_format import ReadingStage, Sink, Source
+from hydro_services.runtime.wire_formats.wire_format import Decoder, Encoder, ReadingStage
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,31 +37,31 @@ class StageCall:
     """As errors name it: `<service>/<model>`."""
     pipeline: str = ""
     """The pipeline that runs; empty: not known."""
-    again: bool = False
-    """The call was begun before, and may have ended the process that had it."""
+    is_rerun: bool = False
+    """The call was started before in a process that died; evaluate it in isolation."""
 
 
-class Session:
+class StageStream:
     """One call's way through one stage."""
 
     def __init__(self, call: StageCall, signature: Signature, max_bytes: int) -> None:
         self.call = call
         self._signature = signature
-        self.apart = call.again
-        """What comes may end its process; what comes after the first answer was not begun yet."""
+        self.is_rerun = call.is_rerun
+        """As of the call, until its first answer: what comes after that was not started before."""
         self._has_answered = False
         self._messages = MessageCutter(max_bytes)
         reader = ReadingStage(signature, call.stage, max_bytes, call.pipeline)
-        self._source: Source = (
-            table.open_source(call.method, reader)
+        self._decoder: Decoder = (
+            table.open_decoder(call.method, reader)
             if call.position.begins
-            else BETWEEN_STAGES.source(reader)
+            else BETWEEN_STAGES.decoder(reader)
         )
-        self._sink: Sink = (
-            table.open_sink(call.method) if call.position.ends else BETWEEN_STAGES.sink()
+        self._encoder: Encoder = (
+            table.open_encoder(call.method) if call.position.ends else BETWEEN_STAGES.encoder()
         )
 
-    def feed(self, chunk: bytes, *, ended: bool = False) -> Arrival:
+    def feed(self, chunk: bytes, *, ended: bool = False) -> DecodableInput:
         """The frames that a chunk of the call's bytes completes; `ended`: it is the last.
 
         They are read as they are asked for, all of them before the next chunk is fed.
@@ -69,20 +69,22 @@ class Session:
         Raises:
             errors.HydroError: the call cannot go on; also as frames are asked for.
         """
-        self.apart = self.apart and not self._has_answered
-        arrival = self._source.feed(self._messages.feed(chunk))
+        self.is_rerun = self.is_rerun and not self._has_answered
+        decodable = self._decoder.feed(self._messages.feed(chunk))
         if not ended:
-            return arrival
+            return decodable
         self._messages.end()
-        rest = self._source.end()
-        return Arrival(chain(arrival.work, rest.work), arrival.size + rest.size)
+        rest = self._decoder.end()
+        return DecodableInput(chain(decodable.frames, rest.frames), decodable.size + rest.size)
 
-    def answer(self, work: Sequence[Work], evaluations: Sequence[Evaluation]) -> list[bytes]:
-        """The messages that go on, for work that is done."""
+    def answer(
+        self, frames: Sequence[FrameInStage], evaluations: Sequence[Evaluation]
+    ) -> list[bytes]:
+        """The messages that go on, for frames that have been evaluated."""
         self._has_answered = True
         written: list[bytes] = []
-        for done, evaluation in zip(work, evaluations, strict=True):
-            written += self._sink.write(self._add_outputs(done.frame, evaluation))
+        for frame, evaluation in zip(frames, evaluations, strict=True):
+            written += self._encoder.write(self._add_outputs(frame.frame, evaluation))
         return written
 
     def _add_outputs(self, frame: pb.Frame, evaluation: Evaluation) -> pb.Frame:
@@ -94,4 +96,4 @@ class Session:
 
     def close(self) -> list[bytes]:
         """The messages that close the answer."""
-        return self._sink.end()
+        return self._encoder.end()

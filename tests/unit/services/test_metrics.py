@@ -21,7 +21,7 @@ from hydro_services.metrics import Buckets, Family
 from hydro_services.runtime import counts, stage
 from hydro_services.runtime.counts import Counts, Histogram
 from hydro_services.runtime.observe import CallObserver
-from hydro_services.runtime.stage import Work
+from hydro_services.runtime.stage import FrameInStage
 from hydro_services.tracing import Exporter, Span
 
 TOLD = {
@@ -98,12 +98,12 @@ async def test_what_fails_counts_where_it_fails() -> None:
     found, collected = Counts(), Collected()
     exporter = Exporter(collected)  # type: ignore[arg-type]
     frame = pb.Frame(table=pb.Table(rows=3), errors=[failing("EARLIER", "s/before")])
-    work = Work(frame, Columns({}, 3), came_failed=stage.count_failed(frame))
+    answered = FrameInStage(frame, Columns({}, 3), came_failed=stage.count_failed(frame))
     with CallObserver(found, TOLD, exporter) as observed:
         assert found.stage("p", "s/m").active == 1
         frame.table.rows = 2
         frame.errors.append(failing("MODEL_FAILED", "s/m"))
-        observed.count_answered([work], 0.0)
+        observed.count_answered([answered], 0.0)
     counted = found.stage("p", "s/m")
     assert (counted.rows, dict(counted.failed), dict(counted.calls), counted.active) == (
         3,

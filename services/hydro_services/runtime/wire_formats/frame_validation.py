@@ -1,4 +1,4 @@
-"""Frames as clients send them: checked, then made as they are inside a chain."""
+"""Validates frames as clients send them, and makes them as they are inside a chain. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LISTS = {proto_columns.TYPES[kind]: typed_values.LISTS[kind] for kind in _FITTI
 _DTYPES = {proto_columns.TYPES[kind]: kind.dtype for kind in _FITTING}
 
 
-def receive_frame(frame: pb.Frame, name: str) -> Columns | None:
+def validate_frame(frame: pb.Frame, name: str) -> Columns | None:
     """Checks a frame, and makes it as it is inside a chain; rows with misfits fail.
 
     Args:

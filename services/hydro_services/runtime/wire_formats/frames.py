@@ -11,28 +11,28 @@ from hydro_runtimes.columns import Columns
 from hydro_services import errors
 from hydro_services.codecs import frame_limits, proto_columns
 from hydro_services.runtime import stage
-from hydro_services.runtime.offload import Arrival
-from hydro_services.runtime.stage import Work
-from hydro_services.runtime.wire_formats.frame_validation import receive_frame
+from hydro_services.runtime.offload import DecodableInput
+from hydro_services.runtime.stage import FrameInStage
+from hydro_services.runtime.wire_formats.frame_validation import validate_frame
 from hydro_services.runtime.wire_formats.wire_format import ReadingStage, WireFormat
 
 GRPC = "application/grpc"
 
 
-class StageSource:
+class StageDecoder:
     """Reads frames of the stage before."""
 
     def __init__(self, reader: ReadingStage) -> None:
         self.reader = reader
         self._has_begun = False
 
-    def feed(self, messages: Sequence[bytes]) -> Arrival:
-        return Arrival(map(self._read_message, messages), sum(map(len, messages)))
+    def feed(self, messages: Sequence[bytes]) -> DecodableInput:
+        return DecodableInput(map(self._read_message, messages), sum(map(len, messages)))
 
-    def end(self) -> Arrival:
-        return Arrival(iter(()), 0)
+    def end(self) -> DecodableInput:
+        return DecodableInput(iter(()), 0)
 
-    def _read_message(self, message: bytes) -> Work:
+    def _read_message(self, message: bytes) -> FrameInStage:
         frame, came_failed, reader = pb.Frame(), 0, self.reader
         try:
             columns = self._parse(message, frame)
@@ -41,7 +41,7 @@ class StageSource:
         except (DecodeError, errors.HydroError) as error:
             frame, inputs, came_failed = self._fail_frame(frame, error), Columns({}, 0), 0
         self._has_begun = True
-        return Work(frame, inputs, came_failed)
+        return FrameInStage(frame, inputs, came_failed)
 
     def _parse(self, message: bytes, frame: pb.Frame) -> Columns | None:
         """Fills the frame; its columns, where all of them have been decoded."""
@@ -60,17 +60,17 @@ class StageSource:
         return pb.Frame(id=frame.id, failure=errors.to_status(error))
 
 
-class ClientSource(StageSource):
+class ClientDecoder(StageDecoder):
     """Reads frames of a client, who may send anything."""
 
     def _parse(self, message: bytes, frame: pb.Frame) -> Columns | None:
         frame_limits.check_frame(message)
         frame.MergeFromString(message)
         stage.check_pipeline(frame.pipeline, self.reader.pipeline)
-        return receive_frame(frame, self.reader.stage)
+        return validate_frame(frame, self.reader.stage)
 
 
-class StageSink:
+class StageEncoder:
     """Writes frames to the next stage."""
 
     def write(self, frame: pb.Frame) -> list[bytes]:
@@ -80,7 +80,7 @@ class StageSink:
         return []
 
 
-class ClientSink(StageSink):
+class ClientEncoder(StageEncoder):
     """Writes frames to a client, with lists of protobuf where the client asked for them."""
 
     def write(self, frame: pb.Frame) -> list[bytes]:
@@ -90,5 +90,5 @@ class ClientSink(StageSink):
         return [frame.SerializeToString()]
 
 
-BETWEEN_STAGES = WireFormat(StageSource, StageSink, GRPC)
-FORMAT = WireFormat(ClientSource, ClientSink, GRPC)
+BETWEEN_STAGES = WireFormat(StageDecoder, StageEncoder, GRPC)
+FORMAT = WireFormat(ClientDecoder, ClientEncoder, GRPC)

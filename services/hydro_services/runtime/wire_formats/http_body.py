@@ -15,8 +15,13 @@ from hydro.serving.v1 import frame_pb2 as pb
 from hydro.serving.v1 import prediction_service_pb2
 from hydro_services import errors
 from hydro_services.runtime import stage
-from hydro_services.runtime.offload import Arrival
-from hydro_services.runtime.wire_formats.wire_format import ReadingStage, Sink, Source, WireFormat
+from hydro_services.runtime.offload import DecodableInput
+from hydro_services.runtime.wire_formats.wire_format import (
+    Decoder,
+    Encoder,
+    ReadingStage,
+    WireFormat,
+)
 
 ANY = ""
 """The content type, in the table, of the format for bodies of a type that is not in it."""
@@ -28,18 +33,18 @@ Formats: TypeAlias = Mapping[tuple[str, str], WireFormat]
 """By the method of the call and the content type."""
 
 
-class BodySource:
+class BodyDecoder:
     """Reads the pieces of a body by their format."""
 
     def __init__(self, formats: Formats, method: str, reader: ReadingStage) -> None:
         self._formats = formats
         self._method = method
         self._reader = reader
-        self._source: Source | None = None
+        self._decoder: Decoder | None = None
 
-    def feed(self, messages: Sequence[bytes]) -> Arrival:
+    def feed(self, messages: Sequence[bytes]) -> DecodableInput:
         pieces = [self._unwrap(message) for message in messages]
-        return self._source.feed(pieces) if self._source else Arrival(iter(()), 0)
+        return self._decoder.feed(pieces) if self._decoder else DecodableInput(iter(()), 0)
 
     def _unwrap(self, message: bytes) -> bytes:
         try:
@@ -48,12 +53,12 @@ class BodySource:
             want = "want a hydro.serving.v1.ServeRequest"
             raise errors.InvalidArgument(f"the message cannot be read, {want}") from None
         stage.check_pipeline(request.pipeline, self._reader.pipeline)
-        if self._source is None:
-            self._source = self._open_source(request.body.content_type)
+        if self._decoder is None:
+            self._decoder = self._open_decoder(request.body.content_type)
         data: bytes = request.body.data
         return data
 
-    def _open_source(self, content_type: str) -> Source:
+    def _open_decoder(self, content_type: str) -> Decoder:
         """Raises InvalidArgument where there is no format for this type."""
         kind = content_type.partition(";")[0].strip().lower()
         wire_format = self._formats.get((self._method, kind))
@@ -61,33 +66,33 @@ class BodySource:
         if wire_format is None:
             want = ", ".join(sorted(kind for of, kind in self._formats if of == self._method))
             raise errors.InvalidArgument(f"got content type '{kind[:80]}', want {want}")
-        return wire_format.source(self._reader)
+        return wire_format.decoder(self._reader)
 
-    def end(self) -> Arrival:
-        if self._source is None:
-            self._source = self._open_source(ANY)
-        return self._source.end()
+    def end(self) -> DecodableInput:
+        if self._decoder is None:
+            self._decoder = self._open_decoder(ANY)
+        return self._decoder.end()
 
 
-class BodySink:
+class BodyEncoder:
     """Writes the pieces of a body in the format that the frames' encoding names."""
 
     def __init__(self, formats: Formats, method: str) -> None:
         self._formats = formats
         self._method = method
         self._content_type = ""
-        self._sink: Sink | None = None
+        self._encoder: Encoder | None = None
 
     def write(self, frame: pb.Frame) -> list[bytes]:
         if frame.HasField("failure"):  # Its rows are not known, so none can stand for them.
             raise errors.Internal(f"a part of the answer was lost: {frame.failure.message}")
-        if self._sink is None:
+        if self._encoder is None:
             wire_format = self._find_format(frame.encoding)
-            self._sink, self._content_type = wire_format.sink(), wire_format.content_type
-        return self._wrap(self._sink.write(frame))
+            self._encoder, self._content_type = wire_format.encoder(), wire_format.content_type
+        return self._wrap(self._encoder.write(frame))
 
     def end(self) -> list[bytes]:
-        return self._wrap(self._sink.end()) if self._sink else []
+        return self._wrap(self._encoder.end()) if self._encoder else []
 
     def _find_format(self, encoding: pb.Encoding) -> WireFormat:
         for (method, _), wire_format in self._formats.items():

@@ -7,49 +7,49 @@ from collections.abc import Iterator, Sequence
 from hydro.serving.v1 import frame_pb2 as pb
 from hydro_services import errors
 from hydro_services.codecs import json_rows
-from hydro_services.runtime.offload import Arrival
-from hydro_services.runtime.stage import Work
+from hydro_services.runtime.offload import DecodableInput
+from hydro_services.runtime.stage import FrameInStage
 from hydro_services.runtime.wire_formats import json_frames
 from hydro_services.runtime.wire_formats.http_body import PIECE_BYTES
 from hydro_services.runtime.wire_formats.wire_format import ReadingStage, WireFormat
 
 
-class ArraySource:
+class ArrayDecoder:
     """Keeps the body until it is whole."""
 
     def __init__(self, reader: ReadingStage) -> None:
         self.reader = reader
         self._body = bytearray()
 
-    def feed(self, pieces: Sequence[bytes]) -> Arrival:
+    def feed(self, pieces: Sequence[bytes]) -> DecodableInput:
         for piece in pieces:
             if len(self._body) + len(piece) > self.reader.max_bytes:
                 got = f"the body is over {self.reader.max_bytes} bytes"
                 raise errors.TooLarge(f"{got}, the most there may be; send fewer rows a request")
             self._body += piece
-        return Arrival(iter(()), 0)
+        return DecodableInput(iter(()), 0)
 
-    def end(self) -> Arrival:
+    def end(self) -> DecodableInput:
         body, self._body = self._body, bytearray()
-        return Arrival(self._read_frames(body), len(body))
+        return DecodableInput(self._read_frames(body), len(body))
 
-    def _read_frames(self, body: bytearray) -> Iterator[Work | None]:
+    def _read_frames(self, body: bytearray) -> Iterator[FrameInStage | None]:
         """The frames of an array, the last of which says so; it is read whole before the first."""
-        last: Work | None = None
+        last: FrameInStage | None = None
         for rows in json_rows.read_array(body):
             if rows is None:
                 yield None
                 continue
-            for work in json_frames.read_rows(rows, FORMAT.encoding, self.reader):
+            for frame in json_frames.read_rows(rows, FORMAT.encoding, self.reader):
                 if last:
                     yield last
-                last = work
+                last = frame
         last = last or json_frames.read_group([], FORMAT.encoding, self.reader)
         last.frame.final = True
         yield last
 
 
-class ArraySink:
+class ArrayEncoder:
     """Opens the array with the first frame, and closes it with the final one, or at the end."""
 
     def __init__(self) -> None:
@@ -83,4 +83,4 @@ def _cut_parts(parts: Sequence[memoryview]) -> Iterator[bytes]:
             yield bytes(part[at : at + PIECE_BYTES])
 
 
-FORMAT = WireFormat(ArraySource, ArraySink, "application/json", pb.ENCODING_JSON_ARRAY)
+FORMAT = WireFormat(ArrayDecoder, ArrayEncoder, "application/json", pb.ENCODING_JSON_ARRAY)

@@ -10,14 +10,14 @@ from hydro_runtimes.evaluator import Failure
 from hydro_services import errors
 from hydro_services.codecs import json_rows, naming, proto_columns, proto_encoding, row_groups
 from hydro_services.runtime import stage
-from hydro_services.runtime.stage import Work
+from hydro_services.runtime.stage import FrameInStage
 from hydro_services.runtime.wire_formats.http_body import PIECE_BYTES
 from hydro_services.runtime.wire_formats.wire_format import ReadingStage
 
 
 def read_rows(
     rows: Sequence[json_rows.Row | Failure], encoding: pb.Encoding, reader: ReadingStage
-) -> Iterator[Work]:
+) -> Iterator[FrameInStage]:
     """The frames of rows, in groups; a failure stands in the place of a row that cannot be read."""
     for group in row_groups.split_rows(rows):
         yield read_group(group, encoding, reader)
@@ -25,7 +25,7 @@ def read_rows(
 
 def read_group(
     rows: Sequence[json_rows.Row | Failure], encoding: pb.Encoding, reader: ReadingStage
-) -> Work:
+) -> FrameInStage:
     """The frame of some rows."""
     unread = {i: row for i, row in enumerate(rows) if isinstance(row, Failure)}
     good = [row for row in rows if not isinstance(row, Failure)]
@@ -36,7 +36,7 @@ def read_group(
         frame.errors.extend(stage.row_errors(failures, reader.stage))
     frame.table.rows = columns.rows
     proto_encoding.add_columns(columns, columns.present, frame.table)
-    return Work(frame, naming.select_inputs(columns, reader.signature))
+    return FrameInStage(frame, naming.select_inputs(columns, reader.signature))
 
 
 def _failure_places(

@@ -8,22 +8,22 @@ from hydro.serving.v1 import frame_pb2 as pb
 from hydro_services import errors
 from hydro_services.codecs import json_rows, json_spans, row_groups
 from hydro_services.codecs.whole_lines import LineCutter, split_lines
-from hydro_services.runtime.offload import Arrival
-from hydro_services.runtime.stage import Work
+from hydro_services.runtime.offload import DecodableInput
+from hydro_services.runtime.stage import FrameInStage
 from hydro_services.runtime.wire_formats import json_frames
 from hydro_services.runtime.wire_formats.wire_format import ReadingStage, WireFormat
 
 
-class LineSource:
+class LineDecoder:
     """Reads lines as they are completed."""
 
     def __init__(self, reader: ReadingStage) -> None:
         self.reader = reader
         self._lines = LineCutter()
 
-    def feed(self, pieces: Sequence[bytes]) -> Arrival:
+    def feed(self, pieces: Sequence[bytes]) -> DecodableInput:
         lines = b"".join([self._cut_lines(piece) for piece in pieces])
-        return Arrival(self._read_frames(lines), len(lines))
+        return DecodableInput(self._read_frames(lines), len(lines))
 
     def _cut_lines(self, piece: bytes) -> bytes:
         completed = piece.rfind(b"\n") + 1
@@ -32,11 +32,11 @@ class LineSource:
             raise errors.TooLarge(f"{got}, the most there may be; send fewer rows a request")
         return self._lines.feed(piece)
 
-    def end(self) -> Arrival:
+    def end(self) -> DecodableInput:
         line = self._lines.end()
-        return Arrival(self._read_frames(line), len(line))
+        return DecodableInput(self._read_frames(line), len(line))
 
-    def _read_frames(self, text: bytes) -> Iterator[Work | None]:
+    def _read_frames(self, text: bytes) -> Iterator[FrameInStage | None]:
         """The frames of whole lines, read a span at a time."""
         at, view = 0, memoryview(text)
         while at < len(text):
@@ -57,7 +57,7 @@ def _split_lines(text: memoryview) -> Sequence[json_spans.Text]:
     return split_lines(bytes(text))
 
 
-class LineSink:
+class LineEncoder:
     """Writes lines, an error as a line of its own."""
 
     def write(self, frame: pb.Frame) -> list[bytes]:
@@ -67,4 +67,4 @@ class LineSink:
         return []
 
 
-FORMAT = WireFormat(LineSource, LineSink, "application/x-ndjson", pb.ENCODING_NDJSON)
+FORMAT = WireFormat(LineDecoder, LineEncoder, "application/x-ndjson", pb.ENCODING_NDJSON)

@@ -6,7 +6,12 @@ from hydro_services import errors
 from hydro_services.runtime.wire_formats import frames, http_body, json_array, ndjson
 from hydro_services.runtime.wire_formats.frames import GRPC
 from hydro_services.runtime.wire_formats.http_body import ANY
-from hydro_services.runtime.wire_formats.wire_format import ReadingStage, Sink, Source, WireFormat
+from hydro_services.runtime.wire_formats.wire_format import (
+    Decoder,
+    Encoder,
+    ReadingStage,
+    WireFormat,
+)
 
 SERVICE = "hydro.serving.v1.PredictionService"
 PREDICT, PREDICT_STREAM, SERVE = (
@@ -40,28 +45,28 @@ def has_bodies(method: str) -> bool:
     return (method, GRPC) not in FORMATS
 
 
-def open_source(method: str, reader: ReadingStage) -> Source:
+def open_decoder(method: str, reader: ReadingStage) -> Decoder:
     """What reads a client's call.
 
     Raises:
         errors.Unimplemented: there is no such method.
     """
     if message_format := FORMATS.get((method, GRPC)):
-        return message_format.source(reader)
+        return message_format.decoder(reader)
     _check_method(method)
-    return http_body.BodySource(FORMATS, method, reader)
+    return http_body.BodyDecoder(FORMATS, method, reader)
 
 
-def open_sink(method: str) -> Sink:
+def open_encoder(method: str) -> Encoder:
     """What writes the answer to a client's call.
 
     Raises:
         errors.Unimplemented: there is no such method.
     """
     if message_format := FORMATS.get((method, GRPC)):
-        return message_format.sink()
+        return message_format.encoder()
     _check_method(method)
-    return http_body.BodySink(FORMATS, method)
+    return http_body.BodyEncoder(FORMATS, method)
 
 
 def _check_method(method: str) -> None:

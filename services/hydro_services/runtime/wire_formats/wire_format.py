@@ -1,4 +1,4 @@
-"""What a wire format consists of: a source that reads it, and a sink that writes it."""
+"""What a wire format consists of: a decoder that reads it, and an encoder that writes it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Protocol
 
 from hydro.serving.v1 import frame_pb2 as pb
 from hydro_runtimes.evaluator import Signature
-from hydro_services.runtime.offload import Arrival
+from hydro_services.runtime.offload import DecodableInput
 
 
 @dataclass(frozen=True, slots=True)
 class ReadingStage:
-    """The stage that a source reads for."""
+    """The stage that a decoder reads for."""
 
     signature: Signature
     """Of its model."""
@@ -25,10 +25,10 @@ class ReadingStage:
     """The pipeline that runs; empty: not known."""
 
 
-class Source(Protocol):
+class Decoder(Protocol):
     """Reads one call's messages, or the pieces of its body."""
 
-    def feed(self, pieces: Sequence[bytes]) -> Arrival:
+    def feed(self, pieces: Sequence[bytes]) -> DecodableInput:
         """The frames that these pieces complete, in the encoding of the format.
 
         Raises:
@@ -36,7 +36,7 @@ class Source(Protocol):
         """
         ...
 
-    def end(self) -> Arrival:
+    def end(self) -> DecodableInput:
         """What is left when the client has sent all.
 
         Raises:
@@ -45,7 +45,7 @@ class Source(Protocol):
         ...
 
 
-class Sink(Protocol):
+class Encoder(Protocol):
     """Writes one call's messages, or the pieces of its body."""
 
     def write(self, frame: pb.Frame) -> list[bytes]:
@@ -63,12 +63,12 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WireFormat:
-    """A source and the sink that answers it."""
+    """A decoder and the encoder that answers it."""
 
-    source: Callable[[ReadingStage], Source]
-    sink: Callable[[], Sink]
+    decoder: Callable[[ReadingStage], Decoder]
+    encoder: Callable[[], Encoder]
     content_type: str
     """Of answers."""
     encoding: pb.Encoding = pb.ENCODING_UNSPECIFIED
-    """Of the frames that the source makes: by it the last stage finds the sink. Formats of gRPC
-    messages need none."""
+    """Of the frames that the decoder makes: by it the last stage finds the encoder. Formats of
+    gRPC messages need none."""

@@ -11,7 +11,7 @@ from hydro_runtimes.evaluator import Signature
 from hydro_services import errors
 from hydro_services.codecs import frame_limits
 from hydro_services.codecs.grpc_messages import prefix_message
-from hydro_services.runtime.stage_stream import Session, StageCall
+from hydro_services.runtime.stage_stream import StageCall, StageStream
 from hydro_services.runtime.wire_formats.table import PREDICT_STREAM
 
 
@@ -22,7 +22,11 @@ def read(message: bytes) -> None:
         errors.HydroError: the call fails.
     """
     call = StageCall(PREDICT_STREAM, Position.ONLY, "m", "s/m")
-    list(Session(call, Signature((), ()), 64 << 20).feed(prefix_message(message), ended=True).work)
+    list(
+        StageStream(call, Signature((), ()), 64 << 20)
+        .feed(prefix_message(message), ended=True)
+        .frames
+    )
 
 
 @pytest.mark.parametrize(

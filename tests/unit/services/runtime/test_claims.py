@@ -16,7 +16,7 @@ from hydro_runtimes.python import PythonEvaluator
 from hydro_services.runtime import evaluation, offload
 from hydro_services.runtime.evaluation import answer_bytes, evaluate
 from hydro_services.runtime.offload import split_portions
-from hydro_services.runtime.stage import Work
+from hydro_services.runtime.stage import FrameInStage
 
 
 class Echo:
@@ -57,10 +57,10 @@ def test_answers_to_vectors_that_are_written_out_are_bounded(
 def test_a_portion_claims_no_more_than_may_be_written_out_at_once(
     sizes: list[tuple[int, int]],
 ) -> None:
-    work = [Work(pb.Frame(table=pb.Table(rows=n)), sparse(n, size)) for n, size in sizes]
+    frames = [FrameInStage(pb.Frame(table=pb.Table(rows=n)), sparse(n, size)) for n, size in sizes]
     with patch.object(offload, "MAX_DENSE_BYTES", 4096):
-        found = list(split_portions(iter(work)))
-    assert [each for portion in found for each in portion] == work
+        found = list(split_portions(iter(frames)))
+    assert [each for portion in found for each in portion] == frames
     for portion in found:
         claims = [each.inputs["x"].dense_bytes for each in portion[:-1]]  # type: ignore[union-attr]
         assert sum(claims) <= 4096

@@ -133,17 +133,17 @@ def test_who_is_to_blame(
 PROGRAM = """
 import ctypes, os, signal, sys, threading, time
 from pathlib import Path
-from hydro_services.runtime.evaluation_journal import record_process
+from hydro_services.runtime.evaluation_journal import open_journal
 
 folder, thread, end = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-with record_process(folder) as record:
-    slots = {name: record.slot(name) for name in ("idle", "busy", "guilty", "unloaded")}
-    del slots["unloaded"]
+with open_journal(folder) as journal:
+    records = {name: journal.record(name) for name in ("idle", "busy", "guilty", "unloaded")}
+    del records["unloaded"]
     def wait():
-        with slots["busy"]:
+        with records["busy"]:
             time.sleep(60)
     def run():
-        with slots["guilty"]:
+        with records["guilty"]:
             exec(end)
     threading.Thread(target=wait, daemon=True).start()
     time.sleep(0.1)
@@ -181,7 +181,7 @@ def test_a_process_that_dies_tells_of_what(tmp_path: Path, thread: str, end: str
 
 
 def test_a_process_that_lives_is_left_alone(tmp_path: Path) -> None:
-    with evaluation_journal.record_process(tmp_path) as record, record.slot("m"):
+    with evaluation_journal.open_journal(tmp_path) as journal, journal.record("m"):
         assert evaluation_journal.read_deaths(tmp_path) == []
         assert len(list(tmp_path.iterdir())) == 2
     assert not list(tmp_path.iterdir())
@@ -196,12 +196,15 @@ def test_a_status_that_is_told_is_known(tmp_path: Path) -> None:
     assert evaluation_journal.read_deaths(tmp_path) == [Death("guilty", "exit code 3")]
 
 
-def test_slots_are_used_again(tmp_path: Path) -> None:
-    with evaluation_journal.record_process(tmp_path) as record:
-        for number in range(3 * evaluation_journal.SLOTS):
-            with record.slot(f"model {number}"):
+def test_records_are_used_again(tmp_path: Path) -> None:
+    with evaluation_journal.open_journal(tmp_path) as journal:
+        for number in range(3 * evaluation_journal.MAX_RECORDS):
+            with journal.record(f"model {number}"):
                 pass
-        held = [record.slot(f"model {number}") for number in range(evaluation_journal.SLOTS + 1)]
+        held = [
+            journal.record(f"model {number}")
+            for number in range(evaluation_journal.MAX_RECORDS + 1)
+        ]
         for one, other in pairwise(held):
             with one, other:
                 pass
@@ -209,5 +212,5 @@ def test_slots_are_used_again(tmp_path: Path) -> None:
 
 def test_without_a_disk_nothing_is_noted(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with evaluation_journal.record_process(tmp_path / "file") as record, record.slot("m"):
+    with evaluation_journal.open_journal(tmp_path / "file") as journal, journal.record("m"):
         assert threading.current_thread()

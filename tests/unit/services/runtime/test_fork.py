@@ -18,21 +18,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hydro_services.runtime import fork
-from hydro_services.runtime.fork import Ended, Fork, ForkState, Waits, next_state
+from hydro_services.runtime.fork import Fork, ForkDied, ForkState, Unanswered, next_state
 
 T = TypeVar("T")
 
 
 def run(
     calls: Sequence[Callable[[], T]], is_wanted: Callable[[], bool] = lambda: True
-) -> Iterator[T | Ended | Waits]:
+) -> Iterator[T | ForkDied | Unanswered]:
     """The calls' answers, in order, in one fork for all that live on."""
     made = 0
     while made < len(calls):
         child = Fork(calls[made:])
         try:
-            answer: T | Ended | Waits | None = None
-            while made < len(calls) and not isinstance(answer, Ended | Waits):
+            answer: T | ForkDied | Unanswered | None = None
+            while made < len(calls) and not isinstance(answer, ForkDied | Unanswered):
                 answer, made = child.answer(is_wanted), made + 1
                 yield answer
         finally:
@@ -77,7 +77,7 @@ def test_each_call_is_made_once_and_ends_itself_alone(names: list[str]) -> None:
     answers = list(run(calls))
     for name, answer in zip(names, answers, strict=True):
         if name:
-            assert answer == Ended(ENDS[name][1])
+            assert answer == ForkDied(ENDS[name][1])
         else:
             assert isinstance(answer, int)
             assert answer != os.getpid()
@@ -97,7 +97,7 @@ def test_a_big_answer_comes_whole() -> None:
 def test_who_holds_the_interpreter_is_ended() -> None:
     start = time.monotonic()
     first, second = run([lambda: re.match(r"(a+)+$", "a" * 60 + "b"), lambda: None])
-    assert isinstance(first, Ended)
+    assert isinstance(first, ForkDied)
     assert "said nothing" in first.reason
     assert second is None
     assert time.monotonic() - start < 60
@@ -110,7 +110,7 @@ def test_who_waits_for_a_thread_that_is_not_there_is_told_from_one_that_works(
     lock = threading.Lock()
     lock.acquire()
     calls: list[Callable[[], bool]] = [lock.acquire, lambda: True]
-    assert [*run(calls)] == [Waits(is_idle=True), True]
+    assert [*run(calls)] == [Unanswered(is_idle=True), True]
     lock.release()
 
 
@@ -209,12 +209,12 @@ def test_who_is_waited_for_in_vain_is_found(looks: list[dict[str, Any]]) -> None
 
 def test_what_nobody_wants_any_more_is_ended() -> None:
     start = time.monotonic()
-    assert [*run([partial(time.sleep, 60)], lambda: False)] == [Waits()]
+    assert [*run([partial(time.sleep, 60)], lambda: False)] == [Unanswered()]
     assert time.monotonic() - start < 10
 
 
 def test_what_cannot_be_sent_is_left_to_the_caller() -> None:
-    assert [*run([threading.Lock])] == [Waits()]
+    assert [*run([threading.Lock])] == [Unanswered()]
 
 
 def test_a_fork_that_is_left_ends() -> None:

@@ -15,7 +15,7 @@ from hydro_runtimes.evaluator import Field, Signature
 from hydro_runtimes.python import PythonEvaluator
 from hydro_services.codecs.grpc_messages import prefix_message
 from hydro_services.runtime.evaluation import evaluate
-from hydro_services.runtime.stage_stream import Session, StageCall
+from hydro_services.runtime.stage_stream import StageCall, StageStream
 from hydro_services.runtime.wire_formats.table import SERVE
 
 GOOD: Mapping[DataType, Any] = {
@@ -96,12 +96,12 @@ def test_an_odd_answer_costs_its_row_alone(kind: DataType, shape: tuple[int], od
 
 
 def served(model: PythonEvaluator, rows: Sequence[Mapping[str, str]]) -> list[Any]:
-    session = Session(StageCall(SERVE, Position.ONLY, "m", "s/m"), model.signature, 1 << 20)
+    stream = StageStream(StageCall(SERVE, Position.ONLY, "m", "s/m"), model.signature, 1 << 20)
     body = httpbody_pb2.HttpBody(data=json.dumps(rows).encode())
     request = prediction_service_pb2.ServeRequest(body=body).SerializeToString()
-    arrival = session.feed(prefix_message(request), ended=True)
-    work = [each for each in arrival.work if each]
-    messages = session.answer(work, evaluate(model, [each.inputs for each in work]))
+    decodable = stream.feed(prefix_message(request), ended=True)
+    frames = [frame for frame in decodable.frames if frame]
+    messages = stream.answer(frames, evaluate(model, [frame.inputs for frame in frames]))
     text = b"".join(httpbody_pb2.HttpBody.FromString(message).data for message in messages)
     found: list[Any] = json.loads(text)
     return found

@@ -18,7 +18,7 @@ from hydro_runtimes.evaluator import Evaluation, Field, Signature
 from hydro_services import logs
 from hydro_services.runtime import fork, rerun_outcomes
 from hydro_services.runtime.batch import Batcher
-from hydro_services.runtime.rerun_outcomes import Reruns
+from hydro_services.runtime.rerun_outcomes import RerunOutcomes
 from hydro_services.runtime.worker import Worker
 
 TABLES = st.dictionaries(
@@ -45,9 +45,11 @@ def test_a_key_is_of_a_request_its_content_and_the_model(
 ) -> None:
     left = one_model, one_id, list(one.items())
     right = other_model, other_id, list(other.items())
-    found = Reruns(None, one_model).key(one_id, columns(one))
-    assert found == Reruns(None, one_model).key(one_id, columns(one))
-    assert (found == Reruns(None, other_model).key(other_id, columns(other))) == (left == right)
+    found = RerunOutcomes(None, one_model).key(one_id, columns(one))
+    assert found == RerunOutcomes(None, one_model).key(one_id, columns(one))
+    assert (found == RerunOutcomes(None, other_model).key(other_id, columns(other))) == (
+        left == right
+    )
 
 
 class Killer:
@@ -80,9 +82,9 @@ async def again(
     model: Killer, folder: Path, inputs: Sequence[Columns], id: str = "id"
 ) -> list[bool]:
     """Whether each has failed, as a process that has just begun answers."""
-    batcher = Batcher(model, Worker("model"), reruns=Reruns(folder, "m"))
+    batcher = Batcher(model, Worker("model"), rerun_outcomes=RerunOutcomes(folder, "m"))
     with logs.RequestIds([id]):
-        answers = await batcher.evaluate(inputs, apart=True)
+        answers = await batcher.evaluate(inputs, is_rerun=True)
     failures = [failure for each in answers for failure in each.failures.values()]
     assert all("SIGABRT" in failure.message for failure in failures)
     return [bool(each.failures) for each in answers]
@@ -110,7 +112,7 @@ class Threaded(Killer):
         return super().evaluate(inputs)
 
 
-def end_under_way(found: Reruns, id: str, inputs: Columns) -> None:
+def end_under_way(found: RerunOutcomes, id: str, inputs: Columns) -> None:
     """A process ends while it runs them again."""
     pid = os.fork()
     if not pid:
@@ -126,22 +128,22 @@ async def test_what_ended_a_process_that_ran_it_again_is_not_run_again(
     model, folder = Threaded(tmp_path / "runs"), tmp_path / "reruns"
     assert await again(model, folder, xs(1)) == [False]
     assert not [*folder.glob("*")], "it is done"
-    end_under_way(Reruns(folder, "m"), "id", xs(13)[0])
-    batcher = Batcher(model, Worker("model"), reruns=Reruns(folder, "m"))
+    end_under_way(RerunOutcomes(folder, "m"), "id", xs(13)[0])
+    batcher = Batcher(model, Worker("model"), rerun_outcomes=RerunOutcomes(folder, "m"))
     with logs.RequestIds(["id"]):
-        (answer,) = await batcher.evaluate(xs(13), apart=True)
+        (answer,) = await batcher.evaluate(xs(13), is_rerun=True)
     assert "did not answer" in answer.failures[0].message
     assert model.runs == ["1"]
 
 
 def test_what_is_old_is_forgotten(tmp_path: Path) -> None:
-    found = Reruns(tmp_path, "m")
+    found = RerunOutcomes(tmp_path, "m")
     found.add("old", "SIGABRT")
     found.add("new", "SIGABRT")
     before = time.time() - rerun_outcomes.KEPT_S - 1
     os.utime(tmp_path / "old", (before, before))
     rerun_outcomes.remove_old(tmp_path)
-    assert (found.end("old"), found.end("new")) == ("", "SIGABRT")
+    assert (found.outcome("old"), found.outcome("new")) == ("", "SIGABRT")
 
 
 async def test_a_disk_that_takes_nothing_costs_no_answer(tmp_path: Path) -> None:

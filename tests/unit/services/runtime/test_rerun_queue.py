@@ -19,8 +19,8 @@ from hydro_runtimes.evaluator import Evaluation, Field, Signature
 from hydro_services.codecs.row_groups import MAX_ROWS
 from hydro_services.runtime import fork, offload
 from hydro_services.runtime.batch import Batcher
-from hydro_services.runtime.offload import Arrival, CodecThread
-from hydro_services.runtime.stage import Work
+from hydro_services.runtime.offload import CodecThread, DecodableInput
+from hydro_services.runtime.stage import FrameInStage
 from hydro_services.runtime.worker import Worker
 
 ENDS, STAYS = 13.0, 14.0
@@ -95,7 +95,7 @@ async def test_all_that_wait_share_a_fork_but_for_what_ends_it(
 async def run_again(calls: Sequence[Sequence[float]]) -> list[list[Evaluation]]:
     batcher = Batcher(Pid(), Worker("model"))
     frames = [[xs(value) for value in values] for values in calls]
-    return await asyncio.gather(*[batcher.evaluate(each, apart=True) for each in frames])
+    return await asyncio.gather(*[batcher.evaluate(each, is_rerun=True) for each in frames])
 
 
 def pids(answer: Evaluation) -> list[int]:
@@ -115,7 +115,7 @@ async def test_other_rows_of_the_model_do_not_wait_for_a_fork(tmp_path: Any) -> 
             return super().evaluate(inputs)
 
     batcher = Batcher(Gated(), Worker("model"))
-    again = asyncio.create_task(batcher.evaluate([xs(1, 2)], apart=True))
+    again = asyncio.create_task(batcher.evaluate([xs(1, 2)], is_rerun=True))
     await asyncio.sleep(0)
     for _ in range(3):
         (answer,) = await batcher.evaluate([xs(3)])
@@ -138,14 +138,14 @@ async def test_a_model_that_needs_its_threads_is_found_out_once(
     monkeypatch.setattr(fork, "IDLE_S", 0.5)
     batcher = Batcher(Threaded(), Worker("model"))
     for count in (3, 2):
-        answers = await batcher.evaluate([xs(n) for n in range(count)], apart=True)
+        answers = await batcher.evaluate([xs(n) for n in range(count)], is_rerun=True)
         assert [pids(each) for each in answers] == [[HERE]] * count
     assert forks == [3]
 
 
 async def test_who_leaves_takes_no_answer_from_others(forks: list[int]) -> None:
     batcher = Batcher(Pid(), Worker("model"))
-    calls = [asyncio.create_task(batcher.evaluate([xs(n)], apart=True)) for n in (1, ENDS, 2)]
+    calls = [asyncio.create_task(batcher.evaluate([xs(n)], is_rerun=True)) for n in (1, ENDS, 2)]
     await asyncio.sleep(0)
     calls[1].cancel()
     found = await asyncio.gather(*calls, return_exceptions=True)
@@ -156,18 +156,18 @@ async def test_who_leaves_takes_no_answer_from_others(forks: list[int]) -> None:
 async def test_rows_of_a_large_body_that_are_run_again_take_few_forks(forks: list[int]) -> None:
     frames = 200
     batcher, codecs = Batcher(Pid(), Worker("model")), CodecThread()
-    arrival = Arrival(iter(works(frames)), 30 << 20)
+    decodable = DecodableInput(iter(works(frames)), 30 << 20)
     answered = 0
-    async for part, _ in codecs.read_portions(arrival, apart=True):
-        found = await batcher.evaluate([each.inputs for each in part], apart=True)
+    async for part, _ in codecs.read_portions(decodable, is_rerun=True):
+        found = await batcher.evaluate([each.inputs for each in part], is_rerun=True)
         answered += sum(len(pids(each)) for each in found)
     assert answered == frames * MAX_ROWS
     assert len(forks) == -(-frames * MAX_ROWS // offload.RERUN_ROWS)
 
 
-def works(count: int, rows: int = MAX_ROWS) -> Iterator[Work]:
+def works(count: int, rows: int = MAX_ROWS) -> Iterator[FrameInStage]:
     for _ in range(count):
-        yield Work(pb.Frame(table=pb.Table(rows=rows)), xs(*[1.0] * rows))
+        yield FrameInStage(pb.Frame(table=pb.Table(rows=rows)), xs(*[1.0] * rows))
 
 
 @given(
@@ -177,13 +177,15 @@ def works(count: int, rows: int = MAX_ROWS) -> Iterator[Work]:
 def test_portions_have_all_frames_in_order_and_steps_are_short(
     sizes: list[int | None], most: int
 ) -> None:
-    work = [None if n is None else Work(pb.Frame(table=pb.Table(rows=n)), xs()) for n in sizes]
-    taken: list[Work] = []
+    frames = [
+        None if n is None else FrameInStage(pb.Frame(table=pb.Table(rows=n)), xs()) for n in sizes
+    ]
+    taken: list[FrameInStage] = []
     step = 0
 
-    def source() -> Iterator[Work | None]:
+    def source() -> Iterator[FrameInStage | None]:
         nonlocal step
-        for each in work:
+        for each in frames:
             assert step < MAX_ROWS, "others had no turn"
             step = 0 if each is None else step + max(each.frame.table.rows, 1)
             yield each
@@ -193,4 +195,4 @@ def test_portions_have_all_frames_in_order_and_steps_are_short(
         taken += portion
         before = portion[:-1]
         assert sum(max(each.frame.table.rows, 1) for each in before) < most
-    assert taken == [each for each in work if each]
+    assert taken == [each for each in frames if each]

@@ -17,9 +17,9 @@ from hydro_runtimes.evaluator import Evaluation, Evaluator, Failure, Field, Sign
 from hydro_services import errors
 from hydro_services.codecs.grpc_messages import prefix_message
 from hydro_services.runtime.evaluation import evaluate
-from hydro_services.runtime.offload import Arrival
-from hydro_services.runtime.stage import Work
-from hydro_services.runtime.stage_stream import Session, StageCall
+from hydro_services.runtime.offload import DecodableInput
+from hydro_services.runtime.stage import FrameInStage
+from hydro_services.runtime.stage_stream import StageCall, StageStream
 from hydro_services.runtime.wire_formats.http_body import PIECE_BYTES
 from hydro_services.runtime.wire_formats.table import SERVE
 
@@ -60,16 +60,16 @@ class Twice:
 MODELS = (Length(), Twice())
 
 
-def answered(session: Session, model: Evaluator, arrival: Arrival) -> list[bytes]:
-    """What a session answers to what has come."""
-    work = [each for each in arrival.work if each]
-    return session.answer(work, evaluate(model, [each.inputs for each in work]))
+def answered(stream: StageStream, model: Evaluator, decodable: DecodableInput) -> list[bytes]:
+    """What a stream answers to what has come."""
+    frames = [frame for frame in decodable.frames if frame]
+    return stream.answer(frames, evaluate(model, [frame.inputs for frame in frames]))
 
 
 def through(method: str, chunks: list[bytes], limit: int = LIMIT) -> list[bytes]:
     """The messages that a client reads after sending these chunks through both stages."""
-    first = Session(StageCall(method, Position.FIRST, "a", "s/a"), MODELS[0].signature, limit)
-    last = Session(StageCall(method, Position.LAST, "b", "s/b"), MODELS[1].signature, limit)
+    first = StageStream(StageCall(method, Position.FIRST, "a", "s/a"), MODELS[0].signature, limit)
+    last = StageStream(StageCall(method, Position.LAST, "b", "s/b"), MODELS[1].signature, limit)
     answers: list[bytes] = []
 
     def onward(messages: list[bytes]) -> None:
@@ -80,7 +80,7 @@ def through(method: str, chunks: list[bytes], limit: int = LIMIT) -> list[bytes]
         onward(answered(first, MODELS[0], first.feed(chunk)))
     onward(answered(first, MODELS[0], first.feed(b"", ended=True)))
     onward(first.close())
-    assert not list(last.feed(b"", ended=True).work)
+    assert not list(last.feed(b"", ended=True).frames)
     return answers + last.close()
 
 
@@ -149,9 +149,9 @@ def test_lines_are_answered_by_lines_also_the_last_without_an_end() -> None:
 
 
 def test_a_line_is_answered_before_the_next_is_sent() -> None:
-    session = Session(StageCall(SERVE, Position.ONLY, "a", "s/a"), MODELS[0].signature, LIMIT)
-    work = session.feed(piece(b'{"text": "a"}\n{"te', "application/x-ndjson"))
-    assert [each.inputs.rows for each in work.work if each] == [1]
+    stream = StageStream(StageCall(SERVE, Position.ONLY, "a", "s/a"), MODELS[0].signature, LIMIT)
+    decodable = stream.feed(piece(b'{"text": "a"}\n{"te', "application/x-ndjson"))
+    assert [each.inputs.rows for each in decodable.frames if each] == [1]
 
 
 @pytest.mark.parametrize(
@@ -169,10 +169,10 @@ def test_what_is_no_array_of_rows_fails_the_call(data: bytes, said: str) -> None
 
 
 def test_a_body_over_the_limit_fails_the_call_before_it_is_whole() -> None:
-    session = Session(StageCall(SERVE, Position.FIRST, "a", "s/a"), MODELS[0].signature, 100)
-    session.feed(piece(b"[" + b" " * 60))
+    stream = StageStream(StageCall(SERVE, Position.FIRST, "a", "s/a"), MODELS[0].signature, 100)
+    stream.feed(piece(b"[" + b" " * 60))
     with pytest.raises(errors.TooLarge, match="over 100 bytes"):
-        session.feed(piece(b" " * 60))
+        stream.feed(piece(b" " * 60))
 
 
 def test_an_array_that_is_read_in_spans_is_answered_like_a_small_one() -> None:
@@ -281,24 +281,26 @@ def test_a_message_over_the_limit_is_refused_by_its_prefix() -> None:
         through(PREDICT, [prefix_message(b"x" * 11)], limit=10)
 
 
-def only(method: str) -> Session:
+def only(method: str) -> StageStream:
     """A stage that is told which pipeline it is of."""
-    return Session(StageCall(method, Position.ONLY, "a", "s/a", "mine"), MODELS[0].signature, LIMIT)
+    return StageStream(
+        StageCall(method, Position.ONLY, "a", "s/a", "mine"), MODELS[0].signature, LIMIT
+    )
 
 
-def fed(session: Session, chunk: bytes) -> list[Work]:
-    return [work for work in session.feed(chunk).work if work]
+def fed(stream: StageStream, chunk: bytes) -> list[FrameInStage]:
+    return [frame for frame in stream.feed(chunk).frames if frame]
 
 
 @given(st.lists(st.sampled_from(["", "mine", "other", "mine ", "MINE", "min"]), min_size=1))
 def test_a_later_frame_for_another_pipeline_fails_in_its_place(names: list[str]) -> None:
-    session, answers = only(PREDICT), []
+    stream, answers = only(PREDICT), []
     for name in ("mine", *names):
         sent = frame(["a"])
         sent.pipeline, sent.id = name, name
-        work = fed(session, prefix_message(sent.SerializeToString()))
-        evaluations = evaluate(MODELS[0], [each.inputs for each in work])
-        answers += [pb.Frame.FromString(each) for each in session.answer(work, evaluations)]
+        frames = fed(stream, prefix_message(sent.SerializeToString()))
+        evaluations = evaluate(MODELS[0], [frame.inputs for frame in frames])
+        answers += [pb.Frame.FromString(each) for each in stream.answer(frames, evaluations)]
     fits = [name in ("", "mine") for name in ("mine", *names)]
     assert [each.failure.code for each in answers] == [0 if fit else 3 for fit in fits]
     assert [each.table.rows for each in answers] == [int(fit) for fit in fits]
@@ -314,11 +316,11 @@ def test_a_first_frame_for_another_pipeline_fails_the_call() -> None:
 
 
 def test_a_later_piece_of_a_body_for_another_pipeline_fails_the_call() -> None:
-    session = only(SERVE)
+    stream = only(SERVE)
     body = httpbody_pb2.HttpBody(content_type="application/x-ndjson", data=b'{"text": "a"}\n')
-    fed(session, named("mine", body) + named("", body))
+    fed(stream, named("mine", body) + named("", body))
     with pytest.raises(errors.InvalidArgument, match="want the same or none"):
-        fed(session, named("other", body))
+        fed(stream, named("other", body))
 
 
 def named(pipeline: str, body: httpbody_pb2.HttpBody) -> bytes:
@@ -327,9 +329,9 @@ def named(pipeline: str, body: httpbody_pb2.HttpBody) -> bytes:
 
 
 def test_a_frame_without_rows_to_stand_for_breaks_an_answer_over_http() -> None:
-    last = Session(StageCall(SERVE, Position.LAST, "b", "s/b"), MODELS[1].signature, LIMIT)
+    last = StageStream(StageCall(SERVE, Position.LAST, "b", "s/b"), MODELS[1].signature, LIMIT)
     good = prefix_message(pb.Frame(encoding=pb.ENCODING_NDJSON).SerializeToString())
-    work = fed(last, good + prefix_message(b"\xff\xff"))
-    evaluations = evaluate(MODELS[1], [each.inputs for each in work])
+    frames = fed(last, good + prefix_message(b"\xff\xff"))
+    evaluations = evaluate(MODELS[1], [frame.inputs for frame in frames])
     with pytest.raises(errors.Internal, match="a part of the answer was lost"):
-        last.answer(work, evaluations)
+        last.answer(frames, evaluations)

@@ -21,7 +21,7 @@ from hydro_services import errors
 from hydro_services.codecs import proto_columns, typed_values
 from hydro_services.codecs.grpc_messages import prefix_message
 from hydro_services.runtime.evaluation import evaluate
-from hydro_services.runtime.stage_stream import Session, StageCall
+from hydro_services.runtime.stage_stream import StageCall, StageStream
 
 STREAM = "/hydro.serving.v1.PredictionService/PredictStream"
 TYPES = [kind for kind in DataType if kind is not DataType.JSON]
@@ -54,10 +54,10 @@ def answered(frame: pb.Frame | bytes) -> pb.Frame:
         errors.HydroError: the call fails.
     """
     message = frame if isinstance(frame, bytes) else frame.SerializeToString()
-    session = Session(StageCall(STREAM, Position.ONLY, "m", "s/m"), Echo.signature, 64 << 20)
-    work = [each for each in session.feed(prefix_message(message), ended=True).work if each]
-    done = evaluate(Echo(), [each.inputs for each in work])
-    (answer,) = session.answer(work, done)
+    stream = StageStream(StageCall(STREAM, Position.ONLY, "m", "s/m"), Echo.signature, 64 << 20)
+    frames = [frame for frame in stream.feed(prefix_message(message), ended=True).frames if frame]
+    done = evaluate(Echo(), [frame.inputs for frame in frames])
+    (answer,) = stream.answer(frames, done)
     return pb.Frame.FromString(answer)
 
 
@@ -276,10 +276,10 @@ def test_a_sparse_vector_that_claims_a_size_fails_its_row() -> None:
 
 def test_a_column_that_many_rows_lack_is_one_error() -> None:
     Needs = Signature((Field("need", DataType.STRING),), ())
-    session = Session(StageCall(STREAM, Position.ONLY, "m", "s/m"), Needs, 64 << 20)
+    stream = StageStream(StageCall(STREAM, Position.ONLY, "m", "s/m"), Needs, 64 << 20)
     frame = packed("x", 1_000_000, type=pb.DATA_TYPE_BOOL, data=bytes(1_000_000))
     with pytest.raises(errors.InvalidArgument, match=r"'need' is missing.*in all 1000000 rows"):
-        list(session.feed(prefix_message(frame.SerializeToString())).work)
+        list(stream.feed(prefix_message(frame.SerializeToString())).frames)
 
 
 @pytest.mark.parametrize("odd", [1, 4096])
@@ -288,23 +288,23 @@ def test_values_of_a_wrong_type_fail_their_rows_of_a_frame_of_any_size(odd: int)
     values = np.arange(rows, dtype="<f8")
     values[-odd:] += 0.5
     signature = Signature((Field("x", DataType.INT64),), ())
-    session = Session(StageCall(STREAM, Position.ONLY, "m", "s/m"), signature, 64 << 20)
+    stream = StageStream(StageCall(STREAM, Position.ONLY, "m", "s/m"), signature, 64 << 20)
     frame = packed("x", rows, type=pb.DATA_TYPE_FLOAT64, data=values.tobytes())
-    (work,) = session.feed(prefix_message(frame.SerializeToString())).work
-    assert work is not None
-    assert [error.row for error in work.frame.errors] == [*range(rows - odd, rows)]
-    column = work.inputs["x"]
+    (read,) = stream.feed(prefix_message(frame.SerializeToString())).frames
+    assert read is not None
+    assert [error.row for error in read.frame.errors] == [*range(rows - odd, rows)]
+    column = read.inputs["x"]
     assert isinstance(column, Dense)
     assert column.values.tolist() == [*range(rows - odd)]
 
 
 def test_a_column_of_another_type_is_one_error() -> None:
     signature = Signature((Field("x", DataType.INT64),), ())
-    session = Session(StageCall(STREAM, Position.ONLY, "m", "s/m"), signature, 64 << 20)
+    stream = StageStream(StageCall(STREAM, Position.ONLY, "m", "s/m"), signature, 64 << 20)
     halves = np.full(1_000_000, 0.5, "<f8").tobytes()
     frame = packed("x", 1_000_000, type=pb.DATA_TYPE_FLOAT64, data=halves)
     with pytest.raises(errors.InvalidArgument, match="in 1000000 of 1000000 rows"):
-        list(session.feed(prefix_message(frame.SerializeToString())).work)
+        list(stream.feed(prefix_message(frame.SerializeToString())).frames)
 
 
 # Frames of all forms, then changed at random: refused or answered at a cost that follows the size.

@@ -44,8 +44,8 @@ def written(format: WireFormat, frame: pb.Frame, piece_bytes: int) -> bytes:
         patch.object(json_frames, "PIECE_BYTES", piece_bytes),
         patch.object(json_array, "PIECE_BYTES", piece_bytes),
     ):
-        sink = format.sink()
-        return b"".join([*sink.write(frame), *sink.end()])
+        encoder = format.encoder()
+        return b"".join([*encoder.write(frame), *encoder.end()])
 
 
 @pytest.mark.parametrize("format", [json_array.FORMAT, ndjson.FORMAT])

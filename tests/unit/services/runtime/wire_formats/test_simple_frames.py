@@ -16,7 +16,7 @@ from hydro_services import errors
 from hydro_services.codecs import json_rows, proto_columns
 from hydro_services.runtime import stage
 from hydro_services.runtime.wire_formats import frame_validation
-from hydro_services.runtime.wire_formats.frame_validation import receive_frame
+from hydro_services.runtime.wire_formats.frame_validation import validate_frame
 
 KINDS = [pb.DATA_TYPE_UNSPECIFIED, *proto_columns.TYPES.values()]
 LISTS = {
@@ -87,7 +87,7 @@ def read(frame: pb.Frame, signature: Signature) -> object:
     """All that reading a frame brings about."""
     frame = pb.Frame.FromString(frame.SerializeToString())
     try:
-        columns = receive_frame(frame, "s/m")
+        columns = validate_frame(frame, "s/m")
         got = rows_of(columns)
         inputs = stage.read_inputs(frame, signature, "s/m", columns)
     except errors.HydroError as error:
@@ -118,7 +118,7 @@ def test_a_frame_of_many_clients_goes_the_short_way(monkeypatch: pytest.MonkeyPa
     frame.table.columns.add(name="n", type=pb.DATA_TYPE_FLOAT64, values=pb.Values(doubles=[1, 2]))
     monkeypatch.setattr(frame_validation, "_check_table", fail)
     monkeypatch.setattr(stage, "_fail_existing_outputs", fail)
-    found = receive_frame(frame, "s/m")
+    found = validate_frame(frame, "s/m")
     assert found is not None
     assert list(found["a"].values) == ["x", "y"]  # type: ignore[union-attr]
     assert frame.table.columns[1].data == np.array([1.0, 2.0]).tobytes()

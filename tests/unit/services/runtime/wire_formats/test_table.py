@@ -40,14 +40,14 @@ def test_the_gateway_lets_answers_to_all_kinds_of_ndjson_go_line_by_line() -> No
 @pytest.mark.parametrize("method", ["", SERVE + "s"])
 def test_a_method_that_is_not_in_the_table_is_told(method: str) -> None:
     with pytest.raises(errors.Unimplemented, match="no method"):
-        table.open_sink(method)
+        table.open_encoder(method)
 
 
 def test_a_content_type_that_a_method_does_not_take_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(FORMATS, ("/m", "text/x"), ndjson.FORMAT)
-    source = table.open_source("/m", ReadingStage(Signature((), ()), "s/m", 100))
+    decoder = table.open_decoder("/m", ReadingStage(Signature((), ()), "s/m", 100))
     body = httpbody_pb2.HttpBody(content_type="text/y")
     with pytest.raises(errors.InvalidArgument, match="got content type 'text/y', want text/x"):
-        source.feed([prediction_service_pb2.ServeRequest(body=body).SerializeToString()])
+        decoder.feed([prediction_service_pb2.ServeRequest(body=body).SerializeToString()])
