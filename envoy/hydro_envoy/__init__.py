@@ -2,7 +2,7 @@
 
 One direction only; no layer looks back::
 
-    Mesh --Builder.build--> Snapshot --Hub.publish--> Session --ADS--> Envoy
+    Mesh --Builder.build--> Snapshot --Hub.publish--> XdsSession --ADS--> Envoy
                                           ^---------- acks and nacks ----'
 
 A control plane, in a process that has a `grpc.aio.Server` (all on one event loop)::
@@ -23,7 +23,7 @@ A control plane, in a process that has a `grpc.aio.Server` (all on one event loo
     await hub.wait_applied(timeout_s=5.0)          # the same for the whole snapshot
     hub.nodes()                               # NodeStatus: connected Envoys, what they refused
 
-A message descriptor for `Gateway.descriptor_set` and `Edge.descriptor_set`::
+A message descriptor for `Gateway.descriptor_set` and `ApiListener.descriptor_set`::
 
     descriptor_set([prediction_service_pb2.DESCRIPTOR])      # resources/descriptors.py
 

@@ -249,7 +249,7 @@ class TimeLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Edge:
+class ApiListener:
     """A port at which Envoy offers a backend's gRPC services, transcoded from HTTP/JSON."""
 
     name: str
@@ -275,10 +275,10 @@ class Gateway:
     host: str
     port: int
     descriptor_set: bytes
-    """As in `Edge`, with hydro.serving.v1.PredictionService."""
+    """As in `ApiListener`, with hydro.serving.v1.PredictionService."""
     max_message_bytes: int
     is_local: bool = False
-    """As in `Edge`."""
+    """As in `ApiListener`."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -344,7 +344,7 @@ class Mesh:
     gateway: Gateway
     telemetry: Telemetry = Telemetry()
     time_limits: TimeLimits = TimeLimits()
-    edges: tuple[Edge, ...] = ()
+    api_listeners: tuple[ApiListener, ...] = ()
     backends: tuple[Backend, ...] = ()
     pipelines: tuple[Pipeline, ...] = ()
     api_keys: tuple[ApiKey, ...] = ()

@@ -215,7 +215,7 @@ def _changed_names(before: Mapping[str, Resource], after: Mapping[str, Resource]
     return changed | (before.keys() - after.keys())
 
 
-def find_retiring(old: Snapshot, new: Snapshot) -> set[Ref]:
+def find_draining(old: Snapshot, new: Snapshot) -> set[Ref]:
     """What is to be kept for a while: clusters, and scopes that routes led to."""
     gone = _removed_refs(old, new, ResourceType.CLUSTER)
     if scopes := _removed_refs(old, new, ResourceType.SCOPE):

@@ -126,27 +126,27 @@ async def test_what_a_policy_leaves_behind_goes_when_its_last_stream_ends(
     monkeypatch.setattr(draining, "CHECK_AGAIN_S", 0.2)
     wanted = pipeline("p", "a", "b")
 
-    def retiring() -> frozenset[str]:
-        return p.mesh.hub.retiring_clusters()
+    def draining_clusters() -> frozenset[str]:
+        return p.mesh.hub.draining_clusters()
 
     async def is_empty() -> bool:
-        return not retiring()
+        return not draining_clusters()
 
     await p.use(with_stage(wanted, 0, StagePolicy(max_requests=3)))
     call = p.mesh.stub.PredictStream(timeout=LIMIT_S)
     await call.write(Frame(pipeline="p", id="0"))
     assert (await call.read()).id == "0AB"
     await p.use(with_stage(wanted, 0, StagePolicy(max_requests=4)))
-    (used,) = retiring()
+    (used,) = draining_clusters()
     for most in range(5, 8):  # what nothing uses goes meanwhile, what the stream uses stays
         await p.use(with_stage(wanted, 0, StagePolicy(max_requests=most)))
 
-    async def is_alone() -> bool:
-        return retiring() == {used}
+    async def is_only_one_draining() -> bool:
+        return draining_clusters() == {used}
 
-    await until(is_alone)
+    await until(is_only_one_draining)
     await asyncio.sleep(1.0)
-    assert retiring() == {used}
+    assert draining_clusters() == {used}
     await call.write(Frame(id="1"))
     assert (await call.read()).id == "1AB"
     await call.done_writing()

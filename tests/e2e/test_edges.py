@@ -16,7 +16,7 @@ from ports import free_port
 
 from hydro.repository.v1 import repository_service_pb2
 from hydro_envoy.address import Address
-from hydro_envoy.resources.builder import edge_ref
+from hydro_envoy.resources.builder import listener_ref
 
 pytestmark = pytest.mark.e2e
 
@@ -66,8 +66,10 @@ async def test_an_edge_offers_a_service_by_http(control: ControlMesh) -> None:
     async with FakeRepository() as repository:
         port = free_port()
         found = Address(HOST, repository.port)
-        await control.use(backends=(backend("repository", found),), edges=(repository_edge(port),))
-        await control.hub.wait_applied([edge_ref("repository")], timeout_s=LIMIT_S)
+        await control.use(
+            backends=(backend("repository", found),), api_listeners=(repository_edge(port),)
+        )
+        await control.hub.wait_applied([listener_ref("repository")], timeout_s=LIMIT_S)
         answer = await control.post("/download/m/dir/file.bin", b"", method="GET", port=port)
         assert (answer.status, answer.content_type) == (200, "application/octet-stream")
         assert answer.body == b"".join(x * PIECE_BYTES for x in (b"a", b"b", b"c"))

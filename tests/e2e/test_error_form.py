@@ -27,7 +27,7 @@ from whole_mesh import until
 from hydro.serving.v1.frame_pb2 import Frame
 from hydro_envoy.address import Address
 from hydro_envoy.mesh import Access, Pipeline, Policy, RateLimit, Retry, StagePolicy, Telemetry
-from hydro_envoy.resources.builder import edge_ref
+from hydro_envoy.resources.builder import listener_ref
 from hydro_services import errors
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
@@ -98,7 +98,7 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gat
         mesh.mesh,
         telemetry=Telemetry(None, str(log)),
         backends=(backend("repository", gone),),
-        edges=(repository_edge(port),),
+        api_listeners=(repository_edge(port),),
     )
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(mesh)
@@ -110,7 +110,7 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gat
         backends = [backend(name, where) for name, where in named.items()]
         backends += [backend("none"), backend("repository", gone)]
         await mesh.use(backends=tuple(backends), pipelines=PIPELINES)
-        await mesh.hub.wait_applied([edge_ref("repository")], timeout_s=20)
+        await mesh.hub.wait_applied([listener_ref("repository")], timeout_s=20)
         answer = await mesh.post("/api/v1/serve/limited", b"x")
         assert answer.status == 200, "the one request that the limit allows"
         yield Gateway(mesh, log, port)

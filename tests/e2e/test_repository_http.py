@@ -19,7 +19,7 @@ from hydro.repository.v1 import repository_service_pb2 as pb
 from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
 from hydro.serving.v1 import prediction_service_pb2
 from hydro_envoy.address import ANY_PORT, Address
-from hydro_envoy.mesh import Backend, Edge, Gateway, Mesh
+from hydro_envoy.mesh import ApiListener, Backend, Gateway, Mesh
 from hydro_envoy.proxy.bootstrap import Bootstrap
 from hydro_envoy.proxy.find_envoy import find_envoy
 from hydro_envoy.proxy.process import Envoy
@@ -136,9 +136,9 @@ def mesh(address: Address, port: int) -> Mesh:
         HOST, free_port(), descriptor_set([prediction_service_pb2.DESCRIPTOR]), 1 << 20
     )
     found = descriptor_set([pb.DESCRIPTOR])
-    edge = Edge("repository", HOST, port, "repository", (SERVICE,), found)
+    edge = ApiListener("repository", HOST, port, "repository", (SERVICE,), found)
     backend = Backend("repository", (address,))
-    return Mesh(gateway, edges=(edge,), backends=(backend,))
+    return Mesh(gateway, api_listeners=(edge,), backends=(backend,))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from hydro.manager.v1 import manager_service_pb2
 from hydro.repository.v1 import repository_service_pb2
 from hydro.serving.v1 import prediction_service_pb2
 from hydro_envoy.address import Address
-from hydro_envoy.mesh import Backend, Edge, Gateway, Mesh, Pipeline, Stage
+from hydro_envoy.mesh import ApiListener, Backend, Gateway, Mesh, Pipeline, Stage
 from hydro_envoy.resources.descriptors import descriptor_set
 
 HOST = "127.0.0.1"
@@ -20,17 +20,19 @@ def gateway(port: int = 8083) -> Gateway:
     return Gateway(HOST, port, found, MAX_MESSAGE_BYTES)
 
 
-def manager_edge(port: int = 8080) -> Edge:
+def manager_edge(port: int = 8080) -> ApiListener:
     """The manager's APIs, at the bootstrap's cluster."""
     found = descriptor_set([manager_service_pb2.DESCRIPTOR])
-    return Edge("manager", HOST, port, "manager", ("hydro.manager.v1.ManagerService",), found)
+    return ApiListener(
+        "manager", HOST, port, "manager", ("hydro.manager.v1.ManagerService",), found
+    )
 
 
-def repository_edge(port: int = 8087) -> Edge:
+def repository_edge(port: int = 8087) -> ApiListener:
     """The repository's APIs, at the backend `repository`."""
     found = descriptor_set([repository_service_pb2.DESCRIPTOR])
     services = ("hydro.repository.v1.RepositoryService",)
-    return Edge("repository", HOST, port, "repository", services, found)
+    return ApiListener("repository", HOST, port, "repository", services, found)
 
 
 def backend(name: str, *endpoints: Address) -> Backend:

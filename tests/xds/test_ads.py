@@ -12,7 +12,7 @@ from meshes import manager_edge, mesh_of
 
 from hydro_envoy.address import Address
 from hydro_envoy.errors import Nacked, NotApplied
-from hydro_envoy.resources.builder import edge_ref, pipeline_ref
+from hydro_envoy.resources.builder import listener_ref, pipeline_ref
 from hydro_envoy.snapshot import ResourceType
 from hydro_envoy.xds.hub import Hub
 
@@ -22,7 +22,7 @@ BOTH = pytest.mark.parametrize("incremental", [True, False], ids=["delta", "sotw
 @BOTH
 async def test_an_envoy_that_connects_gets_the_mesh(plane: Any, incremental: bool) -> None:
     snapshot = plane.builder.build(
-        replace(mesh_of({"p": ("a", "b"), "q": ("b",)}), edges=(manager_edge(),))
+        replace(mesh_of({"p": ("a", "b"), "q": ("b",)}), api_listeners=(manager_edge(),))
     )
     plane.hub.publish(snapshot)
     async with AdsStream(plane.port, EnvoyClient(incremental=incremental)) as envoy:
@@ -102,7 +102,7 @@ async def test_all_connected_envoys_must_have_it(plane: Any) -> None:
         AdsStream(plane.port, EnvoyClient(), node_id="one") as one,
         AdsStream(plane.port, EnvoyClient(incremental=False), node_id="two") as two,
     ):
-        await plane.hub.wait_applied([pipeline_ref("p"), edge_ref("gateway")], timeout_s=30)
+        await plane.hub.wait_applied([pipeline_ref("p"), listener_ref("gateway")], timeout_s=30)
         await plane.hub.wait_applied(timeout_s=30)
         assert [s.node.id for s in plane.hub.nodes()] == ["one", "two"]
         assert one.client.held.keys() == two.client.held.keys()

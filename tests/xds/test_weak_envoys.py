@@ -235,12 +235,12 @@ async def test_what_a_client_that_does_not_read_costs_is_bounded(plane: Any, lag
             request.node.id = "unread"
             await call.write(request)
         await until(lambda: "unread" in names(plane), LONG_S, "it has told its name")
-        (session,) = (c.session for c in plane.hub._connections if c.node.id == "unread")
+        (session,) = (c.session for c in plane.hub._streams if c.node.id == "unread")
         lag(LAG_S)
         for i in range(30):
             publish(plane, {"p": ("a",), f"q{i}": ("a",)})
             await plane.hub.wait_applied([pipeline_ref(f"q{i}")], timeout_s=30)
         owed = {n for state in session._types.values() for n in state.pending}
         assert not {f"q{i}" for i in range(29)} & owed
-        assert sum(state.flight is not None for state in session._types.values()) <= 3
+        assert sum(state.awaiting_ack is not None for state in session._types.values()) <= 3
         call.cancel()

@@ -14,7 +14,7 @@ from hydro_envoy.nodes import GATEWAY, SIDECAR, Node
 from hydro_envoy.proxy import connections
 from hydro_envoy.proxy.manager_cluster import (
     EXTENSIONS,
-    Identity,
+    IdentityFiles,
     load_assignment,
     manager_cluster,
     socket_address,
@@ -50,7 +50,7 @@ class Bootstrap:
     """Of a sidecar: where its process reaches others, on loopback."""
     tls: Path | None = None
     """Of a gateway that speaks TLS with clients: a Secret `server`, as JSON; may change."""
-    identity: Identity | None = None
+    identity: IdentityFiles | None = None
     """What it shows to the manager's sidecar; None: the manager has none, or is beside it."""
     more: tuple[Address, ...] = ()
     """Other managers of the same mesh."""
@@ -108,7 +108,7 @@ def _config(wanted: Bootstrap) -> dict[str, Any]:
 
 
 def _load_reporting(wanted: Bootstrap, manager: dict[str, Any]) -> dict[str, Any]:
-    """An Envoy with pipelines reports what uses the clusters that are to go."""
+    """An Envoy with pipelines reports what uses the draining clusters."""
     if wanted.role == SIDECAR:
         return {}
     config = {"api_type": "GRPC", "transport_api_version": "V3", "grpc_services": [manager]}

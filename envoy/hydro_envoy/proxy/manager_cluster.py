@@ -17,7 +17,7 @@ _TLS_VERSIONS = ("tls_minimum_protocol_version", "tls_maximum_protocol_version")
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class IdentityFiles:
     """Files by which an Envoy and the manager's sidecar know each other."""
 
     secret: Path
@@ -58,7 +58,7 @@ _FAILOVER = {
 
 
 def manager_cluster(
-    addresses: Sequence[Address], file: Path | None, identity: Identity | None
+    addresses: Sequence[Address], file: Path | None, identity: IdentityFiles | None
 ) -> dict[str, Any]:
     """The managers are at given addresses, or where a file says; see `managers_json`."""
     # Health checks do not end the stream to a manager that hangs: only this does.
@@ -86,7 +86,7 @@ def manager_cluster(
     }
 
 
-def _manager_tls(identity: Identity) -> dict[str, Any]:
+def _manager_tls(identity: IdentityFiles) -> dict[str, Any]:
     path = {
         "path": str(identity.secret),
         "watched_directory": {"path": str(identity.secret.parent)},
@@ -109,7 +109,7 @@ def _manager_tls(identity: Identity) -> dict[str, Any]:
 
 
 def secret_json(certificate: bytes, key: bytes, name: str = IDENTITY) -> str:
-    """The content of `Identity.secret`, or of `Bootstrap.tls`."""
+    """The content of `IdentityFiles.secret`, or of `Bootstrap.tls`."""
     held = {
         "certificate_chain": {"inline_string": certificate.decode()},
         "private_key": {"inline_string": key.decode()},

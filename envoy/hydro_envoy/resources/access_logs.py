@@ -90,7 +90,7 @@ def gateway_logs(file: str) -> list[AccessLog]:
     ]
 
 
-def edge_logs(name: str, file: str) -> list[AccessLog]:
+def api_logs(name: str, file: str) -> list[AccessLog]:
     """Of the listener of a service's API; `file` is where to write, or nothing."""
     fields = _API | {"part": name}
     return [

@@ -36,8 +36,8 @@ def pipeline_ref(name: str) -> Ref:
     return Ref(ResourceType.SCOPE, name)
 
 
-def edge_ref(name: str) -> Ref:
-    """The resource that stands for an edge: its listener."""
+def listener_ref(name: str) -> Ref:
+    """The resource of that name: the gateway, an API listener or an inner one."""
     return Ref(ResourceType.LISTENER, name)
 
 
@@ -94,13 +94,13 @@ class Builder:
             )
             clusters[role, policy] = Upstream(breaker.name, behind)
             yield breaker
-        for edge in mesh.edges:
+        for edge in mesh.api_listeners:
             to = clusters.get((edge.backend, StagePolicy()))
             upstream = to.cluster if to else MANAGER_CLUSTER
             file = mesh.telemetry.access_log
             yield get(
                 ("edge", edge, upstream, file, times),
-                partial(lazy_builders.edge_listener, edge, upstream, file, times),
+                partial(lazy_builders.api_listener, edge, upstream, file, times),
             )
         for pipeline in mesh.pipelines:
             for chain in pipeline.chains:
@@ -173,7 +173,7 @@ class Builder:
         yield get(("manager egress", names), partial(lazy_builders.manager_egress_routes, names))
         edges = tuple(
             (f"/{service}/", clusters[edge.backend, StagePolicy()].cluster)
-            for edge in mesh.edges
+            for edge in mesh.api_listeners
             if edge.backend != MANAGER_CLUSTER
             for service in edge.services
         )
@@ -193,7 +193,7 @@ def _cluster_policies(mesh: Mesh) -> Iterator[tuple[str, StagePolicy, Backend]]:
 
     Policies that differ only in their circuit breaker share a cluster: see `_breaker_policies`.
     """
-    edges = {edge.backend for edge in mesh.edges}
+    edges = {edge.backend for edge in mesh.api_listeners}
     stages = [s for p in mesh.pipelines for chain in p.chains for s in chain.stages]
     present = {backend.name for backend in mesh.backends}
     _check_backends("pipeline", {s.backend for s in stages}, present)

@@ -128,7 +128,7 @@ def client_connection_manager(
         early_header_mutation_extensions=[_strip_headers()],
         normalize_path=True,
         path_with_escaped_slashes_action=slashes,
-        local_reply_config=local_replies.edge_replies(behind, max_bytes),
+        local_reply_config=local_replies.api_replies(behind, max_bytes),
         request_id_extension=request_id.keep_ids_extension(),
     )
 

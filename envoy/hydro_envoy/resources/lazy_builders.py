@@ -5,8 +5,8 @@ from __future__ import annotations
 from hydro_envoy.address import Address
 from hydro_envoy.mesh import (
     ApiKey,
+    ApiListener,
     Chain,
-    Edge,
     Gateway,
     Pending,
     Pipeline,
@@ -75,10 +75,10 @@ def gateway_listener(wanted: Gateway, settings: Telemetry, times: TimeLimits) ->
     return listeners.gateway_listener(wanted, settings, times)
 
 
-def edge_listener(wanted: Edge, cluster: str, access_log: str, times: TimeLimits) -> Resource:
+def api_listener(wanted: ApiListener, cluster: str, access_log: str, times: TimeLimits) -> Resource:
     from hydro_envoy.resources import listeners
 
-    return listeners.edge_listener(wanted, cluster, access_log, times)
+    return listeners.api_listener(wanted, cluster, access_log, times)
 
 
 def pipeline_scope(name: str, clusters: tuple[Upstream, ...]) -> Resource:

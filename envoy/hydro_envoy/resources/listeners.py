@@ -93,8 +93,8 @@ def gateway_listener(
     return make_resource(ResourceType.LISTENER, GATEWAY, bytes(built), refs)
 
 
-def edge_listener(
-    wanted: mesh.Edge, cluster: str, access_log: str, times: mesh.TimeLimits
+def api_listener(
+    wanted: mesh.ApiListener, cluster: str, access_log: str, times: mesh.TimeLimits
 ) -> Resource:
     """A service's port: its gRPC services, and the HTTP paths that their annotations give."""
     key = wanted.admin_key_sha256
@@ -119,7 +119,7 @@ def edge_listener(
             *paths.wrong_method_routes(wanted.services, wanted.descriptor_set),
         ],
     )
-    manager.access_log = access_logs.edge_logs(wanted.name, access_log)
+    manager.access_log = access_logs.api_logs(wanted.name, access_log)
     built = client_listener(wanted.name, wanted.host, wanted.port, manager, times)
     static = cluster == MANAGER_CLUSTER
     types = () if static else (ResourceType.CLUSTER, ResourceType.ENDPOINTS)
@@ -156,7 +156,7 @@ def _service_prefixes(services: Sequence[str]) -> list[str]:
     return [f"/{name}/" for name in (*sorted(services), HEALTH, *reflection)]
 
 
-def _service_route(prefix: str, cluster: str, wanted: mesh.Edge) -> Route:
+def _service_route(prefix: str, cluster: str, wanted: mesh.ApiListener) -> Route:
     # Only what was not begun is tried again: an API's call may not be one to be made twice.
     action = RouteAction(
         cluster=cluster,

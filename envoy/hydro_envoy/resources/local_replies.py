@@ -149,7 +149,7 @@ def limited_replies() -> LocalReplyConfig:
     )
 
 
-def edge_replies(behind: str, max_bytes: int) -> LocalReplyConfig:
+def api_replies(behind: str, max_bytes: int) -> LocalReplyConfig:
     """For a listener that serves gRPC and HTTP/JSON.
 
     Args:

@@ -11,11 +11,11 @@ from collections.abc import Collection, Mapping
 from hydro_envoy.errors import Nacked, NotApplied
 from hydro_envoy.nodes import SIDECAR, Node
 from hydro_envoy.snapshot import Ref, ResourceType, Snapshot
-from hydro_envoy.xds.draining import LINGER_S, Lingering
+from hydro_envoy.xds.draining import DRAIN_S, DrainingResources
 from hydro_envoy.xds.node_status import NodeStatus, NodeVersions, describe_refs, list_refusals
 from hydro_envoy.xds.secrets import Issuer
-from hydro_envoy.xds.session import Session
-from hydro_envoy.xds.stream import Connection
+from hydro_envoy.xds.session import XdsSession
+from hydro_envoy.xds.stream import XdsStream
 from hydro_envoy.xds.views import ABSENT, snapshot_for
 
 logger = logging.getLogger(__name__)
@@ -33,12 +33,12 @@ class Hub:
 
     def __init__(
         self,
-        linger_s: Mapping[ResourceType, float] = LINGER_S,
+        drain_s: Mapping[ResourceType, float] = DRAIN_S,
         *,
         is_alone: bool = True,
         issuer: Issuer | None = None,
     ) -> None:
-        """Is alone, or there are other hubs, to which the gateways may be connected.
+        """`is_alone`: no other manager's hub serves gateways.
 
         `issuer` makes Envoys' secrets, where they speak TLS.
         """
@@ -46,15 +46,15 @@ class Hub:
         self._issuer = issuer
         self._wanted: Snapshot | None = None
         self._served = Snapshot()
-        """What is wanted and what lingers."""
+        """What is wanted and what is draining."""
         self._views: dict[str, Snapshot] = {}
         """What of it each kind of node gets."""
-        self._lingering = Lingering(linger_s, self._gateway_ids, self._drop_lingered)
-        self.loads = self._lingering.loads
+        self._draining = DrainingResources(drain_s, self._gateway_ids, self._drop_drained)
+        self.loads = self._draining.loads
         self.closing = asyncio.Event()
         """Set when the streams that there are now are to end."""
-        self._connections: list[Connection] = []
-        self._lost: dict[str, Connection] = {}
+        self._streams: list[XdsStream] = []
+        self._lost: dict[str, XdsStream] = {}
         """By the node's id: streams that ended less than `LOST_S` ago."""
         self._changed = asyncio.Event()
         self.nacks: Counter[tuple[str, str]] = Counter()
@@ -83,7 +83,7 @@ class Hub:
 
         Args:
             refs: With all that they refer to; those that are not in the snapshot are to be gone.
-                None: the whole snapshot. Each Envoy is to have what of it is for it.
+                None: the whole snapshot. Each Envoy must have its own view of it.
             timeout_s: How long to wait.
 
         Raises:
@@ -110,7 +110,7 @@ class Hub:
         if self._is_alone and not self.has_gateway:
             return "there is no gateway connected"
         wanted = self.snapshot.closure(refs)
-        late = {c.node.id for c in self._connections if c.is_known and c.missing_refs(wanted)}
+        late = {c.node.id for c in self._streams if c.is_known and c.missing_refs(wanted)}
         ids = ", ".join(sorted(late)[:MAX_NAMED]) or "no Envoy"
         more = f" and {len(late) - MAX_NAMED} more" if len(late) > MAX_NAMED else ""
         return f"waits for Envoys to take it: {ids}{more}"
@@ -124,20 +124,20 @@ class Hub:
                 tuple(list_refusals(c, self.snapshot)),
                 c.is_lagging,
             )
-            for c in sorted(self._connections, key=lambda c: c.node.id)
+            for c in sorted(self._streams, key=lambda c: c.node.id)
         )
 
     def versions(self) -> tuple[NodeVersions, ...]:
         """What the connected Envoys have, by id; copied, so that it may be read elsewhere."""
         return tuple(
             NodeVersions(c.node, c.session.wanted_resources(), c.session.held_resources())
-            for c in sorted(self._connections, key=lambda c: c.node.id)
+            for c in sorted(self._streams, key=lambda c: c.node.id)
         )
 
     def lagging_nodes(self, refs: Collection[Ref]) -> dict[Ref, tuple[str, ...]]:
         """The ids of the Envoys, connected or lost, that are late with these or what they need."""
         late: dict[str, set[Ref]] = {}
-        for each in (*self._lost.values(), *(c for c in self._connections if c.is_lagging)):
+        for each in (*self._lost.values(), *(c for c in self._streams if c.is_lagging)):
             if missing := each.session.missing_refs():
                 late.setdefault(each.node.id, set()).update(missing)
         if not late:
@@ -152,7 +152,7 @@ class Hub:
     @property
     def has_gateway(self) -> bool:
         """An Envoy is connected by which clients reach the mesh, and keeps up with changes."""
-        return any(c.is_gateway and not c.is_lagging for c in self._connections)
+        return any(c.is_gateway and not c.is_lagging for c in self._streams)
 
     async def wait_changed(self) -> None:
         """Waits until an Envoy connects, takes or refuses something, or goes; or for a snapshot."""
@@ -160,69 +160,69 @@ class Hub:
 
     def renew(self) -> None:
         """New secrets for all streams now: the clock jumped by which the old ones are valid."""
-        for connection in self._connections:
-            if connection.renewal:
-                connection.renewal.cancel()
-                self._renew(connection)
+        for stream in self._streams:
+            if stream.renewal:
+                stream.renewal.cancel()
+                self._renew(stream)
 
     def close(self) -> None:
         """Ends all streams; Envoys go on with what they have and connect again."""
-        for connection in list(self._connections):
-            connection.close()
+        for stream in list(self._streams):
+            stream.close()
         # Streams of load reports wait for this event; those that come later get the new one.
         self.closing.set()
         self.closing = asyncio.Event()
-        self._lingering.close()
+        self._draining.close()
         self._lost.clear()
 
     # ---- for the server
 
-    def connect(self, *, incremental: bool) -> Connection:
+    def connect(self, *, incremental: bool) -> XdsStream:
         """A new stream, of the incremental or the state-of-the-world variant."""
-        connection = Connection(self, Session(incremental=incremental))
-        self._connections.append(connection)
-        return connection
+        stream = XdsStream(self, XdsSession(incremental=incremental))
+        self._streams.append(stream)
+        return stream
 
-    def introduce(self, connection: Connection) -> None:
+    def register_node(self, stream: XdsStream) -> None:
         """The stream's node is known now."""
-        connection.is_known = True
-        self._lost.pop(connection.node.id, None)
-        if connection.node.role == SIDECAR:
-            connection.session.absent = ABSENT
-        self._renew(connection)
+        stream.is_known = True
+        self._lost.pop(stream.node.id, None)
+        if stream.node.role == SIDECAR:
+            stream.session.absent = ABSENT
+        self._renew(stream)
 
-    def _renew(self, connection: Connection) -> None:
+    def _renew(self, stream: XdsStream) -> None:
         """Gives the stream what it is to have, with new secrets, and again before they end."""
         if self._issuer:
-            connection.secrets = self._issuer.issue(connection.node)
+            stream.secrets = self._issuer.issue(stream.node)
             loop = asyncio.get_running_loop()
-            connection.renewal = loop.call_later(self._issuer.period_s, self._renew, connection)
-        self._give(connection)
+            stream.renewal = loop.call_later(self._issuer.period_s, self._renew, stream)
+        self._give(stream)
 
-    def _give(self, connection: Connection) -> None:
+    def _give(self, stream: XdsStream) -> None:
         if self._wanted is None:
             return
-        mine = self._view(connection.node)
-        connection.session.publish(mine.plus(connection.secrets) if connection.secrets else mine)
-        connection.wake()
+        mine = self._view(stream.node)
+        stream.session.publish(mine.plus(stream.secrets) if stream.secrets else mine)
+        stream.wake()
 
-    def forget(self, connection: Connection) -> None:
+    def forget(self, stream: XdsStream) -> None:
         """The stream ended."""
-        if connection not in self._connections:
+        if stream not in self._streams:
             return
-        self._connections.remove(connection)
-        if connection.is_known:
+        self._streams.remove(stream)
+        if stream.is_known:
             # Kept for a while: an Envoy that is cut off serves on with what it had. Who asks which
             # Envoys are late with a removal has to hear of it.
-            id = connection.node.id
+            id = stream.node.id
             logger.info("the stream of an envoy ended", extra={"node_id": id})
-            self._lost[id] = connection
-            asyncio.get_running_loop().call_later(LOST_S, self._drop_lost, connection)
+            self._lost[id] = stream
+            asyncio.get_running_loop().call_later(LOST_S, self._drop_lost, stream)
         self.notify()
 
-    def _drop_lost(self, connection: Connection) -> None:
-        if self._lost.get(connection.node.id) is connection:
-            del self._lost[connection.node.id]
+    def _drop_lost(self, stream: XdsStream) -> None:
+        if self._lost.get(stream.node.id) is stream:
+            del self._lost[stream.node.id]
 
     def notify(self) -> None:
         """Wakes those who wait for a snapshot to be applied."""
@@ -232,29 +232,29 @@ class Hub:
 
     # ---- what is served
 
-    def retiring_clusters(self) -> frozenset[str]:
-        """The clusters that are to go when nothing uses them."""
-        return self._lingering.clusters()
+    def draining_clusters(self) -> frozenset[str]:
+        """The draining clusters: they are removed when nothing uses them."""
+        return self._draining.clusters()
 
     def report(self, node_id: str, under_way: Mapping[str, int]) -> None:
-        """An Envoy has reported how many requests are under way in clusters that are to go."""
+        """An Envoy has reported how many requests are under way in draining clusters."""
         self.loads.report(node_id, under_way, asyncio.get_running_loop().time())
 
     def _serve(self) -> None:
-        """Gives every stream what is wanted now and what lingers."""
-        # The order matters: what begins to linger is found by comparing with what is served still,
+        """Gives every stream what is wanted now and what is draining."""
+        # The order matters: what starts to drain is found by comparing with what is served still,
         # and views are made anew from what is served from here on.
-        self._lingering.update(self._served, self.snapshot)
-        self._served = self._lingering.extend(self.snapshot, self._served)
+        self._draining.update(self._served, self.snapshot)
+        self._served = self._draining.extend(self.snapshot, self._served)
         self._views.clear()
-        for connection in (*self._connections, *self._lost.values()):
-            if connection.is_known:
-                self._give(connection)
+        for stream in (*self._streams, *self._lost.values()):
+            if stream.is_known:
+                self._give(stream)
         self.notify()
 
-    def _drop_lingered(self) -> None:
-        # Taken from what is served first: `_serve` would find it retiring again.
-        self._served = self._lingering.extend(self.snapshot, self._served)
+    def _drop_drained(self) -> None:
+        # Taken from what is served first: `_serve` would start to drain it again.
+        self._served = self._draining.extend(self.snapshot, self._served)
         self._serve()
 
     def _view(self, node: Node) -> Snapshot:
@@ -264,14 +264,14 @@ class Hub:
         return self._views[node.view]
 
     def _gateway_ids(self) -> list[str]:
-        return [c.node.id for c in self._connections if c.is_gateway]
+        return [c.node.id for c in self._streams if c.is_gateway]
 
     # ---- what became of a snapshot
 
     def is_applied(self, refs: Collection[Ref] | None, since: float) -> bool:
         """Whether it is as `wait_applied` waits for it, from a time on; raises Nacked as that."""
         wanted = None if refs is None else self.snapshot.closure(refs)
-        missing = {c: c.missing_refs(wanted) for c in self._connections if c.is_known}
+        missing = {c: c.missing_refs(wanted) for c in self._streams if c.is_known}
         took = [c for c, lacks in missing.items() if not lacks]
         if refusals := [r for c in missing for r in list_refusals(c, self.snapshot, wanted)]:
             raise Nacked(refusals, [c.node.id for c in took])
@@ -283,22 +283,22 @@ class Hub:
         if asyncio.get_running_loop().time() < since + LAG_S:
             return not late
         # Marked as late for all that wait, now and later: they are not to wait LAG_S each.
-        for connection, lacks in late.items():
-            connection.late_with = frozenset(lacks)
-            extra = {"node_id": connection.node.id, "lacking": describe_refs(lacks)}
+        for stream, lacks in late.items():
+            stream.late_with = frozenset(lacks)
+            extra = {"node_id": stream.node.id, "lacking": describe_refs(lacks)}
             logger.warning("an envoy does not take changes, none waits for it", extra=extra)
         return True
 
     def _describe_missing(self, refs: Collection[Ref] | None) -> list[str]:
         return [
             f"{c.node.id}: {ref.type.label} {ref.name}"
-            for c in self._connections
+            for c in self._streams
             for ref in c.missing_refs(refs)
             if c.is_known
         ]
 
     def _late(self, refs: Collection[Ref] | None, timeout_s: float) -> NotApplied:
-        if self._is_alone and not any(c.is_gateway for c in self._connections):
+        if self._is_alone and not any(c.is_gateway for c in self._streams):
             return NotApplied(f"no gateway connected within {timeout_s:g} s")
         wanted = None if refs is None else self.snapshot.closure(refs)
         lacking = list(self._describe_missing(wanted))

@@ -1,4 +1,4 @@
-"""The load reporting service on grpc.aio: asks Envoys for the clusters that are to go."""
+"""The load reporting service on grpc.aio: asks Envoys about the draining clusters."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def _request_reports(hub: Hub, context: Message) -> None:
     """Tells an Envoy of which clusters to report, whenever these are others."""
     requested: Collection[str] | None = None
     while True:
-        if (wanted := hub.retiring_clusters()) != requested:
+        if (wanted := hub.draining_clusters()) != requested:
             response = lrs_pb2.LoadStatsResponse(clusters=sorted(wanted))
             response.load_reporting_interval.FromTimedelta(timedelta(seconds=PERIOD_S))
             await context.write(response)

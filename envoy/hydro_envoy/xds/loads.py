@@ -1,4 +1,4 @@
-"""What Envoys say of the clusters that are to go: whether requests are under way in them.
+"""What Envoys say of the draining clusters: whether requests are under way in them.
 
 By the load reporting service, which Envoys with pipelines call beside ADS:
 https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol.html#load-reporting-service-lrs

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hydro_envoy.errors import Refusal
 from hydro_envoy.nodes import Node
 from hydro_envoy.snapshot import Ref, Resource, ResourceType, Snapshot
-from hydro_envoy.xds.stream import Connection
+from hydro_envoy.xds.stream import XdsStream
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,13 @@ class NodeVersions:
 
 
 def list_refusals(
-    connection: Connection, snapshot: Snapshot, refs: Collection[Ref] | None = None
+    stream: XdsStream, snapshot: Snapshot, refs: Collection[Ref] | None = None
 ) -> list[Refusal]:
     """What an Envoy refused of some resources; None: of all that are in the snapshot."""
-    node_id = connection.node.id
+    node_id = stream.node.id
     return [
         Refusal(node_id, ref.type.label, ref.name, refused.version, refused.message)
-        for ref, refused in connection.session.refusals()
+        for ref, refused in stream.session.refusals()
         if (snapshot.get(ref) if refs is None else ref in refs)
     ]
 

@@ -1,4 +1,4 @@
-"""Break late: what a client may still use, so that it is not removed yet. Pure."""
+"""Break late, by references: what a client may still use, so that it is not removed yet. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REFERRERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Uses:
+class References:
     """What a client has or is sent that refers to other resources."""
 
     refs: frozenset[Ref]
@@ -34,12 +34,14 @@ class Uses:
     unknown: frozenset[ResourceType]
     """Of these it may have some from an earlier stream that we do not know."""
 
-    def may_have(self, ref: Ref) -> bool:
+    def is_maybe_referenced(self, ref: Ref) -> bool:
         """Something refers to it, or what may do so is not known."""
         return ref in self.refs or bool(self.unknown.intersection(REFERRERS[ref.type]))
 
 
-def find_uses(types: Mapping[ResourceType, TypeState], absent: Set[ResourceType]) -> Uses:
+def find_references(
+    types: Mapping[ResourceType, TypeState], absent: Set[ResourceType]
+) -> References:
     """Of all that a client has, or is sent, of all types; `absent`: those it never has."""
     refs: set[Ref] = set()
     # A type that this stream has not asked for yet: after a reconnect the client may have resources
@@ -47,8 +49,8 @@ def find_uses(types: Mapping[ResourceType, TypeState], absent: Set[ResourceType]
     unknown = set(ResourceType) - types.keys() - absent
     for type_, state in types.items():
         # What is under way counts, though it is not acknowledged: Envoy may have it in use already.
-        flying = state.flight.items.values() if state.flight else ()
-        for each in (*state.held.values(), *flying):
+        in_flight = state.awaiting_ack.items.values() if state.awaiting_ack else ()
+        for each in (*state.held.values(), *in_flight):
             if each is not None:
                 refs.update(each.references)
                 # Without a body it is from an earlier stream, in a version that we do not know.
@@ -56,4 +58,4 @@ def find_uses(types: Mapping[ResourceType, TypeState], absent: Set[ResourceType]
     scopes = types.get(ResourceType.SCOPE)
     if scopes and not scopes.held:
         unknown.discard(ResourceType.ROUTES)  # a client has no routes without scopes
-    return Uses(frozenset(refs), frozenset(unknown))
+    return References(frozenset(refs), frozenset(unknown))

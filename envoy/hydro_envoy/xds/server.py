@@ -21,7 +21,7 @@ from hydro_envoy.snapshot import TYPE_BY_URL, Resource
 from hydro_envoy.xds import credential, load_reports
 from hydro_envoy.xds.hub import Hub
 from hydro_envoy.xds.messages import Request, Response
-from hydro_envoy.xds.stream import Connection
+from hydro_envoy.xds.stream import XdsStream
 
 logger = logging.getLogger(__name__)
 
@@ -88,18 +88,18 @@ def _method(
             logger.warning("stream of an envoy refused: it does not show the mesh's token")
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, credential.WANTED)
         peer = str(dict(metadata).get(PEER, ""))
-        connection = hub.connect(incremental=message is discovery_pb2.DeltaDiscoveryRequest)
+        stream = hub.connect(incremental=message is discovery_pb2.DeltaDiscoveryRequest)
         try:
             async with asyncio.TaskGroup() as tasks:
                 receiving = tasks.create_task(
-                    _receive(connection, requests, read, lambda node: admit(node, peer))
+                    _receive(stream, requests, read, lambda node: admit(node, peer))
                 )
-                async for response in connection.responses():
+                async for response in stream.responses():
                     await context.write(write(response))
         finally:
-            connection.close()
+            stream.close()
         if refused := receiving.result():
-            extra = {"node_id": connection.node.id, "peer": peer, "error": refused.message}
+            extra = {"node_id": stream.node.id, "peer": peer, "error": refused.message}
             logger.warning("stream of an envoy refused", extra=extra)
             await context.abort(refused.code, refused.message)
 
@@ -118,7 +118,7 @@ class _Refusal(NamedTuple):
 
 
 async def _receive(
-    connection: Connection,
+    stream: XdsStream,
     requests: AsyncIterator[Message],
     read: Callable[[Message], Request],
     admit: Callable[[Node], bool],
@@ -128,17 +128,17 @@ async def _receive(
             if message.type_url not in TYPE_BY_URL:  # of other types we have nothing
                 continue
             node = _node(message) or Node("")
-            if not connection.is_known and not admit(node):
+            if not stream.is_known and not admit(node):
                 text = f"node {node.id!r} is not who its certificate says"
                 return _Refusal(grpc.StatusCode.PERMISSION_DENIED, text)
             request = read(message)
-            connection.receive(request, node)
-            if (names := connection.session.count_names(request.type)) > MAX_NAMES:
+            stream.receive(request, node)
+            if (names := stream.session.count_names(request.type)) > MAX_NAMES:
                 text = f"asked for {names} resources of type {request.type.label} by name"
                 limit = f"{text}, want at most {MAX_NAMES}"
                 return _Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, limit)
     finally:
-        connection.close()
+        stream.close()
     return None
 
 

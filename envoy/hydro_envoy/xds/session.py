@@ -22,11 +22,11 @@ from collections.abc import Iterable, Mapping
 
 from hydro_envoy.snapshot import Ref, Resource, ResourceType, Snapshot
 from hydro_envoy.xds.messages import RefusedVersion, Request, Response
-from hydro_envoy.xds.references import Uses, find_uses
-from hydro_envoy.xds.type_state import Flight, TypeState
+from hydro_envoy.xds.references import References, find_references
+from hydro_envoy.xds.type_state import PendingResponse, TypeState
 
 
-class Session:
+class XdsSession:
     """The state of one stream."""
 
     def __init__(self, *, incremental: bool) -> None:
@@ -36,7 +36,7 @@ class Session:
         self.absent: frozenset[ResourceType] = frozenset()
         """Types of which the client never has anything."""
         self._sent = 0
-        self._uses: Uses | None = None
+        self._references: References | None = None
         """As of the present poll, when asked for."""
 
     # ---- what happens
@@ -69,8 +69,8 @@ class Session:
         first = request.type not in self._types
         state = self._types.setdefault(request.type, TypeState())
         # The answer first: what was taken or refused decides what the subscription still lacks.
-        if state.flight and request.nonce == state.flight.nonce:
-            self._take_answer(state, state.flight, request.error)
+        if state.awaiting_ack and request.nonce == state.awaiting_ack.nonce:
+            self._take_answer(state, state.awaiting_ack, request.error)
         elif not self._incremental and request.nonce != state.nonce and not first:
             return
         if self._incremental:
@@ -82,11 +82,13 @@ class Session:
         """What to send now, in this order; it counts as sent."""
         if self._target is None:
             return []
-        # Uses are found once a poll: what it sends refers to nothing that the target lacks.
-        self._uses = None
+        # References are found once a poll: what it sends refers to nothing that the target lacks.
+        self._references = None
         # In the order of ResourceType: clusters leave before what routes to them.
-        idle = [(t, self._types[t]) for t in ResourceType if t in self._types]
-        responses = [self._next_response(t, state) for t, state in idle if state.flight is None]
+        known = [(t, self._types[t]) for t in ResourceType if t in self._types]
+        responses = [
+            self._next_response(t, state) for t, state in known if state.awaiting_ack is None
+        ]
         return [response for response in responses if response]
 
     # ---- what is known
@@ -100,8 +102,8 @@ class Session:
             return wanted is None
         if wanted is None:
             # What is under way was sent before it was to go: the client is about to have it.
-            flying = state.flight and state.flight.items.get(ref.name)
-            return ref.name not in state.held and not flying
+            in_flight = state.awaiting_ack and state.awaiting_ack.items.get(ref.name)
+            return ref.name not in state.held and not in_flight
         held = state.held.get(ref.name)
         return held is not None and held.version == wanted.version
 
@@ -195,24 +197,24 @@ class Session:
 
     # ---- answers
 
-    def _take_answer(self, state: TypeState, flight: Flight, error: str | None) -> None:
-        state.flight = None
+    def _take_answer(self, state: TypeState, response: PendingResponse, error: str | None) -> None:
+        state.awaiting_ack = None
         if error is None:
-            self._accept(state, flight)
+            self._accept(state, response)
         # A NACK names no resource. The halves go before what is suspect already, so that there are
         # never more parts than the logarithm of what was sent.
-        elif self._incremental and len(flight.items) > 1:
-            names = sorted(flight.items)
+        elif self._incremental and len(response.items) > 1:
+            names = sorted(response.items)
             half = len(names) // 2
             state.suspects[:0] = [frozenset(names[:half]), frozenset(names[half:])]
-        elif flight.items.keys() & state.pending or (state.pending and not self._incremental):
-            state.pending |= flight.items.keys()  # what was refused is not what is wanted now
+        elif response.items.keys() & state.pending or (state.pending and not self._incremental):
+            state.pending |= response.items.keys()  # what was refused is not what is wanted now
         else:
-            versions = {name: each.version if each else "" for name, each in flight.items.items()}
+            versions = {name: each.version if each else "" for name, each in response.items.items()}
             state.refused |= {name: RefusedVersion(v, error) for name, v in versions.items()}
 
-    def _accept(self, state: TypeState, flight: Flight) -> None:
-        for name, each in flight.items.items():
+    def _accept(self, state: TypeState, response: PendingResponse) -> None:
+        for name, each in response.items.items():
             state.refused.pop(name, None)
             if each is None or not state.subscription.covers(name):
                 state.held.pop(name, None)
@@ -243,7 +245,7 @@ class Session:
             each = wanted.get(name)
             if name in state.refused or not self._differs(state, name, each):
                 state.pending.discard(name)
-            elif self._may_go(Ref(type_, name), each):
+            elif self._may_send(Ref(type_, name), each):
                 items[name] = each
             else:
                 state.pending.add(name)
@@ -255,7 +257,7 @@ class Session:
             return wanted is not None or self._incremental
         return held is not None if wanted is None else not held or held.version != wanted.version
 
-    def _may_go(self, ref: Ref, wanted: Resource | None) -> bool:
+    def _may_send(self, ref: Ref, wanted: Resource | None) -> bool:
         if wanted is None:
             return not self._is_used(ref)
         return all(self._is_settled(r) for r in wanted.references if r.type <= ref.type)
@@ -269,8 +271,8 @@ class Session:
 
     def _is_used(self, ref: Ref) -> bool:
         """Something that the client has, or is sent, refers to it, or may do so."""
-        self._uses = self._uses or find_uses(self._types, self.absent)
-        return self._uses.may_have(ref)
+        self._references = self._references or find_references(self._types, self.absent)
+        return self._references.is_maybe_referenced(ref)
 
     def _respond(
         self, type_: ResourceType, state: TypeState, items: Mapping[str, Resource | None]
@@ -278,7 +280,7 @@ class Session:
         assert self._target is not None
         self._sent += 1
         state.nonce, state.answered = str(self._sent), True
-        state.flight = Flight(state.nonce, items)
+        state.awaiting_ack = PendingResponse(state.nonce, items)
         state.pending -= items.keys()
         state.forced -= items.keys()
         self._ask_again_for_endpoints(items)

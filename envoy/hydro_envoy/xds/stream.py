@@ -11,30 +11,30 @@ from typing import Protocol
 from hydro_envoy.nodes import SIDECAR, Node
 from hydro_envoy.snapshot import Ref, Resource
 from hydro_envoy.xds.messages import Request, Response
-from hydro_envoy.xds.session import Session
+from hydro_envoy.xds.session import XdsSession
 
 logger = logging.getLogger(__name__)
 
 
-class Streams(Protocol):
+class StreamOwner(Protocol):
     """Who has the streams: the hub."""
 
     nacks: Counter[tuple[str, str]]
 
-    def introduce(self, connection: Connection) -> None:
+    def register_node(self, stream: XdsStream) -> None:
         """The stream's node is known now."""
 
-    def forget(self, connection: Connection) -> None:
+    def forget(self, stream: XdsStream) -> None:
         """The stream has ended."""
 
     def notify(self) -> None:
         """Something was acknowledged, refused or asked for."""
 
 
-class Connection:
+class XdsStream:
     """One stream's end at the hub: the pump puts requests in and takes responses out."""
 
-    def __init__(self, streams: Streams, session: Session) -> None:
+    def __init__(self, owner: StreamOwner, session: XdsSession) -> None:
         self.session = session
         self.node = Node("")
         self.is_known = False
@@ -44,7 +44,7 @@ class Connection:
         """Of the secrets."""
         self.late_with: frozenset[Ref] = frozenset()
         """What it had not acknowledged `LAG_S` after others began to wait for that."""
-        self._streams = streams
+        self._owner = owner
         self._wake = asyncio.Event()
         self._closed = False
 
@@ -56,17 +56,17 @@ class Connection:
     def receive(self, request: Request, node: Node | None = None) -> None:
         """A request from Envoy; the first has the node."""
         if not self.is_known:
-            # Before the session sees the request: `introduce` gives the session what this node is
-            # to have, so that the first answer has it.
+            # Before the session sees the request: `register_node` gives the session what this node
+            # is to have, so that the first answer has it.
             self.node = node or self.node
-            self._streams.introduce(self)
+            self._owner.register_node(self)
         if request.error is not None:
             fields = {"node_id": self.node.id, "type_url": request.type.url}
             logger.warning("envoy refused resources", extra=fields | {"error": request.error})
-            self._streams.nacks[self.node.id, request.type.label] += 1
+            self._owner.nacks[self.node.id, request.type.label] += 1
         self.session.receive(request)
         self.wake()
-        self._streams.notify()
+        self._owner.notify()
 
     async def responses(self) -> AsyncIterator[Response]:
         """What to send, until closed. Cancelling it loses nothing but the stream."""
@@ -87,7 +87,7 @@ class Connection:
         self._closed = True
         if self.renewal:
             self.renewal.cancel()
-        self._streams.forget(self)
+        self._owner.forget(self)
         self.wake()
 
     @property

@@ -11,7 +11,7 @@ from hydro_envoy.xds.subscription import Subscription
 
 
 @dataclass(frozen=True, slots=True)
-class Flight:
+class PendingResponse:
     """A response that the client has yet to answer."""
 
     nonce: str
@@ -33,14 +33,14 @@ class TypeState:
     """Those of them to be sent even when they do not differ."""
     suspects: list[frozenset[str]] = field(default_factory=list)
     """Parts of a refused response, to be sent one by one."""
-    flight: Flight | None = None
+    awaiting_ack: PendingResponse | None = None
     nonce: str = ""
     answered: bool = False
 
     def concerns(self, name: str) -> bool:
         """The client has it, is sent it, or waits for an answer to having asked for it."""
-        flying = self.flight.items if self.flight else ()
-        return name in self.held or name in self.forced or name in flying
+        in_flight = self.awaiting_ack.items if self.awaiting_ack else ()
+        return name in self.held or name in self.forced or name in in_flight
 
     def require(self, names: Iterable[str]) -> None:
         """The names are sent again, whatever the client had."""

@@ -21,7 +21,7 @@ from hydro_envoy.address import ANY_PORT, Address
 from hydro_envoy.mesh import (
     MAX_MESSAGE_BYTES,
     Access,
-    Edge,
+    ApiListener,
     Gateway,
     Mesh,
     Sidecar,
@@ -288,14 +288,14 @@ def base_mesh(config: Config, token: str = "") -> Mesh:
     shown = "" if config.sidecar else traffic_token(token)
     # Who has to show a key is no web page; where others come in, they come by other names.
     is_open = gateway.is_loopback and not (key or config.keys)
-    manager = Edge("manager", *edge, MANAGER_CLUSTER, (MANAGER,), managing, key, not key)
-    models = Edge(
+    manager = ApiListener("manager", *edge, MANAGER_CLUSTER, (MANAGER,), managing, key, not key)
+    models = ApiListener(
         "repository", *repository, state.REPOSITORY, (REPOSITORY,), storing, key, not key, shown
     )
     access_log = _STDOUT.get(config.access_log, config.access_log)
     return Mesh(
         gateway=Gateway(*gateway, serving, config.max_message_bytes, is_open),
-        edges=(manager, models),
+        api_listeners=(manager, models),
         time_limits=TimeLimits(config.header_limit_s, config.body_limit_s, config.idle_limit_s),
         token=shown,
         telemetry=Telemetry(_build_tracing(config), access_log),

@@ -64,7 +64,7 @@ class Invitation:
 @contextlib.asynccontextmanager
 async def keep_enrolled(
     file: Path, identity: Identity, managers: Sequence[Address], folder: Path
-) -> AsyncIterator[manager_cluster.Identity]:
+) -> AsyncIterator[manager_cluster.IdentityFiles]:
     """The files with the identity, kept fresh until the context ends.
 
     A certificate that was got earlier and is still good serves; then a lapsed invitation does no
@@ -105,7 +105,7 @@ class _Keeper:
         self._managers = managers
         folder = Path(os.path.abspath(folder))  # Envoy watches no other kind
         self._kept = folder / "identity.pem"
-        self.files = manager_cluster.Identity(
+        self.files = manager_cluster.IdentityFiles(
             folder / "tls" / "identity.json", folder / "tls" / "ca.pem"
         )
         self._held: KeyPair | None = None

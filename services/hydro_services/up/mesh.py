@@ -79,7 +79,7 @@ async def serve_mesh(options: Options, tell: Callable[[str], None]) -> AsyncIter
                 tell(f"{time.monotonic() - start:4.1f} s  {instance} is ready")
             edges = {name: port for name, port in options.ports.items() if name in ready.PATHS}
             host = Address(options.host, 0).reachable.host
-            await ready.wait_edges(host, edges, options.admin_key, bool(options.tls_cert))
+            await ready.wait_public_ports(host, edges, options.admin_key, bool(options.tls_cert))
             tell(f"{time.monotonic() - start:4.1f} s  the mesh serves")
             try:
                 yield options

@@ -62,7 +62,7 @@ async def _ready_instances(calls: client.Manager) -> set[str]:
     return set()
 
 
-async def wait_edges(
+async def wait_public_ports(
     host: str, wanted: Mapping[str, int], admin_key: str, tls: bool, limit_s: float = LIMIT_S
 ) -> None:
     """Waits until something answers behind all ports, not only Envoy at them.

@@ -14,7 +14,7 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from hydro_envoy.errors import Nacked, NotApplied
-from hydro_envoy.resources.builder import edge_ref, ingress_ref, pipeline_ref
+from hydro_envoy.resources.builder import ingress_ref, listener_ref, pipeline_ref
 from hydro_envoy.snapshot import Ref
 from hydro_services import errors, rpc
 from hydro_services.manager.domain import readiness, resolution, transitions
@@ -30,7 +30,7 @@ from hydro_services.manager.domain.state import (
 )
 from hydro_services.manager.engine.reconciler import Reconciler
 
-ENTRANCE = (edge_ref("gateway"), edge_ref("pipes"), edge_ref("limited"))
+ENTRANCE = (listener_ref("gateway"), listener_ref("pipes"), listener_ref("limited"))
 """Without its listeners an Envoy that has the pipeline is not reached."""
 TURN_S = 10.0
 """How long a change of a pipeline waits for another one that is under way, before it takes over."""

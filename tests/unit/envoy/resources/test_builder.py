@@ -27,7 +27,7 @@ from hydro_envoy.mesh import (
     Traffic,
     Variant,
 )
-from hydro_envoy.resources.builder import Builder, edge_ref, pipeline_ref
+from hydro_envoy.resources.builder import Builder, listener_ref, pipeline_ref
 from hydro_envoy.resources.display import to_json
 from hydro_envoy.snapshot import Ref, Resource, ResourceType, Snapshot, diff
 
@@ -116,14 +116,14 @@ def test_a_stage_knows_its_position(index: int, stages: int, want: str) -> None:
 def test_an_edge_leads_to_its_backend_or_to_the_manager(builder: Builder) -> None:
     mesh = Mesh(
         gateway(),
-        edges=(manager_edge(), repository_edge()),
+        api_listeners=(manager_edge(), repository_edge()),
         backends=(backend("repository", Address("127.0.0.1", 1)),),
     )
     snapshot = builder.build(mesh)
-    references = snapshot.closure([edge_ref("repository")])
+    references = snapshot.closure([listener_ref("repository")])
     assert Ref(CLUSTER, cluster_of(snapshot, "repository")) in references
-    assert snapshot.closure([edge_ref("manager")]) == {edge_ref("manager")}
-    assert '"cluster": "manager"' in to_json(snapshot.get(edge_ref("manager")))
+    assert snapshot.closure([listener_ref("manager")]) == {listener_ref("manager")}
+    assert '"cluster": "manager"' in to_json(snapshot.get(listener_ref("manager")))
 
 
 def test_a_backend_without_endpoints_is_served_as_unavailable(builder: Builder) -> None:
@@ -142,7 +142,7 @@ def test_a_stage_on_no_backend_is_refused(builder: Builder) -> None:
 
 def test_an_edge_of_no_backend_is_refused(builder: Builder) -> None:
     with pytest.raises(DanglingReference, match="edge resources name backend"):
-        builder.build(Mesh(gateway(), edges=(repository_edge(),)))
+        builder.build(Mesh(gateway(), api_listeners=(repository_edge(),)))
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_an_edge_of_no_backend_is_refused(builder: Builder) -> None:
     [
         (replace(mesh_of({"p": ("a",)}), backends=(backend("a"), backend("a"))), "backend"),
         (replace(mesh_of({"p": ("a",)}), pipelines=(pipeline("p", "a"),) * 2), "scope"),
-        (Mesh(gateway(), edges=(manager_edge(), manager_edge())), "listener"),
+        (Mesh(gateway(), api_listeners=(manager_edge(), manager_edge())), "listener"),
     ],
     ids=["backends", "pipelines", "edges"],
 )

@@ -12,7 +12,7 @@ from hydro_envoy.xds import draining
 from hydro_envoy.xds.hub import Hub
 from hydro_envoy.xds.loads import FRESH_S, Loads
 from hydro_envoy.xds.messages import Request
-from hydro_envoy.xds.stream import Connection
+from hydro_envoy.xds.stream import XdsStream
 
 CLUSTER, SCOPE, ROUTES = ResourceType.CLUSTER, ResourceType.SCOPE, ResourceType.ROUTES
 
@@ -22,22 +22,22 @@ class Follower:
 
     def __init__(self, hub: Hub, name: str = "one") -> None:
         self.client = EnvoyClient()
-        self.connection: Connection = hub.connect(incremental=True)
+        self.stream: XdsStream = hub.connect(incremental=True)
         self._name = name
         self._task = asyncio.create_task(self._follow())
 
     async def _follow(self) -> None:
         for type_ in ResourceType:
             self._send(self.client.start(type_))
-        async for response in self.connection.responses():
+        async for response in self.stream.responses():
             self._send(self.client.answer(response))
 
     def _send(self, requests: list[Request]) -> None:
         for request in requests:
-            self.connection.receive(request, Node(self._name))
+            self.stream.receive(request, Node(self._name))
 
     async def end(self) -> None:
-        self.connection.close()
+        self.stream.close()
         await self._task
 
 
@@ -73,7 +73,7 @@ async def test_secrets_are_renewed_at_once_where_that_is_asked_for() -> None:
     await follower.end()
 
 
-async def test_a_cluster_goes_when_its_time_to_linger_is_over() -> None:
+async def test_a_cluster_goes_when_its_time_to_drain_is_over() -> None:
     hub = Hub({CLUSTER: 0})
     follower = Follower(hub)
     hub.publish(snapshot_of({"p": ("a",)}))
@@ -91,10 +91,10 @@ async def test_a_cluster_that_is_wanted_again_does_not_go() -> None:
         hub.publish(snapshot_of({"p": (cluster,)}))
         await hub.wait_applied(timeout_s=5)
     assert set(follower.client.held[CLUSTER]) == {"a", "b"}
-    assert list(hub._lingering._timers) == [Ref(CLUSTER, "a")]
+    assert list(hub._draining._timers) == [Ref(CLUSTER, "a")]
     await follower.end()
     hub.close()
-    assert hub._lingering._timers == {}
+    assert hub._draining._timers == {}
 
 
 async def test_a_cluster_stays_for_as_long_as_an_envoy_has_requests_in_it(
@@ -107,7 +107,7 @@ async def test_a_cluster_stays_for_as_long_as_an_envoy_has_requests_in_it(
     hub.publish(snapshot_of({"p": ("a",)}))
     await hub.wait_applied(timeout_s=5)
     hub.publish(snapshot_of({"p": ("b",)}))
-    assert hub.retiring_clusters() == {"a"}
+    assert hub.draining_clusters() == {"a"}
     all_reports: list[dict[str, dict[str, int]]] = [
         {"one": {"a": 0}},
         {"two": {}},
@@ -118,13 +118,13 @@ async def test_a_cluster_stays_for_as_long_as_an_envoy_has_requests_in_it(
         for node_id, under_way in reports.items():
             hub.report(node_id, under_way)
         await asyncio.sleep(0.05)
-        assert hub.retiring_clusters() == {"a"}, (
+        assert hub.draining_clusters() == {"a"}, (
             "one says nothing of it, or has something under way"
         )
     for node_id in ("one", "two"):
         hub.report(node_id, {"a": 0})
     async with asyncio.timeout(5):
-        while hub.retiring_clusters():
+        while hub.draining_clusters():
             await hub.wait_changed()
     await hub.wait_applied([Ref(CLUSTER, "a")], timeout_s=5)
     for follower in followers:

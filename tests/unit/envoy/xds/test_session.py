@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hydro_envoy.snapshot import Ref, Resource, ResourceType, Snapshot, make_resource
 from hydro_envoy.xds.messages import Request, Response
-from hydro_envoy.xds.session import Session
+from hydro_envoy.xds.session import XdsSession
 
 CLUSTER, ENDPOINTS, LISTENER, FILTER, SCOPE, ROUTES, _ = ResourceType
 
@@ -20,7 +20,7 @@ class Wire:
     """A session and a client with requests and responses under way between them."""
 
     def __init__(self, *, incremental: bool = True) -> None:
-        self.session = Session(incremental=incremental)
+        self.session = XdsSession(incremental=incremental)
         self.client = EnvoyClient(incremental=incremental)
         self.requests: deque[Request] = deque()
         self.responses: deque[Response] = deque()
@@ -35,7 +35,7 @@ class Wire:
     def reconnect(self) -> None:
         """A new stream with nothing under way; the server forgets, the client does not."""
         target = self.session._target
-        self.session = Session(incremental=self.client.incremental)
+        self.session = XdsSession(incremental=self.client.incremental)
         if target:
             self.session.publish(target)
         self.requests.clear()
@@ -83,7 +83,7 @@ def test_a_client_that_starts_ends_with_the_whole_snapshot(incremental: bool) ->
 
 @BOTH
 def test_a_client_waits_until_something_is_published(incremental: bool) -> None:
-    session = Session(incremental=incremental)
+    session = XdsSession(incremental=incremental)
     session.receive(Request(CLUSTER))
     assert session.poll() == []
     session.publish(snapshot_of({}))
@@ -92,7 +92,7 @@ def test_a_client_waits_until_something_is_published(incremental: bool) -> None:
 
 @BOTH
 def test_a_client_is_answered_even_when_there_is_nothing(incremental: bool) -> None:
-    session = Session(incremental=incremental)
+    session = XdsSession(incremental=incremental)
     session.publish(Snapshot())
     session.receive(Request(SCOPE))
     assert [(r.type, r.resources) for r in session.poll()] == [(SCOPE, ())]
@@ -280,7 +280,7 @@ def test_state_of_the_world_sends_all_of_a_type() -> None:
 
 
 def test_nothing_is_known_of_a_type_that_was_not_asked_for() -> None:
-    session = Session(incremental=True)
+    session = XdsSession(incremental=True)
     session.publish(snapshot_of({"p": ("a",)}))
     assert not session.has(Ref(CLUSTER, "a"))
     assert session.refusal(Ref(CLUSTER, "a")) is None

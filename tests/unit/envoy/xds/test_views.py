@@ -28,7 +28,7 @@ def mesh() -> Mesh:
     plain = mesh_of({"p": ("a", "b")})
     return replace(
         plain,
-        edges=(manager_edge(), repository_edge()),
+        api_listeners=(manager_edge(), repository_edge()),
         backends=(*plain.backends, backend("repository", Address("10.0.0.8", 1))),
         sidecars=(sidecar("manager", "m1", 1000), sidecar("a", "one", 2000)),
     )
