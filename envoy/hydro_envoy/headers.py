@@ -19,7 +19,9 @@ STAGE = f"{PREFIX}stage"
 POSITION = f"{PREFIX}position"
 """To a stage: where it stands in its chain, a `Position`."""
 PIPELINE = f"{PREFIX}pipeline"
-"""To a stage: the name of its pipeline. On an answer: which pipeline gave it."""
+"""To a stage: the name of its pipeline. On an answer: which pipeline gave it.
+
+For stages and clients to read. Envoy does not route by it: see `SCOPE`."""
 VARIANT = f"{PREFIX}variant"
 """On an answer: which of the pipeline's chains gave it, where traffic is split."""
 ANSWER = f"{PREFIX}answer"
@@ -95,7 +97,9 @@ class TokenMetadata(enum.StrEnum):
 
 
 SCOPE = "x-pipeline"
-"""Within Envoy: the scope that a request goes to, as `scope_name` makes it."""
+"""Within Envoy: the scope that a request goes to, as `scope_name` makes it: `p`, or `p@variant`.
+
+Envoy routes by it. The name for stages and clients to read is in `PIPELINE`."""
 API_KEY = "x-api-key"
 """From clients: their API key."""
 REQUEST_ID = "x-request-id"

@@ -60,7 +60,7 @@ class ProcessEnded(Exception):
 def preload_modules(modules: Sequence[str]) -> None:
     """Starts the forkserver; those modules that are there are imported in it, once for all parts.
 
-    To be called in the main thread, to whose life the forkserver is tied. Does not wait.
+    To be called in the main thread: the forkserver ends with it. Does not wait.
     """
     installed = [name for name in modules if importlib.util.find_spec(name.partition(".")[0])]
     multiprocessing.set_forkserver_preload(

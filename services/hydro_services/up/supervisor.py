@@ -37,8 +37,8 @@ def next_delay(previous_s: float | None, lived_s: float) -> float:
     """Seconds to wait before a restart: none, then 0.1 doubling to 2.
 
     Args:
-        previous_s: the delay before the life that just ended; None for the first life.
-        lived_s: how long that life was.
+        previous_s: the delay before the run that just ended; None for the first run.
+        lived_s: how long that run was.
     """
     if previous_s is None or lived_s >= HEALTHY_S:
         return 0.0
@@ -71,7 +71,7 @@ async def keep_serving(
 async def _serve_once(part: Part) -> str:
     """Serves the part once; answers why it ended.
 
-    A part that was cancelled and fails while it drains is not to live again.
+    A part that was cancelled and fails while it drains is not started again.
     """
     task = asyncio.current_task()
     assert task is not None

@@ -39,7 +39,7 @@ BUSY_SHARE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class PartHealth:
-    """What is known of one life of a part."""
+    """What is known of one process of a part."""
 
     cpu_s: float
     """What it has used of CPUs."""
@@ -88,19 +88,19 @@ class Watchdog:
         self._manager = manager
         self._admin_key = admin_key
         self._addresses = {manager_part: manager}
-        self._lives: dict[str, tuple[BaseProcess, PartHealth]] = {}
+        self._processes: dict[str, tuple[BaseProcess, PartHealth]] = {}
         self._former: dict[str, Address | None] = {}
-        """Where parts listened before their present life."""
+        """Where parts listened before their present process."""
 
     @contextlib.contextmanager
-    def watch_part(self, part: str, life: BaseProcess) -> Iterator[None]:
+    def watch_part(self, part: str, process: BaseProcess) -> Iterator[None]:
         """Looks at the process until the context ends."""
-        self._lives[part] = life, PartHealth(0.0)
+        self._processes[part] = process, PartHealth(0.0)
         self._former[part] = self._addresses.get(part)
         try:
             yield
         finally:
-            del self._lives[part]
+            del self._processes[part]
 
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
@@ -119,48 +119,50 @@ class Watchdog:
             answers = await self._ask()
             now = time.monotonic()
             last, passed = now, now - last
-            for part, (life, seen) in self._lives.items():
-                would_run = any(map(is_runnable, _part_processes(life.pid)))
-                health = next_health(seen, part in answers, _cpu_s(life.pid), passed, would_run)
-                self._judge(part, life, health)
+            for part, (process, seen) in self._processes.items():
+                would_run = any(map(is_runnable, _part_processes(process.pid)))
+                health = next_health(seen, part in answers, _cpu_s(process.pid), passed, would_run)
+                self._judge(part, process, health)
 
-    def _judge(self, part: str, life: BaseProcess, seen: PartHealth) -> None:
-        self._lives[part] = life, seen
+    def _judge(self, part: str, process: BaseProcess, seen: PartHealth) -> None:
+        self._processes[part] = process, seen
         if seen.is_hung:
-            extra = {"part": part, "pid": life.pid, "silent_s": round(seen.held_s, 1)}
+            extra = {"part": part, "pid": process.pid, "silent_s": round(seen.held_s, 1)}
             logger.warning("part hangs, killed", extra=extra)
             # One that is busy is aborted first, which logs the model that holds it; it is killed if
             # that does not end it.
             if seen.silent_s >= HUNG_S or seen.held_s >= HELD_S + HUNG_S:
-                life.kill()
+                process.kill()
             else:
-                _abort_process(life.pid)
+                _abort_process(process.pid)
 
     async def _ask(self) -> set[str]:
         """The parts that answer."""
-        parts = list(self._lives)
-        _, *answers = await asyncio.gather(self._learn(), *map(self._answers, parts))
+        parts = list(self._processes)
+        _, *answers = await asyncio.gather(
+            self._refresh_addresses(), *map(self._is_responsive, parts)
+        )
         return {part for part, answered in zip(parts, answers, strict=True) if answered}
 
-    async def _answers(self, part: str) -> bool:
+    async def _is_responsive(self, part: str) -> bool:
         if part not in self._addresses:
             return False
         async with rpc.open_channel(self._addresses[part]) as channel:
             return await ready.answers_health(channel)
 
-    async def _learn(self) -> None:
-        """Learns where parts listen, which changes with each start, as far as the manager knows."""
+    async def _refresh_addresses(self) -> None:
+        """Asks the manager where parts listen, which changes with each start."""
         with contextlib.suppress(errors.HydroError, TimeoutError):
             async with rpc.open_channel(self._manager) as channel, asyncio.timeout(ready.CALL_S):
                 services = await client.Manager(channel, self._admin_key).list_services()
                 addresses = {
                     e.instance: Address.parse(e.address) for s in services for e in s.endpoints
                 }
-                for part, (life, seen) in self._lives.items():
-                    # The address of its former life says nothing: it may be yet to register.
+                for part, (process, seen) in self._processes.items():
+                    # The address of its former process says nothing: it may be yet to register.
                     if part in addresses and addresses[part] != self._former[part]:
                         self._addresses[part] = addresses[part]
-                        self._lives[part] = life, replace(seen, answered=True)
+                        self._processes[part] = process, replace(seen, answered=True)
 
 
 def _part_processes(pid: int | None) -> list[int | None]:
