@@ -59,10 +59,10 @@ def list_files(folder: Path, within: Path | None = None) -> tuple[File, ...]:
 
     Args:
         folder: of the model.
-        within: as for `walk`.
+        within: as for `walk_folder`.
 
     Raises:
-        InvalidModel: as `walk`, or a file cannot be read.
+        InvalidModel: as `walk_folder`, or a file cannot be read.
     """
     if not folder.is_dir():
         raise InvalidModel(folder, "no such folder: want the folder of a saved model")

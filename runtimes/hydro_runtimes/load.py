@@ -15,7 +15,7 @@ def load(folder: Path, trusted: Container[str] = ()) -> Evaluator:
 
     Args:
         folder: of the model.
-        trusted: digests (see `files.digest`) of the folders that may run code when loaded.
+        trusted: digests (see `files.digest_folder`) of the folders that may run code when loaded.
 
     Raises:
         InvalidModel: corrupt, incomplete, or of an unknown format.

@@ -18,7 +18,7 @@ class ModelFolder:
     """What a format's loader is given. The files are hashed only if it asks for them."""
 
     def __init__(self, path: Path, trusted: Container[str] = ()) -> None:
-        """`trusted`: digests (see `files.digest`) of the folders that may run code when loaded."""
+        """`trusted`: digests (`files.digest_folder`) of folders that may run code when loaded."""
         self.path = path
         self._trusted = trusted
 

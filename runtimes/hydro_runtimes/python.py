@@ -4,8 +4,8 @@
         def __init__(self, folder: pathlib.Path) -> None: ...
         def evaluate(self, columns: Mapping[str, np.ndarray | Sequence]) -> Mapping[str, ...]: ...
 
-`evaluate` gets and gives plain arrays and lists (see `plain`), one value a row; the columns are
-those of metadata.json. Modules beside model.py are imported as beside any script, see `imports`.
+`evaluate` gets and gives plain arrays and lists (see `python_values`), one value a row; the columns
+are those of metadata.json. Modules beside model.py are imported as beside a script: see `imports`.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ async def whole(clients: Clients) -> None:
 
 
 async def ready(clients: Clients) -> dict[str, str]:
-    """The life that each ready endpoint is in."""
+    """The incarnation of each ready endpoint."""
     response = await clients.http.get(f"{clients.mesh.urls['manager']}/api/v1/services")
     if response.status_code != 200:
         return {}

@@ -86,33 +86,33 @@ async def test_of_the_lives_of_a_part_the_last_counts_whatever_consul_forgot(
 
     async with served() as endpoint:
         earlier, later = pb.Endpoint(), pb.Endpoint()
-        for life, began_ns in ((earlier, 1), (later, 2)):
-            life.MergeFrom(endpoint)
-            life.incarnation = incarnation.new(began_ns * 10**9)
+        for process, began_ns in ((earlier, 1), (later, 2)):
+            process.MergeFrom(endpoint)
+            process.incarnation = incarnation.new(began_ns * 10**9)
         agent.stop()
         agent.start()
         await asyncio.to_thread(agent.wait_until_ready)
         if is_earlier_first:
             await asyncio.to_thread(register_at_another, agent, earlier)
         async with registration.keep_registered(Registry.parse(agent.registry), later):
-            await until(lambda: has_life(agent, later), LIMIT_S, "it is registered")
+            await until(lambda: has_incarnation(agent, later), LIMIT_S, "it is registered")
             if not is_earlier_first:
                 await asyncio.to_thread(register_at_another, agent, earlier)
-            assert has_life(agent, earlier)
+            assert has_incarnation(agent, earlier)
             following = asyncio.create_task(services.watch_instances(agents, tell))
             await until(lambda: bool(told), LIMIT_S, "it is told")
             following.cancel()
     assert set(told) == {later.incarnation}
 
 
-def has_life(agent: Agent, life: pb.Endpoint) -> bool:
-    found = [each["Meta"]["incarnation"] for each in agent.passing(life.service)]
-    return life.incarnation in found
+def has_incarnation(agent: Agent, process: pb.Endpoint) -> bool:
+    found = [each["Meta"]["incarnation"] for each in agent.passing(process.service)]
+    return process.incarnation in found
 
 
-def register_at_another(agent: Agent, life: pb.Endpoint) -> None:
+def register_at_another(agent: Agent, process: pb.Endpoint) -> None:
     """As an agent does that has been away, for what is registered with it."""
-    known = services.service_definition(life)
+    known = services.service_definition(process)
     service = {
         "ID": known["service_id"],
         "Service": known["name"],

@@ -57,7 +57,7 @@ class Bootstrap:
     token: str = field(default="", repr=False)
     """What it shows to the manager where that is on the same machine; empty: nothing."""
     managers: Path | None = None
-    """A file that says where managers are, instead; see `managers_json`. Absolute; may change."""
+    """A file that says where managers are, instead; see `manager_cluster`. Absolute; may change."""
     drain_key: str = field(default="", repr=False)
     """Of who may have Envoy drain; empty: nobody."""
     max_connections: int = connections.MOST

@@ -1,6 +1,6 @@
 """Keeps web pages away from a port that any program of this machine may use. Pure.
 
-A page of any site can have its reader's browser send a form to 127.0.0.1, which shows in `Origin`;
+A page of any site can have its reader's browser send a form to 127.0.0.1, as Origin shows;
 or it can let the name of its site point to 127.0.0.1 (DNS rebinding) and then even read answers,
 which shows in `Host`. Where callers show a key nothing of this is needed: no page has it.
 """

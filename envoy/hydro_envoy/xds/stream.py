@@ -43,7 +43,7 @@ class XdsStream:
         self.renewal: asyncio.TimerHandle | None = None
         """Of the secrets."""
         self.late_with: frozenset[Ref] = frozenset()
-        """What it had not acknowledged `LAG_S` after others began to wait for that."""
+        """What it had not acknowledged `hub.LAG_S` after others began to wait for that."""
         self._owner = owner
         self._wake = asyncio.Event()
         self._closed = False

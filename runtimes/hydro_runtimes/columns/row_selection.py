@@ -1,4 +1,4 @@
-"""Some of the rows of a column: what `take` of all columns has in common."""
+"""Some of the rows of a column: what `Dense.take` and the like have in common."""
 
 from __future__ import annotations
 

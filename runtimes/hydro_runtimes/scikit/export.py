@@ -25,7 +25,7 @@ def save(
     Args:
         estimator: fitted; of types that skops trusts (scikit-learn's own mostly are).
         folder: made when missing; its name is the model's name.
-        example: some rows as given to `fit`: a matrix, a data frame or a list of texts.
+        example: some rows as the model is fitted with: a matrix, a data frame or a list of texts.
         inputs: the names of the columns; else those of the data frame, else x0, x1, ...
 
     Raises:

@@ -24,14 +24,14 @@ from hydro_services.errors import InvalidArgument
 
 @dataclass(frozen=True, slots=True)
 class OneOptions(ManagerOptions):
-    """Of `get` and `delete`."""
+    """Of `hydro pipelines get` and `hydro pipelines delete`."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class WantedOptions(ManagerOptions):
-    """Of `apply` and `plan`: a name and stages, or a file."""
+    """Of `hydro pipelines apply` and `hydro pipelines plan`: a name and stages, or a file."""
 
     name: str | None
     chain: tuple[str, ...]

@@ -19,7 +19,7 @@ from hydro_services.errors import InvalidArgument, TooLarge
 SMALL_BYTES = 64 << 10
 """Of a message that cannot become large."""
 MAX_FIELDS = 1_100_000
-"""Of protobuf in a frame, a text in `values.strings` being one."""
+"""Of protobuf in a frame, a text in `Values.strings` being one."""
 MAX_LISTED = 4_000_000
 """Numbers and booleans in `values` of a frame: 1 to 10 bytes each, 8 once they are parsed."""
 _TABLE, _ERRORS, _FAILURE = 3, 4, 6

@@ -1,6 +1,6 @@
 """Which column of a row is which input where names may differ in case. Pure.
 
-Each row is looked at by itself: one has `Text` where another has `text`, and a third has both.
+Each row is looked at by itself: one has "Text" where another has "text", and a third has both.
 """
 
 from __future__ import annotations

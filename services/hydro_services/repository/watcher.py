@@ -100,7 +100,8 @@ class SourceWatcher:
         pause_s = tracking.SETTLE_S  # the source may have changed before it reported changes
         while True:
             with contextlib.suppress(TimeoutError):
-                # `wait_for` of Python 3.11 may swallow that we are cancelled: then nothing ends.
+                # `asyncio.wait_for` of Python 3.11 may swallow that we are cancelled, so that
+                # nothing ends.
                 async with asyncio.timeout(pause_s):
                     await changed.wait()
             changed.clear()

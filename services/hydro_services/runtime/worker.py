@@ -36,7 +36,7 @@ class Worker(Executor):
         return future
 
     async def call(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """The outcome of a call: as `run_in_executor`, at half of what that costs, 27 us."""
+        """The outcome of a call: as `loop.run_in_executor`, at half of what that costs, 27 us."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
         self._enqueue(partial(_settle_on_loop, loop, done, lambda: fn(*args, **kwargs)))

@@ -115,7 +115,7 @@ class ConsulExecutor:
         def is_turn(present: Record) -> bool:
             return not present.is_changing or _is_stuck(present)
 
-        # While this is counted, `end_abandoned_changes` leaves the deletion to us.
+        # While this is counted, `maintenance.end_abandoned_changes` leaves the deletion to us.
         self._coordination.active[name] += 1
         try:
             await self._begin_change(name, next_record, is_turn, deadline)

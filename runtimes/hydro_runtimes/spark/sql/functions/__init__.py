@@ -1,7 +1,7 @@
 """The functions of SQL by name; each family is a module.
 
-In these modules `_bind_NAME` binds the function NAME to its arguments, a name that ends in
-`_function` makes such a function, and any other computes the answer of a row.
+In these modules `_bind_...` binds the function of that name to its arguments, `..._function`
+makes such a function, and any other computes the answer of a row.
 """
 
 from __future__ import annotations
