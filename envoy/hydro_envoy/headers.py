@@ -21,7 +21,8 @@ POSITION = f"{PREFIX}position"
 PIPELINE = f"{PREFIX}pipeline"
 """To a stage: the name of its pipeline. On an answer: which pipeline gave it.
 
-For stages and clients to read. Envoy does not route by it: see `SCOPE`."""
+It does not choose the chain: `SCOPE` does. On a request within Envoy it shows that a policy route
+has let the request pass, without which no route of a variant takes it."""
 VARIANT = f"{PREFIX}variant"
 """On an answer: which of the pipeline's chains gave it, where traffic is split."""
 ANSWER = f"{PREFIX}answer"
@@ -99,7 +100,7 @@ class TokenMetadata(enum.StrEnum):
 SCOPE = "x-pipeline"
 """Within Envoy: the scope that a request goes to, as `scope_name` makes it: `p`, or `p@variant`.
 
-Envoy routes by it. The name for stages and clients to read is in `PIPELINE`."""
+It chooses the chain. The name for stages and clients to read is in `PIPELINE`."""
 API_KEY = "x-api-key"
 """From clients: their API key."""
 REQUEST_ID = "x-request-id"
