@@ -41,7 +41,7 @@ class File:
     """In hexadecimal, lower case."""
 
 
-class Entry(NamedTuple):
+class FolderEntry(NamedTuple):
     """A regular file or a folder below a model's folder; of a link, what it leads to."""
 
     path: str
@@ -74,7 +74,7 @@ def digest_folder(folder: Path, within: Path | None = None) -> str:
     """SHA-256, in hexadecimal, of a line `<sha256>  <path>` for each file, sorted by path.
 
     Raises:
-        InvalidModel: as `files`.
+        InvalidModel: as `list_files`.
     """
     return digest_of_files(list_files(folder, within))
 
@@ -102,7 +102,7 @@ def digest_of_files(listed: Iterable[File]) -> str:
 
 def walk_folder(
     folder: Path, within: Path | None = None, skip: Container[str] = ()
-) -> Iterator[Entry]:
+) -> Iterator[FolderEntry]:
     """All folders and regular files below a model's folder.
 
     Names that begin with "." and folders named `__pycache__` are left out, and what is removed
@@ -230,7 +230,7 @@ def _list_below(folder: Path, parent: str) -> list[os.DirEntry[str]]:
         raise InvalidModel(folder / parent, f"cannot be read: {error.strerror}") from error
 
 
-def _follow_entry(folder: Path, path: str, is_link: bool, boundary: str) -> Entry | None:
+def _follow_entry(folder: Path, path: str, is_link: bool, boundary: str) -> FolderEntry | None:
     """A file or folder, with links followed; None if it was removed meanwhile."""
     if len(os.fsencode(path)) > MAX_PATH_BYTES:
         raise InvalidModel(folder, f"path of over {MAX_PATH_BYTES} bytes: {path[:80]!r}…")
@@ -248,7 +248,7 @@ def _follow_entry(folder: Path, path: str, is_link: bool, boundary: str) -> Entr
         raise InvalidModel(place, f"cannot be read: {error.strerror}") from error
     if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
         raise InvalidModel(place, f"is {_kind_name(status.st_mode)}, want regular files")
-    return Entry(path, status, is_link)
+    return FolderEntry(path, status, is_link)
 
 
 def _check_amount(folder: Path, count: int, size_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""A model folder to an evaluator, by the loader of its format; see `formats`."""
+"""A model folder to an evaluator, by the loader of its format; see `model_formats`."""
 
 from __future__ import annotations
 

@@ -157,8 +157,8 @@ def onnx_session(model: Any) -> Any:
         from onnx import TensorProto, helper
     except ImportError:
         return None
-    forest, numbers = model.forest, np.arange(len(model.forest.child))
-    child = forest.child.astype(np.int64)
+    forest, numbers = model.forest, np.arange(len(model.forest.right_child))
+    child = forest.right_child.astype(np.int64)
     leaves = child == numbers
     tree = np.zeros(len(child), dtype=np.int64)
     level = np.arange(forest.trees)
@@ -175,7 +175,7 @@ def onnx_session(model: Any) -> Any:
         domain="ai.onnx.ml",
         nodes_treeids=tree[order].tolist(),
         nodes_nodeids=numbers[order].tolist(),
-        nodes_featureids=forest.splits.used[forest.place][order].tolist(),
+        nodes_featureids=forest.splits.used_features[forest.input_index][order].tolist(),
         nodes_values=np.where(leaves, 0.0, forest.threshold)[order].tolist(),
         nodes_modes=np.where(leaves, "LEAF", "BRANCH_LEQ")[order].tolist(),
         nodes_truenodeids=np.where(leaves, 0, child + 1)[order].tolist(),

@@ -209,16 +209,22 @@ def onnx_session(model: Evaluator) -> Any:
 
 def onnx_trees(model: RandomForestClassificationModel) -> dict[str, Any]:
     """The attributes of a TreeEnsembleClassifier: nodes numbered across all trees."""
-    forest, leaves = model.forest, model.forest.child == np.arange(len(model.forest.child))
-    count = len(forest.child)
+    forest, leaves = (
+        model.forest,
+        model.forest.right_child == np.arange(len(model.forest.right_child)),
+    )
+    count = len(forest.right_child)
     tree = np.zeros(count, dtype=np.int64)
     level = np.arange(forest.trees)
     tree[level] = np.arange(len(level))
     while len(level := level[~leaves[level]]):
-        for child in (forest.child[level], forest.child[level] + 1):
+        for child in (forest.right_child[level], forest.right_child[level] + 1):
             tree[child] = tree[level]
-        level = np.concatenate((forest.child[level], forest.child[level] + 1))
-    left, right = np.where(leaves, 0, forest.child + 1), np.where(leaves, 0, forest.child)
+        level = np.concatenate((forest.right_child[level], forest.right_child[level] + 1))
+    left, right = (
+        np.where(leaves, 0, forest.right_child + 1),
+        np.where(leaves, 0, forest.right_child),
+    )
     numbers, classes = np.arange(count), model.shares.shape[1]
     ends = np.flatnonzero(leaves)
     order = np.argsort(tree, kind="stable")
@@ -226,7 +232,7 @@ def onnx_trees(model: RandomForestClassificationModel) -> dict[str, Any]:
         "classlabels_strings": [str(one) for one in range(classes)],
         "nodes_treeids": tree[order].tolist(),
         "nodes_nodeids": numbers[order].tolist(),
-        "nodes_featureids": forest.splits.used[forest.place][order].tolist(),
+        "nodes_featureids": forest.splits.used_features[forest.input_index][order].tolist(),
         "nodes_values": np.where(leaves, 0.0, forest.threshold)[order].tolist(),
         "nodes_modes": np.where(leaves, "LEAF", "BRANCH_LEQ")[order].tolist(),
         "nodes_truenodeids": left[order].tolist(),

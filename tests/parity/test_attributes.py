@@ -148,7 +148,7 @@ def test_names_are_derived_as_spark_does(data: Any, name: str, tmp_path: Path) -
     for field in model.transform(data).schema.fields:
         if field.name not in data.columns and field.dataType.simpleString() == "vector":
             known = schema.columns[field.name]
-            got = [slot.name for slot in known.slots or ()]
+            got = [attribute.name for attribute in known.attributes or ()]
             assert named(got) == named(spark_names(field.metadata)), field.name
 
 

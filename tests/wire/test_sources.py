@@ -32,7 +32,7 @@ from hydro_services.repository.feed import CatalogueFeed
 from hydro_services.repository.folder import FolderSource
 from hydro_services.repository.inspection import inspect
 from hydro_services.repository.servicer import SERVICE, RepositoryServicer
-from hydro_services.repository.source import FileChanged, Source
+from hydro_services.repository.source import FileChanged, ModelSource
 from hydro_services.repository.watcher import SourceWatcher
 from hydro_services.runtime.fetch import Cache
 from hydro_services.runtime.host import ModelId
@@ -52,7 +52,7 @@ class Writable(Protocol):
     """A source with the way to change what it has."""
 
     @property
-    def source(self) -> Source: ...
+    def source(self) -> ModelSource: ...
 
     def put(self, name: str, data: bytes) -> None: ...
     def delete(self, name: str) -> None: ...
@@ -126,7 +126,7 @@ async def listed(stub: Stub, condition: Callable[[dict[str, pb.ModelVersion]], b
                 return
 
 
-def version_of(source: Source) -> ModelVersion:
+def version_of(source: ModelSource) -> ModelVersion:
     """The model scikit/m as it is now."""
     key = ("scikit", "m")
     inspection = inspect(source, key, source.list_files(key, frozenset()))

@@ -14,11 +14,11 @@ from hydro_runtimes.spark.data.schema import Schema
 from hydro_runtimes.spark.format.saved import Saved
 
 
-class Stage(Transformer, Protocol):
-    """A loaded stage."""
+class SparkStage(Transformer, Protocol):
+    """A stage that has been loaded."""
 
     @classmethod
-    def load(cls, saved: Saved, schema: Schema) -> Stage:
+    def load(cls, saved: Saved, schema: Schema) -> SparkStage:
         """Reads the stage and brings the schema to what it is after it.
 
         Raises:
@@ -29,29 +29,23 @@ class Stage(Transformer, Protocol):
 
 _CLASSES: Mapping[str, tuple[str, ...]] = {
     "assembler": ("feature.VectorAssembler",),
-    "naive_bayes": ("classification.NaiveBayesModel",),
     "clustering": (
         "clustering.BisectingKMeansModel",
         "clustering.GaussianMixtureModel",
         "clustering.KMeansModel",
     ),
-    "vocabularies": ("feature.CountVectorizerModel", "feature.IDFModel", "feature.Word2VecModel"),
-    "one_hot_encoder": ("feature.OneHotEncoder", "feature.OneHotEncoderModel"),
     "expansion": ("feature.DCT", "feature.PCAModel", "feature.PolynomialExpansion"),
     "factorization": (
         "classification.FMClassificationModel",
         "recommendation.ALSModel",
         "regression.FMRegressionModel",
     ),
-    "rformula": (
-        "feature.ColumnPruner",
-        "feature.RFormulaModel",
-        "feature.VectorAttributeRewriter",
-    ),
+    "fpm": ("fpm.FPGrowthModel",),
     "glm": ("regression.GeneralizedLinearRegressionModel",),
     "hashing": ("feature.FeatureHasher", "feature.HashingTF"),
-    "string_indexer": ("feature.IndexToString", "feature.StringIndexerModel"),
     "interaction": ("feature.Interaction",),
+    "isotonic": ("regression.IsotonicRegressionModel",),
+    "lda": ("clustering.DistributedLDAModel", "clustering.LocalLDAModel"),
     "linear": (
         "classification.LinearSVCModel",
         "classification.LogisticRegressionModel",
@@ -59,16 +53,21 @@ _CLASSES: Mapping[str, tuple[str, ...]] = {
         "regression.LinearRegressionModel",
     ),
     "lsh": ("feature.BucketedRandomProjectionLSHModel", "feature.MinHashLSHModel"),
+    "naive_bayes": ("classification.NaiveBayesModel",),
+    "numeric": ("feature.Binarizer", "feature.Bucketizer", "feature.ImputerModel"),
+    "one_hot_encoder": ("feature.OneHotEncoder", "feature.OneHotEncoderModel"),
+    "perceptron": ("classification.MultilayerPerceptronClassificationModel",),
     "pipeline_model": (
         "PipelineModel",
         "classification.OneVsRestModel",
         "tuning.CrossValidatorModel",
         "tuning.TrainValidationSplitModel",
     ),
-    "isotonic": ("regression.IsotonicRegressionModel",),
-    "perceptron": ("classification.MultilayerPerceptronClassificationModel",),
-    "numeric": ("feature.Binarizer", "feature.Bucketizer", "feature.ImputerModel"),
-    "fpm": ("fpm.FPGrowthModel",),
+    "rformula": (
+        "feature.ColumnPruner",
+        "feature.RFormulaModel",
+        "feature.VectorAttributeRewriter",
+    ),
     "scalers": (
         "feature.ElementwiseProduct",
         "feature.MaxAbsScalerModel",
@@ -85,15 +84,14 @@ _CLASSES: Mapping[str, tuple[str, ...]] = {
         "feature.VectorSlicer",
     ),
     "sql_transformer": ("feature.SQLTransformer",),
+    "string_indexer": ("feature.IndexToString", "feature.StringIndexerModel"),
+    "target_encoder": ("feature.TargetEncoderModel",),
     "tokenizers": (
         "feature.NGram",
         "feature.RegexTokenizer",
         "feature.StopWordsRemover",
         "feature.Tokenizer",
     ),
-    "lda": ("clustering.DistributedLDAModel", "clustering.LocalLDAModel"),
-    "target_encoder": ("feature.TargetEncoderModel",),
-    "vector_indexer": ("feature.VectorIndexerModel",),
     "trees": (
         "classification.DecisionTreeClassificationModel",
         "classification.GBTClassificationModel",
@@ -102,6 +100,8 @@ _CLASSES: Mapping[str, tuple[str, ...]] = {
         "regression.GBTRegressionModel",
         "regression.RandomForestRegressionModel",
     ),
+    "vector_indexer": ("feature.VectorIndexerModel",),
+    "vocabularies": ("feature.CountVectorizerModel", "feature.IDFModel", "feature.Word2VecModel"),
 }
 STAGES: Mapping[str, str] = {
     unsupported_classes.PREFIX + name: module
@@ -111,7 +111,7 @@ STAGES: Mapping[str, str] = {
 """Saved class to module."""
 
 
-def find_stage(name: str) -> type[Stage] | None:
+def find_stage(name: str) -> type[SparkStage] | None:
     """The stage that mirrors a saved class; None where there is none.
 
     Python's writer names classes by Python's modules, such as pyspark.ml.pipeline.PipelineModel.
@@ -120,7 +120,7 @@ def find_stage(name: str) -> type[Stage] | None:
     if name not in STAGES:
         return None
     module = import_module(f"hydro_runtimes.spark.stages.{STAGES[name]}")
-    stage: type[Stage] = getattr(module, name.rpartition(".")[2])
+    stage: type[SparkStage] = getattr(module, name.rpartition(".")[2])
     return stage
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hydro_runtimes import merge_answers as merging
+from hydro_runtimes import merge_answers
 from hydro_runtimes.columns import Array, Column, Columns, DataType
 from hydro_runtimes.evaluator import Evaluation, Field
 from hydro_services.codecs import json_columns, json_values
 
 
-def merge_answers(parts: Sequence[tuple[Array, Evaluation]], rows: int) -> Evaluation:
+def merge_answers_as_json(parts: Sequence[tuple[Array, Evaluation]], rows: int) -> Evaluation:
     """The answer to some rows of which each part has been answered."""
-    return merging.merge_answers(parts, rows, _join_as_json)
+    return merge_answers.merge_answers(parts, rows, _join_as_json)
 
 
 def _join_as_json(parts: Sequence[Column]) -> Column:
@@ -22,7 +22,7 @@ def _join_as_json(parts: Sequence[Column]) -> Column:
 
 def merge_columns(parts: Sequence[tuple[Array, Columns]], rows: int) -> Columns:
     """The columns of some rows each as those of all rows."""
-    found = merge_answers(
+    found = merge_answers_as_json(
         [(at, Evaluation(part, present=part.present)) for at, part in parts], rows
     )
     return Columns(found.outputs, rows, found.present)

@@ -106,7 +106,7 @@ def decode_rows(rows: Sequence[Row], signature: Signature) -> tuple[Columns, Map
     for at, own in named:
         columns, failures = _decode_alike([rows[i] for i in at.tolist()], own)
         parts.append((at, Evaluation(columns, failures, columns.present)))
-    answer = json_merging.merge_answers(parts, len(rows))
+    answer = json_merging.merge_answers_as_json(parts, len(rows))
     return Columns(
         answer.outputs, len(rows) - len(answer.failures), answer.present
     ), answer.failures

@@ -188,7 +188,6 @@ def is_version(folder: str) -> bool:
 
 
 def is_name(folder: str) -> bool:
-    """Whether this can be a model's name."""
     return model_names.NAME.fullmatch(folder) is not None
 
 

@@ -10,7 +10,7 @@ from hydro_runtimes import model_formats
 from hydro_runtimes.errors import ModelError
 from hydro_services import errors
 from hydro_services.repository.catalogue import ModelVersion, PublishedFile
-from hydro_services.repository.source import FileChanged, Source
+from hydro_services.repository.source import FileChanged, ModelSource
 
 CHUNK_BYTES = 1 << 20
 
@@ -40,11 +40,11 @@ def content_type(path: str) -> str:
 
 
 async def read_file(
-    source: Source, version: ModelVersion, path: str, offset_bytes: int = 0
+    source: ModelSource, version: ModelVersion, path: str, offset_bytes: int = 0
 ) -> AsyncIterator[bytes]:
     """The content of a published file from an offset, in pieces of at most `CHUNK_BYTES`.
 
-    What has another stamp than what was published is never sent, see `Source.open_file`.
+    What has another stamp than what was published is never sent, see `ModelSource.open_file`.
 
     Raises:
         errors.NotFound: the path is not in the version's list of files.
@@ -63,7 +63,7 @@ async def read_file(
 
 
 def _read_piece(
-    source: Source, version: ModelVersion, file: PublishedFile, offset_bytes: int
+    source: ModelSource, version: ModelVersion, file: PublishedFile, offset_bytes: int
 ) -> bytes:
     """One piece; opened and closed each time, so that no file stays open after a cancelled call."""
     try:

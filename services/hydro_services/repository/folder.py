@@ -12,9 +12,16 @@ from typing import BinaryIO, cast
 import watchfiles
 
 from hydro_runtimes import files, model_formats
-from hydro_runtimes.errors import InvalidModel, ModelError
+from hydro_runtimes.errors import InvalidModel
 from hydro_services import errors
-from hydro_services.repository.source import FileChanged, Key, Listing, ModelFiles, Stamp
+from hydro_services.repository.source import (
+    FileChanged,
+    Key,
+    Listing,
+    ModelFiles,
+    Stamp,
+    relative_message,
+)
 from hydro_services.repository.versions import find_models
 
 DEBOUNCE_MS = 1000
@@ -22,13 +29,13 @@ DEBOUNCE_MS = 1000
 
 
 class FolderSource:
-    """Models below a folder. Links may lead anywhere within it; see `source.Source`."""
+    """Models below a folder. Links may lead anywhere within it; see `source.ModelSource`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def list_models(self) -> Listing:
-        """As `Source.list_models`.
+        """As `ModelSource.list_models`.
 
         Raises:
             errors.FailedPrecondition: the root cannot be read.
@@ -45,7 +52,7 @@ class FolderSource:
         return Listing(models, unreadable, frozenset(places))
 
     def list_files(self, key: Key, skipped: frozenset[str] = frozenset()) -> ModelFiles:
-        """As `Source.list_files`. Of a folder outside of the root, nothing is looked at."""
+        """As `ModelSource.list_files`. Of a folder outside of the root, nothing is looked at."""
         folder = self.root.joinpath(*key)
         stamps: dict[str, Stamp] = {}
         places: set[str] = set()
@@ -71,7 +78,7 @@ class FolderSource:
         return ModelFiles(in_order, problem, skipped, changed_ns, frozenset(places))
 
     def open_file(self, key: Key, path: str, stamp: Stamp) -> BinaryIO:
-        """As `Source.open_file`.
+        """As `ModelSource.open_file`.
 
         The file is known by its inode, size and times, before and after each piece that is read:
         what a link leads to, or another file that has taken its place, is never given out.
@@ -80,11 +87,11 @@ class FolderSource:
         return cast(BinaryIO, _StampedFile(descriptor, stamp))
 
     def local_folder(self, key: Key) -> Path:
-        """As `Source.local_folder`."""
+        """As `ModelSource.local_folder`."""
         return self.root.joinpath(*key)
 
     def changes(self, places: frozenset[str], stop: asyncio.Event) -> AsyncIterator[object]:
-        """As `Source.changes`; places are the real paths of folders."""
+        """As `ModelSource.changes`; places are the real paths of folders."""
         # A folder whose name is not text cannot be listened to: it is listed every so often.
         named = (place for place in places if os.fsencode(place).decode(errors="ignore") == place)
         return watchfiles.awatch(
@@ -101,15 +108,6 @@ def make_stamp(status: os.stat_result) -> Stamp:
     """The stamp of a file of this status: ctime tells of changes that keep the time of content."""
     identity = (status.st_dev, status.st_ino, status.st_mtime_ns)
     return Stamp(status.st_size, status.st_ctime_ns, identity)
-
-
-def relative_message(folder: Path, error: ModelError) -> str:
-    """What an error says of a model, without telling where models are kept."""
-    path = Path(error.path)
-    for base in (folder, Path(os.path.realpath(folder))):
-        if path != base and path.is_relative_to(base):
-            return f"{path.relative_to(base).as_posix()}: {error.message}"
-    return error.message
 
 
 class _StampedFile(io.RawIOBase):

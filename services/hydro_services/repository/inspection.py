@@ -17,8 +17,14 @@ from hydro_runtimes.errors import InvalidModel, ModelError
 from hydro_services import model_names
 from hydro_services.repository import catalogue
 from hydro_services.repository.catalogue import ModelVersion, PublishedFile
-from hydro_services.repository.folder import relative_message
-from hydro_services.repository.source import FileChanged, Key, ModelFiles, Source, Stamp
+from hydro_services.repository.source import (
+    FileChanged,
+    Key,
+    ModelFiles,
+    ModelSource,
+    Stamp,
+    relative_message,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +47,7 @@ def unread_version(key: Key, model: ModelFiles) -> ModelVersion:
     return ModelVersion(key, is_reading=True, since_ns=model.since_ns)
 
 
-def inspect(source: Source, key: Key, model: ModelFiles) -> Inspection | None:
+def inspect(source: ModelSource, key: Key, model: ModelFiles) -> Inspection | None:
     """Reads and hashes a model, running none of its code; None if it changed meanwhile.
 
     What is wrong with a model is told by the version's `refused`.
@@ -61,7 +67,7 @@ def inspect(source: Source, key: Key, model: ModelFiles) -> Inspection | None:
     return Inspection(version, is_passing)
 
 
-def _read_version(source: Source, version: ModelVersion, model: ModelFiles) -> ModelVersion:
+def _read_version(source: ModelSource, version: ModelVersion, model: ModelFiles) -> ModelVersion:
     with _local_folder(source, version.key) as (folder, is_copy):
         target = folder if is_copy else None
         try:
@@ -77,7 +83,7 @@ def _read_version(source: Source, version: ModelVersion, model: ModelFiles) -> M
 
 
 @contextlib.contextmanager
-def _local_folder(source: Source, key: Key) -> Iterator[tuple[Path, bool]]:
+def _local_folder(source: ModelSource, key: Key) -> Iterator[tuple[Path, bool]]:
     """The folder with the model's files, or an empty one for a copy of them, and which it is."""
     if folder := source.local_folder(key):
         yield folder, False
@@ -87,7 +93,7 @@ def _local_folder(source: Source, key: Key) -> Iterator[tuple[Path, bool]]:
 
 
 def _read_file(
-    source: Source, key: Key, path: str, stamp: Stamp, target: Path | None
+    source: ModelSource, key: Key, path: str, stamp: Stamp, target: Path | None
 ) -> PublishedFile:
     """A file, hashed, with the stamp by which a download tells that it is still the same.
 

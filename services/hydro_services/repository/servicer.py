@@ -14,7 +14,7 @@ from hydro_services import errors
 from hydro_services.repository import download, messages
 from hydro_services.repository.catalogue import Catalogue
 from hydro_services.repository.feed import CatalogueFeed
-from hydro_services.repository.source import Source
+from hydro_services.repository.source import ModelSource
 
 SERVICE = pb.DESCRIPTOR.services_by_name["RepositoryService"].full_name
 
@@ -22,7 +22,7 @@ SERVICE = pb.DESCRIPTOR.services_by_name["RepositoryService"].full_name
 class RepositoryServicer(pb_grpc.RepositoryServiceServicer):
     """Answers from the newest catalogue; files come from the source itself."""
 
-    def __init__(self, feed: CatalogueFeed, source: Source) -> None:
+    def __init__(self, feed: CatalogueFeed, source: ModelSource) -> None:
         self._feed = feed
         self._source = source
 

@@ -7,10 +7,13 @@ that is used; a store of objects or a registry of models is another module with 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Hashable, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeAlias
+
+from hydro_runtimes.errors import ModelError
 
 Key: TypeAlias = tuple[str, ...]
 """The folders from the root to a version: framework, model and, unless it is flat, version."""
@@ -62,14 +65,14 @@ class Listing:
     unreadable: Set[str] = frozenset()
     """The frameworks whose folders cannot be read: what is in them is not known."""
     places: frozenset[str] = frozenset()
-    """Where a change may concern a model, in the source's own terms; for `Source.changes`."""
+    """Where a change may concern a model, in the source's own terms; for `ModelSource.changes`."""
 
 
 class FileChanged(Exception):
     """A file is not the one of the stamp any more."""
 
 
-class Source(Protocol):
+class ModelSource(Protocol):
     """Where models come from. All but `changes` may wait, and is called in any thread."""
 
     def list_models(self) -> Listing:
@@ -109,3 +112,12 @@ class Source(Protocol):
             Exception: it cannot tell now; it is asked again later.
         """
         ...
+
+
+def relative_message(folder: Path, error: ModelError) -> str:
+    """What an error says of a model, without telling where models are kept."""
+    path = Path(error.path)
+    for base in (folder, Path(os.path.realpath(folder))):
+        if path != base and path.is_relative_to(base):
+            return f"{path.relative_to(base).as_posix()}: {error.message}"
+    return error.message

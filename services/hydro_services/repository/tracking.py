@@ -23,8 +23,8 @@ class Instant:
 
 
 @dataclass(frozen=True, slots=True)
-class Track:
-    """What is known of a model over time."""
+class TrackedModel:
+    """A model of the source: its files as listed last, and what was read of them."""
 
     model: ModelFiles | None
     """Its files as listed last; None: it was not there."""
@@ -51,27 +51,27 @@ class Track:
 
     def with_version(
         self, model: ModelFiles | None, version: ModelVersion | None, retry_s: float | None = None
-    ) -> Track:
-        """The track after these files were read as a version, or were found to be gone."""
+    ) -> TrackedModel:
+        """The model after these files were read as a version, or were found to be gone."""
         return replace(self, inspected=model, version=version, retry_s=retry_s)
 
 
 def observe_models(
-    tracks: Mapping[Key, Track],
+    tracks: Mapping[Key, TrackedModel],
     models: Mapping[Key, ModelFiles],
     now: Instant,
     unreadable: Set[str] = frozenset(),
-) -> dict[Key, Track]:
+) -> dict[Key, TrackedModel]:
     """The tracks after the source was listed.
 
     A model that is gone is tracked until its version is removed. Models of frameworks that are
     unreadable are not known to be gone: they stay as they were.
     """
-    observed: dict[Key, Track] = {}
+    observed: dict[Key, TrackedModel] = {}
     for key in sorted(tracks.keys() | models.keys()):
         track, model = tracks.get(key), models.get(key)
         if track is None:
-            observed[key] = Track(model, now.monotonic_s)
+            observed[key] = TrackedModel(model, now.monotonic_s)
         elif model is None and key[0] in unreadable:
             observed[key] = track
         elif track.model != model:
@@ -81,17 +81,17 @@ def observe_models(
     return observed
 
 
-def due_keys(tracks: Mapping[Key, Track], now: Instant) -> list[Key]:
+def due_keys(tracks: Mapping[Key, TrackedModel], now: Instant) -> list[Key]:
     """The models to read now, the smallest first, so that none waits for a large one."""
     due = [key for key, track in tracks.items() if _is_due(track, now)]
     return sorted(due, key=lambda key: _size_bytes(tracks[key]))
 
 
-def _size_bytes(track: Track) -> int:
+def _size_bytes(track: TrackedModel) -> int:
     return track.model.size_bytes if track.model else 0
 
 
-def _is_due(track: Track, now: Instant) -> bool:
+def _is_due(track: TrackedModel, now: Instant) -> bool:
     if track.is_pending:
         return track.is_settled(now)
     return track.retry_s is not None and track.retry_s <= now.monotonic_s

@@ -18,8 +18,8 @@ from hydro_services.repository.catalogue import ModelVersion, build_catalogue
 from hydro_services.repository.feed import CatalogueFeed
 from hydro_services.repository.inspection import inspect, unread_version
 from hydro_services.repository.published_paths import PublishedPaths
-from hydro_services.repository.source import Key, Source
-from hydro_services.repository.tracking import Instant, Track
+from hydro_services.repository.source import Key, ModelSource
+from hydro_services.repository.tracking import Instant, TrackedModel
 
 logger = logging.getLogger(__name__)
 
@@ -35,12 +35,12 @@ class SourceWatcher:
     """Keeps the catalogue of a source up to date."""
 
     def __init__(
-        self, source: Source, feed: CatalogueFeed, published: PublishedPaths | None = None
+        self, source: ModelSource, feed: CatalogueFeed, published: PublishedPaths | None = None
     ) -> None:
         self.source = source
         self.feed = feed
         self._published_paths = published or PublishedPaths(None)
-        self._tracks: dict[Key, Track] = {}
+        self._tracks: dict[Key, TrackedModel] = {}
         self._reading: dict[Key, asyncio.Task[None]] = {}
         self._lanes = {False: asyncio.Semaphore(2), True: asyncio.Semaphore(1)}
         """How many are read at a time: of the small models, and of the large ones."""
@@ -159,7 +159,7 @@ class SourceWatcher:
         finally:
             del self._reading[key]
 
-    def _set_track(self, key: Key, track: Track) -> None:
+    def _set_track(self, key: Key, track: TrackedModel) -> None:
         self._tracks[key] = track
         _log_version(key, track.version)
         if self._publishing is None:  # at the start hundreds of models are read within moments

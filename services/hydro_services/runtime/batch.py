@@ -22,7 +22,7 @@ import numpy as np
 from hydro_runtimes.columns import Array, Columns
 from hydro_runtimes.evaluator import Evaluation, Evaluator
 from hydro_services import logs
-from hydro_services.codecs.json_merging import merge_answers
+from hydro_services.codecs.json_merging import merge_answers_as_json
 from hydro_services.runtime.counts import Counts
 from hydro_services.runtime.evaluation import evaluate
 from hydro_services.runtime.evaluation_journal import EvaluationRecord
@@ -139,7 +139,7 @@ class Batcher:
             piece = await loop.run_in_executor(self._executor, inputs.take, rows)
             (answer,) = await self._evaluate_batched([piece], size)
             parts.append((np.arange(rows.start, rows.stop), answer))
-        return await loop.run_in_executor(self._executor, merge_answers, parts, inputs.rows)
+        return await loop.run_in_executor(self._executor, merge_answers_as_json, parts, inputs.rows)
 
     async def _evaluate_batched(self, inputs: Sequence[Columns], size: int) -> list[Evaluation]:
         done: asyncio.Future[list[Evaluation]] = asyncio.get_running_loop().create_future()

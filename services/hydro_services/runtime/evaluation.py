@@ -48,7 +48,9 @@ def _evaluate_by_kind(
         _evaluate_groups(evaluator, [part for parts in alike for _, part in parts], raised)
     )
     return [
-        json_merging.merge_answers([(rows, next(remaining)) for rows, _ in parts], each.rows)
+        json_merging.merge_answers_as_json(
+            [(rows, next(remaining)) for rows, _ in parts], each.rows
+        )
         for each, parts in zip(inputs, alike, strict=True)
     ]
 
@@ -196,7 +198,7 @@ class _Parts:
         middle = np.arange(inputs.rows) < inputs.rows // 2
         halves = [np.flatnonzero(middle), np.flatnonzero(~middle)]
         parts = [(rows, self._evaluate(inputs.take(rows))) for rows in halves]
-        return json_merging.merge_answers(parts, inputs.rows)
+        return json_merging.merge_answers_as_json(parts, inputs.rows)
 
     def _evaluate(self, inputs: Columns) -> Evaluation:
         if self._bytes > MAX_PARTS_BYTES:

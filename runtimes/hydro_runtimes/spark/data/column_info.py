@@ -14,7 +14,11 @@ from typing import Any
 from hydro_runtimes.columns import DataType
 from hydro_runtimes.evaluator import Field
 from hydro_runtimes.spark.data.column_names import matching_names
-from hydro_runtimes.spark.data.slots import MAX_SLOTS, LazySlots, Slot
+from hydro_runtimes.spark.data.element_attributes import (
+    MAX_NAMED_ELEMENTS,
+    ElementAttribute,
+    LazyAttributes,
+)
 from hydro_runtimes.spark.data.sql_columns import column_type
 from hydro_runtimes.spark.sql.errors import StatementError
 from hydro_runtimes.spark.sql.typenames import type_named
@@ -52,7 +56,7 @@ class ColumnInfo:
     shape: tuple[int, ...] = ()
     nominal: tuple[str, ...] = ()
     """The names of the values of a nominal scalar."""
-    slots: Sequence[Slot] | None = None
+    attributes: Sequence[ElementAttribute] | None = None
     """The elements of a vector, if they have attributes."""
     values: int | None = None
     """The number of values of a nominal scalar."""
@@ -85,9 +89,11 @@ SQL = ColumnInfo(ANY, reading=Reading.SQL)
 SQL_NUMBER = ColumnInfo(ANY, reading=Reading.SQL_NUMBERS)
 
 
-def vector_info(size: int | None, slots: Sequence[Slot] | None = None) -> ColumnInfo:
+def vector_info(
+    size: int | None, attributes: Sequence[ElementAttribute] | None = None
+) -> ColumnInfo:
     """A column of vectors of this size; None means that the size is not known."""
-    return ColumnInfo(DataType.FLOAT64, (-1 if size is None else size,), slots=slots)
+    return ColumnInfo(DataType.FLOAT64, (-1 if size is None else size,), attributes=attributes)
 
 
 def stated_info(field: Field) -> ColumnInfo:
@@ -97,7 +103,7 @@ def stated_info(field: Field) -> ColumnInfo:
         StatementError: its type is none of SQL.
     """
     if field.elements:
-        return vector_info(len(field.elements), tuple(map(Slot, field.elements)))
+        return vector_info(len(field.elements), tuple(map(ElementAttribute, field.elements)))
     if field.sql:
         return _info_of_sql(field)
     return ColumnInfo(field.type, field.shape, field.nominal, values=len(field.nominal) or None)
@@ -140,24 +146,24 @@ def how_to_state(*entries: Mapping[str, Any], **entry: Any) -> str:
     return f"state it beside the model in metadata.json: {line}"
 
 
-def slots_of(name: str, known: ColumnInfo) -> Sequence[Slot]:
+def element_attributes_of(name: str, known: ColumnInfo) -> Sequence[ElementAttribute]:
     """The elements that a column of known size becomes in an assembled vector.
 
     Source: org.apache.spark.ml.feature.VectorAssembler.transform, 4.3.0.
     """
     if not known.shape:
-        return (Slot(name, known.values, known.nominal),)
-    if (known.size or 0) > MAX_SLOTS:
+        return (ElementAttribute(name, known.values, known.nominal),)
+    if (known.size or 0) > MAX_NAMED_ELEMENTS:
         return ()
-    slots = known.slots
-    if not slots:
-        return LazySlots(known.size or 0, lambda i: Slot(f"{name}_{i}"))
+    attributes = known.attributes
+    if not attributes:
+        return LazyAttributes(known.size or 0, lambda i: ElementAttribute(f"{name}_{i}"))
 
-    def slot(i: int) -> Slot:
-        own = slots[i]
+    def attribute(i: int) -> ElementAttribute:
+        own = attributes[i]
         return replace(own, name=f"{name}_{i if own.name is None else own.name}")
 
-    return LazySlots(len(slots), slot)
+    return LazyAttributes(len(attributes), attribute)
 
 
 def merge_infos(known: ColumnInfo, wanted: ColumnInfo) -> ColumnInfo | None:

@@ -20,14 +20,14 @@ from hydro_runtimes.spark.data.column_info import (
     SQL,
     ColumnInfo,
     describe_info,
+    element_attributes_of,
     field_info,
     merge_infos,
-    slots_of,
     vector_info,
 )
 from hydro_runtimes.spark.data.column_names import Path, Renaming, matching_names, parse_name
+from hydro_runtimes.spark.data.element_attributes import join_attributes
 from hydro_runtimes.spark.data.session_conf import SessionConf
-from hydro_runtimes.spark.data.slots import join_slots
 from hydro_runtimes.spark.format.saved import Saved
 
 MAX_NAMES = 1000
@@ -201,8 +201,10 @@ class Schema:
         """
         known = self.columns[name]
         if known.parts:
-            slots = join_slots([slots_of(part, self._part(stage, part)) for part in known.parts])
-            self.columns[name] = replace(vector_info(len(slots), slots), form=known.form)
+            attributes = join_attributes(
+                [element_attributes_of(part, self._part(stage, part)) for part in known.parts]
+            )
+            self.columns[name] = replace(vector_info(len(attributes), attributes), form=known.form)
         return self.columns[name]
 
     def _part(self, stage: Saved, name: str) -> ColumnInfo:

@@ -14,11 +14,11 @@ from hydro_runtimes.spark.data.column_info import (
     NUMBERS,
     NUMERIC,
     ColumnInfo,
-    slots_of,
+    element_attributes_of,
     vector_info,
 )
+from hydro_runtimes.spark.data.element_attributes import join_attributes
 from hydro_runtimes.spark.data.schema import Schema
-from hydro_runtimes.spark.data.slots import join_slots
 from hydro_runtimes.spark.data.sql_columns import ValueColumn
 from hydro_runtimes.spark.data.vectors import Vectors, map_each_size, ragged_vectors, row_ids
 from hydro_runtimes.spark.format.saved import Saved
@@ -50,9 +50,9 @@ class VectorAssembler:
             made = replace(vector_info(None), parts=tuple(source.name for source in inputs))
         else:
             names = [source.name for source in inputs]
-            slots = join_slots([*map(slots_of, names, known)])
+            attributes = join_attributes([*map(element_attributes_of, names, known)])
             total = sum(size or 0 for size in sizes)
-            made = vector_info(total, slots if len(slots) == total else None)
+            made = vector_info(total, attributes if len(attributes) == total else None)
         schema.add_column(output, replace(made, form=output))
         return cls(inputs, sizes, output, saved.text("handleInvalid", "error"))
 

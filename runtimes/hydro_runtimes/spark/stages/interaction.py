@@ -15,8 +15,8 @@ from hydro_runtimes.columns import Array, Dense, Ragged, Sparse
 from hydro_runtimes.evaluator import Failure
 from hydro_runtimes.spark.data.batch import Batch, InputColumn
 from hydro_runtimes.spark.data.column_info import NUMERIC, ColumnInfo, vector_info
+from hydro_runtimes.spark.data.element_attributes import MAX_NAMED_ELEMENTS, ElementAttribute
 from hydro_runtimes.spark.data.schema import Schema
-from hydro_runtimes.spark.data.slots import MAX_SLOTS, Slot
 from hydro_runtimes.spark.data.vectors import dense_values, fail_nulls, row_ids
 from hydro_runtimes.spark.format.saved import Saved
 
@@ -48,9 +48,9 @@ class Interaction:
         for one, counts in zip(known, values, strict=True):
             width = _encoded_width(one, counts)
             size = None if size is None or width is None else size * width
-        is_named = size is not None and size <= MAX_SLOTS
+        is_named = size is not None and size <= MAX_NAMED_ELEMENTS
         schema.add_column(
-            output, vector_info(size, _product_slots(known, names) if is_named else None)
+            output, vector_info(size, _product_attributes(known, names) if is_named else None)
         )
         return cls(inputs, values, tuple(one.form for one in known), output)
 
@@ -80,7 +80,11 @@ def _value_counts(known: ColumnInfo) -> tuple[int | None, ...] | None:
 
     Numbers are multiplied as they are, and so are indices that have a single value.
     """
-    given = (known.values,) if not known.shape else tuple(slot.values for slot in known.slots or ())
+    given = (
+        (known.values,)
+        if not known.shape
+        else tuple(attribute.values for attribute in known.attributes or ())
+    )
     counts = tuple(count if count is not None and count > 1 else None for count in given)
     return counts if any(counts) else None
 
@@ -93,22 +97,24 @@ def _encoded_width(known: ColumnInfo, counts: tuple[int | None, ...] | None) -> 
     return known.size if known.shape else 1
 
 
-def _product_slots(known: Sequence[ColumnInfo], names: Sequence[str]) -> tuple[Slot, ...]:
+def _product_attributes(
+    known: Sequence[ColumnInfo], names: Sequence[str]
+) -> tuple[ElementAttribute, ...]:
     """The names of the products, of the elements' names; the last column varies fastest."""
     columns = [_element_names(one, name) for one, name in zip(known, names, strict=True)]
-    return tuple(Slot(":".join(parts)) for parts in product(*columns))
+    return tuple(ElementAttribute(":".join(parts)) for parts in product(*columns))
 
 
 def _element_names(known: ColumnInfo, name: str) -> list[str]:
     """The names of a column's elements; a nominal one has a name for each of its values."""
-    slots, prefix = known.slots or (Slot(),) * (known.size or 0), f"{name}_"
+    attributes, prefix = known.attributes or (ElementAttribute(),) * (known.size or 0), f"{name}_"
     if not known.shape:
-        slots, prefix = (Slot(name, known.values, known.nominal),), ""
+        attributes, prefix = (ElementAttribute(name, known.values, known.nominal),), ""
     names = []
-    for index, slot in enumerate(slots):
-        own = f"{prefix}{index if slot.name is None else slot.name}"
-        values = slot.nominal or map(str, range(max(slot.values or 0, 1)))
-        names += [own] if slot.values is None else [f"{own}_{value}" for value in values]
+    for index, attribute in enumerate(attributes):
+        own = f"{prefix}{index if attribute.name is None else attribute.name}"
+        values = attribute.nominal or map(str, range(max(attribute.values or 0, 1)))
+        names += [own] if attribute.values is None else [f"{own}_{value}" for value in values]
     return names
 
 

@@ -10,8 +10,12 @@ import numpy as np
 from hydro_runtimes.columns import Array, Sparse
 from hydro_runtimes.spark.data.batch import Batch, InputColumn
 from hydro_runtimes.spark.data.column_info import NUMBER, ColumnInfo, how_to_state, vector_info
+from hydro_runtimes.spark.data.element_attributes import (
+    MAX_NAMED_ELEMENTS,
+    ElementAttribute,
+    LazyAttributes,
+)
 from hydro_runtimes.spark.data.schema import Schema
-from hydro_runtimes.spark.data.slots import MAX_SLOTS, LazySlots, Slot
 from hydro_runtimes.spark.data.vectors import (
     read_scalar,
 )
@@ -111,19 +115,21 @@ def _declare_one_hot(
     )
     for source, output, count, size in zip(inputs, outputs, categories, sizes, strict=True):
         known = schema.require(saved, source.name, NUMBER)
-        schema.add_column(output, vector_info(size, _category_slots(known, count, size)))
+        schema.add_column(output, vector_info(size, _category_attributes(known, count, size)))
     return inputs, outputs, categories, sizes
 
 
-def _category_slots(known: ColumnInfo, categories: int, size: int) -> Sequence[Slot] | None:
+def _category_attributes(
+    known: ColumnInfo, categories: int, size: int
+) -> Sequence[ElementAttribute] | None:
     """The elements' names: those of the values, else indices; with keep, invalidValues last."""
-    if size > MAX_SLOTS:
+    if size > MAX_NAMED_ELEMENTS:
         return None
     names = known.nominal
 
-    def category_slot(i: int) -> Slot:
+    def category_attribute(i: int) -> ElementAttribute:
         if i >= categories:
-            return Slot("invalidValues")
-        return Slot(names[i] if i < len(names) else str(i))
+            return ElementAttribute("invalidValues")
+        return ElementAttribute(names[i] if i < len(names) else str(i))
 
-    return LazySlots(min(size, categories + 1), category_slot)
+    return LazyAttributes(min(size, categories + 1), category_attribute)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from hydro_runtimes.spark.data.batch import Batch, InputColumn, Transformer
 from hydro_runtimes.spark.data.column_info import NUMBER
+from hydro_runtimes.spark.data.element_attributes import ElementAttribute
 from hydro_runtimes.spark.data.schema import Schema
-from hydro_runtimes.spark.data.slots import Slot
 from hydro_runtimes.spark.data.vectors import read_scalar
 from hydro_runtimes.spark.format.saved import Saved
 
@@ -57,9 +57,11 @@ class VectorAttributeRewriter:
         if not isinstance(column, str) or not isinstance(prefixes, list):
             raise table.invalid("has no column or no prefixes")
         known = schema.columns.get(column)
-        if known is not None and known.slots is not None:
-            slots = tuple(_rewrite_name(slot, dict(prefixes)) for slot in known.slots)
-            schema.columns[column] = replace(known, slots=slots)
+        if known is not None and known.attributes is not None:
+            attributes = tuple(
+                _rewrite_name(attribute, dict(prefixes)) for attribute in known.attributes
+            )
+            schema.columns[column] = replace(known, attributes=attributes)
         return cls()
 
     def transform(self, batch: Batch) -> Batch:
@@ -85,9 +87,9 @@ class ColumnPruner:
         return batch.select([name for name in batch.columns if name not in self.pruned])
 
 
-def _rewrite_name(slot: Slot, prefixes: dict[str, str]) -> Slot:
+def _rewrite_name(attribute: ElementAttribute, prefixes: dict[str, str]) -> ElementAttribute:
     """Replaces prefixes in the name of an element; in a product's name they stand inside, too."""
-    name = slot.name
+    name = attribute.name
     for prefix, new in prefixes.items():
         name = name if name is None else name.replace(prefix, new)
-    return replace(slot, name=name)
+    return replace(attribute, name=name)

@@ -11,8 +11,8 @@ import numpy as np
 from hydro_runtimes.columns import Array, Dense, Sparse
 from hydro_runtimes.spark.data.batch import Batch, InputColumn
 from hydro_runtimes.spark.data.column_info import ColumnInfo, how_to_state, vector_info
+from hydro_runtimes.spark.data.element_attributes import LazyAttributes
 from hydro_runtimes.spark.data.schema import Schema
-from hydro_runtimes.spark.data.slots import LazySlots
 from hydro_runtimes.spark.data.vectors import (
     Vectors,
     fail_nulls,
@@ -41,7 +41,11 @@ class VectorSlicer:
         wanted, indices = saved.texts("names", ()), saved.integers("indices", ())
         if wanted:
             known = schema.require_parts(saved, source.name)
-        names = {slot.name: i for i, slot in enumerate(known.slots or ()) if slot.name}
+        names = {
+            attribute.name: i
+            for i, attribute in enumerate(known.attributes or ())
+            if attribute.name
+        }
         for name in wanted:
             if name not in names:
                 raise saved.invalid(_no_such_name(schema, source.name, known, names, name))
@@ -149,8 +153,10 @@ def _declare_elements(
     most = known.size or 2**31 - 1
     if len(indices) and (indices.min() < 0 or indices.max() >= most):
         raise saved.invalid(f"selects elements outside 0 to {most - 1}")
-    slots, places = known.slots, indices.tolist()
-    made = None if slots is None else LazySlots(len(places), lambda i: slots[places[i]])
+    attributes, places = known.attributes, indices.tolist()
+    made = (
+        None if attributes is None else LazyAttributes(len(places), lambda i: attributes[places[i]])
+    )
     schema.add_column(output, vector_info(len(indices), made))
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from hydro_runtimes.columns import Array, Dense, Sparse
 from hydro_runtimes.spark.data.batch import Batch, InputColumn
 from hydro_runtimes.spark.data.column_info import vector_info
+from hydro_runtimes.spark.data.element_attributes import ElementAttribute
 from hydro_runtimes.spark.data.schema import Schema
-from hydro_runtimes.spark.data.slots import Slot
 from hydro_runtimes.spark.data.vectors import (
     Vectors,
     map_each_size,
@@ -51,12 +51,12 @@ class VectorIndexerModel:
         if not all(0 <= element < size for element in maps):
             raise table.invalid(f"categoryMaps has elements outside 0 to {size - 1}")
         given = schema.require(saved, source.name, vector_info(size))
-        slots = given.slots or (Slot(),) * size
+        attributes = given.attributes or (ElementAttribute(),) * size
         made = vector_info(
             size,
             tuple(
-                _indexed_slot(slot, maps.get(element), invalid == "keep")
-                for element, slot in enumerate(slots)
+                _indexed_attribute(attribute, maps.get(element), invalid == "keep")
+                for element, attribute in enumerate(attributes)
             ),
         )
         schema.add_column(output, replace(made, form=given.form))
@@ -98,13 +98,17 @@ class VectorIndexerModel:
         return Dense(values)
 
 
-def _indexed_slot(slot: Slot, known: tuple[Array, Array] | None, keep: bool) -> Slot:
+def _indexed_attribute(
+    attribute: ElementAttribute, known: tuple[Array, Array] | None, keep: bool
+) -> ElementAttribute:
     """The attributes of an indexed element: its values, with keep one more for unknown ones.
 
     Two values without keep are a binary attribute, which Spark treats as a number.
     """
     if known is None or (len(known[0]) == 2 and not keep):
-        return Slot(slot.name)
+        return ElementAttribute(attribute.name)
     values = known[0][np.argsort(known[1])].tolist()
     names = tuple(java_text.double_text(repr(value)) for value in values)
-    return Slot(slot.name, len(values) + keep, (*names, "__unknown")[: len(values) + keep])
+    return ElementAttribute(
+        attribute.name, len(values) + keep, (*names, "__unknown")[: len(values) + keep]
+    )

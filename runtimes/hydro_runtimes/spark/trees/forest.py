@@ -18,8 +18,8 @@ from hydro_runtimes.spark.format.parquet import Table
 from hydro_runtimes.spark.format.part_files import COPY_WHOLE
 from hydro_runtimes.spark.format.saved import Saved
 from hydro_runtimes.spark.trees import chunks, nodes, single_row
-from hydro_runtimes.spark.trees.node_records import RecordWalk
-from hydro_runtimes.spark.trees.single_row import SingleRowWalk
+from hydro_runtimes.spark.trees.node_records import NumpySingleRowWalk
+from hydro_runtimes.spark.trees.single_row import CompiledSingleRowWalk
 from hydro_runtimes.spark.trees.splits import SplitReader, Splits
 
 _CHUNK = 1 << 16
@@ -38,9 +38,9 @@ class Forest:
 
     trees: int
     """The number of trees; their roots are the first nodes."""
-    child: Array
+    right_child: Array
     """int32, (nodes,): the right child, which the left one follows; a leaf leads to itself."""
-    place: Array
+    input_index: Array
     """int32, (nodes,): which of `Splits.row_numbers` the split compares; 0 for a leaf."""
     threshold: Array
     """float64, (nodes,): number <= threshold goes left; NaN for a leaf, so that nothing does.
@@ -54,7 +54,7 @@ class Forest:
     """float64, (nodes,), if asked for."""
     leaf_number: Array
     """int32, (nodes,): for a leaf, how many leaves of its tree are left of it, if asked for."""
-    single_row_walk: SingleRowWalk | RecordWalk
+    single_row_walk: CompiledSingleRowWalk | NumpySingleRowWalk
     """For a batch of one row."""
 
     def find_leaves(self, column: Vectors) -> list[Array]:
@@ -68,7 +68,7 @@ class Forest:
         return chunks.map_chunks(self._walk_rows, column, max(1, _CHUNK // self.trees))
 
     def _leaves_of_row(self, numbers: Array) -> Array:
-        if isinstance(self.single_row_walk, SingleRowWalk):
+        if isinstance(self.single_row_walk, CompiledSingleRowWalk):
             alone = single_row.with_category_sets(numbers.tolist(), self.splits)
             return np.array(self.single_row_walk.find_leaves(alone), dtype=np.intp)
         node = self.single_row_walk.walk_row(numbers)
@@ -97,7 +97,7 @@ class Forest:
         for level in range(first, self.depth):
             if level >= _FULL_LEVELS and (level - _FULL_LEVELS) % _LEVELS_BETWEEN_CHECKS == 0:
                 node[walking] = current
-                inner = np.flatnonzero(self.child.take(current) != current)
+                inner = np.flatnonzero(self.right_child.take(current) != current)
                 current, walking, start = (
                     current.take(inner),
                     walking.take(inner),
@@ -106,18 +106,18 @@ class Forest:
             goes_left = self._goes_left(numbers, start, current)
             # The left child follows the right one, so that the answer is added. A leaf is its own
             # child and its threshold is NaN, so a row that has arrived stays.
-            current = self.child.take(current).astype(np.intp)
+            current = self.right_child.take(current).astype(np.intp)
             current += goes_left
         node[walking] = current
         return node
 
     def _goes_left(self, numbers: Array, start: Array, node: Array) -> Array:
         """bool, (nodes,): the arguments are as those of `_walk_from`."""
-        place, threshold = self.place.take(node), self.threshold.take(node)
-        number = numbers.take(start + place)
+        input_index, threshold = self.input_index.take(node), self.threshold.take(node)
+        number = numbers.take(start + input_index)
         goes_left = number <= threshold  # NaN goes right, as in Spark's ContinuousSplit
-        if len(self.splits.place):
-            sets = np.flatnonzero(place >= len(self.splits.used))
+        if len(self.splits.categorical_inputs):
+            sets = np.flatnonzero(input_index >= len(self.splits.used_features))
             goes_left[sets] = self.splits.are_in_sets(threshold[sets], number[sets])
         return np.asarray(goes_left)
 
@@ -171,8 +171,8 @@ def load_ensemble(saved: Saved, *wanted: str) -> tuple[Forest, Array]:
 
 def _load_forest(saved: Saved, prefix: str, trees: int, wanted: Sequence[str]) -> Forest:
     layout = nodes.load_node_layout(saved, prefix, trees)
-    count = len(layout.child)
-    reader = SplitReader(saved, prefix, layout.child)
+    count = len(layout.right_child)
+    reader = SplitReader(saved, prefix, layout.right_child)
     stats: Array | None = None
     prediction = np.zeros(count if PREDICTION in wanted else 0)
     first = 0
@@ -189,24 +189,26 @@ def _load_forest(saved: Saved, prefix: str, trees: int, wanted: Sequence[str]) -
                 raise piece.invalid("nodes differ in their number of impurityStats")
             stats[node] = rows
     number = nodes.leaf_numbers(layout, trees) if saved.text("leafCol", "") else np.zeros(0, int)
-    splits, place, threshold = reader.build_splits()
-    nodes_of = (layout.child, place, threshold)
-    lone: SingleRowWalk | RecordWalk
+    splits, input_index, threshold = reader.build_splits()
+    nodes_of = (layout.right_child, input_index, threshold)
+    single_row_walk: CompiledSingleRowWalk | NumpySingleRowWalk
     if trees <= _MAX_COMPILED_TREES:
-        lone = single_row.load_single_row_walk(*nodes_of, splits, trees)
+        single_row_walk = single_row.load_single_row_walk(*nodes_of, splits, trees)
     else:
-        lone = RecordWalk(*nodes_of, () if len(splits.place) else layout.ends, trees)
+        single_row_walk = NumpySingleRowWalk(
+            *nodes_of, () if len(splits.categorical_inputs) else layout.ends, trees
+        )
     return Forest(
         trees,
-        layout.child,
-        place,
+        layout.right_child,
+        input_index,
         threshold,
         splits,
         len(layout.ends) - 1,
         np.zeros((0, 0)) if stats is None else stats,
         prediction,
         number,
-        lone,
+        single_row_walk,
     )
 
 

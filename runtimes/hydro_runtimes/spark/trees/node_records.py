@@ -14,25 +14,34 @@ import numpy as np
 from hydro_runtimes.columns import Array
 
 _RECORD = np.dtype(
-    {"names": ["threshold", "place", "child"], "formats": ["f8", "i8", "i8"], "itemsize": 32}
+    {
+        "names": ["threshold", "input_index", "right_child"],
+        "formats": ["f8", "i8", "i8"],
+        "itemsize": 32,
+    }
 )
 """Fields as those of `Forest`. numpy takes items of 32 bytes faster than items of 24."""
 _MAX_NODES = 1 << 17
 """Nodes that have records, which is 4 MB: a large forest has them for its upper levels only."""
 
 
-class RecordWalk:
+class NumpySingleRowWalk:
     """The upper levels of trees without categories."""
 
     def __init__(
-        self, child: Array, place: Array, threshold: Array, ends: Sequence[int], trees: int
+        self,
+        right_child: Array,
+        input_index: Array,
+        threshold: Array,
+        ends: Sequence[int],
+        trees: int,
     ) -> None:
         """From nodes as those of `Forest`.
 
         Args:
-            child: of `Forest`.
-            place: of `Forest`.
-            threshold: of `Forest`.
+            right_child: as in `Forest`.
+            input_index: as in `Forest`.
+            threshold: as in `Forest`.
             ends: for each level, the index of the first node below it; none where there are
                 splits of categories, which this walk does not know.
             trees: how many there are.
@@ -40,12 +49,14 @@ class RecordWalk:
         self.levels = sum(end <= _MAX_NODES for end in ends[:-1])
         count = ends[self.levels - 1] if self.levels else 0
         records = np.zeros(count, dtype=_RECORD)
-        records["threshold"], records["place"] = threshold[:count], place[:count]
-        records["child"] = child[:count]
+        records["threshold"], records["input_index"] = threshold[:count], input_index[:count]
+        records["right_child"] = right_child[:count]
         self._records = records.view("V32")
         self._trees = trees
         self._local = threading.local()
-        self._top = _TopLevels(child, place, threshold, trees) if self.levels >= _TOP else None
+        self._top = (
+            _TopLevels(right_child, input_index, threshold, trees) if self.levels >= _TOP else None
+        )
 
     def walk_row(self, numbers: Array) -> Array:
         """Where the row of these numbers is in each tree after `levels`: int64, (trees,)."""
@@ -59,9 +70,9 @@ class RecordWalk:
             # The indices are right; with mode "raise", the default, numpy would copy each answer
             # through a buffer of its own.
             self._records.take(node, None, buffers.records, "wrap")
-            numbers.take(buffers.place, None, buffers.values, "wrap")
+            numbers.take(buffers.input_index, None, buffers.values, "wrap")
             np.less_equal(buffers.values, buffers.threshold, buffers.goes_left)
-            np.add(buffers.child, buffers.left, node)
+            np.add(buffers.right_child, buffers.left, node)
         return node
 
 
@@ -71,7 +82,11 @@ class _Buffers:
     def __init__(self, trees: int) -> None:
         here = np.empty(trees, dtype=_RECORD)
         self.records = here.view("V32")
-        self.threshold, self.place, self.child = here["threshold"], here["place"], here["child"]
+        self.threshold, self.input_index, self.right_child = (
+            here["threshold"],
+            here["input_index"],
+            here["right_child"],
+        )
         self.values = np.empty(trees)
         self.left = np.zeros(trees, dtype=np.int64)
         # The lowest byte of each int64: a bool written there is 0 or 1 when read as an integer.
@@ -87,30 +102,32 @@ _SHIFT = np.uint64(56)
 class _TopLevels:
     """The first three levels of each tree, whose 7 splits are all compared at once."""
 
-    def __init__(self, child: Array, place: Array, threshold: Array, trees: int) -> None:
+    def __init__(
+        self, right_child: Array, input_index: Array, threshold: Array, trees: int
+    ) -> None:
         # The nodes of a tree as a heap: right and left of the node i are 2 i + 1 and 2 i + 2.
         heap = np.zeros((trees, 8), dtype=np.int64)
         heap[:, 0] = np.arange(trees)
-        for slot in range(3):
-            right = child[heap[:, slot]].astype(np.int64)
-            heap[:, 2 * slot + 1] = right
-            heap[:, 2 * slot + 2] = right + (right != heap[:, slot])
-        self._place = place[heap].astype(np.int64).ravel()
+        for position in range(3):
+            right = right_child[heap[:, position]].astype(np.int64)
+            heap[:, 2 * position + 1] = right
+            heap[:, 2 * position + 2] = right + (right != heap[:, position])
+        self._input_index = input_index[heap].astype(np.int64).ravel()
         self._threshold = threshold[heap].ravel()
-        self._threshold[7::8] = np.nan  # the eighth slot belongs to no node
-        # For each of the 128 answers to the 7 splits, the slot at which the walk ends.
+        self._threshold[7::8] = np.nan  # the eighth position belongs to no node
+        # For each of the 128 answers to the 7 splits, the position at which the walk ends.
         codes = np.arange(128)
         at = np.zeros(128, dtype=np.int64)
         for _ in range(_TOP - 1):
             at = 2 * at + 1 + (codes >> at & 1)
         last = heap[:, at]
-        goes_left = (codes >> at & 1) * (child[last] != last)
-        self._below = (child[last] + goes_left).astype(np.int64).ravel()
+        goes_left = (codes >> at & 1) * (right_child[last] != last)
+        self._below = (right_child[last] + goes_left).astype(np.int64).ravel()
         self._first = np.arange(trees) * 128
 
     def walk_row(self, numbers: Array) -> Array:
         """The node that the row is at after three levels: int64, (trees,)."""
-        goes_left = numbers.take(self._place) <= self._threshold
+        goes_left = numbers.take(self._input_index) <= self._threshold
         # The 8 bools of a tree are one uint64; multiplied and shifted, they are 8 bits.
         code = goes_left.view(np.uint64) * _BITS
         code >>= _SHIFT

@@ -24,7 +24,7 @@ TREE = "treeID"
 class NodeLayout:
     """The order of nodes: the roots first, then level by level, with siblings side by side."""
 
-    child: Array
+    right_child: Array
     """int32, (nodes,): the right child, which the left one follows; a leaf is its own child."""
     ends: tuple[int, ...]
     """For each level, the index of the first node below it."""
@@ -47,7 +47,7 @@ def load_node_layout(saved: Saved, prefix: str, trees: int) -> NodeLayout:
     """
     row_nodes, starts, left, right = _connect_nodes(saved, prefix, trees)
     count = len(left)
-    child = np.arange(count, dtype=np.int32)
+    right_child = np.arange(count, dtype=np.int32)
     back: list[Array] = []
     ends: list[int] = []
     level, end = starts, trees
@@ -59,14 +59,14 @@ def load_node_layout(saved: Saved, prefix: str, trees: int) -> NodeLayout:
         inner = np.flatnonzero(left[level] >= 0)
         parents, first = level[inner], end - len(level)
         # Two nodes of the next level for each inner node, the right child before the left.
-        child[first + inner] = np.arange(end, end + 2 * len(inner), 2)
+        right_child[first + inner] = np.arange(end, end + 2 * len(inner), 2)
         level = np.empty(2 * len(inner), dtype=np.int32)
         level[0::2], level[1::2] = right[parents], left[parents]
         end += len(level)
     order = np.concatenate(back)
     places = np.empty(count, dtype=np.int32)
     places[order] = np.arange(count, dtype=np.int32)
-    return NodeLayout(child, tuple(ends), places[row_nodes], order)
+    return NodeLayout(right_child, tuple(ends), places[row_nodes], order)
 
 
 def leaf_numbers(layout: NodeLayout, trees: int) -> Array:
@@ -75,9 +75,9 @@ def leaf_numbers(layout: NodeLayout, trees: int) -> Array:
     Spark numbers the nodes of a tree in pre-order, so that leaves are numbered from left to right
     (org.apache.spark.ml.tree.DecisionTreeModel.leafIndices, 4.3.0).
     """
-    count = len(layout.child)
+    count = len(layout.right_child)
     is_leaf = np.empty(count, dtype=bool)
-    is_leaf[layout.saved_index] = layout.child == np.arange(count)
+    is_leaf[layout.saved_index] = layout.right_child == np.arange(count)
     before = np.cumsum(is_leaf, dtype=np.int32) - is_leaf
     starts = layout.saved_index[:trees]
     before -= np.repeat(before[starts], np.diff(starts, append=count))

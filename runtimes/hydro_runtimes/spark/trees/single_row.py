@@ -20,8 +20,8 @@ from hydro_runtimes.spark.trees.splits import Splits
 Number: TypeAlias = Any
 """A float; or a category as a frozenset of one element, for which `<=` means "is in the set"."""
 Node: TypeAlias = tuple[int, Number, Any, Any]
-"""The place of a number in the row, from 1; the threshold or set that goes left; the nodes to the
-left and the right. A leaf has the place 0, and its index instead of the node to the left."""
+"""The index of the number that is compared, from 1; the threshold or set that goes left; the nodes
+to the left and the right. A leaf has the index 0, and its number instead of the left node."""
 Start: TypeAlias = Callable[[Sequence[Number], Sequence[Node]], Sequence[Node]]
 """From a row's numbers to where in each tree the upper levels lead."""
 
@@ -33,7 +33,7 @@ _MAX_NODES = 1 << 17
 """Nodes as Python objects, each of about 100 bytes."""
 
 
-class SingleRowWalk:
+class CompiledSingleRowWalk:
     """Decision trees, as a single row walks down them."""
 
     def __init__(self, trees: Sequence[Node], below: _LowerLevels | None = None) -> None:
@@ -46,11 +46,13 @@ class SingleRowWalk:
 
         `numbers` is as `with_category_sets` gives it; it is changed.
         """
-        numbers.insert(0, 0.0)  # place 0 marks a leaf, so numbers start at place 1
+        numbers.insert(0, 0.0)  # index 0 marks a leaf, so numbers start at index 1
         found = []
-        for place, threshold, left, right in self._start(numbers, self._nodes):
-            while place:
-                place, threshold, left, right = left if numbers[place] <= threshold else right
+        for input_index, threshold, left, right in self._start(numbers, self._nodes):
+            while input_index:
+                input_index, threshold, left, right = (
+                    left if numbers[input_index] <= threshold else right
+                )
             found.append(left)
         if self._below is None:
             return found
@@ -60,16 +62,22 @@ class SingleRowWalk:
 class _LowerLevels:
     """The nodes below the upper levels, in the arrays of `Forest`."""
 
-    def __init__(self, child: Array, place: Array, threshold: Array, splits: Splits) -> None:
-        self._child, self._place, self._threshold = child.data, place.data, threshold.data
-        self._features, self._sets = len(splits.used), splits.sets.data
+    def __init__(
+        self, right_child: Array, input_index: Array, threshold: Array, splits: Splits
+    ) -> None:
+        self._right_child, self._input_index, self._threshold = (
+            right_child.data,
+            input_index.data,
+            threshold.data,
+        )
+        self._features, self._sets = len(splits.used_features), splits.sets.data
 
     def find_leaf(self, numbers: Sequence[Any], node: int) -> int:
         """The leaf that a row reaches from a node."""
-        while (right := self._child[node]) != node:
-            place, threshold = self._place[node], self._threshold[node]
-            number = numbers[place + 1]
-            if place < self._features:
+        while (right := self._right_child[node]) != node:
+            input_index, threshold = self._input_index[node], self._threshold[node]
+            number = numbers[input_index + 1]
+            if input_index < self._features:
                 node = right + (number <= threshold)
             else:  # the bit of the category in the node's set; the threshold is its first byte
                 (category,) = map(int, number)
@@ -78,47 +86,58 @@ class _LowerLevels:
 
 
 def load_single_row_walk(
-    child: Array, place: Array, threshold: Array, splits: Splits, trees: int
-) -> SingleRowWalk:
+    right_child: Array, input_index: Array, threshold: Array, splits: Splits, trees: int
+) -> CompiledSingleRowWalk:
     """The walk down nodes as those of `Forest`."""
-    count = min(len(child), max(_MAX_NODES, trees))
+    count = min(len(right_child), max(_MAX_NODES, trees))
     nodes: list[Node] = [(0, 0.0, node, 0) for node in range(count)]
-    inner = np.flatnonzero((child[:count] != np.arange(count)) & (child[:count] < count - 1))
-    numbers = _split_values(place[inner], threshold[inner], splits)
+    inner = np.flatnonzero(
+        (right_child[:count] != np.arange(count)) & (right_child[:count] < count - 1)
+    )
+    numbers = _split_values(input_index[inner], threshold[inner], splits)
     shared: dict[Number, Number] = {}
-    columns = (inner.tolist(), place[inner].tolist(), numbers, child[inner].tolist())
+    columns = (inner.tolist(), input_index[inner].tolist(), numbers, right_child[inner].tolist())
     # Children come after their parents, so that backwards each node finds its children made.
     for node, at, number, right in reversed(list(zip(*columns, strict=True))):
         number = shared.setdefault(number, number)
         nodes[node] = (at + 1, number, nodes[right + 1], nodes[right])
-    below = _LowerLevels(child, place, threshold, splits) if count < len(child) else None
-    return SingleRowWalk(nodes[:trees], below)
+    below = (
+        _LowerLevels(right_child, input_index, threshold, splits)
+        if count < len(right_child)
+        else None
+    )
+    return CompiledSingleRowWalk(nodes[:trees], below)
 
 
 def with_category_sets(numbers: Sequence[float], splits: Splits) -> list[Number]:
-    """The numbers of a row as `SingleRowWalk` takes them: categories are sets of one element."""
-    features = len(splits.used)
+    """The numbers of a row as `CompiledSingleRowWalk` takes them: a category is a set of itself."""
+    features = len(splits.used_features)
     return [*numbers[:features], *(frozenset((number,)) for number in numbers[features:])]
 
 
-def _split_values(place: Array, threshold: Array, splits: Splits) -> list[Number]:
+def _split_values(input_index: Array, threshold: Array, splits: Splits) -> list[Number]:
     """What each node compares with: a threshold, or the set of categories that go left."""
     numbers: list[Number] = threshold.tolist()
-    for at in np.flatnonzero(place >= len(splits.used)).tolist():
-        numbers[at] = splits.category_set(int(threshold[at]), int(place[at]) - len(splits.used))
+    for at in np.flatnonzero(input_index >= len(splits.used_features)).tolist():
+        numbers[at] = splits.category_set(
+            int(threshold[at]), int(input_index[at]) - len(splits.used_features)
+        )
     return numbers
 
 
 def _compile_levels(trees: Sequence[Node]) -> tuple[Start, Sequence[Node]]:
     """The function that walks the upper levels, and the nodes that it may end at."""
-    level, levels, splits, places = list(trees), 0, 0, set[int]()
+    level, levels, splits, inputs = list(trees), 0, 0, set[int]()
     while level and levels < _MAX_COMPILED_LEVELS and splits + len(level) <= _MAX_COMPILED_SPLITS:
         splits, levels = splits + len(level), levels + 1
-        places.update(node[0] for node in level)
+        inputs.update(node[0] for node in level)
         level = [child for node in level if node[0] for child in node[2:]]
     nodes: list[Node] = []
     sets: dict[str, Any] = {}
-    lines = ["def start(x, n):", *(f" x{place} = x[{place}]" for place in sorted(places))]
+    lines = [
+        "def start(x, n):",
+        *(f" x{input_index} = x[{input_index}]" for input_index in sorted(inputs)),
+    ]
     for tree, node in enumerate(trees):
         lines += _branch_lines(tree, node, levels, nodes, sets, " ")
     lines.append(f" return ({''.join(f't{tree},' for tree in range(len(trees)))})")
@@ -131,8 +150,8 @@ def _compile_levels(trees: Sequence[Node]) -> tuple[Start, Sequence[Node]]:
 def _branch_lines(
     tree: int, node: Node, levels: int, nodes: list[Node], sets: dict[str, Any], indent: str
 ) -> list[str]:
-    place, threshold, left, right = node
-    if not (place and levels):
+    input_index, threshold, left, right = node
+    if not (input_index and levels):
         nodes.append(node)
         return [f"{indent}t{tree} = n[{len(nodes) - 1}]"]
     text = repr(threshold)
@@ -141,7 +160,7 @@ def _branch_lines(
         sets[text] = threshold
     more = levels - 1, nodes, sets, indent + " "
     return [
-        f"{indent}if x{place} <= {text}:",
+        f"{indent}if x{input_index} <= {text}:",
         *_branch_lines(tree, left, *more),
         f"{indent}else:",
         *_branch_lines(tree, right, *more),

@@ -23,10 +23,11 @@ MAX_SET_BYTES = 1 << 27
 class Splits:
     """The numbers that splits compare: the used features, then the categorical ones again."""
 
-    used: Array
+    used_features: Array
     """int64: the indices of the features that splits use, ascending."""
-    place: Array
-    """int64, (categorical,): the place in `used` of the feature of each categorical number."""
+    categorical_inputs: Array
+    """int64, (categorical,): for each categorical number, the index of its feature in
+    `used_features`."""
     categories: Array
     """float64, (categorical,): how many categories each has."""
     sets: Array
@@ -39,9 +40,9 @@ class Splits:
         A value that is no category of its feature becomes the number of categories.
         """
         values = self._used_features(column)
-        if not len(self.place):
+        if not len(self.categorical_inputs):
             return values
-        category = values.take(self.place, axis=1)
+        category = values.take(self.categorical_inputs, axis=1)
         known = (category >= 0) & (category < self.categories) & (category == np.floor(category))
         return np.hstack((values, np.where(known, category, self.categories)))
 
@@ -63,13 +64,17 @@ class Splits:
     def _used_features(self, column: Vectors) -> Array:
         """float64, (rows, used)."""
         if not isinstance(column, Sparse):
-            if len(self.used) == column.values.shape[1]:
+            if len(self.used_features) == column.values.shape[1]:
                 return column.values
-            return column.values.take(self.used, axis=1)
-        at = np.searchsorted(self.used, column.indices)
-        at[at == len(self.used)] = 0
-        hits = np.flatnonzero(self.used[at] == column.indices) if len(self.used) else at[:0]
-        values = np.zeros((column.rows, len(self.used)))
+            return column.values.take(self.used_features, axis=1)
+        at = np.searchsorted(self.used_features, column.indices)
+        at[at == len(self.used_features)] = 0
+        hits = (
+            np.flatnonzero(self.used_features[at] == column.indices)
+            if len(self.used_features)
+            else at[:0]
+        )
+        values = np.zeros((column.rows, len(self.used_features)))
         values[row_ids(column.offsets)[hits], at[hits]] = column.values[hits]
         return values
 
@@ -77,17 +82,17 @@ class Splits:
 class SplitReader:
     """Collects the splits of the inner nodes, piece by piece of the saved rows."""
 
-    def __init__(self, saved: Saved, prefix: str, child: Array) -> None:
-        """`child` is that of `NodeLayout`."""
+    def __init__(self, saved: Saved, prefix: str, right_child: Array) -> None:
+        """`right_child` is that of `NodeLayout`."""
         split = f"{prefix}split."
         self.columns = [
             f"{split}{name}" for name in ("featureIndex", "leftCategoriesOrThreshold")
         ] + [f"{split}numCategories"]
         self._features = saved.metadata_value("numFeatures", int)
-        self._is_inner = child != np.arange(len(child))
-        self._place = np.zeros(len(child), dtype=np.int32)
-        self._threshold = np.full(len(child), np.nan)
-        self._used = np.zeros(0, dtype=np.int32)
+        self._is_inner = right_child != np.arange(len(right_child))
+        self._input_index = np.zeros(len(right_child), dtype=np.int32)
+        self._threshold = np.full(len(right_child), np.nan)
+        self._used_features = np.zeros(0, dtype=np.int32)
         self._categorical: list[tuple[Array, Array]] = []
         """Nodes, and the number of categories of each."""
         self._sets: list[Array] = []
@@ -107,8 +112,8 @@ class SplitReader:
         feature = piece.ints(self.columns[0])[rows]
         if len(feature) and not (feature.min() >= 0 and feature.max() < self._features):
             raise piece.invalid(f"a split has a feature outside 0 to {self._features - 1}")
-        self._used = np.union1d(self._used, feature)
-        self._place[node[rows]] = feature
+        self._used_features = np.union1d(self._used_features, feature)
+        self._input_index[node[rows]] = feature
         count = piece.ints(self.columns[2])[rows]
         offsets, values = piece.lists(self.columns[1])
         starts, ends = offsets[:-1][rows], offsets[1:][rows]
@@ -151,24 +156,24 @@ class SplitReader:
         self._sets.append(sets)
 
     def build_splits(self) -> tuple[Splits, Array, Array]:
-        """The splits, and `place` and `threshold` of each node as `Forest` has them."""
-        used = self._used.astype(np.int64)
+        """The splits, and `input_index` and `threshold` of each node as `Forest` has them."""
+        used = self._used_features.astype(np.int64)
         inner = np.flatnonzero(self._is_inner)
-        self._place[inner] = np.searchsorted(used, self._place[inner])
+        self._input_index[inner] = np.searchsorted(used, self._input_index[inner])
         if not self._categorical:
             none = np.zeros(0, dtype=np.int64)
             plain = Splits(used, none, np.zeros(0), np.zeros(0, dtype=np.uint8))
-            return plain, self._place, self._threshold
+            return plain, self._input_index, self._threshold
         nodes, counts = (np.concatenate(parts) for parts in zip(*self._categorical, strict=True))
         pairs, number = np.unique(
-            np.stack((self._place[nodes], counts), axis=1), axis=0, return_inverse=True
+            np.stack((self._input_index[nodes], counts), axis=1), axis=0, return_inverse=True
         )
-        self._place[nodes] = len(used) + number.ravel()
+        self._input_index[nodes] = len(used) + number.ravel()
         categories = pairs[:, 1].astype(np.float64)
         asked = pairs[:, 0].astype(np.int64)
         return (
             Splits(used, asked, categories, np.concatenate(self._sets)),
-            self._place,
+            self._input_index,
             self._threshold,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hydro_services.repository import tracking
 from hydro_services.repository.catalogue import ModelVersion
 from hydro_services.repository.source import Key, ModelFiles, Stamp
-from hydro_services.repository.tracking import SETTLE_S, Instant, Track
+from hydro_services.repository.tracking import SETTLE_S, Instant, TrackedModel
 
 KEY: Key = ("scikit", "iris")
 VERSION = ModelVersion(KEY)
@@ -21,11 +21,13 @@ def seen(content: int, changed_s: float = 0.0) -> ModelFiles:
     return ModelFiles(stamps, changed_ns=START_NS + int(changed_s * 1e9))
 
 
-def observed(tracks: dict[Key, Track], model: ModelFiles | None, now: Instant) -> dict[Key, Track]:
+def observed(
+    tracks: dict[Key, TrackedModel], model: ModelFiles | None, now: Instant
+) -> dict[Key, TrackedModel]:
     return tracking.observe_models(tracks, {KEY: model} if model else {}, now)
 
 
-def read(tracks: dict[Key, Track]) -> dict[Key, Track]:
+def read(tracks: dict[Key, TrackedModel]) -> dict[Key, TrackedModel]:
     model = tracks[KEY].model
     return {KEY: tracks[KEY].with_version(model, VERSION if model else None)}
 

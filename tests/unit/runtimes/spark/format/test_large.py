@@ -16,7 +16,11 @@ from tests.parity.saves import save_stage
 from hydro_runtimes.columns import Columns, Dense, Ragged, Strings
 from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.load import load
-from hydro_runtimes.spark.data.slots import LazySlots, Slot, join_slots
+from hydro_runtimes.spark.data.element_attributes import (
+    ElementAttribute,
+    LazyAttributes,
+    join_attributes,
+)
 from hydro_runtimes.spark.data.vocabulary import Vocabulary
 from hydro_runtimes.spark.format import saved
 from hydro_runtimes.spark.trees import chunks
@@ -50,8 +54,11 @@ def test_chunks_hold_each_row_once_and_not_too_many_values(sizes: list[int], mos
 
 @given(st.lists(st.lists(st.integers(0, 9), max_size=5), max_size=6))
 def test_joined_elements_are_those_of_the_parts(parts: list[list[int]]) -> None:
-    made = join_slots([LazySlots(len(p), lambda i, p=p: Slot(str(p[i]))) for p in parts])  # type: ignore[misc]
-    wanted = [Slot(str(one)) for part in parts for one in part]
+    def lazy(part: list[int]) -> LazyAttributes:
+        return LazyAttributes(len(part), lambda i: ElementAttribute(str(part[i])))
+
+    made = join_attributes([lazy(part) for part in parts])
+    wanted = [ElementAttribute(str(one)) for part in parts for one in part]
     assert list(made) == wanted
     assert list(made[1:]) == wanted[1:]
     assert [made[i - len(made)] for i in range(len(made))] == wanted

@@ -10,7 +10,7 @@ import pytest
 from hydro_runtimes.columns import Array, Columns, Dense
 from hydro_runtimes.evaluator import Evaluator
 from hydro_runtimes.load import load
-from hydro_runtimes.spark.trees.single_row import Node, SingleRowWalk
+from hydro_runtimes.spark.trees.single_row import CompiledSingleRowWalk, Node
 
 PM_SPARK = Path(__file__).parents[5] / "models" / "spark" / "pm_spark"
 LARGE = 5_000
@@ -57,7 +57,7 @@ def chain_of_splits(depth: int) -> Node:
 
 @pytest.mark.parametrize("depth", [0, 1, 39, 40, 41, 100])
 def test_a_row_alone_walks_on_where_the_compiled_levels_end(depth: int) -> None:
-    walk = SingleRowWalk([chain_of_splits(depth), chain_of_splits(3)])
+    walk = CompiledSingleRowWalk([chain_of_splits(depth), chain_of_splits(3)])
     for number in (-1.0, 0.0, 2.5, 38.0, 39.5, 99.0, float("inf"), float("nan")):
         reached = [sum(not number <= level for level in range(most)) for most in (depth, 3)]
         assert walk.find_leaves([number]) == reached
@@ -65,5 +65,5 @@ def test_a_row_alone_walks_on_where_the_compiled_levels_end(depth: int) -> None:
 
 def test_thresholds_may_be_infinite_or_nan() -> None:
     thresholds = (float("inf"), float("-inf"), float("nan"))
-    walk = SingleRowWalk([(1, most, (0, 0.0, 1, 0), (0, 0.0, 2, 0)) for most in thresholds])
+    walk = CompiledSingleRowWalk([(1, most, (0, 0.0, 1, 0), (0, 0.0, 2, 0)) for most in thresholds])
     assert walk.find_leaves([0.0]) == [1, 2, 2]

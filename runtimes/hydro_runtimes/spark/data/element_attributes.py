@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import overload
 
-MAX_SLOTS = 1 << 20
+MAX_NAMED_ELEMENTS = 1 << 20
 """The most elements of a vector whose names are kept."""
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class ElementAttribute:
     """The attributes of one element of a vector."""
 
     name: str | None = None
@@ -26,35 +26,35 @@ class Slot:
     """The names of those values, if they have any."""
 
 
-def join_slots(parts: Sequence[Sequence[Slot]]) -> Sequence[Slot]:
-    """The elements of several vectors, one after the other."""
+def join_attributes(parts: Sequence[Sequence[ElementAttribute]]) -> Sequence[ElementAttribute]:
+    """The attributes of several vectors' elements, one vector after the other."""
     ends = list(accumulate(map(len, parts)))
 
-    def slot(i: int) -> Slot:
+    def attribute(i: int) -> ElementAttribute:
         part = bisect_right(ends, i)
         return parts[part][i - ends[part]]  # a negative index: from the part's end
 
-    return LazySlots(ends[-1] if ends else 0, slot)
+    return LazyAttributes(ends[-1] if ends else 0, attribute)
 
 
-class LazySlots(Sequence[Slot]):
-    """Slots that are made when they are read: few pipelines read them, and some have millions."""
+class LazyAttributes(Sequence[ElementAttribute]):
+    """Attributes made when they are read: few pipelines read them, and some have millions."""
 
-    def __init__(self, size: int, slot: Callable[[int], Slot]) -> None:
-        """`slot` makes one from its index, from 0 to size - 1."""
-        self._size, self._slot = size, slot
+    def __init__(self, size: int, attribute: Callable[[int], ElementAttribute]) -> None:
+        """`attribute` makes one from its index, from 0 to size - 1."""
+        self._size, self._attribute = size, attribute
 
     def __len__(self) -> int:
         return self._size
 
     @overload
-    def __getitem__(self, index: int) -> Slot: ...
+    def __getitem__(self, index: int) -> ElementAttribute: ...
     @overload
-    def __getitem__(self, index: slice) -> Sequence[Slot]: ...
-    def __getitem__(self, index: int | slice) -> Slot | Sequence[Slot]:
+    def __getitem__(self, index: slice) -> Sequence[ElementAttribute]: ...
+    def __getitem__(self, index: int | slice) -> ElementAttribute | Sequence[ElementAttribute]:
         if isinstance(index, slice):
-            return [self._slot(i) for i in range(*index.indices(self._size))]
+            return [self._attribute(i) for i in range(*index.indices(self._size))]
         at = index + self._size if index < 0 else index
         if not 0 <= at < self._size:
             raise IndexError(index)
-        return self._slot(at)
+        return self._attribute(at)
