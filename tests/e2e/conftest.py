@@ -51,7 +51,7 @@ def traced(tmp_path_factory: pytest.TempPathFactory, zipkin_server: Zipkin) -> I
 
 @pytest.fixture
 async def clients(mesh: WholeMesh) -> AsyncIterator[Clients]:
-    """Of the mesh that is shared, with all of `CHAINS`."""
+    """Of the mesh that is shared, with all of `chains.CHAINS`."""
     async with connect(mesh) as connected:
         await create_chains(connected)
         yield connected

@@ -91,7 +91,7 @@ class Pending(RuleBasedStateMachine):
         """Runtimes can load what they are told to."""
 
     def settle(self, state: State) -> None:
-        """As `Reconciler._settle`."""
+        """As `Reconciler._decide`."""
         state = resolution.retarget_pipelines(
             state, resolution.stale_pipelines(self.settled, state)
         )
