@@ -76,6 +76,7 @@ def test_what_asks_for_too_much_is_told_the_limit(tmp_path: Path, expression: st
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)  # tracing memory makes each example several times as slow
 def test_functions_around_functions_make_no_more(tmp_path_factory: pytest.TempPathFactory) -> None:
     @settings(max_examples=25, deadline=None)
     @given(st.lists(st.sampled_from(GROWING), min_size=1, max_size=6))
