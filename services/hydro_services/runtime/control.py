@@ -23,8 +23,8 @@ class RuntimeServicer(pb_grpc.RuntimeServiceServicer):
     async def ListModels(
         self, request: pb.ListModelsRequest, context: Any
     ) -> pb.ListModelsResponse:
-        entries = self.host.entries
-        return pb.ListModelsResponse(models=[entries[key].message() for key in sorted(entries)])
+        models = self.host.models
+        return pb.ListModelsResponse(models=[models[key].message() for key in sorted(models)])
 
     async def LoadModel(self, request: pb.LoadModelRequest, context: Any) -> pb.LoadModelResponse:
         if not (request.model and request.version and request.digest and request.repository):
@@ -33,8 +33,8 @@ class RuntimeServicer(pb_grpc.RuntimeServiceServicer):
         if not _DIGEST.fullmatch(request.digest):
             raise errors.InvalidArgument(f"got digest '{request.digest[:80]}', want SHA-256 in hex")
         id = ModelId(request.model, request.version, request.digest)
-        entry = await self.host.load(id, _address(request.repository))
-        return pb.LoadModelResponse(model=entry.message())
+        hosted = await self.host.load(id, _address(request.repository))
+        return pb.LoadModelResponse(model=hosted.message())
 
     async def UnloadModel(
         self, request: pb.UnloadModelRequest, context: Any

@@ -62,7 +62,7 @@ class HostedModel:
     error: status_pb2.Status | None = None
 
     def message(self) -> pb.LoadedModel:
-        """The entry for the manager."""
+        """The model as the manager lists it."""
         evaluator = self.batcher.evaluator if self.batcher else None
         return pb.LoadedModel(
             key=self.id.key,
@@ -103,22 +103,22 @@ class Host:
         self._journal = journal or EvaluationJournal()
         self._release = release
         self._rerun_folder = rerun_folder
-        self._entries: dict[str, HostedModel] = {}
+        self._models: dict[str, HostedModel] = {}
         self._loading: dict[str, asyncio.Task[HostedModel]] = {}
         self.refused = 0
         """Calls for models that are not here."""
 
     @property
-    def entries(self) -> Mapping[str, HostedModel]:
+    def models(self) -> Mapping[str, HostedModel]:
         """By key; those that are out for a time have failed."""
-        return {key: self._with_suspension(key, entry) for key, entry in self._entries.items()}
+        return {key: self._with_suspension(key, hosted) for key, hosted in self._models.items()}
 
-    def _with_suspension(self, key: str, entry: HostedModel) -> HostedModel:
+    def _with_suspension(self, key: str, hosted: HostedModel) -> HostedModel:
         suspension = self._crashes.suspension(key)
         if suspension is None:
-            return entry
+            return hosted
         status = errors.to_status(suspension)
-        return replace(entry, state=pb.MODEL_STATE_FAILED, error=status)
+        return replace(hosted, state=pb.MODEL_STATE_FAILED, error=status)
 
     def get(self, key: str) -> Batcher:
         """The model that a stage asks for.
@@ -130,11 +130,11 @@ class Host:
         if suspension := self._crashes.suspension(key):
             self.refused += 1
             raise suspension
-        entry = self._entries.get(key)
-        if entry is None or entry.batcher is None:
+        hosted = self._models.get(key)
+        if hosted is None or hosted.batcher is None:
             self.refused += 1
             raise errors.Unavailable(f"model {key} is not loaded here; try again", model=key)
-        return entry.batcher
+        return hosted.batcher
 
     async def load(self, id: ModelId, repository: Address) -> HostedModel:
         """Loads a model, or joins who is loading it already. Cancelling does not stop the load.
@@ -142,13 +142,13 @@ class Host:
         Raises:
             errors.HydroError: it cannot be fetched or loaded.
         """
-        entry = self._entries.get(id.key)
+        hosted = self._models.get(id.key)
         if suspension := self._crashes.suspension(id.key):
-            if entry is None:
-                self._entries[id.key] = HostedModel(id, pb.MODEL_STATE_FAILED)
+            if hosted is None:
+                self._models[id.key] = HostedModel(id, pb.MODEL_STATE_FAILED)
             raise suspension
-        if entry and entry.state == pb.MODEL_STATE_LOADED:
-            return entry
+        if hosted and hosted.state == pb.MODEL_STATE_LOADED:
+            return hosted
         if id.key not in self._loading:
             task = asyncio.create_task(self._fetch_and_load(id, repository))
             self._loading[id.key] = task
@@ -159,12 +159,12 @@ class Host:
     def _on_loaded(self, key: str, task: asyncio.Task[HostedModel]) -> None:
         del self._loading[key]
         if not task.cancelled():
-            task.exception()  # Told by the entry, also where nobody waits any more.
+            task.exception()  # Told by the hosted model, also where nobody waits any more.
 
     async def _fetch_and_load(self, id: ModelId, repository: Address) -> HostedModel:
-        entry = HostedModel(id, pb.MODEL_STATE_LOADING)
+        hosted = HostedModel(id, pb.MODEL_STATE_LOADING)
         worker, record = Worker(f"model {id.key}"), self._journal.record(id.key)
-        self._entries[id.key] = entry
+        self._models[id.key] = hosted
         try:
             folder = await self._fetch(id, repository)
             try:
@@ -174,14 +174,14 @@ class Host:
                 self._release(id)
                 raise
         except errors.HydroError as error:
-            self._mark_failed(entry, error)
+            self._mark_failed(hosted, error)
             raise
         except Exception as error:
             internal = errors.new_internal()
             logger.exception(
                 "bringing a model raised", extra={"model": id.key, **internal.metadata}
             )
-            self._mark_failed(entry, internal)
+            self._mark_failed(hosted, internal)
             raise internal from error
         crashed = partial(self._crashes.add, id.key)
         outcomes = RerunOutcomes(self._rerun_folder, id.key)
@@ -190,18 +190,18 @@ class Host:
         )
         weakref.finalize(batcher, self._release, id).atexit = False  # after the last call
         # It may have been unloaded while it was loading, and loaded anew: then this one is not it.
-        if self._entries.get(id.key) is not entry:
+        if self._models.get(id.key) is not hosted:
             raise errors.Aborted(f"model {id.key} was unloaded while it was loading")
-        self._entries[id.key] = replace(entry, state=pb.MODEL_STATE_LOADED, batcher=batcher)
+        self._models[id.key] = replace(hosted, state=pb.MODEL_STATE_LOADED, batcher=batcher)
         logger.info("model loaded", extra={"model": id.key})
-        return self._entries[id.key]
+        return self._models[id.key]
 
-    def _mark_failed(self, entry: HostedModel, error: errors.HydroError) -> None:
-        key = entry.id.key
+    def _mark_failed(self, hosted: HostedModel, error: errors.HydroError) -> None:
+        key = hosted.id.key
         logger.warning("model not loaded", extra={"model": key, "error": error.message})
-        if self._entries.get(key) is entry:
+        if self._models.get(key) is hosted:
             status = errors.to_status(error)
-            self._entries[key] = replace(entry, state=pb.MODEL_STATE_FAILED, error=status)
+            self._models[key] = replace(hosted, state=pb.MODEL_STATE_FAILED, error=status)
 
     def _load_evaluator(self, folder: Path, record: EvaluationRecord) -> Evaluator:
         try:
@@ -218,5 +218,5 @@ class Host:
 
     def unload(self, key: str) -> None:
         """No longer offers a model; calls that hold it finish."""
-        if self._entries.pop(key, None):
+        if self._models.pop(key, None):
             logger.info("model unloaded", extra={"model": key})

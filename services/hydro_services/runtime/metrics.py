@@ -26,7 +26,7 @@ def metrics_reader(host: Host, exporter: Exporter | None) -> Callable[[], Readin
     """Copies the numbers of a process; a copy costs microseconds a stage."""
 
     def take() -> Reading:
-        models = [(_model_labels(entry), entry) for entry in host.entries.values()]
+        models = [(_model_labels(hosted), hosted) for hosted in host.models.values()]
         families = (
             *_model_families(models),
             *_stage_families(models),
@@ -37,20 +37,20 @@ def metrics_reader(host: Host, exporter: Exporter | None) -> Callable[[], Readin
     return take
 
 
-def _model_labels(entry: HostedModel) -> _Labels:
-    return entry.id.model, entry.id.version, entry.id.digest[:KEY_DIGITS]
+def _model_labels(hosted: HostedModel) -> _Labels:
+    return hosted.id.model, hosted.id.version, hosted.id.digest[:KEY_DIGITS]
 
 
 def _model_families(models: list[tuple[_Labels, HostedModel]]) -> Iterator[Family]:
     states = [
-        ((*labels, name), float(entry.state == state))
-        for labels, entry in models
+        ((*labels, name), float(hosted.state == state))
+        for labels, hosted in models
         for state, name in _STATES.items()
     ]
     yield Family(
         "hydro_model_state", "gauge", "1 for the state of a model", (*MODEL, "state"), states
     )
-    loaded = [(labels, entry.batcher) for labels, entry in models if entry.batcher]
+    loaded = [(labels, hosted.batcher) for labels, hosted in models if hosted.batcher]
     yield Family(
         "hydro_model_queue_rows",
         "gauge",
@@ -77,9 +77,9 @@ def _model_families(models: list[tuple[_Labels, HostedModel]]) -> Iterator[Famil
 def _stage_families(models: list[tuple[_Labels, HostedModel]]) -> Iterator[Family]:
     stages: list[tuple[_Labels, StageCounts]] = [
         ((*key, *labels), counts)
-        for labels, entry in models
-        if entry.batcher
-        for key, counts in entry.batcher.counts.stages.items()
+        for labels, hosted in models
+        if hosted.batcher
+        for key, counts in hosted.batcher.counts.stages.items()
     ]
     yield Family(
         "hydro_stage_calls",
