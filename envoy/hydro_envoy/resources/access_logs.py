@@ -1,8 +1,7 @@
-"""What Envoy writes and counts when a request has ended. Pure; builds with envoy-data-plane.
+"""What Envoy writes down when a request has ended. Pure; builds with envoy-data-plane.
 
 Two connection managers see a request: the gateway's, once; and the one of `pipes`, once for each
-run of a chain, and for a pipeline's policy route. Labels come from our own configuration
-alone: a client that asks for what does not exist makes no series.
+run of a chain, and for a pipeline's policy route.
 """
 
 from __future__ import annotations
@@ -12,32 +11,15 @@ from collections.abc import Iterator, Mapping
 from envoy_data_plane.envoy.config.accesslog.v3 import AccessLog
 from envoy_data_plane.envoy.config.core.v3 import SubstitutionFormatString
 from envoy_data_plane.envoy.extensions.access_loggers.file.v3 import FileAccessLog
-from envoy_data_plane.envoy.extensions.access_loggers.stats.v3 import (
-    Config,
-    ConfigCounter,
-    ConfigHistogram,
-    ConfigHistogramUnit,
-    ConfigStat,
-    ConfigTag,
-)
-from envoy_data_plane.envoy.type.v3 import Scope
 from envoy_data_plane.google.protobuf import Any, Struct, Value
 
 from hydro_envoy import headers
 from hydro_envoy.headers import METADATA, SCOPE
 from hydro_envoy.resources import request_id
 from hydro_envoy.resources.local_replies import MAX_STAGES
-from hydro_envoy.resources.log_filters import cel
+from hydro_envoy.resources.log_filters import GRPC_STATUS, IS_TRANSCODED, cel
 from hydro_envoy.resources.names import stage_filter_name
 
-_ANSWERED = f"'{headers.PIPELINE}' in response.headers"
-"""By a pipeline: its routes mark what they answer, also with an error."""
-_LEFT = (
-    f"xds.route_metadata.filter_metadata['{METADATA}']['{headers.ROUTE_PIPELINE}'] != ''"
-    f" && !({_ANSWERED}) && !request.headers['{SCOPE}'].contains('@')"
-)
-_HTTP = "'x-envoy-original-method' in request.headers"
-"""The transcoder made a call of it, and an HTTP answer of the call's; its gRPC status is lost."""
 _EACH = {
     "time": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
     "http_status": "%RESPONSE_CODE%",
@@ -51,8 +33,7 @@ _EACH = {
     "trace_id": "%TRACE_ID%",
     "request_id": request_id.LOGGED,
 }
-_SCOPE = Scope(prefix="hydro")
-_GRPC_STATUS = {"grpc_status": "%GRPC_STATUS(SNAKE_STRING)%"}
+_GRPC_STATUS = {"grpc_status": GRPC_STATUS}
 _ASKED = {
     "path": "%PATH(NQ:ORIG_OR_PATH)%",
     "http_version": "%PROTOCOL%",
@@ -83,10 +64,8 @@ def gateway_logs(file: str) -> list[AccessLog]:
     """Of the listener that clients reach; `file` is where to write, or nothing."""
     http, grpc = {"protocol": "http"}, {"protocol": "grpc"}
     return [
-        _request_stats(f"{_ANSWERED} && {_HTTP}", "http", "%RESPONSE_CODE%"),
-        _request_stats(f"{_ANSWERED} && !({_HTTP})", "grpc", _GRPC_STATUS["grpc_status"]),
-        *_file_log(file, _REQUEST | http, _HTTP),
-        *_file_log(file, _REQUEST | grpc | _GRPC_STATUS, f"!({_HTTP})"),
+        *_file_log(file, _REQUEST | http, IS_TRANSCODED),
+        *_file_log(file, _REQUEST | grpc | _GRPC_STATUS, f"!({IS_TRANSCODED})"),
     ]
 
 
@@ -94,29 +73,14 @@ def api_logs(name: str, file: str) -> list[AccessLog]:
     """Of the listener of a service's API; `file` is where to write, or nothing."""
     fields = _API | {"part": name}
     return [
-        *_file_log(file, fields | {"protocol": "http"}, _HTTP),
-        *_file_log(file, fields | {"protocol": "grpc"} | _GRPC_STATUS, f"!({_HTTP})"),
+        *_file_log(file, fields | {"protocol": "http"}, IS_TRANSCODED),
+        *_file_log(file, fields | {"protocol": "grpc"} | _GRPC_STATUS, f"!({IS_TRANSCODED})"),
     ]
 
 
 def pipes_logs(file: str) -> list[AccessLog]:
     """Of the listener with the chains; `file` is where to write, or nothing."""
-    tags = {"hydro_pipeline": f"%METADATA(ROUTE:{METADATA}:{headers.ROUTE_PIPELINE})%"}
-    counted = Config(stats_scope=_SCOPE, counters=[_counter("unanswered_requests", tags)])
-    fields = _CHAIN | dict(_stage_fields())
-    return [_stats_log(counted, _LEFT), *_file_log(file, fields, "true")]
-
-
-def _request_stats(when: str, protocol: str, code: str) -> AccessLog:
-    tags = {"hydro_pipeline": f"%RESP({headers.PIPELINE})%", "hydro_method": "%ROUTE_NAME%"}
-    duration = ConfigHistogram(
-        stat=_config_stat("request_ms", tags),
-        unit=ConfigHistogramUnit.Milliseconds,
-        value_format="%DURATION%",
-    )
-    counted = _counter("requests", tags | {"hydro_protocol": protocol, "hydro_code": code})
-    config = Config(stats_scope=_SCOPE, counters=[counted], histograms=[duration])
-    return _stats_log(config, when)
+    return _file_log(file, _CHAIN | dict(_stage_fields()), "true")
 
 
 def _stage_fields() -> Iterator[tuple[str, str]]:
@@ -134,17 +98,3 @@ def _file_log(path: str, fields: Mapping[str, str], when: str) -> list[AccessLog
     format = SubstitutionFormatString(json_format=Struct(fields=texts), omit_empty_values=True)
     config = Any.pack(FileAccessLog(path=path, log_format=format))
     return [AccessLog(name="envoy.access_loggers.file", filter=cel(when), typed_config=config)]
-
-
-def _counter(name: str, tags: Mapping[str, str]) -> ConfigCounter:
-    return ConfigCounter(stat=_config_stat(name, tags), value_fixed=1)
-
-
-def _config_stat(name: str, tags: Mapping[str, str]) -> ConfigStat:
-    return ConfigStat(name=name, tags=[ConfigTag(name=k, value_format=v) for k, v in tags.items()])
-
-
-def _stats_log(config: Config, when: str) -> AccessLog:
-    return AccessLog(
-        name="envoy.access_loggers.stats", filter=cel(when), typed_config=Any.pack(config)
-    )

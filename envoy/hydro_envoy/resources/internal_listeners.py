@@ -35,6 +35,7 @@ from hydro_envoy.resources import (
     limits,
     local_replies,
     request_id,
+    request_metrics,
     tracing,
 )
 from hydro_envoy.resources.client_listener import NEVER, filter_chain
@@ -59,7 +60,10 @@ def pipes_listener(settings: mesh.Telemetry) -> Resource:
         scoped_routes=_scoped_routes(),
         local_reply_config=local_replies.pipes_replies(),
         request_id_extension=request_id.keep_ids_extension(),
-        access_log=access_logs.pipes_logs(settings.access_log),
+        access_log=[
+            *request_metrics.pipes_metrics(),
+            *access_logs.pipes_logs(settings.access_log),
+        ],
         tracing=tracing.pipes_tracing(settings),
     )
     built = Listener(

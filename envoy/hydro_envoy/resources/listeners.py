@@ -26,6 +26,7 @@ from hydro_envoy.resources import (
     filters,
     limits,
     paths,
+    request_metrics,
     tracing,
     web_pages,
 )
@@ -87,7 +88,10 @@ def gateway_listener(
         ],
     )
     manager.tracing = tracing.gateway_tracing(settings)
-    manager.access_log = access_logs.gateway_logs(settings.access_log)
+    manager.access_log = [
+        *request_metrics.gateway_metrics(),
+        *access_logs.gateway_logs(settings.access_log),
+    ]
     built = client_listener(GATEWAY, wanted.host, wanted.port, manager, times)
     refs = [Ref(ResourceType.CLUSTER, clusters.PIPES), *tracing.collector_refs(settings)]
     return make_resource(ResourceType.LISTENER, GATEWAY, bytes(built), refs)

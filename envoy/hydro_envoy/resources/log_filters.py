@@ -14,6 +14,12 @@ from envoy_data_plane.envoy.extensions.access_loggers.filters.cel.v3 import Expr
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from envoy_data_plane.google.protobuf import Any
 
+IS_TRANSCODED = "'x-envoy-original-method' in request.headers"
+"""In CEL: the transcoder made a call of the request, and an HTTP answer of the call's, whose gRPC
+status is lost."""
+GRPC_STATUS = "%GRPC_STATUS(SNAKE_STRING)%"
+"""The format of it in logs and labels."""
+
 
 def is_grpc() -> AccessLogFilter:
     # The transcoder makes gRPC of HTTP requests, and notes the original method.
