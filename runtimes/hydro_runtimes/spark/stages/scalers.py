@@ -24,19 +24,29 @@ from hydro_runtimes.spark.format.saved import Saved
 
 
 @dataclass(frozen=True)
-class StandardScalerModel:
+class _ShiftAndScale:
+    """(x - shift) * scale, element by element; None where nothing is subtracted or multiplied."""
+
+    input: InputColumn
+    output: str
+    size: int
+    shift: Array | None
+    """float64, (size,)."""
+    scale: Array | None
+    """float64, (size,)."""
+
+    def transform(self, batch: Batch) -> Batch:
+        batch, column = read_vectors(batch, self.input, self.size)
+        return batch.with_columns({self.output: _shift_and_scale(column, self.shift, self.scale)})
+
+
+class StandardScalerModel(_ShiftAndScale):
     """(x - mean) * (1 / std), in this order and in double, so that the last bit is Spark's.
 
     A tree behind the scaler compares the result with thresholds that lie on such values.
 
     Source: org.apache.spark.ml.feature.StandardScalerModel, 4.3.0.
     """
-
-    input: InputColumn
-    output: str
-    size: int
-    shift: Array | None
-    scale: Array | None
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> StandardScalerModel:
@@ -47,23 +57,12 @@ class StandardScalerModel:
         _declare_vectors(saved, schema, source, output, len(mean), len(std))
         return cls(source, output, len(mean), shift, scale)
 
-    def transform(self, batch: Batch) -> Batch:
-        batch, column = read_vectors(batch, self.input, self.size)
-        return batch.with_columns({self.output: _shift_and_scale(column, self.shift, self.scale)})
 
-
-@dataclass(frozen=True)
-class RobustScalerModel:
+class RobustScalerModel(_ShiftAndScale):
     """(x - median) * (1 / range); a range of 0 gives 0.
 
     Source: org.apache.spark.ml.feature.RobustScalerModel, 4.3.0.
     """
-
-    input: InputColumn
-    output: str
-    size: int
-    shift: Array | None
-    scale: Array | None
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> RobustScalerModel:
@@ -74,32 +73,20 @@ class RobustScalerModel:
         _declare_vectors(saved, schema, source, output, len(median), len(spread))
         return cls(source, output, len(median), shift, scale)
 
-    def transform(self, batch: Batch) -> Batch:
-        batch, column = read_vectors(batch, self.input, self.size)
-        return batch.with_columns({self.output: _shift_and_scale(column, self.shift, self.scale)})
 
-
-@dataclass(frozen=True)
-class MaxAbsScalerModel:
+class MaxAbsScalerModel(_ShiftAndScale):
     """x * (1 / largest absolute value); a largest of 0 counts as 1.
 
     Source: org.apache.spark.ml.feature.MaxAbsScalerModel, 4.3.0.
     """
-
-    input: InputColumn
-    output: str
-    scale: Array
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> MaxAbsScalerModel:
         source, output = _input_and_output(saved)
         largest = saved.table().vector("maxAbs")
         _declare_vectors(saved, schema, source, output, len(largest), len(largest))
-        return cls(source, output, 1.0 / np.where(largest == 0, 1.0, largest))
-
-    def transform(self, batch: Batch) -> Batch:
-        batch, column = read_vectors(batch, self.input, len(self.scale))
-        return batch.with_columns({self.output: _shift_and_scale(column, None, self.scale)})
+        scale = 1.0 / np.where(largest == 0, 1.0, largest)
+        return cls(source, output, len(largest), None, scale)
 
 
 @dataclass(frozen=True)
@@ -179,27 +166,18 @@ class Normalizer:
         return np.asarray(row_sums(size**self.p, offsets) ** (1.0 / self.p))
 
 
-@dataclass(frozen=True)
-class ElementwiseProduct:
+class ElementwiseProduct(_ShiftAndScale):
     """Each element times its weight; sparse vectors stay sparse.
 
     Source: org.apache.spark.ml.feature.ElementwiseProduct, 4.3.0.
     """
-
-    input: InputColumn
-    output: str
-    weights: Array
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> ElementwiseProduct:
         source, output = _input_and_output(saved)
         weights = saved.vector("scalingVec")
         _declare_vectors(saved, schema, source, output, len(weights), len(weights))
-        return cls(source, output, weights)
-
-    def transform(self, batch: Batch) -> Batch:
-        batch, column = read_vectors(batch, self.input, len(self.weights))
-        return batch.with_columns({self.output: _shift_and_scale(column, None, self.weights)})
+        return cls(source, output, len(weights), None, weights)
 
 
 def _input_and_output(saved: Saved) -> tuple[InputColumn, str]:
