@@ -1,4 +1,4 @@
-"""The admin key under the real Envoy: who may change the mesh, and what no edge offers."""
+"""The admin key under the real Envoy: who may change the mesh, and what no API listener offers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
 UNIMPLEMENTED = grpc.StatusCode.UNIMPLEMENTED
 
 
-class Edges:
+class ApiListeners:
     """A manager, and an Envoy that offers it and a repository that is not there."""
 
     def __init__(self, folder: Path, admin_key: str) -> None:
@@ -57,7 +57,7 @@ class Edges:
             admin_key=admin_key,
         )
 
-    async def __aenter__(self) -> Edges:
+    async def __aenter__(self) -> ApiListeners:
         await self.stack.enter_async_context(process.serve(self.config))
         token = credential.read_token(self.config.data / credential.TOKEN_FILE)
         wanted = Bootstrap("admin", "gateway", self.config.listen, token=token)
@@ -79,8 +79,8 @@ class Edges:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def edges(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Edges]:
-    async with Edges(tmp_path_factory.mktemp("admin"), ADMIN) as running:
+async def apis(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ApiListeners]:
+    async with ApiListeners(tmp_path_factory.mktemp("admin"), ADMIN) as running:
         yield running
 
 
@@ -107,18 +107,18 @@ async def models(channel: aio.Channel, metadata: client.Metadata = ()) -> grpc.S
 async def test_without_an_admin_key_any_program_of_this_machine_changes_the_mesh(
     tmp_path: Path,
 ) -> None:
-    async with Edges(tmp_path, "") as edges:
-        assert await services(edges.manager) is grpc.StatusCode.OK
-        assert (await edges.get("/api/v1/services")).status == 200
-        await web_pages_are_kept_away(edges)
+    async with ApiListeners(tmp_path, "") as apis:
+        assert await services(apis.manager) is grpc.StatusCode.OK
+        assert (await apis.get("/api/v1/services")).status == 200
+        await web_pages_are_kept_away(apis)
 
 
-async def web_pages_are_kept_away(edges: Edges) -> None:
-    port = edges.config.edge.port
+async def web_pages_are_kept_away(apis: ApiListeners) -> None:
+    port = apis.config.edge.port
     for host in (f"localhost:{port}", f"127.8.8.8:{port}", f"[::1]:{port}"):
         origin = f"http://{host}"
-        assert (await edges.get("/api/v1/services", host=host, origin=origin)).status == 200
-    ports = (edges.config.edge, edges.config.repository_edge, edges.config.gateway)
+        assert (await apis.get("/api/v1/services", host=host, origin=origin)).status == 200
+    ports = (apis.config.edge, apis.config.repository_edge, apis.config.gateway)
     pipeline = b'{"name":"p","chain":["serving-scikit/iris"]}'
     for address in ports:
         path = f"http://{address}/api/v1/pipelines"
@@ -133,9 +133,9 @@ async def web_pages_are_kept_away(edges: Edges) -> None:
             assert (answer.status, told["code"]) == (403, 7)
             assert what in told["message"]
             assert "hydro keys admin" in told["message"]
-    assert json.loads((await edges.get("/api/v1/pipelines")).body) == {"pipelines": []}
+    assert json.loads((await apis.get("/api/v1/pipelines")).body) == {"pipelines": []}
     rebound = (("grpc.default_authority", "evil.example"),)
-    async with aio.insecure_channel(str(edges.config.edge), rebound) as channel:
+    async with aio.insecure_channel(str(apis.config.edge), rebound) as channel:
         assert await services(channel) is grpc.StatusCode.PERMISSION_DENIED
 
 
@@ -157,64 +157,64 @@ async def web_pages_are_kept_away(edges: Edges) -> None:
     ],
 )
 async def test_the_port_of_envoys_own_api_tells_no_secrets_and_ends_nothing(
-    edges: Edges, method: str, path: str, status: int
+    apis: ApiListeners, method: str, path: str, status: int
 ) -> None:
-    answer = await request(f"http://{edges.envoy.admin}{path}", b"", method, {})
+    answer = await request(f"http://{apis.envoy.admin}{path}", b"", method, {})
     assert answer.status == status
 
 
-async def test_with_one_any_name_will_do(edges: Edges) -> None:
+async def test_with_one_any_name_will_do(apis: ApiListeners) -> None:
     shown = dict(SHOWN) | {"host": "mesh.example", "origin": "http://console.example"}
-    assert (await edges.get("/api/v1/services", **shown)).status == 200
+    assert (await apis.get("/api/v1/services", **shown)).status == 200
 
 
-async def test_with_one_only_who_has_it_does(edges: Edges) -> None:
+async def test_with_one_only_who_has_it_does(apis: ApiListeners) -> None:
     wants = "want the mesh's admin key in the header authorization: Bearer"
     for wrong in ((), client.bearer_metadata(keys.make_admin_key())):
-        assert await services(edges.manager, wrong) is UNAUTHENTICATED
-        assert await models(edges.repository, wrong) is UNAUTHENTICATED
+        assert await services(apis.manager, wrong) is UNAUTHENTICATED
+        assert await models(apis.repository, wrong) is UNAUTHENTICATED
         headers = {name: str(value) for name, value in wrong}
         for path in ("/api/v1/services", "/api/v1/pipelines", "/no/such/path"):
-            answer = await edges.get(path, **headers)
+            answer = await apis.get(path, **headers)
             assert (answer.status, answer.content_type) == (401, "application/json")
             assert answer.json["code"] == 16
             assert answer.json["message"].endswith(wants)
             assert answer.headers["www-authenticate"] == 'Bearer realm="hydro admin"'
-    assert await services(edges.manager, SHOWN) is grpc.StatusCode.OK
-    answer = await edges.get("/api/v1/services", authorization=f"Bearer {ADMIN}")
+    assert await services(apis.manager, SHOWN) is grpc.StatusCode.OK
+    answer = await apis.get("/api/v1/services", authorization=f"Bearer {ADMIN}")
     assert (answer.status, answer.json) == (200, {"services": []})
-    absent = await models(edges.repository, SHOWN)
+    absent = await models(apis.repository, SHOWN)
     assert absent is grpc.StatusCode.UNAVAILABLE, "let through, but there is no repository"
 
 
-async def test_nobody_gets_in_by_another_header_or_path(edges: Edges) -> None:
+async def test_nobody_gets_in_by_another_header_or_path(apis: ApiListeners) -> None:
     forged = (("x-hydro-caller", "admin"),)
-    assert await services(edges.manager, forged) is UNAUTHENTICATED
+    assert await services(apis.manager, forged) is UNAUTHENTICATED
     for path in (
         "/grpc.health.v1.Health/../api/v1/services",
         "/grpc.health.v1.Health/..%2f..%2fapi/v1/services",
         "//api/v1/services",
         "/hydro.manager.v1.ManagerService/ListServices",
     ):
-        assert (await edges.get(path)).status in (400, 401), path
-    stub: Any = reflection_pb2_grpc.ServerReflectionStub(edges.manager)  # type: ignore[arg-type]
+        assert (await apis.get(path)).status in (400, 401), path
+    stub: Any = reflection_pb2_grpc.ServerReflectionStub(apis.manager)  # type: ignore[arg-type]
     # Nothing is written: what gRPC's client says of a write after a refusal is a matter of luck.
     assert await code(stub.ServerReflectionInfo(timeout=20).read()) is UNAUTHENTICATED
 
 
-async def test_health_may_be_asked_by_anyone(edges: Edges) -> None:
-    stub: Any = health_pb2_grpc.HealthStub(edges.manager)
+async def test_health_may_be_asked_by_anyone(apis: ApiListeners) -> None:
+    stub: Any = health_pb2_grpc.HealthStub(apis.manager)
     answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=20)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
 @pytest.mark.parametrize("metadata", [(), SHOWN], ids=["anyone", "admin"])
-async def test_no_edge_offers_what_is_for_the_mesh_alone(
-    edges: Edges, metadata: client.Metadata
+async def test_no_api_listener_offers_what_is_for_the_mesh_alone(
+    apis: ApiListeners, metadata: client.Metadata
 ) -> None:
     want = UNIMPLEMENTED if metadata else UNAUTHENTICATED
-    gateway = await edges.channel(edges.config.gateway)
-    for channel in (edges.manager, edges.repository, gateway):
+    gateway = await apis.channel(apis.config.gateway)
+    for channel in (apis.manager, apis.repository, gateway):
         want_here = UNIMPLEMENTED if channel is gateway else want
         registry = registry_grpc.RegistryServiceStub(channel)
         request_ = registry_pb.RegisterEndpointRequest()
@@ -225,16 +225,16 @@ async def test_no_edge_offers_what_is_for_the_mesh_alone(
         if channel is gateway:  # which waits for a message, to read the pipeline's name
             await stream.write(discovery_pb2.DeltaDiscoveryRequest())
         assert await code(stream.read()) is want_here
-    for channel in (edges.repository, gateway):
+    for channel in (apis.repository, gateway):
         want_here = UNIMPLEMENTED if channel is gateway else want
         assert await services(channel, metadata) is want_here
 
 
 async def test_commands_send_the_key_and_tell_when_it_is_wrong(
-    edges: Edges, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    apis: ApiListeners, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def run(*words: str) -> int:
-        return await asyncio.to_thread(cli.main, [*words, "--manager", str(edges.config.edge)])
+        return await asyncio.to_thread(cli.main, [*words, "--manager", str(apis.config.edge)])
 
     monkeypatch.delenv("HYDRO_ADMIN_KEY", raising=False)
     assert await run("pipelines", "list") == 1

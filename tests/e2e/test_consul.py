@@ -47,7 +47,7 @@ def mesh(consul: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 async def apply(mesh: SharedMesh, name: str, chain: tuple[str, ...]) -> httpx.Response:
-    """By the managers' edge, whichever takes it."""
+    """By the managers' API listener, whichever manager answers."""
     body = {"name": name, "chain": list(chain)}
     async with httpx.AsyncClient(timeout=60) as client:
         return await client.post(f"{mesh.urls['manager']}/api/v1/pipelines", json=body)

@@ -20,7 +20,7 @@ import pytest_asyncio
 from control_mesh import ControlMesh
 from echo_runtime import EchoRuntime
 from error_form import OURS, PREDICT, Seen, check, over_grpc, over_http
-from meshes import HOST, backend, pipeline, repository_edge
+from meshes import HOST, backend, pipeline, repository_api_listener
 from ports import free_port
 from whole_mesh import until
 
@@ -68,7 +68,7 @@ class Gateway:
     mesh: ControlMesh
     log: Path
     repository: int
-    """The port of an edge behind which nobody is."""
+    """The port of an API listener behind which nobody is."""
 
     def address(self) -> str:
         return f"{HOST}:{self.mesh.port}"
@@ -98,7 +98,7 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gat
         mesh.mesh,
         telemetry=Telemetry(None, str(log)),
         backends=(backend("repository", gone),),
-        api_listeners=(repository_edge(port),),
+        api_listeners=(repository_api_listener(port),),
     )
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(mesh)
@@ -335,7 +335,7 @@ async def test_a_clients_own_id_is_kept_if_it_is_one(
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http1", "http2"])
-async def test_an_edge_behind_which_nobody_is_says_so(gateway: Gateway, protocol: str) -> None:
+async def test_an_api_without_a_backend_says_so(gateway: Gateway, protocol: str) -> None:
     if protocol == "grpc":
         path = "/hydro.repository.v1.RepositoryService/ListModels"
         seen = await over_grpc(f"{HOST}:{gateway.repository}", path)

@@ -31,7 +31,7 @@ PIPELINE = {
 
 
 class Web:
-    """The manager's edge."""
+    """The manager's API listener."""
 
     def __init__(self, port: int) -> None:
         self.port = port

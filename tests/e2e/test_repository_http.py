@@ -82,7 +82,7 @@ class Answer:
 
 
 class Web:
-    """The edge, asked for a path exactly as it is spelled."""
+    """The API listener, asked for a path exactly as it is spelled."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -136,9 +136,9 @@ def mesh(address: Address, port: int) -> Mesh:
         HOST, free_port(), descriptor_set([prediction_service_pb2.DESCRIPTOR]), 1 << 20
     )
     found = descriptor_set([pb.DESCRIPTOR])
-    edge = ApiListener("repository", HOST, port, "repository", (SERVICE,), found)
+    listener = ApiListener("repository", HOST, port, "repository", (SERVICE,), found)
     backend = Backend("repository", (address,))
-    return Mesh(gateway, api_listeners=(edge,), backends=(backend,))
+    return Mesh(gateway, api_listeners=(listener,), backends=(backend,))
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ def gateway(port: int = 8083) -> Gateway:
     return Gateway(HOST, port, found, MAX_MESSAGE_BYTES)
 
 
-def manager_edge(port: int = 8080) -> ApiListener:
+def manager_api_listener(port: int = 8080) -> ApiListener:
     """The manager's APIs, at the bootstrap's cluster."""
     found = descriptor_set([manager_service_pb2.DESCRIPTOR])
     return ApiListener(
@@ -28,7 +28,7 @@ def manager_edge(port: int = 8080) -> ApiListener:
     )
 
 
-def repository_edge(port: int = 8087) -> ApiListener:
+def repository_api_listener(port: int = 8087) -> ApiListener:
     """The repository's APIs, at the backend `repository`."""
     found = descriptor_set([repository_service_pb2.DESCRIPTOR])
     services = ("hydro.repository.v1.RepositoryService",)

@@ -70,10 +70,10 @@ class SharedMesh:
         trusted = WholeMesh(self.folder, self.folder / "models")
         trusted.trusted.touch()
         trusted.trust(*code)
-        gateway, edge, repository, *xds = (f"{HOST}:{port}" for port in free_ports(5))
-        names = {"gateway": gateway, "manager": edge, "repository": repository}
+        gateway, manager, repository, *xds = (f"{HOST}:{port}" for port in free_ports(5))
+        names = {"gateway": gateway, "manager": manager, "repository": repository}
         self.urls = {name: f"http://{address}" for name, address in names.items()}
-        offered = ["--gateway", gateway, "--manager", edge, "--repository", repository]
+        offered = ["--gateway", gateway, "--manager", manager, "--repository", repository]
         for name, address in zip(("manager-a", "manager-b"), xds, strict=True):
             self._add(name, "manager", "--xds", address, "--instance", name, *offered, data=True)
             self.urls[name] = f"http://{address}"
@@ -113,7 +113,7 @@ class SharedMesh:
         return b"control_plane.connected_state: 1" in stats
 
     def address(self, part: str) -> str:
-        """host:port of the gateway, an edge or a manager."""
+        """host:port of the gateway, an API listener or a manager."""
         return self.urls[part].removeprefix("http://")
 
     def stop(self) -> None:

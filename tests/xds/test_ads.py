@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ads_stream import AdsStream
 from envoy_client import EnvoyClient, assert_holds
-from meshes import manager_edge, mesh_of
+from meshes import manager_api_listener, mesh_of
 
 from hydro_envoy.address import Address
 from hydro_envoy.errors import Nacked, NotApplied
@@ -22,7 +22,7 @@ BOTH = pytest.mark.parametrize("incremental", [True, False], ids=["delta", "sotw
 @BOTH
 async def test_an_envoy_that_connects_gets_the_mesh(plane: Any, incremental: bool) -> None:
     snapshot = plane.builder.build(
-        replace(mesh_of({"p": ("a", "b"), "q": ("b",)}), api_listeners=(manager_edge(),))
+        replace(mesh_of({"p": ("a", "b"), "q": ("b",)}), api_listeners=(manager_api_listener(),))
     )
     plane.hub.publish(snapshot)
     async with AdsStream(plane.port, EnvoyClient(incremental=incremental)) as envoy:

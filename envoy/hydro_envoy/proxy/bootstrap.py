@@ -41,7 +41,7 @@ class Bootstrap:
     role: str
     """For example `gateway` or `sidecar`."""
     ads: Address
-    """The manager's gRPC port: ADS, and what edges call `manager`."""
+    """The manager's gRPC port: ADS, and what API listeners call `manager`."""
     admin: Address = ANY_PORT
     """Port 0: any free one; see `Envoy.admin`."""
     metrics: Address | None = None

@@ -1,4 +1,4 @@
-"""Who may call: API keys and tokens at policy routes, the admin key at edges. Pure.
+"""Who may call: API keys and tokens at policy routes, the admin key at API listeners. Pure.
 
 Two filters in a row. A script in Lua names the caller in a header that clients cannot send, and
 `guard` refuses all that comes without it: Envoy goes on with the request when a script fails.
@@ -155,7 +155,7 @@ def _key_lines(api_keys: Iterable[ApiKey]) -> str:
 
 
 def admin_filters(key_sha256: str) -> list[HttpFilter]:
-    """Of edges: only callers with the admin key get in."""
+    """Of API listeners: only callers with the admin key get in."""
     script = _lua_filter("admin", f'ADMIN = "{key_sha256}"')
     guard = Rbac(rules=_only_named_callers())
     return [

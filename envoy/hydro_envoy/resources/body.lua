@@ -1,4 +1,4 @@
--- Comes before gateway.lua and edge.lua. From here on no limit of a client's body counts: Envoy looks
+-- Comes before gateway.lua and api_listener.lua. From here on no limit of a client's body counts: Envoy looks
 -- for the route anew, and finds one without. See `downstream`.
 local function mark_whole(handle)
   handle:streamInfo():dynamicMetadata():set("hydro", "body", "whole")

@@ -60,7 +60,7 @@ class Builder:
 
         Raises:
             DuplicateName: two backends, pipelines or listeners of one name.
-            DanglingReference: a stage or an edge names a backend that is not in the mesh.
+            DanglingReference: a stage or an API listener names a backend that is not in the mesh.
         """
         snapshot = Snapshot.from_resources(self._resources(mesh))
         snapshot.check()
@@ -94,13 +94,13 @@ class Builder:
             )
             clusters[role, policy] = Upstream(breaker.name, behind)
             yield breaker
-        for edge in mesh.api_listeners:
-            to = clusters.get((edge.backend, StagePolicy()))
+        for listener in mesh.api_listeners:
+            to = clusters.get((listener.backend, StagePolicy()))
             upstream = to.cluster if to else MANAGER_CLUSTER
             file = mesh.telemetry.access_log
             yield get(
-                ("edge", edge, upstream, file, times),
-                partial(lazy_builders.api_listener, edge, upstream, file, times),
+                ("api listener", listener, upstream, file, times),
+                partial(lazy_builders.api_listener, listener, upstream, file, times),
             )
         for pipeline in mesh.pipelines:
             for chain in pipeline.chains:
@@ -171,13 +171,13 @@ class Builder:
             )
         names = tuple(sorted(backend.name for backend in mesh.backends))
         yield get(("manager egress", names), partial(lazy_builders.manager_egress_routes, names))
-        edges = tuple(
-            (f"/{service}/", clusters[edge.backend, StagePolicy()].cluster)
-            for edge in mesh.api_listeners
-            if edge.backend != MANAGER_CLUSTER
-            for service in edge.services
+        apis = tuple(
+            (f"/{service}/", clusters[listener.backend, StagePolicy()].cluster)
+            for listener in mesh.api_listeners
+            if listener.backend != MANAGER_CLUSTER
+            for service in listener.services
         )
-        yield get(("egress", edges), partial(lazy_builders.egress_routes, edges))
+        yield get(("egress", apis), partial(lazy_builders.egress_routes, apis))
 
     def _policy_routes(self, pipeline: Pipeline, max_bytes: int) -> Iterator[Resource]:
         get, name = self._cache.get, pipeline.name
@@ -193,11 +193,11 @@ def _cluster_policies(mesh: Mesh) -> Iterator[tuple[str, StagePolicy, Backend]]:
 
     Policies that differ only in their circuit breaker share a cluster: see `_breaker_policies`.
     """
-    edges = {edge.backend for edge in mesh.api_listeners}
+    with_api = {listener.backend for listener in mesh.api_listeners}
     stages = [s for p in mesh.pipelines for chain in p.chains for s in chain.stages]
     present = {backend.name for backend in mesh.backends}
     _check_backends("pipeline", {s.backend for s in stages}, present)
-    _check_backends("edge", edges - {MANAGER_CLUSTER}, present)
+    _check_backends("API listener", with_api - {MANAGER_CLUSTER}, present)
     wanted: defaultdict[str, set[StagePolicy]] = defaultdict(set)
     for role, policy in _policies_by_role(mesh):
         wanted[role].add(policy.without_breaker)
@@ -206,7 +206,7 @@ def _cluster_policies(mesh: Mesh) -> Iterator[tuple[str, StagePolicy, Backend]]:
         if backend.name in seen:
             raise DuplicateName("backend", backend.name)
         seen.add(backend.name)
-        for role in (backend.name,) if backend.name in edges else cluster_roles(backend.name):
+        for role in (backend.name,) if backend.name in with_api else cluster_roles(backend.name):
             for policy in sorted({StagePolicy(), *wanted[role]}):
                 yield role, policy, backend
 

@@ -123,8 +123,8 @@ def client_connection_manager(
         stat_prefix=name,
         route_config=route_config,
         http_filters=list(http_filters),
-        http_protocol_options=_edge_http1(),
-        http2_protocol_options=_edge_http2(),
+        http_protocol_options=_client_http1(),
+        http2_protocol_options=_client_http2(),
         early_header_mutation_extensions=[_strip_headers()],
         normalize_path=True,
         path_with_escaped_slashes_action=slashes,
@@ -146,7 +146,7 @@ def by_body(route: Route, timed: bool) -> Route:
     return replace(route, match=match, route=replace(route.route, idle_timeout=NEVER))
 
 
-def _edge_http1() -> Http1ProtocolOptions:
+def _client_http1() -> Http1ProtocolOptions:
     every = StringMatcher(safe_regex=RegexMatcher(regex=".*"))
     return Http1ProtocolOptions(
         accept_http_10=True,
@@ -156,7 +156,7 @@ def _edge_http1() -> Http1ProtocolOptions:
     )
 
 
-def _edge_http2() -> Http2ProtocolOptions:
+def _client_http2() -> Http2ProtocolOptions:
     return Http2ProtocolOptions(
         initial_stream_window_size=1024 * 1024,
         initial_connection_window_size=64 * 1024 * 1024,

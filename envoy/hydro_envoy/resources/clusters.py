@@ -152,7 +152,7 @@ def _inner_cluster(name: str, listener: str, max_requests: int) -> Cluster:
 
 
 def inner_http2() -> Http2ProtocolOptions:
-    """Of a listener that other Envoys, or this one, send what has passed an edge."""
+    """Of a listener that takes from Envoys, this one too, what has passed a public listener."""
     return Http2ProtocolOptions(
         initial_stream_window_size=STREAM_WINDOW_BYTES,
         initial_connection_window_size=CONNECTION_WINDOW_BYTES,

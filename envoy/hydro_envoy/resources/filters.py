@@ -1,4 +1,4 @@
-"""HTTP filters of the gateway and of edges. Pure."""
+"""HTTP filters of the gateway and of API listeners. Pure."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def errors_filter() -> HttpFilter:
     return HttpFilter(name="errors", typed_config=Any.pack(config))
 
 
-def requests_filter(script: Literal["gateway", "edge"]) -> HttpFilter:
+def requests_filter(script: Literal["gateway", "api_listener"]) -> HttpFilter:
     """The first of a listener's filters: see its script in Lua."""
     parts = [files(__package__).joinpath(f"{each}.lua").read_text() for each in ("body", script)]
     config = Lua(default_source_code=DataSource(inline_string="\n".join(parts)))

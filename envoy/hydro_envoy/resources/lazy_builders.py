@@ -129,7 +129,7 @@ def manager_egress_routes(services: tuple[str, ...]) -> Resource:
     return sidecars.manager_egress_routes({name: processes_name(name) for name in services})
 
 
-def egress_routes(edges: tuple[tuple[str, str], ...]) -> Resource:
+def egress_routes(cluster_by_prefix: tuple[tuple[str, str], ...]) -> Resource:
     from hydro_envoy.resources import sidecars
 
-    return sidecars.egress_routes(edges)
+    return sidecars.egress_routes(cluster_by_prefix)

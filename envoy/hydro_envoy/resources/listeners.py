@@ -1,4 +1,4 @@
-"""The listeners that clients connect to: the gateway and the API edges. Pure.
+"""The listeners that clients connect to: the gateway and the API listeners. Pure.
 
 Two levels are needed: the chain of a route is chosen by the first match of the route, so the
 gateway must have set `x-pipeline` before the request reaches the listener that picks the route.
@@ -47,8 +47,8 @@ UNARY_LIMIT = timedelta(seconds=60)
 """How long `Predict` may take when the client sets no deadline."""
 
 
-EDGE_BUFFER_BYTES = 16 * 1024 * 1024
-"""The greatest message of an edge that is not streamed."""
+API_BUFFER_BYTES = 16 * 1024 * 1024
+"""The greatest message of an API that is not streamed."""
 
 
 _GRPC = RouteMatchGrpcRouteMatchOptions()
@@ -105,13 +105,13 @@ def api_listener(
     manager = client_connection_manager(
         wanted.name,
         wanted.name,
-        EDGE_BUFFER_BYTES,
+        API_BUFFER_BYTES,
         [
             filters.errors_filter(),
             *([web_pages.foreign_pages_filter()] if wanted.is_local else []),
-            filters.requests_filter("edge"),
+            filters.requests_filter("api_listener"),
             *(access.admin_filters(key) if key else ()),
-            filters.transcoder_filter(wanted.services, wanted.descriptor_set, EDGE_BUFFER_BYTES),
+            filters.transcoder_filter(wanted.services, wanted.descriptor_set, API_BUFFER_BYTES),
             filters.router_filter(),
         ],
         [

@@ -1,8 +1,8 @@
 """What Envoy itself answers when it cannot or will not pass a request on. Pure.
 
 A reply is a text, a reason with its gRPC code, and facts: headers `x-hydro-error-<fact>`, which
-errors.lua, at the gateway and at edges, takes for the one form that errors have. Without the code
-Envoy maps HTTP's to gRPC's in ways that mislead: 413 to UNKNOWN, 404 to UNIMPLEMENTED, 429 to
+errors.lua, at the gateway and at API listeners, takes for the one form of errors. Without the
+code Envoy maps HTTP's to gRPC's in ways that mislead: 413 to UNKNOWN, 404 to UNIMPLEMENTED, 429 to
 UNAVAILABLE.
 """
 

@@ -3,7 +3,7 @@
 Other machines' calls come to the *ingress*, a listener of the sidecar, which passes each path on to
 the port of its process that takes it. What the process calls goes to the *egress*, a listener on
 loopback that stands in the bootstrap and gets its routes by RDS: to the manager, to what has an
-edge, and, for the manager itself, to any single process. Such a call has two headers:
+API listener, and, for the manager itself, to any single process. Such a call has two headers:
 
 - `x-hydro-service`: the service of the process
 - `x-hydro-address`: ip:port of its sidecar's ingress
@@ -159,14 +159,14 @@ def port_cluster(name: str) -> Resource:
     return make_resource(ResourceType.CLUSTER, name, bytes(built), refs)
 
 
-def egress_routes(edges: Sequence[tuple[str, str]]) -> Resource:
+def egress_routes(cluster_by_prefix: Sequence[tuple[str, str]]) -> Resource:
     """To backends by the prefix of the path, each with its cluster; all else to the manager."""
     routes = [
         Route(match=RouteMatch(prefix=prefix), route=_to_cluster(cluster))
-        for prefix, cluster in edges
+        for prefix, cluster in cluster_by_prefix
     ]
     routes.append(Route(match=RouteMatch(prefix="/"), route=_to_cluster(MANAGER_CLUSTER)))
-    return _route_resource(EGRESS, routes, sorted({cluster for _, cluster in edges}))
+    return _route_resource(EGRESS, routes, sorted({cluster for _, cluster in cluster_by_prefix}))
 
 
 def manager_egress_routes(services: Mapping[str, str]) -> Resource:

@@ -77,9 +77,9 @@ async def serve_mesh(options: Options, tell: Callable[[str], None]) -> AsyncIter
         async with _run_parts(options, processes) as manager:
             async for instance in ready.wait_instances(manager, instances, options.admin_key):
                 tell(f"{time.monotonic() - start:4.1f} s  {instance} is ready")
-            edges = {name: port for name, port in options.ports.items() if name in ready.PATHS}
+            apis = {name: port for name, port in options.ports.items() if name in ready.PATHS}
             host = Address(options.host, 0).reachable.host
-            await ready.wait_public_ports(host, edges, options.admin_key, bool(options.tls_cert))
+            await ready.wait_public_ports(host, apis, options.admin_key, bool(options.tls_cert))
             tell(f"{time.monotonic() - start:4.1f} s  the mesh serves")
             try:
                 yield options
@@ -107,8 +107,8 @@ async def _check_options(options: Options) -> None:
 
 
 async def _check_access(options: Options) -> None:
-    edges = (options.at("manager"), options.at("repository"))
-    admin.check_addresses(edges, options.admin_key)
+    apis = (options.at("manager"), options.at("repository"))
+    admin.check_addresses(apis, options.admin_key)
     if options.admin_key:
         keys.check_admin_key(options.admin_key)
     if options.keys:

@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from meshes import backend, gateway, manager_edge, mesh_of, pipeline, repository_edge
+from meshes import (
+    backend,
+    gateway,
+    manager_api_listener,
+    mesh_of,
+    pipeline,
+    repository_api_listener,
+)
 
 from hydro_envoy.address import Address
 from hydro_envoy.errors import DanglingReference, DuplicateName
@@ -113,10 +120,10 @@ def test_a_stage_knows_its_position(index: int, stages: int, want: str) -> None:
     assert Position.at(index, stages).value == want
 
 
-def test_an_edge_leads_to_its_backend_or_to_the_manager(builder: Builder) -> None:
+def test_an_api_listener_leads_to_its_backend_or_to_the_manager(builder: Builder) -> None:
     mesh = Mesh(
         gateway(),
-        api_listeners=(manager_edge(), repository_edge()),
+        api_listeners=(manager_api_listener(), repository_api_listener()),
         backends=(backend("repository", Address("127.0.0.1", 1)),),
     )
     snapshot = builder.build(mesh)
@@ -140,9 +147,9 @@ def test_a_stage_on_no_backend_is_refused(builder: Builder) -> None:
     assert (raised.value.source, raised.value.missing) == ("pipeline", ("b",))
 
 
-def test_an_edge_of_no_backend_is_refused(builder: Builder) -> None:
-    with pytest.raises(DanglingReference, match="edge resources name backend"):
-        builder.build(Mesh(gateway(), api_listeners=(repository_edge(),)))
+def test_an_api_listener_of_no_backend_is_refused(builder: Builder) -> None:
+    with pytest.raises(DanglingReference, match="API listener resources name backend"):
+        builder.build(Mesh(gateway(), api_listeners=(repository_api_listener(),)))
 
 
 @pytest.mark.parametrize(
@@ -150,9 +157,9 @@ def test_an_edge_of_no_backend_is_refused(builder: Builder) -> None:
     [
         (replace(mesh_of({"p": ("a",)}), backends=(backend("a"), backend("a"))), "backend"),
         (replace(mesh_of({"p": ("a",)}), pipelines=(pipeline("p", "a"),) * 2), "scope"),
-        (Mesh(gateway(), api_listeners=(manager_edge(), manager_edge())), "listener"),
+        (Mesh(gateway(), api_listeners=(manager_api_listener(),) * 2), "listener"),
     ],
-    ids=["backends", "pipelines", "edges"],
+    ids=["backends", "pipelines", "API listeners"],
 )
 def test_two_of_one_name_are_refused(builder: Builder, mesh: Mesh, kind: str) -> None:
     with pytest.raises(DuplicateName) as raised:

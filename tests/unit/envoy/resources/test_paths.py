@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from meshes import gateway, manager_edge, repository_edge
+from meshes import gateway, manager_api_listener, repository_api_listener
 
 from hydro_envoy.resources import paths
 from hydro_envoy.resources.listeners import SERVICE
@@ -45,14 +45,14 @@ def at_gateway(path: str) -> str | None:
     ],
 )
 def test_a_path_of_the_manager_says_what_it_takes(path: str, want: str | None) -> None:
-    edge = manager_edge()
-    assert allowed(path, edge.services, edge.descriptor_set) == want
+    listener = manager_api_listener()
+    assert allowed(path, listener.services, listener.descriptor_set) == want
 
 
 def test_paths_of_the_repository_say_what_they_take() -> None:
-    edge = repository_edge()
+    listener = repository_api_listener()
     for path in ("/models", "/models/a", "/metadata/a", "/files/a"):
-        assert allowed(path, edge.services, edge.descriptor_set) == "GET"
+        assert allowed(path, listener.services, listener.descriptor_set) == "GET"
 
 
 @given(SEGMENT)
@@ -67,5 +67,5 @@ def test_what_is_no_path_of_a_service_is_not_taken_for_one(path: str) -> None:
 
 
 def test_services_that_are_not_offered_have_no_paths() -> None:
-    edge = manager_edge()
-    assert paths.wrong_method_routes([], edge.descriptor_set) == []
+    listener = manager_api_listener()
+    assert paths.wrong_method_routes([], listener.descriptor_set) == []

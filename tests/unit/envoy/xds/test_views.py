@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from meshes import HOST, backend, manager_edge, mesh_of, repository_edge
+from meshes import HOST, backend, manager_api_listener, mesh_of, repository_api_listener
 
 from hydro_envoy.address import Address
 from hydro_envoy.mesh import IngressRoute, Mesh, Sidecar
@@ -28,7 +28,7 @@ def mesh() -> Mesh:
     plain = mesh_of({"p": ("a", "b")})
     return replace(
         plain,
-        api_listeners=(manager_edge(), repository_edge()),
+        api_listeners=(manager_api_listener(), repository_api_listener()),
         backends=(*plain.backends, backend("repository", Address("10.0.0.8", 1))),
         sidecars=(sidecar("manager", "m1", 1000), sidecar("a", "one", 2000)),
     )

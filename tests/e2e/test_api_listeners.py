@@ -1,4 +1,4 @@
-"""An edge offers the gRPC services of a backend over HTTP, too."""
+"""An API listener offers the gRPC services of a backend over HTTP, too."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from control_mesh import LIMIT_S, ControlMesh, check_error
 from google.api.httpbody_pb2 import HttpBody
 from grpc import aio
 from grpc_health.v1 import health, health_pb2_grpc
-from meshes import HOST, backend, repository_edge
+from meshes import HOST, backend, repository_api_listener
 from ports import free_port
 
 from hydro.repository.v1 import repository_service_pb2
@@ -62,22 +62,22 @@ class FakeRepository:
 PIECE_BYTES = 1 << 20
 
 
-async def test_an_edge_offers_a_service_by_http(control: ControlMesh) -> None:
+async def test_an_api_listener_offers_a_service_by_http(control: ControlMesh) -> None:
     async with FakeRepository() as repository:
         port = free_port()
         found = Address(HOST, repository.port)
         await control.use(
-            backends=(backend("repository", found),), api_listeners=(repository_edge(port),)
+            backends=(backend("repository", found),), api_listeners=(repository_api_listener(port),)
         )
         await control.hub.wait_applied([listener_ref("repository")], timeout_s=LIMIT_S)
         answer = await control.post("/download/m/dir/file.bin", b"", method="GET", port=port)
         assert (answer.status, answer.content_type) == (200, "application/octet-stream")
         assert answer.body == b"".join(x * PIECE_BYTES for x in (b"a", b"b", b"c"))
         assert repository.paths == ["dir/file.bin"]
-        await _check_edge_errors(control, repository, port)
+        await _check_api_errors(control, repository, port)
 
 
-async def _check_edge_errors(mesh: ControlMesh, repository: FakeRepository, port: int) -> None:
+async def _check_api_errors(mesh: ControlMesh, repository: FakeRepository, port: int) -> None:
     get = {"method": "GET", "port": port}
     missing = await mesh.post("/download/m/missing", b"", **get)  # type: ignore[arg-type]
     check_error(missing, 404, 5, "no such file")

@@ -1,4 +1,4 @@
--- The first filter of an edge, whose calls but for reflection's have one message each.
+-- The first filter of an API listener, whose calls but for reflection's have one message each.
 function envoy_on_request(handle)
   if refuse_compressed(handle) then return end
   if (handle:headers():get(":path") or ""):find("/grpc.reflection.", 1, true) == 1 then
