@@ -5,25 +5,31 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import grpc
+import grpc.aio
 import pytest
 from consul_agent import Agent
 from manager_mesh import CHAIN, PREDICT, PREDICT_2, PREPARE, key
 from manager_pair import Manager, Pair
+from ports import free_ports
 from whole_mesh import until, until_true
 
 from hydro.manager.v1 import manager_service_pb2 as pb
-from hydro_services import errors, registration
+from hydro.manager.v1 import manager_service_pb2_grpc as pb_grpc
+from hydro_envoy.address import Address
+from hydro_services import errors, registration, rpc
 from hydro_services.consul.agents import Agents, Answer, Value
 from hydro_services.manager import process
 from hydro_services.manager.cluster import coordination, records
 from hydro_services.manager.domain import call_plan
 from hydro_services.manager.domain.state import PendingPipeline
+from hydro_services.manager.engine.reconciler import Reconciler
 
 LIMIT_S = 30.0
 SHORT = CHAIN[:1]
@@ -245,6 +251,70 @@ async def test_a_manager_that_starts_without_consul_has_what_it_had(pair: Pair) 
     await pair.a.begin()
     await until(lambda: pair.a.envoy.serves("match", PREDICT), LIMIT_S, "it serves")
     assert len(pair.a.envoy.ports("serving-spark")) == 1
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Until it is set, no reconciler that starts takes anything into its state."""
+    run, held = Reconciler.run, asyncio.Event()
+
+    async def late(self: Reconciler) -> None:
+        await held.wait()
+        await run(self)
+
+    monkeypatch.setattr(Reconciler, "run", late)
+    held.set()
+    return held
+
+
+async def test_a_manager_that_has_just_started_denies_nothing_that_others_have_created(
+    held: asyncio.Event, pair: Pair
+) -> None:
+    await pair.a.end()
+    await pair.b.create()
+    held.clear()
+    (port,) = free_ports(1)
+    pair.a.config = replace(pair.a.config, listen=Address("127.0.0.1", port))
+    starting = asyncio.create_task(pair.a.begin())
+    async with rpc.open_channel(pair.a.config.listen) as channel:
+        await channel.channel_ready()
+        early = pb_grpc.ManagerServiceStub(channel)
+        get, remove = pb.GetPipelineRequest(name="match"), pb.DeletePipelineRequest(name="match")
+        got = asyncio.ensure_future(early.GetPipeline(get))
+        listed = asyncio.ensure_future(early.ListPipelines(pb.ListPipelinesRequest()))
+        deleted = asyncio.ensure_future(early.DeletePipeline(remove))
+        answered, _ = await asyncio.wait([got, listed, deleted], timeout=0.5)
+        assert not answered, "it cannot know yet"
+        held.set()
+        assert (await got).name == "match"
+        assert [each.name for each in (await listed).pipelines] == ["match"]
+        await deleted
+        await starting
+    assert await pair.b.names() == []
+
+
+async def test_whether_a_pipeline_is_there_is_not_told_while_consul_is_away(pair: Pair) -> None:
+    await pair.a.create()
+    pair.agent.stop()
+    get, remove = pb.GetPipelineRequest(name="other"), pb.DeletePipelineRequest(name="other")
+    unavailable, not_found = grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND
+    assert await denial(pair.a.manager.DeletePipeline(remove)) == unavailable
+    assert await denial(pair.a.manager.GetPipeline(get)) == unavailable
+    await pair.a.manager.GetPipeline(pb.GetPipelineRequest(name="match"))
+    pair.agent.start()
+
+    async def is_denied() -> bool:
+        return await denial(pair.a.manager.DeletePipeline(remove)) == not_found
+
+    await until_true(is_denied, LIMIT_S, "Consul tells again")
+    assert await denial(pair.a.manager.GetPipeline(get)) == not_found
+
+
+async def denial(call: Awaitable[Any]) -> grpc.StatusCode:
+    """Of a call that has to fail."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value.code()
 
 
 async def test_an_endpoint_whose_check_fails_takes_no_traffic(pair: Pair) -> None:

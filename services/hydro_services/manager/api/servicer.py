@@ -65,8 +65,13 @@ class ManagerServicer(pb_grpc.ManagerServiceServicer):
         wanted.name = request.name
         return await self._create(wanted, context)
 
+    async def _known_state(self) -> State:
+        await self._deployer.executor.wait_until_known()
+        return self._reconciler.state
+
     async def _create(self, wanted: pipeline_pb2.Pipeline, context: Any) -> pipeline_pb2.Pipeline:
         spec = conversion.parse_spec(wanted)
+        await self._known_state()
         left_s = context.time_remaining()
         # Answered a little earlier than the caller gives up: so it hears what was missing.
         limit_s = None if left_s is None else min(MAX_CHANGE_S, max(0.1, 0.95 * left_s))
@@ -76,7 +81,10 @@ class ManagerServicer(pb_grpc.ManagerServiceServicer):
     async def GetPipeline(
         self, request: pb.GetPipelineRequest, context: Any
     ) -> pipeline_pb2.Pipeline:
-        present = self._reconciler.state
+        present = await self._known_state()
+        if request.name not in present.names:
+            await self._deployer.executor.refresh(request.name)
+            present = self._reconciler.state
         if request.name not in present.names:
             raise executor.no_such_pipeline(request.name)
         return pipeline_views.describe_pipelines(present, [request.name])[0]
@@ -84,11 +92,12 @@ class ManagerServicer(pb_grpc.ManagerServiceServicer):
     async def ListPipelines(
         self, request: pb.ListPipelinesRequest, context: Any
     ) -> pb.ListPipelinesResponse:
-        return pb.ListPipelinesResponse(pipelines=_describe_all(self._reconciler.state))
+        return pb.ListPipelinesResponse(pipelines=_describe_all(await self._known_state()))
 
     async def DeletePipeline(
         self, request: pb.DeletePipelineRequest, context: Any
     ) -> empty_pb2.Empty:
+        await self._known_state()
         await self._deployer.delete(request.name)
         return empty_pb2.Empty()
 
@@ -96,12 +105,14 @@ class ManagerServicer(pb_grpc.ManagerServiceServicer):
         self, request: pb.PlanPipelineRequest, context: Any
     ) -> pb.PlanPipelineResponse:
         wanted = _requested_pipeline(request)
+        await self._known_state()
         changes = await self._deployer.plan(conversion.parse_spec(wanted), wanted.etag)
         return await asyncio.to_thread(_plan_response, changes)
 
     async def WatchPipelines(
         self, request: pb.WatchPipelinesRequest, context: Any
     ) -> AsyncIterator[pb.WatchPipelinesResponse]:
+        await self._known_state()
         last: State | None = None
         sent: list[pipeline_pb2.Pipeline] | None = None
         while True:
@@ -116,7 +127,7 @@ class ManagerServicer(pb_grpc.ManagerServiceServicer):
         self, request: pb.ListServicesRequest, context: Any
     ) -> pb.ListServicesResponse:
         return pb.ListServicesResponse(
-            services=pipeline_views.describe_services(self._reconciler.state)
+            services=pipeline_views.describe_services(await self._known_state())
         )
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Any) -> pb.GetStatusResponse:

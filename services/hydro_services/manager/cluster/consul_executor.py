@@ -32,6 +32,12 @@ class ConsulExecutor:
     def __init__(self, coordination: Coordination) -> None:
         self._coordination = coordination
 
+    async def wait_until_known(self) -> None:
+        await self._coordination.wait_until_known()
+
+    async def refresh(self, name: str) -> None:
+        await self._coordination.refresh(name)
+
     async def want(self, spec: Spec, etag: str, deadline: Deadline) -> None:
         def next_record(present: Record) -> Record:
             check_etag(newest_spec(present.pipeline, present.pending), spec.name, etag)
@@ -118,6 +124,8 @@ class ConsulExecutor:
         # While this is counted, `maintenance.end_abandoned_changes` leaves the deletion to us.
         self._coordination.active[name] += 1
         try:
+            if name not in self._coordination.records:
+                await self.refresh(name)
             await self._begin_change(name, next_record, is_turn, deadline)
             await self._wait_until_gone(name, deadline)
         finally:

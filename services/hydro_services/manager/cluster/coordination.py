@@ -66,11 +66,19 @@ class Coordination:
         """Those of each manager, as last reported: a Consul that has lost its memory has none."""
         self._agents = agents
         self._has_begun = asyncio.Event()
+        self._has_records = asyncio.Event()
 
     async def wait_until_begun(self) -> None:
         """Waits until Consul has answered about everything; the state is about to have it."""
         await self._has_begun.wait()
         await self.discovery.has_begun.wait()
+
+    async def wait_until_known(self) -> None:
+        """Waits until the state has Consul's records; while Consul is away, what it has must do."""
+        while not (self._has_records.is_set() or self._agents.is_away):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RETRY_S):  # whether Consul is away may change meanwhile
+                    await self._has_records.wait()
 
     # ---- the records
 
@@ -83,6 +91,26 @@ class Coordination:
         """Of a pipeline's record; 0 if there is none."""
         versioned = self.records.get(name)
         return versioned.index if versioned else 0
+
+    async def refresh(self, name: str) -> None:
+        """Waits until this manager has a pipeline's record as Consul has it now, or a later one.
+
+        That a pipeline is not there is told only after this: a manager that has just started, or
+        that Consul does not reach, may lack what its caller has created at another one.
+
+        Raises:
+            errors.Unavailable: Consul does not answer, or has not told of the record in time.
+        """
+        found = (await self._agents.read(PIPELINES + name)).value.get("")
+        end = self.reconciler.clock() + ECHO_S
+        try:
+            # A record that is deleted meanwhile has no index any more; `seen` has passed it then.
+            await self.until(
+                lambda: found is None or max(self.index(name), self.seen) >= found.index, end
+            )
+        except TimeoutError:
+            message = f"Consul has not told of pipeline {name!r}; try again"
+            raise errors.Unavailable(message, pipeline=name) from None
 
     async def write(self, name: str, wanted: Record | None) -> bool:
         """Writes a record if nobody has changed it; returns when the state has what is there.
@@ -137,6 +165,7 @@ class Coordination:
         )
         await self.reconciler.apply(event)
         self.records, self.seen = there, answer.index
+        self._has_records.set()
         self.notify()
 
     def _parse_record(self, name: str, value: Value) -> VersionedRecord | None:

@@ -65,6 +65,16 @@ class Deadline:
 class RolloutExecutor(Protocol):
     """Stores what users ask for and carries it out, whether they wait for it or not."""
 
+    async def wait_until_known(self) -> None:
+        """Waits, at the start, until the state has what other managers have written."""
+
+    async def refresh(self, name: str) -> None:
+        """Waits until the state of a pipeline is at least as new as what others have written.
+
+        Raises:
+            errors.Unavailable: that cannot be told now.
+        """
+
     async def want(self, spec: Spec, etag: str, deadline: Deadline) -> None:
         """Makes a pipeline pending; it stays so even if this process is killed.
 
@@ -85,7 +95,7 @@ class RolloutExecutor(Protocol):
         Raises:
             errors.NotFound: there is none of that name.
             errors.NotInTime: it is deleted, but Envoy has not taken that in time.
-            errors.Unavailable: it could not be stored.
+            errors.Unavailable: it could not be stored, or it cannot be told whether it is there.
         """
 
 
@@ -120,6 +130,12 @@ class LocalExecutor:
 
     def __init__(self, reconciler: Reconciler) -> None:
         self._reconciler = reconciler
+
+    async def wait_until_known(self) -> None:
+        """Nobody else writes."""
+
+    async def refresh(self, name: str) -> None:
+        """Nobody else writes."""
 
     async def want(self, spec: Spec, etag: str, deadline: Deadline) -> None:
         event = partial(_want_pipeline, spec=spec, etag=etag)
