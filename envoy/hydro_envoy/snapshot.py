@@ -185,7 +185,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ResourceChange:
     """A difference between two snapshots in one resource."""
 
     type: ResourceType
@@ -200,10 +200,10 @@ class Change:
         return "change" if self.after else "remove"
 
 
-def diff(old: Snapshot, new: Snapshot) -> tuple[Change, ...]:
+def diff(old: Snapshot, new: Snapshot) -> tuple[ResourceChange, ...]:
     """Whose content differs, by type in order of sending and by name; empty: equal content."""
     return tuple(
-        Change(type_, name, before.get(name), after.get(name))
+        ResourceChange(type_, name, before.get(name), after.get(name))
         for type_ in ResourceType
         for before, after in [(old.resources[type_], new.resources[type_])]
         for name in sorted(_changed_names(before, after))

@@ -32,7 +32,7 @@ FLUSH_S = 1.0
 """How long the end of the process waits for the log to be read."""
 
 
-class RateLimit:
+class LineRateLimit:
     """A token bucket of lines. Lines over it are counted, and the next one tells how many."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -63,7 +63,7 @@ class LineLogger(io.TextIOBase):
     encoding = "utf-8"
     errors = "backslashreplace"
 
-    def __init__(self, fd: int, limit: RateLimit) -> None:
+    def __init__(self, fd: int, limit: LineRateLimit) -> None:
         """`fd`: the file descriptor of the stream that this one replaces."""
         self._fd = fd
         self._limit = limit
@@ -202,7 +202,7 @@ def redirect_to_log(target: int) -> Iterator[None]:
     What is written to the descriptors themselves goes to `target`. The log goes to what is standard
     error now. Standard input is empty.
     """
-    limit = RateLimit()
+    limit = LineRateLimit()
     with contextlib.ExitStack() as stack:
         stack.enter_context(background_log())
         for fd, name in ((1, "stdout"), (2, "stderr")):

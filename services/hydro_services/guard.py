@@ -139,7 +139,7 @@ def _send_signal(child: int, number: int) -> None:
 def _log_until_end(child: int, source: int) -> int:
     """Logs what comes until the child has ended; returns its status."""
     lines, sources = (
-        captured_output.LineLogger(2, captured_output.RateLimit()),
+        captured_output.LineLogger(2, captured_output.LineRateLimit()),
         [os.pidfd_open(child), source],
     )
     while (status := _reap_children(child)) is None:

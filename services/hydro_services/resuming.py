@@ -23,7 +23,7 @@ from hydro_services import errors
 
 Sent = TypeVar("Sent")
 Answer = TypeVar("Answer")
-Call: TypeAlias = Any
+StreamCall: TypeAlias = Any
 """A grpc.aio.StreamStreamCall of `Sent` and `Answer`."""
 
 READY_S = 5.0
@@ -54,7 +54,7 @@ class ResumingStream(Generic[Sent, Answer]):
     def __init__(
         self,
         kind: StreamKind[Sent, Answer],
-        open: Callable[[], Call],
+        open: Callable[[], StreamCall],
         is_ready: Callable[[], Awaitable[None]],
     ) -> None:
         """With ways to open a call, and to wait until the channel is connected."""
@@ -147,7 +147,7 @@ class ResumingStream(Generic[Sent, Answer]):
             await asyncio.wait([writing])
             call.cancel()
 
-    async def _write(self, call: Call) -> None:
+    async def _write(self, call: StreamCall) -> None:
         """Gives the call what there is until it breaks or all is sent."""
         while await self._has_more():
             assert self._held is not None

@@ -24,7 +24,7 @@ from whole_mesh import WholeMesh, until, until_true
 
 from hydro.manager.v1.pipeline_pb2 import Pipeline
 from hydro_envoy.address import Address
-from hydro_services.client import Manager, connect_channel
+from hydro_services.client import ManagerClient, connect_channel
 
 pytestmark = pytest.mark.e2e
 
@@ -192,7 +192,7 @@ async def test_an_envoy_that_is_frozen_holds_up_no_change_and_is_named_until_it_
         connect_channel("manager", Address.parse(mesh.address("manager-a"))) as to_a,
         connect_channel("manager", Address.parse(mesh.address("manager-b"))) as to_b,
     ):
-        managers = [Manager(to_a), Manager(to_b)]
+        managers = [ManagerClient(to_a), ManagerClient(to_b)]
         os.kill(frozen, signal.SIGSTOP)
         try:
             wanted = Pipeline(name="frozen", chain=CHAINS["one"])

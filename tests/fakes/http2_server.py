@@ -151,4 +151,4 @@ def request(id: int, *more: tuple[str, str], end: bool = False) -> bytes:
 async def status(peer: Raw) -> str:
     while not (found := await peer.until(h2_frames.HEADERS))[1] & h2_frames.END_STREAM:
         pass
-    return dict(fields.Decoder().decode(found[3]))["grpc-status"]
+    return dict(fields.HpackDecoder().decode(found[3]))["grpc-status"]

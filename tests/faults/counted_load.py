@@ -228,7 +228,7 @@ class Load:
         async with grpc.aio.insecure_channel(
             self._clients.mesh.address("gateway"), [("grpc.use_local_subchannel_pool", 1)]
         ) as channel:
-            async for answer in client.Gateway(channel).predict_stream(messages()):
+            async for answer in client.GatewayClient(channel).predict_stream(messages()):
                 name = under_way.popleft()
                 if answer.HasField("failure"):
                     error = errors.from_status(answer.failure)

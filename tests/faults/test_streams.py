@@ -64,7 +64,7 @@ async def test_lines_of_the_client_fail_each_in_its_place(scene: Scene) -> None:
             yield json.dumps({"text": str(number)}).encode() + b"\n"
 
     async with grpc.aio.insecure_channel(scene.mesh.address("gateway")) as channel:
-        async for piece in client.Gateway(channel).serve_lines(PIPELINE, lines()):
+        async for piece in client.GatewayClient(channel).serve_lines(PIPELINE, lines()):
             answers += map(json.loads, piece.splitlines())
     failed = [number for number, answer in enumerate(answers) if "error" in answer]
     expected = [str(n) if n not in failed else None for n in range(200)]

@@ -99,7 +99,7 @@ def test_values_come_whatever_was_said_before(odd: list[tuple[int, bytes, bytes]
     async def follow() -> None:
         async with asyncio.timeout(LIMIT_S), consul(odd) as at, agents.connect_agents(at) as asked:
             async for answer in asked.follow_values("x/"):
-                if answer and answer.value.get("a") == agents.Value(b"1", 7):
+                if answer and answer.value.get("a") == agents.KvValue(b"1", 7):
                     return
 
     asyncio.run(follow())

@@ -61,7 +61,7 @@ async def test_a_pipeline_for_keys_that_are_not_is_refused(tmp_path: Path) -> No
         wanted = {"name": "match", "chain": CHAIN, "policy": {"access": {"apiKeys": {}}}}
         request = pb.CreatePipelineRequest(pipeline=ParseDict(wanted, pipeline_pb2.Pipeline()))
         async with rpc.open_channel(mesh.address) as channel:
-            manager = client.Manager(channel)
+            manager = client.ManagerClient(channel)
             for call in (manager.apply_pipeline, manager.plan_pipeline):
                 with pytest.raises(Exception, match="this mesh has no API keys"):
                     await call(request.pipeline)
@@ -77,11 +77,11 @@ async def test_the_managers_own_port_wants_the_admin_key_and_lets_parts_in(tmp_p
         await mesh.join(mesh.scikit)
         async with rpc.open_channel(mesh.address) as channel:
             for wrong in ("", keys.make_admin_key()):
-                manager = client.Manager(channel, wrong)
+                manager = client.ManagerClient(channel, wrong)
                 with pytest.raises(Exception, match="want the mesh's admin key") as raised:
                     await manager.list_services()
                 assert isinstance(errors.from_rpc(raised.value), errors.Unauthenticated)  # type: ignore[arg-type]
-            (service,) = await client.Manager(channel, ADMIN).list_services()
+            (service,) = await client.ManagerClient(channel, ADMIN).list_services()
         assert service.name == "serving-scikit"
         watch = mesh.manager.WatchPipelines(pb.WatchPipelinesRequest())
         with pytest.raises(Exception, match="want the mesh's admin key"):

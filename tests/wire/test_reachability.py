@@ -205,7 +205,7 @@ async def test_calls_raise_typed_errors_inside_the_context() -> None:
         yield b"{}\n"
 
     async with grpc_server() as address, client.connect_channel("gateway", address) as channel:
-        gateway, manager = client.Gateway(channel), client.Manager(channel)
+        gateway, manager = client.GatewayClient(channel), client.ManagerClient(channel)
         for call in (
             gateway.predict(frame_pb2.Frame()),
             anext(gateway.predict_stream(frames())),
@@ -213,7 +213,7 @@ async def test_calls_raise_typed_errors_inside_the_context() -> None:
             anext(gateway.serve_lines("p", pieces())),
             manager.list_pipelines(),
             manager.delete_pipeline("p"),
-            client.Repository(channel).list_models(),
+            client.RepositoryClient(channel).list_models(),
         ):
             with pytest.raises(errors.Unimplemented):
                 await call

@@ -64,14 +64,14 @@ LIMIT_S = 10.0
 
 
 @contextlib.asynccontextmanager
-async def gateway(servicer: Breaking) -> AsyncIterator[client.Gateway]:
+async def gateway(servicer: Breaking) -> AsyncIterator[client.GatewayClient]:
     server = grpc.aio.server()
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
         async with client.connect_channel("gateway", Address("127.0.0.1", port)) as channel:
-            yield client.Gateway(channel)
+            yield client.GatewayClient(channel)
     finally:
         await server.stop(0)
 
@@ -104,7 +104,7 @@ class Turns:
     def _has(self, number: int) -> bool:
         return len(self.answers) >= number
 
-    async def run(self, gateway: client.Gateway) -> list[str]:
+    async def run(self, gateway: client.GatewayClient) -> list[str]:
         async for answer in gateway.predict_stream(self.frames()):
             self.answers.append(answer)
         return told(self.answers)

@@ -24,7 +24,7 @@ from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro.manager.v1 import manager_service_pb2_grpc as pb_grpc
 from hydro_envoy.address import Address
 from hydro_services import errors, registration, rpc
-from hydro_services.consul.agents import Agents, Answer, Value
+from hydro_services.consul.agents import Agents, Answer, KvValue
 from hydro_services.manager import process
 from hydro_services.manager.cluster import coordination, records
 from hydro_services.manager.domain import call_plan
@@ -189,7 +189,7 @@ def forgotten(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     back; what it read stands still, as on a slow machine."""
     values, forgotten, held = Agents.follow_values, asyncio.Event(), asyncio.Event()
 
-    async def late(self: Agents, prefix: str) -> AsyncIterator[Answer[dict[str, Value]] | None]:
+    async def late(self: Agents, prefix: str) -> AsyncIterator[Answer[dict[str, KvValue]] | None]:
         async for answer in values(self, prefix):
             if (
                 prefix == coordination.PIPELINES

@@ -26,7 +26,7 @@ CLEAR_LINE = "\r\x1b[2K"
 
 
 @dataclass
-class Progress:
+class ApplyProgress:
     """Shows a pipeline that is not ready: as one line that changes, as lines, or as JSON lines."""
 
     name: str
@@ -102,14 +102,14 @@ class Progress:
 
 
 async def apply_pipeline(
-    manager: client.Manager, wanted: pb.Pipeline, timeout_s: float, progress: Progress
+    manager: client.ManagerClient, wanted: pb.Pipeline, timeout_s: float, progress: ApplyProgress
 ) -> pb.Pipeline:
     """The pipeline, once it serves.
 
     If the manager goes away meanwhile, this waits for it: it continues what it has stored.
 
     Raises:
-        errors.HydroError: as `client.Manager.apply_pipeline`.
+        errors.HydroError: as `client.ManagerClient.apply_pipeline`.
     """
     end = progress.clock() + timeout_s
     watching = asyncio.create_task(_watch_pipeline(manager, progress))
@@ -129,7 +129,7 @@ async def apply_pipeline(
         progress.end()
 
 
-async def _watch_pipeline(manager: client.Manager, progress: Progress) -> None:
+async def _watch_pipeline(manager: client.ManagerClient, progress: ApplyProgress) -> None:
     await asyncio.sleep(FIRST_S)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_show_time_regularly(progress))
@@ -142,7 +142,7 @@ async def _watch_pipeline(manager: client.Manager, progress: Progress) -> None:
             await asyncio.sleep(AGAIN_S)
 
 
-async def _show_time_regularly(progress: Progress) -> None:
+async def _show_time_regularly(progress: ApplyProgress) -> None:
     while True:
         await asyncio.sleep(TICK_S)
         progress.show_time()

@@ -25,11 +25,13 @@ class ManagerOptions:
     """None: in clear text."""
 
 
-def call_manager(options: ManagerOptions, action: Callable[[client.Manager], Awaitable[T]]) -> T:
+def call_manager(
+    options: ManagerOptions, action: Callable[[client.ManagerClient], Awaitable[T]]
+) -> T:
     """The answer of the action, which gets a connection of its own."""
 
     async def call() -> T:
         async with client.connect_channel("manager", options.manager, options.tls_ca) as channel:
-            return await action(client.Manager(channel, options.admin_key))
+            return await action(client.ManagerClient(channel, options.admin_key))
 
     return asyncio.run(call())

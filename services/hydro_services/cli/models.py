@@ -44,7 +44,7 @@ class TrustOptions:
 
 
 def call_repository(
-    options: RepositoryOptions, action: Callable[[client.Repository], Awaitable[T]]
+    options: RepositoryOptions, action: Callable[[client.RepositoryClient], Awaitable[T]]
 ) -> T:
     """The answer of the action, which gets a connection of its own."""
 
@@ -52,7 +52,7 @@ def call_repository(
         async with client.connect_channel(
             "repository", options.repository, options.tls_ca
         ) as channel:
-            return await action(client.Repository(channel, options.admin_key))
+            return await action(client.RepositoryClient(channel, options.admin_key))
 
     return asyncio.run(call())
 

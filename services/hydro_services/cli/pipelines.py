@@ -12,7 +12,7 @@ from typing import Any
 from hydro.manager.v1 import pipeline_pb2 as pb
 from hydro_services import client, pipelinejson
 from hydro_services.cli import apply_progress, render, values
-from hydro_services.cli.apply_progress import Progress
+from hydro_services.cli.apply_progress import ApplyProgress
 from hydro_services.cli.command import Command, Option
 from hydro_services.cli.manager_call import ManagerOptions, call_manager
 from hydro_services.cli.options import MANAGER_CALL
@@ -62,7 +62,7 @@ def get_pipeline(options: OneOptions, output: Output) -> int:
 
 def apply_pipeline(options: ApplyOptions, output: Output) -> int:
     wanted = wanted_pipeline(options, sys.stdin.read)
-    progress = Progress(wanted.name, output)
+    progress = ApplyProgress(wanted.name, output)
     try:
         applied = call_manager(options, partial(_apply, wanted, options.timeout_s, progress))
     except KeyboardInterrupt:
@@ -73,7 +73,7 @@ def apply_pipeline(options: ApplyOptions, output: Output) -> int:
 
 
 async def _apply(
-    wanted: pb.Pipeline, timeout_s: float, progress: Progress, manager: client.Manager
+    wanted: pb.Pipeline, timeout_s: float, progress: ApplyProgress, manager: client.ManagerClient
 ) -> pb.Pipeline:
     return await apply_progress.apply_pipeline(manager, wanted, timeout_s, progress)
 

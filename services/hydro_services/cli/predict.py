@@ -38,7 +38,7 @@ class PredictOptions:
     """None: in clear text."""
 
 
-class Answers(Protocol):
+class AnswerWriter(Protocol):
     """Takes the body of the answer in pieces."""
 
     failed: int
@@ -60,7 +60,7 @@ async def _predict(options: PredictOptions, output: Output) -> int:
         content_type = JSON if row_input.is_json_array(start) else client.NDJSON
         answers = choose_answers(content_type, options, output)
         async with client.connect_channel("gateway", options.gateway, options.tls_ca) as channel:
-            gateway = client.Gateway(channel, options.api_key)
+            gateway = client.GatewayClient(channel, options.api_key)
             sent = _prepend(start, body)
             async for piece in _call_gateway(gateway, options.pipeline, sent, content_type):
                 answers.write(piece)
@@ -71,7 +71,7 @@ async def _predict(options: PredictOptions, output: Output) -> int:
 
 
 def _call_gateway(
-    gateway: client.Gateway, pipeline: str, sent: AsyncIterator[bytes], content_type: str
+    gateway: client.GatewayClient, pipeline: str, sent: AsyncIterator[bytes], content_type: str
 ) -> AsyncIterator[bytes]:
     """Lines continue when an instance dies; an array is answered as a whole or not at all."""
     if content_type == JSON:
@@ -95,16 +95,16 @@ async def _prepend(start: bytes, body: AsyncIterator[bytes]) -> AsyncIterator[by
         yield piece
 
 
-def choose_answers(content_type: str, options: PredictOptions, output: Output) -> Answers:
+def choose_answers(content_type: str, options: PredictOptions, output: Output) -> AnswerWriter:
     """A table for a person, else the body as it comes."""
     as_table = options.table is not None or (output.is_terminal and not output.json)
     if not as_table:
-        return Body(output) if content_type == client.NDJSON else Array(output)
+        return LineWriter(output) if content_type == client.NDJSON else ArrayWriter(output)
     table = RowTable(output, options.table or ())
     return LineTable(output, table) if content_type == client.NDJSON else ArrayTable(output, table)
 
 
-class Body:
+class LineWriter:
     """NDJSON, passed on line by line as it comes."""
 
     def __init__(self, output: Output) -> None:
@@ -125,7 +125,7 @@ class Body:
             self.lines([last])
 
 
-class LineTable(Body):
+class LineTable(LineWriter):
     """NDJSON as a table."""
 
     def __init__(self, output: Output, table: RowTable) -> None:
@@ -136,7 +136,7 @@ class LineTable(Body):
         self.failed += self.table.write([json.loads(line) for line in lines])
 
 
-class Array:
+class ArrayWriter:
     """A JSON array, passed on when it is whole."""
 
     def __init__(self, output: Output) -> None:
@@ -156,7 +156,7 @@ class Array:
         self.output.data(body.decode() + "\n")
 
 
-class ArrayTable(Array):
+class ArrayTable(ArrayWriter):
     """A JSON array as a table."""
 
     def __init__(self, output: Output, table: RowTable) -> None:

@@ -9,18 +9,18 @@ from hydro_services.client.channel import (
     connect_channel,
     convert_errors,
 )
-from hydro_services.client.gateway import NDJSON, Gateway
-from hydro_services.client.services import Manager, Repository
+from hydro_services.client.gateway import NDJSON, GatewayClient
+from hydro_services.client.services import ManagerClient, RepositoryClient
 
 __all__ = [
     "CALL_S",
     "CHANGE_S",
     "CONNECT_S",
     "NDJSON",
-    "Gateway",
-    "Manager",
+    "GatewayClient",
+    "ManagerClient",
     "Metadata",
-    "Repository",
+    "RepositoryClient",
     "bearer_metadata",
     "connect_channel",
     "convert_errors",

@@ -24,7 +24,7 @@ from hydro_services.codecs.whole_lines import LineCutter, split_lines
 NDJSON = "application/x-ndjson"
 
 
-class Gateway(Api):
+class GatewayClient(Api):
     """Predictions; raises what the RPCs of PredictionService are documented with."""
 
     def __init__(self, channel: grpc.aio.Channel, key: str = "") -> None:

@@ -18,7 +18,7 @@ from hydro.repository.v1 import repository_service_pb2_grpc as repository_grpc
 from hydro_services.client.channel import CHANGE_S, Api, bearer_metadata, convert_errors
 
 
-class Manager(Api):
+class ManagerClient(Api):
     """Pipelines and services; raises what the RPCs of ManagerService are documented with."""
 
     def __init__(self, channel: grpc.aio.Channel, admin_key: str = "") -> None:
@@ -75,7 +75,7 @@ class Manager(Api):
         return (await self.ask(self._stub.ListServices, request)).services
 
 
-class Repository(Api):
+class RepositoryClient(Api):
     """Models; raises what the RPCs of RepositoryService are documented with."""
 
     def __init__(self, channel: grpc.aio.Channel, admin_key: str = "") -> None:

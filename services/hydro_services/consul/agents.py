@@ -47,7 +47,7 @@ class Answer(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class KvValue:
     """A value of the KV store."""
 
     body: bytes
@@ -158,7 +158,7 @@ class Agents:
             if is_fresh or index != before:
                 yield Answer(value, index, is_fresh)
 
-    def follow_values(self, prefix: str) -> AsyncIterator[Answer[dict[str, Value]] | None]:
+    def follow_values(self, prefix: str) -> AsyncIterator[Answer[dict[str, KvValue]] | None]:
         """All values under a prefix, by what follows it in their keys; see `follow`."""
 
         def query(client: Any, **options: Any) -> Awaitable[Any]:
@@ -167,14 +167,14 @@ class Agents:
 
         return self.follow(query, partial(_parse_values, prefix))
 
-    async def read(self, prefix: str) -> Answer[dict[str, Value]]:
+    async def read(self, prefix: str) -> Answer[dict[str, KvValue]]:
         """All values under a prefix as they are now.
 
         Raises:
             As `ask`.
         """
 
-        async def read_all(client: Any) -> Answer[dict[str, Value]]:
+        async def read_all(client: Any) -> Answer[dict[str, KvValue]]:
             index, entries = await client.kv.get(prefix, recurse=True)
             return Answer(_parse_values(prefix, entries), int(index), is_fresh=True)
 
@@ -202,9 +202,9 @@ class Agents:
         return bool(await self.ask(lambda client: client.kv.delete(key, cas=index)))
 
 
-def _parse_values(prefix: str, found: Sequence[Any] | None) -> dict[str, Value]:
+def _parse_values(prefix: str, found: Sequence[Any] | None) -> dict[str, KvValue]:
     return {
-        each["Key"].removeprefix(prefix): Value(each["Value"] or b"", int(each["ModifyIndex"]))
+        each["Key"].removeprefix(prefix): KvValue(each["Value"] or b"", int(each["ModifyIndex"]))
         for each in found or ()
     }
 

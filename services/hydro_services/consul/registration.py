@@ -35,7 +35,7 @@ async def keep_registered(registry: Registry, endpoint: pb.Endpoint) -> AsyncIte
         endpoint: what this process offers.
     """
     async with connect_agents(registry) as agents:
-        keeper = _Keeper(agents, endpoint)
+        keeper = _Registrar(agents, endpoint)
         task = asyncio.create_task(keeper.run())
         try:
             yield
@@ -46,7 +46,7 @@ async def keep_registered(registry: Registry, endpoint: pb.Endpoint) -> AsyncIte
             await keeper.leave()
 
 
-class _Keeper:
+class _Registrar:
     def __init__(self, agents: Agents, endpoint: pb.Endpoint) -> None:
         self._agents = agents
         self._endpoint = endpoint

@@ -16,7 +16,7 @@ from hydro_services.http2 import control_frames, fields, h2_frames, requests
 from hydro_services.http2.events import Cancelled, Event, Opened, Received, Writable
 from hydro_services.http2.h2_frames import Code, ConnectionFault
 from hydro_services.http2.receiving import REMEMBERED, Block, Incoming, Recent, Window
-from hydro_services.http2.sending import Progress, Sender
+from hydro_services.http2.sending import Sender, SendProgress
 
 MAX_STREAMS = 1_024
 """At once; a client that needs more opens another connection."""
@@ -36,7 +36,7 @@ class Connection:
         self._last = 0
         self._draining = self._closing = False
         self._block: Block | None = None
-        self._decoder = fields.Decoder()
+        self._decoder = fields.HpackDecoder()
         self._streams: dict[int, Incoming] = {}
         self._reset = Recent(REMEMBERED)
         self._window = Window(CONNECTION_WINDOW)
@@ -314,7 +314,7 @@ class Connection:
         self._draining, self._closing = False, True
         self._sender.send_control(h2_frames.goaway_frame(self._last, Code.NO_ERROR))
 
-    def _report_progress(self, progress: list[Progress]) -> None:
+    def _report_progress(self, progress: list[SendProgress]) -> None:
         for each in progress:
             self._events.append(Writable(each.stream))
             if each.ended:

@@ -35,7 +35,7 @@ def _compression_fault(message: str) -> ConnectionFault:
     return ConnectionFault(Code.COMPRESSION_ERROR, message)
 
 
-class Decoder:
+class HpackDecoder:
     """The reading side of one connection."""
 
     def __init__(self) -> None:

@@ -32,7 +32,7 @@ class _Outgoing:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class SendProgress:
     """Some of what a stream had to hold back has been sent."""
 
     stream: int
@@ -126,7 +126,7 @@ class Sender:
         out = self._streams.get(id)
         return out.held if out else 0
 
-    def grow_window(self, id: int, size: int) -> list[Progress]:
+    def grow_window(self, id: int, size: int) -> list[SendProgress]:
         """The peer takes `size` more bytes, of a stream or (0) of the connection.
 
         Raises:
@@ -145,7 +145,7 @@ class Sender:
             raise ConnectionFault(code, "the connection's window grows by 0 or too much")
         return self._send_waiting(list(self._waiting))
 
-    def set_initial_window(self, size: int) -> list[Progress]:
+    def set_initial_window(self, size: int) -> list[SendProgress]:
         """All streams have this window from now on, those that are open too.
 
         Unlike in RFC 9113, 6.9.2, it is not an error if a window becomes too large by this: to find
@@ -161,7 +161,7 @@ class Sender:
         if size < fields.TABLE_SIZE:
             self._prefix = _EMPTY_TABLE
 
-    def _send_waiting(self, ids: list[int]) -> list[Progress]:
+    def _send_waiting(self, ids: list[int]) -> list[SendProgress]:
         progress = []
         for id in ids:
             if self._window <= 0:
@@ -170,7 +170,9 @@ class Sender:
             before = out.held
             self._send(id, out)
             if out.held < before:
-                progress.append(Progress(id, out.trailers is not None and self._send_end(id, out)))
+                progress.append(
+                    SendProgress(id, out.trailers is not None and self._send_end(id, out))
+                )
         return progress
 
     def _send(self, id: int, out: _Outgoing) -> None:

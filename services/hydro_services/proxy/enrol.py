@@ -80,7 +80,7 @@ async def keep_enrolled(
         InvalidArgument: the file is not an invitation.
         PermissionDenied: the invitation is not for this identity, not of this mesh or too old.
     """
-    keeper = _Keeper(Invitation.read(file), identity, managers, folder)
+    keeper = _CertificateRenewer(Invitation.read(file), identity, managers, folder)
     await keeper.begin()
     renewing = asyncio.create_task(keeper.renew())
     try:
@@ -96,7 +96,7 @@ def renewal_pause_s(held: KeyPair, now: datetime) -> float:
     return left / 2 if held.is_valid(now) and left > 2 * RETRY_S else MAX_RETRY_S
 
 
-class _Keeper:
+class _CertificateRenewer:
     def __init__(
         self, invitation: Invitation, identity: Identity, managers: Sequence[Address], folder: Path
     ) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PREFIX = "hydro/keys/"
-Change: TypeAlias = Callable[[tuple[Key, ...]], tuple[Key, ...]]
+KeyChange: TypeAlias = Callable[[tuple[Key, ...]], tuple[Key, ...]]
 
 
 async def read_keys(place: str) -> tuple[Key, ...]:
@@ -44,7 +44,7 @@ async def read_keys(place: str) -> tuple[Key, ...]:
         return await _read_consul(agents)
 
 
-async def change_keys(place: str, to: Change) -> None:
+async def change_keys(place: str, to: KeyChange) -> None:
     """Replaces the keys.
 
     Raises:

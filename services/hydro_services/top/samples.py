@@ -48,7 +48,7 @@ def _unescape(match: re.Match[str]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ScrapeDelta:
     """How counters of a part rose between two scrapes."""
 
     before: Scrape

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro.manager.v1 import pipeline_pb2
-from hydro_services.top.samples import Change, Labels, Scrape, quantile
+from hydro_services.top.samples import Labels, Scrape, ScrapeDelta, quantile
 
 _STREAM = "PredictStream"
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class MeshStatus:
     """What the manager told, and each part by the name of its instance."""
 
     status: pb.GetStatusResponse
@@ -76,10 +76,10 @@ class View:
     """What Envoys do not take, in their words."""
 
 
-def build_view(before: Answers | None, now: Answers) -> View:
+def build_view(before: MeshStatus | None, now: MeshStatus) -> View:
     """What happened between two moments; without the first one nothing has happened yet."""
     then = before.scrapes if before else {}
-    changes = {key: Change(then.get(key, s), s) for key, s in now.scrapes.items()}
+    changes = {key: ScrapeDelta(then.get(key, s), s) for key, s in now.scrapes.items()}
     envoys = [change for (part, _), change in changes.items() if part == "envoy"]
     runtimes = [change for (part, _), change in changes.items() if part == "runtime"]
     rows = [_pipeline_row(each, envoys, runtimes) for each in now.pipelines]
@@ -93,7 +93,9 @@ def build_view(before: Answers | None, now: Answers) -> View:
 
 
 def _pipeline_row(
-    wanted: pipeline_pb2.Pipeline, envoys: Collection[Change], runtimes: Collection[Change]
+    wanted: pipeline_pb2.Pipeline,
+    envoys: Collection[ScrapeDelta],
+    runtimes: Collection[ScrapeDelta],
 ) -> PipelineRow:
     here = {"hydro_pipeline": wanted.name}
     requests = [
@@ -120,7 +122,7 @@ def _pipeline_row(
 
 
 def _all_increases(
-    changes: Iterable[Change], name: str, **labels: str
+    changes: Iterable[ScrapeDelta], name: str, **labels: str
 ) -> Iterator[tuple[Labels, float]]:
     for change in changes:
         yield from change.increases(name, **labels)
@@ -138,7 +140,7 @@ def _stage_names(pipeline: pipeline_pb2.Pipeline) -> list[str]:
     return list(dict.fromkeys(stage for chain in chains for stage in chain))
 
 
-def _stage_row(pipeline: str, stage: str, runtimes: Collection[Change]) -> StageRow:
+def _stage_row(pipeline: str, stage: str, runtimes: Collection[ScrapeDelta]) -> StageRow:
     here = {"pipeline": pipeline, "stage": stage}
     times = list(_all_increases(runtimes, "hydro_stage_seconds_bucket", **here))
     return StageRow(
@@ -156,13 +158,13 @@ def _ms(seconds: float | None) -> float | None:
 
 
 def _process_rows(
-    now: Answers, changes: Mapping[tuple[str, str], Change]
+    now: MeshStatus, changes: Mapping[tuple[str, str], ScrapeDelta]
 ) -> tuple[ProcessRow, ...]:
     return tuple(_process_row(now, target, changes) for target in now.status.targets)
 
 
 def _process_row(
-    now: Answers, target: pb.MetricsTarget, changes: Mapping[tuple[str, str], Change]
+    now: MeshStatus, target: pb.MetricsTarget, changes: Mapping[tuple[str, str], ScrapeDelta]
 ) -> ProcessRow:
     change = changes.get((target.part, target.instance))
     if change is None:
@@ -177,7 +179,7 @@ def _process_row(
     )
 
 
-def _xds_state(now: Answers, node_id: str) -> tuple[int | None, int | None]:
+def _xds_state(now: MeshStatus, node_id: str) -> tuple[int | None, int | None]:
     """What an Envoy lacks, and how often it has refused something."""
     lacking = next((node.lacking for node in now.status.nodes if node.id == node_id), None)
     told = [scrape for (part, _), scrape in now.scrapes.items() if part == "manager"]
@@ -185,7 +187,7 @@ def _xds_state(now: Answers, node_id: str) -> tuple[int | None, int | None]:
     return lacking, int(nacks) if told else None
 
 
-def _cpu_and_memory(part: str, change: Change) -> tuple[float | None, float | None]:
+def _cpu_and_memory(part: str, change: ScrapeDelta) -> tuple[float | None, float | None]:
     """Percent of a core, and MB."""
     if part == "envoy":  # it does not tell what it works
         return None, change.after.total("envoy_server_memory_allocated") / 1e6
@@ -193,7 +195,7 @@ def _cpu_and_memory(part: str, change: Change) -> tuple[float | None, float | No
     return cpu, change.after.total("process_resident_memory_bytes") / 1e6
 
 
-def _queue_and_batch(change: Change) -> tuple[int, float | None]:
+def _queue_and_batch(change: ScrapeDelta) -> tuple[int, float | None]:
     """Rows that wait, and rows evaluated at a time."""
     count = sum(risen for _, risen in change.increases("hydro_model_batch_rows_count"))
     rows = sum(risen for _, risen in change.increases("hydro_model_batch_rows_sum"))

@@ -15,7 +15,7 @@ from hydro_envoy.address import Address
 from hydro_services import client, errors, rpc
 from hydro_services.reachability import Tls
 from hydro_services.top.samples import Scrape, parse_scrape
-from hydro_services.top.view import Answers, View, build_view
+from hydro_services.top.view import MeshStatus, View, build_view
 
 ASK_S = 2.0
 """How long a part may take to answer."""
@@ -35,8 +35,8 @@ class Watch:
     """Looks at a mesh. Who is away is asked again the next time."""
 
     def __init__(self, channel: grpc.aio.Channel, admin_key: str) -> None:
-        self._manager = client.Manager(channel, admin_key)
-        self._last: Answers | None = None
+        self._manager = client.ManagerClient(channel, admin_key)
+        self._last: MeshStatus | None = None
 
     async def look(self) -> Moment:
         """What is known now, of the time since the last look.
@@ -56,7 +56,7 @@ class Watch:
                 return Moment(None, away)
             status, pipelines, services = before.status, before.pipelines, before.services
         scrapes = await _scrape_all(status.targets)
-        self._last = Answers(status, pipelines, services, scrapes)
+        self._last = MeshStatus(status, pipelines, services, scrapes)
         return Moment(build_view(before, self._last), away)
 
 

@@ -44,7 +44,7 @@ async def wait_instances(
     """
     missing, end = set(wanted), time.monotonic() + limit_s
     async with rpc.open_channel(manager) as channel:
-        calls = client.Manager(channel, admin_key)
+        calls = client.ManagerClient(channel, admin_key)
         while missing:
             for instance in sorted(missing & await _ready_instances(calls)):
                 missing.remove(instance)
@@ -54,7 +54,7 @@ async def wait_instances(
             await asyncio.sleep(POLL_S)
 
 
-async def _ready_instances(calls: client.Manager) -> set[str]:
+async def _ready_instances(calls: client.ManagerClient) -> set[str]:
     with contextlib.suppress(errors.HydroError, TimeoutError):
         async with asyncio.timeout(CALL_S):
             services = await calls.list_services()

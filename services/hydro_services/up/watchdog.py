@@ -154,7 +154,7 @@ class Watchdog:
         """Asks the manager where parts listen, which changes with each start."""
         with contextlib.suppress(errors.HydroError, TimeoutError):
             async with rpc.open_channel(self._manager) as channel, asyncio.timeout(ready.CALL_S):
-                services = await client.Manager(channel, self._admin_key).list_services()
+                services = await client.ManagerClient(channel, self._admin_key).list_services()
                 addresses = {
                     e.instance: Address.parse(e.address) for s in services for e in s.endpoints
                 }

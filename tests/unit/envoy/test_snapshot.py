@@ -4,7 +4,7 @@ import pytest
 from envoy_client import snapshot_of
 
 from hydro_envoy.errors import DanglingReference, DuplicateName
-from hydro_envoy.snapshot import Change, Ref, ResourceType, Snapshot, diff, make_resource
+from hydro_envoy.snapshot import Ref, ResourceChange, ResourceType, Snapshot, diff, make_resource
 
 CLUSTER, ENDPOINTS, LISTENER, FILTER, SCOPE, ROUTES, _ = ResourceType
 
@@ -79,7 +79,7 @@ def test_equal_snapshots_do_not_differ_and_have_one_version() -> None:
 
 def test_a_change_has_what_was_and_what_is() -> None:
     (change,) = diff(Snapshot(), Snapshot.from_resources([make_resource(LISTENER, "l", b"x")]))
-    assert change == Change(LISTENER, "l", None, make_resource(LISTENER, "l", b"x"))
+    assert change == ResourceChange(LISTENER, "l", None, make_resource(LISTENER, "l", b"x"))
 
 
 def test_a_long_list_of_names_is_cut_in_the_message() -> None:

@@ -18,7 +18,7 @@ from hydro_services.captured_output import (
     LINES_PER_S,
     MAX_LINE_CHARACTERS,
     LineLogger,
-    RateLimit,
+    LineRateLimit,
 )
 
 PROGRAM = """
@@ -99,7 +99,7 @@ def test_nobody_who_reads_holds_up_nobody(code: str) -> None:
 @given(st.lists(st.text("ab\n", max_size=20)))
 def test_lines_are_whole_however_they_come(pieces: list[str]) -> None:
     logged: list[str] = []
-    lines = LineLogger(1, RateLimit(lambda: 0.0))
+    lines = LineLogger(1, LineRateLimit(lambda: 0.0))
     lines._log = logged.append  # type: ignore[method-assign,assignment]
     for piece in pieces:
         assert lines.write(piece) == len(piece)
@@ -108,7 +108,7 @@ def test_lines_are_whole_however_they_come(pieces: list[str]) -> None:
 
 
 def test_a_line_without_end_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
-    lines = LineLogger(1, RateLimit())
+    lines = LineLogger(1, LineRateLimit())
     with caplog.at_level("INFO", captured_output.logger.name):
         for _ in range(100):
             lines.write("x" * MAX_LINE_CHARACTERS)
@@ -118,7 +118,7 @@ def test_a_line_without_end_is_bounded(caplog: pytest.LogCaptureFixture) -> None
 
 def test_the_limit_comes_back() -> None:
     now = time.monotonic()
-    limit = RateLimit(lambda: now)
+    limit = LineRateLimit(lambda: now)
     taken = [limit.take() for _ in range(BURST_LINES + 5)]
     assert taken == [0] * BURST_LINES + [None] * 5
     now += 1

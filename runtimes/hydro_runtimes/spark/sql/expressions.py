@@ -16,7 +16,11 @@ from hydro_runtimes.spark.sql.binding import Function, cast_to, row_function
 from hydro_runtimes.spark.sql.errors import StatementError
 from hydro_runtimes.spark.sql.functions import ALIASES, FUNCTIONS, function_named
 from hydro_runtimes.spark.sql.functions.arrays import arrays_zip, element_of
-from hydro_runtimes.spark.sql.functions.higher_order import HIGHER_ORDER, Body, bind_higher_order
+from hydro_runtimes.spark.sql.functions.higher_order import (
+    HIGHER_ORDER,
+    LambdaFunction,
+    bind_higher_order,
+)
 from hydro_runtimes.spark.sql.functions.intervals import bind_datetime_arithmetic, spark_operation
 from hydro_runtimes.spark.sql.functions.number_formats import spark_to_char
 from hydro_runtimes.spark.sql.functions.patterns import bind_like
@@ -25,12 +29,12 @@ from hydro_runtimes.spark.sql.names import output_name
 from hydro_runtimes.spark.sql.resolution import Column, Scope, resolve_name
 from hydro_runtimes.spark.sql.syntax import (
     Alias,
-    Call,
     Case,
     Cast,
     Element,
     Expression,
     FieldOf,
+    FunctionCall,
     In,
     Lambda,
     Like,
@@ -120,7 +124,7 @@ class Compiler:
                 return element_of(sides, self.mode)
             case FieldOf():
                 return self._get_field(self.compile(node.child, scope), node.name)
-            case Call():
+            case FunctionCall():
                 return self._compile_call(node, scope)
             case Lambda():
                 raise StatementError("a function of the form x -> ... only stands in an argument")
@@ -249,7 +253,7 @@ class Compiler:
         otherwise = node.otherwise or Literal(VOID, None, "NULL")
         return logic.case_when(tests, [*results, self.compile(otherwise, scope)], self.mode)
 
-    def _compile_call(self, node: Call, scope: Scope) -> Typed:
+    def _compile_call(self, node: FunctionCall, scope: Scope) -> Typed:
         if node.name in ("struct", "named_struct"):
             return self._compile_struct(node, scope)
         if node.name in CAST_NAMES and len(node.arguments) == 1:
@@ -271,12 +275,12 @@ class Compiler:
                 self.shown[id(node)] = spark_to_char(node, given[0].type)
             if name in ("lpad", "rpad") and len(given) == 2 and given[0].type == BINARY:
                 zero = Literal(BINARY, b"\0", "X'00'")
-                self.shown[id(node)] = Call(name, (*node.arguments, zero))
+                self.shown[id(node)] = FunctionCall(name, (*node.arguments, zero))
             return self._bind_function(function, given)
         except StatementError as error:
             raise type(error)(f"{node.written or name}(...): {error}") from None
 
-    def _check_count(self, function: Function, node: Call) -> None:
+    def _check_count(self, function: Function, node: FunctionCall) -> None:
         count = len(node.arguments)
         if function.least <= count <= function.most:
             return
@@ -292,7 +296,7 @@ class Compiler:
             return Typed(function.gives, _refuse_to_evaluate)
         return function.bind(given, self.mode)
 
-    def _compile_higher_order(self, node: Call, scope: Scope) -> Typed:
+    def _compile_higher_order(self, node: FunctionCall, scope: Scope) -> Typed:
         function = HIGHER_ORDER.get({"reduce": "aggregate"}.get(node.name, node.name))
         if function is None:
             raise StatementError(f"'{node.written}' takes no function as an argument")
@@ -305,7 +309,7 @@ class Compiler:
         except StatementError as error:
             raise type(error)(f"{node.written}(...): {error}") from None
 
-    def _compile_body(self, node: Lambda, scope: Scope) -> Body:
+    def _compile_body(self, node: Lambda, scope: Scope) -> LambdaFunction:
         """A lambda function, which is compiled when the types of its variables are known."""
 
         def bind_body(kinds: Sequence[SqlType], keys: Sequence[str]) -> Typed:
@@ -315,9 +319,9 @@ class Compiler:
             ]
             return self.compile(node.body, replace(scope, variables=[*variables, *scope.variables]))
 
-        return Body(len(node.names), bind_body)
+        return LambdaFunction(len(node.names), bind_body)
 
-    def _compile_struct(self, node: Call, scope: Scope) -> Typed:
+    def _compile_struct(self, node: FunctionCall, scope: Scope) -> Typed:
         if node.name == "named_struct":
             names = [_struct_field_name(one) for one in node.arguments[::2]]
             nodes: Sequence[Expression] = node.arguments[1::2]
@@ -363,7 +367,7 @@ def _struct_field_name(node: Expression) -> str:
     return str(node.value)
 
 
-def _case_of_when(node: Call) -> Case:
+def _case_of_when(node: FunctionCall) -> Case:
     """when(condition, value, ..., otherwise), which is CASE WHEN."""
     given = node.arguments
     otherwise = given[-1] if len(given) % 2 else None

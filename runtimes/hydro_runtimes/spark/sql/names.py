@@ -11,12 +11,12 @@ from typing import Any
 
 from hydro_runtimes.spark.sql.syntax import (
     Alias,
-    Call,
     Case,
     Cast,
     Element,
     Expression,
     FieldOf,
+    FunctionCall,
     In,
     Lambda,
     Like,
@@ -124,12 +124,12 @@ def output_name(node: Expression, shown: Mapping[int, Expression] | None = None)
             return node.parts[-1]
         case Cast() if isinstance(node.child, Name):
             return node.child.parts[-1]
-        case Call() if _is_cast(node) and isinstance(node.arguments[0], Name):
+        case FunctionCall() if _is_cast(node) and isinstance(node.arguments[0], Name):
             return node.arguments[0].parts[-1]
     return _sql_text(_replace_nodes(node, shown) if shown else node)
 
 
-def _is_cast(node: Call) -> bool:
+def _is_cast(node: FunctionCall) -> bool:
     return node.name in CAST_NAMES and len(node.arguments) == 1
 
 
@@ -167,7 +167,7 @@ def _sql_text(node: Expression) -> str:
             return f"{_sql_text(node.child)}[{_sql_text(node.key)}]"
         case FieldOf():
             return f"{_sql_text(node.child)}.{node.name}"
-        case Call():
+        case FunctionCall():
             return _call_text(node)
 
 
@@ -263,7 +263,7 @@ def _rebuild_node(node: Expression, child: Callable[[Expression], Expression]) -
     return made
 
 
-def _call_text(node: Call) -> str:
+def _call_text(node: FunctionCall) -> str:
     name, given = node.name, [_sql_text(one) for one in node.arguments]
     if _is_cast(node):
         return given[0]

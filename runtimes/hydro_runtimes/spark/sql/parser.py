@@ -14,11 +14,11 @@ from hydro_runtimes.spark.sql.predicates import parse_predicates
 from hydro_runtimes.spark.sql.special_forms import SPECIAL_FORMS, ExpressionReader
 from hydro_runtimes.spark.sql.syntax import (
     Alias,
-    Call,
     Cast,
     Element,
     Expression,
     FieldOf,
+    FunctionCall,
     Lambda,
     Name,
     Operation,
@@ -134,7 +134,7 @@ class Parser(ExpressionReader):
                 node = FieldOf(node, self.parse_identifier())
             elif (
                 self.next_token.upper == "OVER"
-                and isinstance(node, Call)
+                and isinstance(node, FunctionCall)
                 and self.peek_token().upper == "("
             ):
                 raise NeedsOtherRows(f"{node.written}(...) OVER (...) needs other rows")
@@ -278,7 +278,7 @@ class Parser(ExpressionReader):
     ) -> Expression:
         if self.accept("FILTER", "("):
             raise NeedsOtherRows(f"{written}(...) FILTER needs other rows")
-        return Call(name, arguments, written)
+        return FunctionCall(name, arguments, written)
 
     def _parse_with_unit(self, written: str) -> Expression:
         """timestampdiff(DAY, a, b) and others whose first argument is a word."""
@@ -287,10 +287,10 @@ class Parser(ExpressionReader):
         name = {"dateadd": "timestampadd", "date_add": "timestampadd"}.get(
             written.lower(), "timestampdiff" if "diff" in written.lower() else "timestampadd"
         )
-        return Call(name, (unit, *self.parse_list(self.parse_expression)), written)
+        return FunctionCall(name, (unit, *self.parse_list(self.parse_expression)), written)
 
 
-def _struct_of_tuple(parts: Sequence[Expression]) -> Call:
+def _struct_of_tuple(parts: Sequence[Expression]) -> FunctionCall:
     """(a, b + 1 AS c), which is a struct: fields without a name are col1, col2, ..."""
     pairs: list[Expression] = []
     for place, part in enumerate(parts, 1):
@@ -301,4 +301,4 @@ def _struct_of_tuple(parts: Sequence[Expression]) -> Call:
                 pairs += [literals.text_literal(part.name), part.child]
             case _:
                 pairs += [literals.text_literal(f"col{place}"), part]
-    return Call("named_struct", tuple(pairs), "named_struct")
+    return FunctionCall("named_struct", tuple(pairs), "named_struct")

@@ -8,8 +8,8 @@ from __future__ import annotations
 from hydro_runtimes.spark.sql.errors import NeedsOtherRows
 from hydro_runtimes.spark.sql.special_forms import ExpressionReader
 from hydro_runtimes.spark.sql.syntax import (
-    Call,
     Expression,
+    FunctionCall,
     In,
     Like,
     Literal,
@@ -54,7 +54,7 @@ def _parse_predicate(parser: ExpressionReader, left: Expression) -> Expression |
     if parser.accept("BETWEEN"):
         low = parser.parse_operators(0)
         parser.expect("AND")
-        return Call("between", (left, low, parser.parse_operators(0)))
+        return FunctionCall("between", (left, low, parser.parse_operators(0)))
     if parser.accept("IN"):
         return _parse_in(parser, left)
     for operator in ("LIKE", "ILIKE"):
@@ -72,7 +72,7 @@ def _parse_is(parser: ExpressionReader, left: Expression) -> Expression:
         return same if negated else Operation("NOT", (same,))
     if parser.accept("NULL") or parser.accept("UNKNOWN"):
         # Spark has two words for one test.
-        return Call("isnotnull" if negated else "isnull", (left,))
+        return FunctionCall("isnotnull" if negated else "isnull", (left,))
     for word in ("TRUE", "FALSE"):
         if parser.accept(word):
             same = Operation("<=>", (left, Literal(BOOLEAN, word == "TRUE", word.lower())))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hydro_runtimes.spark.sql.syntax import (
-    Call,
     Expression,
+    FunctionCall,
     Literal,
     Name,
     Operation,
@@ -51,9 +51,9 @@ def names_of_numbers(select: Select) -> Iterator[str]:
             case Operation(operator=operator, sides=sides) if operator in _COMPARISONS:
                 if any(map(_is_number, sides)):
                     yield from _column_names(sides)
-            case Call(name="between", arguments=sides) if any(map(_is_number, sides)):
+            case FunctionCall(name="between", arguments=sides) if any(map(_is_number, sides)):
                 yield from _column_names(sides)
-            case Call(name=name, arguments=sides) if name in _OF_NUMBERS:
+            case FunctionCall(name=name, arguments=sides) if name in _OF_NUMBERS:
                 yield from _column_names(sides[:1])
 
 

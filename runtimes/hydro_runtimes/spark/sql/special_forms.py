@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 
 from hydro_runtimes.spark.sql import literals
-from hydro_runtimes.spark.sql.syntax import Call, Case, Cast, Expression, Literal, Operation
+from hydro_runtimes.spark.sql.syntax import Case, Cast, Expression, FunctionCall, Literal, Operation
 from hydro_runtimes.spark.sql.token_reader import RESERVED, TokenReader
 from hydro_runtimes.spark.sql.types import BOOLEAN, VOID, SqlType
 
@@ -119,7 +119,7 @@ def _parse_extract(parser: ExpressionReader) -> Expression | None:
     parser.expect("FROM")
     source = parser.parse_expression()
     parser.expect(")")
-    return Call("extract", (unit, source), "extract")
+    return FunctionCall("extract", (unit, source), "extract")
 
 
 def _parse_trim(parser: ExpressionReader) -> Expression | None:
@@ -139,18 +139,18 @@ def _parse_trim(parser: ExpressionReader) -> Expression | None:
     if parser.accept("FROM"):
         text = parser.parse_expression()
         parser.expect(")")
-        return Call(name, (text,), written)
+        return FunctionCall(name, (text,), written)
     first = parser.parse_expression()
     if parser.accept("FROM"):
         text = parser.parse_expression()
         parser.expect(")")
-        return Call(f"{name} from", (first, text), written)
+        return FunctionCall(f"{name} from", (first, text), written)
     if parser.accept(","):
         second = parser.parse_expression()
         parser.expect(")")
-        return Call(f"{name} from", (first, second), written)
+        return FunctionCall(f"{name} from", (first, second), written)
     parser.expect(")")
-    return Call(name, (first,), written)
+    return FunctionCall(name, (first,), written)
 
 
 def _parse_substring(parser: ExpressionReader) -> Expression | None:
@@ -174,7 +174,7 @@ def _parse_position(parser: ExpressionReader) -> Expression | None:
     if name == "position":
         parser.expect(",")
     arguments = [first, *parser.parse_list(parser.parse_expression)]
-    return Call(name, tuple(arguments), written)
+    return FunctionCall(name, tuple(arguments), written)
 
 
 def _parse_with_words(parser: ExpressionReader, words: Sequence[str]) -> Expression | None:
@@ -188,7 +188,7 @@ def _parse_with_words(parser: ExpressionReader, words: Sequence[str]) -> Express
             arguments.append(parser.parse_expression())
     parser.expect(")")
     name = written.lower()
-    return Call(name, tuple(arguments), written)
+    return FunctionCall(name, tuple(arguments), written)
 
 
 SPECIAL_FORMS: Mapping[str, Callable[[ExpressionReader], Expression | None]] = {

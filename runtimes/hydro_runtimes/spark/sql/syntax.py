@@ -41,7 +41,7 @@ class Star:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class FunctionCall:
     """A call of a function."""
 
     name: str
@@ -140,7 +140,7 @@ Expression: TypeAlias = (
     Literal
     | Name
     | Star
-    | Call
+    | FunctionCall
     | Operation
     | Cast
     | Case

@@ -16,7 +16,7 @@ from hydro.manager.v1 import registry_service_pb2 as registry_pb
 from hydro.manager.v1 import registry_service_pb2_grpc as registry_grpc
 from hydro_envoy.address import Address
 from hydro_envoy.errors import Nacked, NotApplied
-from hydro_envoy.snapshot import Change
+from hydro_envoy.snapshot import ResourceChange
 from hydro_envoy.xds.node_status import NodeStatus
 from hydro_services import errors, pipelinejson
 from hydro_services.consul.registry import Registry
@@ -222,7 +222,7 @@ def _node_message(status: NodeStatus) -> pb.Node:
     )
 
 
-def _plan_response(changes: Iterable[Change]) -> pb.PlanPipelineResponse:
+def _plan_response(changes: Iterable[ResourceChange]) -> pb.PlanPipelineResponse:
     from hydro_envoy.resources.display import to_json  # takes a second, and only plans need it
 
     response = pb.PlanPipelineResponse()

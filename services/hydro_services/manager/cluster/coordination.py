@@ -12,7 +12,7 @@ from functools import partial
 
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro_services import errors
-from hydro_services.consul.agents import Agents, Answer, Value
+from hydro_services.consul.agents import Agents, Answer, KvValue
 from hydro_services.manager.cluster import records
 from hydro_services.manager.cluster.discovery import Discovery
 from hydro_services.manager.cluster.records import Record, Report, Reports, VersionedRecord
@@ -150,7 +150,7 @@ class Coordination:
                     await self._read_or_restore() if answer.is_fresh else answer
                 )
 
-    async def _take_records(self, answer: Answer[dict[str, Value]]) -> None:
+    async def _take_records(self, answer: Answer[dict[str, KvValue]]) -> None:
         # Records whose index has not changed stay the same objects: only a changed one is parsed.
         parsed = {name: self._parse_record(name, value) for name, value in answer.value.items()}
         there = {name: each for name, each in parsed.items() if each}
@@ -168,7 +168,7 @@ class Coordination:
         self._has_records.set()
         self.notify()
 
-    def _parse_record(self, name: str, value: Value) -> VersionedRecord | None:
+    def _parse_record(self, name: str, value: KvValue) -> VersionedRecord | None:
         old = self.records.get(name)
         if old and old.index == value.index:
             return old
@@ -182,7 +182,7 @@ class Coordination:
             logger.error("record ignored", extra={"pipeline": name, "error": error.message})
             return old  # what serves is not given up for what nobody can read
 
-    async def _read_or_restore(self) -> Answer[dict[str, Value]]:
+    async def _read_or_restore(self) -> Answer[dict[str, KvValue]]:
         """What Consul has; if it has lost its memory, after it has been given what we know."""
         while True:
             try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from weakref import WeakValueDictionary
 
-from hydro_envoy.snapshot import Change, diff
+from hydro_envoy.snapshot import ResourceChange, diff
 from hydro_services import errors
 from hydro_services.manager.domain import access, readiness, resolution, transitions
 from hydro_services.manager.domain.state import PendingPipeline, Spec, State, newest_spec
@@ -117,7 +117,7 @@ class Deployer:
         async with self._take_turn(name, deadline):
             await self.executor.delete(name, deadline)
 
-    async def plan(self, spec: Spec, etag: str) -> tuple[Change, ...]:
+    async def plan(self, spec: Spec, etag: str) -> tuple[ResourceChange, ...]:
         """What creating the pipeline would change in Envoy.
 
         Raises:

@@ -12,7 +12,7 @@ import pytest
 from hydro.manager.v1 import pipeline_pb2 as pb
 from hydro_services import errors
 from hydro_services.cli import apply_progress
-from hydro_services.cli.apply_progress import Progress
+from hydro_services.cli.apply_progress import ApplyProgress
 from hydro_services.cli.output import Output
 
 LOADING = errors.Unavailable("model m is not loaded", awaits="load", stage="s/m", loaded="0")
@@ -37,10 +37,10 @@ def pending(error: errors.HydroError, state: int = pb.PIPELINE_STATE_PENDING) ->
     return found
 
 
-def progress(*, json: bool = False, err: io.StringIO | None = None) -> tuple[Progress, Clock]:
+def progress(*, json: bool = False, err: io.StringIO | None = None) -> tuple[ApplyProgress, Clock]:
     clock = Clock()
     output = Output(json, io.StringIO(), err or io.StringIO())
-    return Progress("p", output, clock), clock
+    return ApplyProgress("p", output, clock), clock
 
 
 def written(stream: object) -> str:

@@ -7,8 +7,8 @@ import pytest
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro.manager.v1 import pipeline_pb2
 from hydro_services.cli import screen
-from hydro_services.top.samples import Change, Scrape, parse_scrape, quantile
-from hydro_services.top.view import Answers, ProcessRow, StageRow, View, build_view
+from hydro_services.top.samples import Scrape, ScrapeDelta, parse_scrape, quantile
+from hydro_services.top.view import MeshStatus, ProcessRow, StageRow, View, build_view
 
 ENVOY = """
 # TYPE envoy_hydro_requests counter
@@ -38,14 +38,14 @@ process_resident_memory_bytes 2e+06
 NAMES = {("envoy", "gateway"): ENVOY, ("runtime", "s-1"): RUNTIME}
 
 
-def told(at_s: float = 0.0, **texts: str) -> Answers:
+def told(at_s: float = 0.0, **texts: str) -> MeshStatus:
     """A mesh of one pipeline; what is not given is as if nothing had happened yet."""
     targets = [pb.MetricsTarget(part=part, instance=name) for part, name in NAMES]
     pipeline = pipeline_pb2.Pipeline(
         name="p", chain=["s/m"], state=pipeline_pb2.PIPELINE_STATE_READY
     )
     endpoint = pb.Endpoint(instance="s-1", ready=True)
-    return Answers(
+    return MeshStatus(
         pb.GetStatusResponse(
             nodes=[pb.Node(id="gateway", role="gateway", lacking=1)], targets=targets
         ),
@@ -69,9 +69,9 @@ def test_a_counter_that_fell_has_begun_anew() -> None:
     def scrape(at_s: float, value: float) -> Scrape:
         return parse_scrape(f'hydro_x{{a="b"}} {value}', at_s)
 
-    assert Change(scrape(0, 10), scrape(2, 16)).rate("hydro_x") == 3
-    assert Change(scrape(0, 10), scrape(2, 4)).rate("hydro_x") == 2
-    assert Change(parse_scrape("", 0), scrape(2, 4)).rate("hydro_x") == 2
+    assert ScrapeDelta(scrape(0, 10), scrape(2, 16)).rate("hydro_x") == 3
+    assert ScrapeDelta(scrape(0, 10), scrape(2, 4)).rate("hydro_x") == 2
+    assert ScrapeDelta(parse_scrape("", 0), scrape(2, 4)).rate("hydro_x") == 2
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_quantile_lies_within_its_bucket(q: float, want: float) -> None:
 
 
 def test_a_view_is_of_the_time_between_two_looks() -> None:
-    nothing = Answers(told().status, [], [], {key: Scrape(0.0, {}) for key in NAMES})
+    nothing = MeshStatus(told().status, [], [], {key: Scrape(0.0, {}) for key in NAMES})
     found = build_view(nothing, told(2.0))
     (pipeline,) = found.pipelines
     assert (pipeline.requests_s, pipeline.errors_s) == (7.0, 2.0)
@@ -117,13 +117,13 @@ def test_a_part_that_is_away_is_shown_as_such() -> None:
 def test_refusals_are_told_in_envoys_words() -> None:
     refusal = pb.Refusal(type="routes", name="p", message="no such filter")
     status = pb.GetStatusResponse(nodes=[pb.Node(id="g", refused=[refusal])])
-    assert build_view(None, Answers(status, [], [], {})).refusals == (
+    assert build_view(None, MeshStatus(status, [], [], {})).refusals == (
         "g refuses routes p: no such filter",
     )
 
 
 def test_the_screen_aligns_and_marks_what_is_wrong() -> None:
-    nothing = Answers(told().status, [], [], {key: Scrape(0.0, {}) for key in NAMES})
+    nothing = MeshStatus(told().status, [], [], {key: Scrape(0.0, {}) for key in NAMES})
     lines = screen.view_lines(build_view(nothing, told(2.0)))
     assert [screen.strip_styles(line) for line in lines] == [
         "PIPELINE / STAGE  STATE  REQ/S  ERR/S  ROWS/S  P50 MS  P99 MS  OPEN",

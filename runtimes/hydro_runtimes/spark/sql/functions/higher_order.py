@@ -31,7 +31,7 @@ _KEYS = count()
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class LambdaFunction:
     """A lambda function, which is compiled when the types of its variables are known."""
 
     variables: int
@@ -49,7 +49,7 @@ class Body:
         return self.bind(kinds, keys), keys
 
 
-HigherOrderArguments: TypeAlias = Sequence[Typed | Body]
+HigherOrderArguments: TypeAlias = Sequence[Typed | LambdaFunction]
 _Bind: TypeAlias = Callable[[HigherOrderArguments, Mode], Typed]
 
 
@@ -68,9 +68,9 @@ def bind_higher_order(name: str, given: HigherOrderArguments, mode: Mode) -> Typ
     return bind(given, mode)
 
 
-def _array_and_body(given: HigherOrderArguments) -> tuple[Typed, Body]:
+def _array_and_body(given: HigherOrderArguments) -> tuple[Typed, LambdaFunction]:
     child, body = given[0], given[1]
-    if not isinstance(child, Typed) or not isinstance(body, Body):
+    if not isinstance(child, Typed) or not isinstance(body, LambdaFunction):
         raise StatementError("wants an array and then a function x -> ...")
     return array_argument(child), body
 
@@ -198,7 +198,7 @@ def _bind_aggregate(given: HigherOrderArguments, mode: Mode) -> Typed:
     if (
         not isinstance(child, Typed)
         or not isinstance(start, Typed)
-        or not isinstance(function, Body)
+        or not isinstance(function, LambdaFunction)
     ):
         raise StatementError("wants an array, a start and a function (sum, x) -> ...")
     child = array_argument(child)
@@ -207,7 +207,9 @@ def _bind_aggregate(given: HigherOrderArguments, mode: Mode) -> Typed:
     if body.type != start.type:
         raise StatementError(f"the function gives {body.type}, want {start.type} as the start")
     finish = given[3] if len(given) > 3 else None
-    end, end_keys = finish.bind_variables(start.type) if isinstance(finish, Body) else (None, ())
+    end, end_keys = (
+        finish.bind_variables(start.type) if isinstance(finish, LambdaFunction) else (None, ())
+    )
 
     def evaluate(rows: Rows) -> Value:
         lists = child.evaluate(rows)
@@ -235,7 +237,7 @@ def _bind_zip_with(given: HigherOrderArguments, mode: Mode) -> Typed:
     if (
         not isinstance(left, Typed)
         or not isinstance(right, Typed)
-        or not isinstance(function, Body)
+        or not isinstance(function, LambdaFunction)
     ):
         raise StatementError("wants two arrays and a function (x, y) -> ...")
     left, right = array_argument(left), array_argument(right)
@@ -290,7 +292,7 @@ def _bind_array_sort(given: HigherOrderArguments, mode: Mode) -> Typed:
             ),
         )
     function = given[1]
-    if not isinstance(function, Body):
+    if not isinstance(function, LambdaFunction):
         raise StatementError("wants a function (x, y) -> ... that compares")
     body, keys = function.bind_variables(element, element)
     order = cast_to(body, INT, mode)
@@ -321,7 +323,7 @@ def _per_pair(
     given: HigherOrderArguments, mode: Mode, is_test: bool
 ) -> tuple[Typed, Typed, Callable[[Rows], tuple[_Elements, list[Any]]]]:
     child, function = given[0], given[1]
-    if not isinstance(child, Typed) or not isinstance(function, Body):
+    if not isinstance(child, Typed) or not isinstance(function, LambdaFunction):
         raise StatementError("wants a map and then a function (key, value) -> ...")
     child = map_argument(child)
     key, item = child.type.parts
@@ -349,7 +351,7 @@ def _bind_map_zip_with(given: HigherOrderArguments, mode: Mode) -> Typed:
     if (
         not isinstance(left, Typed)
         or not isinstance(right, Typed)
-        or not isinstance(function, Body)
+        or not isinstance(function, LambdaFunction)
     ):
         raise StatementError("wants two maps and a function (key, x, y) -> ...")
     left, right = map_argument(left), map_argument(right)

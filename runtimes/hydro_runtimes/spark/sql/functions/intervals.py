@@ -25,7 +25,7 @@ from hydro_runtimes.spark.sql.decimals import DECIMALS
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
 from hydro_runtimes.spark.sql.interval_texts import MICROS_OF, truncating_divmod, units_between
 from hydro_runtimes.spark.sql.mode import Mode
-from hydro_runtimes.spark.sql.syntax import Call, Expression, Operation
+from hydro_runtimes.spark.sql.syntax import Expression, FunctionCall, Operation
 from hydro_runtimes.spark.sql.types import (
     DATE,
     DAYS,
@@ -75,7 +75,7 @@ def spark_operation(node: Operation, left: SqlType, right: SqlType) -> Expressio
     plus = node.operator == "+"
     if INTERVAL in (left, right) and node.operator in ("*", "/"):
         name = "multiply_interval" if node.operator == "*" else "divide_interval"
-        return Call(name, (other, one) if right.is_interval else (one, other))
+        return FunctionCall(name, (other, one) if right.is_interval else (one, other))
     if VOID in (left, right) and (left.is_interval or right.is_interval or not plus):
         return node
     if node.operator in ("*", "/"):
@@ -83,12 +83,12 @@ def spark_operation(node: Operation, left: SqlType, right: SqlType) -> Expressio
     if plus and (left.is_interval or right == DATE) and not (right.is_interval):
         one, other, left, right = other, one, right, left
     if left == DATE and right == DAYS:
-        days: Expression = Call("extractansiintervaldays", (other,))
-        return Call("date_add", (one, days if plus else Operation("negate", (days,))))
+        days: Expression = FunctionCall("extractansiintervaldays", (other,))
+        return FunctionCall("date_add", (one, days if plus else Operation("negate", (days,))))
     if right.is_interval and not left.is_interval:
         return Operation(f"{node.operator} interval", (one, other))
     if left == DATE and right not in (DATE, *_TIMES, STRING):
-        return Call("date_add" if plus else "date_sub", (one, other))
+        return FunctionCall("date_add" if plus else "date_sub", (one, other))
     return node
 
 

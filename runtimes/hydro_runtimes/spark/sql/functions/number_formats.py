@@ -23,7 +23,7 @@ from hydro_runtimes.spark.sql.functions.datetimes import DATETIMES
 from hydro_runtimes.spark.sql.functions.maths import MATHS
 from hydro_runtimes.spark.sql.functions.texts import TEXTS
 from hydro_runtimes.spark.sql.mode import Mode
-from hydro_runtimes.spark.sql.syntax import Call, Literal
+from hydro_runtimes.spark.sql.syntax import FunctionCall, Literal
 from hydro_runtimes.spark.sql.types import (
     BINARY,
     DATE,
@@ -209,16 +209,20 @@ def _bind_to_char(arguments: Sequence[Typed], mode: Mode) -> Typed:
     return row_by_row(lambda x: None if number is None else number.format_number(x), given, STRING)
 
 
-def spark_to_char(node: Call, kind: SqlType) -> Call:
+def spark_to_char(node: FunctionCall, kind: SqlType) -> FunctionCall:
     """The call that Spark names in place of to_char: date_format for a date."""
     child, form = node.arguments
     if kind in (DATE, TIMESTAMP, TIMESTAMP_NTZ):
-        return Call("date_format", node.arguments)
+        return FunctionCall("date_format", node.arguments)
     if kind == BINARY:
         name = form.value if isinstance(form, Literal) else ""
         of_bytes = name.lower() in ("base64", "hex")
-        return Call(name.lower(), (child,)) if of_bytes else Call("decode", node.arguments)
-    return Call("to_char", node.arguments)
+        return (
+            FunctionCall(name.lower(), (child,))
+            if of_bytes
+            else FunctionCall("decode", node.arguments)
+        )
+    return FunctionCall("to_char", node.arguments)
 
 
 def _to_number_function(safe: bool) -> Function:
