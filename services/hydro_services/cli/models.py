@@ -17,6 +17,7 @@ from hydro_services.cli.command import Command, Option
 from hydro_services.cli.options import REPOSITORY_CALL
 from hydro_services.cli.output import Output
 from hydro_services.reachability import Tls
+from hydro_services.security.trusted_models import add_line
 
 T = TypeVar("T")
 
@@ -117,16 +118,6 @@ def trust_model(options: TrustOptions, output: Output) -> int:
     else:
         output.note(f"{'added to' if is_new else 'was already in'} {options.file}")
     return 0
-
-
-def add_line(file: Path, digest: str, name: str) -> bool:
-    """Appends `<digest>  <name>`; False where the digest is there already."""
-    text = file.read_text() if file.exists() else ""
-    if any(line.split()[:1] == [digest] for line in text.splitlines()):
-        return False
-    gap = "" if not text or text.endswith("\n") else "\n"
-    file.write_text(f"{text}{gap}{digest}  {name}\n")
-    return True
 
 
 def _names_of_code() -> str:

@@ -102,6 +102,13 @@ ROWS = Option(
     field="file",
     nargs="?",
 )
+PORTS = (
+    port("manager", MANAGER.port, "the manager's HTTP and gRPC"),
+    port("gateway", GATEWAY.port, "predictions"),
+    port("repository", REPOSITORY.port, "the repository's HTTP and gRPC"),
+    port("xds", XDS.port, "where Envoy and all parts reach the manager's process"),
+)
+"""Where a whole mesh listens."""
 MODELS = folder("models", "models", "the folder of models")
 TRUSTED = Option(
     "--trusted",

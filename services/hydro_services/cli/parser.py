@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from hydro_services.cli.command import Command, Option
 
 SUMMARIES = {
+    "demo": "run the whole mesh with example models, and send rows through them",
+    "init": "make a folder of models with a commented example",
     "up": "run the whole mesh on this machine",
     "predict": "send rows through a pipeline",
     "pipelines": "list, get, apply, plan and delete pipelines",

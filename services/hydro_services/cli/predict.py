@@ -49,10 +49,11 @@ class AnswerWriter(Protocol):
 
 
 def run_predict(options: PredictOptions, output: Output) -> int:
-    return asyncio.run(_predict(options, output))
+    return asyncio.run(predict(options, output))
 
 
-async def _predict(options: PredictOptions, output: Output) -> int:
+async def predict(options: PredictOptions, output: Output) -> int:
+    """Sends the rows, writes the answers, and returns the exit code."""
     with row_input.open_rows(options.file) as file:
         body = row_input.read_pieces_async(file)
         # The call needs its content type first, so its first bytes are read before it begins.

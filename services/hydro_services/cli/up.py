@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from collections.abc import Awaitable, Callable
 from dataclasses import fields
 from typing import Any
 
@@ -12,11 +13,11 @@ from hydro_envoy.address import parse_host
 from hydro_envoy.proxy import connections
 from hydro_services import logs
 from hydro_services.cli.command import Command, Option
-from hydro_services.cli.options import MODELS, OF_MANAGER, OF_RUNTIME, TLS, folder, log_level, port
+from hydro_services.cli.options import MODELS, OF_MANAGER, OF_RUNTIME, PORTS, TLS, folder, log_level
 from hydro_services.cli.output import Output
 from hydro_services.cli.parser import SUMMARIES
 from hydro_services.cli.usage import UsageError
-from hydro_services.default_addresses import GATEWAY, MANAGER, REPOSITORY, XDS
+from hydro_services.default_addresses import GATEWAY, MANAGER, REPOSITORY
 from hydro_services.security import private_files
 from hydro_services.up import mesh
 from hydro_services.up.layout import Options, known_services
@@ -52,29 +53,43 @@ def make_options(**arguments: Any) -> Options:
 
 def run_up(options: Options, output: Output) -> int:
     """Serves until Ctrl-C."""
+
+    async def serve(running: Options) -> None:
+        show_ready(running, output)
+        await asyncio.Event().wait()
+
+    run_mesh(options, output, serve)
+    return 0
+
+
+def run_mesh(options: Options, output: Output, use: Callable[[Options], Awaitable[None]]) -> None:
+    """Runs the mesh while `use` does, which is given the options with the ports, or until Ctrl-C.
+
+    Raises:
+        errors.HydroError: as `mesh.serve_mesh`, and what `use` raises.
+    """
     logs.set_up_logging(options.log_level, "up")
     connections.raise_file_limit()
     os.environ.pop("HYDRO_ADMIN_KEY", None)  # else the code of models could read it
     with private_files.private_umask():
-        return asyncio.run(_serve(options, output))
+        asyncio.run(_serve(options, output, use))
 
 
-async def _serve(options: Options, output: Output) -> int:
+async def _serve(
+    options: Options, output: Output, use: Callable[[Options], Awaitable[None]]
+) -> None:
+    async def serve() -> None:
+        async with mesh.serve_mesh(options, output.note) as running:
+            await use(running)
+
     with mesh.stop_signals() as stop:
-        serving = asyncio.create_task(_serve_until_cancelled(options, output))
+        serving = asyncio.create_task(serve())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         serving.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await serving
-    return 0
-
-
-async def _serve_until_cancelled(options: Options, output: Output) -> None:
-    async with mesh.serve_mesh(options, output.note) as running:
-        show_ready(running, output)
-        await asyncio.Event().wait()
 
 
 def show_ready(options: Options, output: Output) -> None:
@@ -147,10 +162,7 @@ COMMANDS = (
                 parse_host,
                 default="127.0.0.1",
             ),
-            port("manager", MANAGER.port, "the manager's HTTP and gRPC"),
-            port("gateway", GATEWAY.port, "predictions"),
-            port("repository", REPOSITORY.port, "the repository's HTTP and gRPC"),
-            port("xds", XDS.port, "where Envoy and all parts reach the manager's process"),
+            *PORTS,
             Option(
                 "--runtime",
                 "a runtime service and how many processes of it; may be given again",

@@ -113,6 +113,8 @@ class Config:
     """Who may call pipelines that do not say it: anyone, or who has an API key."""
     admin_key: str = field(default="", repr=False)
     """What calls of the APIs of manager and repository have to have; empty: nothing."""
+    home: str = ""
+    """Of a mesh that `hydro up` runs: the URL of the folder of all its state."""
     token_file: Path | None = None
     """Has the token that Envoys and processes of this machine have to show; made if need be.
     None: `token` in `data`."""
@@ -253,7 +255,7 @@ def _serve_api(
     deployer = Deployer(reconciler, executor, config.limit_s, config.patience_s)
     return serve_api(
         config.listen,
-        ManagerServicer(reconciler, deployer, scraped),
+        ManagerServicer(reconciler, deployer, scraped, config.home),
         RegistryServicer(reconciler, config.lease_s, config.registry),
         reconciler.hub,
         certificates,

@@ -10,8 +10,18 @@ from pathlib import Path
 
 from hydro_services.errors import Unavailable
 from hydro_services.security import private_files
+from hydro_services.up import home
 
-CONTENTS = ("lock", "cache", "gateway", "manager", "repository", "sidecar-*")
+CONTENTS = (
+    "lock",
+    "cache",
+    "gateway",
+    "manager",
+    "repository",
+    "sidecar-*",
+    home.MESH_FILE,
+    home.TRUSTED_FILE,
+)
 """What `hydro up` makes in its data folder."""
 
 

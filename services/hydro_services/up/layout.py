@@ -12,6 +12,7 @@ from hydro_runtimes import model_formats
 from hydro_services.consul.registry import Registry
 from hydro_services.errors import InvalidArgument
 from hydro_services.security import credential
+from hydro_services.up import home
 from hydro_services.up.process import Program
 
 
@@ -92,6 +93,11 @@ class Options:
     def token(self) -> Path:
         """The file with the token, made if need be."""
         return self.token_file or self.data / "manager" / credential.TOKEN_FILE
+
+    @property
+    def trusted_file(self) -> Path:
+        """The digests of models that may run code."""
+        return self.trusted or home.trusted_file(self.data)
 
     @property
     def xds(self) -> Address:
@@ -211,6 +217,7 @@ def manager_program(options: Options, beside: ProcessSidecar | None) -> Program:
         "access": options.access,
         "admin_key": options.admin_key,
         "token_file": options.token,
+        "home": home.url(options.data),
         "sidecar": beside and beside.ingress,
         "egress": beside and beside.egress,
         "instance": MANAGER.partition("/")[2] if beside else "",
@@ -249,7 +256,7 @@ def runtime_program(options: Options, process: str, beside: ProcessSidecar | Non
         "sidecar": beside and beside.ingress,
         "registry": options.registry,
         "cache": options.data / "cache",
-        "trusted": options.trusted,
+        "trusted": options.trusted_file,
     }
     module = "hydro_services.runtime.process"
     return Program(instance, module, config, level=options.log_level, is_guarded=True)

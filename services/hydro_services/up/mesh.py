@@ -22,7 +22,7 @@ from hydro_services.free_ports import free_ports
 from hydro_services.proxy import gateway, sidecar
 from hydro_services.security import admin, credential, keys, keystore
 from hydro_services.security.trusted_models import read_trusted
-from hydro_services.up import data_folder, layout, process, ready
+from hydro_services.up import data_folder, home, layout, process, ready
 from hydro_services.up.layout import Options, ProcessSidecar
 from hydro_services.up.process import Program
 from hydro_services.up.signals import on_stop
@@ -62,12 +62,14 @@ async def serve_mesh(options: Options, tell: Callable[[str], None]) -> AsyncIter
     start = time.monotonic()
     options = dataclasses.replace(options, host=_resolve_host(options.host))
     await _check_options(options)
-    services, notes = layout.choose_runtimes(options.runtimes, _is_installed)
+    services, notes = layout.choose_runtimes(options.runtimes, is_installed)
     for note in notes:
         tell(f"left out: {note}")
     with data_folder.lock_data_folder(options.data):
         options = _claim_ports(options)
         credential.make_token(options.token)
+        options.trusted_file.touch()
+        home.write(options.data, options.models, options.trusted_file)
         processes = [
             f"{service.name}/{service.name}-{number + 1}"
             for service, count in services
@@ -98,7 +100,8 @@ def _resolve_host(host: str) -> str:
 async def _check_options(options: Options) -> None:
     """What would otherwise show only as a part that dies again and again."""
     if not options.models.is_dir():
-        raise InvalidArgument(f"no folder {options.models}; make it, or name another by --models")
+        way_out = "`hydro init` makes one; or name another by --models"
+        raise InvalidArgument(f"no folder {options.models}; {way_out}")
     read_trusted(options.trusted)
     await _check_access(options)
     await gateway.check_envoy()
@@ -204,7 +207,8 @@ def _claim_ports(options: Options) -> Options:
     )
 
 
-def _is_installed(module: str) -> bool:
+def is_installed(module: str) -> bool:
+    """Whether a package of this name can be imported."""
     return importlib.util.find_spec(module) is not None
 
 

@@ -43,8 +43,11 @@ LEAVE_S = 0.8
 class ManagerServicer(pb_grpc.ManagerServiceServicer):
     """Keeps the pipelines."""
 
-    def __init__(self, reconciler: Reconciler, deployer: Deployer, metrics: Address) -> None:
-        """`metrics`: where the manager tells its own."""
+    def __init__(
+        self, reconciler: Reconciler, deployer: Deployer, metrics: Address, home: str = ""
+    ) -> None:
+        """`metrics`: where the manager tells its own; `home`: as in GetStatusResponse."""
+        self._home = home
         self._reconciler = reconciler
         self._deployer = deployer
         self._metrics = metrics
@@ -134,6 +137,7 @@ class ManagerServicer(pb_grpc.ManagerServiceServicer):
         return pb.GetStatusResponse(
             nodes=map(_node_message, self._reconciler.hub.nodes()),
             targets=scrape_targets.list_targets(self._reconciler, self._metrics),
+            home=self._home,
         )
 
 

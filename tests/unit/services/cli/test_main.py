@@ -257,7 +257,7 @@ def test_a_bug_is_told_without_its_traceback(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("HYDRO_DEBUG", raising=False)
-    monkeypatch.setattr(predict, "_predict", lambda *_: 1 / 0)
+    monkeypatch.setattr(predict, "predict", lambda *_: 1 / 0)
     assert cli.main(["predict", "p"]) == cli.FAILED
     err = capsys.readouterr().err
     assert err.startswith("error: this is a bug (ZeroDivisionError")
