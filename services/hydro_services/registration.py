@@ -131,7 +131,7 @@ async def _renew_lease(
     endpoint: manager_pb.Endpoint,
     token_file: Path | None,
 ) -> None:
-    extra = {"manager": str(manager), "service": endpoint.service, "instance": endpoint.instance}
+    extra = {"address": str(manager), "service": endpoint.service, "instance": endpoint.instance}
     delay, told = FIRST_DELAY_S, ""
     while True:
         try:

@@ -249,7 +249,7 @@ class Envoy:
             await asyncio.sleep(_REFUSED_S)
             count = connections.count_refused(await self._ask("GET", connections.STATS) or "")
             if count > logged:
-                extra = {"refused": count - logged, "limit": connections.connection_limit()}
+                extra = {"connections": count - logged, "limit": connections.connection_limit()}
                 logger.warning(
                     "envoy refused connections: there are as many as it takes", extra=extra
                 )

@@ -285,7 +285,7 @@ class Hub:
         # Marked as late for all that wait, now and later: they are not to wait LAG_S each.
         for stream, lacks in late.items():
             stream.late_with = frozenset(lacks)
-            extra = {"node_id": stream.node.id, "lacking": describe_refs(lacks)}
+            extra = {"node_id": stream.node.id, "resources": describe_refs(lacks)}
             logger.warning("an envoy does not take changes, none waits for it", extra=extra)
         return True
 

@@ -64,7 +64,7 @@ class Link(asyncio.Protocol):
                 self._on_event(event)
         except ConnectionFault as fault:
             logger.warning(
-                "peer broke HTTP/2", extra={"code": fault.code.name, "reason": str(fault)}
+                "peer broke HTTP/2", extra={"h2_code": fault.code.name, "error": str(fault)}
             )
             self._flush()  # the GOAWAY, which says why
             self._close()

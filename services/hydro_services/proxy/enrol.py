@@ -156,7 +156,7 @@ class _CertificateRenewer:
                     logger.error("no certificate", extra={"error": failure.message})
                     raise failure
                 if not is_logged:
-                    extra = {"manager": str(manager), "error": failure.message}
+                    extra = {"address": str(manager), "error": failure.message}
                     logger.warning("no certificate yet, retrying", extra=extra)
                 is_logged = True
             await asyncio.sleep(pause)

@@ -185,7 +185,7 @@ def _reason(error: Exception, version: ModelVersion) -> str:
     if isinstance(error, OSError):
         return f"cannot be read: {error.strerror}; look at the folder's permissions"
     # What the reader of a format did not foresee must not end the service of all other models.
-    logger.error("model cannot be read", extra={"model": version.path}, exc_info=error)
+    logger.error("model cannot be read", extra={"path": version.path}, exc_info=error)
     return f"cannot be read: {type(error).__name__}: {error}"
 
 

@@ -74,7 +74,7 @@ class SourceWatcher:
                 self._reading[key] = asyncio.create_task(self._read_model(key))
         self._set_places(listing.places)
         for framework in listing.unreadable - self._unreadable:
-            extra = {"folder": ascii(framework)}
+            extra = {"path": ascii(framework)}
             logger.warning("folder cannot be read, its models stay as they were", extra=extra)
         self._unreadable = listing.unreadable
         self._publish()
@@ -187,7 +187,7 @@ class SourceWatcher:
 
 
 def _log_version(key: Key, version: ModelVersion | None) -> None:
-    extra = {"model": ascii("/".join(key))}
+    extra = {"path": ascii("/".join(key))}
     if version is None:
         logger.info("model removed", extra=extra)
     elif version.refused:

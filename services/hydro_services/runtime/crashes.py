@@ -72,7 +72,7 @@ class Crashes:
     def add(self, model: str, reason: str) -> None:
         """A model has ended a process."""
         crash = Crash(self._clock(), model, reason)
-        logger.error("a model ended its process", extra={"model": model, "reason": reason})
+        logger.error("a model ended its process", extra={"model": model, "error": reason})
         line = json.dumps(asdict(crash)) + "\n"
         try:
             with self._file.open("a") as file:

@@ -103,5 +103,5 @@ def _parse_values(bodies: Mapping[str, bytes]) -> tuple[Key, ...]:
         try:
             readable += keys.load_keys(f'{{"keys": [{body.decode()}]}}', f"{PREFIX}{id}")
         except (InvalidArgument, UnicodeDecodeError) as error:
-            logger.error("API key left out", extra={"id": id, "error": str(error)})
+            logger.error("API key left out", extra={"key_id": id, "error": str(error)})
     return tuple(readable)

@@ -96,7 +96,7 @@ async def serve_program(program: Program, watched: WatchProcess) -> None:
     starting = asyncio.ensure_future(_start_process(process, program.fork))
     try:
         await asyncio.shield(starting)
-        logger.info("part started", extra={"part": program.name, "pid": process.pid})
+        logger.info("part started", extra={"child": program.name, "pid": process.pid})
         with watched(program.name, process):
             await _wait_end(process)
     finally:
@@ -146,7 +146,7 @@ async def _stop_process(process: BaseProcess) -> None:
         async with asyncio.timeout(GRACE_S):
             await _wait_end(process)
     except TimeoutError:
-        logger.warning("part did not stop in time, killed", extra={"part": process.name})
+        logger.warning("part did not stop in time, killed", extra={"child": process.name})
         process.kill()
         await _wait_end(process)
 

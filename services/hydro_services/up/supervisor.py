@@ -21,7 +21,7 @@ FIRST_DELAY_S = 0.1
 MAX_DELAY_S = 2.0
 """So that a part which dies again and again is back within 5 s each time."""
 HEALTHY_S = 10.0
-"""A part that lived this long is well: its next restart is the first again."""
+"""After a run of this length the delays start from the first again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +33,14 @@ class Part:
     """Serves until cancelled. Called anew for each start."""
 
 
-def next_delay(previous_s: float | None, lived_s: float) -> float:
+def next_delay(previous_s: float | None, uptime_s: float) -> float:
     """Seconds to wait before a restart: none, then 0.1 doubling to 2.
 
     Args:
         previous_s: the delay before the run that just ended; None for the first run.
-        lived_s: how long that run was.
+        uptime_s: how long that run was.
     """
-    if previous_s is None or lived_s >= HEALTHY_S:
+    if previous_s is None or uptime_s >= HEALTHY_S:
         return 0.0
     return min(max(previous_s * 2, FIRST_DELAY_S), MAX_DELAY_S)
 
@@ -61,10 +61,10 @@ async def keep_serving(
         # only when the part has drained.
         start = clock()
         reason = await _serve_once(part)
-        lived = clock() - start
-        delay = next_delay(delay, lived)
-        extra = {"part": part.name, "reason": reason, "lived_s": round(lived, 1)}
-        logger.warning("part ended, restarting it", extra={**extra, "delay_s": delay})
+        uptime = clock() - start
+        delay = next_delay(delay, uptime)
+        extra = {"child": part.name, "error": reason, "uptime_s": round(uptime, 1)}
+        logger.warning("part ended, restarting it", extra={**extra, "retry_s": delay})
         await sleep(delay)
 
 
@@ -84,7 +84,7 @@ async def _serve_once(part: Part) -> str:
         reason = str(error) or type(error).__name__
     # Cancelled, and failed before it had drained: `except Exception` has hidden the cancellation.
     if task.cancelling():
-        logger.warning("part did not drain", extra={"part": part.name, "reason": reason})
+        logger.warning("part did not drain", extra={"child": part.name, "error": reason})
         raise asyncio.CancelledError
     return reason
 

@@ -127,7 +127,7 @@ class Watchdog:
     def _judge(self, part: str, process: BaseProcess, seen: PartHealth) -> None:
         self._processes[part] = process, seen
         if seen.is_hung:
-            extra = {"part": part, "pid": process.pid, "silent_s": round(seen.held_s, 1)}
+            extra = {"child": part, "pid": process.pid, "silent_s": round(seen.held_s, 1)}
             logger.warning("part hangs, killed", extra=extra)
             # One that is busy is aborted first, which logs the model that holds it; it is killed if
             # that does not end it.

@@ -211,7 +211,7 @@ class Coordination:
         given = [name for name in state.names if await self._restore(name, state)]
         await self._agents.put(MARK, b"{}", 0)
         if given:
-            logger.warning("Consul had lost pipelines", extra={"given": given})
+            logger.warning("Consul had lost pipelines", extra={"pipelines": given})
 
     async def _restore(self, name: str, state: State) -> bool:
         pipeline, known = state.pipelines.get(name), state.pending.get(name)

@@ -83,6 +83,8 @@ class Discovery:
             return endpoint
         except InvalidArgument as error:
             if self._malformed.get(id) != error.message:
-                logger.warning("endpoint left out", extra={"service": id, "error": error.message})
+                extra = {"service": instance.endpoint.service, "error": error.message}
+                extra["instance"] = instance.endpoint.instance
+                logger.warning("endpoint left out", extra=extra)
             self._malformed[id] = error.message
             return None

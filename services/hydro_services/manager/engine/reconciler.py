@@ -278,7 +278,8 @@ class Reconciler:
             await runtime_client.send_call(call, self._route)
         except errors.HydroError as refusal:
             error = refusal
-            extra = {"endpoint": "/".join(call.placement.endpoint), "model": call.placement.key}
+            service, instance = call.placement.endpoint
+            extra = {"service": service, "instance": instance, "model": call.placement.key}
             logger.warning("runtime refused a call", extra={**extra, "error": error.message})
         # Posted, not awaited: the turn that handles it may be waiting for a build.
         self.post(self._call_outcome(call, error))

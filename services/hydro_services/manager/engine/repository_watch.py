@@ -55,7 +55,7 @@ async def _watch_models(repository: Endpoint, reconciler: Reconciler, route: Pro
             except grpc.aio.AioRpcError as error:
                 if not is_logged:
                     message = errors.from_rpc(error).message
-                    extra = {"repository": str(repository.address), "error": message}
+                    extra = {"address": str(repository.address), "error": message}
                     logger.warning("repository does not answer, retrying", extra=extra)
                 is_logged = True
             await asyncio.sleep(RETRY_S)

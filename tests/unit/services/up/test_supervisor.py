@@ -52,7 +52,7 @@ async def test_a_healthy_life_makes_the_next_restart_the_first_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("previous_s", "lived_s", "delay_s"),
+    ("previous_s", "uptime_s", "delay_s"),
     [
         pytest.param(None, 0.0, 0.0, id="the first life"),
         pytest.param(0.0, 9.9, 0.1, id="a short life"),
@@ -61,15 +61,15 @@ async def test_a_healthy_life_makes_the_next_restart_the_first_again() -> None:
     ],
 )
 def test_delay_follows_the_previous_one(
-    previous_s: float | None, lived_s: float, delay_s: float
+    previous_s: float | None, uptime_s: float, delay_s: float
 ) -> None:
-    assert next_delay(previous_s, lived_s) == delay_s
+    assert next_delay(previous_s, uptime_s) == delay_s
 
 
 async def test_the_log_says_why_a_part_ended(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         await delays_of([0.0])
-    assert [vars(record)["reason"] for record in caplog.records] == ["broke"]
+    assert [vars(record)["error"] for record in caplog.records] == ["broke"]
 
 
 async def test_groups_stop_in_order_and_each_part_may_drain() -> None:
