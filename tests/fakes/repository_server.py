@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import json
 import zipfile
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -25,6 +25,7 @@ from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
 from hydro_envoy.address import ANY_PORT, Address
 from hydro_services import errors, rpc
 from hydro_services.repository import process
+from hydro_services.repository.roots import Root
 
 Stub: TypeAlias = "pb_grpc.RepositoryServiceAsyncStub"
 
@@ -75,7 +76,7 @@ class Registry(registry_grpc.RegistryServiceServicer):
 
 @contextlib.asynccontextmanager
 async def running(
-    root: Path, registry: Registry, data: Path | None = None
+    root: Path, registry: Registry, data: Path | None = None, others: Sequence[Root] = ()
 ) -> AsyncIterator[Address]:
     """The process, known to the registry; yields its address."""
 
@@ -83,7 +84,8 @@ async def running(
         registry_grpc.add_RegistryServiceServicer_to_server(registry, server)
 
     async with rpc.serve(ANY_PORT, register, (), grace_s=0) as manager:
-        config = process.Config(root, "repository-1", manager=manager.address, data=data)
+        roots = (Root.parse(str(root)), *others)
+        config = process.Config(roots, "repository-1", manager=manager.address, data=data)
         task = asyncio.create_task(process.run(config))
         try:
             async with asyncio.timeout(15):
@@ -170,6 +172,11 @@ def digest(files: Iterable[pb.File]) -> str:
 
 
 @contextlib.asynccontextmanager
-async def serving(root: Path, data: Path | None = None) -> AsyncIterator[Stub]:
-    async with running(root, Registry(), data) as address, rpc.open_channel(address) as channel:
+async def serving(
+    root: Path, data: Path | None = None, others: Sequence[Root] = ()
+) -> AsyncIterator[Stub]:
+    async with (
+        running(root, Registry(), data, others) as address,
+        rpc.open_channel(address) as channel,
+    ):
         yield pb_grpc.RepositoryServiceStub(channel)

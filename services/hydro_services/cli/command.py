@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,8 @@ class Option:
     """The value where `nargs` is "?" and nothing follows."""
     is_flag: bool = False
     is_repeatable: bool = False
+    is_joined: bool = False
+    """It is repeatable, and each text is a tuple: the value has all of theirs, each once."""
     is_required: bool = False
 
     @property
@@ -63,7 +66,8 @@ class Option:
         """The variable that sets it, or nothing."""
         if self.variable is not None:
             return self.variable
-        takes_one_value = not (self.is_argument or self.is_flag or self.is_repeatable)
+        is_repeated = self.is_repeatable and not self.is_joined
+        takes_one_value = not (self.is_argument or self.is_flag or is_repeated)
         return f"HYDRO_{self.name.lstrip('-').replace('-', '_').upper()}" if takes_one_value else ""
 
     @property
@@ -93,6 +97,8 @@ class Option:
         """
         if given is NOTHING:
             return self.default
+        if given is not None and self.is_joined:
+            return tuple(dict.fromkeys(itertools.chain(*given)))
         if given is not None:
             return given
         if text := environment.get(self.environment, ""):

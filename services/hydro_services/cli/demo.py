@@ -18,6 +18,7 @@ from hydro_services.cli.pipeline_texts import show_pipeline
 from hydro_services.cli.predict import PredictOptions, predict
 from hydro_services.cli.up import run_mesh
 from hydro_services.errors import HydroError
+from hydro_services.repository.roots import Root
 from hydro_services.up.layout import Options, choose_runtimes
 from hydro_services.up.mesh import is_installed
 
@@ -51,7 +52,7 @@ def run_demo(options: DemoOptions, output: Output) -> int:
             await asyncio.Event().wait()
 
     mesh = Options(
-        models=models,
+        models=(Root(str(models)),),
         trusted=None,
         data=options.data,
         host="127.0.0.1",

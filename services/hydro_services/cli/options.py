@@ -109,7 +109,15 @@ PORTS = (
     port("xds", XDS.port, "where Envoy and all parts reach the manager's process"),
 )
 """Where a whole mesh listens."""
-MODELS = folder("models", "models", "the folder of models")
+MODELS = Option(
+    "--models",
+    "the folder of models; several are separated by commas, or given one by one",
+    values.roots,
+    "DIR,...",
+    "models",
+    is_repeatable=True,
+    is_joined=True,
+)
 TRUSTED = Option(
     "--trusted",
     "digests of models that may run code of their own; see hydro models trust",

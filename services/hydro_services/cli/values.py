@@ -12,6 +12,7 @@ from hydro_envoy.address import Address
 if TYPE_CHECKING:
     from hydro_services.consul.registry import Registry
     from hydro_services.reachability import Tls
+    from hydro_services.repository.roots import Root
 
 YEAR_S = 31_536_000
 
@@ -30,6 +31,13 @@ def registry(text: str) -> Registry:
         return Registry.parse(text)
     except InvalidArgument as error:
         raise ValueError(error.message) from None
+
+
+def roots(text: str) -> tuple[Root, ...]:
+    """Folders of models."""
+    from hydro_services.repository.roots import parse_roots
+
+    return parse_roots(text)
 
 
 def port_number(text: str) -> int:

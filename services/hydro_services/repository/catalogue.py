@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from hydro_runtimes.evaluator import ModelStage, Signature
@@ -48,6 +48,8 @@ class ModelVersion:
     """It is new or has changed and is still to be read; other fields are of before the change."""
     since_ns: int = 0
     """The oldest change of any of its files, since the epoch."""
+    root: int = 0
+    """Which of the roots it is from."""
 
     @property
     def model(self) -> str:
@@ -136,20 +138,25 @@ class Catalogue:
         return latest
 
 
-def build_catalogue(versions: Iterable[ModelVersion], owners: Set[str] = frozenset()) -> Catalogue:
+def build_catalogue(
+    versions: Iterable[ModelVersion],
+    owners: Set[str] = frozenset(),
+    labels: Sequence[str] = ("",),
+) -> Catalogue:
     """The catalogue of these versions, some refused because they have the names of others.
 
     Args:
-        versions: all that the source has, read or not.
-        owners: the paths of those that were published before; see `name_owners.find_refusals`.
+        versions: all that the sources have, read or not.
+        owners: the places of those that were published before; see `name_owners.find_refusals`.
+        labels: of the roots: what stands before paths in places; see `join_place`.
     """
     versions = tuple(versions)
     reasons = name_owners.find_refusals(
-        [_make_candidate(v) for v in versions if _has_valid_names(v)], owners
+        [_make_candidate(v, labels[v.root]) for v in versions if _has_valid_names(v)], owners
     )
     models: dict[str, list[ModelVersion]] = {}
     for version in versions:
-        reason = reasons.get(version.path)
+        reason = reasons.get(join_place(labels[version.root], version.path))
         version = replace(version, refused=reason) if reason else version
         models.setdefault(version.model, []).append(version)
     return Catalogue(
@@ -162,10 +169,15 @@ def _has_valid_names(version: ModelVersion) -> bool:
     return is_name(version.model) and (version.is_flat or is_version(version.version))
 
 
-def _make_candidate(version: ModelVersion) -> name_owners.Candidate:
+def join_place(label: str, path: str) -> str:
+    """A path with its root; alone where the root has no label."""
+    return f"{label}/{path}" if label else path
+
+
+def _make_candidate(version: ModelVersion, label: str) -> name_owners.Candidate:
     return name_owners.Candidate(
-        version.path,
-        version.home,
+        join_place(label, version.path),
+        join_place(label, version.home),
         version.model,
         None if version.is_flat else natural_order(version.version),
         bool(version.refused),
@@ -197,7 +209,7 @@ def as_text(name: str) -> str:
 
 
 def _version_order(version: ModelVersion) -> tuple[object, ...]:
-    return (natural_order(version.version), version.version, version.path)
+    return (natural_order(version.version), version.version, version.path, version.root)
 
 
 def _not_found(model: str, version: str, models: Mapping[str, object]) -> errors.NotFound:

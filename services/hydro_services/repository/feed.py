@@ -1,20 +1,60 @@
-"""Hands each new catalogue to those who wait for it."""
+"""Makes the catalogue of all roots, and hands each new one to those who wait for it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 
-from hydro_services.repository.catalogue import Catalogue
+from hydro_services.repository import name_owners
+from hydro_services.repository.catalogue import (
+    Catalogue,
+    ModelVersion,
+    build_catalogue,
+    join_place,
+)
+from hydro_services.repository.published_paths import PublishedPaths
 
 
 class CatalogueFeed:
     """The newest catalogue, and those who wait for the next one."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, labels: Sequence[str] = ("",), published: PublishedPaths | None = None
+    ) -> None:
+        """`labels` of the roots; see `catalogue.build_catalogue`."""
         self.catalogue = Catalogue({})
+        self._labels = labels
+        self._published_paths = published or PublishedPaths(None, labels)
+        # The models of a root that is still to be listed have their names, whoever is quicker.
+        self._versions = [
+            [_unlisted_version(path, number) for path in sorted(paths)]
+            for number, paths in enumerate(self._published_paths.owners)
+        ]
         self._closed = False
         self._changed = asyncio.Event()
+
+    def put_versions(self, root: int, versions: Iterable[ModelVersion]) -> None:
+        """Replaces the versions of a root, and publishes the catalogue of all."""
+        self._versions[root] = list(versions)
+        before = self._published_paths.owners
+        places = {
+            join_place(label, path)
+            for label, paths in zip(self._labels, before, strict=True)
+            for path in paths
+        }
+        everything = [version for each in self._versions for version in each]
+        catalogue = build_catalogue(everything, places, self._labels)
+        self._published_paths.store(
+            tuple(
+                name_owners.update_owners(
+                    owners,
+                    {version.path for version in self._versions[number]},
+                    {version.path for version in catalogue.published if version.root == number},
+                )
+                for number, owners in enumerate(before)
+            )
+        )
+        self.publish(catalogue)
 
     def publish(self, catalogue: Catalogue) -> None:
         """Replaces the catalogue, if it differs, and wakes all who wait."""
@@ -37,3 +77,7 @@ class CatalogueFeed:
     def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _unlisted_version(path: str, root: int) -> ModelVersion:
+    return ModelVersion(tuple(path.split("/")), is_reading=True, root=root)

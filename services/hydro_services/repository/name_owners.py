@@ -16,7 +16,7 @@ K = TypeVar("K", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A folder that may become a version of a model. Paths are relative to the root."""
+    """A folder that may become a version of a model. With several roots, paths begin so."""
 
     path: str
     home: str
@@ -49,7 +49,7 @@ def find_refusals(candidates: Iterable[Candidate], owners: Set[str]) -> dict[str
 
 
 def update_owners(before: Set[str], there: Set[str], published: Set[str]) -> frozenset[str]:
-    """The owners after a catalogue was made. All are paths.
+    """The owners in a root after a catalogue was made. All are paths relative to the root.
 
     Args:
         before: the owners that it was made with.

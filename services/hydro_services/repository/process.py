@@ -1,7 +1,8 @@
-"""The repository's process: a watcher and a gRPC server, registered with the manager."""
+"""The repository's process: watchers and a gRPC server, registered with the manager."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hydro_services.consul.registry import Registry
 from hydro_services.repository.feed import CatalogueFeed
 from hydro_services.repository.folder import FolderSource
 from hydro_services.repository.published_paths import PublishedPaths
+from hydro_services.repository.roots import Root, make_labels
 from hydro_services.repository.servicer import SERVICE, RepositoryServicer
 from hydro_services.repository.watcher import SourceWatcher
 from hydro_services.security import credential
@@ -24,8 +26,8 @@ START_S = 5.0
 class Config:
     """Options of a repository."""
 
-    models: Path
-    """The folder with `<framework>/<model>[/<version>]`."""
+    models: tuple[Root, ...]
+    """The folders with `<framework>/<model>[/<version>]`."""
     instance: str
     """The name of this process; the same after a restart."""
     listen: Address = ANY_PORT
@@ -52,17 +54,18 @@ async def run(config: Config) -> None:
         errors.Unavailable: the address cannot be bound.
     """
     token_file = None if config.sidecar else config.token_file
-    source, feed = FolderSource(config.models), CatalogueFeed()
-    published = PublishedPaths(config.data / "published.json" if config.data else None)
-    watcher = SourceWatcher(source, feed, published)
-    await watcher.list_source()
-    await watcher.wait_until_read(START_S)
+    labels = make_labels(config.models)
+    published = PublishedPaths(config.data / "published.json" if config.data else None, labels)
+    feed = CatalogueFeed(labels, published)
+    sources = [FolderSource(root.folder) for root in config.models]
+    watchers = [SourceWatcher(source, feed, root) for root, source in enumerate(sources)]
+    await asyncio.gather(*(watcher.start(START_S) for watcher in watchers))
     async with (
         metrics.serve_metrics(config.metrics, lambda: tuple) as scraped,
         rpc.serve(
             config.listen,
             lambda server: pb_grpc.add_RepositoryServiceServicer_to_server(
-                RepositoryServicer(feed, source), server
+                RepositoryServicer(feed, *sources), server
             ),
             (SERVICE,),
             check=credential.make_check(token_file, SERVICE, credential.check_traffic),
@@ -73,7 +76,11 @@ async def run(config: Config) -> None:
         )
         registry = config.registry or config.manager
         try:
-            async with registration.keep_registered(registry, endpoint, token_file):
-                await watcher.run()
+            async with (
+                registration.keep_registered(registry, endpoint, token_file),
+                asyncio.TaskGroup() as group,
+            ):
+                for watcher in watchers:
+                    group.create_task(watcher.run())
         finally:
             feed.close()

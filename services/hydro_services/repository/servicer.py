@@ -20,11 +20,11 @@ SERVICE = pb.DESCRIPTOR.services_by_name["RepositoryService"].full_name
 
 
 class RepositoryServicer(pb_grpc.RepositoryServiceServicer):
-    """Answers from the newest catalogue; files come from the source itself."""
+    """Answers from the newest catalogue; files come from the sources, one for each root."""
 
-    def __init__(self, feed: CatalogueFeed, source: ModelSource) -> None:
+    def __init__(self, feed: CatalogueFeed, *sources: ModelSource) -> None:
         self._feed = feed
-        self._source = source
+        self._sources = sources
 
     async def ListModels(
         self, request: pb.ListModelsRequest, context: Any
@@ -47,10 +47,11 @@ class RepositoryServicer(pb_grpc.RepositoryServiceServicer):
         self, request: pb.DownloadFileRequest, context: Any
     ) -> AsyncIterator[httpbody_pb2.HttpBody]:
         version = self._feed.catalogue.find(request.model, request.version)
+        source = self._sources[version.root]
         body = httpbody_pb2.HttpBody(content_type=download.content_type(request.path))
         if not version.file(request.path).stamp.size_bytes:
             yield body
-        async for chunk in download.read_file(self._source, version, request.path):
+        async for chunk in download.read_file(source, version, request.path):
             body.data = chunk
             yield body
             body = httpbody_pb2.HttpBody()
@@ -65,7 +66,8 @@ class RepositoryServicer(pb_grpc.RepositoryServiceServicer):
                 f" {version.digest}, not {request.digest}; get the model again, then download again"
             )
             raise errors.Aborted(message, model=version.model, version=version.version)
-        pieces = download.read_file(self._source, version, request.path, request.offset_bytes)
+        source = self._sources[version.root]
+        pieces = download.read_file(source, version, request.path, request.offset_bytes)
         async for chunk in pieces:
             yield pb.DownloadResponse(chunk=chunk)
 

@@ -13,11 +13,10 @@ from collections.abc import Iterator, Set
 from dataclasses import replace
 
 from hydro_services import errors
-from hydro_services.repository import name_owners, tracking
-from hydro_services.repository.catalogue import ModelVersion, build_catalogue
+from hydro_services.repository import tracking
+from hydro_services.repository.catalogue import ModelVersion
 from hydro_services.repository.feed import CatalogueFeed
 from hydro_services.repository.inspection import inspect, unread_version
-from hydro_services.repository.published_paths import PublishedPaths
 from hydro_services.repository.source import Key, ModelSource
 from hydro_services.repository.tracking import Instant, TrackedModel
 
@@ -32,14 +31,13 @@ LARGE_BYTES = 256 << 20
 
 
 class SourceWatcher:
-    """Keeps the catalogue of a source up to date."""
+    """Keeps what the catalogue has of one source up to date."""
 
-    def __init__(
-        self, source: ModelSource, feed: CatalogueFeed, published: PublishedPaths | None = None
-    ) -> None:
+    def __init__(self, source: ModelSource, feed: CatalogueFeed, root: int = 0) -> None:
+        """`root`: which of the roots of the feed it is."""
         self.source = source
         self.feed = feed
-        self._published_paths = published or PublishedPaths(None)
+        self._root = root
         self._tracks: dict[Key, TrackedModel] = {}
         self._reading: dict[Key, asyncio.Task[None]] = {}
         self._lanes = {False: asyncio.Semaphore(2), True: asyncio.Semaphore(1)}
@@ -49,6 +47,17 @@ class SourceWatcher:
         self._unreadable: Set[str] = frozenset()
         self._moved = asyncio.Event()
         """Set, and another put in its place, when there are other places to listen to."""
+
+    async def start(self, timeout_s: float) -> None:
+        """Lists the source and reads its models, at most for a time; what is left, `run` does.
+
+        Raises:
+            errors.FailedPrecondition: the source cannot be listed until someone mends it.
+        """
+        with contextlib.suppress(TimeoutError, errors.Unavailable):
+            async with asyncio.timeout(timeout_s):
+                await self.list_source()
+        await self.wait_until_read(timeout_s)
 
     async def refresh(self) -> None:
         """Lists the source, reads models that have changed and are complete, and publishes.
@@ -170,20 +179,14 @@ class SourceWatcher:
         if self._publishing:
             self._publishing.cancel()
             self._publishing = None
-        versions = tuple(self._versions())
-        owners = self._published_paths.owners
-        catalogue = build_catalogue(versions, owners)
-        there = {version.path for version in versions}
-        published = {version.path for version in catalogue.published}
-        self._published_paths.store(name_owners.update_owners(owners, there, published))
-        self.feed.publish(catalogue)
+        self.feed.put_versions(self._root, self._versions())
 
     def _versions(self) -> Iterator[ModelVersion]:
         for key, track in self._tracks.items():
             if track.version:
-                yield replace(track.version, is_reading=track.is_pending)
+                yield replace(track.version, is_reading=track.is_pending, root=self._root)
             elif track.model:
-                yield unread_version(key, track.model)
+                yield replace(unread_version(key, track.model), root=self._root)
 
 
 def _log_version(key: Key, version: ModelVersion | None) -> None:

@@ -11,6 +11,7 @@ from hydro_envoy.address import ANY_PORT, Address
 from hydro_runtimes import model_formats
 from hydro_services.consul.registry import Registry
 from hydro_services.errors import InvalidArgument
+from hydro_services.repository.roots import Root
 from hydro_services.security import credential
 from hydro_services.up import home
 from hydro_services.up.process import Program
@@ -57,7 +58,7 @@ INSIDE = "127.0.0.1"
 class Options:
     """The options of `hydro up`."""
 
-    models: Path
+    models: tuple[Root, ...]
     trusted: Path | None
     data: Path
     host: str

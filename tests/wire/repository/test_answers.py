@@ -26,6 +26,7 @@ from repository_server import (
 from hydro.repository.v1 import repository_service_pb2 as pb
 from hydro_services import errors
 from hydro_services.repository import process
+from hydro_services.repository.roots import Root
 
 
 async def test_the_process_registers_and_leaves(root: Path) -> None:
@@ -39,7 +40,7 @@ async def test_the_process_registers_and_leaves(root: Path) -> None:
 
 
 async def test_a_missing_root_is_refused_with_its_name(tmp_path: Path) -> None:
-    config = process.Config(tmp_path / "none", "repository-1")
+    config = process.Config((Root.parse(str(tmp_path / "none")),), "repository-1")
     with pytest.raises(errors.FailedPrecondition, match="none"):
         await process.run(config)
 

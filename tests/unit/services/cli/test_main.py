@@ -15,6 +15,7 @@ from hydro_services.cli.manager_call import ManagerOptions
 from hydro_services.cli.parser import SUMMARIES, parse
 from hydro_services.cli.usage import UsageError
 from hydro_services.default_addresses import GATEWAY, MANAGER
+from hydro_services.repository.roots import Root
 from hydro_services.up.layout import Options as UpOptions
 
 HERE = "127.0.0.1"
@@ -69,7 +70,7 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param(
             "up --runtime serving-scikit=2 --runtime serving-localml-spark --gateway-port 9",
             UpOptions(
-                models=Path("models"),
+                models=(Root.parse("models"),),
                 trusted=None,
                 data=Path(".hydro"),
                 host=HERE,
@@ -145,6 +146,21 @@ def test_addresses_of_ipv6_are_one_however_they_are_written(
     line: str, name: str, found: str
 ) -> None:
     assert str(getattr(parse(line.split())[1], name)) == found
+
+
+def test_models_have_several_roots(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def roots(line: str) -> list[str]:
+        return [root.text for root in parse(line.split())[1].models]
+
+    assert roots("up") == ["models"]
+    assert roots("up --models a,b --models b --models c") == ["a", "b", "c"]
+    monkeypatch.setenv("HYDRO_MODELS", "d,e")
+    assert roots("up") == ["d", "e"]
+    assert roots("up --models a") == ["a"]
+    (tmp_path / "a,b").mkdir()
+    assert roots(f"up --models {tmp_path}/a,b") == [f"{tmp_path}/a,b"]
+    with pytest.raises(UsageError, match="--models: got nothing, want a folder"):
+        roots("up --models a,,b")
 
 
 @pytest.mark.parametrize("name", ["manager", "repository", "runtime serving-scikit", "gateway"])

@@ -13,10 +13,11 @@ from hydro_services import errors
 from hydro_services.cli.options import OF_MANAGER
 from hydro_services.cli.parser import parse
 from hydro_services.free_ports import free_ports
+from hydro_services.repository.roots import Root
 from hydro_services.up import data_folder, layout
 from hydro_services.up.layout import Options, known_services
 
-OPTIONS = Options(Path("models"), None, Path("data"), "127.0.0.1", 1, 2, 3, 4, ())
+OPTIONS = Options((Root.parse("models"),), None, Path("data"), "127.0.0.1", 1, 2, 3, 4, ())
 
 
 def test_one_of_each_service_runs_by_default() -> None:
