@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from hydro_runtimes.scikit import save
+from hydro_models import save
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "scikit" / "iris"
 SEED = 7
@@ -38,7 +38,7 @@ def main() -> None:
     model = make_pipeline(StandardScaler(), SVC(probability=True, random_state=SEED))
     accuracy = cross_val_score(model, data.data, species, cv=folds)
     logger.info("accuracy over 5 folds: %.3f (lowest %.3f)", np.mean(accuracy), np.min(accuracy))
-    save(model.fit(data.data, species), FOLDER, data.data, names)
+    save(model.fit(data.data, species), FOLDER, data.data, inputs=names)
     logger.info("saved %s", FOLDER)
 
 

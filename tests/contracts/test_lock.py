@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[2]
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT: dict[str, Any] = PYPROJECT["project"]
+MODELS: dict[str, Any] = tomllib.loads((ROOT / "runtimes/pyproject.toml").read_text())["project"]
 BUILD_SYSTEM: dict[str, Any] = PYPROJECT["build-system"]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 PIN = re.compile(
@@ -38,9 +39,11 @@ def group(name: str) -> Iterator[str]:
 
 
 def everything() -> list[str]:
-    """What the project requires with all extras."""
+    """What the project requires with all extras, but its own."""
     extras = [texts for name, texts in PROJECT["optional-dependencies"].items() if name != "all"]
-    return [*PROJECT["dependencies"], *(text for texts in extras for text in texts)]
+    own = f"{MODELS['name']}=={MODELS['version']}"
+    required = [text for text in PROJECT["dependencies"] if text != own]
+    return [*required, *MODELS["dependencies"], *(text for texts in extras for text in texts)]
 
 
 @pytest.mark.parametrize(

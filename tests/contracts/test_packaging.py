@@ -1,4 +1,4 @@
-"""Four roots of packages, one distribution, and versions that agree."""
+"""Four roots of packages, two distributions, and versions that agree."""
 
 from __future__ import annotations
 
@@ -34,6 +34,12 @@ def test_packages_written_by_hand_say_that_they_are_typed() -> None:
 def test_version_is_that_of_the_newest_release_in_the_changelog() -> None:
     releases = re.findall(r"^## \[(\d[^]]*)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert releases[0] == PYPROJECT["project"]["version"]
+
+
+def test_hydro_models_is_required_in_the_same_version() -> None:
+    models = tomllib.loads((ROOT / "runtimes/pyproject.toml").read_text())["project"]
+    assert models["version"] == PYPROJECT["project"]["version"]
+    assert f"{models['name']}=={models['version']}" in PYPROJECT["project"]["dependencies"]
 
 
 @pytest.mark.parametrize(

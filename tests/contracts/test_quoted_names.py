@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 ROOTS = [
     ROOT / "services/hydro_services",
     ROOT / "envoy/hydro_envoy",
+    ROOT / "runtimes/hydro_models",
     ROOT / "runtimes/hydro_runtimes",
 ]
 FILES = sorted(path for root in ROOTS for path in root.rglob("*.py"))

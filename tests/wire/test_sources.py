@@ -19,10 +19,10 @@ import pytest
 from memory_source import MemorySource
 from sklearn.linear_model import LinearRegression
 
+import hydro_models
 from hydro.repository.v1 import repository_service_pb2 as pb
 from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
 from hydro_envoy.address import ANY_PORT, Address
-from hydro_runtimes import scikit
 from hydro_runtimes.columns import Columns, Dense
 from hydro_runtimes.load import load
 from hydro_services import errors, rpc
@@ -95,7 +95,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def put_estimator(models: Writable, folder: str, tmp_path: Path) -> None:
     x = np.array([[0.0], [1.0]])
-    scikit.save(LinearRegression().fit(x, [0.0, 2.0]), tmp_path / "saved", x, ["x"])
+    hydro_models.save(LinearRegression().fit(x, [0.0, 2.0]), tmp_path / "saved", x, inputs=["x"])
     for path in (tmp_path / "saved").iterdir():
         models.put(f"{folder}/{path.name}", path.read_bytes())
 

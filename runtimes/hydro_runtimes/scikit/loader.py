@@ -9,13 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hydro_models import scikit
+from hydro_models.skops_types import TRUSTED
 from hydro_runtimes import files
 from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.evaluator import Description
 from hydro_runtimes.files import File
+from hydro_runtimes.fitted import FittedEvaluator, differing, make_evaluator, read_fitted
 from hydro_runtimes.imports import ImportSpace
 from hydro_runtimes.model_folder import ModelFolder
-from hydro_runtimes.scikit.evaluator import ScikitEvaluator, make_evaluator
 
 
 def describe(folder: ModelFolder) -> Description:
@@ -23,7 +25,7 @@ def describe(folder: ModelFolder) -> Description:
     return Description(folder.read_signature())
 
 
-def load(folder: ModelFolder) -> ScikitEvaluator:
+def load(folder: ModelFolder) -> FittedEvaluator:
     """The estimator in the one .skops, .joblib or .pkl file of the folder.
 
     Where the folder is trusted, modules beside the file are found by plain name; their space is
@@ -33,15 +35,15 @@ def load(folder: ModelFolder) -> ScikitEvaluator:
         InvalidModel: there are several, it cannot be read, or does not fit its metadata.json.
         UntrustedModel: a skops file with types that skops does not trust.
     """
-    signature, file = folder.read_signature(), _estimator_file(folder)
+    file = _estimator_file(folder)
     if not folder.is_trusted:
-        return make_evaluator(folder.path, signature, _load_harmless(folder, file))
+        return make_evaluator(folder, scikit.answerers(_load_harmless(folder, file)))
     space = ImportSpace(folder.path, folder.files)
     reader = _READERS[Path(file.path).suffix]
     try:
         with space.active():
-            estimator = _read_file(folder.path, file, lambda data: reader(data, space))
-        evaluator = make_evaluator(folder.path, signature, estimator)
+            estimator = _read_file(folder, file, lambda data: reader(data, space))
+            evaluator = make_evaluator(folder, scikit.answerers(estimator))
     except BaseException:
         space.close()
         raise
@@ -71,11 +73,12 @@ def _load_harmless(folder: ModelFolder, file: File) -> Any:
     """
     import skops.io
 
-    unknown = _read_file(folder.path, file, lambda data: skops.io.get_untrusted_types(data=data))
+    types = _read_file(folder, file, lambda data: skops.io.get_untrusted_types(data=data))
+    unknown = [name for name in types if name not in TRUSTED]
     if unknown:
         types = ", ".join(unknown)
         folder.require_trust(f"'{file.path}' holds types that skops does not trust ({types})")
-    return _read_file(folder.path, file, lambda data: skops.io.loads(data, trusted=[]))
+    return _read_file(folder, file, lambda data: skops.io.loads(data, trusted=[*TRUSTED]))
 
 
 class _Unpickler(pickle.Unpickler):
@@ -114,10 +117,10 @@ _READERS: dict[str, Callable[[bytes, ImportSpace], Any]] = {
 }
 
 
-def _read_file(folder: Path, file: File, read: Callable[[bytes], Any]) -> Any:
-    data = files.read_listed(folder, file)
+def _read_file(folder: ModelFolder, file: File, read: Callable[[bytes], Any]) -> Any:
+    data = files.read_listed(folder.path, file)
     try:
         return read(data)
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise InvalidModel(folder, f"'{file.path}' cannot be read: {reason}") from error
+        reason = f"{type(error).__name__}: {error}{differing(read_fitted(folder))}"
+        raise InvalidModel(folder.path, f"'{file.path}' cannot be read: {reason}") from error
