@@ -13,7 +13,7 @@ from tests.parity.sql_tables import column_values, row_count, select_rows
 from hydro_runtimes.spark.sql import zones
 from hydro_runtimes.spark.sql.errors import StatementError
 from hydro_runtimes.spark.sql.expressions import Compiler
-from hydro_runtimes.spark.sql.functions.json import write_json
+from hydro_runtimes.spark.sql.functions.to_json import write_json
 from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.parser import Parser
 from hydro_runtimes.spark.sql.resolution import Column, Scope

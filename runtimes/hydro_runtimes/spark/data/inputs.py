@@ -24,7 +24,7 @@ from hydro_runtimes.spark.data.column_info import Reading
 from hydro_runtimes.spark.data.json_types import json_column, type_of_json
 from hydro_runtimes.spark.data.sql_columns import to_column
 from hydro_runtimes.spark.sql.errors import RowError
-from hydro_runtimes.spark.sql.functions.json import value_of_json
+from hydro_runtimes.spark.sql.functions.from_json import value_of_json
 from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.types import BOOLEAN, DOUBLE, LONG, STRING, VOID, SqlType
 from hydro_runtimes.spark.sql.values import value_of

@@ -12,7 +12,7 @@ import numpy as np
 from hydro_runtimes.columns import Column, DataType, Dense, Ragged, Rows, Sparse, Strings
 from hydro_runtimes.spark.data import word_lists
 from hydro_runtimes.spark.sql.errors import StatementError
-from hydro_runtimes.spark.sql.functions.json import write_json
+from hydro_runtimes.spark.sql.functions.to_json import write_json
 from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.null_types import reshaped
 from hydro_runtimes.spark.sql.types import (

@@ -15,13 +15,14 @@ from hydro_runtimes.spark.sql import logic, ordering, zones
 from hydro_runtimes.spark.sql.binding import Function, cast_to, row_function
 from hydro_runtimes.spark.sql.errors import StatementError
 from hydro_runtimes.spark.sql.functions import ALIASES, FUNCTIONS, function_named
-from hydro_runtimes.spark.sql.functions.arrays import arrays_zip, element_of
-from hydro_runtimes.spark.sql.functions.higher_order import (
-    HIGHER_ORDER,
-    LambdaFunction,
-    bind_higher_order,
+from hydro_runtimes.spark.sql.functions.arrays import arrays_zip
+from hydro_runtimes.spark.sql.functions.elements import element_of
+from hydro_runtimes.spark.sql.functions.higher_order import HIGHER_ORDER, bind_higher_order
+from hydro_runtimes.spark.sql.functions.interval_arithmetic import (
+    bind_datetime_arithmetic,
+    spark_operation,
 )
-from hydro_runtimes.spark.sql.functions.intervals import bind_datetime_arithmetic, spark_operation
+from hydro_runtimes.spark.sql.functions.lambda_functions import LambdaFunction
 from hydro_runtimes.spark.sql.functions.number_formats import spark_to_char
 from hydro_runtimes.spark.sql.functions.patterns import bind_like
 from hydro_runtimes.spark.sql.mode import Mode

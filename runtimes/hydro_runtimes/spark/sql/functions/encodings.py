@@ -1,7 +1,7 @@
-"""Functions of encodings: URLs, base 32, hexadecimal, UTF-8, checksums, bitmaps and AES.
+"""Functions of encodings: base 32, hexadecimal, UTF-8, checksums and bitmaps.
 
-Source: org.apache.spark.sql.catalyst.expressions.{urlExpressions, stringExpressions,
-bitmapExpressions, misc} and ExpressionImplUtils, 4.3.0; java.net.URI.
+Source: org.apache.spark.sql.catalyst.expressions.{stringExpressions, bitmapExpressions, misc} and
+ExpressionImplUtils, 4.3.0.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import hmac
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote_plus, unquote_to_bytes
 
 from hydro_runtimes.spark.sql.binding import (
     Function,
@@ -21,95 +20,11 @@ from hydro_runtimes.spark.sql.binding import (
     row_by_row,
     row_function,
 )
-from hydro_runtimes.spark.sql.errors import NeedsOtherRows, RowError, StatementError
-from hydro_runtimes.spark.sql.functions.maths import unhex
+from hydro_runtimes.spark.sql.errors import RowError, StatementError
+from hydro_runtimes.spark.sql.functions.number_bases import unhex
 from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.types import BINARY, BOOLEAN, DOUBLE, LONG, STRING
 from hydro_runtimes.spark.sql.values import Typed
-
-_OTHER = r"\x80-\x{10FFFF}".replace(r"\x{10FFFF}", "\U0010ffff").replace(r"\x80", "\xa0")
-_MARKS = r"a-zA-Z0-9_\-!.~'()*,;:$&+=" + _OTHER
-_ESCAPE = r"%[0-9a-fA-F]{2}"
-_PATH = rf"(?:[{_MARKS}@/]|{_ESCAPE})*"
-_QUERY = rf"(?:[{_MARKS}@/?\[\]]|{_ESCAPE})*"
-_AUTHORITY = rf"(?:[{_MARKS}@\[\]]|{_ESCAPE})*"
-_URI = re.compile(
-    rf"(?:(?P<scheme>[a-zA-Z][a-zA-Z0-9+.\-]*):)?"
-    rf"(?:(?P<opaque>(?<=:)(?:[{_MARKS}?@]|{_ESCAPE})(?:[{_MARKS}?@/\[\]]|{_ESCAPE})*)"
-    rf"|(?://(?P<authority>{_AUTHORITY}))?(?P<path>{_PATH})(?:\?(?P<query>{_QUERY}))?)"
-    rf"(?:\#(?P<ref>{_QUERY}))?"
-)
-_SERVER = re.compile(
-    rf"(?:(?P<userinfo>(?:[{_MARKS}]|{_ESCAPE})*)@)?"
-    r"(?P<host>(?:[a-zA-Z0-9](?:[a-zA-Z0-9\-]*[a-zA-Z0-9])?\.)*"
-    r"[a-zA-Z](?:[a-zA-Z0-9\-]*[a-zA-Z0-9])?\.?|(?:\d{1,3}\.){3}\d{1,3}|\[[0-9a-fA-F:.]+\])"
-    r"(?::\d*)?"
-)
-
-
-def _parse_url_function(safe: bool) -> Function:
-    def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
-        given = [require_type(one, STRING, mode) for one in arguments]
-        quiet = safe or not mode.ansi
-        return row_by_row(lambda *parts: parse_url(*parts, quiet=quiet), given, STRING)
-
-    def parse_url(url: str, part: str, key: str | None = None, *, quiet: bool) -> str | None:
-        if key is not None and part != "QUERY":
-            return None
-        match = _URI.fullmatch(url)
-        if match is None:
-            if quiet:
-                return None
-            raise RowError(f"INVALID_URL: {url[:60]!r} is not a URL; use try_parse_url to get null")
-        found = _url_part(match, part)
-        if key is None or found is None:
-            return found if key is None else None
-        pair = re.search(rf"(?:&|^){re.escape(key)}=([^&]*)", found)
-        return pair[1] if pair else None
-
-    return Function(bind, 2, 3, STRING)
-
-
-def _url_part(match: re.Match[str], part: str) -> str | None:
-    is_opaque = match["opaque"] is not None
-    authority = match["authority"] or None
-    server = _SERVER.fullmatch(authority) if authority else None
-    match part:
-        case "HOST":
-            return server["host"] if server else None
-        case "USERINFO":
-            return server["userinfo"] if server else None
-        case "PATH":
-            return None if is_opaque else match["path"]
-        case "QUERY":
-            return match["query"]
-        case "REF":
-            return match["ref"]
-        case "PROTOCOL":
-            return match["scheme"]
-        case "AUTHORITY":
-            return authority
-        case "FILE":
-            if is_opaque:
-                return None
-            return match["path"] + (f"?{match['query']}" if match["query"] is not None else "")
-    return None
-
-
-def _url_encode(text: str) -> str:
-    """The encoding of java.net.URLEncoder: it keeps a star, and encodes a tilde."""
-    return quote_plus(text, safe="*").replace("~", "%7E")
-
-
-def _url_decode(safe: bool) -> Callable[[str], str | None]:
-    def decode_url(text: str) -> str | None:
-        if re.search(r"%(?![0-9a-fA-F]{2})", text):
-            if safe:
-                return None
-            raise RowError(f"CANNOT_DECODE_URL: {text[:60]!r} has a % without two digits after it")
-        return unquote_to_bytes(text.replace("+", " ")).decode(errors="replace")
-
-    return decode_url
 
 
 def _to_binary_function(safe: bool) -> Function:
@@ -265,84 +180,6 @@ def _bucket_number(value: int) -> int:
     return 1 + (value - 1) // _BITS if value > 0 else -(-value // _BITS)
 
 
-_TAG = 16
-
-
-def _aes_function(decrypts: bool, safe: bool = False) -> Function:
-    """The function aes_encrypt(data, key, mode, padding, iv, aad); aes_decrypt has no iv."""
-
-    def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
-        cipher_of = _load_cipher()
-        takes = [BINARY, BINARY, STRING, STRING] + [BINARY] * (1 if decrypts else 2)
-        given = [
-            implicit_cast(one, kind, mode) for one, kind in zip(arguments, takes, strict=False)
-        ]
-        if not decrypts and len(given) < 5 and not _is_ecb(given):
-            raise NeedsOtherRows("aes_encrypt(...) without an IV answers by chance, but for ECB")
-
-        def run_cipher(data: bytes, key: bytes, *rest: Any) -> bytes | None:
-            name, padding = rest[0] if rest else "GCM", rest[1] if rest[1:] else "DEFAULT"
-            more = rest[2:]
-            try:
-                return cipher_of(data, key, name.upper(), padding.upper(), more, decrypts)
-            except (ValueError, RowError) as error:
-                if safe:
-                    return None
-                raise RowError(f"INVALID_PARAMETER_VALUE: AES: {error}") from None
-
-        return row_by_row(run_cipher, given, BINARY)
-
-    return Function(bind, 2, 5 if decrypts else 6, BINARY)
-
-
-def _is_ecb(given: Sequence[Typed]) -> bool:
-    return len(given) > 2 and str(constant_of(given[2], "the mode")).upper() == "ECB"
-
-
-def _load_cipher() -> Callable[..., bytes]:
-    try:
-        from cryptography.exceptions import InvalidTag
-        from cryptography.hazmat.primitives import padding as paddings
-        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-    except ImportError:
-        raise StatementError(
-            "AES needs the package cryptography: pip install 'hydro-serving[mtls]'"
-        ) from None
-
-    def apply_cipher(
-        data: bytes, key: bytes, name: str, padding: str, more: Sequence[bytes], decrypts: bool
-    ) -> bytes:
-        if len(key) not in (16, 24, 32):
-            raise RowError(f"the key has {len(key)} bytes, want 16, 24 or 32")
-        if name not in ("GCM", "CBC", "ECB") or padding not in (
-            ("DEFAULT", "NONE") if name == "GCM" else ("DEFAULT", "PKCS")
-        ):
-            raise RowError(f"the mode {name} with the padding {padding} is not supported")
-        iv = (
-            b"" if name == "ECB" else (data[: 12 if name == "GCM" else 16] if decrypts else more[0])
-        )
-        body = data[len(iv) :] if decrypts else data
-        if name == "GCM":
-            aad = more[0 if decrypts else 1] if len(more) > (0 if decrypts else 1) else b""
-            box = AESGCM(key)
-            try:
-                return box.decrypt(iv, body, aad) if decrypts else iv + box.encrypt(iv, body, aad)
-            except InvalidTag:
-                raise RowError("the data or the key is not right") from None
-        cipher = Cipher(algorithms.AES(key), modes.ECB() if name == "ECB" else modes.CBC(iv))
-        block = paddings.PKCS7(128)
-        if decrypts:
-            turned, open_ = cipher.decryptor(), block.unpadder()
-            plain = turned.update(body) + turned.finalize()
-            return open_.update(plain) + open_.finalize()
-        turned_on, pad = cipher.encryptor(), block.padder()
-        padded = pad.update(body) + pad.finalize()
-        return iv + turned_on.update(padded) + turned_on.finalize()
-
-    return apply_cipher
-
-
 def _quote_text(text: str) -> str:
     inner = text.replace("'", "\\'")
     return f"'{inner}'"
@@ -353,8 +190,6 @@ def _bigint_function(compute: Callable[[int], int]) -> Function:
 
 
 ENCODINGS: Mapping[str, Function] = {
-    "aes_decrypt": _aes_function(decrypts=True),
-    "aes_encrypt": _aes_function(decrypts=False),
     "bitmap_bit_position": _bigint_function(_bit_position),
     "bitmap_bucket_number": _bigint_function(_bucket_number),
     "bitmap_count": row_function(
@@ -366,19 +201,13 @@ ENCODINGS: Mapping[str, Function] = {
     "jaro_winkler_similarity": row_function(_jaro_winkler_similarity, [STRING, STRING], DOUBLE),
     "luhn_check": row_function(_luhn_check, [STRING], BOOLEAN),
     "make_valid_utf8": _utf8_function(lambda data: data.decode(errors="replace"), STRING),
-    "parse_url": _parse_url_function(safe=False),
     "quote": row_function(_quote_text, [STRING], STRING),
     "to_base32": row_function(lambda data: base64.b32encode(data).decode(), [BINARY], STRING),
     "to_binary": _to_binary_function(safe=False),
-    "try_aes_decrypt": _aes_function(decrypts=True, safe=True),
-    "try_parse_url": _parse_url_function(safe=True),
     "try_to_binary": _to_binary_function(safe=True),
-    "try_url_decode": row_function(_url_decode(safe=True), [STRING], STRING),
     "try_validate_utf8": _utf8_function(
         lambda data: data.decode() if _is_utf8(data) else None, STRING
     ),
-    "url_decode": row_function(_url_decode(safe=False), [STRING], STRING),
-    "url_encode": row_function(_url_encode, [STRING], STRING),
     "validate_utf8": _utf8_function(_validate_utf8, STRING),
 }
 """By Spark's name."""

@@ -8,49 +8,33 @@ Source: org.apache.spark.sql.catalyst.expressions.higherOrderFunctions, 4.3.0.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cmp_to_key
-from itertools import accumulate, chain, count, pairwise
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from hydro_runtimes.spark.sql.binding import cast_to
-from hydro_runtimes.spark.sql.coercion import wider_type, wider_without_texts
-from hydro_runtimes.spark.sql.errors import RowError, StatementError
-from hydro_runtimes.spark.sql.functions.arrays import array_argument, same_key
-from hydro_runtimes.spark.sql.functions.maps import map_argument, unique_keys
-from hydro_runtimes.spark.sql.logic import require_condition
+from hydro_runtimes.spark.sql.errors import StatementError
+from hydro_runtimes.spark.sql.functions.arrays import array_argument
+from hydro_runtimes.spark.sql.functions.higher_order_maps import (
+    bind_map_filter,
+    bind_map_zip_with,
+    bind_transform_map,
+)
+from hydro_runtimes.spark.sql.functions.lambda_functions import (
+    BindHigherOrder,
+    Elements,
+    HigherOrderArguments,
+    LambdaFunction,
+    evaluate_body,
+    per_element,
+    select_where_true,
+)
 from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.ordering import sort_key
-from hydro_runtimes.spark.sql.types import BOOLEAN, INT, SqlType, array_of, map_of
+from hydro_runtimes.spark.sql.types import BOOLEAN, INT, SqlType, array_of
 from hydro_runtimes.spark.sql.values import Rows, Typed, Value, evaluate_where, value_of
-
-_KEYS = count()
-
-
-@dataclass(frozen=True, slots=True)
-class LambdaFunction:
-    """A lambda function, which is compiled when the types of its variables are known."""
-
-    variables: int
-    bind: Callable[[Sequence[SqlType], Sequence[str]], Typed]
-
-    def bind_variables(self, *kinds: SqlType) -> tuple[Typed, tuple[str, ...]]:
-        """The body for variables of these types, and the keys under which `Rows` hold them.
-
-        Raises:
-            StatementError: it has more variables than there are types.
-        """
-        if self.variables > len(kinds):
-            raise StatementError(f"a function takes {self.variables} variables, want {len(kinds)}")
-        keys = tuple(f"variable {next(_KEYS)}" for _ in kinds)
-        return self.bind(kinds, keys), keys
-
-
-HigherOrderArguments: TypeAlias = Sequence[Typed | LambdaFunction]
-_Bind: TypeAlias = Callable[[HigherOrderArguments, Mode], Typed]
 
 
 def bind_higher_order(name: str, given: HigherOrderArguments, mode: Mode) -> Typed:
@@ -68,73 +52,8 @@ def bind_higher_order(name: str, given: HigherOrderArguments, mode: Mode) -> Typ
     return bind(given, mode)
 
 
-def _array_and_body(given: HigherOrderArguments) -> tuple[Typed, LambdaFunction]:
-    child, body = given[0], given[1]
-    if not isinstance(child, Typed) or not isinstance(body, LambdaFunction):
-        raise StatementError("wants an array and then a function x -> ...")
-    return array_argument(child), body
-
-
-@dataclass(frozen=True, slots=True)
-class _Elements:
-    """The elements of the arrays of all rows as one column."""
-
-    lists: list[list[Any] | None]
-    rows: Rows
-    """A row for each element."""
-    cuts: list[int]
-    """Where the elements of each row start, and the end: rows + 1 numbers."""
-
-    @classmethod
-    def from_lists(cls, lists: list[Any], rows: Rows) -> _Elements:
-        lengths = [0 if one is None else len(one) for one in lists]
-        repeated = np.repeat(np.arange(rows.count), lengths)
-        return cls(lists, rows.take(repeated), list(accumulate(lengths, initial=0)))
-
-    @property
-    def all_elements(self) -> list[Any]:
-        return list(chain.from_iterable(one for one in self.lists if one is not None))
-
-    def places(self) -> list[int]:
-        """The index of each element in its array, from 0."""
-        return [i for one in self.lists if one is not None for i in range(len(one))]
-
-    def cut_by_row(self, values: Sequence[Any]) -> list[Any]:
-        """Cuts values, one for each element, into a list for each row; None for a null row."""
-        parts = pairwise(self.cuts)
-        return [
-            None if one is None else list(values[a:b])
-            for one, (a, b) in zip(self.lists, parts, strict=True)
-        ]
-
-
-def _evaluate_body(
-    body: Typed, keys: Sequence[str], elements: _Elements, columns: Sequence[Value]
-) -> list[Any]:
-    variables = dict(zip(keys, columns, strict=False))
-    return body.evaluate(elements.rows.with_columns(variables)).to_list()
-
-
-def _per_element(
-    given: HigherOrderArguments, mode: Mode, is_test: bool
-) -> tuple[Typed, Typed, Callable[[Rows], tuple[_Elements, list[Any]]]]:
-    """The array, the body, and a function that evaluates the body for each element of all rows."""
-    child, function = _array_and_body(given)
-    element = child.type.parts[0]
-    body, keys = function.bind_variables(element, INT)
-    if is_test:
-        body = require_condition(body, mode)
-
-    def evaluate_elements(rows: Rows) -> tuple[_Elements, list[Any]]:
-        elements = _Elements.from_lists(child.evaluate(rows).to_list(), rows)
-        columns = [value_of(element, elements.all_elements), value_of(INT, elements.places())]
-        return elements, _evaluate_body(body, keys, elements, columns)
-
-    return child, body, evaluate_elements
-
-
 def _bind_transform(given: HigherOrderArguments, mode: Mode) -> Typed:
-    _, body, answers = _per_element(given, mode, is_test=False)
+    _, body, answers = per_element(given, mode, is_test=False)
     kind = array_of(body.type)
 
     def evaluate(rows: Rows) -> Value:
@@ -146,32 +65,16 @@ def _bind_transform(given: HigherOrderArguments, mode: Mode) -> Typed:
 
 def _bind_filter(given: HigherOrderArguments, mode: Mode) -> Typed:
     if isinstance(given[0], Typed) and given[0].type.name == "map":
-        return _bind_map_filter(given, mode)
-    child, _, answers = _per_element(given, mode, is_test=True)
-    return _select_where_true(child, answers)
+        return bind_map_filter(given, mode)
+    child, _, answers = per_element(given, mode, is_test=True)
+    return select_where_true(child, answers)
 
 
-def _select_where_true(
-    child: Typed, answers: Callable[[Rows], tuple[_Elements, list[Any]]]
-) -> Typed:
-    """The elements or pairs for which the answer is true."""
-
-    def evaluate(rows: Rows) -> Value:
-        elements, kept = answers(rows)
-        made = [
-            None if values is None else [x for x, keep in zip(values, tests, strict=True) if keep]
-            for values, tests in zip(elements.lists, elements.cut_by_row(kept), strict=True)
-        ]
-        return value_of(child.type, made)
-
-    return Typed(child.type, evaluate)
-
-
-def _bind_exists(wanted: bool) -> _Bind:
+def _bind_exists(wanted: bool) -> BindHigherOrder:
     """Binds exists (wanted is true) or forall (wanted is false); both are three-valued."""
 
     def bind(given: HigherOrderArguments, mode: Mode) -> Typed:
-        _, _, answers = _per_element(given, mode, is_test=True)
+        _, _, answers = per_element(given, mode, is_test=True)
 
         def evaluate(rows: Rows) -> Value:
             elements, tests = answers(rows)
@@ -252,12 +155,12 @@ def _bind_zip_with(given: HigherOrderArguments, mode: Mode) -> Typed:
                 left.evaluate(rows).to_list(), right.evaluate(rows).to_list(), strict=True
             )
         ]
-        elements = _Elements.from_lists(pairs, rows)
+        elements = Elements.from_lists(pairs, rows)
         columns = [
             value_of(a, [x for x, _ in elements.all_elements]),
             value_of(b, [y for _, y in elements.all_elements]),
         ]
-        return value_of(kind, elements.cut_by_row(_evaluate_body(body, keys, elements, columns)))
+        return value_of(kind, elements.cut_by_row(evaluate_body(body, keys, elements, columns)))
 
     return Typed(kind, evaluate)
 
@@ -319,122 +222,17 @@ def _bind_array_sort(given: HigherOrderArguments, mode: Mode) -> Typed:
     return Typed(child.type, evaluate)
 
 
-def _per_pair(
-    given: HigherOrderArguments, mode: Mode, is_test: bool
-) -> tuple[Typed, Typed, Callable[[Rows], tuple[_Elements, list[Any]]]]:
-    child, function = given[0], given[1]
-    if not isinstance(child, Typed) or not isinstance(function, LambdaFunction):
-        raise StatementError("wants a map and then a function (key, value) -> ...")
-    child = map_argument(child)
-    key, item = child.type.parts
-    body, keys = function.bind_variables(key, item)
-    if is_test:
-        body = require_condition(body, mode)
-
-    def evaluate_pairs(rows: Rows) -> tuple[_Elements, list[Any]]:
-        elements = _Elements.from_lists(child.evaluate(rows).to_list(), rows)
-        flat = elements.all_elements
-        columns = [value_of(key, [a for a, _ in flat]), value_of(item, [b for _, b in flat])]
-        return elements, _evaluate_body(body, keys, elements, columns)
-
-    return child, body, evaluate_pairs
-
-
-def _bind_map_filter(given: HigherOrderArguments, mode: Mode) -> Typed:
-    child, _, answers = _per_pair(given, mode, is_test=True)
-    return _select_where_true(child, answers)
-
-
-def _bind_map_zip_with(given: HigherOrderArguments, mode: Mode) -> Typed:
-    """Binds map_zip_with, evaluated for each key of either map; a missing value is null."""
-    left, right, function = given[0], given[1], given[2]
-    if (
-        not isinstance(left, Typed)
-        or not isinstance(right, Typed)
-        or not isinstance(function, LambdaFunction)
-    ):
-        raise StatementError("wants two maps and a function (key, x, y) -> ...")
-    left, right = map_argument(left), map_argument(right)
-    (key, a), (other, b) = left.type.parts, right.type.parts
-    both = (wider_without_texts if mode.ansi else wider_type)(key, other, mode.ansi)
-    if both is None:
-        raise StatementError(f"{left.type} and {right.type} have keys of different types")
-    left, right = cast_to(left, map_of(both, a), mode), cast_to(right, map_of(both, b), mode)
-    body, keys = function.bind_variables(both, a, b)
-    kind, frozen = map_of(both, body.type), same_key(both)
-
-    def evaluate(rows: Rows) -> Value:
-        pairs = zip(left.evaluate(rows).to_list(), right.evaluate(rows).to_list(), strict=True)
-        joined = [None if x is None or y is None else _join_maps(x, y, frozen) for x, y in pairs]
-        elements = _Elements.from_lists(joined, rows)
-        columns = [
-            value_of(part, [triple[i] for triple in elements.all_elements])
-            for i, part in enumerate((both, a, b))
-        ]
-        made = _evaluate_body(body, keys, elements, columns)
-        named = [(triple[0], one) for triple, one in zip(elements.all_elements, made, strict=True)]
-        return value_of(kind, elements.cut_by_row(named))
-
-    return Typed(kind, evaluate)
-
-
-def _join_maps(
-    x: list[Any], y: list[Any], frozen: Callable[[Any], Any]
-) -> list[tuple[Any, Any, Any]]:
-    first = {frozen(key): (key, value) for key, value in x}
-    second = {frozen(key): (key, value) for key, value in y}
-    nothing = (None, None)
-    return [
-        (
-            (first.get(place) or second[place])[0],
-            first.get(place, nothing)[1],
-            second.get(place, nothing)[1],
-        )
-        for place in {**first, **second}
-    ]
-
-
-def _bind_transform_map(of_keys: bool) -> _Bind:
-    def bind(given: HigherOrderArguments, mode: Mode) -> Typed:
-        child, body, answers = _per_pair(given, mode, is_test=False)
-        key, item = child.type.parts
-        kind = map_of(body.type, item) if of_keys else map_of(key, body.type)
-
-        def evaluate(rows: Rows) -> Value:
-            elements, values = answers(rows)
-            made: list[Any] = []
-            for row, (pairs, new) in enumerate(
-                zip(elements.lists, elements.cut_by_row(values), strict=True)
-            ):
-                if pairs is None:
-                    made.append(None)
-                    continue
-                changed = [
-                    (x, b) if of_keys else (a, x) for (a, b), x in zip(pairs, new, strict=True)
-                ]
-                try:
-                    made.append(unique_keys(changed, kind.parts[0]))
-                except RowError as error:
-                    rows.errors.setdefault(int(rows.index[row]), str(error))
-                    made.append(None)
-            return value_of(kind, made)
-
-        return Typed(kind, evaluate)
-
-    return bind
-
-
-HIGHER_ORDER: Mapping[str, tuple[_Bind, int, int]] = {
+HIGHER_ORDER: Mapping[str, tuple[BindHigherOrder, int, int]] = {
     "aggregate": (_bind_aggregate, 3, 4),
     "array_sort": (_bind_array_sort, 1, 2),
     "exists": (_bind_exists(wanted=True), 2, 2),
     "filter": (_bind_filter, 2, 2),
     "forall": (_bind_exists(wanted=False), 2, 2),
-    "map_filter": (_bind_map_filter, 2, 2),
-    "map_zip_with": (_bind_map_zip_with, 3, 3),
+    "map_filter": (bind_map_filter, 2, 2),
+    "map_zip_with": (bind_map_zip_with, 3, 3),
     "transform": (_bind_transform, 2, 2),
-    "transform_keys": (_bind_transform_map(of_keys=True), 2, 2),
-    "transform_values": (_bind_transform_map(of_keys=False), 2, 2),
+    "transform_keys": (bind_transform_map(of_keys=True), 2, 2),
+    "transform_values": (bind_transform_map(of_keys=False), 2, 2),
     "zip_with": (_bind_zip_with, 3, 3),
 }
 """By Spark's name: what binds it, and the least and most numbers of its arguments."""

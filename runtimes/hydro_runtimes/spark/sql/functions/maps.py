@@ -19,7 +19,8 @@ from hydro_runtimes.spark.sql.binding import (
 )
 from hydro_runtimes.spark.sql.coercion import tightest_type
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
-from hydro_runtimes.spark.sql.functions.arrays import array_argument, same_key, unify_key_types
+from hydro_runtimes.spark.sql.functions.arrays import array_argument, same_key
+from hydro_runtimes.spark.sql.functions.elements import unify_key_types
 from hydro_runtimes.spark.sql.functions.patterns import split_text
 from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.types import (

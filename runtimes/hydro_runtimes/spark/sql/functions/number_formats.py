@@ -19,9 +19,10 @@ from hydro_runtimes.spark.sql.binding import (
     row_by_row,
 )
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
-from hydro_runtimes.spark.sql.functions.datetimes import DATETIMES
-from hydro_runtimes.spark.sql.functions.maths import MATHS
-from hydro_runtimes.spark.sql.functions.texts import TEXTS
+from hydro_runtimes.spark.sql.functions.charsets import CHARSETS
+from hydro_runtimes.spark.sql.functions.datetime_texts import DATETIME_TEXTS
+from hydro_runtimes.spark.sql.functions.digests import DIGESTS
+from hydro_runtimes.spark.sql.functions.number_bases import NUMBER_BASES
 from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.syntax import FunctionCall, Literal
 from hydro_runtimes.spark.sql.types import (
@@ -195,14 +196,14 @@ def _bind_to_char(arguments: Sequence[Typed], mode: Mode) -> Typed:
     """Binds to_char: for a date or timestamp it is date_format, for bytes base64, hex or decode."""
     child, form = arguments
     if child.type in (DATE, TIMESTAMP, TIMESTAMP_NTZ):
-        return DATETIMES["date_format"].bind(arguments, mode)
+        return DATETIME_TEXTS["date_format"].bind(arguments, mode)
     if child.type == BINARY:
         name = str(constant_of(form, "the format")).lower()
         if name in ("base64", "hex"):
-            return (TEXTS if name == "base64" else MATHS)[name].bind([child], mode)
+            return (DIGESTS if name == "base64" else NUMBER_BASES)[name].bind([child], mode)
         if name not in ("utf-8", "utf8"):
             raise StatementError(f"the format is {name[:40]!r}, want base64, hex or utf-8")
-        return TEXTS["decode"].bind([child, form], mode)
+        return CHARSETS["decode"].bind([child, form], mode)
     number = _format_of(form, mode)
     kind = as_decimal(child.type) if child.type.is_number else decimal_of(38, 18)
     given = [cast_to(implicit_cast(child, kind, mode), kind, mode)]
