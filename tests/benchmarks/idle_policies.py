@@ -22,7 +22,8 @@ from control_mesh import ControlMesh
 from echo_runtime import EchoRuntime
 from meshes import backend, pipeline
 
-from hydro_envoy.mesh import Pipeline, StagePolicy
+from hydro_envoy.mesh import Pipeline
+from hydro_envoy.policy import StagePolicy
 
 PERIOD_S = 10.0
 TICKS = os.sysconf("SC_CLK_TCK")

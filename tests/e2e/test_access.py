@@ -20,7 +20,8 @@ from policy_mesh import LIMIT_S, Policies, refused, until
 from tokens import HEADER, ISSUER, LATER, OTHERS, PAST, RIGHT, SIGNERS, TOKENS, crafted, token
 
 from hydro.serving.v1.frame_pb2 import Frame
-from hydro_envoy.mesh import Access, ApiKey, Policy, RateLimit, Shadow, Traffic, Variant
+from hydro_envoy.mesh import Shadow, Traffic, Variant
+from hydro_envoy.policy import Access, ApiKey, Policy, RateLimit
 from hydro_envoy.resources import access
 from hydro_envoy.snapshot import Ref, ResourceType, Snapshot, diff
 

@@ -14,11 +14,7 @@ from meshes import pipeline
 from policy_mesh import EXHAUSTED, LIMIT_S, OK, Policies, refused, until, until_seen, with_stage
 
 from hydro.serving.v1.frame_pb2 import Frame
-from hydro_envoy.mesh import (
-    Policy,
-    Retry,
-    StagePolicy,
-)
+from hydro_envoy.policy import Policy, Retry, StagePolicy
 from hydro_envoy.xds import draining
 
 pytestmark = pytest.mark.e2e

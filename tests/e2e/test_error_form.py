@@ -26,7 +26,8 @@ from whole_mesh import until
 
 from hydro.serving.v1.frame_pb2 import Frame
 from hydro_envoy.address import Address
-from hydro_envoy.mesh import Access, Pipeline, Policy, RateLimit, Retry, StagePolicy, Telemetry
+from hydro_envoy.mesh import Pipeline, Telemetry
+from hydro_envoy.policy import Access, Policy, RateLimit, Retry, StagePolicy
 from hydro_envoy.resources.builder import listener_ref
 from hydro_services import errors
 

@@ -11,11 +11,7 @@ from echo_runtime import EchoRuntime
 from meshes import pipeline
 from policy_mesh import OK, UNAVAILABLE, Policies, until, until_seen, with_stage
 
-from hydro_envoy.mesh import (
-    Policy,
-    Retry,
-    StagePolicy,
-)
+from hydro_envoy.policy import Policy, Retry, StagePolicy
 
 pytestmark = pytest.mark.e2e
 

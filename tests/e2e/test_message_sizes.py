@@ -10,11 +10,8 @@ from meshes import pipeline
 from policy_mesh import EXHAUSTED, LIMIT_S, Policies, refused
 
 from hydro.serving.v1.frame_pb2 import Frame
-from hydro_envoy.mesh import (
-    RateLimit,
-    Shadow,
-    Traffic,
-)
+from hydro_envoy.mesh import Shadow, Traffic
+from hydro_envoy.policy import RateLimit
 
 pytestmark = pytest.mark.e2e
 

@@ -10,9 +10,7 @@ from grpc import aio
 from policy_mesh import EXHAUSTED, LIMIT_S, OK, Policies, refused
 
 from hydro.serving.v1.frame_pb2 import Frame
-from hydro_envoy.mesh import (
-    RateLimit,
-)
+from hydro_envoy.policy import RateLimit
 
 pytestmark = pytest.mark.e2e
 

@@ -13,11 +13,7 @@ from meshes import MAX_MESSAGE_BYTES, pipeline
 from policy_mesh import DEADLINE, LIMIT_S, OK, UNAVAILABLE, Policies, refused
 
 from hydro.serving.v1.frame_pb2 import Frame
-from hydro_envoy.mesh import (
-    Policy,
-    Retry,
-    StagePolicy,
-)
+from hydro_envoy.policy import Policy, Retry, StagePolicy
 
 pytestmark = pytest.mark.e2e
 

@@ -12,10 +12,7 @@ from grpc import aio
 from policy_mesh import LIMIT_S, OK, Policies, canary
 
 from hydro.serving.v1.frame_pb2 import Frame
-from hydro_envoy.mesh import (
-    RateLimit,
-    Retry,
-)
+from hydro_envoy.policy import RateLimit, Retry
 from hydro_envoy.snapshot import Ref, ResourceType
 
 pytestmark = pytest.mark.e2e

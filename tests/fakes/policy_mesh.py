@@ -16,13 +16,8 @@ from grpc import aio
 from meshes import backend, pipeline
 
 from hydro.serving.v1.frame_pb2 import Frame
-from hydro_envoy.mesh import (
-    Pipeline,
-    Policy,
-    StagePolicy,
-    Traffic,
-    Variant,
-)
+from hydro_envoy.mesh import Pipeline, Traffic, Variant
+from hydro_envoy.policy import Policy, StagePolicy
 
 LIMIT_S = 60.0
 PATH = "/api/v1/serve/p"

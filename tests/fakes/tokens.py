@@ -10,7 +10,7 @@ from typing import Any
 
 from joserfc import jwk, jwt
 
-from hydro_envoy.mesh import Jwt
+from hydro_envoy.policy import Jwt
 
 ISSUER = "https://login.example"
 

@@ -41,7 +41,8 @@ from envoy_data_plane.google.protobuf import Any, Empty, Struct, Value
 
 from hydro_envoy import headers
 from hydro_envoy.headers import CallersContext, TokenMetadata
-from hydro_envoy.mesh import Access, ApiKey, Jwt, Pipeline
+from hydro_envoy.mesh import Pipeline
+from hydro_envoy.policy import Access, ApiKey, Jwt
 from hydro_envoy.resources.config_source import ads_source
 from hydro_envoy.snapshot import Resource, ResourceType, make_resource
 

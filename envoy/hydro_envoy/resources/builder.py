@@ -19,12 +19,12 @@ from hydro_envoy.mesh import (
     Mesh,
     Pipeline,
     Stage,
-    StagePolicy,
     Telemetry,
     TimeLimits,
     Upstream,
 )
 from hydro_envoy.nodes import ingress_name, port_name
+from hydro_envoy.policy import StagePolicy
 from hydro_envoy.resources import lazy_builders
 from hydro_envoy.resources.cache import ResourceCache
 from hydro_envoy.resources.names import cluster_roles

@@ -47,6 +47,7 @@ from envoy_data_plane.envoy.type.matcher.v3 import (
 from envoy_data_plane.google.protobuf import Any
 
 from hydro_envoy import headers, mesh
+from hydro_envoy.policy import MAX_STREAMS
 from hydro_envoy.resources import (
     clusters,
     local_replies,
@@ -160,7 +161,7 @@ def _client_http2() -> Http2ProtocolOptions:
     return Http2ProtocolOptions(
         initial_stream_window_size=1024 * 1024,
         initial_connection_window_size=64 * 1024 * 1024,
-        max_concurrent_streams=mesh.MAX_STREAMS,
+        max_concurrent_streams=MAX_STREAMS,
         max_inbound_window_update_frames_per_data_frame_sent=WINDOW_UPDATES,
         # Frees the streams of clients that vanished.
         connection_keepalive=KeepaliveSettings(

@@ -49,13 +49,8 @@ from envoy_data_plane.envoy.type.v3 import Percent
 from envoy_data_plane.google.protobuf import Any
 
 from hydro_envoy.address import Address as HostPort
-from hydro_envoy.mesh import (
-    CONNECTION_WINDOW_BYTES,
-    MAX_STREAMS,
-    STREAM_WINDOW_BYTES,
-    LbPolicy,
-    StagePolicy,
-)
+from hydro_envoy.mesh import CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES
+from hydro_envoy.policy import MAX_STREAMS, LbPolicy, StagePolicy
 from hydro_envoy.resources import tls
 from hydro_envoy.resources.config_source import ads_source
 from hydro_envoy.resources.names import backend_of

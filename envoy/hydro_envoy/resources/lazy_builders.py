@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from hydro_envoy.address import Address
 from hydro_envoy.mesh import (
-    ApiKey,
     ApiListener,
     Chain,
     Gateway,
     Pending,
     Pipeline,
     Sidecar,
-    StagePolicy,
     Telemetry,
     TimeLimits,
     Tracing,
     Upstream,
 )
 from hydro_envoy.nodes import processes_name
+from hydro_envoy.policy import ApiKey, StagePolicy
 from hydro_envoy.snapshot import Resource
 
 

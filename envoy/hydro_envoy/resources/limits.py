@@ -28,6 +28,7 @@ from envoy_data_plane.google.protobuf import Any
 
 from hydro_envoy import headers, mesh
 from hydro_envoy.headers import Fact
+from hydro_envoy.policy import RateLimit as Limit
 from hydro_envoy.resources.body_size_limit import BodySizeLimit
 from hydro_envoy.resources.routes import set_header
 
@@ -37,7 +38,7 @@ RATE_LIMIT, KEY_RATE_LIMIT = "rate_limit", "rate_limit_per_api_key"
 MAX_KEYS = 10_000
 """So many keys are counted; beyond, the one that was not seen for longest starts anew."""
 
-_NO_LIMIT = mesh.RateLimit(2**32 - 1, 0.05)
+_NO_LIMIT = Limit(2**32 - 1, 0.05)
 
 
 def body_bytes(max_message_bytes: int) -> int:
@@ -92,9 +93,7 @@ def rate_limits(pipeline: mesh.Pipeline) -> dict[str, Any]:
     return found
 
 
-def _local_rate_limit(
-    pipeline: mesh.Pipeline, limit: mesh.RateLimit, limited: str
-) -> LocalRateLimit:
+def _local_rate_limit(pipeline: mesh.Pipeline, limit: Limit, limited: str) -> LocalRateLimit:
     always = RuntimeFractionalPercent(default_value=FractionalPercent(numerator=100))
     return LocalRateLimit(
         stat_prefix=pipeline.name,
@@ -106,7 +105,7 @@ def _local_rate_limit(
     )
 
 
-def _token_bucket(limit: mesh.RateLimit) -> TokenBucket:
+def _token_bucket(limit: Limit) -> TokenBucket:
     return TokenBucket(
         max_tokens=limit.requests,
         tokens_per_fill=limit.requests,
@@ -127,7 +126,7 @@ def _count_without_key(header_name: str) -> RateLimitAction:
     return RateLimitAction(header_value_match=without_header)
 
 
-def _refusal_headers(limit: mesh.RateLimit, limited: str) -> list[HeaderValueOption]:
+def _refusal_headers(limit: Limit, limited: str) -> list[HeaderValueOption]:
     """How long to wait, in HTTP's way (whole seconds) and for errors.lua."""
     takes = f"{limited} takes {limit.requests} requests in {limit.per_s:g} s"
     facts = {

@@ -11,7 +11,7 @@ from envoy_data_plane.envoy.config.route.v3 import (
 )
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 
-from hydro_envoy.mesh import NUM_RETRIES
+from hydro_envoy.policy import NUM_RETRIES
 
 UNAVAILABLE = "connect-failure,refused-stream,reset,unavailable,retriable-headers"
 """The chain did not answer, or answered UNAVAILABLE before anything else. Stages are pure."""

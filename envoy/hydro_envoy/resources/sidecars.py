@@ -57,6 +57,7 @@ from hydro_envoy.nodes import (
     port_name,
     processes_name,
 )
+from hydro_envoy.policy import MAX_STREAMS
 from hydro_envoy.resources import clusters, filters, tls, tracing
 from hydro_envoy.resources.config_source import ads_source
 from hydro_envoy.resources.routes import set_header
@@ -153,7 +154,7 @@ def port_cluster(name: str) -> Resource:
         connect_timeout=timedelta(seconds=1),
         per_connection_buffer_limit_bytes=clusters.BUFFER_BYTES,
         typed_extension_protocol_options=clusters.http2_upstream(keepalive=True),
-        circuit_breakers=clusters.circuit_breakers(mesh.MAX_STREAMS),
+        circuit_breakers=clusters.circuit_breakers(MAX_STREAMS),
     )
     refs = [Ref(ResourceType.ENDPOINTS, name)]
     return make_resource(ResourceType.CLUSTER, name, bytes(built), refs)
@@ -193,7 +194,7 @@ def processes_cluster(service: str) -> Resource:
         connect_timeout=timedelta(seconds=1),
         per_connection_buffer_limit_bytes=clusters.BUFFER_BYTES,
         typed_extension_protocol_options=clusters.http2_upstream(keepalive=True),
-        circuit_breakers=clusters.circuit_breakers(mesh.MAX_STREAMS),
+        circuit_breakers=clusters.circuit_breakers(MAX_STREAMS),
         transport_socket=tls.tls_to_service(service),
     )
     return make_resource(ResourceType.CLUSTER, built.name, bytes(built))

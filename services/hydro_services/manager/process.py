@@ -20,7 +20,6 @@ from hydro.serving.v1 import prediction_service_pb2
 from hydro_envoy.address import ANY_PORT, Address
 from hydro_envoy.mesh import (
     MAX_MESSAGE_BYTES,
-    Access,
     ApiListener,
     Gateway,
     Mesh,
@@ -30,6 +29,7 @@ from hydro_envoy.mesh import (
     Tracing,
 )
 from hydro_envoy.nodes import MANAGER as MANAGER_SERVICE
+from hydro_envoy.policy import Access
 from hydro_envoy.resources.builder import Builder
 from hydro_envoy.resources.descriptors import descriptor_set
 from hydro_envoy.snapshot import MANAGER_CLUSTER

@@ -10,7 +10,7 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 
 from hydro.manager.v1 import policy_pb2 as pb
-from hydro_envoy import mesh
+from hydro_envoy.policy import Access, Jwt
 from hydro_services.errors import FailedPrecondition, InvalidArgument
 from hydro_services.security.keys import NAME, NAME_RULE
 
@@ -102,7 +102,7 @@ def _json_name(name: str) -> str:
     return {"api_keys": "apiKeys"}.get(name, name)
 
 
-def mesh_access(policy: pb.Policy, default: mesh.Access | None) -> mesh.Access | None:
+def mesh_access(policy: pb.Policy, default: Access | None) -> Access | None:
     """Who may call; None: anyone."""
     if not policy.HasField("access"):
         return default
@@ -110,12 +110,12 @@ def mesh_access(policy: pb.Policy, default: mesh.Access | None) -> mesh.Access |
     if access.anyone:
         return None
     names = tuple(sorted(set(access.api_keys.names))) if access.HasField("api_keys") else None
-    return mesh.Access(names, _mesh_jwt(access.jwt) if access.HasField("jwt") else None)
+    return Access(names, _mesh_jwt(access.jwt) if access.HasField("jwt") else None)
 
 
-def _mesh_jwt(jwt: pb.JwtAccess) -> mesh.Jwt:
+def _mesh_jwt(jwt: pb.JwtAccess) -> Jwt:
     jwks = json.dumps(MessageToDict(jwt.jwks), sort_keys=True)
-    return mesh.Jwt(jwt.issuer, tuple(jwt.audiences), jwks, tuple(sorted(jwt.claims.items())))
+    return Jwt(jwt.issuer, tuple(jwt.audiences), jwks, tuple(sorted(jwt.claims.items())))
 
 
 def check_api_keys(policy: pb.Policy, api_keys: object | None) -> None:

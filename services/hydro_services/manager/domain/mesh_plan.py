@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from hydro_envoy import mesh as envoy
+from hydro_envoy.policy import Access
 from hydro_services.manager.domain import policies, sidecars
 from hydro_services.manager.domain.readiness import (
     ReadyEndpoints,
@@ -25,7 +26,7 @@ from hydro_services.manager.domain.state import (
 
 
 def build_mesh(state: State, base: envoy.Mesh) -> envoy.Mesh:
-    """What Envoy is to do: the base with its gateway and edges, and our backends and pipelines.
+    """What Envoy is to do: the base with its gateway and API listeners, our backends and pipelines.
 
     A service stays a backend without endpoints, because live streams end with its cluster.
     """
@@ -67,7 +68,7 @@ def _build_sidecars(state: State) -> tuple[envoy.Sidecar, ...]:
     return tuple(sidecars.endpoint_sidecar(e, e.sidecar) for e in endpoints if e.sidecar)
 
 
-def _build_pipeline(spec: Spec, stages: Stages, access: envoy.Access | None) -> envoy.Pipeline:
+def _build_pipeline(spec: Spec, stages: Stages, access: Access | None) -> envoy.Pipeline:
     by_stage = policies.stage_policies(spec.policy)
     chains = {
         variant: tuple(

@@ -11,6 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 from hydro.manager.v1 import pipeline_pb2 as pb
 from hydro.manager.v1 import policy_pb2 as policy_pb
 from hydro_envoy import headers, mesh
+from hydro_envoy.policy import MAX_STREAMS, Access, LbPolicy, Policy, RateLimit, Retry, StagePolicy
 from hydro_services.errors import InvalidArgument
 from hydro_services.manager.domain import access, references
 from hydro_services.manager.domain.state import Spec
@@ -25,7 +26,7 @@ HEADER = re.compile(r"[A-Za-z0-9!#$&'*+.^_`|~-]{1,64}")
 VALUE = re.compile(r"[!-~]([ -~]{0,254}[!-~])?")
 OURS = (headers.PREFIX, "x-envoy-", headers.SCOPE, "grpc-", headers.API_KEY, "authorization")
 """Headers that clients have no say in, that are not theirs to choose freely, or that are secret."""
-_LB_POLICIES: dict[policy_pb.LbPolicy, mesh.LbPolicy] = {
+_LB_POLICIES: dict[policy_pb.LbPolicy, LbPolicy] = {
     policy_pb.LB_POLICY_UNSPECIFIED: "least_request",
     policy_pb.LB_POLICY_LEAST_REQUEST: "least_request",
     policy_pb.LB_POLICY_ROUND_ROBIN: "round_robin",
@@ -69,7 +70,7 @@ def _check_stage(what: str, wanted: policy_pb.StagePolicy) -> None:
         raise InvalidArgument(f"{what}.lbPolicy is {wanted.lb_policy}, want an LbPolicy")
     if wanted.HasField("circuit_breaker"):
         got = wanted.circuit_breaker.max_requests
-        _check_range(f"{what}.circuitBreaker.maxRequests", got, 1, mesh.MAX_STREAMS)
+        _check_range(f"{what}.circuitBreaker.maxRequests", got, 1, MAX_STREAMS)
     outlier, what = wanted.outlier_detection, f"{what}.outlierDetection"
     failures = outlier.consecutive_gateway_failure
     _check_range(f"{what}.consecutiveGatewayFailure", failures, 0, 1000)
@@ -140,11 +141,11 @@ def _duration_s(message: object, name: str) -> float | None:
     return float(duration.seconds + duration.nanos / 1e9)
 
 
-def mesh_policy(wanted: policy_pb.Policy, default: mesh.Access | None = None) -> mesh.Policy:
+def mesh_policy(wanted: policy_pb.Policy, default: Access | None = None) -> Policy:
     """What is enforced before the chains run; `default` is who may call where nothing is said."""
     if not wanted.ByteSize():
-        return mesh.Policy(access=default)
-    return mesh.Policy(
+        return Policy(access=default)
+    return Policy(
         _mesh_rate_limit(wanted, "rate_limit"),
         _mesh_rate_limit(wanted, "rate_limit_per_api_key"),
         _duration_s(wanted, "timeout"),
@@ -154,39 +155,39 @@ def mesh_policy(wanted: policy_pb.Policy, default: mesh.Access | None = None) ->
     )
 
 
-def _mesh_rate_limit(wanted: policy_pb.Policy, name: str) -> mesh.RateLimit | None:
+def _mesh_rate_limit(wanted: policy_pb.Policy, name: str) -> RateLimit | None:
     if not wanted.HasField(name):
         return None
     limit: policy_pb.RateLimit = getattr(wanted, name)
-    return mesh.RateLimit(limit.requests, _duration_s(limit, "per") or 1.0)
+    return RateLimit(limit.requests, _duration_s(limit, "per") or 1.0)
 
 
-def _mesh_retry(wanted: policy_pb.Policy) -> mesh.Retry:
+def _mesh_retry(wanted: policy_pb.Policy) -> Retry:
     if not wanted.HasField("retry"):
-        return mesh.Retry()
-    return mesh.Retry(wanted.retry.num_retries, _duration_s(wanted.retry, "per_try_timeout"))
+        return Retry()
+    return Retry(wanted.retry.num_retries, _duration_s(wanted.retry, "per_try_timeout"))
 
 
-def stage_policies(wanted: policy_pb.Policy) -> dict[str, mesh.StagePolicy]:
+def stage_policies(wanted: policy_pb.Policy) -> dict[str, StagePolicy]:
     """By stage; stages that are not there have none."""
     return {name: _mesh_stage_policy(each) for name, each in wanted.stages.items()}
 
 
 def own_stage_policy(
-    by_stage: Mapping[str, mesh.StagePolicy], spec: Spec, variant: str, stage: str
-) -> mesh.StagePolicy:
+    by_stage: Mapping[str, StagePolicy], spec: Spec, variant: str, stage: str
+) -> StagePolicy:
     """The policy of a stage; its circuit breaker counts what is this pipeline's, and no copies."""
-    policy = by_stage.get(stage, mesh.StagePolicy())
-    if policy.max_requests == mesh.MAX_STREAMS:
+    policy = by_stage.get(stage, StagePolicy())
+    if policy.max_requests == MAX_STREAMS:
         return policy
     kind = mesh.SHADOW if variant == mesh.SHADOW else ""
     return replace(policy, breaker=f"{spec.name}@{kind}/{stage}")
 
 
-def _mesh_stage_policy(wanted: policy_pb.StagePolicy) -> mesh.StagePolicy:
-    usual, outlier = mesh.StagePolicy(), wanted.outlier_detection
+def _mesh_stage_policy(wanted: policy_pb.StagePolicy) -> StagePolicy:
+    usual, outlier = StagePolicy(), wanted.outlier_detection
     never = outlier.HasField("max_ejection_percent")
-    return mesh.StagePolicy(
+    return StagePolicy(
         _LB_POLICIES[wanted.lb_policy],
         wanted.circuit_breaker.max_requests or usual.max_requests,
         outlier.consecutive_gateway_failure or usual.consecutive_gateway_failure,

@@ -15,7 +15,8 @@ from hydro.manager.v1 import pipeline_pb2, policy_pb2
 from hydro.runtime.v1 import signature_pb2
 from hydro_envoy.address import Address
 from hydro_envoy.headers import model_key
-from hydro_envoy.mesh import MAIN, Access, ApiKey
+from hydro_envoy.mesh import MAIN
+from hydro_envoy.policy import Access, ApiKey
 from hydro_services.errors import HydroError
 from hydro_services.manager.domain.references import Chain, StageReference
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from hydro_envoy.mesh import ApiKey
+from hydro_envoy.policy import ApiKey
 from hydro_services.errors import HydroError
 from hydro_services.manager.domain import readiness
 from hydro_services.manager.domain.endpoint_transitions import register_endpoint

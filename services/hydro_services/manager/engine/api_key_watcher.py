@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from functools import partial
 
-from hydro_envoy.mesh import ApiKey
+from hydro_envoy.policy import ApiKey
 from hydro_services.manager.domain import transitions
 from hydro_services.manager.engine.reconciler import Reconciler
 from hydro_services.security.keys import Key

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hydro_envoy
-from hydro_envoy.mesh import ApiKey
+from hydro_envoy.policy import ApiKey
 from hydro_envoy.resources import access
 from hydro_envoy.resources.access import callers_filter
 from hydro_envoy.resources.display import to_json

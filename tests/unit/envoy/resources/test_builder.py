@@ -22,18 +22,8 @@ from meshes import (
 from hydro_envoy.address import Address
 from hydro_envoy.errors import DanglingReference, DuplicateName
 from hydro_envoy.headers import Position
-from hydro_envoy.mesh import (
-    LbPolicy,
-    Mesh,
-    Pending,
-    Policy,
-    RateLimit,
-    Retry,
-    Shadow,
-    StagePolicy,
-    Traffic,
-    Variant,
-)
+from hydro_envoy.mesh import Mesh, Pending, Shadow, Traffic, Variant
+from hydro_envoy.policy import LbPolicy, Policy, RateLimit, Retry, StagePolicy
 from hydro_envoy.resources.builder import Builder, listener_ref, pipeline_ref
 from hydro_envoy.resources.display import to_json
 from hydro_envoy.snapshot import Ref, Resource, ResourceType, Snapshot, diff

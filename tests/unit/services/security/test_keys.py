@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hydro_envoy.address import Address, parse_host
-from hydro_envoy.mesh import ApiKey
+from hydro_envoy.policy import ApiKey
 from hydro_services.cli import main as cli
 from hydro_services.errors import FailedPrecondition, InvalidArgument, NotFound, Unauthenticated
 from hydro_services.manager.engine import api_key_watcher

@@ -8,6 +8,7 @@ from google.protobuf.json_format import ParseDict
 
 from hydro.manager.v1 import pipeline_pb2 as pb
 from hydro_envoy import mesh
+from hydro_envoy.policy import Access, ApiKey, Jwt
 from hydro_services.errors import FailedPrecondition, InvalidArgument
 from hydro_services.manager.domain import access, conversion, mesh_plan, policies
 from hydro_services.manager.domain.state import Model, ResolvedStage, Spec, State, StoredPipeline
@@ -20,7 +21,7 @@ JWT = {
     "claims": {"scope": "predict"},
 }
 BASE = mesh.Mesh(mesh.Gateway("127.0.0.1", 8083, b"", 1))
-KEYS = mesh.Access(callers=())
+KEYS = Access(callers=())
 
 
 def spec(wanted: Any) -> Spec:
@@ -33,8 +34,8 @@ def test_what_is_asked_for_reaches_the_mesh() -> None:
     wanted = spec({"apiKeys": {"names": ["globex", "acme", "acme"]}, "jwt": JWT})
     found = policies.mesh_policy(wanted.policy).access
     jwks = json.dumps({"keys": [RSA]}, sort_keys=True)
-    jwt = mesh.Jwt("https://login.example", ("hydro",), jwks, (("scope", "predict"),))
-    assert found == mesh.Access(("acme", "globex"), jwt)
+    jwt = Jwt("https://login.example", ("hydro",), jwks, (("scope", "predict"),))
+    assert found == Access(("acme", "globex"), jwt)
     assert policies.mesh_policy(spec({"apiKeys": {}}).policy).access == KEYS
 
 
@@ -44,16 +45,16 @@ def test_what_is_asked_for_reaches_the_mesh() -> None:
         pytest.param(None, None, None, id="nothing said: anyone"),
         pytest.param(None, KEYS, KEYS, id="nothing said: the default"),
         pytest.param({"anyone": True}, KEYS, None, id="anyone, whatever the default"),
-        pytest.param({"apiKeys": {"names": ["a"]}}, KEYS, mesh.Access(("a",)), id="what is said"),
+        pytest.param({"apiKeys": {"names": ["a"]}}, KEYS, Access(("a",)), id="what is said"),
     ],
 )
 def test_the_default_holds_where_nothing_is_said(
-    wanted: Any, default: mesh.Access | None, want: mesh.Access | None
+    wanted: Any, default: Access | None, want: Access | None
 ) -> None:
     stage = ResolvedStage(
         "s/a", "s", Model("a", "1", "skops", "a" * 64, pb.PipelineStage().signature)
     )
-    keys = (mesh.ApiKey("0" * 64, "acme"),)
+    keys = (ApiKey("0" * 64, "acme"),)
     state = State({"p": StoredPipeline(spec(wanted), (stage,))}, access=default, api_keys=keys)
     found = mesh_plan.build_mesh(state, BASE)
     assert found.api_keys == keys

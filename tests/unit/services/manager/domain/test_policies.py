@@ -11,6 +11,7 @@ from hydro.serving.v1.frame_pb2 import DATA_TYPE_FLOAT64
 from hydro_envoy import mesh
 from hydro_envoy.address import Address
 from hydro_envoy.mesh import MAIN
+from hydro_envoy.policy import Policy, RateLimit, Retry, StagePolicy
 from hydro_services.errors import InvalidArgument
 from hydro_services.manager.domain import (
     conversion,
@@ -75,17 +76,17 @@ def stages(*models: Model) -> tuple[ResolvedStage, ...]:
 
 
 def test_what_is_asked_for_reaches_the_mesh() -> None:
-    assert policies.mesh_policy(spec().policy) == mesh.Policy(
-        rate_limit=mesh.RateLimit(10, 2.0),
-        rate_limit_per_api_key=mesh.RateLimit(3, 1.0),
+    assert policies.mesh_policy(spec().policy) == Policy(
+        rate_limit=RateLimit(10, 2.0),
+        rate_limit_per_api_key=RateLimit(3, 1.0),
         timeout_s=1.5,
-        retry=mesh.Retry(2, 0.25),
+        retry=Retry(2, 0.25),
         max_message_bytes=1000,
     )
     state = State(pipelines={"p": StoredPipeline(spec(), stages(A, A, B, C))})
     base = mesh.Mesh(mesh.Gateway("127.0.0.1", 8083, b"", 1))
     (found,) = mesh_plan.build_mesh(state, base).pipelines
-    policy = mesh.StagePolicy("round_robin", 7, 5, 3.0, 30.0, 0, "p@/s/b")
+    policy = StagePolicy("round_robin", 7, 5, 3.0, 30.0, 0, "p@/s/b")
     a, b, c = (mesh.Stage("s", model.key, f"s/{model.name}") for model in (A, B, C))
     b = mesh.Stage(b.backend, b.model, b.name, policy)
     assert found.stages == (a,)
