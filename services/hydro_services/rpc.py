@@ -117,7 +117,9 @@ def open_channel(
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.initial_reconnect_backoff_ms", 50),
-        ("grpc.min_reconnect_backoff_ms", 50),
+        # How long an attempt to connect may take, whatever the name says: a busy machine needs
+        # seconds for a handshake, and a peer that is given up earlier each time is never reached.
+        ("grpc.min_reconnect_backoff_ms", 5_000),
         ("grpc.max_reconnect_backoff_ms", 1_000),
     )
     if tls:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -14,7 +15,7 @@ from google.rpc import status_pb2
 
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro.manager.v1 import manager_service_pb2_grpc as pb_grpc
-from hydro_envoy.address import ANY_PORT
+from hydro_envoy.address import ANY_PORT, Address
 from hydro_services import errors, logs, rpc
 
 MANAGER = "hydro.manager.v1.ManagerService"
@@ -36,14 +37,17 @@ class Failing(pb_grpc.ManagerServiceServicer):
 
 
 @pytest.fixture
-async def channel() -> AsyncIterator[grpc.aio.Channel]:
+async def address() -> AsyncIterator[Address]:
     def register(server: grpc.aio.Server) -> None:
         pb_grpc.add_ManagerServiceServicer_to_server(Failing(), server)  # type: ignore[abstract]
 
-    async with (
-        rpc.serve(ANY_PORT, register, (MANAGER,)) as served,
-        grpc.aio.insecure_channel(str(served.address)) as found,
-    ):
+    async with rpc.serve(ANY_PORT, register, (MANAGER,)) as served:
+        yield served.address
+
+
+@pytest.fixture
+async def channel(address: Address) -> AsyncIterator[grpc.aio.Channel]:
+    async with grpc.aio.insecure_channel(str(address)) as found:
         yield found
 
 
@@ -125,3 +129,21 @@ def test_no_call_of_a_log_prints_a_traceback(
     log.close()
     logger.error("nobody reads it")
     assert not capsys.readouterr().err
+
+
+async def test_a_peer_that_takes_seconds_for_its_handshake_is_reached(address: Address) -> None:
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+        writer.close()
+
+    async def serve_late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(2)  # as a busy machine does
+        to_read, to_write = await asyncio.open_connection(*address)
+        await asyncio.gather(pass_on(reader, to_write), pass_on(to_read, writer))
+
+    async with await asyncio.start_server(serve_late, "127.0.0.1", 0) as server:
+        _, port = server.sockets[0].getsockname()
+        async with rpc.open_channel(Address("127.0.0.1", port)) as channel:
+            error = await refused(channel, "GetPipeline", b"\x0a\x01p")
+    assert isinstance(errors.from_rpc(error), errors.NotFound)
