@@ -18,7 +18,7 @@ def load(folder: Path, trusted: Container[str] = ()) -> Evaluator:
         trusted: digests (see `files.digest_folder`) of the folders that may run code when loaded.
 
     Raises:
-        InvalidModel: corrupt, incomplete, or of an unknown format.
+        InvalidModel: corrupt, incomplete, of an unknown format, or its library is missing.
         UnsupportedStage: a Spark stage of a class that is not supported.
         UntrustedModel: it would run code and its digest is not in `trusted`.
     """
@@ -27,6 +27,7 @@ def load(folder: Path, trusted: Container[str] = ()) -> Evaluator:
     if format.runs_code:
         names = sorted(path.name for path in folder.iterdir() if format.marks(path.name))
         model.require_trust(f"'{names[0]}' runs code when it is loaded")
+    format.require_libraries(folder)
     return format.import_loader().load(model)
 
 

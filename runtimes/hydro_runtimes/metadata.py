@@ -45,6 +45,19 @@ def parse_inputs(text: str | bytes) -> tuple[Field, ...]:
     return _read_fields(document, "inputs", of_spark=True) if "inputs" in document else ()
 
 
+def parse_stated(text: str | bytes) -> tuple[tuple[Field, ...], tuple[Field, ...]]:
+    """The inputs and outputs that are stated beside a model that tells them itself, if any are.
+
+    Raises:
+        ValueError: with what was got and what is wanted.
+    """
+    document = _parse_object(text)
+    inputs, outputs = (
+        _read_fields(document, key) if key in document else () for key in ("inputs", "outputs")
+    )
+    return inputs, outputs
+
+
 def parse_session(text: str | bytes) -> tuple[bool | None, str]:
     """Whether Spark's SQL follows ANSI, and the session's time zone, beside a Spark model.
 

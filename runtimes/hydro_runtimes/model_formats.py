@@ -8,6 +8,7 @@ Nothing of a format is imported before one of its models is looked at: `hydro up
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +58,9 @@ class Format:
     """
     suffixes: Mapping[str, str] = field(default_factory=dict)
     """Of files that make the folder they are in a model, with their media types."""
+    shared_suffixes: tuple[str, ...] = ()
+    """Of files that do so if `start` is in their first bytes: others have the same suffix."""
+    start: bytes = b""
     runs_code: bool = False
     """It runs code when it is loaded: the digest of its folder has to be trusted."""
     extra: str = ""
@@ -78,6 +82,42 @@ class Format:
         """Whether a file or folder of this name is a part of a model of this format."""
         return name in self.names or name.endswith(tuple(self.suffixes))
 
+    def find_files(self, folder: Path) -> list[Path]:
+        """The files in a folder that hold a model of this format, by name."""
+        own, shared = tuple(self.suffixes), self.shared_suffixes
+        return [
+            path
+            for path in sorted(folder.iterdir())
+            if path.name.endswith(own + shared) and path.name != METADATA and path.is_file()
+            if path.name.endswith(own) or _begins_with(path, self.start)
+        ]
+
+    def only_file(self, folder: Path) -> Path:
+        """The one file in a folder that holds a model of this format.
+
+        Raises:
+            InvalidModel: there is none, or more than one.
+        """
+        found = self.find_files(folder)
+        if len(found) != 1:
+            names = ", ".join(path.name for path in found) or "none"
+            raise InvalidModel(folder, f"found {names}, want {self.description}")
+        return found[0]
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """The import names of the packages that have its modules."""
+        return tuple(dict.fromkeys(module.partition(".")[0] for module in self.modules))
+
+    def require_libraries(self, folder: Path) -> None:
+        """Raises InvalidModel where a library is missing that the model needs."""
+        missing = [name for name in self.libraries if importlib.util.find_spec(name) is None]
+        if missing:
+            got = (
+                f"a model of format {self.name} needs {', '.join(missing)}, which is not installed"
+            )
+            raise InvalidModel(folder, f"{got}; pip install 'hydro-serving[{self.extra}]'")
+
     def import_loader(self) -> Loader:
         return cast(Loader, importlib.import_module(self.loader))
 
@@ -94,6 +134,14 @@ def _is_spark_below(folder: Path) -> bool:
     return layouts.search_below(folder) is not None
 
 
+def _begins_with(path: Path, start: bytes) -> bool:
+    try:
+        with path.open("rb") as file:
+            return start in file.read(_START_BYTES)
+    except OSError:
+        return False
+
+
 def _check_zip(file: BinaryIO) -> None:
     """A zip file has its directory at its end."""
     import zipfile
@@ -104,6 +152,8 @@ def _check_zip(file: BinaryIO) -> None:
         raise ValueError(str(error)) from error
 
 
+_BINARY = "application/octet-stream"
+_START_BYTES = 64
 _SCIKIT = ("sklearn.pipeline", "sklearn.svm", "skops.io")
 
 FORMATS: tuple[Format, ...] = (
@@ -143,10 +193,44 @@ FORMATS: tuple[Format, ...] = (
         description=f"one file of *.pkl, *.pickle, *.joblib and {METADATA}",
         service="serving-scikit",
         loader="hydro_runtimes.scikit.loader",
-        suffixes=dict.fromkeys((".pkl", ".pickle", ".joblib"), "application/octet-stream"),
+        suffixes=dict.fromkeys((".pkl", ".pickle", ".joblib"), _BINARY),
         runs_code=True,
         extra="scikit",
         modules=_SCIKIT,
+    ),
+    Format(
+        name="xgboost",
+        description="one file of XGBoost, *.ubj or model.json",
+        service="serving-boosters",
+        loader="hydro_runtimes.boosters.xgboost",
+        names=frozenset({"model.json"}),
+        suffixes={".ubj": _BINARY},
+        shared_suffixes=(".json", ".xgb"),
+        start=b"learner",
+        extra="xgboost",
+        modules=("xgboost",),
+    ),
+    Format(
+        name="lightgbm",
+        description="one text of LightGBM, model.txt",
+        service="serving-boosters",
+        loader="hydro_runtimes.boosters.lightgbm",
+        names=frozenset({"model.txt"}),
+        shared_suffixes=(".txt", ".lgb"),
+        start=b"tree\nversion=",
+        extra="lightgbm",
+        modules=("lightgbm",),
+    ),
+    Format(
+        name="catboost",
+        description="one file of CatBoost, *.cbm",
+        service="serving-boosters",
+        loader="hydro_runtimes.boosters.catboost",
+        suffixes={".cbm": _BINARY},
+        shared_suffixes=(".cb",),
+        start=b"CBM1",
+        extra="catboost",
+        modules=("catboost",),
     ),
 )
 """A folder is of the first of them that it holds."""
@@ -165,7 +249,7 @@ def detect_format(folder: Path) -> Format:
     except OSError as error:
         raise InvalidModel(folder, f"cannot be read: {error.strerror}") from error
     for format in FORMATS:
-        if format.is_in(folder) if format.is_in else any(map(format.marks, names)):
+        if format.is_in(folder) if format.is_in else _is_in(format, folder, names):
             return format
     # Only now: a folder that is a model of any format is not searched for others inside.
     for format in FORMATS:
@@ -174,6 +258,17 @@ def detect_format(folder: Path) -> Format:
     wanted = ", or ".join(format.description for format in FORMATS)
     got = ", ".join(names[:10]) or "nothing"
     raise InvalidModel(folder, f"no model here: found {got}; want {wanted}")
+
+
+def _is_in(format: Format, folder: Path, names: Iterable[str]) -> bool:
+    if format.shared_suffixes:
+        return bool(format.find_files(folder))
+    return any(map(format.marks, names))
+
+
+def by_name(name: str) -> Format:
+    """The format of that name, which is in the table."""
+    return next(format for format in FORMATS if format.name == name)
 
 
 def is_marked(names: Iterable[str]) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from hydro_envoy.address import ANY_PORT, Address
 from hydro_runtimes import model_formats
+from hydro_runtimes.model_formats import Format
 from hydro_services.consul.registry import Registry
 from hydro_services.errors import InvalidArgument
 from hydro_services.repository.roots import Root
@@ -22,21 +23,14 @@ class RuntimeService:
     """A runtime service that `hydro up` knows to start."""
 
     name: str
-    libraries: tuple[str, ...]
-    """Import names that it cannot do without."""
-    extras: tuple[str, ...]
-    """Of the package: what to install for them."""
+    formats: tuple[Format, ...]
+    """Of the models that it serves; the libraries of one of them have to be installed."""
 
 
 def known_services() -> tuple[RuntimeService, ...]:
     """One for each service that the formats of models name."""
     return tuple(
-        RuntimeService(
-            name,
-            tuple(sorted({m.partition(".")[0] for format in served for m in format.modules})),
-            tuple(sorted({format.extra for format in served if format.extra})),
-        )
-        for name, served in model_formats.by_service().items()
+        RuntimeService(name, served) for name, served in model_formats.by_service().items()
     )
 
 
@@ -200,9 +194,14 @@ def _known_service(name: str) -> RuntimeService:
 
 
 def _missing_libraries(service: RuntimeService, is_installed: Callable[[str], bool]) -> str:
-    missing = ", ".join(name for name in service.libraries if not is_installed(name))
-    way_out = f"pip install 'hydro-serving[{','.join(service.extras)}]'"
-    return f"{service.name} needs {missing}, which is not installed; {way_out}" if missing else ""
+    missing = {
+        ", ".join(sorted(name for name in format.libraries if not is_installed(name))): format.extra
+        for format in service.formats
+    }
+    if "" in missing:
+        return ""
+    way_out = " or ".join(f"pip install 'hydro-serving[{extra}]'" for extra in missing.values())
+    return f"{service.name} needs {' or '.join(missing)}, which is not installed; {way_out}"
 
 
 def manager_program(options: Options, beside: ProcessSidecar | None) -> Program:
