@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC
 from decimal import ROUND_CEILING, ROUND_FLOOR
-from typing import Any
 
 from hydro_runtimes.spark.sql import logic, ordering, zones
-from hydro_runtimes.spark.sql.binding import Function, cast_to, row_function
+from hydro_runtimes.spark.sql.binding import Function, cast_to
 from hydro_runtimes.spark.sql.errors import StatementError
 from hydro_runtimes.spark.sql.functions import ALIASES, FUNCTIONS, function_named
 from hydro_runtimes.spark.sql.functions.arrays import arrays_zip
@@ -28,6 +27,7 @@ from hydro_runtimes.spark.sql.functions.patterns import bind_like
 from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.names import output_name
 from hydro_runtimes.spark.sql.resolution import Column, Scope, resolve_name
+from hydro_runtimes.spark.sql.structs import get_field, make_struct, refuse_to_evaluate
 from hydro_runtimes.spark.sql.syntax import (
     Alias,
     Case,
@@ -56,12 +56,10 @@ from hydro_runtimes.spark.sql.types import (
     UNKNOWN,
     VOID,
     SqlType,
-    array_of,
     named_type,
-    struct_of,
 )
 from hydro_runtimes.spark.sql.value_texts import text_of
-from hydro_runtimes.spark.sql.values import Rows, Typed, Value, constant_value, value_of
+from hydro_runtimes.spark.sql.values import Typed, constant_value
 
 _COMPARISONS = ("=", "<", "<=", ">", ">=")
 _ARITHMETIC = ("+", "-", "*", "/", "%", "div")
@@ -121,10 +119,10 @@ class Compiler:
                 sides = [self.compile(one, scope) for one in (node.child, node.key)]
                 if sides[0].type.name == "struct" and isinstance(node.key, Literal):
                     self.shown[id(node)] = FieldOf(node.child, str(node.key.value))
-                    return self._get_field(sides[0], str(node.key.value))
+                    return get_field(sides[0], str(node.key.value), self.mode)
                 return element_of(sides, self.mode)
             case FieldOf():
-                return self._get_field(self.compile(node.child, scope), node.name)
+                return get_field(self.compile(node.child, scope), node.name, self.mode)
             case FunctionCall():
                 return self._compile_call(node, scope)
             case Lambda():
@@ -148,61 +146,8 @@ class Compiler:
         found, fields = resolve_name(parts, scope)
         typed = found if isinstance(found, Typed) else _read_column(found)
         for name in fields:
-            typed = self._get_field(typed, name)
+            typed = get_field(typed, name, self.mode)
         return typed
-
-    def _get_field(self, child: Typed, name: str) -> Typed:
-        """A field of a struct, of each struct in an array, or the value of a key of a map.
-
-        Source: org.apache.spark.sql.catalyst.expressions.ExtractValue, 4.3.0.
-        """
-        kind = child.type
-        if kind == UNKNOWN:
-            return Typed(UNKNOWN, child.evaluate)
-        if kind.name == "map":
-            key = Literal(STRING, name, name)
-            return element_of([child, self._compile_literal(key)], self.mode)
-        if kind.name == "array" and kind.parts[0].name == "struct":
-            place = _field_place(kind.parts[0], name)
-            made = array_of(kind.parts[0].parts[place])
-            return _map_value(
-                child, made, lambda value: [None if x is None else x[place] for x in value]
-            )
-        if kind.name != "struct":
-            raise StatementError(f"'{name}' is asked of {kind}, which has no fields")
-        place = _field_place(kind, name)
-        return _map_value(child, kind.parts[place], lambda value: value[place])
-
-    def drop_fields(self, child: Typed, paths: Sequence[tuple[str, ...]]) -> Typed:
-        """A struct without some of its fields, of * EXCEPT (s.a).
-
-        Raises:
-            StatementError: the struct has no field of such a name.
-        """
-        if child.type == UNKNOWN:
-            return child
-        kept: list[tuple[str, Typed]] = []
-        named = {path[0].lower() for path in paths if len(path) == 1}
-        for name in named:
-            self._get_field(child, name)
-        for name in child.type.names:
-            deeper = [
-                path[1:] for path in paths if len(path) > 1 and path[0].lower() == name.lower()
-            ]
-            if deeper:
-                kept.append((name, self.drop_fields(self._get_field(child, name), deeper)))
-            elif name.lower() not in named:
-                kept.append((name, self._get_field(child, name)))
-        kind = struct_of([(name, part.type) for name, part in kept])
-
-        def evaluate(rows: Rows) -> Value:
-            # For a null struct it is a struct of nulls, as in Spark.
-            columns = [part.evaluate(rows).to_list() for _, part in kept]
-            return value_of(
-                kind, list(zip(*columns, strict=True)) if columns else [()] * rows.count
-            )
-
-        return Typed(kind, evaluate)
 
     def _compile_cast(self, child: Typed, kind: SqlType, safe: bool = False) -> Typed:
         return cast_to(child, kind, self.mode, safe)
@@ -294,7 +239,7 @@ class Compiler:
         if any(one.type == UNKNOWN for one in given):
             # This is so only while the statement is loaded. The columns of a batch have types, for
             # which the statement is planned again.
-            return Typed(function.gives, _refuse_to_evaluate)
+            return Typed(function.gives, refuse_to_evaluate)
         return function.bind(given, self.mode)
 
     def _compile_higher_order(self, node: FunctionCall, scope: Scope) -> Typed:
@@ -331,35 +276,12 @@ class Compiler:
         else:
             nodes = node.arguments
             names = [_field_name(one, place) for place, one in enumerate(nodes, 1)]
-        parts = [self.compile(one, scope) for one in nodes]
-        kind = struct_of(list(zip(names, (part.type for part in parts), strict=True)))
-        if any(part.type == UNKNOWN for part in parts):
-            return Typed(UNKNOWN, _refuse_to_evaluate)
-
-        def evaluate(rows: Rows) -> Value:
-            columns = [part.evaluate(rows).to_list() for part in parts]
-            return value_of(
-                kind, list(zip(*columns, strict=True)) if columns else [()] * rows.count
-            )
-
-        return Typed(kind, evaluate, all(part.foldable for part in parts))
+        return make_struct(names, [self.compile(one, scope) for one in nodes])
 
 
 def _read_column(column: Column) -> Typed:
     key = column.key
     return Typed(column.type, lambda rows: rows.read_column(key))
-
-
-def _field_place(kind: SqlType, name: str) -> int:
-    places = [i for i, one in enumerate(kind.names) if one.lower() == name.lower()]
-    if len(places) != 1:
-        problem = "is ambiguous in" if places else "is not a field of"
-        raise StatementError(f"'{name}' {problem} {kind}")
-    return places[0]
-
-
-def _map_value(child: Typed, kind: SqlType, change: Any) -> Typed:
-    return row_function(change, [child.type], kind).bind([child], Mode(True, UTC))
 
 
 def _struct_field_name(node: Expression) -> str:
@@ -391,7 +313,3 @@ def _field_name(node: Expression, place: int, before: str = "col") -> str:
         case FieldOf():
             return node.name
     return f"{before}{place}"
-
-
-def _refuse_to_evaluate(rows: Rows) -> Value:
-    raise StatementError("the type of a column is not known")

@@ -13,6 +13,7 @@ from hydro_runtimes.spark.sql.expressions import Compiler
 from hydro_runtimes.spark.sql.logic import require_condition
 from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.resolution import Column, Outside, Scope, resolve_name
+from hydro_runtimes.spark.sql.structs import drop_fields
 from hydro_runtimes.spark.sql.syntax import Alias, Expression, Name, Select, Star
 from hydro_runtimes.spark.sql.types import UNKNOWN, VOID, SqlType
 from hydro_runtimes.spark.sql.values import Rows, Typed, Value
@@ -168,7 +169,9 @@ def _expand_star(node: Star, scope: Scope, compiler: Compiler, inner: Plan | Non
         if name in replaced:
             made.append(Item(one.name, compiler.compile(replaced[name], scope), None))
         elif dropped:
-            made.append(Item(one.name, compiler.drop_fields(_read_column(one), dropped), None))
+            made.append(
+                Item(one.name, drop_fields(_read_column(one), dropped, compiler.mode), None)
+            )
         elif name not in left_out:
             made.append(Item(one.name, _read_column(one), _origin_of(one, inner)))
     return made
