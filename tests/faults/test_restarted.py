@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import statistics
 from collections.abc import Sequence
 from itertools import combinations
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-from harness import SERVICE, Scene, now
-from whole_mesh import WholeMesh
+from harness import PATIENCE_S, SERVICE, Scene, now
+from usage import Usage, usage
+from whole_mesh import until
 
 pytestmark = pytest.mark.e2e
 
@@ -28,9 +26,6 @@ WARM = 3
 """Rounds after which caches are full and allocators have what they need."""
 GROWTH = {"processes": 0.0, "threads": 0.5, "descriptors": 1.0, "memory_kb": 4096.0}
 """What a part may have more at the end, by the median of the slopes between all samples."""
-
-ESTABLISHED, LISTEN = "01", "0A"
-"""States of connections in /proc/net/tcp: include/net/tcp_states.h of Linux."""
 
 
 async def test_every_part_is_restarted_one_after_the_other(scene: Scene) -> None:
@@ -53,7 +48,7 @@ async def test_nothing_grows_over_thirty_faults(scene: Scene) -> None:
             killed = {part: scene.mesh.kill_part(part) for part in KILLED}
             for part, pid in killed.items():
                 await disturbed.healed(start, part, pid)
-            samples.append(usage(scene.mesh))
+            samples.append(await usage_of_connected(scene, samples))
     assert disturbed.report.unary_failures() == {}
     grown = {
         f"{part}: {name}": growth
@@ -61,60 +56,35 @@ async def test_nothing_grows_over_thirty_faults(scene: Scene) -> None:
         for name, limit in growth_of(part).items()
         if (growth := grows([getattr(each[part], name) for each in samples[WARM:]])) > limit
     }
-    assert grown == {}
+    assert grown == {}, {part: changed_kinds(samples, part) for part in samples[-1]}
+
+
+async def usage_of_connected(scene: Scene, before: Sequence[dict[str, Usage]]) -> dict[str, Usage]:
+    """What parts use, once each is connected to those that it was connected to: after a sample in
+    which one has yet to connect again, the next ones would look like growth."""
+    whole = before[0].items() if before else ()
+    sample: dict[str, Usage] = {}
+
+    def is_connected() -> bool:
+        nonlocal sample
+        sample = usage(scene.mesh)
+        return all(part in sample and each.peers <= sample[part].peers for part, each in whole)
+
+    await until(is_connected, PATIENCE_S, "all parts are connected as they were")
+    return sample
+
+
+def changed_kinds(samples: Sequence[dict[str, Usage]], part: str) -> dict[str, list[int]]:
+    """How many descriptors a part had in each sample, of the kinds whose number changed."""
+    counts = [each[part].kinds for each in samples]
+    table = {kind: [each[kind] for each in counts] for kind in sorted(set().union(*counts))}
+    return {kind: row for kind, row in table.items() if len(set(row)) > 1}
 
 
 def growth_of(part: str) -> dict[str, float]:
     """What is limited: a part that was killed has begun anew, and is only not to be there twice."""
     is_new = part in {name[:15] for name in KILLED}
     return {"processes": GROWTH["processes"]} if is_new else GROWTH
-
-
-class Usage(NamedTuple):
-    """What the processes of a part have, together."""
-
-    processes: int
-    threads: int
-    descriptors: int
-    memory_kb: int
-
-
-def usage(mesh: WholeMesh) -> dict[str, Usage]:
-    """Of each part."""
-    parts: dict[str, list[int]] = {}
-    for pid, name in mesh.processes().items():
-        parts.setdefault("up" if pid == mesh.pid else name, []).append(pid)
-    return {part: _usage([Path(f"/proc/{pid}") for pid in pids]) for part, pids in parts.items()}
-
-
-def _usage(folders: Sequence[Path]) -> Usage:
-    status = [dict(_fields(folder / "status")) for folder in folders]
-    return Usage(
-        processes=len(folders),
-        threads=sum(int(each["Threads"]) for each in status),
-        descriptors=sum(_descriptors(folder) for folder in folders),
-        memory_kb=sum(int(each["VmRSS"].split()[0]) for each in status),
-    )
-
-
-def _descriptors(folder: Path) -> int:
-    """What a process has open. A connection counts for who opened it: a slow machine has more
-    requests of the test's clients under way at once, whose connections the gateway only accepted.
-    """
-    lines = [line.split() for line in (folder / "net" / "tcp").read_text().splitlines()[1:]]
-    sockets = [(local.rpartition(":")[2], state, words[5]) for _, local, _, state, *words in lines]
-    ports = {port for port, state, _ in sockets if state == LISTEN}
-    accepted = {inode for port, state, inode in sockets if state == ESTABLISHED and port in ports}
-    links = []
-    for link in (folder / "fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-            links.append(os.readlink(link))
-    return sum(link.removeprefix("socket:[").removesuffix("]") not in accepted for link in links)
-
-
-def _fields(file: Path) -> list[tuple[str, str]]:
-    lines = (line.partition(":") for line in file.read_text().splitlines())
-    return [(name, text.strip()) for name, _, text in lines]
 
 
 def grows(samples: Sequence[float]) -> float:
