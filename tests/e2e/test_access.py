@@ -16,7 +16,8 @@ from control_mesh import ControlMesh
 from echo_runtime import EchoRuntime
 from grpc import aio
 from meshes import MAX_MESSAGE_BYTES, pipeline
-from policy_mesh import LIMIT_S, Policies, refused, until
+from patience import PATIENCE_S
+from policy_mesh import Policies, refused, until
 from tokens import HEADER, ISSUER, LATER, OTHERS, PAST, RIGHT, SIGNERS, TOKENS, crafted, token
 
 from hydro.serving.v1.frame_pb2 import Frame
@@ -145,7 +146,7 @@ async def test_stages_learn_who_calls_and_no_key(p: Policies) -> None:
 
 async def test_a_stream_is_checked_at_its_start(p: Policies) -> None:
     await p.chain("a", access=ANY_KEY)
-    call = p.mesh.stub.PredictStream(timeout=LIMIT_S)
+    call = p.mesh.stub.PredictStream(timeout=PATIENCE_S)
     await call.write(Frame(pipeline="p", id="x"))
     with nothing_reaches(p.a), pytest.raises(aio.AioRpcError) as raised:
         await call.read()
@@ -155,7 +156,7 @@ async def test_a_stream_is_checked_at_its_start(p: Policies) -> None:
 async def test_a_revoked_key_ends_no_stream_and_changes_nothing_else(p: Policies) -> None:
     await p.chain("a", access=ANY_KEY, rate_limit_per_api_key=RateLimit(3, 3600.0))
     calls = {
-        name: p.mesh.stub.PredictStream(timeout=LIMIT_S, metadata=tuple(with_key(name).items()))
+        name: p.mesh.stub.PredictStream(timeout=PATIENCE_S, metadata=tuple(with_key(name).items()))
         for name in ("acme", "globex")
     }
     for call in calls.values():
@@ -177,7 +178,7 @@ async def test_a_revoked_key_ends_no_stream_and_changes_nothing_else(p: Policies
 
 async def use_keys(p: Policies, *keys: ApiKey) -> None:
     await p.mesh.use(api_keys=keys)
-    await p.mesh.hub.wait_applied(timeout_s=LIMIT_S)
+    await p.mesh.hub.wait_applied(timeout_s=PATIENCE_S)
 
 
 def changed(before: Snapshot, after: Snapshot) -> list[Ref]:
@@ -330,7 +331,7 @@ async def test_what_is_said_twice_names_nobody(p: Policies) -> None:
         [("authorization", f"Basic YTpi {token_of}")],
         [("x-hydro-bearer", token_of.partition(" ")[2])],
     ):
-        call = p.mesh.stub.Predict(Frame(pipeline="p"), timeout=LIMIT_S, metadata=tuple(sent))
+        call = p.mesh.stub.Predict(Frame(pipeline="p"), timeout=PATIENCE_S, metadata=tuple(sent))
         with pytest.raises(aio.AioRpcError) as raised:
             await call
         assert raised.value.code() is UNAUTHENTICATED, sent

@@ -17,6 +17,7 @@ from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2_grpc
+from patience import PATIENCE_S
 from ports import free_port
 
 from hydro.manager.v1 import manager_service_pb2 as pb
@@ -95,12 +96,14 @@ async def code(call: Any) -> grpc.StatusCode:
 
 async def services(channel: aio.Channel, metadata: client.Metadata = ()) -> grpc.StatusCode:
     stub = pb_grpc.ManagerServiceStub(channel)
-    return await code(stub.ListServices(pb.ListServicesRequest(), metadata=metadata, timeout=20))
+    return await code(
+        stub.ListServices(pb.ListServicesRequest(), metadata=metadata, timeout=PATIENCE_S)
+    )
 
 
 async def models(channel: aio.Channel, metadata: client.Metadata = ()) -> grpc.StatusCode:
     stub = repository_grpc.RepositoryServiceStub(channel)
-    call = stub.ListModels(repository_pb.ListModelsRequest(), metadata=metadata, timeout=5)
+    call = stub.ListModels(repository_pb.ListModelsRequest(), metadata=metadata, timeout=PATIENCE_S)
     return await code(call)
 
 
@@ -199,12 +202,12 @@ async def test_nobody_gets_in_by_another_header_or_path(apis: ApiListeners) -> N
         assert (await apis.get(path)).status in (400, 401), path
     stub: Any = reflection_pb2_grpc.ServerReflectionStub(apis.manager)  # type: ignore[arg-type]
     # Nothing is written: what gRPC's client says of a write after a refusal is a matter of luck.
-    assert await code(stub.ServerReflectionInfo(timeout=20).read()) is UNAUTHENTICATED
+    assert await code(stub.ServerReflectionInfo(timeout=PATIENCE_S).read()) is UNAUTHENTICATED
 
 
 async def test_health_may_be_asked_by_anyone(apis: ApiListeners) -> None:
     stub: Any = health_pb2_grpc.HealthStub(apis.manager)
-    answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=20)
+    answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=PATIENCE_S)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
@@ -218,10 +221,10 @@ async def test_no_api_listener_offers_what_is_for_the_mesh_alone(
         want_here = UNIMPLEMENTED if channel is gateway else want
         registry = registry_grpc.RegistryServiceStub(channel)
         request_ = registry_pb.RegisterEndpointRequest()
-        call = registry.RegisterEndpoint(request_, metadata=metadata, timeout=20)
+        call = registry.RegisterEndpoint(request_, metadata=metadata, timeout=PATIENCE_S)
         assert await code(call) is want_here
         ads = ads_pb2_grpc.AggregatedDiscoveryServiceStub(channel)
-        stream = ads.DeltaAggregatedResources(metadata=metadata, timeout=20)
+        stream = ads.DeltaAggregatedResources(metadata=metadata, timeout=PATIENCE_S)
         if channel is gateway:  # which waits for a message, to read the pipeline's name
             await stream.write(discovery_pb2.DeltaDiscoveryRequest())
         assert await code(stream.read()) is want_here

@@ -7,11 +7,12 @@ from typing import Any
 
 import grpc
 import pytest
-from control_mesh import LIMIT_S, ControlMesh, check_error
+from control_mesh import ControlMesh, check_error
 from google.api.httpbody_pb2 import HttpBody
 from grpc import aio
 from grpc_health.v1 import health, health_pb2_grpc
 from meshes import HOST, backend, repository_api_listener
+from patience import PATIENCE_S
 from ports import free_port
 
 from hydro.repository.v1 import repository_service_pb2
@@ -69,7 +70,7 @@ async def test_an_api_listener_offers_a_service_by_http(control: ControlMesh) ->
         await control.use(
             backends=(backend("repository", found),), api_listeners=(repository_api_listener(port),)
         )
-        await control.hub.wait_applied([listener_ref("repository")], timeout_s=LIMIT_S)
+        await control.hub.wait_applied([listener_ref("repository")], timeout_s=PATIENCE_S)
         answer = await control.post("/download/m/dir/file.bin", b"", method="GET", port=port)
         assert (answer.status, answer.content_type) == (200, "application/octet-stream")
         assert answer.body == b"".join(x * PIECE_BYTES for x in (b"a", b"b", b"c"))

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from clients import JSON, NDJSON, Clients, connect, frame, refused, values
 from google.rpc import error_details_pb2
+from patience import PATIENCE_S
 from whole_mesh import WholeMesh
 
 from hydro.manager.v1 import manager_service_pb2 as manager_pb
@@ -366,7 +367,7 @@ async def test_absent_pipelines_are_404_at_the_manager(clients: Clients) -> None
 async def test_hostile_paths_of_the_repository_are_refused(mesh: WholeMesh, path: str) -> None:
     def get() -> tuple[int, str, bytes]:
         host, _, port = mesh.address("repository").rpartition(":")
-        connection = http.client.HTTPConnection(host, int(port), timeout=20)
+        connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE_S)
         try:
             connection.putrequest("GET", path)  # as it is spelled
             connection.endheaders()

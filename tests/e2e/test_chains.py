@@ -8,10 +8,11 @@ import json
 
 import piecewise
 import pytest
-from control_mesh import LIMIT_S, ControlMesh, predict
+from control_mesh import ControlMesh, predict
 from echo_runtime import EchoRuntime
 from grpc import aio
 from meshes import HOST, MAX_MESSAGE_BYTES
+from patience import PATIENCE_S
 
 from hydro.serving.v1.frame_pb2 import Frame
 from hydro_services.codecs.grpc_messages import MessageCutter, prefix_message
@@ -33,7 +34,7 @@ async def test_a_chain_answers_by_grpc_and_by_http(two: ControlMesh, name: str) 
 async def test_a_stream_answers_before_the_next_request_is_sent(
     two: ControlMesh, name: str
 ) -> None:
-    async with asyncio.timeout(LIMIT_S):
+    async with asyncio.timeout(PATIENCE_S):
         call = two.stub.PredictStream()
         for i in range(5):
             await call.write(Frame(pipeline=name if i == 0 else "", id=str(i)))
@@ -55,7 +56,7 @@ async def test_a_stream_may_be_cut_anywhere(
     ends = [0, *(int(cut * length) for cut in cuts), len(body)]
     pieces = [body[a:b] for a, b in itertools.pairwise(ends)]
     assert await predict(two, "ab", "x") == "xAB"  # what follows finds its connections open
-    async with asyncio.timeout(LIMIT_S):
+    async with asyncio.timeout(PATIENCE_S):
         path = "/hydro.serving.v1.PredictionService/PredictStream"
         answer = await piecewise.call(HOST, two.port, path, pieces)
     answers = [Frame.FromString(each).id for each in MessageCutter(1 << 20).feed(answer)]
@@ -66,7 +67,7 @@ async def test_a_stream_may_be_cut_anywhere(
 async def test_http_answers_piece_by_piece_while_the_body_is_still_coming(
     two: ControlMesh, name: str
 ) -> None:
-    async with asyncio.timeout(LIMIT_S):
+    async with asyncio.timeout(PATIENCE_S):
         reader, writer = await asyncio.open_connection(HOST, two.port)
         head = f"POST /api/v1/serve/{name} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n"
         writer.write(f"{head}content-type: application/x-ndjson\r\n\r\n".encode())
@@ -86,7 +87,7 @@ async def test_each_stage_is_told_what_it_is(
     runtime_a.seen.clear()
     runtime_b.seen.clear()
     forged = (("x-pipeline", "evil"), ("x-hydro-model", "evil"), ("x-hydro-other", "evil"))
-    await two.stub.Predict(Frame(pipeline="aba", id="x"), timeout=LIMIT_S, metadata=forged)
+    await two.stub.Predict(Frame(pipeline="aba", id="x"), timeout=PATIENCE_S, metadata=forged)
     await predict(two, "a", "x")
     seen = sorted((*runtime_a.seen, *runtime_b.seen), key=lambda m: m["x-hydro-position"])
     told = [{k: v for k, v in each.items() if k.startswith("x-hydro-")} for each in seen]

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import grpc
 import pytest
-from control_mesh import LIMIT_S, ControlMesh, predict, predict_error
+from control_mesh import ControlMesh, predict, predict_error
 from echo_runtime import EchoRuntime
 from grpc import aio
 from meshes import HOST, backend, pipeline
+from patience import PATIENCE_S
 from whole_mesh import until
 
 from hydro.serving.v1.frame_pb2 import Frame
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.e2e
 async def test_pipelines_come_change_and_go_while_streams_keep_their_chain(
     two: ControlMesh,
 ) -> None:
-    async with asyncio.timeout(LIMIT_S):
+    async with asyncio.timeout(PATIENCE_S):
         call = two.stub.PredictStream()
         await call.write(Frame(pipeline="ab", id="1"))
         assert (await call.read()).id == "1AB"
@@ -81,7 +82,7 @@ async def test_an_envoy_is_drained_and_leaves_nothing_behind(two: ControlMesh) -
     assert (await call.read()).id == "2AB", "a call under way goes on while Envoy drains"
     await call.done_writing()
     assert await call.read() is aio.EOF
-    await asyncio.wait_for(drained, LIMIT_S)
+    await asyncio.wait_for(drained, PATIENCE_S)
     pid = two.envoy.pid
     await two.envoy.stop()
     with pytest.raises(ProcessLookupError):
@@ -96,18 +97,20 @@ async def test_a_frozen_envoy_holds_up_nobody_and_catches_up(
     second = Envoy(await find_envoy(), wanted, tmp_path / "second", concurrency=1, drain_s=1.0)
     await second.start()
     try:
-        await second.ready(timeout_s=LIMIT_S)
-        await two.hub.wait_applied(timeout_s=LIMIT_S)
+        await second.ready(timeout_s=PATIENCE_S)
+        await two.hub.wait_applied(timeout_s=PATIENCE_S)
         os.kill(second.pid, signal.SIGSTOP)
         await two.use(pipelines=(*two.mesh.pipelines, pipeline("ba", "b", "a")))
         assert await predict(two, "ba", "x") == "xBA"
         ref = pipeline_ref("ba")
         assert two.hub.lagging_nodes([ref]) == {ref: ("second",)}
-        await until(lambda: [s.node.id for s in two.hub.nodes()] == ["e2e"], LIMIT_S, "it is gone")
+        await until(
+            lambda: [s.node.id for s in two.hub.nodes()] == ["e2e"], PATIENCE_S, "it is gone"
+        )
         os.kill(second.pid, signal.SIGCONT)
-        await until(lambda: len(two.hub.nodes()) == 2, LIMIT_S, "it is back")
-        await two.hub.wait_applied(timeout_s=LIMIT_S)
-        await until(lambda: two.hub.lagging_nodes([ref]) == {}, LIMIT_S, "it has caught up")
+        await until(lambda: len(two.hub.nodes()) == 2, PATIENCE_S, "it is back")
+        await two.hub.wait_applied(timeout_s=PATIENCE_S)
+        await until(lambda: two.hub.lagging_nodes([ref]) == {}, PATIENCE_S, "it has caught up")
     finally:
         os.kill(second.pid, signal.SIGCONT)
         await second.stop()

@@ -11,7 +11,8 @@ import pytest
 from echo_runtime import EchoRuntime
 from grpc import aio
 from meshes import pipeline
-from policy_mesh import EXHAUSTED, LIMIT_S, OK, Policies, refused, until, until_seen, with_stage
+from patience import PATIENCE_S
+from policy_mesh import EXHAUSTED, OK, Policies, refused, until, until_seen, with_stage
 
 from hydro.serving.v1.frame_pb2 import Frame
 from hydro_envoy.policy import Policy, Retry, StagePolicy
@@ -34,7 +35,7 @@ async def test_a_circuit_breaker_bounds_what_a_stage_has_to_do(p: Policies, inde
     stage.hold.clear()
     calls = [asyncio.create_task(p.codes(1)) for _ in range(10)]
     pending = set(calls)
-    async with asyncio.timeout(LIMIT_S):
+    async with asyncio.timeout(PATIENCE_S):
         while len(pending) > 4:
             _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
     stage.hold.set()
@@ -105,7 +106,7 @@ async def test_where_all_are_dead_the_answer_names_the_stage(p: Policies, index:
 async def test_a_new_policy_of_a_stage_cuts_no_stream(p: Policies) -> None:
     wanted = pipeline("p", "a", "b")
     await p.use(with_stage(wanted, 0, StagePolicy(max_requests=3)))
-    call = p.mesh.stub.PredictStream(timeout=LIMIT_S)
+    call = p.mesh.stub.PredictStream(timeout=PATIENCE_S)
     for i in range(4):
         await call.write(Frame(pipeline="" if i else "p", id=str(i)))
         assert (await call.read()).id == f"{i}AB"
@@ -129,7 +130,7 @@ async def test_what_a_policy_leaves_behind_goes_when_its_last_stream_ends(
         return not draining_clusters()
 
     await p.use(with_stage(wanted, 0, StagePolicy(max_requests=3)))
-    call = p.mesh.stub.PredictStream(timeout=LIMIT_S)
+    call = p.mesh.stub.PredictStream(timeout=PATIENCE_S)
     await call.write(Frame(pipeline="p", id="0"))
     assert (await call.read()).id == "0AB"
     await p.use(with_stage(wanted, 0, StagePolicy(max_requests=4)))

@@ -15,6 +15,7 @@ import pytest
 from chains import CHAINS
 from clients import NDJSON, Clients, frame, refused, values
 from h2_client import Answer, H2Client
+from patience import PATIENCE_S
 
 from hydro.serving.v1 import frame_pb2 as pb
 from hydro_services.codecs.grpc_messages import prefix_message
@@ -33,7 +34,7 @@ async def raw(address: str, data: bytes, end: bytes = b"") -> bytes:
     reader, writer = await asyncio.open_connection(*address.rsplit(":", 1))
     with contextlib.closing(writer):
         writer.write(data)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             return await (reader.readuntil(end) if end else reader.read())
 
 
@@ -147,7 +148,9 @@ async def test_the_url_and_the_body_have_to_name_the_same_pipeline(clients: Clie
 async def test_a_frame_for_another_pipeline_fails_in_its_place(clients: Clients, name: str) -> None:
     names = (name, "strict", "", "nope", name)
     sent = (frame(each, "a") for each in names)
-    answers = [answer async for answer in clients.predictions.PredictStream(sent, timeout=30)]
+    answers = [
+        answer async for answer in clients.predictions.PredictStream(sent, timeout=PATIENCE_S)
+    ]
     assert [answer.failure.code for answer in answers] == [0, 3, 0, 3, 0]
     assert "'strict'" in answers[1].failure.message
     assert values(answers[4], "echo") == ["a"]

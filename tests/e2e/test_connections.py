@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from control_mesh import ControlMesh
+from patience import PATIENCE_S
 from whole_mesh import until
 
 from hydro_envoy.proxy import connections, process
@@ -33,7 +34,9 @@ async def test_connections_beyond_the_limit_are_refused_counted_and_logged(
         with ExitStack() as opened:
             for _ in range(2 * MOST):
                 opened.enter_context(socket.create_connection(("127.0.0.1", mesh.port)))
-            await until(lambda: "envoy refused connections" in caplog.text, 20, "it is logged")
+            await until(
+                lambda: "envoy refused connections" in caplog.text, PATIENCE_S, "it is logged"
+            )
             assert mesh.envoy
             limits = limits_of(mesh.envoy.pid)
         hard = str(resource.getrlimit(resource.RLIMIT_NOFILE)[1])

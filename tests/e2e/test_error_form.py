@@ -21,6 +21,7 @@ from control_mesh import ControlMesh
 from echo_runtime import EchoRuntime
 from error_form import OURS, PREDICT, Seen, check, over_grpc, over_http
 from meshes import HOST, backend, pipeline, repository_api_listener
+from patience import PATIENCE_S
 from ports import free_port
 from whole_mesh import until
 
@@ -85,7 +86,7 @@ class Gateway:
                 if line["log"] in ("request", "api") and line.get("request_id") == request_id
             ]
 
-        await until(found, 10, f"a line about {request_id}")
+        await until(found, PATIENCE_S, f"a line about {request_id}")
         return found()[-1]
 
 
@@ -178,7 +179,7 @@ async def test_what_becomes_of_a_request_has_the_form(
 async def test_a_streams_refusal_has_the_form_too(gateway: Gateway) -> None:
     async with grpc.aio.insecure_channel(gateway.address()) as channel:
         call: Any = channel.stream_stream("/hydro.serving.v1.PredictionService/PredictStream")
-        stream = call(iter([Frame(pipeline="full-last").SerializeToString()]), timeout=30)
+        stream = call(iter([Frame(pipeline="full-last").SerializeToString()]), timeout=PATIENCE_S)
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await stream.read()
     error = errors.from_rpc(raised.value)
@@ -282,7 +283,7 @@ async def test_what_a_request_does_not_name_is_told_in_words(
 
 async def test_the_answer_to_head_has_no_body(gateway: Gateway) -> None:
     def head() -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection(HOST, gateway.mesh.port, timeout=20)
+        connection = http.client.HTTPConnection(HOST, gateway.mesh.port, timeout=PATIENCE_S)
         connection.request("HEAD", "/nowhere")
         answer = connection.getresponse()
         first = answer.status, answer.read()
@@ -297,7 +298,7 @@ async def test_the_answer_to_head_has_no_body(gateway: Gateway) -> None:
 async def raw(port: int, sent: bytes) -> tuple[int, dict[str, str], bytes]:
     reader, writer = await asyncio.open_connection(HOST, port)
     writer.write(sent)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         head = await reader.readuntil(b"\r\n\r\n")
         lines = head.decode().split("\r\n")
         headers = dict(re.split(": *", line.lower(), maxsplit=1) for line in lines[1:] if line)

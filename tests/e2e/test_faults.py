@@ -14,6 +14,7 @@ import httpx
 import pytest
 from chains import CHAINS, create_chains, started
 from clients import Clients, connect, frame, refused, steady_load, values
+from patience import PATIENCE_S
 from whole_mesh import WholeMesh, until
 
 from hydro.serving.v1 import frame_pb2 as pb
@@ -22,8 +23,6 @@ pytestmark = pytest.mark.e2e
 
 ROWS = [{"text": "a"}, {"text": "bc"}]
 ENDPOINTS = 4
-READY_S = 30.0
-"""How long a part may take to come back on a busy machine."""
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +51,9 @@ async def clients(faulty: WholeMesh) -> AsyncIterator[Clients]:
 
 async def until_true(condition: Callable[[], Awaitable[bool]], what: str) -> None:
     """Waits for what has to be asked for."""
-    end = asyncio.get_running_loop().time() + READY_S
+    end = asyncio.get_running_loop().time() + PATIENCE_S
     while not await condition():
-        assert asyncio.get_running_loop().time() < end, f"not within {READY_S:g} s: {what}"
+        assert asyncio.get_running_loop().time() < end, f"not within {PATIENCE_S:g} s: {what}"
         await asyncio.sleep(0.02)
 
 
@@ -104,7 +103,7 @@ async def ask(clients: Clients, name: str = "two") -> None:
 
 
 async def ask_grpc(clients: Clients) -> None:
-    answer = await clients.predictions.Predict(frame("two", "a", "bc"), timeout=30)
+    answer = await clients.predictions.Predict(frame("two", "a", "bc"), timeout=PATIENCE_S)
     assert values(answer, "length") == [1, 2]
 
 
@@ -116,7 +115,9 @@ async def classify(clients: Clients) -> None:
 
 async def gone(mesh: WholeMesh, part: str, pid: int) -> None:
     """Waits until the part runs again, as another process."""
-    await until(lambda: set(mesh.pids(part)) - {pid} and pid not in mesh.pids(part), READY_S, part)
+    await until(
+        lambda: set(mesh.pids(part)) - {pid} and pid not in mesh.pids(part), PATIENCE_S, part
+    )
 
 
 @pytest.mark.parametrize("part", ["serving-customscikit", "serving-localml-spark"])
@@ -141,7 +142,7 @@ async def test_request_whose_runtime_is_killed_is_answered_by_the_next(
 ) -> None:
     begun = tmp_path / "begun"
     slow = asyncio.create_task(clients.answers(name, [{"text": f"hang-once {begun}"}]))
-    await until(begun.exists, 10, "the model has begun")
+    await until(begun.exists, PATIENCE_S, "the model has begun")
     clients.mesh.kill_part("serving-customscikit")
     assert (await slow)[0]["echo"] == f"hang-once {begun}"
 
@@ -154,11 +155,13 @@ async def test_request_that_no_runtime_survives_is_unavailable_soon(
     text = f"hang {begun}"
     slow = asyncio.create_task(clients.serve(name, [{"text": text}]))
     slow_grpc = asyncio.create_task(refused(clients.predictions.Predict(frame(name, text))))
-    await until(begun.exists, 10, "the model has begun")
+    await until(begun.exists, PATIENCE_S, "the model has begun")
     kills = 0
     # The process that comes back is given the requests again, and dies again.
     while not (slow.done() and slow_grpc.done()):
-        await until(lambda: begun.exists() or (slow.done() and slow_grpc.done()), 10, "its end")
+        await until(
+            lambda: begun.exists() or (slow.done() and slow_grpc.done()), PATIENCE_S, "its end"
+        )
         if begun.exists():
             begun.unlink()
             clients.mesh.kill_part("serving-customscikit")
@@ -173,12 +176,12 @@ async def test_request_that_no_runtime_survives_is_unavailable_soon(
 async def test_stream_whose_runtime_is_killed_breaks_at_once(
     clients: Clients, name: str, tmp_path: Path
 ) -> None:
-    stream = clients.predictions.PredictStream(timeout=60)
+    stream = clients.predictions.PredictStream(timeout=PATIENCE_S)
     await stream.write(frame(name, "a"))
     assert isinstance(await stream.read(), pb.Frame)
     begun = tmp_path / "begun"
     await stream.write(frame("", f"hang {begun}"))
-    await until(begun.exists, 10, "the model has begun")
+    await until(begun.exists, PATIENCE_S, "the model has begun")
     clients.mesh.kill_part("serving-customscikit")
     async with asyncio.timeout(5):
         error = await refused(stream.read())
@@ -226,7 +229,7 @@ async def test_envoy_killed_comes_back_by_itself(clients: Clients) -> None:
 
 async def test_deleted_pipeline_is_404_and_its_streams_finish(clients: Clients) -> None:
     await clients.create("doomed", *CHAINS["two"])
-    stream = clients.predictions.PredictStream(timeout=60)
+    stream = clients.predictions.PredictStream(timeout=PATIENCE_S)
     await stream.write(frame("doomed", "a"))
     first = await stream.read()
     assert isinstance(first, pb.Frame)
@@ -285,7 +288,7 @@ async def test_a_changed_model_takes_over_under_load(clients: Clients) -> None:
         await asyncio.to_thread(copy_with_prefix, folder, changed, ">")
         await asyncio.to_thread(mesh.trust, changed)
         (folder / "prefix.txt").write_text(">")
-        await until(lambda: seen[-1] == ">a", READY_S, "the new model answers")
+        await until(lambda: seen[-1] == ">a", PATIENCE_S, "the new model answers")
         await load.more(40)
     assert load.failures == []
     assert set(seen) == {"a", ">a"}
@@ -316,10 +319,10 @@ async def test_ctrl_c_under_load_lets_requests_under_way_finish(tmp_path: Path) 
                 await load.more(20)
                 begun = tmp_path / "begun"
                 slow = asyncio.create_task(clients.answers("two", [{"text": f"pause {begun}"}]))
-                await until(begun.exists, 10, "the model has begun")
+                await until(begun.exists, PATIENCE_S, "the model has begun")
                 mesh.interrupt()
                 assert (await slow)[0]["length"] == len(f"pause {begun}")
-                await until(lambda: load.failures, 20, "no new requests are taken")
+                await until(lambda: load.failures, PATIENCE_S, "no new requests are taken")
         assert await asyncio.to_thread(mesh.wait) == 0
         mesh.wait_until_gone()
         # Whoever connects anew is refused; nobody is answered that a part is missing, nor cut off.
@@ -337,6 +340,6 @@ async def test_kill_9_under_load_leaves_no_process(tmp_path: Path) -> None:
             await load.more(20)
             assert len(mesh.processes()) >= 5
             mesh.kill()
-            await until(lambda: load.failures, 10, "the mesh is gone")
+            await until(lambda: load.failures, PATIENCE_S, "the mesh is gone")
     mesh.wait()
     mesh.wait_until_gone()

@@ -7,13 +7,16 @@ from urllib.parse import quote
 
 import grpc
 import pytest
-from control_mesh import LIMIT_S, ControlMesh, check_error, predict_error
+from control_mesh import ControlMesh, check_error, predict_error
 from echo_runtime import EchoRuntime
 from grpc import aio
+from patience import PATIENCE_S
 
 from hydro.serving.v1.frame_pb2 import Frame
 
 pytestmark = pytest.mark.e2e
+
+SOON_S = 10.0
 
 
 async def test_an_unknown_pipeline_is_named(two: ControlMesh) -> None:
@@ -39,7 +42,7 @@ async def test_a_stage_that_stays_dead_is_unavailable_soon(
     code, text = await predict_error(two, "ab", "x")
     assert code is grpc.StatusCode.UNAVAILABLE
     assert "pipeline 'ab'" in text
-    assert time.monotonic() - start < LIMIT_S / 2, "no hang"
+    assert time.monotonic() - start < SOON_S, "no hang"
     check_error(await two.post("/api/v1/serve/ab", b"x"), 503, 14, "pipeline 'ab'")
 
 
@@ -115,7 +118,7 @@ async def test_a_name_that_no_header_can_carry_is_not_found(two: ControlMesh) ->
 
 async def test_a_compressed_message_is_refused_with_the_way_out(two: ControlMesh) -> None:
     message = Frame(pipeline="ab", id="x" * 2000)
-    call = two.stub.Predict(message, compression=grpc.Compression.Gzip, timeout=LIMIT_S)
+    call = two.stub.Predict(message, compression=grpc.Compression.Gzip, timeout=PATIENCE_S)
     with pytest.raises(aio.AioRpcError, match="want it plain; switch compression off") as raised:
         await call
     assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED

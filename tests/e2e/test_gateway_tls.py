@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from grpc import aio
 from meshes import HOST, gateway
+from patience import PATIENCE_S
 from ports import free_port
 from whole_mesh import ROOT, WholeMesh, until
 
@@ -94,7 +95,7 @@ async def test_clients_speak_tls_and_a_new_certificate_needs_no_restart(tmp_path
                 await client.post(f"http://{HOST}:{port}/api/v1/serve/nope", json=[])
         files[0].write_bytes(second.certificate)  # without its key it is not taken
         write(second, *files)
-        await until(lambda: shown(port, "h2")[1] == der(second), 30, "the new certificate")
+        await until(lambda: shown(port, "h2")[1] == der(second), PATIENCE_S, "the new certificate")
 
 
 def own(folder: Path) -> tuple[Path, Path]:
@@ -126,7 +127,7 @@ async def test_hydro_predict_speaks_tls_with_whom_it_trusts(
             code = await asyncio.to_thread(cli.main, words)
             return code, capsys.readouterr().err
 
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while (first := await told(str(files[0])))[0] == cli.UNREACHABLE:
                 pass  # the listener may be a moment later than Envoy
         assert first == (cli.FAILED, "error: no such pipeline: nope\n")
@@ -184,5 +185,5 @@ async def test_a_handshake_that_stops_is_cut_off(tmp_path: Path, sent: bytes) ->
         reader, writer = await asyncio.open_connection(HOST, port)
         with contextlib.closing(writer):
             writer.write(sent)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 assert await reader.read() == b""

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 from chains import OWN, copy_models
+from patience import PATIENCE_S
 from whole_mesh import WholeMesh, environment, wait_until
 
 pytestmark = pytest.mark.e2e
@@ -20,7 +21,9 @@ ROW = {"text": "abc"}
 def hydro(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "hydro_services.cli.main", *words]
     env, rows = environment() | variables, json.dumps([ROW])
-    return subprocess.run(command, env=env, input=rows, capture_output=True, text=True, timeout=90)
+    return subprocess.run(
+        command, env=env, input=rows, capture_output=True, text=True, timeout=PATIENCE_S
+    )
 
 
 def made(*words: str) -> str:
@@ -81,4 +84,4 @@ def _try_out(mesh: WholeMesh, keys: str, admin_key: str, acme: str) -> None:
     def is_out() -> bool:
         return httpx.post(url, json=[ROW], headers={"x-api-key": acme}).status_code == 401
 
-    wait_until(is_out, 20, "the key is out of force")
+    wait_until(is_out, PATIENCE_S, "the key is out of force")

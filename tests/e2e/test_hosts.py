@@ -25,6 +25,7 @@ import pytest
 from chains import OWN, copy_models
 from consul_agent import Agent
 from hosts import Capture, Host, Network, need_namespaces
+from patience import PATIENCE_S
 from whole_mesh import environment, until, until_true, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -90,7 +91,7 @@ class Mesh:
         host.start("manager", "manager", *beside, *words, more={"HYDRO_ADMIN_KEY": KEY})
         token = {"HYDRO_TOKEN_FILE": str(host.folder / "manager" / "data" / "token")}
         host.start("manager-sidecar", "sidecar", f"manager/{name}", *beside, more=token)
-        wait_until((self.ca / "ca.pem").exists, 60, "the manager is up")
+        wait_until((self.ca / "ca.pem").exists, PATIENCE_S, "the manager is up")
 
     def _beside(self, host: Host, part: str, service: str, *words: str) -> None:
         """A process and its sidecar."""
@@ -113,7 +114,7 @@ class Mesh:
 
     def served(self, host: Host) -> int:
         """How many requests the gateway has sent to a host; health checks do not count."""
-        connection = http.client.HTTPConnection("127.0.0.1", ADMIN, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", ADMIN, timeout=PATIENCE_S)
         with contextlib.closing(connection):
             connection.request("GET", "/clusters")
             text = connection.getresponse().read().decode()
@@ -129,8 +130,10 @@ class Mesh:
 
     def create(self) -> None:
         """The pipeline, as soon as all parts are there."""
-        wait_until(lambda: all(map(self.is_passing, self.network.hosts[1:])), 90, "runtimes")
-        wait_until(lambda: self.is_created("two"), 90, "the pipeline is created")
+        wait_until(
+            lambda: all(map(self.is_passing, self.network.hosts[1:])), PATIENCE_S, "runtimes"
+        )
+        wait_until(lambda: self.is_created("two"), PATIENCE_S, "the pipeline is created")
 
     def is_created(self, name: str) -> bool:
         """Creates a pipeline, or not."""
@@ -138,7 +141,9 @@ class Mesh:
         headers = {"authorization": f"Bearer {KEY}"}
         url = "http://127.0.0.1:8080/api/v1/pipelines"
         with contextlib.suppress(httpx.TransportError):
-            return httpx.post(url, json=body, headers=headers, timeout=30).status_code == 200
+            return (
+                httpx.post(url, json=body, headers=headers, timeout=PATIENCE_S).status_code == 200
+            )
         return False
 
 
@@ -200,7 +205,9 @@ class Load:
 
     async def more(self, count: int) -> None:
         wanted = self.answers["right"] + count
-        await until(lambda: self.answers["right"] >= wanted, 60, f"{count} more right answers")
+        await until(
+            lambda: self.answers["right"] >= wanted, PATIENCE_S, f"{count} more right answers"
+        )
 
 
 async def test_a_host_that_is_cut_off_costs_no_request_and_serves_again(mesh: Mesh) -> None:
@@ -213,11 +220,11 @@ async def test_a_host_that_is_cut_off_costs_no_request_and_serves_again(mesh: Me
         mesh.network.cut(b)
         await load.more(100)
         assert mesh.served(c) > before[1]
-        await until(lambda: not mesh.is_passing(b), 60, "Consul knows that b is gone")
+        await until(lambda: not mesh.is_passing(b), PATIENCE_S, "Consul knows that b is gone")
         mesh.network.heal(b)
         await until(lambda: mesh.is_passing(b), 120, "Consul knows that b is back")
         start, seen = clock(), mesh.served(b)
-        await until(lambda: mesh.served(b) > seen, 60, "b serves again")
+        await until(lambda: mesh.served(b) > seen, PATIENCE_S, "b serves again")
         back_s = clock() - start
         # So long Consul may believe b, which took the others for dead.
         await load.more(60)
@@ -244,6 +251,8 @@ async def test_a_manager_of_another_host_takes_over(mesh: Mesh) -> None:
         await load.more(20)
         mesh.main.kill("manager", "manager-sidecar")
         await load.more(20)
-        await until_true(partial(asyncio.to_thread, mesh.is_created, "three"), 30, "it is created")
+        await until_true(
+            partial(asyncio.to_thread, mesh.is_created, "three"), PATIENCE_S, "it is created"
+        )
         await load.more(20)
     assert load.answers == {"right": load.sent}

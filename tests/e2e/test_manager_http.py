@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from manager_mesh import Mesh
+from patience import PATIENCE_S
 from ports import free_port
 
 from hydro_envoy.address import Address
@@ -41,7 +42,7 @@ class Web:
         return await asyncio.to_thread(self._ask, method, path, body)
 
     def _ask(self, method: str, path: str, body: object) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=30)
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=PATIENCE_S)
         with contextlib.closing(connection):
             content = body if body is None or isinstance(body, str) else json.dumps(body)
             headers = {} if content is None else {"content-type": "application/json"}

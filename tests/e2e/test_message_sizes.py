@@ -7,7 +7,8 @@ import json
 
 import pytest
 from meshes import pipeline
-from policy_mesh import EXHAUSTED, LIMIT_S, Policies, refused
+from patience import PATIENCE_S
+from policy_mesh import EXHAUSTED, Policies, refused
 
 from hydro.serving.v1.frame_pb2 import Frame
 from hydro_envoy.mesh import Shadow, Traffic
@@ -33,7 +34,7 @@ async def test_a_message_beyond_the_pipelines_size_is_refused(p: Policies) -> No
 
 async def test_streams_may_be_longer_than_a_message(p: Policies) -> None:
     await p.chain("a", max_message_bytes=1_000)
-    call = p.mesh.stub.PredictStream(timeout=LIMIT_S)
+    call = p.mesh.stub.PredictStream(timeout=PATIENCE_S)
     for i in range(20):
         await call.write(Frame(pipeline="" if i else "p", id="x" * 900))
         assert len((await call.read()).id) == 901

@@ -11,6 +11,7 @@ import grpc
 import pytest
 from chains import CHAINS
 from clients import Clients, connect, frame, refused
+from patience import PATIENCE_S
 from scrape import Scraped, scrape, targets
 from whole_mesh import WholeMesh, until
 from zipkin import Traced
@@ -25,7 +26,7 @@ STAGES = CHAINS["two"]
 @pytest.fixture
 async def clients(traced: Traced) -> AsyncIterator[Clients]:
     async with connect(traced.mesh) as connected:
-        await until(lambda: len(targets(traced.mesh)) == 4, 20, "all parts are targets")
+        await until(lambda: len(targets(traced.mesh)) == 4, PATIENCE_S, "all parts are targets")
         yield connected
 
 
@@ -37,7 +38,7 @@ async def scraped(mesh: WholeMesh, holds: Callable[[Scraped], bool]) -> Scraped:
         found[:] = [scrape(mesh)]
         return holds(found[0])
 
-    await asyncio.to_thread(lambda: asyncio.run(until(once, 20, "the numbers are right")))
+    await asyncio.to_thread(lambda: asyncio.run(until(once, PATIENCE_S, "the numbers are right")))
     return found[0]
 
 
@@ -145,7 +146,7 @@ async def test_the_access_log_has_a_line_a_request_and_one_a_run_of_a_chain(
     await clients.serve("l-two", [{"text": "a"}], headers=headers)
     await clients.predictions.Predict(frame("l-two", "b"))
     await clients.serve("l-two", b"no JSON")
-    await until(lambda: len(lines(traced, "l-two")) == 6, 20, "six lines")
+    await until(lambda: len(lines(traced, "l-two")) == 6, PATIENCE_S, "six lines")
     found = lines(traced, "l-two")
     requests = [line for line in found if line["log"] == "request"]
     assert [(r["method"], r["protocol"], r["http_status"]) for r in requests] == [
@@ -178,7 +179,7 @@ async def test_the_access_log_has_a_line_a_request_and_one_a_run_of_a_chain(
     def are_there() -> bool:
         return {each[0]["traceId"] for each in traced.zipkin.traces("l-two")} == traces
 
-    await until(are_there, 20, "the traces")
+    await until(are_there, PATIENCE_S, "the traces")
     assert "s3cret" not in traced.access_log.read_text()
 
 

@@ -15,13 +15,13 @@ import pytest
 from chains import started
 from clients import Clients, connect, frame, refused
 from google.rpc import error_details_pb2, status_pb2
+from patience import PATIENCE_S
 from slow_models import SLOW, SlowModel
 from whole_mesh import WholeMesh, environment, until_true
 
 pytestmark = pytest.mark.e2e
 
 SERVICE = "serving-customscikit"
-LIMIT_S = 90.0
 PENDING, READY, FAILED = (f"PIPELINE_STATE_{word}" for word in ("PENDING", "READY", "FAILED"))
 NAMES = ("left", "killed", "waited", "broken", "next", "events")
 
@@ -50,7 +50,7 @@ def slow(
 @pytest.fixture
 async def clients(slow: WholeMesh) -> AsyncIterator[Clients]:
     async with connect(slow) as found:
-        await until_true(partial(is_innocent_served, found), LIMIT_S, "the mesh serves")
+        await until_true(partial(is_innocent_served, found), PATIENCE_S, "the mesh serves")
         yield found
 
 
@@ -79,12 +79,12 @@ class Hydro:
     async def line(self, *, error: bool = True) -> str:
         stream = self.process.stderr if error else self.process.stdout
         assert stream
-        async with asyncio.timeout(LIMIT_S):
+        async with asyncio.timeout(PATIENCE_S):
             return (await stream.readline()).decode()
 
     async def end(self) -> tuple[int, str, str]:
         """Its exit code, and what else it said."""
-        async with asyncio.timeout(LIMIT_S):
+        async with asyncio.timeout(PATIENCE_S):
             out, err = await self.process.communicate()
         assert self.process.returncode is not None
         return self.process.returncode, out.decode(), err.decode()
@@ -107,7 +107,7 @@ async def is_in(clients: Clients, name: str, state: str) -> bool:
 
 
 async def reaches(clients: Clients, name: str, state: str) -> dict[str, Any]:
-    await until_true(partial(is_in, clients, name, state), LIMIT_S, f"{name} is {state}")
+    await until_true(partial(is_in, clients, name, state), PATIENCE_S, f"{name} is {state}")
     return await get(clients, name)
 
 
@@ -244,7 +244,7 @@ async def test_what_serves_goes_on_until_its_successor_is_ready(
     async def is_settled() -> bool:
         return "pending" not in await get(clients, "innocent")
 
-    await until_true(is_next, LIMIT_S, "the next one serves; no request fails meanwhile")
+    await until_true(is_next, PATIENCE_S, "the next one serves; no request fails meanwhile")
     # Envoy routes to it before the manager has heard so and kept it as the one that serves.
-    await until_true(is_settled, LIMIT_S, "nothing is pending")
+    await until_true(is_settled, PATIENCE_S, "nothing is pending")
     await clients.delete("innocent")

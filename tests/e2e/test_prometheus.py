@@ -18,6 +18,7 @@ import grpc
 import pytest
 from chains import CHAINS
 from clients import Clients, connect, frame, refused
+from patience import PATIENCE_S
 from ports import free_ports
 from scrape import targets, targets_file
 from whole_mesh import HOST, ROOT, wait_until
@@ -28,7 +29,6 @@ pytestmark = pytest.mark.e2e
 DEPLOY = ROOT / "deploy"
 NAMES = re.compile(r"\b(?:hydro|envoy|process)_\w+|\bup\b")
 WINDOW = "1m"
-SEEN_S = 40.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Prometheus:
     def get(self, path: str, **query: str) -> Any:
         url = f"http://{self.address}/api/v1/{path}?{urllib.parse.urlencode(query)}"
         try:
-            with urllib.request.urlopen(url, timeout=10) as answer:
+            with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
                 return json.loads(answer.read())["data"]
         except urllib.error.HTTPError as error:
             with error:
@@ -92,7 +92,7 @@ def prometheus(
         )
     try:
         found = Prometheus(f"{HOST}:{port}")
-        wait_until(found.runs, SEEN_S, "prometheus runs")
+        wait_until(found.runs, PATIENCE_S, "prometheus runs")
         yield found
     finally:
         process.kill()
@@ -141,10 +141,10 @@ async def test_all_parts_are_scraped_and_every_panel_has_something_to_show(
     def are_up() -> dict[str, float]:
         return {r["metric"]["instance"]: float(r["value"][1]) for r in prometheus.ask("up")}
 
-    await asyncio.to_thread(wait_until, lambda: are_up() == ups, SEEN_S, "all parts are up")
+    await asyncio.to_thread(wait_until, lambda: are_up() == ups, PATIENCE_S, "all parts are up")
     await traffic()
     try:
-        await asyncio.to_thread(wait_until, are_full, SEEN_S, "all panels have something")
+        await asyncio.to_thread(wait_until, are_full, PATIENCE_S, "all panels have something")
     except AssertionError:
         raise AssertionError(f"panels without anything: {empty}") from None
     requests = 'sum by (hydro_code) (envoy_hydro_requests{hydro_pipeline="d-two"})'

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
-from policy_mesh import EXHAUSTED, LIMIT_S, OK, Policies, refused
+from patience import PATIENCE_S
+from policy_mesh import EXHAUSTED, OK, Policies, refused
 
 from hydro.serving.v1.frame_pb2 import Frame
 from hydro_envoy.policy import RateLimit
@@ -70,7 +71,7 @@ async def test_retries_take_nothing_of_the_rate_limit(p: Policies) -> None:
 async def test_streams_and_requests_share_a_rate_limit(p: Policies) -> None:
     await p.chain("a", rate_limit=RateLimit(1, 3600.0))
     assert await p.codes(1) == {OK: 1}
-    call = p.mesh.stub.PredictStream(timeout=LIMIT_S)
+    call = p.mesh.stub.PredictStream(timeout=PATIENCE_S)
     await call.write(Frame(pipeline="p", id="x"))
     with pytest.raises(aio.AioRpcError) as raised:
         await call.read()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import PATIENCE_S
 from ports import free_port
 
 from hydro.repository.v1 import repository_service_pb2 as pb
@@ -91,7 +92,7 @@ class Web:
         return await asyncio.to_thread(self._get, path)
 
     def _get(self, path: str) -> Answer:
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=30)
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=PATIENCE_S)
         with contextlib.closing(connection):
             connection.putrequest("GET", path)
             connection.endheaders()

@@ -10,7 +10,8 @@ import pytest
 from echo_runtime import EchoRuntime
 from grpc import aio
 from meshes import MAX_MESSAGE_BYTES, pipeline
-from policy_mesh import DEADLINE, LIMIT_S, OK, UNAVAILABLE, Policies, refused
+from patience import PATIENCE_S
+from policy_mesh import DEADLINE, OK, UNAVAILABLE, Policies, refused
 
 from hydro.serving.v1.frame_pb2 import Frame
 from hydro_envoy.policy import Policy, Retry, StagePolicy
@@ -38,7 +39,7 @@ async def test_a_timeout_ends_what_hangs(p: Policies, stage: str) -> None:
 
 async def test_a_timeout_leaves_streams_alone(p: Policies) -> None:
     await p.chain("a", "b", timeout_s=0.3)
-    call = p.mesh.stub.PredictStream(timeout=LIMIT_S)
+    call = p.mesh.stub.PredictStream(timeout=PATIENCE_S)
     await call.write(Frame(pipeline="p", id="1"))
     assert (await call.read()).id == "1AB"
     await asyncio.sleep(0.6)  # longer than the limit
@@ -91,7 +92,7 @@ async def test_what_is_too_much_to_keep_is_not_sent_again(p: Policies) -> None:
 
 async def test_nothing_is_sent_again_after_the_first_answer(p: Policies) -> None:
     await p.chain("a", "b", retry=Retry(3))
-    call = p.mesh.stub.PredictStream(timeout=LIMIT_S)
+    call = p.mesh.stub.PredictStream(timeout=PATIENCE_S)
     await call.write(Frame(pipeline="p", id="1"))
     assert (await call.read()).id == "1AB"
     await p.b.stop()

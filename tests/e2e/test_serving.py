@@ -13,6 +13,7 @@ import httpx
 import pytest
 from chains import CHAINS
 from clients import JSON, NDJSON, Clients, Curl, frame, values
+from patience import PATIENCE_S
 from whole_mesh import WholeMesh
 
 from hydro.manager.v1 import manager_service_pb2
@@ -25,7 +26,9 @@ Rows = list[dict[str, Any]]
 
 def curl(*words: str) -> Any:
     """What curl prints, as JSON."""
-    done = subprocess.run(["curl", "-s", *words], check=True, capture_output=True, timeout=60)
+    done = subprocess.run(
+        ["curl", "-s", *words], check=True, capture_output=True, timeout=PATIENCE_S
+    )
     return json.loads(done.stdout)
 
 
@@ -194,7 +197,7 @@ async def test_raw_bytes_are_answered_by_raw_bytes(clients: Clients) -> None:
 
 @pytest.mark.parametrize("name", ["one", "two", "three"])
 async def test_a_frame_is_answered_before_the_next_is_sent(clients: Clients, name: str) -> None:
-    stream = clients.predictions.PredictStream(timeout=30)
+    stream = clients.predictions.PredictStream(timeout=PATIENCE_S)
     for text in ("a", "bb", "ccc"):
         sent = frame(name if text == "a" else "", text)  # the first message names the pipeline
         await stream.write(sent)
@@ -208,7 +211,9 @@ async def test_a_frame_is_answered_before_the_next_is_sent(clients: Clients, nam
 @pytest.mark.parametrize("name", ["one", "three"])
 async def test_frames_sent_at_once_are_answered_in_order(clients: Clients, name: str) -> None:
     texts = [f"text {number}" for number in range(3_000)]
-    stream = clients.predictions.PredictStream((frame(name, text) for text in texts), timeout=60)
+    stream = clients.predictions.PredictStream(
+        (frame(name, text) for text in texts), timeout=PATIENCE_S
+    )
     assert [values(answer, "echo")[0] async for answer in stream] == texts
 
 
@@ -265,13 +270,13 @@ async def test_many_clients_at_once_get_their_own_answers(clients: Clients, rows
 
     async def over_grpc(client: int, turn: int) -> None:
         texts = [f"{client} {turn} {row}" for row in range(turn + 1)]
-        answer = await clients.predictions.Predict(frame("two", *texts), timeout=30)
+        answer = await clients.predictions.Predict(frame("two", *texts), timeout=PATIENCE_S)
         assert values(answer, "echo") == texts
 
     async def over_stream(client: int, turn: int) -> None:
         texts = [f"{client} {turn} {row}" for row in range(20)]
         sent = (frame("two", text) for text in texts)
-        stream = clients.predictions.PredictStream(sent, timeout=30)
+        stream = clients.predictions.PredictStream(sent, timeout=PATIENCE_S)
         assert [values(answer, "echo")[0] async for answer in stream] == texts
 
     async def a_match(client: int, turn: int) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from meshes import pipeline
-from policy_mesh import LIMIT_S, OK, Policies, until, until_seen
+from patience import PATIENCE_S
+from policy_mesh import OK, Policies, until, until_seen
 
 from hydro.serving.v1.frame_pb2 import Frame
 from hydro_envoy.mesh import (
@@ -37,7 +38,7 @@ async def test_a_shadow_gets_its_percentage(p: Policies) -> None:
 
 async def test_a_shadow_gets_the_messages_of_streams(p: Policies) -> None:
     await p.chain("a", traffic=Traffic(shadow=Shadow(pipeline("s", "b").stages)))
-    call = p.mesh.stub.PredictStream(timeout=LIMIT_S)
+    call = p.mesh.stub.PredictStream(timeout=PATIENCE_S)
     for i in range(3):
         await call.write(Frame(pipeline="" if i else "p", id=str(i)))
         assert (await call.read()).id == f"{i}A"

@@ -15,6 +15,7 @@ import httpx
 import pytest
 from chains import create_chains, started
 from clients import Clients, connect
+from patience import PATIENCE_S
 from whole_mesh import WholeMesh, until
 
 from hydro.manager.v1 import manager_service_pb2 as pb
@@ -50,7 +51,7 @@ def counter(mesh: WholeMesh, part: str, name: str) -> int:
     """A counter of the Envoy of a part."""
     (admin,) = (mesh.folder / "data" / part).glob("admin.address")
     url = f"http://{admin.read_text().strip()}/stats?filter=^{name}$"
-    with urllib.request.urlopen(url, timeout=5) as answer:
+    with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
         lines = answer.read().decode().splitlines()
     return int(lines[0].rpartition(" ")[2]) if lines else 0
 
@@ -76,9 +77,9 @@ async def test_a_sidecar_that_dies_comes_back_and_its_process_lives_on(mesh: Who
         (victim,) = (pid for pid in mesh.pids("envoy") if name in _command(pid))
         load = Load(clients)
         async with load:
-            await until(lambda: load.sent > 20, 20, "load runs")
+            await until(lambda: load.sent > 20, PATIENCE_S, "load runs")
             mesh.kill_process(victim)
-            await until(lambda: _is_back(mesh, name), 30, "the sidecar is back")
+            await until(lambda: _is_back(mesh, name), PATIENCE_S, "the sidecar is back")
         assert load.failed == [], f"of {load.sent}"
         assert before.keys() - mesh.processes().keys() == {victim}
 
@@ -130,7 +131,9 @@ async def test_certificates_change_under_load_without_a_failed_request(mesh: Who
         before = counter(mesh, "gateway", name)
         load = Load(clients)
         async with load:
-            await until(lambda: counter(mesh, "gateway", name) >= before + 3, 60, "three changes")
+            await until(
+                lambda: counter(mesh, "gateway", name) >= before + 3, PATIENCE_S, "three changes"
+            )
         assert load.failed == [], f"of {load.sent}"
 
 

@@ -11,12 +11,12 @@ import pytest
 from chains import OWN, started
 from clients import JSON, NDJSON, Clients, Curl, connect
 from h2_client import H2Client
+from patience import PATIENCE_S
 from whole_mesh import WholeMesh, until_true
 
 pytestmark = pytest.mark.e2e
 
 LIMIT_S = 1
-PATIENCE_S = 20.0
 PORTS = ("gateway", "manager", "repository")
 HALF_A_BODY = b"content-length: 9\r\n\r\n[{"
 HEAD = b"POST /api/v1/serve/one HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"

@@ -11,6 +11,7 @@ import pytest
 from chains import CHAINS, started
 from clients import Clients, connect, frame
 from otlp import collector
+from patience import PATIENCE_S
 from whole_mesh import until
 from zipkin import START_S, Span, Traced, Zipkin, tree
 
@@ -179,7 +180,9 @@ async def test_opentelemetry_gets_the_same_tree(tmp_path: Path) -> None:
             async with connect(mesh) as clients:
                 await create(clients, "two")
                 await clients.answers("two", [{"text": "raise no"}, {"text": "a"}])
-            await until(lambda: len(spans_of(found.spans, "two")) == SPANS, 20, f"{SPANS} spans")
+            await until(
+                lambda: len(spans_of(found.spans, "two")) == SPANS, PATIENCE_S, f"{SPANS} spans"
+            )
         finally:
             await asyncio.to_thread(mesh.stop)
     spans = spans_of(found.spans, "two")

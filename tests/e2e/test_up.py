@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import PATIENCE_S
 from plain_http import Lines, Load
 
 from hydro_services.manager.engine.store import Store
@@ -53,7 +54,7 @@ class Mesh:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=PATIENCE_S,
         )
         assert done.returncode == code, done.stderr
         return done.stdout
@@ -188,7 +189,7 @@ def test_a_second_mesh_on_the_same_data_is_refused_before_it_starts_anything(mes
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=PATIENCE_S,
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert f"process id {mesh.process.pid}; stop that one" in done.stderr
@@ -226,7 +227,7 @@ def test_a_store_of_a_newer_version_is_told_once_and_nothing_goes_on(tmp_path: P
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=PATIENCE_S,
         )
         assert (done.returncode, done.stdout) == (4, ""), done.stderr
         assert done.stderr.count("a newer hydro-serving has written it: start that") == 1
@@ -292,7 +293,7 @@ def test_policies_of_a_file_are_planned_applied_and_enforced(mesh: Mesh, tmp_pat
 def ask(mesh: Mesh, times: int = 1) -> tuple[int, dict[str, str], Any]:
     """Status, headers and body of the answer to the example rows, so many times each."""
     gateway = mesh.ready["gateway"].removeprefix("http://")
-    connection = http.client.HTTPConnection(gateway, timeout=30)
+    connection = http.client.HTTPConnection(gateway, timeout=PATIENCE_S)
     rows = json.loads((ROOT / "examples" / "rows.json").read_bytes()) * times
     headers = {"content-type": "application/json"}
     connection.request("POST", "/api/v1/serve/endpointML", json.dumps(rows), headers)
@@ -305,7 +306,7 @@ def ask(mesh: Mesh, times: int = 1) -> tuple[int, dict[str, str], Any]:
 def shadows(mesh: Mesh) -> int:
     """The copies that were answered, as Envoy counts them."""
     (found,) = mesh.data.rglob("admin.address")
-    connection = http.client.HTTPConnection(found.read_text().strip(), timeout=30)
+    connection = http.client.HTTPConnection(found.read_text().strip(), timeout=PATIENCE_S)
     connection.request("GET", "/stats?filter=^vhost.endpointML@shadow.*upstream_rq_completed")
     with contextlib.closing(connection):
         lines = connection.getresponse().read().decode().split()

@@ -9,7 +9,8 @@ from dataclasses import replace
 import grpc
 import pytest
 from grpc import aio
-from policy_mesh import LIMIT_S, OK, Policies, canary
+from patience import PATIENCE_S
+from policy_mesh import OK, Policies, canary
 
 from hydro.serving.v1.frame_pb2 import Frame
 from hydro_envoy.policy import RateLimit, Retry
@@ -33,7 +34,7 @@ async def test_a_canary_gets_its_share(p: Policies) -> None:
 
 async def test_changing_a_weight_changes_one_resource_and_no_stream(p: Policies) -> None:
     await p.chain("a", traffic=canary(0))
-    call = p.mesh.stub.PredictStream(timeout=LIMIT_S)
+    call = p.mesh.stub.PredictStream(timeout=PATIENCE_S)
     await call.write(Frame(pipeline="p", id="1"))
     assert (await call.read()).id == "1A"
     before = p.mesh.hub.snapshot
@@ -100,12 +101,12 @@ async def test_the_chain_of_a_variant_is_no_pipeline(p: Policies) -> None:
     for name in ("p@main", "p@canary"):
         forged = (("x-hydro-pipeline", "p"),)
         with pytest.raises(aio.AioRpcError, match=f"no such pipeline: {name}") as raised:
-            await p.mesh.stub.Predict(Frame(pipeline=name), timeout=LIMIT_S, metadata=forged)
+            await p.mesh.stub.Predict(Frame(pipeline=name), timeout=PATIENCE_S, metadata=forged)
         assert raised.value.code() is grpc.StatusCode.NOT_FOUND
 
 
 async def test_a_pipeline_with_policies_that_is_deleted_leaves_nothing(p: Policies) -> None:
     await p.chain("a", traffic=canary(50), rate_limit=RateLimit(9))
     await p.mesh.use(pipelines=())
-    await p.mesh.hub.wait_applied(timeout_s=LIMIT_S)
+    await p.mesh.hub.wait_applied(timeout_s=PATIENCE_S)
     assert (await p.error()).code() is grpc.StatusCode.NOT_FOUND

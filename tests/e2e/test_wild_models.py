@@ -13,13 +13,13 @@ import grpc.aio
 import pytest
 from chains import started
 from clients import Clients, connect, frame, refused, values
+from patience import PATIENCE_S
 from whole_mesh import WholeMesh, until
 
 from hydro.serving.v1 import frame_pb2 as pb
 
 SERVICE = "serving-customscikit"
 WILD = Path(__file__).parent / "wild"
-LIMIT_S = 90.0
 ENDS = ("abort", "segfault", "exit", "kill", "thread")
 PLACES = {
     "alone": ("{}",),
@@ -66,7 +66,7 @@ async def is_whole(clients: Clients) -> bool:
 
 
 async def until_true(condition: Callable[[], Awaitable[bool]], clients: Clients) -> None:
-    end = asyncio.get_running_loop().time() + LIMIT_S
+    end = asyncio.get_running_loop().time() + PATIENCE_S
     while not await condition():
         assert asyncio.get_running_loop().time() < end, clients.mesh.log
         await asyncio.sleep(0.1)
@@ -188,7 +188,7 @@ async def test_a_stream_that_kills_ends_one_process(clients: Clients) -> None:
         await stream.read()
     assert runs(clients.mesh, "abort stream") == 1
     assert len(before & runtimes(clients.mesh)) == 1
-    await until(lambda: '"model": "stream:1' in clients.mesh.log, LIMIT_S, "it is noted")
+    await until(lambda: '"model": "stream:1' in clients.mesh.log, PATIENCE_S, "it is noted")
 
 
 async def test_who_holds_the_interpreter_holds_one_process(clients: Clients) -> None:

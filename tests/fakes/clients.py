@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import grpc.aio
 import httpx
+from patience import PATIENCE_S
 from whole_mesh import WholeMesh, until
 
 from hydro.manager.v1 import manager_service_pb2_grpc
@@ -58,7 +59,7 @@ async def connect(mesh: WholeMesh) -> AsyncIterator[Clients]:
     """Clients with connections of their own."""
     limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
     async with (
-        httpx.AsyncClient(timeout=60, limits=limits) as http,
+        httpx.AsyncClient(timeout=PATIENCE_S, limits=limits) as http,
         grpc.aio.insecure_channel(mesh.address("gateway"), _OPTIONS) as gateway,
         grpc.aio.insecure_channel(mesh.address("manager"), _OPTIONS) as manager,
     ):

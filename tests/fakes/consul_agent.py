@@ -18,7 +18,9 @@ import pytest
 from ports import free_ports
 from whole_mesh import HOST, environment, wait_until
 
-START_S = 40.0
+START_S = 90.0
+CALL_S = 20.0
+"""One without a leader answers after some seconds; one that is cut off never."""
 
 
 @dataclass
@@ -115,13 +117,13 @@ class Agent:
 
     def get(self, path: str) -> Any:
         """The answer to a GET of its HTTP API; raises OSError."""
-        with urllib.request.urlopen(f"http://{self.address}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{self.address}{path}", timeout=CALL_S) as answer:
             return json.load(answer)
 
     def put(self, path: str, body: bytes = b"", method: str = "PUT") -> Any:
         """The answer to a change by its HTTP API; raises OSError."""
         request = urllib.request.Request(f"http://{self.address}{path}", body, method=method)
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=CALL_S) as answer:
             text = answer.read()
             return json.loads(text) if text else None
 

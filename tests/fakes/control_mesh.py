@@ -16,6 +16,7 @@ import grpc
 import pytest
 from grpc import aio
 from meshes import HOST, gateway
+from patience import PATIENCE_S
 from ports import free_port
 
 from hydro.serving.v1 import prediction_service_pb2_grpc
@@ -120,7 +121,7 @@ async def request(url: str, body: bytes, method: str, headers: Mapping[str, str]
 def _request(url: str, body: bytes, method: str, headers: dict[str, str]) -> HttpAnswer:
     request = urllib.request.Request(url, body or None, headers, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             return _answer(answer)
     except urllib.error.HTTPError as error:
         with error:
@@ -132,12 +133,8 @@ def _answer(answer: Any) -> HttpAnswer:
     return HttpAnswer(answer.status, headers.get("content-type", ""), answer.read(), headers)
 
 
-LIMIT_S = 20.0
-"""For what must not hang; never what is measured."""
-
-
 async def predict(mesh: ControlMesh, name: str, text: str) -> str:
-    answer = await mesh.stub.Predict(Frame(pipeline=name, id=text), timeout=LIMIT_S)
+    answer = await mesh.stub.Predict(Frame(pipeline=name, id=text), timeout=PATIENCE_S)
     return str(answer.id)
 
 

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from patience import PATIENCE_S
 from whole_mesh import ROOT, wait_until
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -84,7 +85,7 @@ def _overlay(lower: Path, folder: Path, root: Path) -> Iterator[None]:
 
 
 def _machine(process: subprocess.Popen[bytes], root: Path, console: Path) -> DebianMachine:
-    wait_until(lambda: _systemd(process, console), 60, "systemd is there")
+    wait_until(lambda: _systemd(process, console), PATIENCE_S, "systemd is there")
     return DebianMachine(root, _systemd(process, console))
 
 

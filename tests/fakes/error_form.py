@@ -12,6 +12,7 @@ import httpx
 import pytest
 from google.rpc import status_pb2
 from meshes import HOST
+from patience import PATIENCE_S
 
 from hydro_services import errors
 
@@ -57,7 +58,7 @@ async def over_http(
 ) -> Seen:
     """Of what has to fail, over HTTP/1.1 or over HTTP/2 in clear text."""
     sent = {"content-type": "application/json", "x-request-id": OURS, **headers}
-    async with httpx.AsyncClient(http1=not http2, http2=http2, timeout=30) as client:
+    async with httpx.AsyncClient(http1=not http2, http2=http2, timeout=PATIENCE_S) as client:
         answer = await client.request(
             method, f"http://{HOST}:{port}{path}", content=body, headers=sent
         )
@@ -73,7 +74,7 @@ async def over_grpc(address: str, path: str, message: bytes = b"", **headers: st
     async with grpc.aio.insecure_channel(address) as channel:
         call: Any = channel.unary_unary(path)
         with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await call(message, metadata=metadata, timeout=30)
+            await call(message, metadata=metadata, timeout=PATIENCE_S)
     error = raised.value
     told = {**dict(error.initial_metadata() or ()), **dict(error.trailing_metadata() or ())}
     assert not [name for name in told if "x-hydro-error" in name]

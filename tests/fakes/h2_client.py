@@ -18,10 +18,10 @@ from h2.events import (
     StreamReset,
     TrailersReceived,
 )
+from patience import PATIENCE_S
 
 from hydro_services.codecs.grpc_messages import MessageCutter
 
-WAIT_S = 30.0
 _PIECE = 16_384
 
 
@@ -51,7 +51,7 @@ class H2Client:
 
     def __init__(self, address: str) -> None:
         host, _, port = address.rpartition(":")
-        self._socket = socket.create_connection((host, int(port)), WAIT_S)
+        self._socket = socket.create_connection((host, int(port)), PATIENCE_S)
         self._http2 = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
         self._http2.initiate_connection()
         self._http2.increment_flow_control_window(2**30)
@@ -86,7 +86,7 @@ class H2Client:
         for at in range(0, len(data), _PIECE):
             piece = data[at : at + _PIECE]
             while self._http2.local_flow_control_window(stream) < len(piece):
-                self._receive(WAIT_S)
+                self._receive(PATIENCE_S)
             self._http2.send_data(stream, piece)
             self._flush()
         if end:
@@ -100,7 +100,7 @@ class H2Client:
 
     def answer(self, stream: int) -> Answer:
         """Waits until it has ended, or was broken off."""
-        found, end = self._answers[stream], time.monotonic() + WAIT_S
+        found, end = self._answers[stream], time.monotonic() + PATIENCE_S
         while not found.ended and found.reset is None:
             self._receive(end - time.monotonic())
         return found

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 from whole_mesh import environment, wait_until
 
 _CLONE_NEWNET = 0x40000000
@@ -192,4 +193,6 @@ class Capture:
 
     def wait_for(self, port: int, segments: int) -> None:
         """Until so much has passed."""
-        wait_until(lambda: self.between(port) >= segments, 30, f"{segments} segments at {port}")
+        wait_until(
+            lambda: self.between(port) >= segments, PATIENCE_S, f"{segments} segments at {port}"
+        )

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import grpc
 import grpc.aio
+from patience import PATIENCE_S
 
 from hydro_services import http2
 from hydro_services.codecs.grpc_messages import MessageCutter, prefix_message
@@ -62,7 +63,7 @@ def raises(error: Exception) -> http2.Handler:
 
 
 async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not true():  # noqa: ASYNC110  # what is waited for is in another layer
             await asyncio.sleep(0.002)
 
@@ -116,13 +117,13 @@ class Raw:
         return type, flags, id, await self.reader.readexactly(high << 8 | low)
 
     async def until(self, wanted: int) -> tuple[int, int, int, bytes]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while (found := await self.frame())[0] != wanted:
                 pass
             return found
 
     async def of(self, stream: int) -> tuple[int, int, int, bytes]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while (found := await self.frame())[2] != stream:
                 pass
             return found

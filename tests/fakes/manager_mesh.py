@@ -19,6 +19,7 @@ from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.route.v3 import scoped_route_pb2
 from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
+from patience import PATIENCE_S
 
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro.manager.v1 import manager_service_pb2_grpc as pb_grpc
@@ -91,7 +92,7 @@ class World:
             self.changed.notify_all()
 
     async def until(self, predicate: Callable[[], bool]) -> None:
-        async with asyncio.timeout(60), self.changed:  # an import takes long on a busy machine
+        async with asyncio.timeout(PATIENCE_S), self.changed:
             await self.changed.wait_for(predicate)
 
     async def seen(self, *entry: str) -> None:
@@ -283,7 +284,7 @@ class Mesh:
         self.spark = Runtime(self.world, "serving-spark", "spark")
         self.repository = Repository()
         self.config = process.Config(
-            tmp_path / "data", listen=ANY_PORT, limit_s=5.0, patience_s=2.0, lease_s=30.0
+            tmp_path / "data", listen=ANY_PORT, limit_s=20.0, patience_s=2.0, lease_s=30.0
         )
         self.stack = contextlib.AsyncExitStack()
         self.address = ANY_PORT
@@ -337,7 +338,7 @@ class Mesh:
 
     async def shown(self, predicate: Callable[[pipeline_pb2.Pipeline], bool]) -> Any:
         """Waits until the one pipeline is shown like this."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             async for response in self.manager.WatchPipelines(pb.WatchPipelinesRequest()):
                 if response.pipelines and predicate(response.pipelines[0]):
                     return response.pipelines[0]
@@ -346,11 +347,11 @@ class Mesh:
         """Waits until the manager has heard that `predict` cannot be had."""
         wanted = pipeline_pb2.Pipeline(name="other", chain=CHAIN[1:])
         request = pb.PlanPipelineRequest(pipeline=wanted)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 try:
-                    await self.manager.PlanPipeline(request, timeout=0.5)
-                except grpc.aio.AioRpcError:
+                    await self.manager.PlanPipeline(request, timeout=2)
+                except grpc.aio.AioRpcError:  # at once, or in vain if it is being read
                     return
                 await asyncio.sleep(0.02)
 
@@ -381,7 +382,7 @@ async def manager_process(data: Path) -> AsyncIterator[Address]:
     )
     try:
         assert child.stdout
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             yield Address.parse((await child.stdout.readline()).decode().strip())
     finally:
         child.send_signal(signal.SIGKILL)

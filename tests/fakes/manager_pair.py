@@ -9,6 +9,7 @@ from pathlib import Path
 
 from consul_agent import Agent
 from manager_mesh import Mesh, Repository, Runtime
+from patience import PATIENCE_S
 from whole_mesh import until_true
 
 from hydro.manager.v1 import manager_service_pb2 as pb
@@ -16,8 +17,6 @@ from hydro_envoy.address import ANY_PORT
 from hydro_services import registration, rpc
 from hydro_services.consul.registry import Registry
 from hydro_services.security import credential
-
-LIMIT_S = 30.0
 
 
 class Manager(Mesh):
@@ -30,7 +29,7 @@ class Manager(Mesh):
             self.config,
             registry=registry,
             instance=name,
-            limit_s=LIMIT_S,
+            limit_s=PATIENCE_S,
             token_file=folder / credential.TOKEN_FILE,
         )
 
@@ -66,7 +65,7 @@ class Pair:
         parts = (self.repository, self.a.scikit, self.spark)
         await asyncio.gather(self.a.begin(), self.b.begin(), *(self._join(each) for each in parts))
         for manager in (self.a, self.b):
-            await until_true(manager.knows_all, LIMIT_S, "it knows all parts")
+            await until_true(manager.knows_all, PATIENCE_S, "it knows all parts")
 
     async def _join(self, part: Runtime | Repository) -> None:
         self._parts.append(stack := contextlib.AsyncExitStack())

@@ -75,7 +75,7 @@ class MemorySource:
         return data
 
     def _names(self) -> list[Key]:
-        return [tuple(name.split("/")) for name in self._objects]
+        return [tuple(name.split("/")) for name in list(self._objects)]
 
 
 class _Object(io.RawIOBase):

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-LIMIT_S = 30.0
+from patience import PATIENCE_S
 
 
 class Load(threading.Thread):
@@ -29,7 +29,7 @@ class Load(threading.Thread):
         self._body = json.dumps([row])
 
     def run(self) -> None:
-        connection = http.client.HTTPConnection(self._gateway, timeout=LIMIT_S)
+        connection = http.client.HTTPConnection(self._gateway, timeout=PATIENCE_S)
         with contextlib.closing(connection):
             try:
                 while not self.failures and not self.is_told:
@@ -53,7 +53,7 @@ class Lines:
 
     def __init__(self, gateway: str, pipeline: str) -> None:
         host, _, port = gateway.rpartition(":")
-        self._socket = socket.create_connection((host.strip("[]"), int(port)), LIMIT_S)
+        self._socket = socket.create_connection((host.strip("[]"), int(port)), PATIENCE_S)
         self._answer = self._socket.makefile("rb")
         head = (
             f"POST /api/v1/serve/{pipeline} HTTP/1.1\r\nhost: {gateway}\r\n"

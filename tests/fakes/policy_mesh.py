@@ -14,17 +14,17 @@ from control_mesh import ControlMesh, HttpAnswer
 from echo_runtime import EchoRuntime
 from grpc import aio
 from meshes import backend, pipeline
+from patience import PATIENCE_S
 
 from hydro.serving.v1.frame_pb2 import Frame
 from hydro_envoy.mesh import Pipeline, Traffic, Variant
 from hydro_envoy.policy import Policy, StagePolicy
 
-LIMIT_S = 60.0
 PATH = "/api/v1/serve/p"
 
 
 async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(LIMIT_S):
+    async with asyncio.timeout(PATIENCE_S):
         while not await holds():  # noqa: ASYNC110  # Envoy can only be asked
             await asyncio.sleep(0.05)
 
@@ -49,7 +49,7 @@ class Policies:
 
     async def predict(self, text: str = "x", pipeline: str = "p", **headers: str) -> str:
         answer = await self.mesh.stub.Predict(
-            Frame(pipeline=pipeline, id=text), timeout=LIMIT_S, metadata=tuple(headers.items())
+            Frame(pipeline=pipeline, id=text), timeout=PATIENCE_S, metadata=tuple(headers.items())
         )
         return str(answer.id)
 

@@ -15,6 +15,7 @@ import grpc
 import grpc.aio
 import pyarrow
 from google.protobuf import duration_pb2
+from patience import PATIENCE_S
 from pyarrow import parquet
 
 from hydro.manager.v1 import manager_service_pb2 as manager_pb
@@ -88,7 +89,7 @@ async def running(
         config = process.Config(roots, "repository-1", manager=manager.address, data=data)
         task = asyncio.create_task(process.run(config))
         try:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(PATIENCE_S):
                 endpoint = await registry.endpoint
             yield Address.parse(endpoint.address)
         finally:
@@ -132,7 +133,7 @@ def save_spark(folder: Path) -> None:
 
 async def watch_until(stub: Stub, condition: Callable[[dict[str, str]], bool]) -> dict[str, str]:
     """The first published state (digest by "model:version") that meets the condition."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(PATIENCE_S):
         async for response in stub.Watch(pb.WatchRequest()):
             models = {f"{m.model}:{m.version}": m.digest for m in response.models}
             if condition(models):
@@ -142,7 +143,7 @@ async def watch_until(stub: Stub, condition: Callable[[dict[str, str]], bool]) -
 
 async def refusal(stub: Stub, model: str, contains: str) -> errors.HydroError:
     """The refusal of a model, once it is listed with this text."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             for version in (await stub.ListModels(pb.ListModelsRequest())).models:
                 if version.model == model and contains in version.error.message:

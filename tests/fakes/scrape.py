@@ -7,6 +7,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from patience import PATIENCE_S
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 from whole_mesh import WholeMesh
@@ -46,7 +47,7 @@ def scrape(mesh: WholeMesh) -> Scraped:
     """All targets, now."""
     samples: list[Sample] = []
     for address in targets(mesh).values():
-        with urllib.request.urlopen(f"http://{address}/metrics", timeout=20) as answer:
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=PATIENCE_S) as answer:
             text = answer.read().decode()
         for family in text_string_to_metric_families(text):
             samples += family.samples

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from chains import OWN, copy_models
+from patience import PATIENCE_S
 from ports import free_ports
 from whole_mesh import HOST, WholeMesh, environment, wait_until
 
@@ -135,6 +136,6 @@ def shared(folder: Path, registry: str) -> Iterator[SharedMesh]:
 
 
 def get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=5) as answer:
+    with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
         found: bytes = answer.read()
         return found

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from patience import PATIENCE_S
 from ports import free_ports
 from whole_mesh import HOST, ROOT, WholeMesh, wait_until
 
 """None of a mesh's, which would be taken while Java still starts."""
 START_S = 90.0
-SEEN_S = 20.0
-"""Envoy and runtimes send spans each second."""
 
 Span = dict[str, Any]
 
@@ -44,12 +43,12 @@ class Zipkin:
             found[:] = self.traces(pipeline)
             return sum(map(len, found)) >= spans
 
-        wait_until(is_whole, SEEN_S, f"{spans} spans of {pipeline}; there are {found}")
+        wait_until(is_whole, PATIENCE_S, f"{spans} spans of {pipeline}; there are {found}")
         assert len(found) == 1, found
         return found[0]
 
     def get(self, path: str) -> Any:
-        with urllib.request.urlopen(f"http://{self.address}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{self.address}{path}", timeout=PATIENCE_S) as answer:
             return json.loads(answer.read())
 
     def runs(self) -> bool:

@@ -18,6 +18,7 @@ import grpc
 import grpc.aio
 import httpx
 from clients import Clients, frame, values
+from patience import PATIENCE_S
 from whole_mesh import until
 
 from hydro.serving.v1 import frame_pb2 as pb
@@ -28,9 +29,6 @@ ROWS = 2
 """A request, so that answers could be mixed."""
 GIVEN_BACK = 64
 """Characters of a text at most."""
-END_S = 20.0
-"""After the last request was sent; what has no answer by then is lost."""
-STARTED_S = 30.0
 
 Columns: TypeAlias = dict[str, Sequence[Any]]
 
@@ -118,7 +116,7 @@ class Load:
             yield self
         finally:
             self._stopping.set()
-            _, late = await asyncio.wait(tasks, timeout=END_S)
+            _, late = await asyncio.wait(tasks, timeout=PATIENCE_S)
             for task in late:
                 task.cancel()
             found = await asyncio.gather(*tasks, return_exceptions=True)
@@ -131,7 +129,7 @@ class Load:
         wanted = {kind: tally.right + count for kind, tally in self.tallies.items()}
         await until(
             lambda: all(self.tallies[kind].right >= n for kind, n in wanted.items()),
-            STARTED_S,
+            PATIENCE_S,
             f"{count} right answers of each kind",
         )
 
@@ -213,7 +211,7 @@ class Load:
 
     async def _over_grpc(self, texts: list[str]) -> Columns:
         sent = frame(self._pipeline, *texts)
-        return _columns(await self._clients.predictions.Predict(sent, timeout=60))
+        return _columns(await self._clients.predictions.Predict(sent, timeout=PATIENCE_S))
 
     async def _stream(self) -> None:
         """One stream of the product's client, which goes on when an instance dies."""

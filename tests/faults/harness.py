@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 from clients import Clients
 from counted_load import Load, Rates, Tally
+from patience import PATIENCE_S
 from whole_mesh import ROOT, WholeMesh
 
 SERVICE = "serving-customscikit"
@@ -27,8 +28,6 @@ QUICK_S = 1.0
 """No message waits longer where all is well."""
 POLL_S = 0.2
 """Not often: to look costs what the load needs."""
-PATIENCE_S = 40.0
-"""Until a test gives up on what has to come."""
 
 
 @dataclass

@@ -11,7 +11,8 @@ from functools import partial
 import pytest
 from consul_agent import Cluster
 from counted_load import Rates
-from harness import CHAIN, HEALED_S, PATIENCE_S, SERVICE, Scene, now, until_true
+from harness import CHAIN, HEALED_S, SERVICE, Scene, now, until_true
+from patience import PATIENCE_S
 from shared_mesh import Part
 from whole_mesh import until
 

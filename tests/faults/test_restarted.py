@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import pytest
-from harness import PATIENCE_S, SERVICE, Scene, now
+from harness import SERVICE, Scene, now
+from patience import PATIENCE_S
 from usage import Usage, usage
 from whole_mesh import until
 

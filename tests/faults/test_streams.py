@@ -15,7 +15,8 @@ import grpc
 import grpc.aio
 import pytest
 from clients import NDJSON, Clients, Curl, frame, refused, values
-from harness import PATIENCE_S, PIPELINE, SERVICE, Scene, now, until_true
+from harness import PIPELINE, SERVICE, Scene, now, until_true
+from patience import PATIENCE_S
 from whole_mesh import until
 
 from hydro.serving.v1 import frame_pb2 as pb
@@ -40,13 +41,13 @@ async def asked(stream: Any, text: str) -> pb.Frame:
 async def test_a_generated_stub_sees_the_stream_break_and_opens_another(scene: Scene) -> None:
     await scene.whole()
     stub = scene.clients.predictions
-    stream = stub.PredictStream(timeout=60)
+    stream = stub.PredictStream(timeout=PATIENCE_S)
     answer = await asked(stream, "0")
     assert values(answer, "there") == ["0"]
     os.kill(values(answer, "there_process")[0], signal.SIGKILL)
     error = await refused(asked(stream, "1"))
     assert error.code() in BROKEN
-    stream = stub.PredictStream(timeout=60)
+    stream = stub.PredictStream(timeout=PATIENCE_S)
     assert values(await asked(stream, "2"), "there") == ["2"]
     await stream.done_writing()
     assert await stream.read() is grpc.aio.EOF

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from consul_agent import Agent
+from patience import PATIENCE_S
 from whole_mesh import until
 
 from hydro.manager.v1 import manager_service_pb2 as pb
@@ -19,8 +20,6 @@ from hydro_services import errors, incarnation, registration, rpc
 from hydro_services.consul import services
 from hydro_services.consul.agents import Agents, Answer, connect_agents, wait_until_ready
 from hydro_services.consul.registry import Registry
-
-LIMIT_S = 20.0
 
 
 @pytest.fixture
@@ -45,12 +44,12 @@ async def served() -> AsyncIterator[pb.Endpoint]:
 async def test_a_part_is_registered_with_a_check_and_taken_out_at_its_end(agent: Agent) -> None:
     async with served() as endpoint:
         async with registration.keep_registered(Registry.parse(agent.registry), endpoint):
-            await until(lambda: agent.passing("serving-scikit"), LIMIT_S, "it is registered")
+            await until(lambda: agent.passing("serving-scikit"), PATIENCE_S, "it is registered")
             (found,) = agent.passing("serving-scikit")
             assert (found["ID"], found["Tags"]) == ("serving-scikit:one", ["hydro"])
             assert found["Meta"]["incarnation"] == "first"
-            await until(partial(is_asked, agent), LIMIT_S, "Consul asks for its health")
-        await until(lambda: not agent.passing("serving-scikit"), LIMIT_S, "it is taken out")
+            await until(partial(is_asked, agent), PATIENCE_S, "Consul asks for its health")
+        await until(lambda: not agent.passing("serving-scikit"), PATIENCE_S, "it is taken out")
 
 
 def is_asked(agent: Agent) -> bool:
@@ -62,17 +61,17 @@ async def test_an_agent_that_forgot_a_part_is_told_again(agent: Agent) -> None:
         served() as endpoint,
         registration.keep_registered(Registry.parse(agent.registry), endpoint),
     ):
-        await until(lambda: agent.passing("serving-scikit"), LIMIT_S, "it is registered")
+        await until(lambda: agent.passing("serving-scikit"), PATIENCE_S, "it is registered")
         agent.stop()
         agent.start()
         await asyncio.to_thread(agent.wait_until_ready)
-        await until(lambda: agent.passing("serving-scikit"), LIMIT_S, "it is registered again")
+        await until(lambda: agent.passing("serving-scikit"), PATIENCE_S, "it is registered again")
 
 
 async def test_a_part_whose_agent_is_gone_registers_with_the_next(agent: Agent) -> None:
     absent = Registry.parse(f"consul://127.0.0.1:1,{agent.address}")
     async with served() as endpoint, registration.keep_registered(absent, endpoint):
-        await until(lambda: agent.passing("serving-scikit"), LIMIT_S, "it is registered")
+        await until(lambda: agent.passing("serving-scikit"), PATIENCE_S, "it is registered")
 
 
 @pytest.mark.parametrize("is_earlier_first", [True, False])
@@ -95,12 +94,12 @@ async def test_of_the_lives_of_a_part_the_last_counts_whatever_consul_forgot(
         if is_earlier_first:
             await asyncio.to_thread(register_at_another, agent, earlier)
         async with registration.keep_registered(Registry.parse(agent.registry), later):
-            await until(lambda: has_incarnation(agent, later), LIMIT_S, "it is registered")
+            await until(lambda: has_incarnation(agent, later), PATIENCE_S, "it is registered")
             if not is_earlier_first:
                 await asyncio.to_thread(register_at_another, agent, earlier)
             assert has_incarnation(agent, earlier)
             following = asyncio.create_task(services.watch_instances(agents, tell))
-            await until(lambda: bool(told), LIMIT_S, "it is told")
+            await until(lambda: bool(told), PATIENCE_S, "it is told")
             following.cancel()
     assert set(told) == {later.incarnation}
 
@@ -135,7 +134,7 @@ async def test_values_are_told_when_they_change_and_again_after_an_absence(
             told.put_nowait(answer)
 
     async def next_with(*names: str) -> Answer[Any]:
-        async with asyncio.timeout(LIMIT_S):
+        async with asyncio.timeout(PATIENCE_S):
             while (answer := await told.get()) is None or set(answer.value) != set(names):
                 pass
             return answer
@@ -146,7 +145,7 @@ async def test_values_are_told_when_they_change_and_again_after_an_absence(
     changed = await next_with("a")
     assert (changed.value["a"].body, changed.is_fresh) == (b"1", False)
     agent.stop()
-    async with asyncio.timeout(LIMIT_S):
+    async with asyncio.timeout(PATIENCE_S):
         while await told.get() is not None:
             pass
     agent.start()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from patience import PATIENCE_S
 
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro_envoy.address import Address
@@ -19,7 +20,6 @@ from hydro_services.consul import agents, services
 from hydro_services.consul.registry import Registry
 from hydro_services.consul.services import Instance, service_definition
 
-LIMIT_S = 20.0
 ENDPOINT = pb.Endpoint(
     service="serving-scikit", instance="one", address="10.0.0.7:1", incarnation="a"
 )
@@ -97,7 +97,11 @@ fuzzed = settings(
 @given(st.lists(odd_answers, max_size=4))
 def test_values_come_whatever_was_said_before(odd: list[tuple[int, bytes, bytes]]) -> None:
     async def follow() -> None:
-        async with asyncio.timeout(LIMIT_S), consul(odd) as at, agents.connect_agents(at) as asked:
+        async with (
+            asyncio.timeout(PATIENCE_S),
+            consul(odd) as at,
+            agents.connect_agents(at) as asked,
+        ):
             async for answer in asked.follow_values("x/"):
                 if answer and answer.value.get("a") == agents.KvValue(b"1", 7):
                     return
@@ -115,7 +119,11 @@ def test_endpoints_come_whatever_was_said_before(odd: list[tuple[int, bytes, byt
             if [each.endpoint for each in known.values()] == [ENDPOINT]:
                 found.set()
 
-        async with asyncio.timeout(LIMIT_S), consul(odd) as at, agents.connect_agents(at) as asked:
+        async with (
+            asyncio.timeout(PATIENCE_S),
+            consul(odd) as at,
+            agents.connect_agents(at) as asked,
+        ):
             watching = asyncio.create_task(services.watch_instances(asked, tell))
             await asyncio.wait(
                 [watching, asyncio.create_task(found.wait())], return_when=asyncio.FIRST_COMPLETED

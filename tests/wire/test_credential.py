@@ -19,6 +19,7 @@ from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from manager_mesh import Mesh
+from patience import PATIENCE_S
 from whole_mesh import environment, until_true
 
 from hydro.manager.v1 import manager_service_pb2
@@ -211,7 +212,7 @@ async def test_a_part_registers_as_soon_as_its_token_is_there(mesh: Mesh, tmp_pa
         async def is_registered() -> bool:
             return bool((await mesh.manager.ListServices(registry_services())).services)
 
-        await until_true(is_registered, 30, "it is registered")
+        await until_true(is_registered, PATIENCE_S, "it is registered")
 
 
 def endpoint() -> Any:
@@ -232,7 +233,7 @@ async def test_another_user_of_the_machine_gets_nowhere(mesh: Mesh) -> None:
         [*command, str(token_file(mesh))],
         env=environment(),
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         text=True,
     )
     assert done.returncode == 0, done.stderr

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 from consul_agent import Agent, running
+from patience import PATIENCE_S
 
 from hydro_services.cli import main as cli
 from hydro_services.security import keys, keystore
 from hydro_services.security.keys import Key
-
-LIMIT_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +25,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
 
 async def following(changes: AsyncGenerator[tuple[Key, ...]], *names: str) -> tuple[Key, ...]:
     """The keys, as soon as they are those of these callers."""
-    async with asyncio.timeout(LIMIT_S):
+    async with asyncio.timeout(PATIENCE_S):
         async for found in changes:
             if sorted(key.name for key in found) == sorted(names):
                 return found

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 import grpc
 import grpc.aio
 import pytest
+from patience import PATIENCE_S
 
 from hydro.manager.v1 import manager_service_pb2 as manager_pb
 from hydro.manager.v1 import registry_service_pb2 as pb
@@ -47,7 +48,7 @@ class Registry(pb_grpc.RegistryServiceServicer):
             self.changed.notify_all()
 
     async def seen(self, call: str, times: int) -> None:
-        async with asyncio.timeout(5), self.changed:
+        async with asyncio.timeout(PATIENCE_S), self.changed:
             await self.changed.wait_for(lambda: self.calls.count(call) >= times)
 
 

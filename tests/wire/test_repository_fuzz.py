@@ -21,6 +21,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from patience import PATIENCE_S
 
 from hydro_services import errors
 from hydro_services.repository import download, tracking, watcher
@@ -32,7 +33,6 @@ from hydro_services.repository.watcher import SourceWatcher
 METADATA = (
     b'{"inputs": [{"name": "x", "type": "string"}], "outputs": [{"name": "y", "type": "string"}]}'
 )
-LIMIT_S = 30.0
 MAX_FOLDERS, MAX_BYTES = 1000, 1 << 20
 """Of what these trees are made of, far fewer."""
 SECRET = b"outside of the root"
@@ -150,7 +150,7 @@ class Trees(RuleBasedStateMachine):
         """All is as it should be once it has been quiet for a while."""
         self.count += 1
         (self.canary / "model.py").write_text(f"# {self.count}")
-        deadline = time.monotonic() + LIMIT_S
+        deadline = time.monotonic() + PATIENCE_S
         while wrong := self.wrong(self.feed.catalogue):
             assert self.watched.is_alive(), "the watcher has died"
             assert time.monotonic() < deadline, wrong
@@ -200,7 +200,7 @@ def watching(root: Path, feed: CatalogueFeed) -> Iterator[threading.Thread]:
         yield thread
     finally:
         loop.call_soon_threadsafe(task.cancel)
-        thread.join(LIMIT_S)
+        thread.join(PATIENCE_S)
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
         assert not thread.is_alive(), "the watcher hangs"

@@ -13,6 +13,7 @@ import grpc
 import grpc.aio
 import pytest
 from google.api import httpbody_pb2
+from patience import PATIENCE_S
 from whole_mesh import until
 
 from hydro.serving.v1 import frame_pb2 as pb
@@ -60,7 +61,6 @@ class Breaking(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 ALL = (10_000, 1, grpc.StatusCode.OK)
 BREAK = grpc.StatusCode.UNAVAILABLE
-LIMIT_S = 10.0
 
 
 @contextlib.asynccontextmanager
@@ -99,7 +99,7 @@ class Turns:
             for _ in range(size):
                 yield pb.Frame(pipeline="p", id=str(number))
                 number += 1
-            await until(partial(self._has, number), LIMIT_S, f"{number} answers")
+            await until(partial(self._has, number), PATIENCE_S, f"{number} answers")
 
     def _has(self, number: int) -> bool:
         return len(self.answers) >= number
@@ -212,9 +212,9 @@ async def test_lines_under_way_fail_each_in_its_place() -> None:
 
     async def pieces() -> AsyncIterator[bytes]:
         yield b'{"sent": 0}\n{"sent"'
-        await until(lambda: answered, LIMIT_S, "an answer")
+        await until(lambda: answered, PATIENCE_S, "an answer")
         yield b': 1}\n\n{"sent": 2}\n'
-        await until(lambda: len(b"".join(answered).splitlines()) == 3, LIMIT_S, "three answers")
+        await until(lambda: len(b"".join(answered).splitlines()) == 3, PATIENCE_S, "three answers")
         yield b'{"sent": 3}'
 
     async with gateway(served) as calls:

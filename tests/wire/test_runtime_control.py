@@ -20,6 +20,7 @@ from data_port import (
 )
 from google.rpc import status_pb2
 from grpc_health.v1 import health_pb2
+from patience import PATIENCE_S
 
 from hydro.manager.v1 import registry_service_pb2 as registry_pb
 from hydro.manager.v1 import registry_service_pb2_grpc as registry_grpc
@@ -102,7 +103,7 @@ class Control:
 
     async def load(self, **changes: str) -> runtime_pb.LoadedModel:
         answer: runtime_pb.LoadModelResponse
-        answer = await self.stub.LoadModel(self.request(**changes), timeout=20)
+        answer = await self.stub.LoadModel(self.request(**changes), timeout=PATIENCE_S)
         return answer.model
 
     async def models(self) -> list[runtime_pb.LoadedModel]:
@@ -170,7 +171,7 @@ async def test_two_loads_of_a_model_join(control: Control) -> None:
 
 
 async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not true():  # noqa: ASYNC110  # what is waited for is in another layer
             await asyncio.sleep(0.002)
 
@@ -303,7 +304,7 @@ class Registry(registry_grpc.RegistryServiceServicer):
     ) -> registry_pb.DeregisterEndpointResponse:
         async with grpc.aio.insecure_channel(self.endpoint.traffic_address, OPTIONS) as channel:
             check: Any = channel.unary_unary(data_port.CHECK)
-            answer = health_pb2.HealthCheckResponse.FromString(await check(b"", timeout=10))
+            answer = health_pb2.HealthCheckResponse.FromString(await check(b"", timeout=PATIENCE_S))
             self.at_end.append(answer.status)
         return registry_pb.DeregisterEndpointResponse()
 
@@ -373,7 +374,7 @@ async def test_a_runtime_registers_where_it_is_reached_by_no_proxy(
         assert str(found.metrics).startswith(f"{host}:")
         async with rpc.open_channel(found.traffic) as channel:
             call: Any = channel.unary_unary(data_port.CHECK)
-            answer = health_pb2.HealthCheckResponse.FromString(await call(b"", timeout=20))
+            answer = health_pb2.HealthCheckResponse.FromString(await call(b"", timeout=PATIENCE_S))
             assert answer.status == 1
         running.cancel()
         await asyncio.wait([running])

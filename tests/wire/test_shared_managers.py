@@ -17,6 +17,7 @@ import pytest
 from consul_agent import Agent
 from manager_mesh import CHAIN, PREDICT, PREDICT_2, PREPARE, key
 from manager_pair import Manager, Pair
+from patience import PATIENCE_S
 from ports import free_ports
 from whole_mesh import until, until_true
 
@@ -31,7 +32,6 @@ from hydro_services.manager.domain import call_plan
 from hydro_services.manager.domain.state import PendingPipeline
 from hydro_services.manager.engine.reconciler import Reconciler
 
-LIMIT_S = 30.0
 SHORT = CHAIN[:1]
 KEY = "hydro/pipelines/match"
 
@@ -61,7 +61,7 @@ async def has(manager: Manager, *names: str) -> bool:
 async def test_what_one_manager_answers_is_so_at_both(pair: Pair) -> None:
     pair.b.envoy.gate.clear()
     creation = asyncio.create_task(pair.a.create())
-    await until(lambda: pair.a.envoy.serves("match", PREDICT), LIMIT_S, "a's Envoy has it")
+    await until(lambda: pair.a.envoy.serves("match", PREDICT), PATIENCE_S, "a's Envoy has it")
     assert not creation.done(), "b's has not"
     pair.b.envoy.gate.set()
     await creation
@@ -98,12 +98,12 @@ async def test_what_any_envoy_or_runtime_refuses_is_kept_nowhere(pair: Pair) -> 
     pair.b.envoy.refusals["pipeline/match"] = "no such filter"
     with pytest.raises(errors.EnvoyRefused, match="no such filter"):
         await pair.a.create()
-    await until(lambda: pair.agent.value(KEY) is None, LIMIT_S, "it is withdrawn")
+    await until(lambda: pair.agent.value(KEY) is None, PATIENCE_S, "it is withdrawn")
     pair.b.envoy.refusals.clear()
     pair.spark.failures["predict"] = errors.ModelRefused("stage of an unknown class")
     with pytest.raises(errors.ModelRefused, match="unknown class"):
         await pair.b.create()
-    await until(lambda: serve(pair, "match") == [False, False], LIMIT_S, "nobody serves it")
+    await until(lambda: serve(pair, "match") == [False, False], PATIENCE_S, "nobody serves it")
     pair.spark.failures.clear()
     await pair.a.create()
 
@@ -116,20 +116,22 @@ async def test_what_a_dead_manager_began_is_cleared_away(pair: Pair) -> None:
     pending = PendingPipeline(kept.pipeline.spec, kept.pipeline.stages, published=True)
     begun = records.Record(kept.pipeline, pending, owner="c gone")
     pair.agent.put(f"/v1/kv/{KEY}", records.to_json(begun))
-    await until(lambda: "owner" not in pair.agent.value(KEY), LIMIT_S, "it is ended")
+    await until(lambda: "owner" not in pair.agent.value(KEY), PATIENCE_S, "it is ended")
     assert serve(pair, "match", PREDICT) == [True, True]
 
 
 async def test_a_new_version_takes_over_at_both(pair: Pair) -> None:
     await pair.a.create()
     await pair.repository.publish(PREPARE, PREDICT_2)
-    await until(lambda: serve(pair, "match", PREDICT_2) == [True, True], LIMIT_S, "it takes over")
+    await until(
+        lambda: serve(pair, "match", PREDICT_2) == [True, True], PATIENCE_S, "it takes over"
+    )
     wanted = PREDICT_2.digest
 
     def digest() -> str:
         return str(pair.agent.value(KEY)["pipeline"]["stages"][1]["digest"])
 
-    await until(lambda: digest() == wanted, LIMIT_S, "it is kept")
+    await until(lambda: digest() == wanted, PATIENCE_S, "it is kept")
 
 
 async def test_no_model_is_unloaded_while_an_envoy_of_another_manager_may_use_it(
@@ -141,11 +143,11 @@ async def test_no_model_is_unloaded_while_an_envoy_of_another_manager_may_use_it
     def demand() -> str:
         return str(pair.agent.value("hydro/managers/a")["demand"])
 
-    await until(demand, LIMIT_S, "a's Envoy has all")
+    await until(demand, PATIENCE_S, "a's Envoy has all")
     before = demand()
     pair.b.envoy.gate.clear()
     deletion = asyncio.create_task(delete(pair.a, "match"))
-    await until(lambda: demand() not in ("", before), LIMIT_S, "a has no use for the models")
+    await until(lambda: demand() not in ("", before), PATIENCE_S, "a has no use for the models")
     pair.b.envoy.gate.set()
     await deletion
     await pair.world.seen("unloaded", "one", key(PREDICT))
@@ -158,7 +160,7 @@ async def test_one_manager_goes_and_comes_back_with_everything(pair: Pair) -> No
     await pair.a.end()
     await pair.b.create("two")
     await pair.a.begin()
-    await until(lambda: pair.a.envoy.serves("two", PREDICT), LIMIT_S, "its Envoy has both")
+    await until(lambda: pair.a.envoy.serves("two", PREDICT), PATIENCE_S, "its Envoy has both")
     assert await pair.a.names() == ["one", "two"]
     assert len(pair.a.envoy.ports("serving-spark")) == 1, "it publishes nothing before it knows"
     await pair.a.create("three")
@@ -175,7 +177,7 @@ async def test_without_consul_all_serves_on_and_a_new_one_gets_back_what_it_lost
         await pair.a.create("other")
     assert serve(pair, "match", PREDICT) == [True, True]
     pair.agent.start()
-    await until_true(partial(is_created, pair.b, "other"), LIMIT_S, "changes are possible again")
+    await until_true(partial(is_created, pair.b, "other"), PATIENCE_S, "changes are possible again")
     assert await pair.a.names() == ["match", "other"]
     assert serve(pair, "match", PREDICT) == [True, True]
     assert pair.agent.value(KEY)["pipeline"]["name"] == "match"
@@ -200,7 +202,7 @@ def forgotten(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
                 held.set()
                 answer = replace(answer, value={})  # the other may have been quicker than this test
                 await until(
-                    lambda: agent.value(coordination.MARK) is not None, LIMIT_S, "it is there"
+                    lambda: agent.value(coordination.MARK) is not None, PATIENCE_S, "it is there"
                 )
             yield answer
 
@@ -215,7 +217,7 @@ async def test_a_manager_drops_nothing_that_another_gives_back_to_consul(
     pair.agent.stop()
     forgotten.set()
     pair.agent.start()
-    await until_true(partial(is_created, pair.b, "other"), LIMIT_S, "changes are possible again")
+    await until_true(partial(is_created, pair.b, "other"), PATIENCE_S, "changes are possible again")
     assert await pair.a.names() == ["match", "other"]
     assert ("dropped", "match") not in pair.a.world.journal
 
@@ -233,7 +235,7 @@ async def test_a_mesh_of_a_newer_version_is_left_alone(pair: Pair) -> None:
     await pair.a.end()
     pair.agent.put(f"/v1/kv/{coordination.MARK}", b'{"form": 2}')
     with pytest.raises(errors.NewerVersion, match="form 2, want 1"):
-        await asyncio.wait_for(process.run(pair.a.config), LIMIT_S)
+        await asyncio.wait_for(process.run(pair.a.config), PATIENCE_S)
     assert pair.b.envoy.serves("match", PREDICT), "who began before goes on"
     await pair.b.end()
     pair.agent.put(f"/v1/kv/{coordination.MARK}", b"{}")
@@ -241,7 +243,7 @@ async def test_a_mesh_of_a_newer_version_is_left_alone(pair: Pair) -> None:
     await asyncio.sleep(0)
     pair.agent.put(f"/v1/kv/{KEY}", b'{"form": 2}')
     with pytest.raises(errors.NewerVersion, match="form 2, want 1"):
-        await asyncio.wait_for(running, LIMIT_S)
+        await asyncio.wait_for(running, PATIENCE_S)
 
 
 async def test_a_manager_that_starts_without_consul_has_what_it_had(pair: Pair) -> None:
@@ -249,7 +251,7 @@ async def test_a_manager_that_starts_without_consul_has_what_it_had(pair: Pair) 
     await pair.a.end()
     pair.agent.stop()
     await pair.a.begin()
-    await until(lambda: pair.a.envoy.serves("match", PREDICT), LIMIT_S, "it serves")
+    await until(lambda: pair.a.envoy.serves("match", PREDICT), PATIENCE_S, "it serves")
     assert len(pair.a.envoy.ports("serving-spark")) == 1
 
 
@@ -306,7 +308,7 @@ async def test_whether_a_pipeline_is_there_is_not_told_while_consul_is_away(pair
     async def is_denied() -> bool:
         return await denial(pair.a.manager.DeletePipeline(remove)) == not_found
 
-    await until_true(is_denied, LIMIT_S, "Consul tells again")
+    await until_true(is_denied, PATIENCE_S, "Consul tells again")
     assert await denial(pair.a.manager.GetPipeline(get)) == not_found
 
 
@@ -319,11 +321,11 @@ async def denial(call: Awaitable[Any]) -> grpc.StatusCode:
 
 async def test_an_endpoint_whose_check_fails_takes_no_traffic(pair: Pair) -> None:
     checked = f"/v1/agent/service/maintenance/{pair.spark.endpoint.service}:one?enable=true"
-    await until(lambda: pair.b.envoy.ports("serving-spark"), LIMIT_S, "it takes traffic")
+    await until(lambda: pair.b.envoy.ports("serving-spark"), PATIENCE_S, "it takes traffic")
     pair.agent.put(checked)
     for manager in (pair.a, pair.b):
         gone = partial(has_no_port, manager)
-        await until(gone, LIMIT_S, "it takes no traffic")
+        await until(gone, PATIENCE_S, "it takes no traffic")
 
 
 def has_no_port(manager: Manager) -> bool:
@@ -340,13 +342,13 @@ async def test_an_envoy_of_another_manager_that_is_silent_holds_up_nobody_and_is
     async def is_named() -> bool:
         return list((await pair.b.pipelines())["match"].lagging) == ["gateway-b"]
 
-    await until_true(is_named, LIMIT_S, "its own manager names it, too")
+    await until_true(is_named, PATIENCE_S, "its own manager names it, too")
     pair.b.envoy.gate.set()
 
     async def is_known() -> bool:
         return not any([(await m.pipelines())["match"].lagging for m in (pair.a, pair.b)])
 
-    await until_true(is_known, LIMIT_S, "it has caught up")
+    await until_true(is_known, PATIENCE_S, "it has caught up")
     assert serve(pair, "match") == [True, True]
 
 
@@ -357,6 +359,6 @@ async def test_a_frozen_manager_holds_up_a_change_until_consul_finds_that_it_is(
         address = f"127.0.0.1:{frozen.getsockname()[1]}"
         me = pb.Endpoint(service="manager", instance="c", incarnation="one", address=address)
         async with registration.keep_registered(pair.registry, me):
-            await until(lambda: len(pair.agent.passing("manager")) == 3, LIMIT_S, "it is there")
+            await until(lambda: len(pair.agent.passing("manager")) == 3, PATIENCE_S, "it is there")
             assert (await pair.a.create()).name == "match"
             assert serve(pair, "match") == [True, True]

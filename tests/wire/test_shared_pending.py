@@ -14,6 +14,7 @@ import pytest
 from consul_agent import Agent
 from manager_mesh import CHAIN, PREDICT, PREDICT_2, PREPARE, key, reading
 from manager_pair import Manager, Pair
+from patience import PATIENCE_S
 from whole_mesh import until, until_true
 
 from hydro.manager.v1 import manager_service_pb2 as pb
@@ -22,7 +23,6 @@ from hydro_services import errors
 from hydro_services.manager.cluster import changes, consul_executor
 from hydro_services.manager.rollout import deployer
 
-LIMIT_S = 30.0
 KEY = "hydro/pipelines/match"
 PENDING, READY, FAILED = (
     pipeline_pb2.PIPELINE_STATE_PENDING,
@@ -62,7 +62,7 @@ async def is_in(manager: Manager, state: int, words: str = "") -> bool:
 
 async def reach(state: int, *managers: Manager, words: str = "") -> None:
     for manager in managers:
-        await until_true(partial(is_in, manager, state, words), LIMIT_S, f"{state} {words}")
+        await until_true(partial(is_in, manager, state, words), PATIENCE_S, f"{state} {words}")
 
 
 async def leave(pair: Pair, manager: Manager, chain: tuple[str, ...] = CHAIN) -> None:
@@ -99,7 +99,7 @@ async def test_another_manager_goes_on_with_what_one_left(pair: Pair) -> None:
     await reach(READY, pair.b)
     assert pair.b.envoy.serves("match", PREPARE, PREDICT)
     await pair.a.begin()
-    await until(lambda: both_serve(pair, PREDICT), LIMIT_S, "it comes back, and has it")
+    await until(lambda: both_serve(pair, PREDICT), PATIENCE_S, "it comes back, and has it")
 
 
 async def test_another_manager_goes_on_with_what_is_being_read(pair: Pair) -> None:
@@ -135,7 +135,7 @@ async def test_a_consul_without_memory_gets_back_what_is_pending(pair: Pair) -> 
             return pair.agent.value(KEY) is not None
         return False
 
-    await until(is_given_back, LIMIT_S, "they give it back")
+    await until(is_given_back, PATIENCE_S, "they give it back")
     pair.spark.gate.set()
     await reach(READY, pair.a, pair.b)
     assert both_serve(pair, PREPARE, PREDICT)
@@ -195,18 +195,18 @@ async def test_what_serves_does_so_until_its_successor_is_ready(pair: Pair) -> N
         shown = [(await manager.pipelines())["match"] for manager in (pair.a, pair.b)]
         return all(pipeline.pending.state == PENDING for pipeline in shown)
 
-    await until_true(is_shown, LIMIT_S, "both show what is to come")
+    await until_true(is_shown, PATIENCE_S, "both show what is to come")
     call.cancel()
     await pair.a.end()
     assert pair.b.envoy.serves("match", PREPARE)
     pair.spark.gate.set()
-    await until(lambda: pair.b.envoy.serves("match", PREDICT), LIMIT_S, "it takes over")
+    await until(lambda: pair.b.envoy.serves("match", PREDICT), PATIENCE_S, "it takes over")
 
     async def is_done() -> bool:
         shown = (await pair.b.pipelines())["match"]
         return list(shown.chain) == list(CHAIN) and not shown.HasField("pending")
 
-    await until_true(is_done, LIMIT_S, "it is kept")
+    await until_true(is_done, PATIENCE_S, "it is kept")
     assert ("dropped", "match") not in pair.world.journal
 
 
@@ -250,4 +250,4 @@ async def test_all_who_want_the_same_wait_for_one_and_hear_the_same(
     async def is_gone() -> bool:
         return await pair.a.names() == await pair.b.names() == []
 
-    await until_true(is_gone, LIMIT_S, "who waited has heard it")
+    await until_true(is_gone, PATIENCE_S, "who waited has heard it")

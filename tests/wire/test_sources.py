@@ -17,6 +17,7 @@ import grpc.aio
 import numpy as np
 import pytest
 from memory_source import MemorySource
+from patience import PATIENCE_S
 from sklearn.linear_model import LinearRegression
 
 import hydro_models
@@ -119,7 +120,7 @@ async def serving(models: Writable) -> AsyncIterator[tuple[Address, Stub]]:
 
 
 async def listed(stub: Stub, condition: Callable[[dict[str, pb.ModelVersion]], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         async for response in stub.Watch(pb.WatchRequest()):
             found = {f"{m.model}:{m.version}": m for m in (*response.models, *response.others)}
             if condition(found):

@@ -12,6 +12,7 @@ from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 from envoy_client import EnvoyClient
 from grpc import StatusCode, aio
 from meshes import mesh_of
+from patience import PATIENCE_S
 from weak_envoys import SilentClient, SlowStream, relay
 from whole_mesh import until
 
@@ -174,7 +175,7 @@ async def test_a_frozen_envoy_is_gone_within_seconds_and_counts_again_when_it_is
             lag(LAG_S)
             publish(plane, {"p": ("a",), "q": ("a",)})
             await plane.hub.wait_applied([Q], timeout_s=30)
-            await until(lambda: names(plane) == ["live"], 20, "it is gone")
+            await until(lambda: names(plane) == ["live"], PATIENCE_S, "it is gone")
             assert plane.hub.lagging_nodes([P, Q]) == {Q: ("frozen",)}, "it may serve what it had"
             road.thaw()
         client.reconnect()

@@ -24,6 +24,7 @@ from http2_server import (
     until,
     until_at_least,
 )
+from patience import PATIENCE_S
 
 from hydro_services import errors, http2
 from hydro_services.codecs.grpc_messages import prefix_message
@@ -105,11 +106,11 @@ def test_client_with_threads_is_answered() -> None:
     try:
         with grpc.insecure_channel(f"127.0.0.1:{ports[0]}", OPTIONS) as target:
             unary_: grpc.UnaryUnaryMultiCallable[bytes, bytes] = target.unary_unary(ECHO)
-            assert unary_(b"hello", timeout=10) == b"hello"
-            assert unary_(BIG, timeout=30) == BIG
+            assert unary_(b"hello", timeout=PATIENCE_S) == b"hello"
+            assert unary_(BIG, timeout=PATIENCE_S) == BIG
             messages = [b"%d" % i for i in range(100)]
             both: grpc.StreamStreamMultiCallable[bytes, bytes] = target.stream_stream(ECHO)
-            answers = both(iter(messages), timeout=10)
+            answers = both(iter(messages), timeout=PATIENCE_S)
             assert list(answers) == messages
     finally:
         down.set()

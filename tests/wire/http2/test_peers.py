@@ -23,6 +23,7 @@ from http2_server import (
     until,
     until_at_least,
 )
+from patience import PATIENCE_S
 
 from hydro_services import http2
 from hydro_services.codecs.grpc_messages import prefix_message
@@ -159,7 +160,7 @@ async def test_peer_that_pings_without_reading_is_cut_off(
     async with raw() as peer:
         # The sockets' own buffers hold a few megabytes of answers.
         with contextlib.suppress(ConnectionError):
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE_S):
                 while not peer.writer.is_closing():
                     peer.send(ping * 10_000)
                     await peer.writer.drain()
@@ -177,7 +178,7 @@ async def test_handler_that_never_reads_stops_its_sender_and_nobody_else() -> No
             for _ in range(300)
         ]
         await until(lambda: held.begun == 300)
-        assert await unary(target)(BIG, timeout=30) == BIG
+        assert await unary(target)(BIG, timeout=PATIENCE_S) == BIG
         held.go.set()
         assert set(await asyncio.gather(*stuck)) == {b"done"}
 

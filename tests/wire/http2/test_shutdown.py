@@ -9,6 +9,7 @@ import grpc
 import grpc.aio
 import pytest
 from http2_server import ECHO, OPTIONS, Held, echo, result_of, unary, until
+from patience import PATIENCE_S
 
 from hydro_services import errors, http2
 
@@ -29,7 +30,7 @@ async def test_calls_under_way_finish_and_new_ones_find_another_server() -> None
         await until(lambda: target.get_state() is not grpc.ChannelConnectivity.READY)
         assert not draining.done()
         await stack.enter_async_context(http2.serve("127.0.0.1", port, {ECHO: echo}, grace_s=0.1))
-        assert await unary(target)(b"new", wait_for_ready=True, timeout=20) == b"new"
+        assert await unary(target)(b"new", wait_for_ready=True, timeout=PATIENCE_S) == b"new"
         held.go.set()
         assert await under_way == b"done"
         await asyncio.wait_for(draining, 10)
@@ -47,7 +48,9 @@ async def test_no_call_fails_while_one_server_after_another_ends() -> None:
 
         async def work() -> None:
             while len(results) < 600:
-                results.append(await result_of(work_on(b"x", wait_for_ready=True, timeout=20)))
+                results.append(
+                    await result_of(work_on(b"x", wait_for_ready=True, timeout=PATIENCE_S))
+                )
 
         workers = [asyncio.create_task(work()) for _ in range(8)]
         for round in range(1, 4):

@@ -20,6 +20,7 @@ from manager_mesh import (
     reading,
     refused,
 )
+from patience import PATIENCE_S
 
 from hydro.manager.v1 import manager_service_pb2 as pb
 from hydro.manager.v1 import pipeline_pb2
@@ -149,7 +150,7 @@ async def test_creation_tells_why_a_model_is_refused_or_is_not_read_in_time(mesh
             return "'predict' version '1' is being read" in str(error.details())
         return False
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while not await is_told():
             pass
 
@@ -185,7 +186,7 @@ async def test_a_caller_may_wait_longer_than_others(tmp_path: Path) -> None:
         request = pb.CreatePipelineRequest(
             pipeline=pipeline_pb2.Pipeline(name="match", chain=CHAIN)
         )
-        asked = mesh.manager.CreatePipeline(request, timeout=60)
+        asked = mesh.manager.CreatePipeline(request, timeout=PATIENCE_S)
         waiting = asyncio.ensure_future(asked)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(asyncio.shield(waiting), 0.5)

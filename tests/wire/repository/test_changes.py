@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 from repository_server import (
     Registry,
     Stub,
@@ -88,7 +89,7 @@ async def test_a_model_that_is_being_copied_is_not_published(
             if {"copied", "done"} <= seen[-1]:
                 return
 
-    async with asyncio.timeout(15), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
         group.create_task(watch())
         folder = save(root / "scikit" / "copied")
         with (folder / "weights.bin").open("wb", buffering=0) as stream:
