@@ -67,6 +67,8 @@ class Call:
             await self._reader
         data = bytes(self._arrived)
         self._arrived.clear()
+        # Only what a handler has taken is granted again: this is the back pressure. A slow model
+        # slows down Envoy, and Envoy its client, and nothing gathers in between.
         if data:
             self._wire.connection.grant(self._stream, len(data))
             self._wire.flush_soon()
@@ -84,20 +86,26 @@ class Call:
         """
         if not data:
             return
+        # Before the headers: what has not begun can be tried again, and a peer that reads nothing
+        # is no reason to begin.
         if self._wire.paused:
             await self._wait_for_room(HELD_BYTES)
         if not self._begun:
             self._begun = True
             self._wire.connection.send_headers(self._stream, _HEADERS)
+        # Headers leave with the first data, in one packet.
         held = self._wire.connection.send_data(self._stream, data)
         self._wire.flush_soon()
         if self._wire.connection.unsent_bytes > HELD_BYTES:
             await asyncio.sleep(0)  # Or a handler that never waits would fill the memory.
+        # Below this the handler goes on and prepares the next piece while the peer reads this one.
         if held > HELD_BYTES:
             await self._wait_for_room(HELD_BYTES)
 
     async def finish(self, error: errors.HydroError | None = None) -> None:
         """Ends the call, with OK or with the error, and waits until the peer has taken all."""
+        # Part of the answer is with the client. Over HTTP/1.1 Envoy can only tell that it is
+        # incomplete by an end without an end: trailers would be dropped.
         if error is not None and self._begun and self.errors_reset:
             await self._break_off()
             return
@@ -109,13 +117,18 @@ class Call:
         if self._begun:
             self._wire.connection.send_trailers(self._stream, block)
         else:
+            # gRPC's Trailers-Only: one HEADERS frame is the whole answer.
             self._wire.connection.send_headers(self._stream, _HEADERS + block, end=True)
         self._wire.flush_soon()
+        # The call counts as under way until the peer has all of it, or a drain would cut its end
+        # off.
         if self._wire.connection.held_bytes(self._stream):
             await self._wait_for_room(0)
 
     async def _break_off(self) -> None:
         """Ends the call without an end; what was written before reaches the peer."""
+        # RST_STREAM drops what the connection still holds back: what was written first has to
+        # leave.
         await self._wait_for_room(0)
         self._wire.connection.reset_stream(self._stream, Code.INTERNAL_ERROR)
         self._wire.flush_soon()
@@ -127,6 +140,8 @@ class Call:
 
     async def _wait_for_room(self, held: int) -> None:
         """Waits until at most `held` bytes are held back and the socket takes more."""
+        # In a loop: a wake-up says that there may be room, and another call may have taken it
+        # meanwhile.
         while self._wire.paused or self._wire.connection.held_bytes(self._stream) > held:
             self._writer = asyncio.get_running_loop().create_future()
             await self._writer
@@ -179,6 +194,8 @@ def error_trailers(error: errors.HydroError, request_id: str) -> list[fields.Fie
     return [
         *accepted,
         ("grpc-status", str(status.code)),
+        # Percent-encoded but for printable ASCII, as gRPC's protocol over HTTP/2 defines Status-
+        # Message.
         ("grpc-message", quote(status.message, safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}~")),
         ("grpc-status-details-bin", base64.b64encode(status.SerializeToString()).decode()),
     ]

@@ -50,6 +50,8 @@ class Connection:
                 }
             )
         )
+        # SETTINGS sizes the windows of streams alone. The connection's begins at 65,535 bytes and
+        # grows by WINDOW_UPDATE only: RFC 9113, 6.9.2.
         grown = CONNECTION_WINDOW - h2_frames.DEFAULT_WINDOW
         self._sender.send_control(h2_frames.window_update_frame(0, grown))
 
@@ -66,6 +68,8 @@ class Connection:
             for type, flags, stream, payload in self._reader.feed(data):
                 self._on_frame(type, flags, stream, payload)
         except ConnectionFault as fault:
+            # GOAWAY names the last stream that was opened: the peer knows that all later ones were
+            # not run, and may send them again elsewhere (RFC 9113, 6.8).
             self._closing = True
             self._sender.send_control(h2_frames.goaway_frame(self._last, fault.code, str(fault)))
             raise
@@ -75,6 +79,7 @@ class Connection:
         # A header block is not interrupted, not by frames of other streams either: RFC 9113, 4.3.
         if self._block and (type != h2_frames.CONTINUATION or id != self._block.stream):
             raise ConnectionFault(Code.PROTOCOL_ERROR, "want CONTINUATION of the header block")
+        # The client's preface ends with a SETTINGS frame, which may be empty: RFC 9113, 3.4.
         if not self._settled:
             if type != h2_frames.SETTINGS or flags & h2_frames.ACK:
                 raise ConnectionFault(Code.PROTOCOL_ERROR, "want SETTINGS first")
@@ -107,6 +112,8 @@ class Connection:
         size = len(payload)  # padding counts against the windows, too: RFC 9113, 6.1
         if not self._window.take(size):
             raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "the connection's window is used up")
+        # The connection's window was counted first: both sides count every DATA frame, whatever
+        # becomes of its stream, or their counts would differ for as long as the connection lasts.
         data = h2_frames.strip_padding(flags, payload)
         ended = bool(flags & h2_frames.END_STREAM)
         stream = self._streams.get(id)
@@ -115,6 +122,8 @@ class Connection:
             self._on_data_of_closed(id)
             return
         fits = stream.window.take(size)  # before any fault: closing counts what has not been read
+        # These end the stream alone. The connection, with all its other streams, ends only for what
+        # they share: the window above and HPACK's table.
         if not stream.open:
             self._fail_stream(id, Code.STREAM_CLOSED)
         elif not fits:
@@ -131,6 +140,8 @@ class Connection:
     def _on_data_of_closed(self, id: int) -> None:
         """DATA of a stream that we reset may still be under way."""
         self._check_not_idle(id)
+        # One that ended in order: the peer should not send more. RST_STREAM is sent once, not for
+        # each frame that was under way, or a peer could have us answer without end.
         if id not in self._reset:
             self._sender.send_reply(h2_frames.reset_frame(id, Code.STREAM_CLOSED))
 
@@ -151,6 +162,8 @@ class Connection:
         if id <= self._last and id not in self._streams and id not in self._reset:
             raise ConnectionFault(Code.STREAM_CLOSED, f"stream {id} has ended")
         ended = bool(flags & h2_frames.END_STREAM)
+        # END_STREAM is a flag of HEADERS, END_HEADERS of the last CONTINUATION: the block remembers
+        # the first until the second comes.
         self._block = Block(id, ended, faulty, fields.MAX_BLOCK)
         self._extend_block(self._block, flags, piece)
 
@@ -186,6 +199,8 @@ class Connection:
         if self._closing or len(self._streams) >= MAX_STREAMS:
             self._fail_stream(block.stream, Code.REFUSED_STREAM)
             return
+        # A refused stream is one that nothing was done for: clients may send it again (RFC 9113,
+        # 8.7).
         self._streams[block.stream] = Incoming(Window(STREAM_WINDOW), not block.ended, length)
         self._sender.open_stream(block.stream)
         self._events.append(Opened(block.stream, metadata, block.ended))
@@ -195,6 +210,7 @@ class Connection:
         if not stream.open:
             self._fail_stream(block.stream, Code.STREAM_CLOSED)
             return
+        # A second header block of a stream is its trailers, and has to end it: RFC 9113, 8.1.
         requests.check_trailers(header_fields)
         if not block.ended or not stream.fits(0, ended=True):
             raise requests.Malformed("trailers do not end the stream, or the body is cut short")
@@ -211,6 +227,8 @@ class Connection:
         size = control_frames.parse_window_update(payload)
         if id and id not in self._streams:
             self._check_not_idle(id)  # of a closed one it was under way
+        # A window that grows by 0 is a fault: RFC 9113, 6.9. The connection's is found by the
+        # sender.
         elif id and not size:
             self._fail_stream(id, Code.PROTOCOL_ERROR)
         else:
@@ -222,6 +240,8 @@ class Connection:
     def _on_reset(self, id: int, payload: bytes) -> None:
         control_frames.check_size(id, payload, 4)
         self._check_not_idle(id)
+        # Of a stream that has ended here, RST_STREAM was under way when the answer left: not a
+        # fault.
         if id in self._streams:
             self._close_stream(id)
             self._events.append(Cancelled(id))
@@ -243,6 +263,8 @@ class Connection:
         control_frames.check_ping(id, payload)
         if not flags & h2_frames.ACK:
             self._sender.send_reply(h2_frames.pack_frame(h2_frames.PING, h2_frames.ACK, 0, payload))
+        # The peer has read all that we sent before the PING, the first GOAWAY too: no stream that
+        # it opens from now on can be one it opened without knowing.
         elif self._draining and payload == _DRAIN:
             self._refuse_streams()
 
@@ -254,6 +276,8 @@ class Connection:
 
     def send_headers(self, id: int, block: bytes, *, end: bool = False) -> None:
         """Starts a stream's answer, or with `end` gives it whole. Nothing happens if it is gone."""
+        # The stream may have been reset while its handler was at work: that is no error of the
+        # handler.
         if self._sender.send_headers(id, block, end=end) and end:
             self._end_answer(id)
 
@@ -280,6 +304,7 @@ class Connection:
         stream = self._streams.get(id)
         if stream is None:
             return
+        # Half a window at a time: a WINDOW_UPDATE for each piece would be a frame for a frame.
         due = stream.window.give(size)
         if due and stream.open:  # a stream that the peer has ended needs no window
             self._sender.send_control(h2_frames.window_update_frame(id, due))
@@ -289,6 +314,8 @@ class Connection:
         """Ends a stream at once. Nothing happens if it is gone."""
         if id in self._streams:
             self._close_stream(id)
+            # Remembered before the frame leaves: what the peer sends until it has read it is no
+            # fault.
             self._reset.add(id)
             self._sender.send_control(h2_frames.reset_frame(id, code))
 
@@ -302,6 +329,8 @@ class Connection:
             self._refuse_streams()
         elif not (self._draining or self._closing):
             self._draining = True
+            # The highest number refuses none. What the peer opens until it has read this is still
+            # taken.
             self._sender.send_control(h2_frames.goaway_frame(h2_frames.MAX_ID, Code.NO_ERROR))
             self._sender.send_control(h2_frames.pack_frame(h2_frames.PING, 0, 0, _DRAIN))
 
@@ -311,6 +340,7 @@ class Connection:
         return self._closing and not self._streams
 
     def _refuse_streams(self) -> None:
+        # From here on `_last` is final: streams above it get REFUSED_STREAM.
         self._draining, self._closing = False, True
         self._sender.send_control(h2_frames.goaway_frame(self._last, Code.NO_ERROR))
 

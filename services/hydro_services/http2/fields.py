@@ -53,6 +53,8 @@ class HpackDecoder:
         at = size = 0
         try:
             while at < len(block):
+                # The first bits tell what it is: 1 indexed, 01 literal that is added, 001 a new
+                # size of the table, 0000 and 0001 literal that is not added. RFC 7541, 6.
                 first = block[at]
                 if first & 0x80:
                     index, at = _read_integer(block, at, 7)
@@ -65,6 +67,7 @@ class HpackDecoder:
                     if first & 0x40:
                         self._add(field)
                 header_fields.append(field)
+                # 32 is HPACK's own measure of what a field costs its holder: RFC 7541, 4.1.
                 size += len(field[0]) + len(field[1]) + 32
                 if size > MAX_LIST:
                     raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "too many header fields")
@@ -75,10 +78,14 @@ class HpackDecoder:
     def _field(self, index: int) -> Field:
         if not 0 < index <= len(_STATIC) + len(self._table):
             raise _compression_fault(f"no header field {index}")
+        # Indices begin at 1 with the static table's 61 fields; 62 is the newest of the dynamic
+        # ones.
         return _STATIC[index - 1] if index <= len(_STATIC) else self._table[index - 62]
 
     def _resize(self, block: bytes, at: int, at_start: bool) -> int:
         limit, at = _read_integer(block, at, 5)
+        # Only before the first field of a block, and never above what our SETTINGS allow (the
+        # default): RFC 7541, 4.2.
         if limit > TABLE_SIZE or not at_start:
             raise _compression_fault(f"table size {limit} out of place or over {TABLE_SIZE}")
         self._limit = limit
@@ -95,6 +102,8 @@ class HpackDecoder:
         return (name, value), at
 
     def _add(self, field: Field) -> None:
+        # A field larger than the table empties it, and is not kept: that is no fault (RFC 7541,
+        # 4.4).
         self._table.appendleft(field)
         self._size += len(field[0]) + len(field[1]) + 32
         self._evict()
@@ -111,6 +120,7 @@ def _read_integer(block: bytes, at: int, bits: int) -> tuple[int, int]:
     at += 1
     if value < mask:
         return value, at
+    # Four more bytes at most: 2**28 is beyond any length here, and a peer cannot have us count on.
     for shift in range(0, 28, 7):
         byte = block[at]
         at += 1
@@ -133,6 +143,7 @@ def _read_text(block: bytes, at: int) -> tuple[str, int]:
     raw = block[at:end]
     if not huffman:
         return raw.decode("latin-1"), end
+    # Huffman codes are decoded in Python, and a mesh's header fields are the same few texts.
     return (_decode_huffman_cached(raw) if length <= _CACHED else _decode_huffman(raw)), end
 
 
@@ -150,6 +161,9 @@ def encode_block(fields: Iterable[Field]) -> bytes:
     """A header block of literals without indexing."""
     block = bytearray()
     for name, value in fields:
+        # 0: a literal that is neither indexed nor added, with its name as a text. Never compressed:
+        # no table has to be kept in step, and no secret can be guessed from a length (RFC 7541,
+        # 7.1).
         block.append(0)
         for text in (name.encode("latin-1"), value.encode("latin-1")):
             block += _encode_length(len(text)) + text

@@ -85,6 +85,7 @@ def headers_frames(stream: int, block: bytes, *, end: bool) -> bytes:
     pieces = [block[at : at + MAX_FRAME] for at in range(0, len(block), MAX_FRAME)]
     frames = []
     for i, piece in enumerate(pieces):
+        # END_STREAM belongs to HEADERS even where CONTINUATION frames follow: RFC 9113, 6.2.
         flags = (END_STREAM if end and i == 0 else 0) | (END_HEADERS if i == len(pieces) - 1 else 0)
         frames.append(pack_frame(HEADERS if i == 0 else CONTINUATION, flags, stream, piece))
     return b"".join(frames)
@@ -121,6 +122,8 @@ class FrameCutter:
         at = self._start(data) if self._preface else 0
         end = 0 if self._preface else len(data)
         h2_frames = []
+        # A frame's header has 9 bytes: 3 of length, which `struct` has no code for, so 2 and 1,
+        # then type, flags and stream.
         while at + 9 <= end:
             high, low, type, flags, stream = HEADER.unpack_from(data, at)
             size = high << 8 | low

@@ -31,6 +31,7 @@ class Window:
 
     def give(self, size: int) -> int:
         """Bytes have been read; returns the WINDOW_UPDATE that is due, or 0."""
+        # In halves: the peer always has half a window to send into while the grant is on its way.
         self._owed += size
         if self._owed * 2 < self.size:
             return 0
@@ -56,6 +57,7 @@ class Incoming:
 
     def fits(self, size: int, ended: bool) -> bool:
         """The body is as long as it was said to be, so far."""
+        # A body that is longer or shorter than its content-length is malformed: RFC 9113, 8.1.1.
         if self.length is None:
             return True
         self.length -= size
@@ -97,6 +99,8 @@ class Block:
             ConnectionFault: it is too long, or grows by nothing without an end.
         """
         self.data += payload
+        # Empty CONTINUATION frames cost the peer nine bytes each and would keep the block open for
+        # ever; a limit of bytes alone would not stop them.
         if len(self.data) > self.limit or not (payload or last):
             raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "a header block does not end")
         return last

@@ -86,6 +86,8 @@ class Sender:
         self._streams[id] = _Outgoing()
 
     def _check(self) -> None:
+        # A peer that sends PING, SETTINGS or resets and never reads would fill our memory with
+        # answers.
         if self._unread > MAX_UNREAD:
             raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "too many answers wait to be read")
 
@@ -135,10 +137,15 @@ class Sender:
         """
         if id:
             out = self._streams[id]
+            # A window may be negative: the peer can lower the initial size below what is already
+            # under way (RFC 9113, 6.9.2). So it is kept as the difference to the initial size,
+            # which then changes all streams at once.
             out.credit += size
             if out.credit + self._initial > h2_frames.MAX_WINDOW:
                 raise OverflowError
             return self._send_waiting([id]) if out.held else []
+        # Several streams may wait for the connection's window: they go in the order of their
+        # waiting.
         self._window += size
         if not size or self._window > h2_frames.MAX_WINDOW:
             code = Code.FLOW_CONTROL_ERROR if size else Code.PROTOCOL_ERROR
@@ -153,17 +160,22 @@ class Sender:
         """
         grown = size > self._initial
         self._initial = size
+        # A smaller window frees nobody, so no stream has to be looked at.
         held = [id for id, out in self._streams.items() if out.held] if grown else []
         return self._send_waiting(held)
 
     def set_table_size(self, size: int) -> None:
         """The peer's limit of the dynamic table; a smaller one has to be acknowledged."""
+        # We use no dynamic table, but a peer that lowers its limit waits for the acknowledgement in
+        # the next block: RFC 7541, 4.2. Any larger limit needs no word, for we keep using none.
         if size < fields.TABLE_SIZE:
             self._prefix = _EMPTY_TABLE
 
     def _send_waiting(self, ids: list[int]) -> list[SendProgress]:
         progress = []
         for id in ids:
+            # The connection's window is used up, so no stream gets more; the rest stays in the
+            # queue.
             if self._window <= 0:
                 break
             out = self._streams[id]
@@ -180,6 +192,8 @@ class Sender:
         # Whoever is held back again goes to the end of the queue: streams take turns.
         self._waiting.pop(id, None)
         while out.waiting:
+            # Whichever is least: the stream's window, the connection's, and the largest frame that
+            # every peer takes (16,384 bytes; we do not use the peer's larger ones).
             room = min(out.credit + self._initial, self._window, h2_frames.MAX_FRAME)
             if room <= 0:
                 if self._window <= 0:  # else the stream's own window is to grow first
@@ -197,4 +211,5 @@ class Sender:
             self._output += (h2_frames.pack_header(h2_frames.DATA, 0, id, size), piece)
 
     def _send_end(self, id: int, out: _Outgoing) -> bool:
+        # Trailers have no window, but must not overtake the data before them.
         return not out.waiting and self.send_headers(id, out.trailers or b"", end=True)

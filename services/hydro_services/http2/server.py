@@ -47,6 +47,7 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        # Above this the loop calls pause_writing, and `Call.write` waits.
         self._transport.set_write_buffer_limits(HELD_BYTES)
         _set_keepalive(transport.get_extra_info("socket"))
         self._links.add(self)
@@ -54,6 +55,7 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        # Nobody is left to read answers. Handlers see a cancellation, as with grpc.aio.
         for _, task in self._calls.values():
             task.cancel()
         self._leave()  # where no call is under way; else the last one that ends does it
@@ -66,6 +68,8 @@ class Link(asyncio.Protocol):
             logger.warning(
                 "peer broke HTTP/2", extra={"h2_code": fault.code.name, "error": str(fault)}
             )
+            # What came before the fault has already been answered or begun; its answers are not
+            # waited for.
             self._flush()  # the GOAWAY, which says why
             self._close()
             return
@@ -77,6 +81,7 @@ class Link(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.paused = False
         self.flush_soon()
+        # All of them: which call gets the room is decided by who runs first, and each looks again.
         for call, _ in self._calls.values():
             call.on_writable()
 
@@ -96,14 +101,18 @@ class Link(asyncio.Protocol):
                 task.cancel()
 
     def _begin_call(self, opened: Opened) -> None:
+        # The protocol's limit is of open streams. A peer that opens and resets without end stays
+        # below it, while the tasks of what it reset are still ending.
         if len(self._calls) >= 2 * MAX_STREAMS:
             # Streams that were reset as soon as they were open: their tasks have yet to end.
             self.connection.reset_stream(opened.stream, Code.REFUSED_STREAM)
             return
         call = Call(self, opened.stream, opened.metadata)
+        # A request without a body has ended with its headers: no more events will come of it.
         call.on_data(b"", opened.ended)
         task = self._loop.create_task(self._run_call(call))
         self._calls[opened.stream] = (call, task)
+        # The table holds the task until its end: asyncio itself holds tasks weakly.
         task.add_done_callback(lambda _: self._on_call_end(opened.stream))
 
     async def _run_call(self, call: Call) -> None:
@@ -139,6 +148,7 @@ class Link(asyncio.Protocol):
             async with asyncio.timeout(seconds) as limit:
                 await handler(call)
         except TimeoutError:
+            # A handler's own TimeoutError is a bug of the handler, not the client's deadline.
             if not limit.expired():
                 raise
             raise errors.NotInTime(f"no answer within the call's {seconds:g} s") from None
@@ -150,6 +160,7 @@ class Link(asyncio.Protocol):
         )  # Where its task was cancelled by other means.
         if self._transport is None:
             self._leave()
+        # The last call of a connection that drains: flushing is what closes it.
         elif self.connection.done:
             self.flush_soon()
 
@@ -162,6 +173,8 @@ class Link(asyncio.Protocol):
         """Sends what has gathered, at the end of this turn of the event loop."""
         if not self._flushing:
             self._flushing = True
+            # Once for all that is written in this turn: one system call, and mostly one packet, for
+            # the frames of many calls.
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
@@ -177,6 +190,7 @@ class Link(asyncio.Protocol):
         """Ends the connection when what is written has left, or a little later."""
         if self._transport is not None:
             self._transport.close()
+            # `close` waits for the write buffer, which a peer that does not read would keep full.
             self._loop.call_later(LINGER_S, self._transport.abort)
 
     def abort(self) -> None:
@@ -227,6 +241,8 @@ async def serve(
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
+        # First no new connections, then GOAWAY on each: clients go elsewhere before anything is
+        # cut.
         server.close()
         await _drain_links(links, grace_s)
 
@@ -237,6 +253,8 @@ async def _drain_links(links: set[Link], grace_s: float) -> None:
     await _all_gone(links, grace_s)
     for link in list(links):
         link.abort()
+    # An abort cancels calls; their tasks need a turn of the loop to end, in which they tell the
+    # log.
     await _all_gone(links, LINGER_S)
 
 
