@@ -42,16 +42,23 @@ def next_record(
     """
     pending = record.pending
     assert pending
+    # First of all: models may have changed since it was written, and whatever was loaded or taken
+    # was of the old ones.
     if pending.asked and (now := resolution.resolve_pending(pending, state)) is not pending:
         return Record(record.pipeline, now, owner=record.owner)
+    # Models are loaded and Envoys have been given it. From here on a failure can only come from an
+    # Envoy, and is answered by taking the route away from all of them.
     if pending.published:
         if failure:  # an Envoy has refused it, so it is taken back from all
             return records.fail_pending(record, failure)
         return records.promote_pending(record) if is_applied else None
+    # It waits for a model, or for the next try of what an Envoy refused: nothing to write now.
     if not pending.stages or isinstance(pending.error, EnvoyRefused):
         return None
     if failure:
         is_known = pending.error is not None and pending.error.message == failure.message
+        # Written once: every write wakes all managers, and the same reason again would do so
+        # without end.
         return None if is_known else records.fail_pending(record, failure)
     return records.publish_pending(record) if is_loaded else None
 
@@ -77,6 +84,7 @@ class Changes:
                 # Taken before the look: what changes during it wakes this loop again.
                 changed = self._coordination.changed
                 for name in self._owned_changes() - self._followed:
+                    # Before the task runs: the next turn of this loop would begin a second one.
                     self._followed.add(name)
                     tasks.create_task(self._follow(name))
                 self._post_awaited()
@@ -99,6 +107,8 @@ class Changes:
             while name in self._owned_changes():
                 changed, wanted = self._coordination.changed, self._wanted_record(name, end)
                 try:
+                    # A write that another manager's write has overtaken is no error: the record is
+                    # looked at again.
                     if wanted != self._coordination.record(name):
                         await self._coordination.write(name, wanted)
                         continue
@@ -117,10 +127,14 @@ class Changes:
         """The record that should be in Consul now; None: it should be deleted."""
         record = self._coordination.record(name)
         assert record.pending
+        # Without its error it is published again: what an Envoy refused may go now, such as a port
+        # that is free again.
         if isinstance(record.pending.error, EnvoyRefused) and self._age_s(name) >= REFUSED_S:
             return replace(record, pending=replace(record.pending, error=None))
         failure = self._executor.find_failure(name)
         is_late = not record.pending.asked and self._coordination.reconciler.clock() >= end
+        # Nobody has asked for it: a new version that does not come to serve is dropped, and the old
+        # one serves on. What users ask for stays pending instead.
         if not record.pending.asked and (failure or is_late):
             reason = failure.message if failure else "not in time"
             logger.warning("new models do not take over", extra={"pipeline": name, "error": reason})
@@ -151,6 +165,8 @@ class Changes:
             if versioned.record.pending
         }
         since = {n: self._since.get(n, (0, now)) for n in pending_pipelines}
+        # By index, not by time in the record: clocks of machines differ, so each manager counts
+        # from when it first saw the record.
         self._since = {
             n: since[n] if since[n][0] == versioned.index else (versioned.index, now)
             for n, versioned in pending_pipelines.items()

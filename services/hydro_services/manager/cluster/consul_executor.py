@@ -40,7 +40,10 @@ class ConsulExecutor:
 
     async def want(self, spec: Spec, etag: str, deadline: Deadline) -> None:
         def next_record(present: Record) -> Record:
+            # In here, not before: the etag is checked against the very record that the write
+            # replaces.
             check_etag(newest_spec(present.pipeline, present.pending), spec.name, etag)
+            # The same wish twice, such as a client that tries again: both wait for one change.
             if _is_on_its_way(present, spec) and self._coordination.is_owner_alive(present.owner):
                 return present
             pending = resolution.resolve_pending(
@@ -61,6 +64,7 @@ class ConsulExecutor:
         deadline: Deadline,
     ) -> None:
         """Begins a change when no other is under way, or when that one takes too long."""
+        # Half of the time that is left at most: the other half is for the change itself.
         end = self._coordination.reconciler.clock() + min(TURN_S, deadline.left_s / 2)
         while True:
             with contextlib.suppress(TimeoutError):

@@ -77,6 +77,7 @@ class Coordination:
         """Waits until the state has Consul's records; while Consul is away, what it has must do."""
         while not (self._has_records.is_set() or self._agents.is_away):
             with contextlib.suppress(TimeoutError):
+                # An event tells only of records; that Consul has gone is seen by looking again.
                 async with asyncio.timeout(RETRY_S):  # whether Consul is away may change meanwhile
                     await self._has_records.wait()
 
@@ -217,6 +218,8 @@ class Coordination:
         pipeline, known = state.pipelines.get(name), state.pending.get(name)
         pending = PendingPipeline(known.spec) if known and known.asked else None
         record = Record(pipeline, pending, owner=self.owner if pending else "")
+        # Index 0 is Consul's check-and-set for "only if it is not there": what another manager has
+        # restored, or a user changed since, is never overwritten.
         return await self._agents.put(PIPELINES + name, records.to_json(record), 0)
 
     # ---- the reports
@@ -233,12 +236,14 @@ class Coordination:
 
     def _report_of(self, name: str, incarnation: str) -> Report:
         report = self._others.get(name)
+        # A report of an earlier process says what that one had: the new one begins with nothing.
         return report if report and report.incarnation == incarnation else Report(incarnation)
 
     def orphans(self) -> set[str]:
         """The Envoys of managers that went lately, which no other manager has yet."""
         # They serve what their manager gave them last, until another manager has them: a deletion
         # is not done while one of them may still have the pipeline.
+        # After that time such an Envoy has found another manager, or is dead itself.
         since = self.reconciler.clock() - ORPHANED_S
         lately = {name for name, gone in self.discovery.gone.items() if gone > since}
         left = {id for name in lately & self._envoys.keys() for id in self._envoys[name]}
@@ -254,6 +259,8 @@ class Coordination:
             for name, value in answer.value.items():
                 with contextlib.suppress(errors.FailedPrecondition):
                     self._others[name] = Report.from_json(value.body)
+            # Added to, never replaced: a manager that dies takes its report with it, and its Envoys
+            # are then still to be waited for, see `orphans`.
             self._envoys |= {name: report.envoys for name, report in self._others.items()}
             self.notify()
 

@@ -55,12 +55,16 @@ class Discovery:
         # `Coordination.orphans`.
         before = self.managers
         self.managers = {e.endpoint.instance: e for e in well if e.endpoint.service == MANAGER}
+        # Noted at the first answer without them: Consul itself does not say since when.
         self.gone |= dict.fromkeys(before.keys() - self.managers.keys(), now)
+        # Back before its Envoys were given up: it has them, or will say which it has.
         for name in self.gone.keys() & self.managers.keys():
             del self.gone[name]
         parts = [self._parse_endpoint(each) for each in well if each.endpoint.service != MANAGER]
         endpoints = [each for each in parts if each]
         ill = (each.endpoint for each in found.values() if not each.passing)
+        # A process that only Consul thinks ill keeps its place for a moment: where agents were cut
+        # off from each other they call everybody dead, and routes would go for nothing.
         ill_until = {EndpointId(each.service, each.instance): now + SETTLE_S for each in ill}
         gone_at = self._settled_at if now < self._settled_at else None
         # Before the state has it: the reconciler starts only when this has begun.

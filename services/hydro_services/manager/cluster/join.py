@@ -50,6 +50,8 @@ async def join_cluster(
             # A manager that knows nothing would publish nothing, which takes from Envoys what they
             # have: it waits for Consul as long as it takes.
             has_copy = bool(initial.endpoints or initial.pipelines)
+            # Both have to be watched: a record of a newer version ends `running` with an error, and
+            # this manager then must not begin with what it can read of them.
             while not begun.done() and not (has_copy and agents.is_away):
                 await asyncio.wait([running, begun], timeout=START_S, return_when=FIRST_COMPLETED)
                 if running.done():  # by an error, such as records of a newer version
@@ -81,7 +83,9 @@ async def _register_manager(
     reconciler: Reconciler, registry: Registry, me: pb.Endpoint, served: rpc.RunningServer
 ) -> AsyncIterator[None]:
     """Registers once there is something to publish: earlier, others would wait for it in vain."""
+    # Health first, registration last: load balancers and other managers find it when it is ready.
     await served.set_serving(False)
+    # Runtimes that have not answered by then may be gone for good; the others are not to wait.
     warm = asyncio.get_running_loop().call_later(
         WARM_S, reconciler.post, transitions.allow_publication
     )

@@ -31,6 +31,8 @@ async def end_abandoned_changes(coordination: Coordination) -> None:
         now = coordination.reconciler.clock()
         for name, versioned in list(coordination.records.items()):
             record, owner = versioned.record, versioned.record.owner
+            # Counted from the first look without an owner, and anew whenever there is one again:
+            # one missed health check does not hand a change over.
             if not record.is_changing or _is_followed(coordination, name, record):
                 since.pop(name, None)
                 continue
@@ -39,6 +41,8 @@ async def end_abandoned_changes(coordination: Coordination) -> None:
             # If it is this manager's own, its caller has gone: nobody is to be waited for.
             if owner == coordination.owner or now - since[name][1] >= ABANDONED_S:
                 with contextlib.suppress(errors.HydroError):
+                    # All managers may try at once: the check-and-set lets one of them win, and the
+                    # others see it.
                     await coordination.write(name, _inherit_change(record, coordination.owner))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(RETRY_S):
@@ -71,6 +75,8 @@ class ModelSwaps:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 last = await self._coordination.reconciler.until(partial(_has_changed, last), None)
+                # The state may be what a report or an owner waits for, whether a model is due or
+                # not.
                 self._coordination.notify()
                 for name, pipeline in self._due_swaps(last):
                     tasks.create_task(self._begin_swap(name, pipeline))
@@ -84,6 +90,7 @@ class ModelSwaps:
                 continue
             tried, again_at = self._tried.get(name, ((), 0.0))
             if tried != target or again_at <= now:
+                # Before it is begun: the state changes many times a second while models load.
                 self._tried[name] = (target, now + AGAIN_S)
                 yield name, pipeline
 
@@ -92,6 +99,8 @@ class ModelSwaps:
         assert pipeline.target
         pending = PendingPipeline(pipeline.spec, pipeline.target, asked=False)
         present = self._coordination.record(name)
+        # The record may be newer than the state that the swap was decided on: then it is decided
+        # again.
         is_same = present.pipeline == StoredPipeline(pipeline.spec, pipeline.stages)
         try:
             if is_same and not present.is_changing:

@@ -51,10 +51,14 @@ class Reporter:
         coordination, report = self._coordination, self._build_report()
         body = report.to_json()
         if body != coordination.own_report.to_json():
+            # Known here before Consul has it: this manager's own part of a step does not wait for
+            # an echo.
             coordination.own_report = report
             coordination.notify()
         # While Consul is away others may demand models that this manager does not know of: nothing
         # is unloaded then.
+        # Models are unloaded only when all managers demand the same: one that is behind may still
+        # send rows to what the others have given up.
         agree = coordination.is_current and records.is_agreed(coordination.reports().values())
         if agree != self._reconciler.state.agreed:
             self._reconciler.post(partial(transitions.set_agreement, agree=agree))
@@ -62,6 +66,8 @@ class Reporter:
             late := records.lagging_envoys(coordination.other_reports())
         ) != self._reconciler.state.lagging_elsewhere:
             self._reconciler.post(partial(transitions.set_lagging_elsewhere, envoys=late))
+        # Compared with what Consul has, not with what was last sent: a report that was lost with
+        # Consul's memory is written again.
         if body != coordination.written_report and coordination.is_current:
             try:
                 await coordination.write_report(body)
@@ -78,6 +84,8 @@ class Reporter:
             reached = applied if _is_for_envoys(versioned) else loaded
             try:
                 if versioned.record.is_changing and self._is_reached(name, versioned):
+                    # The index, not "yes": a report about an older record must not count for the
+                    # present one.
                     reached[name] = versioned.index
             except errors.HydroError as error:
                 failed[name] = (versioned.index, error)
@@ -97,6 +105,7 @@ class Reporter:
         late = self._reconciler.hub.lagging_nodes(
             list(map(pipeline_ref, self._coordination.records))
         )
+        # Consul's values have at most 512 KiB, and a report also has every name that is loaded.
         few = sorted(late.items())[:MAX_LAGGING]
         return {ref.name: list(ids) for ref, ids in few}
 

@@ -88,6 +88,8 @@ class Reconciler:
         self._base = base
         self._route = route
         self._builder = builder
+        # The builder remembers pieces between builds and is not safe for two threads; the plan of a
+        # change (`build`) may be asked for while a turn publishes.
         self._building = asyncio.Lock()
         self._store = records
         self._stored = initial
@@ -106,6 +108,8 @@ class Reconciler:
         """Runs until cancelled. What was posted until now happens before anything is published."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow_lagging())
+            # What survived the last start, and what was posted before this task ran, is one turn:
+            # Envoys are not given a mesh that lacks half of it.
             await self._handle_events(self._queued_events(), tasks)
             while True:
                 await self._handle_events(await self._next_events(), tasks)
@@ -127,6 +131,8 @@ class Reconciler:
 
     def _enqueue(self, event: Transition, *, durable: bool) -> _QueuedEvent:
         queued = _QueuedEvent(event, durable, asyncio.get_running_loop().create_future())
+        # The queue has no limit: who posts never waits, so no event can be stuck behind the turn
+        # that it would have to end. `apply` waits for the turn, which is the back pressure.
         self._events.put_nowait(queued)
         return queued
 
@@ -150,6 +156,8 @@ class Reconciler:
 
     async def _next_events(self) -> list[_QueuedEvent]:
         """The events that are there, or none when it is time to look again."""
+        # Of leases, retries and models that are to be unloaded: no timers of their own, which could
+        # run between a decision and its publication.
         due = call_plan.next_deadline(self.state)
         delay = None if due is None else max(0.0, due - self.clock())
         try:
@@ -157,6 +165,7 @@ class Reconciler:
                 first = await self._events.get()
         except TimeoutError:
             return []
+        # All that came meanwhile: a restart of twenty runtimes is one build, not twenty.
         return [first, *self._queued_events()]
 
     def _queued_events(self) -> list[_QueuedEvent]:
@@ -183,6 +192,7 @@ class Reconciler:
         self.state = current
         async with self._changed:
             self._changed.notify_all()
+        # Last: who is answered may look at the state at once, or act on what Envoy has.
         for queued in events:
             _answer_event(queued, refused.get(queued), current)
 
@@ -214,6 +224,8 @@ class Reconciler:
         mesh = mesh_plan.build_mesh(current, self._base)
         if mesh == self._mesh or not current.is_warm:
             return current
+        # Only another mesh comes this far: equal ones give equal snapshots, and even a build from
+        # the cache looks at every pipeline there is.
         self.hub.publish(await self._build(mesh))
         self._mesh = mesh
         # Who waits for the snapshot before this one would confirm what is not in force any more.
@@ -231,6 +243,7 @@ class Reconciler:
         except errors.Unavailable as error:
             logger.error("not stored", extra={"error": error.message})
             return error
+        # After the write alone: a difference to what is not on disk would be lost for good.
         self._stored = current
         return None
 
@@ -238,6 +251,8 @@ class Reconciler:
         """Waits until what is published is in force; what Envoys refuse becomes state."""
         while True:
             try:
+                # In pieces of CONFIRM_S: an Envoy that comes later, or goes, changes who is waited
+                # for.
                 await self.hub.wait_applied(timeout_s=CONFIRM_S)
             except Nacked as error:
                 self.post(
@@ -305,6 +320,8 @@ class Reconciler:
     def _load_failure(self, call: Load, error: errors.HydroError) -> LoadFailure:
         last = self.state.failures.get(call.placement)
         times = last.times + 1 if last else 1
+        # The exponent is bounded for itself: 2**1000 would overflow a float long before `min`
+        # helps.
         delay = min(MAX_RETRY_S, FIRST_RETRY_S * 2 ** min(times - 1, 10))
         return LoadFailure(error, isinstance(error, FINAL), times, self.clock() + delay)
 

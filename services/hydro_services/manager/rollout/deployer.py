@@ -57,6 +57,7 @@ class Deployer:
             errors.NotInTime: it is pending; the message says what it waits for.
         """
         deadline = Deadline.after(limit_s or self.limit_s, self.reconciler.clock)
+        # Changes of one pipeline go one after the other, those of others beside them.
         async with self._take_turn(spec.name, deadline):
             access.check_api_keys(spec.policy, self.reconciler.state.api_keys)
             error = _resolution_error(spec, await self._wait_until_resolvable(spec, deadline))
@@ -81,6 +82,8 @@ class Deployer:
         error = _find_failure(spec, current)
         if error is None:
             return await self.executor.wait_until_seen()
+        # Given up by the last of them: earlier, the pending pipeline would be gone before the
+        # others have looked at why.
         if self._waiting[spec.name, spec.etag] == 1:  # who asks for the same is to hear it, too
             await self.executor.give_up(spec, error)
         raise error
@@ -92,6 +95,8 @@ class Deployer:
         One that takes longer, as its models do, is overtaken.
         """
         while True:
+            # Weak values: the lock is there for as long as somebody holds it or waits, and no list
+            # of names that were ever used grows.
             lock = self._turns.setdefault(name, asyncio.Lock())
             try:
                 async with asyncio.timeout(min(TURN_S, deadline.left_s / 2)):

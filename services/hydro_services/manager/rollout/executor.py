@@ -139,6 +139,7 @@ class LocalExecutor:
 
     async def want(self, spec: Spec, etag: str, deadline: Deadline) -> None:
         event = partial(_want_pipeline, spec=spec, etag=etag)
+        # On disk before it is answered: what a user was told is pending survives a kill.
         await self._reconciler.apply(event, durable=True)
 
     async def give_up(self, spec: Spec, error: errors.HydroError) -> None:
@@ -169,6 +170,8 @@ class LocalExecutor:
                 last = await self._reconciler.until(partial(_has_other_pending, last), None)
                 published = {name: t for name, t in last.pending.items() if t.published}
                 for name, pending in published.items():
+                    # By identity: applied again, even with the same content, it is another one to
+                    # be followed.
                     if followed.get(name) is not pending:
                         tasks.create_task(self._follow_pending(pending))
                 followed = published
@@ -222,6 +225,7 @@ def _has_other_pending(last: State | None, current: State) -> bool:
 def _want_pipeline(current: State, spec: Spec, etag: str) -> State:
     pending = current.pending.get(spec.name)
     check_etag(newest_spec(current.pipelines.get(spec.name), pending), spec.name, etag)
+    # The same is on its way to Envoys already: starting over would take it back from them first.
     if pending and pending.published and pending.spec == spec:
         return current
     return transitions.start_pending(
