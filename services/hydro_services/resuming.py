@@ -61,6 +61,8 @@ class ResumingStream(Generic[Sent, Answer]):
         self._kind = kind
         self._open = open
         self._is_ready = is_ready
+        # One message: reading further ahead would take from whoever gives them more than can be
+        # sent.
         self._next: asyncio.Queue[Sent | None] = asyncio.Queue(maxsize=1)
         self._held: Sent | None = None
         self._ended = False
@@ -92,8 +94,14 @@ class ResumingStream(Generic[Sent, Answer]):
                         if self._is_final(broken, before):
                             raise
                         error = _call_error(broken)
+                # Told before the next call begins, so that answers stay in the order of the
+                # messages. What was sent and not answered may have been run: sending it again is
+                # for the caller to decide.
                 for lost in self._lost_answers(error):
                     yield lost
+                # A call that answered something was well: the next begins at once. Otherwise it is
+                # waited for longer each time, or a gateway that refuses would be called in a tight
+                # loop.
                 delay = 0.0 if self._answers > before else min(2 * delay + 0.05, MAX_DELAY_S)
                 await asyncio.sleep(delay)
             await reading
@@ -123,6 +131,8 @@ class ResumingStream(Generic[Sent, Answer]):
         return self._held is not None
 
     async def _one_call(self) -> AsyncGenerator[Answer]:
+        # Before the first answer an error is told at once: the address may be wrong. After it, the
+        # gateway was there, and may be restarting.
         if self._answers:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(READY_S):
@@ -144,6 +154,8 @@ class ResumingStream(Generic[Sent, Answer]):
                 )
         finally:
             writing.cancel()
+            # The write has to have ended before the call is cancelled: `_held` then says what was
+            # not sent.
             await asyncio.wait([writing])
             call.cancel()
 
@@ -185,6 +197,7 @@ class ResumingStream(Generic[Sent, Answer]):
         filled = self._kind.answer_places(answer)
         while filled and self._pending:
             message, places = self._pending.popleft()
+            # One message of NDJSON has many rows, which are answered in several pieces.
             if places > filled:
                 self._pending.appendleft((message, places - filled))
             self._places -= min(places, filled)
@@ -204,6 +217,7 @@ class ResumingStream(Generic[Sent, Answer]):
 
 
 def _is_break(error: grpc.aio.AioRpcError) -> bool:
+    # An error with details was made by a stage and means this call; a bare one is the transport's.
     told = "grpc-status-details-bin" in dict(error.trailing_metadata() or ())
     code = error.code()
     return code is grpc.StatusCode.UNAVAILABLE or (code in _BREAKS and not told)

@@ -123,6 +123,7 @@ class Batcher:
         Raises:
             Exception: the thread has ended. What the model raises is in the answers.
         """
+        # Rows that may have killed a process are evaluated in a fork, by turns with the others.
         if is_rerun:
             return await self._reruns.evaluate(inputs, self._call_exclusively, self._evaluate_one)
         if any([columns.rows > MAX_ROWS for columns in inputs]):
@@ -154,6 +155,7 @@ class Batcher:
     def _enqueue(self, what: Job | ExclusiveCall) -> None:
         self._queue.append(what)
         # At the end of this turn of the loop: all calls that became ready in it are one batch.
+        # Otherwise whoever is at work calls `_start_next` when it is done, and takes this along.
         if not self._due and self._busy is None:
             self._due = True
             asyncio.get_running_loop().call_soon(self._start_next)
@@ -168,12 +170,16 @@ class Batcher:
                 self._busy = asyncio.get_running_loop().create_task(self._run_exclusive(first))
                 return
             jobs = self._take_jobs()
+            # By bytes as well as by rows: a guess from many small rows says nothing of one large
+            # row.
             large = any([job.size > INLINE_BYTES for job in jobs])
             if large or self._cost.guess_s(_count_rows(jobs)) > INLINE_S:
                 self._busy = asyncio.get_running_loop().create_task(self._run_in_thread(jobs))
                 return
             # Cheaper than the hop to the thread; the loop goes on with what else is queued.
             try:
+                # Nothing else runs until this is done: hence the limits, and the ban after a wrong
+                # guess.
                 answers = self._evaluate(jobs, on_loop=True)
             except Exception as error:
                 _fail(jobs, error)
@@ -184,6 +190,8 @@ class Batcher:
         jobs: list[Job] = []
         rows = 0
         while self._queue and isinstance(job := self._queue[0], Job):
+            # A job is not split here: its answers belong to one call, in one piece. The first is
+            # taken whatever its size, or it would never be.
             if jobs and rows + job.rows > MAX_ROWS:
                 break
             self._queue.popleft()  # whoever has gone meanwhile is left out
@@ -200,6 +208,8 @@ class Batcher:
             _fail(jobs, error)
         else:
             _settle(jobs, answers)
+        # Cleared and started in one step of the loop: no call can come between them and start a
+        # second.
         self._busy = None
         self._start_next()
 
@@ -229,6 +239,8 @@ class Batcher:
         with self._record:
             answers = _evaluate_logged(self.evaluator, inputs, request_ids)
         rows, seconds = sum([columns.rows for columns in inputs]), self._clock() - start
+        # Measured where it ran: in the thread the wait for the interpreter is included, so the
+        # guess is on the careful side.
         self._cost.learn(rows, seconds, on_loop=on_loop)
         self.counts.seconds.add(seconds)
         self.counts.batch_rows.add(rows)
@@ -278,9 +290,11 @@ class Cost:
         """Takes in one evaluation."""
         self.banned = max(self.banned - 1, 0)
         if on_loop and seconds > LATE_S:
+            # Doubled, never reset: a model whose time varies is tried on the loop ever more seldom.
             self.banned, self.ban = self.ban, self.ban * 2
         if rows:
             measured = seconds / rows
+            # Up at once, down by halves: one slow evaluation counts for several that follow.
             self.seconds_a_row = max(measured, 0.5 * self.seconds_a_row + 0.5 * measured)
 
     def guess_s(self, rows: int) -> float:

@@ -110,10 +110,13 @@ def next_state(
         would_run: a thread of it runs, or is ready to.
         works: one that is not there for beats alone.
     """
+    # Of a longer pause only LATE_S counts: this process may itself have been stopped in it, and the
+    # fork must not pay for that.
     passed_s, used_s = min(passed_s, LATE_S), cpu_s - before.cpu_s
     idle_s = before.idle_s + (0.0 if works else passed_s)
     idle_cpu_s = before.idle_cpu_s + used_s
     if idle_cpu_s > _IDLE_CPU_S:
+        # It has computed something since: the beats alone take less than this.
         idle_s = idle_cpu_s = 0.0
     if has_come:
         return ForkState(cpu_s, idle_s=idle_s, idle_cpu_s=idle_cpu_s)
@@ -140,6 +143,7 @@ class Fork(Generic[T]):
         Raises:
             OSError: there can be no fork.
         """
+        # Before the fork, so that both sides have it; each then closes the end that is the other's.
         self._source, target = os.pipe()
         self._arrived = bytearray()
         self._pid = os.fork()
@@ -153,9 +157,12 @@ class Fork(Generic[T]):
         Args:
             is_wanted: whether anybody waits for it.
         """
+        # Each answer has its time from here: the calls before it have used theirs.
         seen, last = ForkState(linux.cpu_seconds(self._pid)), time.monotonic()
         while not (found := self._next_message()):
             has_come = self._receive()
+            # The end of the pipe before anything else: what came before the end has been looked at
+            # above.
             if has_come is False:
                 return ForkDied(self._reap())
             now = time.monotonic()
@@ -165,6 +172,8 @@ class Fork(Generic[T]):
                 return ForkDied(f"it said nothing for {seen.silent_s:.0f} s")
             if seen.is_idle or not is_wanted():
                 return Unanswered(is_idle=seen.is_idle)
+        # A model in the fork can write what it likes here, but the fork is of this process: it had
+        # the same rights before.
         answer: T | Unanswered = pickle.loads(found)
         return answer
 
@@ -180,6 +189,7 @@ class Fork(Generic[T]):
 
     def _receive(self) -> bool | None:
         """Whether anything has come; False: nothing more will, None: not yet."""
+        # Woken at least once a beat, so that silence is measured even where nothing comes.
         if not select.select([self._source], [], [], BEAT_S)[0]:
             return None
         data = os.read(self._source, 1 << 20)  # nothing: all its writers have ended
@@ -195,6 +205,7 @@ class Fork(Generic[T]):
                 break
             message = bytes(self._arrived[_LENGTH.size : end])
             del self._arrived[:end]
+            # An empty one is a beat: it has done its work by having come.
             if message:
                 return message
         return b""
@@ -214,6 +225,8 @@ class Fork(Generic[T]):
         os.close(self._source)
         if self._pid:
             _kill_group(self._pid)
+            # The group first: with the leader gone, what it has started could no longer be found by
+            # it.
             with contextlib.suppress(ProcessLookupError):  # it had no time to make its group
                 os.kill(self._pid, signal.SIGKILL)
             self._reap()
@@ -229,9 +242,12 @@ def _run_calls(calls: Sequence[Callable[[], T]], target: int) -> NoReturn:
     try:
         _detach()
         writing = threading.Lock()
+        # A thread, because it needs the interpreter: beats stop when a model holds that for good.
         threading.Thread(target=_send_beats, args=(target, writing), daemon=True).start()
         for call in calls:
             _send(target, writing, _pickle_answer(call))
+        # Never `sys.exit`: the handlers of the parent, such as those that remove its folders, would
+        # run in the fork as well.
         os._exit(0)
     finally:
         os._exit(70)
@@ -242,9 +258,11 @@ def _detach() -> None:
     guard.forget_signals()
     faulthandler.disable()
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    # No core file of the model's memory, which may be large and hold what rows said.
     os.setpgid(0, 0)  # so that what the model starts can be killed with it
     linux.set_name("hydro-fork")
     linux.die_with_parent()
+    # If memory runs out, the kernel is to end this fork before the process that serves everybody.
     linux.be_killed_first()
 
 
@@ -264,6 +282,7 @@ def _send_beats(target: int, writing: threading.Lock) -> None:
 
 def _send(target: int, writing: threading.Lock, message: bytes) -> None:
     data = memoryview(_LENGTH.pack(len(message)) + message)
+    # A beat between the pieces of a message would be read as part of it.
     with writing:
         while data:
             data = data[os.write(target, data) :]

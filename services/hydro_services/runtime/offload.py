@@ -40,6 +40,7 @@ class CodecThread:
 
     async def run(self, size: int, call: Callable[[], T]) -> T:
         """The outcome of a step over so many bytes."""
+        # Below that a hop to the thread costs more than the step.
         if size <= INLINE_BYTES:
             return call()
         return await self._worker.call(call)
@@ -57,6 +58,8 @@ class CodecThread:
         is_quick, is_last = decodable.size <= INLINE_BYTES, False
         while not is_last:
             # Each portion of what is large is evaluated before the next one is read.
+            # One step at a time: while a large input is read, small ones of other calls have their
+            # turn in between, in this thread and on the loop.
             portion, is_last = (
                 next(portions) if is_quick else await self._worker.call(next, portions)
             )
@@ -70,6 +73,7 @@ def mark_last(portions: Iterable[list[FrameInStage]]) -> Iterator[tuple[list[Fra
     for portion in portions:
         if waiting or not portion:
             yield waiting if portion else [], False
+        # One portion behind: only the one after it says whether it was the last.
         waiting = portion or waiting
     yield waiting, True
 
@@ -88,6 +92,8 @@ def split_portions(
             yield []
             continue
         portion.append(frame)
+        # Rows that have failed before are carried as well; an empty frame counts as one, or a
+        # stream of empty frames would never make a portion.
         taken = max(frame.frame.table.rows + len(frame.frame.errors), 1)
         rows, step, dense_bytes = rows + taken, step + taken, dense_bytes + _dense_bytes(frame)
         if rows >= most or dense_bytes > MAX_DENSE_BYTES:

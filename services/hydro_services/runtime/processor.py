@@ -98,6 +98,9 @@ class Exchange:
         except DecodeError:
             raise errors.InvalidArgument("got no envoy.service.ext_proc.v3 request") from None
         kind = request.WhichOneof("request")
+        # Envoy sends headers once, then body chunks, then trailers if the client sent any. The
+        # filter's mode (FULL_DUPLEX_STREAMED) allows answers that do not wait for the end of the
+        # body.
         if kind == "request_headers" and self._stream is None:
             # A call without a body has nothing to evaluate, and Envoy would send nothing further.
             if request.request_headers.end_of_stream:
@@ -107,6 +110,8 @@ class Exchange:
             call = parse_call({**self._metadata, ATTEMPT: attempt}, find_header(sent, ":path"))
             logs.REQUEST_ID.set(find_header(sent, headers.REQUEST_ID))
             self._stream = StageStream(call, self._signature, self._max_bytes)
+            # Envoy wants a response to the headers before any to the body; it leaves with the first
+            # of those, in one message less.
             self._greeting = _HEADERS
             return b""
         if self._stream is None:
@@ -116,6 +121,7 @@ class Exchange:
             return b""
         if kind != "request_body":
             raise errors.InvalidArgument(f"got {kind}, want request_body or request_trailers")
+        # Either this flag or trailers end the request, never both.
         if request.request_body.end_of_stream:
             self._ended = kind
         return bytes(request.request_body.body)
@@ -160,6 +166,8 @@ class Processor:
             with CallObserver(batcher.counts, call.metadata, self.exporter) as observed:
                 # The end of the body ends the call, also where Envoy leaves the stream open.
                 while not exchange.ended and not call.ended:
+                    # One chunk after the other: reading on while rows are evaluated would take from
+                    # the client more than the model can answer.
                     data, start = await call.read(), perf_counter()
                     decodable = exchange.receive(data)
                     is_rerun = exchange.is_rerun
@@ -173,6 +181,8 @@ class Processor:
         except errors.HydroError as error:
             extra = {"method": PROCESS, "code": errors.STATUS[type(error)][0].name}
             logger.info("call failed", extra={**extra, "error": error.message})
+            # An immediate response ends the whole request in Envoy: later stages are not called for
+            # it.
             await call.write(error_response(error, call.metadata))
         except Exception:
             internal = errors.new_internal()
@@ -204,6 +214,7 @@ async def answer_frames(
         return []
     inputs = [frame.inputs for frame in frames]
     evaluations = await batcher.evaluate(inputs, size=size, is_rerun=stream.is_rerun)
+    # Encoding costs by what is written, too: one small row may be answered with a large vector.
     size += answer_bytes(evaluations)
     if not stream.is_rerun:
         return await codecs.run(size, lambda: stream.answer(frames, evaluations))
@@ -226,6 +237,8 @@ def parse_call(metadata: Mapping[str, str], method: str) -> StageCall:
             model=metadata[headers.MODEL],
             stage=metadata[headers.STAGE],
             pipeline=metadata.get(headers.PIPELINE, ""),
+            # Envoy has tried this request before: the first attempt may have killed the process it
+            # ran in.
             is_rerun=metadata.get(ATTEMPT, "1") not in ("", "1"),
         )
     except (KeyError, ValueError) as error:
@@ -247,6 +260,7 @@ def body_responses(messages: Sequence[bytes], *, end: bool) -> list[bytes]:
     body = b"".join(map(prefix_message, messages))
     if not body and not end:
         return []
+    # One piece at least: an end without a body is a message as well.
     pieces = range(0, len(body) or 1, CHUNK)
     return [_body_response(body[at : at + CHUNK], end and at + CHUNK >= len(body)) for at in pieces]
 

@@ -70,6 +70,7 @@ def read_inputs(
     columns = read
     if columns is None:
         columns = proto_columns.decode_table(frame.table, _relevant_names(frame.table, signature))
+    # The path of nearly all rows; what follows costs a look at every column for each group of rows.
     exact = _exact_inputs(columns, signature)
     if exact is not None:
         return exact
@@ -82,11 +83,13 @@ def read_inputs(
         part, found = _fit_inputs(frame.table, some, rows, own)
         parts.append((rows, naming.rename_inputs(part, own, signature)))
         for row, failure in found.items():
+            # The first failure stands: an answer does not depend on how rows were grouped.
             failures.setdefault(int(rows[row]), failure)
     taken = parts[0][1] if len(parts) == 1 else json_merging.merge_columns(parts, columns.rows)
     if failures:
         kept = _mask_kept(columns.rows, failures)
         drop_rows(frame, failures, stage)
+        # The model is given only rows that it can answer; the others have their errors already.
         taken = taken.take(kept)
     return naming.make_regular(taken, signature)
 
@@ -186,6 +189,8 @@ def _fail_missing(
     Raises:
         errors.InvalidArgument: a large frame lacks it.
     """
+    # One error for the frame instead of thousands of the same: the answer would be larger than what
+    # was sent.
     if field.name not in columns and sent.rows == columns.rows > fitting.MAX_ALIKE:
         lack = codec.missing_column(field, [column.name for column in sent.columns])
         raise fitting.fail_whole_frame(lack, f"all {columns.rows}")
@@ -211,6 +216,7 @@ def add_outputs(frame: pb.Frame, signature: Signature, evaluation: Evaluation, s
         drop_rows(frame, evaluation.failures, stage)
     columns = frame.table.columns
     if not signature.writes.isdisjoint([column.name for column in columns]):
+        # A column that the model replaces leaves first: no frame has two columns of one name.
         kept = [column for column in columns if column.name not in signature.writes]
         del columns[:]
         columns.extend(kept)

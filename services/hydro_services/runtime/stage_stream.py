@@ -69,10 +69,13 @@ class StageStream:
         Raises:
             errors.HydroError: the call cannot go on; also as frames are asked for.
         """
+        # Envoy only tries again what has not been answered, so all that comes later comes for the
+        # first time.
         self.is_rerun = self.is_rerun and not self._has_answered
         decodable = self._decoder.feed(self._messages.feed(chunk))
         if not ended:
             return decodable
+        # A message that is cut short by the end of the stream is an error, not an end.
         self._messages.end()
         rest = self._decoder.end()
         return DecodableInput(chain(decodable.frames, rest.frames), decodable.size + rest.size)

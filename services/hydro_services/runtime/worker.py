@@ -27,6 +27,8 @@ class Worker(Executor):
         self._name = name
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._begun = False
+        # The thread holds the queue and not the worker: when nobody has the worker any more, the
+        # thread ends. Not at exit, when a daemon thread must not be waited for.
         weakref.finalize(self, self._tasks.put, None).atexit = False
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -44,6 +46,7 @@ class Worker(Executor):
 
     def _enqueue(self, task: _Task) -> None:
         self._tasks.put(task)
+        # Started by the first call: a process that evaluates all on its loop has no thread for it.
         if not self._begun:
             self._begun = True
             threading.Thread(
@@ -77,6 +80,7 @@ def _settle_on_loop(
     except BaseException as error:
         settle = partial(_settle_if_waiting, done.set_exception, done, error)
     with contextlib.suppress(RuntimeError):  # The loop may have ended.
+        # One wake-up of the loop, and no lock that the loop could have to wait for.
         loop.call_soon_threadsafe(settle)
 
 
