@@ -138,7 +138,12 @@ class Evaluation:
 
 
 class Evaluator(Protocol):
-    """A loaded model. Instances are used by several threads and hold no state of a batch."""
+    """A loaded model. Instances are used by several threads and hold no state of a batch.
+
+    One with an attribute `joins_inputs` that is False is given the rows of each call by themselves,
+    as its answer to a row may depend on how many there are. For others, rows of several calls that
+    wait are put together.
+    """
 
     @property
     def signature(self) -> Signature:

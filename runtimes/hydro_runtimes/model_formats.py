@@ -232,6 +232,15 @@ FORMATS: tuple[Format, ...] = (
         extra="catboost",
         modules=("catboost",),
     ),
+    Format(
+        name="onnx",
+        description="one file of ONNX, *.onnx",
+        service="serving-onnx",
+        loader="hydro_runtimes.onnx.loader",
+        suffixes={".onnx": _BINARY},
+        extra="onnx",
+        modules=("onnxruntime",),
+    ),
 )
 """A folder is of the first of them that it holds."""
 

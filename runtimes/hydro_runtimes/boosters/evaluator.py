@@ -16,6 +16,7 @@ from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.evaluator import Evaluation, Failure, Field, Signature
 from hydro_runtimes.files import METADATA
 from hydro_runtimes.model_folder import ModelFolder
+from hydro_runtimes.stated_outputs import rename_outputs
 
 PREDICTION, PROBABILITY = "prediction", "probability"
 """The outputs of a booster; the second is that of classifiers."""
@@ -76,23 +77,9 @@ def read_booster(
             features = with_stated_inputs(folder.path, found.features, inputs)
             found = found._replace(features=features)
         if outputs:
-            found = found._replace(outputs=_stated_outputs(folder.path, found.outputs, outputs))
+            found = found._replace(outputs=rename_outputs(folder.path, found.outputs, outputs))
     check_categories(folder.path, found.features)
     return path, found
-
-
-def _stated_outputs(
-    where: object, own: tuple[Field, ...], stated: tuple[Field, ...]
-) -> tuple[Field, ...]:
-    """The outputs by other names, in order; the last ones may be left out."""
-    is_alike = all(
-        mine.type is each.type and each.fits(mine.shape)
-        for mine, each in zip(own, stated, strict=False)
-    )
-    if len(stated) > len(own) or not is_alike:
-        want = ", ".join(f"{each.name} ({each.type.value}, {list(each.shape)})" for each in own)
-        raise InvalidModel(where, f"metadata.json has other outputs than the model, want {want}")
-    return stated
 
 
 def make_evaluator(

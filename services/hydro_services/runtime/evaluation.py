@@ -59,7 +59,9 @@ def _evaluate_groups(
     evaluator: Evaluator, inputs: Sequence[Columns], raised: Raised
 ) -> list[Evaluation]:
     answers: list[Evaluation] = []
-    for group in _group_alike(inputs):
+    # Libraries of matrices round otherwise in batches of another size.
+    joins = getattr(evaluator, "joins_inputs", True)
+    for group in _group_alike(inputs) if joins else [[each] for each in inputs]:
         answers += _evaluate_together(evaluator, group, raised)
     return answers
 

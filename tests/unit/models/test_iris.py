@@ -16,9 +16,17 @@ DATA = load_iris(as_frame=True)
 FRAME = DATA.data.rename(columns=lambda name: name.removesuffix(" (cm)").replace(" ", "_"))
 
 
-@pytest.mark.parametrize("name", ["iris_xgboost", "iris_lightgbm", "iris_catboost"])
-def test_boosted_trees_know_the_flowers(name: str) -> None:
-    loaded = load(MODELS / "boosters" / name)
-    assert describe(MODELS / "boosters" / name).signature == loaded.signature
+@pytest.mark.parametrize(
+    "name",
+    [
+        "boosters/iris_xgboost",
+        "boosters/iris_lightgbm",
+        "boosters/iris_catboost",
+        "onnx/iris_onnx",
+    ],
+)
+def test_they_know_the_flowers(name: str) -> None:
+    loaded = load(MODELS / name)
+    assert describe(MODELS / name).signature == loaded.signature
     last = answers(loaded, columns_of(FRAME, loaded)).popitem()[1]
     assert np.mean(last.argmax(axis=1) == DATA.target) > 0.96

@@ -372,3 +372,15 @@ async def test_threads_of_models_end_with_them_and_hold_up_nobody() -> None:
     await stuck
     del first, second, stuck
     await until(lambda: not names & {thread.name for thread in threading.enumerate()})
+
+
+def test_a_model_may_want_the_rows_of_each_input_by_themselves() -> None:
+    """As the answers of some depend, in the last bit, on how many rows there are."""
+
+    class Alone(Square):
+        joins_inputs = False
+
+    for model, calls in ((Square(), [3]), (Alone(), [2, 1])):
+        answers = evaluate(model, [xs(1.0, 2.0), xs(3.0)])
+        assert model.rows == calls
+        assert [values(Columns({"x": a.outputs["y"]})) for a in answers] == [[1.0, 4.0], [9.0]]
