@@ -134,6 +134,8 @@ class Snapshot:
     def versions(self) -> Mapping[ResourceType, str]:
         """A version for all resources of a type together, as state-of-the-world xDS needs."""
         return {
+            # With a separator that no name can have: "a" of version "bc" must not look like "ab" of
+            # "c".
             type_: content_hash("".join(f"{n}\0{r.version}\0" for n, r in table.items()).encode())
             for type_, table in self.resources.items()
         }
@@ -159,6 +161,8 @@ class Snapshot:
             present = set(self.resources[target])
             if target is ResourceType.ROUTES:  # those of sidecars are named by their bootstraps
                 present = {name for name in present if not name.startswith(SIDECAR_PREFIX)}
+            # Both ways: Envoy asks for what is named and would wait for it, and what nobody names
+            # would be sent to an Envoy that never asked.
             if named[source, target] != present:
                 raise DanglingReference(source.label, target.label, named[source, target], present)
 

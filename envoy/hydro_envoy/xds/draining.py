@@ -50,18 +50,23 @@ class DrainingResources:
 
     def update(self, served: Snapshot, wanted: Snapshot) -> None:
         """Starts timers for what `wanted` no longer has, and stops those of what it has again."""
+        # A version that comes back within the time finds its cluster and its connections as they
+        # were.
         for ref in [ref for ref in self._timers if wanted.get(ref)]:
             self._timers.pop(ref).cancel()
             del self._since[ref]
         for ref in find_draining(served, wanted) - self._timers.keys():
             loop, limit_s = asyncio.get_running_loop(), self._drain_s[ref.type]
             if ref.type is ResourceType.CLUSTER:
+                # Looked at early: then `_is_drained` says whether an Envoy still uses it. Without a
+                # report the whole time has to pass.
                 limit_s = min(limit_s, UNUSED_S)
             self._since[ref] = loop.time()
             self._timers[ref] = loop.call_later(limit_s, self._end, ref)
 
     def extend(self, wanted: Snapshot, served: Snapshot) -> Snapshot:
         """What is wanted, and of what is served what is draining, with all that it refers to."""
+        # With what it refers to: a cluster without its endpoints would answer nothing.
         refs = served.closure(self._timers)
         draining = [each for ref in refs if (each := served.get(ref))]
         return wanted.plus(draining) if draining else wanted
@@ -76,6 +81,8 @@ class DrainingResources:
     def _end(self, ref: Ref) -> None:
         loop = asyncio.get_running_loop()
         if not self._is_drained(ref, loop.time()):
+            # Reports come every few seconds, and `Loads` does not trust one that is older than
+            # that.
             self._timers[ref] = loop.call_later(CHECK_AGAIN_S, self._end, ref)
             return
         del self._timers[ref], self._since[ref]
@@ -86,5 +93,7 @@ class DrainingResources:
         if ref.type is not ResourceType.CLUSTER:
             return True
         is_old = now - self._since[ref] >= self._drain_s[ref.type]
+        # Of all connected gateways: one that still has a stream is enough to keep it for all, since
+        # they get the same snapshot.
         counts = [self.loads.under_way(id, ref.name, now) for id in self._gateway_ids()]
         return all(is_old if count is None else not count for count in counts)

@@ -93,6 +93,8 @@ class Hub:
         start = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(timeout_s):
+                # The event wakes for anything that happens at any Envoy; whether it helps is looked
+                # at each time.
                 while not self.is_applied(refs, start):
                     await self._changed_by(start + LAG_S)
         except TimeoutError:
@@ -142,6 +144,8 @@ class Hub:
                 late.setdefault(each.node.id, set()).update(missing)
         if not late:
             return {}
+        # Only where somebody is late: the closures of all pipelines cost time that nobody notices
+        # an Envoy by.
         needed = {ref: self.snapshot.closure([ref]) for ref in refs}
         nodes_by_ref = {
             ref: tuple(sorted(id for id, missing in late.items() if not missing.isdisjoint(all_)))
@@ -170,6 +174,8 @@ class Hub:
         for stream in list(self._streams):
             stream.close()
         # Streams of load reports wait for this event; those that come later get the new one.
+        # The order matters: set, then replaced. Who waits holds the old event, who comes later the
+        # new one.
         self.closing.set()
         self.closing = asyncio.Event()
         self._draining.close()
@@ -186,6 +192,7 @@ class Hub:
     def register_node(self, stream: XdsStream) -> None:
         """The stream's node is known now."""
         stream.is_known = True
+        # It is back: what it lacks is known from its own stream now.
         self._lost.pop(stream.node.id, None)
         if stream.node.role == SIDECAR:
             stream.session.absent = ABSENT
@@ -196,6 +203,8 @@ class Hub:
         if self._issuer:
             stream.secrets = self._issuer.issue(stream.node)
             loop = asyncio.get_running_loop()
+            # By the stream: an Envoy that is away asks for new secrets itself when it connects
+            # again.
             stream.renewal = loop.call_later(self._issuer.period_s, self._renew, stream)
         self._give(stream)
 
@@ -247,6 +256,8 @@ class Hub:
         self._draining.update(self._served, self.snapshot)
         self._served = self._draining.extend(self.snapshot, self._served)
         self._views.clear()
+        # The lost ones as well: what they lack is counted against what is wanted now, not when they
+        # went.
         for stream in (*self._streams, *self._lost.values()):
             if stream.is_known:
                 self._give(stream)
@@ -273,6 +284,8 @@ class Hub:
         wanted = None if refs is None else self.snapshot.closure(refs)
         missing = {c: c.missing_refs(wanted) for c in self._streams if c.is_known}
         took = [c for c, lacks in missing.items() if not lacks]
+        # A refusal by one Envoy is the answer, whatever others took: they all would serve different
+        # things.
         if refusals := [r for c in missing for r in list_refusals(c, self.snapshot, wanted)]:
             raise Nacked(refusals, [c.node.id for c in took])
         # Without a gateway nobody has it; where there are other hubs, one of theirs may have it.

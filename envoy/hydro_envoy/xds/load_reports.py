@@ -30,6 +30,7 @@ def add_load_reports(server: aio.Server, hub: Hub, token: str = "") -> None:
             asyncio.create_task(hub.closing.wait()),
         ]
         try:
+            # Whichever comes first: Envoy goes, writing to it fails, or this manager closes.
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
@@ -52,6 +53,7 @@ async def _receive_reports(hub: Hub, requests: AsyncIterator[Message]) -> None:
             node_id = request.node.id or node_id
             hub.report(node_id, _requests_by_cluster(request))
     finally:
+        # From here on nothing is known of it: clusters are then kept for the whole time.
         hub.loads.forget(node_id)
 
 

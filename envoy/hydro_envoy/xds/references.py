@@ -52,6 +52,7 @@ def find_references(
         in_flight = state.awaiting_ack.items.values() if state.awaiting_ack else ()
         for each in (*state.held.values(), *in_flight):
             if each is not None:
+                # A removal that is under way has None here: what it referred to is free.
                 refs.update(each.references)
                 # Without a body it is from an earlier stream, in a version that we do not know.
                 unknown |= set() if each.body else {type_}

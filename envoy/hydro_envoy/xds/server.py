@@ -91,6 +91,8 @@ def _method(
         stream = hub.connect(incremental=message is discovery_pb2.DeltaDiscoveryRequest)
         try:
             async with asyncio.TaskGroup() as tasks:
+                # Requests are read while responses are written: an Envoy that waits for us to read
+                # before it reads would otherwise wait for ever.
                 receiving = tasks.create_task(
                     _receive(stream, requests, read, lambda node: admit(node, peer))
                 )
@@ -98,6 +100,8 @@ def _method(
                     await context.write(write(response))
         finally:
             stream.close()
+        # Only here, after both tasks: `abort` while the other task writes would end the call with
+        # INTERNAL.
         if refused := receiving.result():
             extra = {"node_id": stream.node.id, "peer": peer, "error": refused.message}
             logger.warning("stream of an envoy refused", extra=extra)
@@ -128,6 +132,8 @@ async def _receive(
             if message.type_url not in TYPE_BY_URL:  # of other types we have nothing
                 continue
             node = _node(message) or Node("")
+            # Before the hub knows it: a stranger with a good token never sees another Envoy's
+            # resources.
             if not stream.is_known and not admit(node):
                 text = f"node {node.id!r} is not who its certificate says"
                 return _Refusal(grpc.StatusCode.PERMISSION_DENIED, text)
@@ -138,6 +144,7 @@ async def _receive(
                 limit = f"{text}, want at most {MAX_NAMES}"
                 return _Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, limit)
     finally:
+        # Envoy has gone, or is refused: this ends `responses`, and with it the call.
         stream.close()
     return None
 

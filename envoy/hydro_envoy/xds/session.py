@@ -43,6 +43,8 @@ class XdsSession:
 
     def publish(self, snapshot: Snapshot) -> None:
         """What the client is to have from now on. Nothing is sent before the first one."""
+        # The difference to the last target, not to what the client has: a publication costs what
+        # changed, and a mesh of thousands of pipelines is published for each of them.
         old, self._target = self._target or Snapshot(), snapshot
         for type_, state in self._types.items():
             before, after = old.resources[type_], snapshot.resources[type_]
@@ -162,13 +164,19 @@ class XdsSession:
                 for name, version in request.initial_versions.items()
                 if state.subscription.covers(name)
             }
+            # The client keeps over a reconnect what it had, and says which versions: only what
+            # differs from them is sent. What it has and the target lacks is removed.
             state.pending |= state.held.keys() | self._covered_names(request.type)
         # "the server must send the resource even if it believes that the client has it"
+        # Envoy asks again when it lost something, such as the endpoints of a cluster that it made
+        # anew.
         state.require(set(request.subscribe) - request.initial_versions.keys() - {"*"})
         if "*" in request.subscribe:
             state.pending |= self._covered_names(request.type)
 
     def _replace_subscription(self, state: TypeState, request: Request, first: bool) -> None:
+        # State of the world lists all names each time: only those that are new in the list are
+        # asked for.
         before = set(state.subscription.names)
         state.subscription.replace(request.names)
         self._forget_uncovered(state, before | state.held.keys())
@@ -190,6 +198,8 @@ class XdsSession:
 
     def _from_earlier_stream(self, ref: Ref, version: str) -> Resource:
         """What the client has from an earlier stream; without a body where we do not know it."""
+        # The version is a hash of the content: the same version is the same resource, references
+        # included, whichever manager sent it. So a manager that restarts sends nothing twice.
         present = self._target.get(ref) if self._target else None
         if present and present.version == version:
             return present
@@ -206,16 +216,21 @@ class XdsSession:
         elif self._incremental and len(response.items) > 1:
             names = sorted(response.items)
             half = len(names) // 2
+            # The incremental variant refuses a response as a whole. Halving finds the one at fault
+            # in a number of responses that grows with the logarithm, and the others are taken.
             state.suspects[:0] = [frozenset(names[:half]), frozenset(names[half:])]
         elif response.items.keys() & state.pending or (state.pending and not self._incremental):
             state.pending |= response.items.keys()  # what was refused is not what is wanted now
         else:
+            # Noted with the version: the same content is not sent again, other content of that name
+            # is.
             versions = {name: each.version if each else "" for name, each in response.items.items()}
             state.refused |= {name: RefusedVersion(v, error) for name, v in versions.items()}
 
     def _accept(self, state: TypeState, response: PendingResponse) -> None:
         for name, each in response.items.items():
             state.refused.pop(name, None)
+            # It may have unsubscribed while the response was under way.
             if each is None or not state.subscription.covers(name):
                 state.held.pop(name, None)
             else:
@@ -225,6 +240,8 @@ class XdsSession:
 
     def _next_response(self, type_: ResourceType, state: TypeState) -> Response | None:
         # Suspects before all else: what is pending waits until the one at fault is known.
+        # A half may be empty by now: the snapshot has changed meanwhile, or the client lost
+        # interest.
         while state.suspects:
             items = self._ready_items(type_, state, state.suspects.pop(0))
             if items:
@@ -241,10 +258,15 @@ class XdsSession:
         assert self._target is not None
         wanted = self._target.resources[type_]
         items: dict[str, Resource | None] = {}
+        # Sorted, so that the same state gives the same bytes in the same order, here and at other
+        # managers.
         for name in sorted(names):
             each = wanted.get(name)
             if name in state.refused or not self._differs(state, name, each):
                 state.pending.discard(name)
+            # Make before break: what is referred to has to be acknowledged, not just sent. Envoy
+            # handles the types of one stream in order, but a cluster or a listener is warm only
+            # some time later.
             elif self._may_send(Ref(type_, name), each):
                 items[name] = each
             else:
@@ -259,7 +281,11 @@ class XdsSession:
 
     def _may_send(self, ref: Ref, wanted: Resource | None) -> bool:
         if wanted is None:
+            # Break after make: the removal of a cluster is sent when no route that the client has,
+            # or is being sent, leads to it.
             return not self._is_used(ref)
+        # References to later types are asked for by the client, when it has this one: to wait for
+        # those would be to wait for itself.
         return all(self._is_settled(r) for r in wanted.references if r.type <= ref.type)
 
     def _is_settled(self, ref: Ref) -> bool:
@@ -278,8 +304,11 @@ class XdsSession:
         self, type_: ResourceType, state: TypeState, items: Mapping[str, Resource | None]
     ) -> Response:
         assert self._target is not None
+        # A nonce for each response of the stream, over all types: an answer names one response.
         self._sent += 1
         state.nonce, state.answered = str(self._sent), True
+        # Before anything is written: the acknowledgement must not overtake the note of what it is
+        # for.
         state.awaiting_ack = PendingResponse(state.nonce, items)
         state.pending -= items.keys()
         state.forced -= items.keys()

@@ -63,6 +63,7 @@ class XdsStream:
         if request.error is not None:
             fields = {"node_id": self.node.id, "type_url": request.type.url}
             logger.warning("envoy refused resources", extra=fields | {"error": request.error})
+            # Counted here: the session forgets a refusal when other content of that name comes.
             self._owner.nacks[self.node.id, request.type.label] += 1
         self.session.receive(request)
         self.wake()
@@ -84,6 +85,8 @@ class XdsStream:
 
     def close(self) -> None:
         """Ends `responses`; the hub forgets the stream. May be called again."""
+        # First of all: `forget` may look at this stream, and `responses` must not send to it any
+        # more.
         self._closed = True
         if self.renewal:
             self.renewal.cancel()

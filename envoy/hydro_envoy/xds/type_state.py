@@ -45,6 +45,7 @@ class TypeState:
     def require(self, names: Iterable[str]) -> None:
         """The names are sent again, whatever the client had."""
         for name in names:
+            # As if the client had never had it; a refusal is forgotten, too, since it asks anew.
             self.held.pop(name, None)
             self.refused.pop(name, None)
             self.forced.add(name)

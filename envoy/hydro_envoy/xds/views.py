@@ -24,6 +24,7 @@ def snapshot_for(snapshot: Snapshot, node: Node) -> Snapshot:
         return Snapshot.from_resources(each for ref in refs if (each := snapshot.get(ref)))
     if any(_is_sidecars(name) for table in snapshot.resources.values() for name in table):
         snapshot = Snapshot.from_resources(_without_sidecars(snapshot))
+    # Secrets are a gateway's own, by the name in its node: the snapshot that all share has none.
     return _with_tls(snapshot, node.tls) if node.tls else snapshot
 
 
@@ -31,6 +32,7 @@ def _with_tls(snapshot: Snapshot, secret: str) -> Snapshot:
     listeners = snapshot.resources.get(ResourceType.LISTENER, {}).values()
     return (
         Snapshot()
+        # `plus` keeps what is there first: so the listeners with TLS stand in for those without.
         .plus(with_tls(each, secret) for each in listeners)
         .plus(each for table in snapshot.resources.values() for each in table.values())
     )
