@@ -81,8 +81,7 @@ class DrainingResources:
     def _end(self, ref: Ref) -> None:
         loop = asyncio.get_running_loop()
         if not self._is_drained(ref, loop.time()):
-            # Reports come every few seconds, and `Loads` does not trust one that is older than
-            # that.
+            # Reports come once a second, and `Loads` trusts none that is older than ten.
             self._timers[ref] = loop.call_later(CHECK_AGAIN_S, self._end, ref)
             return
         del self._timers[ref], self._since[ref]
