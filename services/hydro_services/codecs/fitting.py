@@ -33,6 +33,7 @@ def fit_column(column: Column, field: Field) -> tuple[Column, Mapping[int, Failu
     Raises:
         InvalidArgument: more than `MAX_ALIKE` rows have a value of a wrong type.
     """
+    # No look at any value: type and shape say it.
     if is_exact(column, field):
         return column, _NONE
     if len(column.shape) != len(field.shape):
@@ -70,6 +71,8 @@ def _find_misfits(column: Dense | Ragged, field: Field) -> dict[int, Failure]:
     assert isinstance(flat, Dense), "texts are no numbers"
     found, _ = element_rows(column, np.flatnonzero(~_fits_type(flat.values.ravel(), field.type)))
     rows = np.unique(found)
+    # Messages are made from values that are listed in Python: of many rows the first is enough,
+    # because then the frame fails as a whole.
     few = rows if len(rows) <= MAX_ALIKE else rows[:1]
     listed = zip(few.tolist(), json_values.list_values(column.take(few)), strict=True)
     failures = {
@@ -87,6 +90,8 @@ def _fits_type(values: Array, kind: DataType) -> Array:
         return np.ones(len(values), np.bool_)
     if kind is DataType.FLOAT32:
         with np.errstate(over="ignore"):
+            # By way of float64, as a number of JSON would come: rounding an int64 directly may
+            # differ.
             cast = values.astype(np.float64).astype(np.float32)
         fits: Array = ~np.isinf(cast) | np.isinf(values)
         return fits
@@ -94,6 +99,8 @@ def _fits_type(values: Array, kind: DataType) -> Array:
     if values.dtype.kind == "i":
         fits = (values >= -(2**bits)) & (values <= 2**bits - 1)
     else:
+        # Below, not up to: 2**63 - 1 is no float64, the nearest is 2**63, which an int64 does not
+        # hold.
         fits = (np.floor(values) == values) & (values >= -(2.0**bits)) & (values < 2.0**bits)
     return fits
 
@@ -102,6 +109,7 @@ def element_rows(column: Column, elements: Array) -> tuple[Array, Array]:
     """The rows of elements that are not null, and those elements."""
     if isinstance(column, Ragged):
         places, elements = element_rows(column.elements, elements)
+        # From the right: empty lists share their offset with the next, which has the element.
         rows = np.searchsorted(column.offsets, places, "right") - 1
     else:
         rows = elements // max(int(np.prod(column.shape)), 1)
@@ -168,6 +176,7 @@ def _find_faults(column: Column, field: Field) -> Iterator[tuple[int, str, str]]
             yield from (
                 (row, "NULL_VALUE", got) for row in _null_rows(rows, ~valid, field.nullable)
             )
+            # Under a null there is nothing to be found wrong.
             column, rows = column.take(valid), rows[valid]
         if depth > len(field.shape):
             return

@@ -38,10 +38,12 @@ def check_frame(message: bytes) -> None:
         InvalidArgument: it has too many columns, or errors, which are for answers.
         TooLarge: it has too many fields, or numbers in lists of protobuf.
     """
+    # Nothing so small becomes large: this spares nearly all frames the walk.
     if len(message) <= SMALL_BYTES:
         return
     try:
         fields = sum(1 for _ in islice(_walk_frame(message), MAX_FIELDS))
+    # Not a message: whoever parses it next says so, with the right error.
     except IndexError:
         return
     if fields == MAX_FIELDS:
@@ -54,6 +56,8 @@ def _walk_frame(message: bytes) -> Iterator[_Field]:
     for field in _walk_fields(message, 0, len(message)):
         yield field
         number, start, end = field
+        # In front of the parser, which makes an object of each: a frame of nothing but errors takes
+        # many times its bytes.
         if number in (_ERRORS, _FAILURE) and end > start:
             raise InvalidArgument("got errors in a frame, which are for answers; leave them out")
         if number != _TABLE:
@@ -73,6 +77,7 @@ def _walk_frame(message: bytes) -> Iterator[_Field]:
 
 def _walk_column(message: bytes, start: int, end: int) -> Iterator[tuple[_Field, bool]]:
     """The fields of a column and of the columns within it, each with whether it is a list."""
+    # A list instead of recursion: a client decides how deep it nests.
     inside = [(start, end)]
     while inside:
         for part in _walk_fields(message, *inside.pop()):
@@ -115,6 +120,7 @@ def _walk_fields(message: bytes, at: int, end: int) -> Iterator[_Field]:
         elif kind == _VARINT:
             _, at = _read_varint(message, at)
         else:
+            # A kind that is not known leads behind the end, which is found below.
             at += _FIXED.get(kind, len(message))
         if at > end:
             raise IndexError
@@ -127,6 +133,7 @@ def _read_varint(message: bytes, at: int) -> tuple[int, int]:
         value |= (byte & 127) << shift
         shift += 7
         at += 1
+        # Ten bytes at most, as protobuf has it; otherwise a client makes integers of any size.
         if shift > 63:
             raise IndexError
     return value | byte << shift, at + 1

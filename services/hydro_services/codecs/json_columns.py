@@ -61,6 +61,8 @@ def parse_column(values: Sequence[Any], field: Field) -> Column:
             `find_fault` tells which.
     """
     if field.shape:
+        # A look at the types, not at the values: sets of types are built in C, and a column has one
+        # or two.
         if dict in set(map(type, values)):
             return _parse_vectors(values, field)
         return _parse_lists(values, field, field.shape)
@@ -80,6 +82,7 @@ def _find_faults_by_halves(
     try:
         parse_column(values, field)
     except ODD:
+        # Alone, so its message is about it and no other.
         if len(values) == 1:
             if found := find_fault(values[0], field):
                 yield first, found
@@ -148,12 +151,16 @@ def _parse_numbers(values: Sequence[Any], type_: DataType) -> np.ndarray[Any, An
     if type_ in _FLOATS:
         kinds = set(map(type, values))
         if str in kinds:
+            # JSON has no NaN and no infinity; they come as protobuf's JSON writes them. Any other
+            # text raises KeyError, which is one of `ODD`.
             values = [_SPECIAL[v] if type(v) is str else v for v in values]
             kinds.discard(str)
+        # By type, not isinstance: a bool is an int in Python, and is not a number here.
         if not kinds <= {float, int}:
             raise ValueError("a value is not a number")
         if type_ is DataType.FLOAT64:
             return np.array(values, np.float64)
+        # A double that is too large for float32 would become infinity without a word.
         with np.errstate(over="raise"):
             return np.array(values, np.float32)
     if type_ is DataType.BOOL:
@@ -195,6 +202,7 @@ def _fill_nulls(
     if not field.nullable:
         raise _Misfit("NULL_VALUE", "null" if shape == field.shape else "a list with null")
     validity = np.fromiter((value is not None for value in values), np.bool_, len(values))
+    # Something has to stand there for NumPy; nothing reads it, since validity says null.
     empty = _fitting_value(field, shape)
     return [empty if value is None else value for value in values], validity
 

@@ -43,6 +43,8 @@ def read_array(body: bytes | bytearray) -> Iterator[list[Row | Failure] | None]:
     text = memoryview(body)
     spans: list[tuple[int, int]] = []
     count = 0
+    # Twice over a large body: first all of it is checked, so that nobody is answered half of an
+    # array that turns out not to be JSON, then the rows are made, a span at a time.
     for start, end in json_spans.split_spans(text):
         count += len(_check_rows(json_spans.parse_span(text[start:end]), count))
         spans.append((start, end))
@@ -118,6 +120,8 @@ def _decode_alike(
     """As `decode_rows`, where all rows name the inputs alike."""
     try:
         return _decode_at_once(rows, signature), {}
+    # Only now is each row looked at by itself: nearly all batches are right, and pay nothing for
+    # this.
     except json_columns.ODD:
         failures = {i: f for i, row in enumerate(rows) if (f := _find_fault(row, signature))}
     good = [row for i, row in enumerate(rows) if i not in failures]
@@ -133,6 +137,8 @@ def _decode_at_once(rows: Sequence[Row], signature: Signature) -> Columns:
             columns[field.name] = json_columns.parse_column(
                 [row[field.name] for row in rows], field
             )
+        # The common case first, without a test for each row: a missing key says that some row lacks
+        # it.
         except KeyError:
             at = _rows_with_field(rows, field, signature)
             if at:
@@ -184,6 +190,7 @@ def _add_undeclared(
 
 def have_same_columns(rows: Sequence[Any]) -> bool:
     """All rows have the same columns; most often they have them in one order."""
+    # Tuples of keys compare in C; the sets of the slow way are built only where orders differ.
     if len(set(map(tuple, rows))) <= 1:
         return True
     first = rows[0].keys()
@@ -248,6 +255,7 @@ def zip_columns(
             for place, value in zip(places, values, strict=True):
                 answers[place][name] = value
         return answers
+    # By zip, row by row in C: this is what an answer of JSON mostly costs.
     names = list(columns)
     return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 

@@ -66,10 +66,12 @@ def split_spans(text: Text) -> Iterator[tuple[int, int]]:
         InvalidArgument: the text is not an array, or does not end.
     """
     start = _find_start(text)
+    # An empty array has one blank span, which is right; a blank beside a comma is not.
     only = True
     for marks in _scan_marks(text):
         commas, end = marks.commas(), marks.end()
         if end is not None:
+            # What follows the array's end is no part of it, and `_check_end` refuses it.
             commas = commas[commas < end]
         if len(commas):
             yield start, _check_filled(text, start, int(commas[-1]))
@@ -99,6 +101,7 @@ def parse_span(span: Text) -> list[Any]:
     """
     if len(span) <= 2 * SPAN_BYTES:
         try:
+            # All of a span in one call: a call for each element costs more than the parsing.
             values: list[Any] = orjson.loads(b"[" + span + b"]")
         except orjson.JSONDecodeError:
             pass
@@ -119,6 +122,8 @@ def parse_element(text: Text) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
+        # orjson refuses some JSON: integers beyond 64 bits, deep nesting, half surrogates. That is
+        # a row which fails, while text that is not JSON fails the request.
         if not _OBJECT.match(text) or not _is_json(text):
             raise malformed_json(error) from None
         # Without the position, which is in a part of the text that the client does not know.
@@ -154,8 +159,10 @@ def _refuse_constant(name: str) -> None:
 
 
 def _has_too_many(text: Text) -> bool:
+    # A value takes a byte at least, and a separator: it cannot have more values than bytes.
     if len(text) <= MAX_VALUES:
         return False
+    # Counts in strings, too, so it is too high if anything: only then is it counted exactly.
     rough = (sum(map(piece.count, (b",", b"[", b"{"))) for piece in _split_pieces(text))
     if sum(rough) <= MAX_VALUES:
         return False
@@ -189,6 +196,7 @@ def _scan_marks(text: Text, depth: int = 0) -> Iterator[_Marks]:
     """All marks, a piece of the text at a time; `depth` before it."""
     inside, escaped = 0, False
     for number, piece in enumerate(_split_pieces(text)):
+        # The first character of this piece is the escaped one, whatever it is.
         if escaped:
             piece = b" " + piece[1:]
         escaped = False
@@ -200,6 +208,8 @@ def _scan_marks(text: Text, depth: int = 0) -> Iterator[_Marks]:
         kinds = _KINDS[np.frombuffer(piece, np.uint8)]
         places = np.flatnonzero(kinds)
         kinds = kinds[places]
+        # Odd after an opening quote, even after a closing one: what has an even number before it is
+        # outside of strings. All without a loop in Python over the characters.
         quotes = inside + np.cumsum(kinds == _QUOTE)
         inside = int(quotes[-1]) & 1 if len(quotes) else inside
         outside = (quotes % 2 == 0) & (kinds != _QUOTE)

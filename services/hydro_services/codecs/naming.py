@@ -27,6 +27,7 @@ def group_rows(rows: Sequence[Mapping[str, Any]], signature: Signature) -> Named
     places: dict[tuple[tuple[str, str], ...], list[int]] = {}
     for i, row in enumerate(rows):
         keys = tuple(row)
+        # Worked out once for each set of keys: there are as many as there are kinds of rows.
         if keys not in names_by_keys:
             names_by_keys[keys] = tuple(
                 match_ignoring_case([f.name for f in signature.inputs], row.keys()).items()
@@ -51,12 +52,15 @@ def group_columns(columns: Columns, signature: Signature) -> Named:
     has = np.zeros((len(partial), columns.rows), np.bool_)
     for mask, name in zip(has, partial, strict=True):
         mask[columns.present[name]] = True
+    # Rows that lack the same columns are of one kind. `which` has the kind of each; its shape has
+    # changed between versions of NumPy, hence `ravel`.
     kinds, which = np.unique(has, axis=1, return_inverse=True)
     named: list[tuple[Array, Signature]] = []
     for kind, mask in enumerate(kinds.T):
         lacking = {name for name, there in zip(partial, mask, strict=True) if not there}
         names = [name for name in read if name not in lacking]
         named.append((np.flatnonzero(which.ravel() == kind), signature.for_names(names)))
+    # Then one group: splitting and merging would only copy.
     same = all(each == named[0][1] for _, each in named)
     return _one_group(columns.rows, named[0][1] if named else signature) if same else named
 

@@ -69,6 +69,7 @@ def decode_present(column: pb.Column, rows: int) -> Array | None:
     if len(column.present) % 4:
         got = f"got {len(column.present)} bytes of present rows"
         raise InvalidArgument(f"column '{name}': {got}, want 4 for each", column=name)
+    # Wider at once: sums and differences of 32-bit numbers from a client could wrap around.
     at = np.frombuffer(column.present, UINT32).astype(np.int64)
     if at[-1] >= rows or (np.diff(at) <= 0).any():
         want = f"want ascending numbers below {rows}"
@@ -98,6 +99,7 @@ def decode_values(column: pb.Column, rows: int) -> list[Any]:
     Raises:
         InvalidArgument: as `decode_column`.
     """
+    # The two forms that nearly all answers have need no column in between.
     if column.offsets or column.validity or column.type not in (_STRING, _FLOAT64):
         return json_values.list_values(decode_column(column, rows))
     rows = len(column.present) // 4 or rows
@@ -114,6 +116,8 @@ def _decode_parts(column: pb.Column, rows: int, depth: int = 1) -> Column:
     if kind is None:
         raise ValueError(f"data type {column.type} is not known, want one of DataType")
     validity = _decode_validity(column.validity, rows)
+    # The parts that are set say the form: offsets alone a list, offsets with a shape sparse
+    # vectors, neither a value or a tensor in each row.
     if not column.offsets:
         return _decode_elements(column, kind, rows, tuple(column.shape), validity)
     offsets = _decode_offsets(column.offsets, rows)
@@ -130,6 +134,7 @@ def _decode_parts(column: pb.Column, rows: int, depth: int = 1) -> Column:
 
 def _decode_inner(column: pb.Column, count: int, depth: int) -> Lists:
     """The elements of lists of lists or tensors."""
+    # Protobuf nests a hundred deep, and each level costs a call here.
     if depth == MAX_DEPTH:
         raise ValueError(f"lists are nested too deeply, want {MAX_DEPTH} dimensions at most")
     if column.elements.type != column.type:
@@ -151,6 +156,8 @@ def _decode_elements(
         return Strings(validity=validity, type=kind, packed=column.data, rows=rows)
     if not shape:
         return Dense(_decode_numbers(column, kind, rows), validity)
+    # A shape with a 0 in it takes no bytes whatever the other sizes are: a few bytes of a client
+    # could stand for thousands of millions of lists.
     if 0 in shape and math.prod(size or 1 for size in (rows, *shape)) > MAX_EMPTY:
         raise ValueError(f"got over {MAX_EMPTY} empty lists, want them without a shape of 0")
     return Dense(
@@ -163,6 +170,7 @@ def _decode_numbers(column: pb.Column, kind: DataType, count: int) -> Array:
     if column.HasField("values"):
         return typed_values.decode_numbers(column, kind, count)
     data = column.data
+    # Checked before NumPy sees it: from here on the bytes are used as they came, without a copy.
     if len(data) != count * dtype.itemsize:
         want = f"{count * dtype.itemsize} for {count} of {kind.value}"
         raise ValueError(f"got {len(data)} bytes of data, want {want}")
@@ -175,6 +183,7 @@ def _decode_validity(data: bytes, rows: int) -> Validity:
     if len(data) != rows:
         raise ValueError(f"got validity for {len(data)} rows, want {rows}")
     validity = _decode_booleans(data)
+    # None rather than all true: models and codecs then skip what they do for nulls.
     return None if validity.all() else validity
 
 
@@ -201,6 +210,8 @@ def _decode_sparse(column: pb.Column, kind: DataType, offsets: Array, validity: 
     indices = np.frombuffer(column.indices, INT32)
     limits = size if sizes is None else np.repeat(sizes, np.diff(offsets))
     inside = ((indices >= 0) & (indices < limits)).all()
+    # A row's first index may be lower than the last one of the row before. Empty rows at the end
+    # begin behind the last element.
     starts = np.zeros(count, np.bool_)
     starts[offsets[:-1][offsets[:-1] < count]] = True
     ascending = (starts[1:] | (np.diff(indices) > 0)).all()
@@ -244,6 +255,7 @@ def lists_to_bytes(column: pb.Column, decoded: Column) -> None:
         target = column.elements if column.HasField("elements") else column
         lists_to_bytes(target, decoded.elements)
         return
+    # Before `values` are cleared: both are never set for long, and never neither.
     column.data = decoded.packed if isinstance(decoded, Strings) else decoded.values.tobytes()
     column.ClearField("values")
 

@@ -53,6 +53,8 @@ def _split_unlike(rows: Sequence[Row | Failure]) -> Iterator[list[Row | Failure]
         keys = set() if isinstance(row, Failure) else row.keys()
         columns = len(names) + len(keys - names)
         places = columns * (len(group) + 1)
+        # Rows that share no column would make a table of rows times columns, mostly empty: its size
+        # has to follow what came.
         is_sparse = places > _FREE + _FILLED * (filled + len(keys))
         if group and (columns > MAX_COLUMNS or is_sparse):
             yield group

@@ -51,6 +51,8 @@ def decode_texts(column: pb.Column, kind: DataType, count: int) -> list[str]:
     """
     values = typed_list(column, kind, count)
     texts: list[str] = []
+    # In steps: one slice of millions of values is made in a single call, during which no other
+    # thread of the process runs.
     for at in range(0, count, _STEP):
         texts += values[at : at + _STEP]
     return texts
@@ -103,4 +105,5 @@ def _widen(found: Sequence[Any], kind: DataType) -> Iterator[tuple[int, Array]]:
 def _fits_type(wide: Array, kind: DataType) -> Array:
     """Which of int64 or float64 elements are in the range of a narrower type: bool."""
     limits = np.finfo(np.float32) if kind is DataType.FLOAT32 else np.iinfo(kind.dtype)
+    # Negated, so that NaN, which is neither below nor above anything, fits.
     return ~((wide < limits.min) | (wide > limits.max)) | np.isinf(wide)

@@ -46,13 +46,17 @@ def validate_frame(frame: pb.Frame, name: str) -> Columns | None:
         errors.TooLarge: it has too many rows.
     """
     del frame.errors[:]
+    # Errors are for answers: a client that sends an answer back must not have its rows fail for
+    # them.
     frame.ClearField("failure")
+    # First the form that clients send most; see there.
     columns = _simple_columns(frame.table)
     if columns is not None:
         for column in frame.table.columns:
             proto_columns.lists_to_bytes(column, columns[column.name])
         frame.encoding = frame.encoding or pb.ENCODING_TYPED
         return columns
+    # Numbers before content: what follows may take memory in proportion to them.
     _check_table(frame.table)
     columns = _decode_checked(frame.table)
     is_typed = False
@@ -99,6 +103,7 @@ def _simple_columns(sent: pb.Table) -> Columns | None:
     decoded: dict[str, Column] = {}
     for column in columns:
         parts = column.ListFields()
+        # ListFields gives the fields that are set, in the order of their numbers.
         if [part.number for part, _ in parts] != _SIMPLE:
             return None
         (_, name), (_, kind), (_, values) = parts
@@ -140,6 +145,8 @@ def _decode_checked(sent: pb.Table) -> Columns:
     """The columns, all of whose bytes are right."""
     _check_columns(sent.columns, _check_parts)
     columns = proto_columns.decode_table(sent)
+    # A row has to bring a byte in some column: `rows` is a number, and 100,000 rows of nothing
+    # would cost a client six bytes.
     if all(lack > 0 for lack in _rows_without_bytes(sent)):
         got = f"got a frame that claims {sent.rows} rows"
         raise errors.InvalidArgument(f"{got}, want bytes for each of them in a column")
@@ -193,6 +200,7 @@ def _check_text(column: Column) -> None:
     if isinstance(column, Ragged):
         _check_text(column.elements)
     elif isinstance(column, Strings):
+        # Reading them is the check, and small ones are needed as texts right after it.
         if len(column.packed) <= _KEPT_BYTES:
             len(column.values)
         else:

@@ -26,6 +26,7 @@ class LineDecoder:
         return DecodableInput(self._read_frames(lines), len(lines))
 
     def _cut_lines(self, piece: bytes) -> bytes:
+        # The limit is of a line that is not complete: complete ones are read and leave.
         completed = piece.rfind(b"\n") + 1
         if self._lines.held_bytes + (completed or len(piece)) > self.reader.max_bytes:
             got = f"the line is over {self.reader.max_bytes} bytes"
@@ -40,6 +41,7 @@ class LineDecoder:
         """The frames of whole lines, read a span at a time."""
         at, view = 0, memoryview(text)
         while at < len(text):
+            # As many whole lines as a span has; a line that is longer is a span by itself.
             end = text.rfind(b"\n", at, at + json_spans.SPAN_BYTES) + 1
             end = end or text.find(b"\n", at) + 1 or len(text)
             lines = _split_lines(view[at:end])
