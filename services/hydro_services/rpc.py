@@ -59,6 +59,10 @@ class RunningServer:
         state = "SERVING" if serving else "NOT_SERVING"
         await self.health.set("", health_pb2.HealthCheckResponse.ServingStatus.Value(state))
 
+    async def answer_for(self, incarnation: str) -> None:
+        """Lets those who ask for this incarnation of the process hear that it serves."""
+        await self.health.set(incarnation, health_pb2.HealthCheckResponse.SERVING)
+
 
 @contextlib.asynccontextmanager
 async def serve(

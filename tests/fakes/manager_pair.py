@@ -70,7 +70,9 @@ class Pair:
     async def _join(self, part: Runtime | Repository) -> None:
         self._parts.append(stack := contextlib.AsyncExitStack())
         serving = rpc.serve(ANY_PORT, part.register, (), grace_s=0.0)
-        part.endpoint.address = str((await stack.enter_async_context(serving)).address)
+        served = await stack.enter_async_context(serving)
+        await served.answer_for(part.endpoint.incarnation)
+        part.endpoint.address = str(served.address)
         await stack.enter_async_context(registration.keep_registered(self.registry, part.endpoint))
 
     async def stop(self) -> None:

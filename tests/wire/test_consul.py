@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import Any
@@ -29,15 +30,16 @@ async def agents(agent: Agent) -> AsyncIterator[Agents]:
 
 
 @contextlib.asynccontextmanager
-async def served() -> AsyncIterator[pb.Endpoint]:
-    """A server with health, as every part has one."""
+async def served(name: str = "first") -> AsyncIterator[pb.Endpoint]:
+    """A server with health, as every part has one, by the name of its incarnation."""
     async with rpc.serve(ANY_PORT, lambda _: None, (), grace_s=0.0) as server:
+        await server.answer_for(name)
         yield pb.Endpoint(
             service="serving-scikit",
             instance="one",
             address=str(server.address),
             formats=["skops"],
-            incarnation="first",
+            incarnation=name,
         )
 
 
@@ -83,11 +85,10 @@ async def test_of_the_lives_of_a_part_the_last_counts_whatever_consul_forgot(
     async def tell(found: Mapping[str, services.Instance], _: bool) -> None:
         told.extend(each.endpoint.incarnation for each in found.values())
 
-    async with served() as endpoint:
-        earlier, later = pb.Endpoint(), pb.Endpoint()
-        for process, began_ns in ((earlier, 1), (later, 2)):
-            process.MergeFrom(endpoint)
-            process.incarnation = incarnation.new(began_ns * 10**9)
+    async with served(incarnation.new(2 * 10**9)) as later:
+        earlier = pb.Endpoint()
+        earlier.CopyFrom(later)
+        earlier.incarnation = incarnation.new(10**9)
         agent.stop()
         agent.start()
         await asyncio.to_thread(agent.wait_until_ready)
@@ -102,6 +103,46 @@ async def test_of_the_lives_of_a_part_the_last_counts_whatever_consul_forgot(
             await until(lambda: bool(told), PATIENCE_S, "it is told")
             following.cancel()
     assert set(told) == {later.incarnation}
+
+
+@pytest.mark.parametrize("set_back_s", [-3600, 3600])
+async def test_of_the_incarnations_of_a_part_the_living_counts_whatever_the_clock_says(
+    agent: Agent, agents: Agents, set_back_s: int
+) -> None:
+    """A dead one at the address of the living is with an agent that was away."""
+    told: list[str] = []
+
+    async def tell(found: Mapping[str, services.Instance], _: bool) -> None:
+        told[:] = [each.endpoint.incarnation for each in found.values() if each.passing]
+
+    async with rpc.serve(ANY_PORT, lambda _: None, (), grace_s=0.0) as server:
+        dead = pb.Endpoint(
+            service="serving-scikit", instance="one", address=str(server.address), formats=["skops"]
+        )
+        living = pb.Endpoint()
+        living.CopyFrom(dead)
+        dead.incarnation = incarnation.new(time.time_ns() + set_back_s * 10**9)
+        living.incarnation = incarnation.new()
+        await server.answer_for(living.incarnation)
+        following = asyncio.create_task(services.watch_instances(agents, tell))
+        async with registration.keep_registered(Registry.parse(agent.registry), living):
+            await until(lambda: told == [living.incarnation], PATIENCE_S, "it is registered")
+            definition = services.service_definition(dead) | {"service_id": "of another agent"}
+            await agents.ask(lambda client: client.agent.service.register(**definition))
+            await until(lambda: is_critical(agent, dead), PATIENCE_S, "the dead one is found out")
+            await until(lambda: told == [living.incarnation], PATIENCE_S, "the living counts")
+        following.cancel()
+
+
+def is_critical(agent: Agent, process: pb.Endpoint) -> bool:
+    """Consul has looked, and has not found the process."""
+    entries = agent.get(f"/v1/health/service/{process.service}")
+    return any(
+        check["Status"] == "critical"
+        for entry in entries
+        if entry["Service"]["Meta"]["incarnation"] == process.incarnation
+        for check in entry["Checks"]
+    )
 
 
 def has_incarnation(agent: Agent, process: pb.Endpoint) -> bool:

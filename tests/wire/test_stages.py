@@ -327,3 +327,20 @@ async def test_health_is_what_the_process_says() -> None:
         assert (await check(health_pb2.HealthCheckRequest())).status == 1
         port.health.stop()
         assert (await check(health_pb2.HealthCheckRequest())).status == 2
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        (health_pb2.HealthCheckRequest(service="mine").SerializeToString(), "OK"),
+        (health_pb2.HealthCheckRequest(service="another's").SerializeToString(), "NOT_FOUND"),
+        (b"\n\xff", "INVALID_ARGUMENT"),
+        (bytes(data_port.MAX_CHECK_BYTES + 1), "RESOURCE_EXHAUSTED"),
+    ],
+)
+async def test_health_may_be_asked_of_one_incarnation(request_: bytes, code: str) -> None:
+    async with serving() as port:
+        port.health.incarnation = "mine"
+        call: Any = port.channel.unary_unary(data_port.CHECK)
+        asked = call(request_)
+        assert (await asked.code()).name == code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -188,6 +189,32 @@ async def test_a_frozen_envoy_is_gone_within_seconds_and_counts_again_when_it_is
             assert plane.hub.lagging_nodes([P, Q]) == {}
             assert client.held[ResourceType.SCOPE].keys() == {"p", "q"}
             assert_holds_present(client, snapshot)
+
+
+@pytest.mark.parametrize("frozen", [2, 8])
+async def test_however_many_are_frozen_at_once_a_change_waits_as_for_one(
+    plane: Any, lag: Any, frozen: int
+) -> None:
+    publish(plane, {"p": ("a",)})
+    ids = sorted(f"frozen-{i}" for i in range(frozen))
+    async with relay(plane.port) as road, AsyncExitStack() as stack:
+        await stack.enter_async_context(AdsStream(plane.port, EnvoyClient(), node_id="live"))
+        for id in ids:
+            await stack.enter_async_context(AdsStream(road.port, EnvoyClient(), node_id=id))
+        await plane.hub.wait_applied(timeout_s=PATIENCE_S)
+        road.freeze()
+        lag(LAG_S)
+        for i in range(3):
+            pipelines = {"p": ("a",), f"q{i}": ("a",)}
+            start = time.monotonic()
+            publish(plane, pipelines)
+            await plane.hub.wait_applied([pipeline_ref(f"q{i}")], timeout_s=PATIENCE_S)
+            await plane.hub.wait_applied([pipeline_ref(f"q{i - 1}")], timeout_s=PATIENCE_S)
+            assert time.monotonic() - start < LONG_S, "it waited for each of them"
+            late = plane.hub.lagging_nodes([pipeline_ref(f"q{i}")])
+            assert late == {pipeline_ref(f"q{i}"): tuple(ids)}
+        await until(lambda: names(plane) == ["live"], PATIENCE_S, "they are gone")
+        road.thaw()
 
 
 async def ended(call: Any) -> None:

@@ -45,8 +45,10 @@ def service_definition(endpoint: pb.Endpoint) -> dict[str, Any]:
         "tags": [TAG],
         "meta": {"instance": endpoint.instance} | _metadata(endpoint),
         # It registers when it serves: "passing" at once, and need not wait for the first look.
+        # It asks for this incarnation: another one at the same address is not what is registered,
+        # whatever the clock says of which of them is the later.
         "check": {
-            "grpc": traffic,
+            "grpc": f"{traffic}/{endpoint.incarnation}",
             "interval": CHECK_INTERVAL,
             "timeout": CHECK_TIMEOUT,
             "status": "passing",
@@ -78,10 +80,9 @@ def parse_instances(entries: list[Any]) -> dict[str, Instance]:
     """What a health query brought, by the endpoints' ids.
 
     An endpoint that has changed its agent is there twice: what passes counts, then the incarnation
-    that started last. An agent that was away still has what it had, and where the process has
-    started anew at the same address, the check of its earlier incarnation passes as well. When
-    Consul got which of them tells nothing: where it has lost its memory, agents register all that
-    they have again.
+    that started last. An agent that was away still has what it had, and that passes until its first
+    check, which the next incarnation at the same address does not answer. When Consul got which of
+    them tells nothing: where it has lost its memory, agents register all that they have again.
     """
     known = (each for entry in entries if (each := _parse_entry(entry)))
     ordered = sorted(known, key=_rank)

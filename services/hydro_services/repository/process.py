@@ -74,6 +74,7 @@ async def run(config: Config) -> None:
         endpoint = registration.describe_process(
             "repository", config.instance, served.address, sidecar=config.sidecar, metrics=scraped
         )
+        await served.answer_for(endpoint.incarnation)
         registry = config.registry or config.manager
         try:
             async with (

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
 
-from hydro_services import http2
-from hydro_services.codecs.grpc_messages import prefix_message
+from hydro_services import errors, http2
+from hydro_services.codecs.grpc_messages import MessageCutter, prefix_message
 from hydro_services.runtime.host import Host
 from hydro_services.runtime.offload import CodecThread
 from hydro_services.runtime.prediction import Prediction
@@ -18,6 +19,7 @@ from hydro_services.security import credential
 from hydro_services.tracing import Exporter
 
 CHECK = "/grpc.health.v1.Health/Check"
+MAX_CHECK_BYTES = 4096
 _STATES = {
     state: prefix_message(health_pb2.HealthCheckResponse(status=number).SerializeToString())
     for state, number in ((True, 1), (False, 2))
@@ -29,6 +31,8 @@ class Health:
 
     def __init__(self) -> None:
         self.serving = True
+        self.incarnation = ""
+        """Of the process: the service that those ask for who want no other incarnation."""
 
     def stop(self) -> None:
         """From now on it wants no new calls."""
@@ -53,8 +57,11 @@ def build_handlers(
     """
 
     async def check(call: http2.Call) -> None:
+        asked, cutter = bytearray(), MessageCutter(MAX_CHECK_BYTES)
         while not call.ended:
-            await call.read()
+            asked += b"".join(cutter.feed(await call.read()))
+        cutter.end()
+        _check_asked(bytes(asked), health)
         await call.write(_STATES[health.serving])
 
     codecs = CodecThread()
@@ -67,6 +74,16 @@ def build_handlers(
     if token_file:
         stages = _guard_stages(stages, credential.TrafficChecker(token_file))
     return {CHECK: check, **stages}
+
+
+def _check_asked(message: bytes, health: Health) -> None:
+    """Raises errors.HydroError if a health check is of something else than this process."""
+    try:
+        service = health_pb2.HealthCheckRequest.FromString(message).service
+    except DecodeError as error:
+        raise errors.InvalidArgument(f"a health check that cannot be read: {error}") from error
+    if service not in ("", health.incarnation):
+        raise errors.NotFound(f"there is no {service!r} here; want no service, or the incarnation")
 
 
 def _guard_stages(

@@ -151,6 +151,7 @@ async def run(config: Config, ready: Callable[[Address], None] = lambda _: None)
             metrics=scraped,
             formats=names,
         )
+        health.incarnation = endpoint.incarnation
         await stack.enter_async_context(
             registration.keep_registered(config.registry or config.manager, endpoint, token_file)
         )

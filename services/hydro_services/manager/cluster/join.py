@@ -92,6 +92,7 @@ async def _register_manager(
     await reconciler.until(lambda state: state.is_warm, None)
     warm.cancel()
     await served.set_serving(True)
+    await served.answer_for(me.incarnation)
     me.address = str(served.address.reachable)
     async with registration.keep_registered(registry, me):
         yield

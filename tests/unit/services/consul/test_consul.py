@@ -65,9 +65,9 @@ def test_an_endpoint_comes_back_from_consul_as_it_was_registered(other: dict[str
     assert (found.endpoint, found.passing) == (endpoint, True)
 
 
-def test_a_check_asks_where_the_rows_go_and_passes_at_once() -> None:
+def test_a_check_asks_this_incarnation_where_the_rows_go_and_passes_at_once() -> None:
     check = service_definition(ENDPOINT)["check"]
-    assert (check["grpc"], check["status"]) == ("10.0.0.7:7002", "passing")
+    assert (check["grpc"], check["status"]) == ("10.0.0.7:7002/a", "passing")
 
 
 def test_one_check_that_fails_is_enough() -> None:
