@@ -74,6 +74,8 @@ def access_filters(pipeline: Pipeline) -> dict[str, Any]:
     wanted = LuaPerRoute(
         filter_context=Struct(fields=dict(_callers_context(pipeline.name, access)))
     )
+    # A second lock: Lua that fails lets a request go on in Envoy, and RBAC refuses what nobody has
+    # named.
     guard = RbacPerRoute(rbac=Rbac(rules=_only_named_callers()))
     found = {CALLERS: Any.pack(wanted), _GUARD: Any.pack(guard)}
     if access.jwt:
@@ -126,8 +128,10 @@ def _token_verification(jwt: Jwt) -> TypedExtensionConfig:
         payload_in_metadata=TokenMetadata.PAYLOAD,
         header_in_metadata=TokenMetadata.HEADER,
         failed_status_in_metadata=TokenMetadata.FAILED,
+        # A token without an end would be good for ever, and could not be taken back.
         require_expiration=True,
         jwt_cache_config=JwtCacheConfig(jwt_cache_size=MAX_TOKENS),
+        # callers.lua removes it; with False Envoy would remove it before the script has looked.
         forward=True,
     )
     either = [

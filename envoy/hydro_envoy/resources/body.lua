@@ -29,6 +29,7 @@ local function refuse_compressed(handle)
 end
 
 local function wait_for_body(handle)
+  -- Each turn waits for the next piece and lets the last one go on: nothing is held here.
   for _ in handle:bodyChunks() do end
   mark_whole(handle)
 end

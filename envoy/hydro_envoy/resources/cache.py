@@ -41,6 +41,7 @@ class ResourceCache:
 
     def get(self, piece: Hashable, build: Callable[[], Resource]) -> Resource:
         """The resource of a piece; calls `build` only when it is in no cache."""
+        # By the piece itself first: hashing its text costs more than finding it.
         entry = self._before.get(piece)
         if entry is None:
             key = _cache_key(piece)
@@ -50,6 +51,8 @@ class ResourceCache:
 
     def turn(self) -> None:
         """Ends a build: writes what is new to disk, forgets what the build did not use."""
+        # Only what the last build used is kept: a pipeline that is deleted leaves the cache with
+        # it.
         self._used, self._before = {}, self._used
         keep = dict(self._before.values())
         if self._database and keep.keys() != self._stored.keys():
@@ -88,6 +91,7 @@ def _cache_key(piece: Hashable) -> str:
 @cache
 def _code_revision() -> str:
     """Changes with the code that builds: what another version built is not used."""
+    # The whole package, not this folder: what builds resources is spread over several.
     package = Path(__file__).parents[1]
     sources = sorted(path for kind in ("py", "lua", "wasm") for path in package.rglob(f"*.{kind}"))
     digest = sha256(version("envoy-data-plane").encode())
@@ -101,6 +105,8 @@ def _open_database(folder: Path) -> sqlite3.Connection:
     # Builds may run in threads, one at a time.
     database = sqlite3.connect(folder / _FILE, check_same_thread=False)
     try:
+        # A killed process then leaves a file that the next one can read as it was after the last
+        # build.
         database.execute("PRAGMA journal_mode=WAL")
         database.execute(
             "CREATE TABLE IF NOT EXISTS resource"

@@ -25,6 +25,7 @@ end
 
 -- The caller; or nil, an HTTP status and a reason. So does the next.
 local function caller_by_key(key, wanted, now)
+  -- Its length first: hashing is done in Lua, on the thread that serves all others.
   local found = #key <= MAX_KEY and KEYS[sha256(key)]
   if not found then
     return nil, "401", "this key is not known"
@@ -45,6 +46,7 @@ local function claim_has(claim, value)
     end
     return false
   end
+  -- A claim such as `scope` is a text of words with spaces between them: RFC 8693, section 4.2.
   local words = type(claim) == "string" and " " .. claim .. " " or ""
   return tostring(claim) == value or words:find(" " .. value .. " ", 1, true) ~= nil
 end
@@ -63,6 +65,8 @@ end
 local function caller_by_token(checked, claims)
   local token = checked.payload
   if not token then
+    -- Envoy tells the reason as a text alone; a wrong audience is the one that is no fault of the
+    -- token.
     local why = checked.failed and checked.failed.message or "Jwt is missing"
     return nil, why:find("Audience") and "403" or "401", why ~= "Jwt is missing" and why or nil
   end
@@ -75,6 +79,7 @@ local function caller_by_token(checked, claims)
       return nil, "403", "this token's claim " .. name .. " has not " .. value
     end
   end
+  -- It becomes a header: what a header cannot carry, and the percent itself, are escaped.
   local subject = tostring(token.sub or ""):gsub("[^!-$&-~]", function(byte)
     return string.format("%%%02X", byte:byte())
   end)
@@ -95,6 +100,7 @@ local function find_caller(handle, headers, wanted)
   end
   local checked = handle:streamInfo():dynamicMetadata():get("envoy.filters.http.jwt_authn") or {}
   local subject, token_status, token_reason = caller_by_token(checked, wanted:get("claims"))
+  -- A good token that may not do this says more than a missing or wrong key.
   if subject or token_status == "403" then
     return subject, token_status, token_reason
   end
@@ -104,6 +110,7 @@ end
 function envoy_on_request(handle)
   local headers, wanted = handle:headers(), handle:filterContext()
   local caller, status, reason = find_caller(handle, headers, wanted)
+  -- Removed for good: no stage and no log sees what a caller has shown.
   headers:remove(HEADER)
   headers:remove("authorization")
   headers:remove(TOKEN)

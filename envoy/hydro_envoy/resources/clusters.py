@@ -92,6 +92,8 @@ class LbFields(TypedDict, total=False):
 def backend_cluster(backend_name: str, policy: StagePolicy, *, has_sidecars: bool) -> Resource:
     """The cluster of a backend; its endpoints come by EDS under the same name."""
     service = backend_of(backend_name) if has_sidecars else None
+    # The name has a hash of the cluster's own content: another content is another cluster, beside
+    # the old one, whose streams then end by themselves.
     name = (
         f"{backend_name}-{content_hash(bytes(_backend_cluster(backend_name, policy, service)))[:8]}"
     )
@@ -107,6 +109,7 @@ def breaker_cluster(backend_name: str, behind: str, policy: StagePolicy) -> Reso
     It leads there by an internal listener: of its own it has neither connections to processes nor
     health checks, of which Envoy would make as many as there are stages with a circuit breaker.
     """
+    # All that makes it another cluster; what it leads to is in the name of that.
     limit = f"{behind} {policy.max_requests} {policy.breaker}"
     name = f"{backend_name}-{content_hash(limit.encode())[:8]}"
     built = _inner_cluster(name, LIMITED, policy.max_requests)
@@ -158,7 +161,9 @@ def inner_http2() -> Http2ProtocolOptions:
 def http2_upstream(*, keepalive: bool) -> dict[str, Any]:
     """Options of a cluster that speaks HTTP/2 in clear text."""
     alive = KeepaliveSettings(
-        interval=timedelta(seconds=1), timeout=timedelta(seconds=HUNG_S + 0.5)
+        # Longer than the health check takes: first no more requests, then the connections.
+        interval=timedelta(seconds=1),
+        timeout=timedelta(seconds=HUNG_S + 0.5),
     )
     http2 = Http2ProtocolOptions(
         initial_stream_window_size=STREAM_WINDOW_BYTES,
@@ -216,6 +221,7 @@ def _health_check() -> HealthCheck:
         timeout=timedelta(seconds=HUNG_S),
         interval=quick,
         no_traffic_interval=quick,
+        # One failed check is enough: it has waited for HUNG_S already.
         unhealthy_threshold=1,
         healthy_threshold=1,
         # Not the cluster's name: an @ in it is no authority to an Envoy.
@@ -236,6 +242,8 @@ def _outlier_detection(policy: StagePolicy) -> OutlierDetection:
         enforcing_consecutive_gateway_failure=100,
         interval=timedelta(seconds=policy.interval_s),
         base_ejection_time=out,
+        # Envoy lengthens the time by one period for each ejection, and shortens it while all is
+        # well.
         max_ejection_time=out * MOST_EJECTIONS,
         max_ejection_percent=policy.max_ejection_percent,
         successful_active_health_check_uneject_host=False,
@@ -251,6 +259,7 @@ def circuit_breakers(max_requests: int) -> CircuitBreakers:
         max_connections=MAX_STREAMS,
         max_pending_requests=MAX_STREAMS,
         max_requests=max_requests,
+        # At a time: when a process dies, all that was under way on it is tried again at once.
         max_retries=1_000,
     )
     return CircuitBreakers(thresholds=[limits])

@@ -27,6 +27,8 @@ local function utf8(text)
   if not text:find("[\128-\255]") then return text end
   local found, at, size = {}, 1, #text
   while at <= size do
+    -- The table of well-formed sequences of the Unicode standard (3-7): no surrogates, nothing
+    -- above U+10FFFF, no form that is longer than need be.
     local first = text:byte(at)
     local length = first < 128 and 1 or first >= 194 and first < 224 and 2
       or first >= 224 and first < 240 and 3 or first >= 240 and first < 245 and 4 or 0
@@ -89,6 +91,7 @@ end
 
 -- Protocol Buffers
 
+-- Base 128, the lowest digits first. By division: numbers here may exceed the 32 bits of `bit`.
 local function varint(number)
   local found = {}
   while number >= 128 do
@@ -122,6 +125,7 @@ local function status_bytes(error)
 end
 
 -- What Envoy's own reply says of itself in headers, which are taken away.
+-- Names first, removed afterwards: the headers must not change while they are walked through.
 local function take_facts(headers)
   local facts, names = {}, {}
   for name, value in pairs(headers) do
@@ -143,6 +147,7 @@ end
 
 -- The place of the stage whose call ended with a status, by Envoy's notes of calls of all stages.
 local function failed_stage(calls)
+  -- The last stage that was called, if none has a status: it is the one that was waited for.
   local place, last = 0, 0
   for call in calls:gmatch("([^;]*);") do
     place = place + 1
@@ -197,6 +202,8 @@ local function describe_error(headers, code, text, status)
 end
 
 local function on_grpc(handle, headers, code)
+  -- A runtime or a service has given the form already; for HTTP the transcoder has turned it into
+  -- JSON.
   if headers:get("grpc-status-details-bin") then return end
   local message = utf8(percent_decode(headers:get("grpc-message") or ""):sub(1, MAX_TEXT))
   local error = describe_error(headers, code, message)
@@ -212,6 +219,7 @@ local TRANSCODED = '^{"code":(%d+),"message":(".-"),"details":(%[.*%])}%s*$'
 
 local function on_http(handle, status)
   local grpc = handle:headers():get("grpc-status")
+  -- Waits until the body has come. Headers that were taken before this are not valid any more.
   local body = handle:body(grpc ~= nil) -- one to be filled where the transcoder gave none
   local headers = handle:headers() -- those from before the body are gone
   local text = body and body:getBytes(0, body:length()) or ""
@@ -233,6 +241,7 @@ local function on_http(handle, status)
   else
     details = json_details(error)
   end
+  -- gRPC has one code, RESOURCE_EXHAUSTED, for too many requests and for too large a message.
   if error.reason == TOO_LARGE and status == 429 then headers:replace(":status", "413") end
   headers:replace("content-type", "application/json")
   if body == nil then -- the answer to HEAD
@@ -240,6 +249,7 @@ local function on_http(handle, status)
     return
   end
   local answer = json_body(error, message, details)
+  -- The length of what was there would cut the new body off, or have the client wait for more.
   headers:replace("content-length", tostring(body:setBytes(answer)))
 end
 

@@ -19,6 +19,7 @@ local function is_stream(path, kind)
 end
 
 function envoy_on_request(handle)
+  -- First: it answers, and nothing may follow an answer.
   if refuse_compressed(handle) then return end
   local headers = handle:headers()
   local path, kind = headers:get(":path") or "", headers:get("content-type") or ""

@@ -78,6 +78,8 @@ def rate_limits(pipeline: mesh.Pipeline) -> dict[str, Any]:
         whose = "caller" if policy.access else headers.API_KEY
         limited = f"pipeline {pipeline.name!r}, of one {whose},"
         by_key = _local_rate_limit(pipeline, policy.rate_limit_per_api_key, limited)
+        # A wildcard: the descriptor has no value, so that Envoy makes a bucket for each key that it
+        # sees.
         by_key.descriptors = [
             LocalRateLimitDescriptor(
                 entries=[RateLimitDescriptorEntry(key="api_key")], token_bucket=by_key.token_bucket
@@ -85,9 +87,12 @@ def rate_limits(pipeline: mesh.Pipeline) -> dict[str, Any]:
         ]
         by_key.rate_limits = [
             RateLimit(actions=[_count_by_key(key)]),
+            # Those without a key share one bucket, or leaving the key out would be the way around
+            # the limit.
             RateLimit(actions=[_count_without_key(key)]),
         ]
         by_key.max_dynamic_descriptors = MAX_KEYS
+        # Envoy demands a bucket for what no descriptor matches, and takes from it as well.
         by_key.token_bucket = _token_bucket(_NO_LIMIT)
         found[KEY_RATE_LIMIT] = Any.pack(by_key)
     return found
@@ -140,6 +145,7 @@ def _refusal_headers(limit: Limit, limited: str) -> list[HeaderValueOption]:
 
 def message_limit_filter(max_message_bytes: int) -> TypedExtensionConfig:
     """Refuses what is longer, with what the message may have around it, as soon as it is."""
+    # Between stages a message is a frame: columns have names and offsets beside their bytes.
     limit = max_message_bytes + max_message_bytes // 16 + 1024
     config = Any.pack(BodySizeLimit(max_request_bytes=limit))
     return TypedExtensionConfig(name="max_message_bytes", typed_config=config)

@@ -65,6 +65,8 @@ def gateway_listener(
         "pipeline",
         wanted.max_message_bytes,
         [
+            # First in the list is nearest to the client: it sees what all others answer, and gives
+            # it the one form. Last is the router.
             filters.errors_filter(),
             *([web_pages.foreign_pages_filter()] if wanted.is_local else []),
             filters.requests_filter("gateway"),
@@ -82,6 +84,8 @@ def gateway_listener(
                     ("PredictStream", None),
                     ("Serve", None),
                 )
+                # Twice each: before the body has come whole with a limit on its time, afterwards
+                # without.
                 for timed in (False, True)
             ),
             *paths.wrong_method_routes([SERVICE], wanted.descriptor_set),

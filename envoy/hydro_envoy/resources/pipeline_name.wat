@@ -61,7 +61,9 @@
     (local $from i32) (local $tag i32) (local $message_end i32)
     (if (call $has_name) (then (return (i32.const 0))))
     (call $look (i32.const 0))
+    ;; A gRPC message begins with a flag, 1 for compressed, and four bytes of its length.
     (if (call $byte) (then (return (call $refuse))))
+    ;; The end is counted from the start of the body: 5 bytes of prefix, then the message.
     (local.set $message_end (i32.add (call $uint32) (i32.const 5)))
     (local.set $from (i32.const 5))
     (block $undecided
@@ -72,6 +74,8 @@
         (call $look (local.get $from))
         (local.set $tag (call $varint))
         (br_if $undecided (global.get $short))
+        ;; 0x0a is field 1 of wire type 2, a text. Fields may come in any order, so others are
+        ;; passed over.
         (if (i32.eq (local.get $tag) (i32.const 0x0a))
           (then
             (br_if $undecided (i32.eqz (call $name)))
@@ -99,6 +103,7 @@
       (global.get $data) (global.get $length)))
     (if (i32.lt_u (i32.load (global.get $length)) (i32.const 16)) (then (return (i32.const 0))))
     (i32.and
+      ;; "applicat" and "ion/grpc", eight bytes at a time, as numbers in little-endian order.
       (i64.eq (i64.load (i32.load (global.get $data))) (i64.const 0x746163696c707061))
       (i64.eq (i64.load offset=8 (i32.load (global.get $data))) (i64.const 0x637072672f6e6f69))))
 
@@ -164,6 +169,7 @@
     (if (global.get $short) (then (return (i32.const 0))))
     (local.set $from (global.get $at))
     (local.set $to (i32.add (local.get $from) (local.get $size)))
+    ;; No pipeline has so long a name: what is cut off names none, and is answered with NOT_FOUND.
     (if (i32.gt_u (local.get $size) (i32.const 512)) (then
       (local.set $to (i32.add (local.get $from) (i32.const 512)))
       (local.set $size (i32.const 512))))

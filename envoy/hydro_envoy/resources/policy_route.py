@@ -74,8 +74,10 @@ def _routes(pipeline: Pipeline, buffer_bytes: int) -> Iterator[Route]:
     """Of each choice of a chain one route for streams, and one for what has an end."""
     traffic = pipeline.traffic
     choices = [(v.headers, {v.name: 100}) for v in traffic.variants if v.headers]
+    # What is left after the variants, which `policies` has checked to be at most 100.
     shares = {MAIN: 100 - sum(v.weight for v in traffic.variants)}
     shares |= {v.name: v.weight for v in traffic.variants}
+    # Envoy takes the first route that matches: those that a header asks for come before the shares.
     for named, weights in (*choices, ((), shares)):
         matchers = [HeaderMatcher(name=k, string_match=StringMatcher(exact=v)) for k, v in named]
         for match in (
@@ -89,6 +91,7 @@ def _route(
     pipeline: Pipeline, match: RouteMatch, weights: dict[str, int], buffer_bytes: int
 ) -> Route:
     policy, is_stream = pipeline.policy, bool(match.path)
+    # A stream is longer than any message; its messages are limited one by one in the stages.
     size = None if is_stream else policy.max_message_bytes
     filters = [limits.message_limit_filter(size)] if size else []
     found = FilterChainConfigPerRoute(filter_chain=FilterChain(filters=filters))
@@ -117,6 +120,8 @@ def _route_action(pipeline: Pipeline, weights: dict[str, int], *, is_stream: boo
             use_hash_policy=True if sticky else None,
         ),
         hash_policy=[_hash_policy(sticky)] if sticky else [],
+        # Envoy's route timeout begins when the request is complete; the one below counts from its
+        # start, tries included.
         timeout=timedelta(0),
         max_stream_duration=_max_duration(limit_s) if limit_s else None,
         retry_policy=retries.retry_policy(
@@ -162,6 +167,8 @@ def _mirror_policies(pipeline: Pipeline) -> list[RouteActionRequestMirrorPolicy]
         RouteActionRequestMirrorPolicy(
             cluster=SHADOWS,
             runtime_fraction=share,
+            # Without this Envoy changes the authority to `...-shadow`, which no virtual host here
+            # has.
             disable_shadow_host_suffix_append=True,
             request_headers_mutations=[HeaderMutation(append=_scope_header(pipeline, SHADOW))],
         )

@@ -82,6 +82,8 @@ SHADOW_LIMIT = timedelta(seconds=60)
 
 def pipeline_scope(name: str, clusters: Sequence[Upstream]) -> Resource:
     """Leads requests with the header `x-pipeline: <name>` to the routes of that name."""
+    # A scope for each pipeline instead of one table of all routes: a change sends one route, not
+    # all.
     fragment = ScopedRouteConfigurationKeyFragment(string_key=name)
     built = ScopedRouteConfiguration(
         name=name,
@@ -149,6 +151,7 @@ def _chain_route(chain: Chain, clusters: tuple[Upstream, ...], token: str) -> Ro
     last = len(clusters) - 1
     action = RouteAction(
         cluster=clusters[last].cluster,
+        # The gateway limits calls; a second clock here would cut long streams.
         timeout=timedelta(0),
         idle_timeout=SHADOW_LIMIT if chain.variant == SHADOW else None,
         # No retries: a router that may try again keeps the body. The gateway's run the whole chain.
@@ -157,6 +160,7 @@ def _chain_route(chain: Chain, clusters: tuple[Upstream, ...], token: str) -> Ro
     stage_chain = FilterChainConfigPerRoute(filter_chain=FilterChain(filters=filters))
     in_filters = {CHAIN_FILTER: Any.pack(stage_chain)} if filters else {}
     if chain.variant != SHADOW:
+        # An empty configuration turns the filter on for this route; it is off for all others.
         in_filters[WHOLE_ANSWER] = Any.pack(FilterConfig(config=Any()))
     return Route(
         name=chain.scope,
@@ -197,8 +201,8 @@ def _chain_match(chain: Chain) -> RouteMatch:
         return RouteMatch(prefix="/")
     # Only a policy route sets it: nobody gets past one by naming a chain's scope as a pipeline.
     exactly = StringMatcher(exact=chain.pipeline)
-    by_front = HeaderMatcher(name=headers.PIPELINE, string_match=exactly)
-    return RouteMatch(prefix="/", headers=[by_front])
+    by_pipeline = HeaderMatcher(name=headers.PIPELINE, string_match=exactly)
+    return RouteMatch(prefix="/", headers=[by_pipeline])
 
 
 def _sent_headers(chain: Chain, index: int, to: Upstream, token: str) -> list[tuple[str, str]]:
@@ -213,6 +217,8 @@ def _stage_filter(chain: Chain, index: int, to: Upstream, token: str) -> TypedEx
     config = ExternalProcessor(
         grpc_service=_stage_service(chain, index, to, token),
         processing_mode=ProcessingMode(
+            # The runtime needs the request's headers for its attempt and its id; of the answer it
+            # needs nothing.
             request_header_mode=send,
             response_header_mode=skip,
             request_body_mode=ProcessingModeBodySendMode.FULL_DUPLEX_STREAMED,

@@ -23,8 +23,10 @@ local START, ROUND = fractions(8, 2), fractions(64, 3)
 
 local function pad(text)
   local bits = #text * 8
+  -- 64 bits in big-endian order. Keys are short, so that the upper half is 0.
   local length = string.char(
     0, 0, 0, 0, rshift(bits, 24), band(rshift(bits, 16), 255), band(rshift(bits, 8), 255), band(bits, 255))
+  -- A block has 64 bytes: text, the bit 1, zeros, and 8 bytes for the length, which leaves 55.
   return text .. "\128" .. string.rep("\0", (55 - #text) % 64) .. length
 end
 
@@ -45,6 +47,8 @@ local function compress(state, words)
   local a, b, c, d, e, f, g, h = unpack(state)
   for i = 1, 64 do
     local mixed = bxor(ror(e, 6), ror(e, 11), ror(e, 25))
+    -- Five numbers of 32 bits add up to less than 2^53, which a Lua number holds exactly; `tobit`
+    -- then takes them modulo 2^32.
     local one = h + mixed + bxor(band(e, f), band(bnot(e), g)) + ROUND[i] + words[i]
     local other = bxor(ror(a, 2), ror(a, 13), ror(a, 22)) + bxor(band(a, b), band(a, c), band(b, c))
     h, g, f, e, d, c, b, a = g, f, e, tobit(d + one), c, b, a, tobit(one + other)

@@ -44,6 +44,7 @@
     (if (local.get $end_of_stream) (then (return (i32.const 0))))
     (call $look (i32.const 2) (i32.const 16) (i32.const 14))
     (if (i32.eqz (i32.load (global.get $length))) (then (return (i32.const 0))))
+    ;; Headers wait as well: once they have left, the router counts the answer as begun.
     (i32.store (call $place (local.get $stream)) (local.get $stream))
     (i32.const 1))
 
@@ -53,6 +54,7 @@
     (if (local.get $end_of_stream) (then (return (i32.const 0))))
     (if (i32.ne (i32.load (call $place (local.get $stream))) (local.get $stream))
       (then (return (i32.const 0))))
+    ;; 128 MiB, as HELD_BYTES in routes.py.
     (if (i32.le_u (local.get $size) (i32.const 0x8000000)) (then (return (i32.const 1))))
     (i32.store (call $place (local.get $stream))
       (i32.or (local.get $stream) (global.get $long)))
@@ -67,9 +69,12 @@
     (if (call $is_well) (then (return (i32.const 0))))
     (if (i32.eq (local.get $noted) (local.get $stream))
       (then
+        ;; The body goes, the trailers stay: an error before any data is one that the router may try
+        ;; again.
         (drop (call $set_buffer (i32.const 1) (i32.const 0) (i32.const 0x7fffffff)
           (global.get $text) (i32.const 0)))
         (return (i32.const 0))))
+    ;; Too much has left already: a reset tells the client that the answer is incomplete.
     (drop (call $reply (i32.const 500) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
       (i32.const 0) (i32.const 0) (i32.const 13)))
     (i32.const 1))
