@@ -53,8 +53,8 @@ class ApiListeners:
             folder / "manager",
             listen=Address(HOST, free_port()),
             gateway=Address(HOST, free_port()),
-            edge=Address(HOST, free_port()),
-            repository_edge=Address(HOST, free_port()),
+            manager_api=Address(HOST, free_port()),
+            repository_api=Address(HOST, free_port()),
             admin_key=admin_key,
         )
 
@@ -65,8 +65,8 @@ class ApiListeners:
         envoy = Envoy(await find_envoy(), wanted, self.folder / "envoy", drain_s=0.1)
         self.envoy = await self.stack.enter_async_context(envoy)
         await envoy.ready(timeout_s=60)
-        self.manager = await self.channel(self.config.edge)
-        self.repository = await self.channel(self.config.repository_edge)
+        self.manager = await self.channel(self.config.manager_api)
+        self.repository = await self.channel(self.config.repository_api)
         return self
 
     async def channel(self, address: Address) -> aio.Channel:
@@ -76,7 +76,7 @@ class ApiListeners:
         await self.stack.aclose()
 
     async def get(self, path: str, **sent: str) -> HttpAnswer:
-        return await request(f"http://{self.config.edge}{path}", b"", "GET", sent)
+        return await request(f"http://{self.config.manager_api}{path}", b"", "GET", sent)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -117,11 +117,11 @@ async def test_without_an_admin_key_any_program_of_this_machine_changes_the_mesh
 
 
 async def web_pages_are_kept_away(apis: ApiListeners) -> None:
-    port = apis.config.edge.port
+    port = apis.config.manager_api.port
     for host in (f"localhost:{port}", f"127.8.8.8:{port}", f"[::1]:{port}"):
         origin = f"http://{host}"
         assert (await apis.get("/api/v1/services", host=host, origin=origin)).status == 200
-    ports = (apis.config.edge, apis.config.repository_edge, apis.config.gateway)
+    ports = (apis.config.manager_api, apis.config.repository_api, apis.config.gateway)
     pipeline = b'{"name":"p","chain":["serving-scikit/iris"]}'
     for address in ports:
         path = f"http://{address}/api/v1/pipelines"
@@ -138,7 +138,7 @@ async def web_pages_are_kept_away(apis: ApiListeners) -> None:
             assert "hydro keys admin" in told["message"]
     assert json.loads((await apis.get("/api/v1/pipelines")).body) == {"pipelines": []}
     rebound = (("grpc.default_authority", "evil.example"),)
-    async with aio.insecure_channel(str(apis.config.edge), rebound) as channel:
+    async with aio.insecure_channel(str(apis.config.manager_api), rebound) as channel:
         assert await services(channel) is grpc.StatusCode.PERMISSION_DENIED
 
 
@@ -237,7 +237,9 @@ async def test_commands_send_the_key_and_tell_when_it_is_wrong(
     apis: ApiListeners, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def run(*words: str) -> int:
-        return await asyncio.to_thread(cli.main, [*words, "--manager", str(apis.config.edge)])
+        return await asyncio.to_thread(
+            cli.main, [*words, "--manager", str(apis.config.manager_api)]
+        )
 
     monkeypatch.delenv("HYDRO_ADMIN_KEY", raising=False)
     assert await run("pipelines", "list") == 1

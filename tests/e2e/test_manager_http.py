@@ -57,9 +57,9 @@ async def web(tmp_path: Path) -> AsyncIterator[Web]:
     port = free_port()
     mesh.config = replace(
         mesh.config,
-        edge=Address(HOST, port),
+        manager_api=Address(HOST, port),
         gateway=Address(HOST, free_port()),
-        repository_edge=Address(HOST, free_port()),
+        repository_api=Address(HOST, free_port()),
     )
     async with mesh.stack:
         await mesh.start()

@@ -26,13 +26,13 @@ COMMANDS = (
         (
             folder("data", ".hydro/manager", "where pipelines are kept"),
             address("xds", XDS, "where its own gRPC listens, for Envoys and all parts", "listen"),
-            address("manager", MANAGER, "where Envoy is to offer the manager", "edge"),
+            address("manager", MANAGER, "where Envoy is to offer the manager", "manager_api"),
             address("gateway", GATEWAY, "where Envoy is to offer pipelines"),
             address(
                 "repository",
                 REPOSITORY,
                 "where Envoy is to offer the repository",
-                "repository_edge",
+                "repository_api",
             ),
             METRICS,
             SIDECAR,

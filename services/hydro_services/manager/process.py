@@ -72,9 +72,9 @@ class Config:
     listen: Address = default_addresses.XDS
     """gRPC: the manager's services, the registry, and xDS."""
     gateway: Address = default_addresses.GATEWAY
-    edge: Address = default_addresses.MANAGER
+    manager_api: Address = default_addresses.MANAGER
     """The manager's API over HTTP/JSON and gRPC, by Envoy."""
-    repository_edge: Address = default_addresses.REPOSITORY
+    repository_api: Address = default_addresses.REPOSITORY
     max_message_bytes: int = MAX_MESSAGE_BYTES
     lease_s: float = LEASE_S
     limit_s: float = 20.0
@@ -155,7 +155,7 @@ async def serve(config: Config) -> AsyncIterator[rpc.RunningServer]:
     Raises:
         As `run`.
     """
-    entrances = (config.listen, config.edge, config.repository_edge, config.sidecar)
+    entrances = (config.listen, config.manager_api, config.repository_api, config.sidecar)
     admin.check_addresses(filter(None, entrances), config.admin_key)
     certificates = _open_certificates(config)
     key_changes = keystore.watch_keys(config.keys) if config.keys else None
@@ -283,16 +283,18 @@ def base_mesh(config: Config, token: str = "") -> Mesh:
     managing = descriptor_set([manager_service_pb2.DESCRIPTOR, registry_service_pb2.DESCRIPTOR])
     storing = descriptor_set([repository_service_pb2.DESCRIPTOR])
     # Envoy takes no names to listen at.
-    gateway, edge, repository = map(
-        rpc.resolve_address, (config.gateway, config.edge, config.repository_edge)
+    gateway, manager_api, repository_api = map(
+        rpc.resolve_address, (config.gateway, config.manager_api, config.repository_api)
     )
     key = keys.hash_key(keys.check_admin_key(config.admin_key)) if config.admin_key else ""
     shown = "" if config.sidecar else traffic_token(token)
     # Who has to show a key is no web page; where others come in, they come by other names.
     is_open = gateway.is_loopback and not (key or config.keys)
-    manager = ApiListener("manager", *edge, MANAGER_CLUSTER, (MANAGER,), managing, key, not key)
+    manager = ApiListener(
+        "manager", *manager_api, MANAGER_CLUSTER, (MANAGER,), managing, key, not key
+    )
     models = ApiListener(
-        "repository", *repository, state.REPOSITORY, (REPOSITORY,), storing, key, not key, shown
+        "repository", *repository_api, state.REPOSITORY, (REPOSITORY,), storing, key, not key, shown
     )
     access_log = _STDOUT.get(config.access_log, config.access_log)
     return Mesh(

@@ -101,9 +101,9 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
                 {
                     "data": Path(".hydro/manager"),
                     "listen": Address("h", 1),
-                    "edge": Address(HERE, 8080),
+                    "manager_api": Address(HERE, 8080),
                     "gateway": Address("h", 2),
-                    "repository_edge": Address(HERE, 8087),
+                    "repository_api": Address(HERE, 8087),
                     "metrics": Address(HERE, 0),
                     "zipkin": None,
                     "otlp": None,
