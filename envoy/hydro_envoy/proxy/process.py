@@ -109,7 +109,7 @@ class Envoy:
     async def start(self) -> None:
         """Writes the configuration and starts the process."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        # Envoy writes it when its admin port is bound: one of a former life would mislead `admin`.
+        # Envoy writes it when its admin port is bound: that of an earlier process would mislead.
         self._admin_file.unlink(missing_ok=True)
         config = self._folder / "bootstrap.json"
         wanted = replace(

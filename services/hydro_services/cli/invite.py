@@ -33,8 +33,8 @@ def write_invitation(options: InviteOptions, output: Output) -> int:
     if not (options.ca / "ca.pem").exists():
         way_out = "run this beside the manager, or name its folder with --ca"
         raise NotFound(f"no authority in {options.ca}; {way_out}")
-    life = timedelta(seconds=options.expires_s)
-    invite(Authority.open(options.ca), options.service, life, options.out)
+    validity = timedelta(seconds=options.expires_s)
+    invite(Authority.open(options.ca), options.service, validity, options.out)
     if output.json:
         output.value({"file": str(options.out), "expires_s": options.expires_s})
     else:

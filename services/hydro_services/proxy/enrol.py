@@ -121,7 +121,7 @@ class _CertificateRenewer:
             await self._sign()
 
     async def renew(self) -> None:
-        """Gets the next certificate at half the life of the present one; without end.
+        """Gets the next certificate at half the validity of the present one; without end.
 
         Where the clock jumps, by which it is valid, at once.
         """

@@ -112,12 +112,14 @@ class Authority:
         """PEM."""
         return self._certificate.public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, identity: Identity, life: timedelta) -> KeyPair:
+    def issue(self, identity: Identity, validity: timedelta) -> KeyPair:
         """A new key and a certificate for it."""
         key = new_key()
-        return KeyPair(self.sign(identity, key.public_key(), life), key_to_pem(key))
+        return KeyPair(self.sign(identity, key.public_key(), validity), key_to_pem(key))
 
-    def sign(self, identity: Identity, key: ec.EllipticCurvePublicKey, life: timedelta) -> bytes:
+    def sign(
+        self, identity: Identity, key: ec.EllipticCurvePublicKey, validity: timedelta
+    ) -> bytes:
         """A certificate, PEM, valid from `BACKDATED` before now."""
         now = datetime.now(UTC)
         names: list[x509.GeneralName] = [
@@ -130,7 +132,7 @@ class Authority:
         signed = (
             _certificate_builder(_subject_name(str(identity)), self._certificate.subject, key)
             .not_valid_before(now - BACKDATED)
-            .not_valid_after(now + life)
+            .not_valid_after(now + validity)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
@@ -139,9 +141,9 @@ class Authority:
         )
         return signed.public_bytes(serialization.Encoding.PEM)
 
-    def invite(self, service: str, life: timedelta) -> str:
+    def invite(self, service: str, validity: timedelta) -> str:
         """A text with which any instance of the service gets its first certificate."""
-        expires = int((datetime.now(UTC) + life).timestamp())
+        expires = int((datetime.now(UTC) + validity).timestamp())
         body = json.dumps({"service": service, "expires": expires, "id": secrets.token_hex(8)})
         signature = self._key.sign(body.encode(), ec.ECDSA(hashes.SHA256()))
         return ".".join(_encode_part(part) for part in (body.encode(), signature))

@@ -10,7 +10,7 @@ from hydro_services.security.certificates import Authority, Identity
 from hydro_services.security.private_files import write_private
 
 
-def invite(authority: Authority, service: str, life: timedelta, file: Path) -> Path:
+def invite(authority: Authority, service: str, validity: timedelta, file: Path) -> Path:
     """Writes a file, for its owner's eyes alone, that holds for any instance of the service.
 
     Raises:
@@ -18,6 +18,6 @@ def invite(authority: Authority, service: str, life: timedelta, file: Path) -> P
     """
     Identity.parse(f"{service}/any")
     content = {"ca": authority.certificate.decode(), "service": service}
-    content["invitation"] = authority.invite(service, life)
+    content["invitation"] = authority.invite(service, validity)
     write_private(file, json.dumps(content, indent=1).encode())
     return file

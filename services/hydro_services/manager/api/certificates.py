@@ -19,17 +19,17 @@ from hydro_services.security.certificates import Authority, Identity, read_csr
 class Certificates(pb_grpc.CertificateServiceServicer):
     """Signs for who has an invitation or a certificate that is still good; issues Envoys' secrets.
 
-    Envoys get new ones at half the life of the old: see `hydro_envoy.xds.secrets.Issuer`.
+    Envoys get new ones at half the validity of the old: see `hydro_envoy.xds.secrets.Issuer`.
     """
 
-    def __init__(self, authority: Authority, life: timedelta) -> None:
+    def __init__(self, authority: Authority, validity: timedelta) -> None:
         self._authority = authority
-        self._life = life
+        self._validity = validity
 
     @classmethod
-    def of(cls, folder: Path, life: timedelta) -> Certificates:
+    def of(cls, folder: Path, validity: timedelta) -> Certificates:
         """With the authority in a folder; see `Authority.open`."""
-        return cls(Authority.open(folder), life)
+        return cls(Authority.open(folder), validity)
 
     async def SignCertificate(
         self, request: pb.SignCertificateRequest, context: Any
@@ -42,15 +42,15 @@ class Certificates(pb_grpc.CertificateServiceServicer):
             shown = peer_identity(context) or "none"
             message = f"the certificate shown is of {shown}, want {identity} or an invitation"
             raise errors.PermissionDenied(message)
-        signed = self._authority.sign(identity, key, self._life)
+        signed = self._authority.sign(identity, key, self._validity)
         return pb.SignCertificateResponse(certificate=signed)
 
     @property
     def period_s(self) -> float:
-        return self._life.total_seconds() / 2
+        return self._validity.total_seconds() / 2
 
     def issue(self, node: Node) -> tuple[Resource, ...]:
         """New secrets of an Envoy."""
-        held = self._authority.issue(Identity.parse(node.identity), self._life)
+        held = self._authority.issue(Identity.parse(node.identity), self._validity)
         trusted = secrets.mesh_ca_secret(self._authority.certificate)
         return secrets.identity_secret(held.certificate, held.key), trusted

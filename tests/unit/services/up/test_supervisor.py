@@ -54,10 +54,10 @@ async def test_a_healthy_life_makes_the_next_restart_the_first_again() -> None:
 @pytest.mark.parametrize(
     ("previous_s", "uptime_s", "delay_s"),
     [
-        pytest.param(None, 0.0, 0.0, id="the first life"),
-        pytest.param(0.0, 9.9, 0.1, id="a short life"),
+        pytest.param(None, 0.0, 0.0, id="the first run"),
+        pytest.param(0.0, 9.9, 0.1, id="a short run"),
         pytest.param(2.0, 0.0, 2.0, id="no more than two seconds"),
-        pytest.param(2.0, 10.0, 0.0, id="a healthy life"),
+        pytest.param(2.0, 10.0, 0.0, id="a healthy run"),
     ],
 )
 def test_delay_follows_the_previous_one(
