@@ -61,7 +61,13 @@ class Kind:
         return cast(KindModule, importlib.import_module(self.module))
 
 
-KINDS: tuple[Kind, ...] = (Kind("scikit", "hydro_models.scikit"),)
+KINDS: tuple[Kind, ...] = (
+    Kind("xgboost", "hydro_models.xgboost"),
+    Kind("lightgbm", "hydro_models.lightgbm"),
+    Kind("catboost", "hydro_models.catboost"),
+    Kind("onnx", "hydro_models.onnx"),
+    Kind("scikit", "hydro_models.scikit"),
+)
 """A model is of the first that matches."""
 
 

@@ -12,6 +12,11 @@ def versions_here(libraries: Iterable[str]) -> dict[str, str]:
     return {"python": platform.python_version()} | {name: _version(name) for name in libraries}
 
 
+def installed(*libraries: str) -> list[str]:
+    """Those of some distributions that are installed."""
+    return [name for name in libraries if _version(name)]
+
+
 def describe_differences(stored: Mapping[str, str]) -> str:
     """In words, how the versions here differ from those that a model was saved with; "" if not."""
     here = versions_here(name for name in stored if name != "python")

@@ -17,9 +17,10 @@ from hydro_models import model_metadata, proof, versions
 from hydro_models.answers import Answerers, Output, has_output
 from hydro_models.column_kinds import ColumnKind, Numbers, Objects, Texts
 from hydro_models.errors import BadRows
+from hydro_models.kinds import KINDS
 from hydro_models.model_metadata import Fitted
 from hydro_models.schema import SPARSE_FORMS, Schema, SchemaColumn
-from hydro_runtimes import python_values
+from hydro_runtimes import model_formats, python_values
 from hydro_runtimes.columns import Column, Columns, DataType, Dense, Sparse
 from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.evaluator import Evaluation, Failure, Field, Signature
@@ -106,6 +107,44 @@ def make_evaluator(folder: ModelFolder, answerers: Answerers) -> FittedEvaluator
     if fitted:
         check_proof(folder.path, evaluator, fitted)
     return evaluator
+
+
+def is_saved(folder: ModelFolder) -> bool:
+    """Whether hydro_models has saved the model.
+
+    Raises:
+        InvalidModel: metadata.json is not as written.
+    """
+    return (folder.path / model_metadata.METADATA).is_file() and read_fitted(folder) is not None
+
+
+def load_native(folder: ModelFolder, kind: str) -> FittedEvaluator | None:
+    """The evaluator of a model that hydro_models has saved in the file of its library.
+
+    Args:
+        folder: of the model.
+        kind: of `hydro_models.kinds.KINDS`.
+
+    Returns:
+        None where something else has saved it.
+
+    Raises:
+        InvalidModel: it is of another kind, cannot be read, or does not answer its proof.
+    """
+    if not is_saved(folder):
+        return None
+    fitted = read_fitted(folder)
+    if fitted is None or fitted.kind != kind:
+        raise InvalidModel(folder.path, f"metadata.json is not that of a model of {kind}")
+    native = next(each for each in KINDS if each.name == kind).load()
+    try:
+        model = native.read(model_formats.by_name(kind).only_file(folder.path))
+    except InvalidModel:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}{differing(fitted)}"
+        raise InvalidModel(folder.path, f"cannot be read: {reason}") from error
+    return make_evaluator(folder, native.answerers(model))
 
 
 def read_fitted(folder: ModelFolder) -> Fitted | None:

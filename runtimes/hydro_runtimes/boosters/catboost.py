@@ -14,27 +14,29 @@ from typing import Any
 
 import numpy as np
 
-from hydro_runtimes import python_values
+from hydro_models.threads import thread_count
+from hydro_runtimes import fitted, python_values
 from hydro_runtimes.boosters.catboost_file import is_classifier, parse_file
 from hydro_runtimes.boosters.evaluator import (
-    BoosterEvaluator,
     BoosterFile,
+    describe_booster,
     make_evaluator,
     read_booster,
 )
 from hydro_runtimes.columns import Columns
-from hydro_runtimes.evaluator import Description
+from hydro_runtimes.evaluator import Description, Evaluator
 from hydro_runtimes.model_folder import ModelFolder
-from hydro_runtimes.threads import thread_count
 
 
 def describe(folder: ModelFolder) -> Description:
     """As `model_formats.Loader.describe`."""
-    return Description(read_booster(folder, "catboost", parse_file)[1].signature)
+    return describe_booster(folder, "catboost", parse_file)
 
 
-def load(folder: ModelFolder) -> BoosterEvaluator:
+def load(folder: ModelFolder) -> Evaluator:
     """As `model_formats.Loader.load`."""
+    if saved := fitted.load_native(folder, "catboost"):
+        return saved
     path, file = read_booster(folder, "catboost", parse_file)
     return make_evaluator(path, file, _Predictor(path, file))
 

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hydro_runtimes import metadata, model_formats, python_values
+from hydro_runtimes import fitted, metadata, model_formats, python_values
 from hydro_runtimes.boosters.features import Features, check_categories, with_stated_inputs
 from hydro_runtimes.columns import Array, Column, Columns, DataType, Dense, Strings
 from hydro_runtimes.errors import InvalidModel
-from hydro_runtimes.evaluator import Evaluation, Failure, Field, Signature
+from hydro_runtimes.evaluator import Description, Evaluation, Failure, Field, Signature
 from hydro_runtimes.files import METADATA
 from hydro_runtimes.model_folder import ModelFolder
 from hydro_runtimes.stated_outputs import rename_outputs
@@ -56,6 +56,18 @@ class BoosterEvaluator:
         return Evaluation(outputs, failures)
 
 
+def describe_booster(
+    folder: ModelFolder, format: str, parse: Callable[[bytes], BoosterFile]
+) -> Description:
+    """The signature that the file tells, or metadata.json if hydro_models has written it.
+
+    Raises:
+        InvalidModel: as `read_booster`.
+    """
+    _, file = read_booster(folder, format, parse)
+    return Description(folder.read_signature() if fitted.is_saved(folder) else file.signature)
+
+
 def read_booster(
     folder: ModelFolder, format: str, parse: Callable[[bytes], BoosterFile]
 ) -> tuple[Path, BoosterFile]:
@@ -71,6 +83,8 @@ def read_booster(
         raise InvalidModel(path, f"cannot be read: {error.strerror}") from error
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidModel(path, f"is not whole: {type(error).__name__}: {error}") from error
+    if fitted.is_saved(folder):
+        return path, found
     if (folder.path / METADATA).is_file():
         inputs, outputs = folder.read_metadata(metadata.parse_stated)
         if inputs:

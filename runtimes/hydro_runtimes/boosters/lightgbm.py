@@ -15,19 +15,20 @@ from typing import Any
 
 import numpy as np
 
+from hydro_models.threads import thread_count
+from hydro_runtimes import fitted
 from hydro_runtimes.boosters.evaluator import (
     PREDICTION,
-    BoosterEvaluator,
     BoosterFile,
+    describe_booster,
     make_evaluator,
     read_booster,
     width_field,
 )
 from hydro_runtimes.boosters.features import Features, category_type, unnamed_features
 from hydro_runtimes.columns import Columns, DataType
-from hydro_runtimes.evaluator import Description, Field
+from hydro_runtimes.evaluator import Description, Evaluator, Field
 from hydro_runtimes.model_folder import ModelFolder
-from hydro_runtimes.threads import thread_count
 
 START = b"tree\n"
 _CATEGORIES = "\npandas_categorical:"
@@ -37,11 +38,13 @@ _UNNAMED = re.compile(r"Column_\d+")
 
 def describe(folder: ModelFolder) -> Description:
     """As `model_formats.Loader.describe`."""
-    return Description(read_booster(folder, "lightgbm", parse_file)[1].signature)
+    return describe_booster(folder, "lightgbm", parse_file)
 
 
-def load(folder: ModelFolder) -> BoosterEvaluator:
+def load(folder: ModelFolder) -> Evaluator:
     """As `model_formats.Loader.load`."""
+    if saved := fitted.load_native(folder, "lightgbm"):
+        return saved
     path, file = read_booster(folder, "lightgbm", parse_file)
     return make_evaluator(path, file, _Predictor(path, file.features))
 

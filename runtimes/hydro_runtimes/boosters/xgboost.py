@@ -22,21 +22,22 @@ from typing import Any
 import numpy as np
 import orjson
 
+from hydro_models.threads import thread_count
+from hydro_runtimes import fitted
 from hydro_runtimes.boosters import ubjson
 from hydro_runtimes.boosters.evaluator import (
     PREDICTION,
     PROBABILITY,
-    BoosterEvaluator,
     BoosterFile,
+    describe_booster,
     make_evaluator,
     read_booster,
     width_field,
 )
 from hydro_runtimes.boosters.features import Features, category_type, unnamed_features
 from hydro_runtimes.columns import Array, Columns, DataType
-from hydro_runtimes.evaluator import Description, Field
+from hydro_runtimes.evaluator import Description, Evaluator, Field
 from hydro_runtimes.model_folder import ModelFolder
-from hydro_runtimes.threads import thread_count
 
 _COUNTS_BYTES = (3, 4, 1)
 """The version since which names of categories that are not ASCII are whole; before it the offsets
@@ -53,11 +54,13 @@ _TYPES = {
 
 def describe(folder: ModelFolder) -> Description:
     """As `model_formats.Loader.describe`."""
-    return Description(read_booster(folder, "xgboost", parse_file)[1].signature)
+    return describe_booster(folder, "xgboost", parse_file)
 
 
-def load(folder: ModelFolder) -> BoosterEvaluator:
+def load(folder: ModelFolder) -> Evaluator:
     """As `model_formats.Loader.load`."""
+    if saved := fitted.load_native(folder, "xgboost"):
+        return saved
     path, file = read_booster(folder, "xgboost", parse_file)
     return make_evaluator(path, file, _Predictor(path, file.features))
 

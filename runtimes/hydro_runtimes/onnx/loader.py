@@ -11,16 +11,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hydro_runtimes import metadata, model_formats, python_values
+from hydro_models.onnx import open_session
+from hydro_runtimes import fitted, metadata, model_formats, python_values
 from hydro_runtimes.columns import Array, Column, Columns, Dense, Ragged, Strings
 from hydro_runtimes.errors import InvalidModel
-from hydro_runtimes.evaluator import Description, Evaluation, Field, Signature
+from hydro_runtimes.evaluator import Description, Evaluation, Evaluator, Field, Signature
 from hydro_runtimes.files import METADATA
 from hydro_runtimes.model_folder import ModelFolder
 from hydro_runtimes.onnx.columns import Answer, Feed, answers_of, feeds_of
 from hydro_runtimes.onnx.graph import Graph, Tensor, parse_graph
 from hydro_runtimes.stated_outputs import rename_outputs
-from hydro_runtimes.threads import thread_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,37 +86,34 @@ class OnnxEvaluator:
 def describe(folder: ModelFolder) -> Description:
     """As `model_formats.Loader.describe`."""
     _, feeds, answers, _ = _read(folder)
+    if fitted.is_saved(folder):
+        return Description(folder.read_signature())
     return Description(_signature(feeds, answers))
 
 
-def load(folder: ModelFolder) -> OnnxEvaluator:
+def load(folder: ModelFolder) -> Evaluator:
     """As `model_formats.Loader.load`.
 
     Raises:
         InvalidModel: onnxruntime cannot run it, or an output has not one value for each row.
     """
+    if saved := fitted.load_native(folder, "onnx"):
+        return saved
     path, feeds, answers, takes_one = _read(folder)
-    session = open_session(path)
+    session = _open_session(path)
     evaluator = OnnxEvaluator(_signature(feeds, answers), feeds, answers, takes_one, session)
     _check_rows(path, evaluator)
     return evaluator
 
 
-def open_session(path: Path) -> Any:
-    """A session of onnxruntime on the CPU, with a bounded number of threads.
+def _open_session(path: Path) -> Any:
+    """A session for the graph.
 
     Raises:
         InvalidModel: it cannot be opened.
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = thread_count()
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 4
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return open_session(path)
     except Exception as error:  # onnxruntime's own have no common class
         raise InvalidModel(path, f"onnxruntime cannot run it: {error}") from error
 
@@ -129,7 +126,7 @@ def _read(folder: ModelFolder) -> tuple[Path, tuple[Feed, ...], tuple[Answer, ..
         raise InvalidModel(path, f"cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise InvalidModel(path, f"is not whole: {error}") from error
-    is_stated = (folder.path / METADATA).is_file()
+    is_stated = (folder.path / METADATA).is_file() and not fitted.is_saved(folder)
     inputs, outputs = folder.read_metadata(metadata.parse_stated) if is_stated else ((), ())
     feeds, answers = feeds_of(folder.path, graph, inputs), answers_of(folder.path, graph)
     if outputs:
