@@ -116,6 +116,8 @@ def _evaluate_sides(operator: str, left: Typed, right: Typed, rows: Rows) -> tup
     Source: BinaryExpression.eval and DivModLike.eval, 4.3.0.
     """
     first, second = (right, left) if operator in _DIVISIONS else (left, right)
+    # As with a / 0 beside a null: the divisor is looked at first, and a null dividend hides its
+    # error.
     settled = first.evaluate(rows)
     other = evaluate_where(second, rows, ~settled.null)
     return (other, settled) if operator in _DIVISIONS else (settled, other)
@@ -153,6 +155,7 @@ def _add_or_multiply(
     """+, - or *; without ANSI a result that does not fit wraps, as in Java."""
     compute = {"+": np.add, "-": np.subtract, "*": np.multiply}[operator]
     null = a.null | b.null
+    # NumPy wraps as Java does; whether it has wrapped is looked at afterwards.
     made: Array = compute(a.data, b.data)
     if kind.is_fraction or (not mode.ansi and not safe):
         return Value(kind, made, null)
@@ -184,10 +187,13 @@ def _divide_numbers(
     operator: str, a: Value, b: Value, kind: SqlType, rows: Rows, mode: Mode, safe: bool
 ) -> Value:
     zero = b.data == 0
+    # 1 in the place of 0: NumPy would warn, and for whole numbers answer 0.
     divisor = np.where(zero, np.ones_like(b.data), b.data)
     if operator == "/":
         made: Array = a.data / divisor
     elif operator == "div":
+        # Java rounds towards 0, NumPy's // down: the remainder, which has the dividend's sign, is
+        # taken off first.
         made = (a.data - np.fmod(a.data, divisor)) // divisor
     else:
         made = np.fmod(a.data, divisor)
@@ -198,6 +204,7 @@ def _divide_numbers(
     value = Value(kind, made.astype(kind.dtype), a.null | b.null)
     message = _ZERO.get(operator, _DIVIDE_BY_ZERO)
     if operator == "div" and kind == LONG:
+        # The only quotient that does not fit: 2**63.
         least = (a.data == np.iinfo(np.int64).min) & (b.data == -1)
         if mode.ansi:
             value = refuse_where(value, least, rows, "ARITHMETIC_OVERFLOW in bigint", safe)
@@ -218,6 +225,7 @@ def _decimal_arithmetic(operator: str, sides: Sequence[Typed], mode: Mode, safe:
         over, zero = np.zeros(rows.count, bool), np.zeros(rows.count, bool)
         for row in np.flatnonzero(~null).tolist():
             x, y = a.data[row], b.data[row]
+            # Before it is computed: Python's Decimal would raise, and end the batch.
             if operator in _DIVISIONS and not y:
                 zero[row] = True
                 continue
@@ -276,6 +284,7 @@ def _decimal_result(operator: str, one: SqlType, other: SqlType) -> SqlType:
         case "*":
             return adjusted_decimal(p1 + p2 + 1, s1 + s2)
         case "/":
+            # Spark's MINIMUM_ADJUSTED_SCALE: a quotient keeps six decimal places at least.
             scale = max(6, s1 + p2 + 1)
             return adjusted_decimal(p1 - s1 + s2 + scale, scale)
         case "div":

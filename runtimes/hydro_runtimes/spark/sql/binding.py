@@ -97,6 +97,7 @@ def cast_to(typed: Typed, want: SqlType, mode: Mode, safe: bool = False) -> Type
     """
     if typed.type == want:
         return typed
+    # try_cast has the casts of ANSI in either mode: others give null for what they cannot be.
     if not can_cast(typed.type, want, replace(mode, ansi=mode.ansi or safe)):
         raise StatementError(f"{typed.type} cannot be cast to {want}")
     inner = typed.evaluate
@@ -128,6 +129,7 @@ def constant_of(typed: Typed, what: str) -> Any:
     """
     if not typed.foldable:
         raise StatementError(f"{what} depends on a column, want a constant")
+    # One row without columns: what is foldable reads none.
     rows = Rows.from_columns({}, 1)
     value = typed.evaluate(rows)
     if rows.errors:
@@ -169,6 +171,8 @@ def row_by_row(compute: Callable[..., Any], given: Sequence[Typed], gives: SqlTy
 
     def evaluate(rows: Rows) -> Value:
         values, missing = evaluate_unless_null(given, rows)
+        # Rows with a null are not computed: Spark's code for null-intolerant functions skips them,
+        # errors included.
         made: list[Any] = [None] * rows.count
         plain = [value.data.tolist() for value in values]
         for row in np.flatnonzero(~missing).tolist():
@@ -182,6 +186,7 @@ def _in_range(made: list[Any], kind: SqlType, rows: Rows) -> list[Any]:
     """The answers; a whole number that does not fit the type becomes None, and an error."""
     if kind.dtype.kind != "i":
         return made
+    # Python's integers do not wrap, NumPy's would without a word.
     limit = 1 << (8 * kind.dtype.itemsize - 1)
     for row, value in enumerate(made):
         if value is not None and not -limit <= value < limit:
@@ -192,6 +197,7 @@ def _in_range(made: list[Any], kind: SqlType, rows: Rows) -> list[Any]:
 
 def try_row(rows: Rows, row: int, compute: Callable[..., Any], *arguments: Any) -> Any:
     """The answer of a row; None, and an error of the row, if it raises RowError or is too large."""
+    # Functions of functions can make a row larger without end: what a row has made is counted.
     if rows.made_sizes and row_limits.is_over_limit(rows, row):
         return None
     try:
@@ -216,6 +222,7 @@ def null_on_error(typed: Typed) -> Typed:
     """The expression with null instead of any error, also of expressions within it."""
 
     def evaluate(rows: Rows) -> Value:
+        # Errors of this expression alone: those that the row had before stay.
         apart = rows.with_own_errors()
         value = typed.evaluate(apart)
         failed = np.array([row in apart.errors for row in rows.index.tolist()], dtype=bool)
@@ -233,6 +240,8 @@ def evaluate_unless_null(given: Sequence[Typed], rows: Rows) -> tuple[list[Value
     missing = np.zeros(rows.count, dtype=bool)
     values: list[Value] = []
     for one in given:
+        # As Spark's generated code: an argument behind a null one is not evaluated, so its errors
+        # do not count.
         value = evaluate_where(one, rows, ~missing)
         values.append(value)
         missing = missing | value.null

@@ -56,6 +56,7 @@ def compared_type(one: SqlType, other: SqlType, ansi: bool) -> SqlType | None:
     if ansi or STRING not in (one, other) or one == other:
         return wider_type(one, other, ansi)
     rest = other if one == STRING else one
+    # Null beside a text: both sides are texts, and the comparison is null.
     if rest == VOID:
         return STRING
     return None if rest.is_nested or rest.is_interval else rest
@@ -128,6 +129,7 @@ def _tightest_common_type(one: SqlType, other: SqlType, ansi: bool) -> SqlType |
         return UNKNOWN
     if one.is_number and other.is_number:
         return _wider_number(one, other, ansi)
+    # A date becomes midnight of the session's zone, so the other side's type stands.
     if DATE in (one, other) and (one in _TIMES or other in _TIMES):
         return other if one == DATE else one
     if one in _TIMES and other in _TIMES:
@@ -178,6 +180,7 @@ def _common_nested(
         return None
     parts = [pair(a, b) for a, b in zip(one.parts, other.parts, strict=True)]
     whole = [part for part in parts if part is not None]
+    # One pair without a common type is enough: there is no type for the whole.
     if len(whole) != len(parts):
         return None
     match one.name:

@@ -125,6 +125,7 @@ def translate_pattern(pattern: str) -> str:
             out.append(f"\\{char}" if _is_operator(pattern, at - 1) else char)
         else:
             if char == "(":
+                # A group begins with the flags around it, and what it changes ends with it.
                 scopes.append(scopes[-1])
             elif char == ")" and len(scopes) > 1:
                 scopes.pop()
@@ -173,6 +174,7 @@ def _both_cases_in_set(pattern: str, at: int) -> tuple[str, int]:
         text = _both_cases(start)
         return f"\\{text}" if _is_operator(pattern, at) else text, at + 1
     # Of a range, the part that lies in a-z or A-Z is added in the other case.
+    # `swapcase` of the ends alone would be wrong: A-z also has [ \ ] ^ _ and the backquote.
     parts = [f"{start}-{end}"]
     for first, last in (("a", "z"), ("A", "Z")):
         low, high = max(start, first), min(end, last)
@@ -222,11 +224,13 @@ def _translate_escape(
         if "i" in flags and not _is_unicode(flags) and not in_set:
             return "".join(map(_quote_char, quoted)), after
         return regex.escape(quoted, special_only=False), after
+    # Written out: `regex` would take \w, \d and \s for Unicode's.
     if char.lower() in _SETS:
         sets = _SETS | _UNICODE_SETS if "U" in flags else _SETS
         return _character_set(sets[char.lower()], char.isupper(), in_set), at + 1
     if char == "c" and at + 1 < len(pattern):  # Java flips bit 64, for whatever character
         return f"\\x{ord(pattern[at + 1]) ^ 64:02X}", at + 2
+    # `regex` reads \k<name> only in version 0 of its grammar.
     if char == "k" and pattern.startswith("<", at + 1):
         end = pattern.index(">", at)
         return f"(?P={pattern[at + 2 : end]})", end + 1
@@ -235,6 +239,7 @@ def _translate_escape(
     if char in _ESCAPES:
         return _ESCAPES[char], at + 1
     if char == "0":  # octal: \0n, \0nn or \0mnn with m up to 3
+        # Java takes as many digits as stay below octal 400.
         digits = regex.match(r"[0-3]?[0-7]{1,2}", pattern[at + 1 :])
         if digits is None:
             raise ValueError(r"\0 needs octal digits")

@@ -46,6 +46,8 @@ def and_or(operator: str, sides: Sequence[Typed], mode: Mode) -> Typed:
 
     def evaluate(rows: Rows) -> Value:
         left = left_side.evaluate(rows)
+        # false AND x is false whatever x is, and true OR x is true: x is not evaluated there, so it
+        # has no errors either.
         unsettled = left.null | (left.data == is_and)
         right = right_side.evaluate(rows.take(unsettled))
         data, null = left.data.copy(), left.null.copy()
@@ -98,6 +100,7 @@ def case_when(tests: Sequence[Typed], results: Sequence[Typed], mode: Mode) -> T
     last = len(conditions)
 
     def evaluate(rows: Rows) -> Value:
+        # Which result each row gets; `last` is ELSE, and stands for "none yet" while tests go on.
         chosen = np.full(rows.count, last)
         for place, test in enumerate(conditions):
             left = np.flatnonzero(chosen == last)
@@ -175,5 +178,6 @@ def _pick_results(rows: Rows, chosen: Array, results: Sequence[Typed]) -> Value:
         value = result.evaluate(rows.take(at))
         if at.all():
             return value
+        # Only for the rows that chose it: an error in a branch that is not taken does not count.
         picked.data[at], picked.null[at] = value.data, value.null
     return picked

@@ -89,6 +89,8 @@ def cast_to_whole(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe: boo
         return constant_value(kind, None, rows.count)
     if have.name == "decimal":
         return _decimal_to_whole(value, kind, rows, mode, safe)
+    # Microseconds to seconds, rounded down, before 1970 as well (MICROSECONDS.toSeconds is
+    # floorDiv).
     data = value.data if have != TIMESTAMP else value.data // 1_000_000
     if have.is_fraction:
         return _fraction_to_whole(value, kind, rows, mode, safe)
@@ -124,6 +126,7 @@ def _fraction_to_whole(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe
     whole = np.trunc(value.data.astype(np.float64))
     limit = float(1 << (bit_width(kind) - 1))
     if mode.ansi:
+        # At the limit it is too large already: 2.0**63 is a double, 2**63 - 1 is none.
         bad = np.isnan(whole) | (whole >= limit) | (whole < -limit)
         made = Value(kind, np.where(bad, 0, whole).astype(kind.dtype), value.null)
         return refuse_where(made, bad, rows, _overflow_message(kind), safe)
@@ -143,6 +146,7 @@ def _decimal_to_whole(value: Value, kind: SqlType, rows: Rows, mode: Mode, safe:
         whole = int(number.to_integral_value(ROUND_DOWN, DECIMALS))
         if -limit <= whole < limit:
             return whole
+        # Java's narrowing of a BigInteger: the lowest bits, with the sign of the highest of them.
         return None if mode.ansi else (whole + limit) % (2 * limit) - limit
 
     return cast_rows(value, kind, convert, rows, safe)

@@ -56,6 +56,7 @@ def compare_values(left: Value, right: Value) -> Array:
             dtype=np.int8,
         )
     found = (a > b).astype(np.int8) - (a < b).astype(np.int8)
+    # NumPy answers False to every comparison with NaN: here it is set apart afterwards.
     if left.type.is_fraction:
         found = np.where(np.isnan(a) | np.isnan(b), np.isnan(a) * 1 - np.isnan(b) * 1, found)
     return np.asarray(found)
@@ -64,6 +65,7 @@ def compare_values(left: Value, right: Value) -> Array:
 def sort_key(kind: SqlType) -> Callable[[Any], Any]:
     """A function from values to keys that Python orders as Spark orders values; null is first."""
     if kind.is_fraction:
+        # x + 0.0 makes 0.0 of -0.0. NaN comes after all numbers, and equals itself.
         return lambda x: (0,) if x is None else (2,) if math.isnan(x) else (1, x + 0.0)
     if kind.name == "array":
         inner = sort_key(kind.parts[0])
@@ -102,6 +104,7 @@ def null_safe_equal(sides: Sequence[Typed], mode: Mode) -> Typed:
 
     def evaluate(rows: Rows) -> Value:
         a, b = left.evaluate(rows), right.evaluate(rows)
+        # Under a null `data` has no meaning: null decides first.
         either = a.null | b.null
         same = np.where(either, a.null & b.null, compare_values(a, b) == 0)
         return Value(BOOLEAN, same, np.zeros(rows.count, bool))
@@ -124,6 +127,7 @@ def bind_in(child: Typed, options: Sequence[Typed], mode: Mode) -> Typed:
             # An option is evaluated only where none before it was equal, as in Spark.
             other = evaluate_where(option, rows, ~first.null & ~found)
             found = found | ((compare_values(first, other) == 0) & ~other.null & ~first.null)
+            # Kept, in case none is equal: then a null option leaves the answer open.
             null = null | other.null
         return Value(BOOLEAN, found, null & ~found)
 

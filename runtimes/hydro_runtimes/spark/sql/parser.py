@@ -103,6 +103,7 @@ class Parser(ExpressionReader):
         while (operator := _BINARY[level].get(self.next_token.upper)) is not None:
             self.take_token()
             sides = (left, self.parse_operators(level + 1))
+            # Spark's tree has no node for <>: its names and messages say (NOT (a = b)).
             if operator == "<>":
                 left = Operation("NOT", (Operation("=", sides),))
             else:
@@ -160,6 +161,7 @@ class Parser(ExpressionReader):
             case "end":
                 raise self.syntax_error("want an expression")
         # Such a word may be a name, too, as in SELECT date FROM ...: then the form returns None.
+        # Words before brackets: CASE, CAST, INTERVAL and others have a grammar of their own.
         special = SPECIAL_FORMS.get(token.upper) if token.kind == "word" else None
         found = special(self) if special is not None else None
         return found if found is not None else self._parse_name_or_call()
@@ -178,8 +180,10 @@ class Parser(ExpressionReader):
             return self._parse_lambda()
         if not self.accept("("):
             raise self.syntax_error("want an expression")
+        # A query in brackets is a value only with a table of its own, which no row has.
         if self.is_query(0):
             raise NeedsOtherRows("(SELECT ...) as a value needs other rows")
+        # One in brackets is itself; several are a struct, of which each may have a name.
         first = self.parse_named_expression()
         if self.accept(")"):
             return first
@@ -197,6 +201,7 @@ class Parser(ExpressionReader):
         """Whether a function of several variables, (a, b) -> ..., comes next."""
         if self.next_token.upper != "(":
             return False
+        # Only by looking ahead: (a, b) is a struct until an arrow follows.
         ahead = 1
         while (
             self.peek_token(ahead).kind in ("word", "quoted")
@@ -229,6 +234,8 @@ class Parser(ExpressionReader):
         if self.peek_token().upper == "->":
             return self._parse_lambda()
         token = self.next_token
+        # FROM is no reserved word, and SELECT from FROM t has a column of that name; but SELECT
+        # FROM t lacks its items.
         if token.upper == "FROM" and self.peek_token().kind in ("word", "quoted"):
             raise self.syntax_error("want an expression")
         # Spark 4 allows builtin.f(...) and system.builtin.f(...) for its own functions.
@@ -254,6 +261,7 @@ class Parser(ExpressionReader):
     def _parse_arguments(self, written: str) -> Expression:
         name = written.lower()
         self.expect("(")
+        # Of an aggregate: it needs other rows whatever the function is.
         if self.accept("DISTINCT"):
             raise NeedsOtherRows(f"{written}(DISTINCT ...) needs other rows")
         if (

@@ -70,6 +70,7 @@ def parse_statement(statement: str) -> Select:
         StatementError: the grammar has no such statement, or it reads another table.
         NeedsOtherRows: its answer for a row depends on other rows.
     """
+    # The parser recurses, and a statement comes with a model that somebody else may have made.
     if len(statement) > _MAX_CHARACTERS:
         got = f"has {len(statement)} characters"
         raise StatementError(f"{got}, want at most {_MAX_CHARACTERS}")
@@ -147,6 +148,8 @@ def _parse_pipe_operators(parser: Parser, known: Tables, source: _Source) -> Tab
             source = _Source(select, source.alias, ())
         else:
             raise _refusal_of(parser)
+    # Without |> and without an alias it is the query itself; a SELECT * around it would name its
+    # columns anew.
     if is_query and source.select is not None:
         return source.select, source.names
     return _select_over(source, (Star(),)), ()
@@ -175,6 +178,7 @@ def _parse_ctes(parser: Parser, known: Tables) -> Tables:
         parser.accept("AS")
         parser.expect("(")
         select, inner_names = _parse_query(parser, known)
+        # A new mapping each: a query sees those before it, not those after it and not itself.
         known = {**known, name.lower(): (select, names or inner_names)}
         parser.expect(")")
         if not parser.accept(","):
@@ -224,6 +228,7 @@ def _parse_source(parser: Parser, known: Tables) -> _Source:
             raise StatementError(
                 f"reads another table, {name}.{parser.peek_token().text}, want {THIS}"
             )
+        # A common table expression hides the table of that name, __THIS__ as well.
         source, names = known.get(name.lower(), (None, ()))
         if source is None and name != THIS:
             raise StatementError(f"reads another table, {name}, want {THIS}")
