@@ -125,9 +125,12 @@ class Failure:
     """The part of the model, such as the uid of a Spark stage."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Evaluation:
-    """A model's answer to a batch of rows."""
+    """A model's answer to a batch of rows.
+
+    Never changed; not frozen, because that doubles what one costs.
+    """
 
     outputs: Mapping[str, Column]
     """The columns added or replaced, one row for each row that did not fail, in order."""

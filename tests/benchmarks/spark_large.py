@@ -183,7 +183,7 @@ def onnx_session(model: Any) -> Any:
         target_treeids=tree[ends].tolist(),
         target_nodeids=numbers[ends].tolist(),
         target_ids=[0] * len(ends),
-        target_weights=(forest.prediction[ends] * model.weights[tree[ends]]).tolist(),
+        target_weights=forest.prediction[ends].tolist(),
         n_targets=1,
     )
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, FEATURES])]

@@ -101,9 +101,14 @@ def add_missing_columns(columns: Columns, fields: Sequence[Field]) -> Columns:
 
     Names may differ in case, as in Spark. An optional field that is missing stays missing.
     """
+    for field in fields:
+        if field.name not in columns:
+            return _add_nulls(columns, fields)
+    return columns
+
+
+def _add_nulls(columns: Columns, fields: Sequence[Field]) -> Columns:
     names = [field.name for field in fields]
-    if all(name in columns for name in names):
-        return columns
     given = match_ignoring_case(names, columns)
     found = {
         name: columns[given.get(name, name)] for name in names if given.get(name, name) in columns
@@ -122,6 +127,12 @@ def _null_column(field: Field, rows: int) -> Column:
     if field.type in (DataType.STRING, DataType.JSON):
         return Strings([""] * rows, missing, field.type)
     return Dense(np.zeros(rows, dtype=field.type.dtype), missing)
+
+
+def batch_of_columns(columns: Columns, fields: Sequence[Field]) -> Batch:
+    """The batch that the pipeline starts from, of columns none of which comes as JSON."""
+    taken = {field.name: columns[field.name] for field in fields if field.name in columns}
+    return Batch(taken, columns.rows)
 
 
 def batch_of_group(group: Group, fields: Sequence[Field], readers: Readers) -> Batch:

@@ -40,7 +40,7 @@ class RandomForestClassificationModel:
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> RandomForestClassificationModel:
         features, size = _read_features(saved, schema)
-        trees, _ = forest.load_ensemble(saved, STATS)
+        trees = forest.load_ensemble(saved, STATS)
         classes = ClassifierColumns.load(saved, schema, _class_count(saved, trees))
         leaf = _leaf_column(saved, schema, trees.trees)
         return cls(features, size, trees, _class_shares(trees), classes, leaf)
@@ -65,25 +65,25 @@ class GBTClassificationModel:
     features: InputColumn
     size: int
     forest: Forest
-    weights: Array
-    """float64, (trees,)."""
     classes: ClassifierColumns
     leaf: str
 
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> GBTClassificationModel:
         features, size = _read_features(saved, schema)
-        trees, weights = forest.load_ensemble(saved, PREDICTION)
+        trees = forest.load_ensemble(saved, PREDICTION, weighted=True)
         classes = ClassifierColumns.load(saved, schema, 2)
         leaf = _leaf_column(saved, schema, trees.trees)
-        return cls(features, size, trees, weights, classes, leaf)
+        return cls(features, size, trees, classes, leaf)
 
     def transform(self, batch: Batch) -> Batch:
         batch, column = read_vectors(batch, self.features, self.size)
         leaves = self.forest.find_leaves(column)
-        raw, probability = _class_scores(_weighted_sum(self.forest, leaves, self.weights))
-        columns = self.classes.output_columns(raw, probability)
-        return batch.with_columns(columns | _leaf_columns(self.leaf, self.forest, leaves))
+        margin = _sum_of_trees(self.forest, leaves)
+        columns = self.classes.output_columns(*_class_scores(margin))
+        if self.leaf:
+            columns |= _leaf_columns(self.leaf, self.forest, leaves)
+        return batch.with_columns(columns)
 
 
 @dataclass(frozen=True)
@@ -155,8 +155,6 @@ class _EnsembleRegressionModel:
     features: InputColumn
     size: int
     forest: Forest
-    weights: Array
-    """float64, (trees,)."""
     share: float
     """The number that the sum of the trees is divided by."""
     prediction: str
@@ -165,21 +163,20 @@ class _EnsembleRegressionModel:
     @classmethod
     def load(cls, saved: Saved, schema: Schema) -> Self:
         features, size = _read_features(saved, schema)
-        trees, weights = forest.load_ensemble(saved, PREDICTION)
-        weights, share = cls.tree_weights(weights)
+        trees, share = cls.load_trees(saved)
         prediction = schema.add_prediction(saved)
         leaf = _leaf_column(saved, schema, trees.trees)
-        return cls(features, size, trees, weights, share, prediction, leaf)
+        return cls(features, size, trees, share, prediction, leaf)
 
     @staticmethod
-    def tree_weights(weights: Array) -> tuple[Array, float]:
-        """The factor of each tree, and the divisor of their sum."""
-        return weights, 1.0
+    def load_trees(saved: Saved) -> tuple[Forest, float]:
+        """The trees, and the divisor of their sum."""
+        return forest.load_ensemble(saved, PREDICTION, weighted=True), 1.0
 
     def transform(self, batch: Batch) -> Batch:
         batch, column = read_vectors(batch, self.features, self.size)
         leaves = self.forest.find_leaves(column)
-        total = _weighted_sum(self.forest, leaves, self.weights) / self.share
+        total = _sum_of_trees(self.forest, leaves) / self.share
         columns = _leaf_columns(self.leaf, self.forest, leaves)
         return batch.with_columns({self.prediction: Dense(total), **columns})
 
@@ -198,8 +195,9 @@ class RandomForestRegressionModel(_EnsembleRegressionModel):
     """
 
     @staticmethod
-    def tree_weights(weights: Array) -> tuple[Array, float]:
-        return np.ones_like(weights), float(len(weights))
+    def load_trees(saved: Saved) -> tuple[Forest, float]:
+        trees = forest.load_ensemble(saved, PREDICTION)
+        return trees, float(trees.trees)
 
 
 def _class_scores(margin: Array) -> tuple[Array, Array]:
@@ -225,18 +223,15 @@ def _only_tree(leaves: list[Array]) -> Array:
     return forest.concatenate_chunks([part[0] for part in leaves])
 
 
-def _weighted_sum(trees: Forest, leaves: list[Array], weights: Array) -> Array:
-    """The weighted sum over the trees: float64, (rows,).
+def _sum_of_trees(trees: Forest, leaves: list[Array]) -> Array:
+    """The sum of the trees' predictions: float64, (rows,).
 
     The trees are added in their order, by accumulate and cumsum: np.sum adds in pairs and rounds
     otherwise than Spark's blas.ddot.
     """
-    if len(leaves[0][0]) == 1:
-        added = np.add.accumulate(trees.prediction.take(leaves[0][:, 0]) * weights)
-        return np.asarray(added[-1:])
-    parts = [
-        np.cumsum(trees.prediction.take(part) * weights[:, None], axis=0)[-1] for part in leaves
-    ]
+    if leaves[0].size == trees.trees:  # a single row
+        return np.add.accumulate(trees.prediction.take(leaves[0].ravel()))[-1:]
+    parts = [np.cumsum(trees.prediction.take(part), axis=0)[-1] for part in leaves]
     return forest.concatenate_chunks(parts)
 
 

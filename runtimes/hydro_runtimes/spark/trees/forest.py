@@ -18,7 +18,8 @@ from hydro_runtimes.spark.format.parquet import Table
 from hydro_runtimes.spark.format.part_files import COPY_WHOLE
 from hydro_runtimes.spark.format.saved import Saved
 from hydro_runtimes.spark.trees import chunks, nodes, single_row
-from hydro_runtimes.spark.trees.node_records import NumpySingleRowWalk
+from hydro_runtimes.spark.trees.interval_walk import IntervalWalk
+from hydro_runtimes.spark.trees.intervals import TreeNodes
 from hydro_runtimes.spark.trees.single_row import CompiledSingleRowWalk
 from hydro_runtimes.spark.trees.splits import SplitReader, Splits
 
@@ -51,10 +52,10 @@ class Forest:
     stats: Array
     """float64, (nodes, values): impurityStats, such as the weight of each class, if asked for."""
     prediction: Array
-    """float64, (nodes,), if asked for."""
+    """float64, (nodes,), if asked for; times the weight of the tree, if that is asked for."""
     leaf_number: Array
     """int32, (nodes,): for a leaf, how many leaves of its tree are left of it, if asked for."""
-    single_row_walk: CompiledSingleRowWalk | NumpySingleRowWalk
+    single_row_walk: CompiledSingleRowWalk | IntervalWalk
     """For a batch of one row."""
 
     def find_leaves(self, column: Vectors) -> list[Array]:
@@ -64,7 +65,8 @@ class Forest:
             One array for each chunk of rows: int64, (trees, rows of the chunk).
         """
         if column.rows == 1:
-            return [self._leaves_of_row(self.splits.row_numbers(column)[0])[:, None]]
+            leaves = self._leaves_of_row(self.splits.row_numbers(column).ravel())
+            return [leaves.reshape(-1, 1)]
         return chunks.map_chunks(self._walk_rows, column, max(1, _CHUNK // self.trees))
 
     def _leaves_of_row(self, numbers: Array) -> Array:
@@ -144,13 +146,13 @@ def load_tree(saved: Saved, *wanted: str) -> Forest:
     return _load_forest(saved, "", 1, wanted)
 
 
-def load_ensemble(saved: Saved, *wanted: str) -> tuple[Forest, Array]:
-    """The trees of an ensemble in the order of their numbers, and their weights.
+def load_ensemble(saved: Saved, *wanted: str, weighted: bool = False) -> Forest:
+    """The trees of an ensemble in the order of their numbers.
 
-    Args: as those of `load_tree`.
-
-    Returns:
-        The trees, and float64, (trees,).
+    Args:
+        saved: the model.
+        wanted: as those of `load_tree`.
+        weighted: whether the predictions are multiplied by the weights of the trees.
 
     Raises:
         InvalidModel: trees or nodes are missing, or not as Spark writes them.
@@ -165,13 +167,15 @@ def load_ensemble(saved: Saved, *wanted: str) -> tuple[Forest, Array]:
     if saved.metadata.get("numTrees", len(trees)) != len(trees):
         count = saved.metadata_value("numTrees", int)
         raise metadata.invalid(f"has {len(trees)} trees, want {count}; {COPY_WHOLE}")
-    forest = _load_forest(saved, "nodeData.", len(trees), wanted)
-    return forest, weights[order].astype(np.float64)
+    factors = weights[order].astype(np.float64) if weighted else None
+    return _load_forest(saved, "nodeData.", len(trees), wanted, factors)
 
 
-def _load_forest(saved: Saved, prefix: str, trees: int, wanted: Sequence[str]) -> Forest:
+def _load_forest(
+    saved: Saved, prefix: str, trees: int, wanted: Sequence[str], weights: Array | None = None
+) -> Forest:
     layout = nodes.load_node_layout(saved, prefix, trees)
-    count = len(layout.right_child)
+    count, starts = len(layout.right_child), layout.saved_index[:trees]
     reader = SplitReader(saved, prefix, layout.right_child)
     stats: Array | None = None
     prediction = np.zeros(count if PREDICTION in wanted else 0)
@@ -182,6 +186,9 @@ def _load_forest(saved: Saved, prefix: str, trees: int, wanted: Sequence[str]) -
         reader.add_rows(piece, node)
         if PREDICTION in wanted:
             prediction[node] = piece.numbers(f"{prefix}{PREDICTION}")
+            if weights is not None:
+                tree = np.searchsorted(starts, layout.saved_index[node], side="right") - 1
+                prediction[node] *= weights[tree]
         if STATS in wanted:
             rows = _impurity_stats(piece, f"{prefix}{STATS}")
             stats = np.empty((count, rows.shape[1])) if stats is None else stats
@@ -191,13 +198,11 @@ def _load_forest(saved: Saved, prefix: str, trees: int, wanted: Sequence[str]) -
     number = nodes.leaf_numbers(layout, trees) if saved.text("leafCol", "") else np.zeros(0, int)
     splits, input_index, threshold = reader.build_splits()
     nodes_of = (layout.right_child, input_index, threshold)
-    single_row_walk: CompiledSingleRowWalk | NumpySingleRowWalk
+    single_row_walk: CompiledSingleRowWalk | IntervalWalk
     if trees <= _MAX_COMPILED_TREES:
         single_row_walk = single_row.load_single_row_walk(*nodes_of, splits, trees)
     else:
-        single_row_walk = NumpySingleRowWalk(
-            *nodes_of, () if len(splits.categorical_inputs) else layout.ends, trees
-        )
+        single_row_walk = IntervalWalk(TreeNodes(trees, *nodes_of, splits), layout.ends)
     return Forest(
         trees,
         layout.right_child,

@@ -156,7 +156,7 @@ class SplitReader:
         self._sets.append(sets)
 
     def build_splits(self) -> tuple[Splits, Array, Array]:
-        """The splits, and `input_index` and `threshold` of each node as `Forest` has them."""
+        """The splits, and the input and the threshold of each node as `Forest` has them."""
         used = self._used_features.astype(np.int64)
         inner = np.flatnonzero(self._is_inner)
         self._input_index[inner] = np.searchsorted(used, self._input_index[inner])

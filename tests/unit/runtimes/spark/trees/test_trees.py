@@ -20,7 +20,7 @@ from hydro_runtimes.columns import Array, Columns, Dense
 from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.evaluator import Evaluator
 from hydro_runtimes.load import load
-from hydro_runtimes.spark.trees import forest, node_records, single_row
+from hydro_runtimes.spark.trees import forest, interval_walk, leaf_masks, single_row
 
 FEATURES = 4
 CATEGORIES = 9
@@ -171,25 +171,32 @@ def answer_rows(model: Evaluator, rows: Array) -> tuple[Array, Array]:
     return prediction.values, leaf.values
 
 
-@pytest.fixture(
-    scope="module",
-    params=["as it is", "upper levels", "all trees together", "their upper levels together"],
-)
+LIMITS: dict[str, list[tuple[Any, str, int]]] = {
+    "as it is": [],
+    "upper levels": [(single_row, "_MAX_NODES", 7)],
+    "all trees together": [],
+    "their upper levels together": [(interval_walk, "_MAX_NODES", 12)],
+    "few levels of masks together": [(leaf_masks, "MAX_LEVELS", 2), (leaf_masks, "MIN_LEVELS", 1)],
+    "only masks together": [(interval_walk, "_MAX_TABLE_BYTES", 0)],
+    "small masks together": [(leaf_masks, "_MAX_TABLE_BYTES", 60)],
+    "no masks together": [(leaf_masks, "_MAX_ROW_BYTES", 0)],
+}
+
+
+@pytest.fixture(scope="module", params=LIMITS)
 def limits(request: pytest.FixtureRequest) -> Iterator[None]:
     """What large forests are walked by is tried on small ones."""
     with pytest.MonkeyPatch.context() as patch:
-        if request.param == "upper levels":
-            patch.setattr(single_row, "_MAX_NODES", 7)
         if "together" in request.param:
             patch.setattr(forest, "_MAX_COMPILED_TREES", 0)
-        if request.param == "their upper levels together":
-            patch.setattr(node_records, "_MAX_NODES", 12)
+        for module, name, value in LIMITS[request.param]:
+            patch.setattr(module, name, value)
         yield
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("limits")
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(TREES, min_size=1, max_size=5), ROWS, st.integers(0, 9))
 def test_trees_answer_as_a_plain_walk(trees: list[Tree], rows: list[Any], seed: int) -> None:
     weights = [1.0 / (1 + index) for index in range(len(trees))]
