@@ -26,6 +26,7 @@ from hydro_models.column_kinds import (
     object_array,
 )
 from hydro_models.errors import BadRows, CannotSave, RowFault
+from hydro_models.pickles import is_by_columns
 from hydro_models.wire import Array, Column, Input, PlainValues, to_json
 
 SPARSE_FORMS = ("csr_matrix", "csr_array")
@@ -56,6 +57,9 @@ class Schema:
     """Of an array."""
     shape: tuple[int, ...] = ()
     """Of a row, where all of it is one input."""
+    is_by_columns: bool = False
+    """How the numbers of a matrix, or of a data frame that is one, lie in memory: products round
+    otherwise in another order."""
 
     @property
     def inputs(self) -> tuple[Input, ...]:
@@ -100,15 +104,19 @@ class Schema:
         ]
         shape = {"shape": list(self.shape)} if self.shape else {}
         dtype = {"dtype": self.dtype} if self.dtype else {}
-        return {"form": self.form, "columns": columns, **dtype, **shape}
+        order = {"byColumns": True} if self.is_by_columns else {}
+        return {"form": self.form, "columns": columns, **dtype, **shape, **order}
 
     def _join(self, parts: list[Any]) -> Any:
         if self.form == "frame":
             import pandas
 
-            labels = [column.label for column in self.columns]
+            labels = pandas.Index([column.label for column in self.columns])
+            if self.dtype and {str(part.dtype) for part in parts} == {self.dtype}:
+                matrix = _stack(parts, self.dtype, self.is_by_columns)
+                return pandas.DataFrame(matrix, columns=labels, copy=False)
             frame = pandas.DataFrame(dict(enumerate(parts)), copy=False)
-            frame.columns = pandas.Index(labels)
+            frame.columns = labels
             return frame
         if self.form == "series":
             import pandas
@@ -116,7 +124,7 @@ class Schema:
             return pandas.Series(parts[0], name=self.columns[0].label, copy=False)
         if self.form == "list":
             return parts[0].tolist()
-        return parts[0] if self.form == "vector" else _stack(parts, self.dtype)
+        return parts[0] if self.form == "vector" else _stack(parts, self.dtype, self.is_by_columns)
 
     def _build_whole(self, column: Any) -> Any:
         if column.validity is not None:
@@ -153,7 +161,11 @@ def schema_from_json(stored: Mapping[str, Any]) -> Schema:
         if stored["form"] not in FORMS:
             raise KeyError(stored["form"])
         return Schema(
-            stored["form"], columns, stored.get("dtype", ""), tuple(stored.get("shape", ()))
+            stored["form"],
+            columns,
+            stored.get("dtype", ""),
+            tuple(stored.get("shape", ())),
+            bool(stored.get("byColumns", False)),
         )
     except (KeyError, TypeError, AttributeError) as error:
         message = f"the schema of the example is not as hydro_models writes it ({error!r})"
@@ -211,7 +223,8 @@ def _describe(example: Any, names: Sequence[str] | str | None) -> Schema:
         SchemaColumn(name, None, describe_column(f"column '{name}'", example[:, i]))
         for i, name in enumerate(inputs)
     )
-    return Schema("matrix", columns, "U" if example.dtype.kind == "U" else example.dtype.name)
+    dtype = "U" if example.dtype.kind == "U" else example.dtype.name
+    return Schema("matrix", columns, dtype, (), is_by_columns(example))
 
 
 def _describe_pandas(example: Any, names: Sequence[str] | str | None) -> Schema:
@@ -226,6 +239,9 @@ def _describe_pandas(example: Any, names: Sequence[str] | str | None) -> Schema:
         SchemaColumn(name, label, describe_column(f"column '{name}'", example.iloc[:, i]))
         for i, (name, label) in enumerate(zip(inputs, labels, strict=True))
     )
+    kinds = {column.kind for column in columns}
+    if len(kinds) == 1 and isinstance(kind := kinds.pop(), Numbers):
+        return Schema("frame", columns, kind.dtype, (), is_by_columns(example.to_numpy()))
     return Schema("frame", columns)
 
 
@@ -302,12 +318,12 @@ def _name_faults(name: str, faults: Faults) -> dict[int, RowFault]:
     return {row: RowFault(name, f"column '{name}' {fault}") for row, fault in faults.items()}
 
 
-def _stack(parts: list[Array], dtype: str) -> Array:
+def _stack(parts: list[Array], dtype: str, by_columns: bool) -> Array:
     """The columns side by side, (rows, columns): of the example's dtype, if no null has another."""
     if dtype == "U":
         return np.column_stack(parts)
     common = np.result_type(np.dtype(dtype), *(part.dtype for part in parts))
-    matrix = np.empty((len(parts[0]), len(parts)), common)
+    matrix = np.empty((len(parts[0]), len(parts)), common, "F" if by_columns else "C")
     for i, part in enumerate(parts):
         matrix[:, i] = part
     return matrix

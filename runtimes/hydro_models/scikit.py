@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import pickle
-import sys
-import sysconfig
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hydro_models import pickles
 from hydro_models.answers import Answerer, Answerers
 from hydro_models.errors import CannotSave
+from hydro_models.node_checks import check_nodes
 from hydro_models.skops_types import TRUSTED
 
 SKOPS, PICKLE = "model.skops", "model.pkl"
@@ -66,7 +63,7 @@ def write(model: Any, folder: Path) -> Path:
         (folder / SKOPS).write_bytes(data)
         return folder / SKOPS
     try:
-        data = _pickle(model)
+        data = pickles.dumps(model)
     except Exception as error:
         raise CannotSave(
             f"the {type(model).__name__} cannot be pickled ({type(error).__name__}: {error}): "
@@ -79,15 +76,27 @@ def write(model: Any, folder: Path) -> Path:
 def read(file: Path) -> Any:
     """As `kinds.KindModule.read`."""
     if file.suffix != ".skops":
-        return _Modules(file.read_bytes()).load()
-    import skops.io
-
-    return skops.io.load(file, trusted=[*TRUSTED])
+        return pickles.loads(file.read_bytes())
+    return read_skops(file.read_bytes())
 
 
 def libraries(file: Path) -> Sequence[str]:
     """The packages whose classes and functions the file names."""
     return sorted(_packages(file) | {"numpy", "scikit-learn", "scipy"})
+
+
+def read_skops(data: bytes) -> Any:
+    """The model in a skops file of types that need no trust.
+
+    Raises:
+        ValueError: the trees in it are broken.
+        Exception: it holds other types, or cannot be read.
+    """
+    import skops.io
+
+    model = skops.io.loads(data, trusted=[*TRUSTED])
+    check_nodes(model)
+    return model
 
 
 def skops_data(model: Any) -> bytes | None:
@@ -97,9 +106,9 @@ def skops_data(model: Any) -> bytes | None:
     except ImportError:
         return None
     try:
-        data: bytes = skops.io.dumps(model)
+        data: bytes = skops.io.dumps(pickles.in_memory_order(model))
         if set(skops.io.get_untrusted_types(data=data)) <= TRUSTED:
-            skops.io.loads(data, trusted=[*TRUSTED])
+            read_skops(data)
             return data
     except Exception:  # of whatever skops cannot take; a pickle may
         return None
@@ -112,64 +121,10 @@ def _labels(model: Any) -> Sequence[Any]:
     return () if isinstance(classes, list) else [*classes]
 
 
-def _pickle(model: Any) -> bytes:
-    """With functions and classes of scripts and notebooks by value: runtimes do not have them."""
-    cloudpickle = _cloudpickle()
-    modules = _Modules(cloudpickle.dumps(model))
-    modules.load()
-    with _by_value(cloudpickle, [name for name in modules.names if _is_own(name)]):
-        data: bytes = cloudpickle.dumps(model)
-        return data
-
-
-def _cloudpickle() -> Any:
-    """Its own package, or joblib's copy in versions that have one."""
-    try:
-        import cloudpickle
-    except ImportError:
-        from joblib.externals import cloudpickle
-    return cloudpickle
-
-
-class _Modules(pickle.Unpickler):
-    """Reads a pickle, and notes the modules that it names."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__(io.BytesIO(data))
-        self.names: set[str] = set()
-
-    def find_class(self, module: str, name: str) -> Any:
-        self.names.add(module)
-        return super().find_class(module, name)
-
-
-@contextmanager
-def _by_value(cloudpickle: Any, names: Sequence[str]) -> Iterator[None]:
-    modules = [sys.modules[name] for name in names if name in sys.modules]
-    for module in modules:
-        cloudpickle.register_pickle_by_value(module)
-    try:
-        yield
-    finally:
-        for module in modules:
-            cloudpickle.unregister_pickle_by_value(module)
-
-
-def _is_own(name: str) -> bool:
-    """Whether a module is neither installed nor Python's own."""
-    file = getattr(sys.modules.get(name), "__file__", None)
-    if file is None or name == "__main__":
-        return False
-    installed = {sysconfig.get_path(path) for path in ("purelib", "platlib", "stdlib")}
-    return not any(Path(file).is_relative_to(path) for path in installed)
-
-
 def _packages(file: Path) -> set[str]:
     if file.suffix == ".skops":
         return {"skops"}
-    modules = _Modules(file.read_bytes())
-    modules.load()
-    return _distributions({name.partition(".")[0] for name in modules.names})
+    return _distributions(pickles.packages(file.read_bytes()))
 
 
 def _distributions(packages: set[str]) -> set[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -36,6 +36,8 @@ class FittedEvaluator:
     answerers: Answerers
     outputs: tuple[Output, ...]
     """Those of the signature."""
+    joins_inputs: ClassVar[bool] = False
+    """BLAS rounds by the shape of what it multiplies, and some models look at all rows at once."""
 
     def evaluate(self, columns: Columns) -> Evaluation:
         """As `Evaluator.evaluate`; whether nulls and NaN are taken is for the model to say."""

@@ -78,7 +78,7 @@ def _load_harmless(folder: ModelFolder, file: File) -> Any:
     if unknown:
         types = ", ".join(unknown)
         folder.require_trust(f"'{file.path}' holds types that skops does not trust ({types})")
-    return _read_file(folder, file, lambda data: skops.io.loads(data, trusted=[*TRUSTED]))
+    return _read_file(folder, file, scikit.read_skops)
 
 
 class _Unpickler(pickle.Unpickler):
