@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import logging
@@ -132,18 +133,32 @@ def test_no_call_of_a_log_prints_a_traceback(
 
 
 async def test_a_peer_that_takes_seconds_for_its_handshake_is_reached(address: Address) -> None:
+    connected: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(1 << 16):
             writer.write(data)
-        writer.close()
 
-    async def serve_late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve_late() -> None:
+        reader, writer = connected[0]
         await asyncio.sleep(2)  # as a busy machine does
         to_read, to_write = await asyncio.open_connection(*address)
-        await asyncio.gather(pass_on(reader, to_write), pass_on(to_read, writer))
+        with contextlib.closing(writer), contextlib.closing(to_write):
+            await asyncio.gather(pass_on(reader, to_write), pass_on(to_read, writer))
 
-    async with await asyncio.start_server(serve_late, "127.0.0.1", 0) as server:
+    accepted = asyncio.Event()
+
+    def note(*streams: Any) -> None:
+        connected.append(streams)
+        accepted.set()
+
+    async with await asyncio.start_server(note, "127.0.0.1", 0) as server:
         _, port = server.sockets[0].getsockname()
         async with rpc.open_channel(Address("127.0.0.1", port)) as channel:
-            error = await refused(channel, "GetPipeline", b"\x0a\x01p")
+            call = asyncio.create_task(refused(channel, "GetPipeline", b"\x0a\x01p"))
+            await accepted.wait()
+            proxy = asyncio.create_task(serve_late())
+            error = await call
+            proxy.cancel()
+            await asyncio.wait([proxy])
     assert isinstance(errors.from_rpc(error), errors.NotFound)
