@@ -74,6 +74,10 @@ def own_logging() -> Iterator[None]:
     before = [(each.level, list(each.handlers)) for each in loggers]
     yield
     logging.setLoggerClass(logging.Logger)
+    logs._own_handlers.clear()
+    for known in logging.root.manager.loggerDict.values():
+        if isinstance(known, logs.OwnLogger):
+            known.__class__ = logging.Logger  # type: ignore[assignment]
     for logger, (level, handlers) in zip(loggers, before, strict=True):
         logger.setLevel(level)
         logger.handlers[:] = handlers

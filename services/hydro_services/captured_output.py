@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 logger = logging.getLogger(__name__)
-logger.setLevel(logging.INFO)  # whatever the level of the process
+logging.Logger.setLevel(logger, logging.INFO)  # whatever the level of the process
 
 LINES_PER_S = 100
 BURST_LINES = 1000

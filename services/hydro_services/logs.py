@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextvars import ContextVar
-from typing import TextIO
+from typing import Any, TextIO
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 """Of the call that this task serves; empty outside of calls."""
@@ -43,10 +43,11 @@ class RequestIds:
 
 
 class OwnLogger(logging.Logger):
-    """Logs for a module of ours by the level of its package alone; other loggers are Python's own.
+    """Logs for a module of ours whatever others set; other loggers are Python's own.
 
-    Models silence the libraries that they use, by `logging.disable`, the level or the handlers of
-    the root, or a configuration that disables all loggers that are there.
+    Models silence the libraries that they use, by `logging.disable`, levels, filters or handlers of
+    all loggers, or a configuration that disables those that are there. And a handler that a model
+    gives to the root writes to standard error, which is logged here: it must not come back to it.
     """
 
     @property
@@ -62,10 +63,36 @@ class OwnLogger(logging.Logger):
             return level >= self.getEffectiveLevel()
         return super().isEnabledFor(level)
 
+    def setLevel(self, level: int | str) -> None:
+        """Of a module of ours only `logging.Logger.setLevel` does something."""
+        if not is_own(self.name):
+            super().setLevel(level)
+
+    def makeRecord(self, *args: Any, **more: Any) -> logging.LogRecord:
+        """Of a module of ours as Python makes it, whatever factory is set."""
+        if not is_own(self.name):
+            return super().makeRecord(*args, **more)
+        name, level, file, line, message, values, error, function, extra, stack = args
+        record = logging.LogRecord(name, level, file, line, message, values, error, function, stack)
+        vars(record).update(extra or {})
+        return record
+
+    def handle(self, record: logging.LogRecord) -> None:
+        """Of a module of ours by the handler that was set up, and no other."""
+        if not is_own(self.name):
+            super().handle(record)
+        elif _own_handlers:
+            with _own_handlers[-1].lock or contextlib.nullcontext():
+                _own_handlers[-1].emit(record)
+
 
 def is_own(name: str) -> bool:
     """Whether a logger of that name is of a module of ours."""
     return name.partition(".")[0] in PACKAGES
+
+
+_own_handlers: list[LineHandler] = []
+"""Of the records of our own modules: the last."""
 
 
 def set_up_logging(level: str = "INFO", part: str = "", stream: TextIO | None = None) -> None:
@@ -76,8 +103,9 @@ def set_up_logging(level: str = "INFO", part: str = "", stream: TextIO | None = 
     logging.setLoggerClass(OwnLogger)
     for name in PACKAGES:
         package = logging.getLogger(name)
-        package.setLevel(level)
+        logging.Logger.setLevel(package, level)
         package.handlers = [own]
+    _own_handlers[:] = [own]
     for name, known in logging.root.manager.loggerDict.items():
         if isinstance(known, logging.Logger) and is_own(name):
             known.__class__ = OwnLogger

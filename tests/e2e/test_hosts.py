@@ -12,10 +12,11 @@ import contextlib
 import http.client
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,8 @@ RATE = 20.0
 LIMIT_S = 20.0
 """After which a request counts as lost."""
 BACK_S = 5.0
+CHANGED_S = 40.0
+"""From a cut until a change is in force, with an election of Consul's that it may bring."""
 MARK = "no-one-may-read-this-on-the-wire"
 
 
@@ -63,8 +66,8 @@ class Mesh:
         code = copy_models(self.models, OWN)
         for folder in code:
             self._hydro("models", "trust", str(folder), "--file", str(self.folder / "trusted.txt"))
-        self._manager(self.main, "one")
-        self._manager(self.network.hosts[2], "two")
+        self.start_manager(self.main, "one")
+        self.start_manager(self.network.hosts[2], "two")
         self._beside(self.main, "repository", "repository", "--models", str(self.models))
         for host in self.network.hosts[1:]:
             words = ("--trusted", str(self.folder / "trusted.txt"), SERVICE)
@@ -83,7 +86,7 @@ class Mesh:
         """The managers' addresses."""
         return ",".join(f"{self.network.hosts[number].address}:{XDS}" for number in (0, 2))
 
-    def _manager(self, host: Host, name: str) -> None:
+    def start_manager(self, host: Host, name: str) -> None:
         at, beside = host.address, ("--xds", "127.0.0.1:8072", "--egress", "127.0.0.1:8073")
         registry = self.agents[self.network.hosts.index(host)].registry
         own = ("--sidecar", f"{at}:{XDS}", "--ca", str(self.ca), "--data", "data")
@@ -128,6 +131,12 @@ class Mesh:
             return host.name in {each["Service"]["Meta"]["instance"] for each in found}
         return False
 
+    def managers(self) -> int:
+        """How many are well, as Consul knows it."""
+        with contextlib.suppress(OSError):
+            return len(self.agents[0].get("/v1/health/service/manager?passing=1"))
+        return 0
+
     def create(self) -> None:
         """The pipeline, as soon as all parts are there."""
         wait_until(
@@ -135,9 +144,9 @@ class Mesh:
         )
         wait_until(lambda: self.is_created("two"), PATIENCE_S, "the pipeline is created")
 
-    def is_created(self, name: str) -> bool:
+    def is_created(self, name: str, chain: Sequence[str] = CHAIN) -> bool:
         """Creates a pipeline, or not."""
-        body = {"name": name, "transportType": "http", "chain": CHAIN}
+        body = {"name": name, "transportType": "http", "chain": list(chain)}
         headers = {"authorization": f"Bearer {KEY}"}
         url = "http://127.0.0.1:8080/api/v1/pipelines"
         with contextlib.suppress(httpx.TransportError):
@@ -218,6 +227,10 @@ async def test_a_host_that_is_cut_off_costs_no_request_and_serves_again(mesh: Me
         before = mesh.served(b), mesh.served(c)
         assert all(before), "both serve"
         mesh.network.cut(b)
+        # Nothing is refused there, all is lost: until Consul knows it, b is one of the instances.
+        start = clock()
+        await created(mesh, "meanwhile")
+        changed_s = clock() - start
         await load.more(100)
         assert mesh.served(c) > before[1]
         await until(lambda: not mesh.is_passing(b), PATIENCE_S, "Consul knows that b is gone")
@@ -228,9 +241,17 @@ async def test_a_host_that_is_cut_off_costs_no_request_and_serves_again(mesh: Me
         back_s = clock() - start
         # So long Consul may believe b, which took the others for dead.
         await load.more(60)
-    print(f"\nhosts: sent {load.sent}, {dict(load.answers)}, b serves again {back_s:.1f} s after")
+    told = f"{dict(load.answers)}, changed {changed_s:.1f} s after the cut"
+    print(f"\nhosts: sent {load.sent}, {told}, b serves again {back_s:.1f} s after it is known")
     assert load.answers == {"right": load.sent}
     assert back_s < BACK_S
+    assert changed_s < CHANGED_S
+
+
+async def created(mesh: Mesh, name: str, chain: Sequence[str] = CHAIN) -> None:
+    """As soon as it can be."""
+    creating = partial(asyncio.to_thread, mesh.is_created, name, chain)
+    await until_true(creating, PATIENCE_S, f"{name} is created")
 
 
 async def test_nobody_on_the_wire_reads_rows(mesh: Mesh) -> None:
@@ -245,14 +266,39 @@ async def test_nobody_on_the_wire_reads_rows(mesh: Mesh) -> None:
 
 
 async def test_a_manager_of_another_host_takes_over(mesh: Mesh) -> None:
-    found = await asyncio.to_thread(mesh.agents[0].get, "/v1/health/service/manager?passing=1")
-    assert len(found) == 2
+    assert await asyncio.to_thread(mesh.managers) == 2
     async with Load() as load:
         await load.more(20)
         mesh.main.kill("manager", "manager-sidecar")
         await load.more(20)
-        await until_true(
-            partial(asyncio.to_thread, mesh.is_created, "three"), PATIENCE_S, "it is created"
-        )
+        await created(mesh, "three")
         await load.more(20)
     assert load.answers == {"right": load.sent}
+
+
+async def test_who_is_cut_off_from_a_manager_or_from_the_repository_goes_on_without_and_with_it(
+    mesh: Mesh,
+) -> None:
+    """What is sent is lost, and nothing ends: Envoy's stream to the manager of another host, and
+    that one's watch of the repository."""
+    _, _, c = mesh.network.hosts
+    clock = asyncio.get_running_loop().time
+    async with Load() as load:
+        mesh.start_manager(mesh.main, "one")
+        await until(lambda: mesh.managers() == 2, PATIENCE_S, "the first manager is back")
+        await load.more(20)
+        mesh.network.cut(c)
+        start = clock()
+        await created(mesh, "four")
+        changed_s = clock() - start
+        shutil.copytree(mesh.models / "scikit" / "length", mesh.models / "scikit" / "late")
+        await created(mesh, "five", [f"{SERVICE}/late"])
+        await load.more(20)
+        mesh.network.heal(c)
+        await until(lambda: mesh.managers() == 2, PATIENCE_S, "Consul knows that c is back")
+        mesh.main.kill("manager", "manager-sidecar")
+        await created(mesh, "six", [f"{SERVICE}/late"])
+        await load.more(20)
+    print(f"\nhosts: sent {load.sent}, {dict(load.answers)}, changed {changed_s:.1f} s after")
+    assert load.answers == {"right": load.sent}
+    assert changed_s < CHANGED_S

@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hydro_services import captured_output
@@ -62,6 +62,57 @@ def ran(code: str) -> tuple[str, list[str]]:
 )
 def test_all_ways_to_write_lead_to_the_log(code: str) -> None:
     assert ran(code) == ("", ["a", "b"])
+
+
+SILENCING = (
+    "logging.disable(logging.CRITICAL)",
+    "logging.root.handlers.clear()",
+    "logging.root.handlers[:] = [logging.NullHandler()]",
+    "logging.root.addHandler(logging.StreamHandler())",
+    "logging.basicConfig(force=True, level='DEBUG')",
+    "logging.config.dictConfig({'version': 1, 'disable_existing_loggers': True})",
+    "[each.handlers.clear() for each in every()]",
+    "[each.setLevel(logging.CRITICAL) for each in every()]",
+    "[each.addFilter(lambda record: False) for each in every()]",
+    "[setattr(each, 'disabled', True) for each in every()]",
+    "[setattr(each, 'propagate', True) for each in every()]",
+    "[handler.setLevel(99) for each in every() for handler in each.handlers]",
+    "[handler.close() for each in every() for handler in each.handlers]",
+    "logging.setLogRecordFactory(None)",
+    "logging.setLoggerClass(logging.Logger)",
+    "logging.captureWarnings(True)",
+    "logging.shutdown()",
+    "os.close(1)",
+    "os.close(2)",
+    "os.dup2(os.open(os.devnull, os.O_WRONLY), 1)",
+    "os.dup2(os.open(os.devnull, os.O_WRONLY), 2)",
+    "sys.stdout = sys.stderr = sys.__stderr__ = None",
+    "sys.__stderr__.close()",
+    "sys.stderr.close()",
+)
+HEARD = """
+import logging, logging.config
+def every():
+    known = logging.root.manager.loggerDict
+    return [logging.root, *(each for each in known.values() if isinstance(each, logging.Logger))]
+log = logging.getLogger('hydro_services.heard')
+for step in {steps!r}:
+    try: exec(step)
+    except Exception: pass  # what an earlier step has done away with
+print('printed') if sys.stdout and not sys.stdout.closed else None
+log.warning('heard')
+logging.getLogger('hydro_runtimes.later').error('heard')
+"""
+
+
+@pytest.mark.slow
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.sampled_from(SILENCING), min_size=1, max_size=4))
+@example(["logging.basicConfig(force=True, level='DEBUG')"])
+@example(["logging.root.addHandler(logging.StreamHandler())"])
+def test_our_own_modules_are_heard_once_whatever_a_model_does_to_logging(steps: list[str]) -> None:
+    out, lines = ran(f"exec({HEARD.format(steps=steps)!r})")
+    assert (out, lines.count("heard"), len(lines) <= 2 + len(steps)) == ("", 2, True), lines
 
 
 def test_input_is_at_its_end() -> None:
