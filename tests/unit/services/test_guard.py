@@ -7,12 +7,16 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from patience import PATIENCE_S
 
 PROGRAM = """
 import multiprocessing, os, signal, subprocess, sys, time
@@ -137,6 +141,59 @@ def test_all_ends_with_what_it_is_tied_to(mesh: Mesh) -> None:
     mesh.part()
     mesh.process.kill()
     until(lambda: not mesh.pids(), mesh)
+
+
+WORKERS = {
+    "pool by fork": "multiprocessing.get_context('fork').Pool(2).map_async(time.sleep, [600] * 4)",
+    "pool by spawn": (
+        "multiprocessing.get_context('spawn').Pool(2).map_async(time.sleep, [600] * 4)"
+    ),
+    "pool by forkserver": (
+        "multiprocessing.get_context('forkserver').Pool(2).map_async(time.sleep, [600] * 4)"
+    ),
+    "executor": "concurrent.futures.ProcessPoolExecutor(2).submit(time.sleep, 600)",
+    "executor by spawn": (
+        "concurrent.futures.ProcessPoolExecutor("
+        "2, multiprocessing.get_context('spawn')).submit(time.sleep, 600)"
+    ),
+    "joblib": (
+        "threading.Thread(daemon=True, target=lambda: joblib.Parallel(2)("
+        "joblib.delayed(time.sleep)(600) for _ in range(4))).start()"
+    ),
+    "manager": "kept.append(multiprocessing.Manager())",
+    "session": "subprocess.Popen(['sleep', '600'], start_new_session=True)",
+    "deaf": "subprocess.Popen(['sh', '-c', \"trap '' TERM INT HUP; sleep 600\"])",
+    "daemon": "daemon()",
+}
+ENDS = {
+    "sys.exit(3)": 3,
+    "os._exit(4)": 4,
+    "os.abort()": -signal.SIGABRT,
+    "os.kill(os.getpid(), signal.SIGKILL)": -signal.SIGKILL,
+    "os.kill(os.getppid(), signal.SIGTERM); time.sleep(600)": -signal.SIGTERM,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@settings(max_examples=12, deadline=None)
+@given(
+    st.lists(st.sampled_from(sorted(WORKERS)), min_size=1, max_size=3, unique=True),
+    st.sampled_from(sorted(ENDS)),
+)
+def test_workers_of_every_make_end_with_their_process(makers: list[str], end: str) -> None:
+    made = [WORKERS[name] for name in makers]
+    ready = "time.sleep(0.2)"  # some workers are on their way only
+    imports = "import concurrent.futures, joblib, threading; kept = []"
+    with tempfile.TemporaryDirectory() as folder:
+        found = Mesh(Path(folder), "\n    ".join([imports, *made, ready, end]))
+        try:
+            assert found.process.wait(PATIENCE_S) == ENDS[end], found.log.read_text()
+            until(lambda: not found.pids(), found)
+        finally:
+            for pid in found.pids():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
 
 FORKED = """
