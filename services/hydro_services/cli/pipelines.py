@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hydro.manager.v1 import pipeline_pb2 as pb
-from hydro_services import client, pipelinejson
+from hydro_services import client, pipeline_json
 from hydro_services.cli import apply_progress, render, values
 from hydro_services.cli.apply_progress import ApplyProgress
 from hydro_services.cli.command import Command, Option
@@ -104,7 +104,7 @@ def wanted_pipeline(options: WantedOptions, read_stdin: Callable[[], str]) -> pb
         return pb.Pipeline(name=options.name or "", transport_type="http", chain=options.chain)
     text = read_stdin() if options.file == "-" else Path(options.file).read_text()
     try:
-        return pipelinejson.parse_pipeline(text)
+        return pipeline_json.parse_pipeline(text)
     except InvalidArgument as error:
         raise InvalidArgument(f"{options.file}: {error.message}") from None
 

@@ -18,7 +18,7 @@ from hydro_envoy.address import Address
 from hydro_envoy.errors import Nacked, NotApplied
 from hydro_envoy.snapshot import ResourceChange
 from hydro_envoy.xds.node_status import NodeStatus
-from hydro_services import errors, pipelinejson
+from hydro_services import errors, pipeline_json
 from hydro_services.consul.registry import Registry
 from hydro_services.manager.api.peers import peer_identity
 from hydro_services.manager.domain import (
@@ -194,7 +194,7 @@ def _requested_pipeline(
     request: pb.CreatePipelineRequest | pb.UpdatePipelineRequest | pb.PlanPipelineRequest,
 ) -> pipeline_pb2.Pipeline:
     has_json = request.HasField("body")
-    return pipelinejson.parse_pipeline(request.body.data) if has_json else request.pipeline
+    return pipeline_json.parse_pipeline(request.body.data) if has_json else request.pipeline
 
 
 def _check_own(context: Any, wanted: str) -> None:
