@@ -42,6 +42,22 @@ class Loader(Protocol):
         ...
 
 
+class Reader(Protocol):
+    """What the module has that a format names as its reader."""
+
+    def read_model(self, file: Path, ask: Callable[[str], None]) -> object:
+        """The fitted model, of its library's own class, in a file.
+
+        Args:
+            file: as the library saved it; where its format runs code, it is trusted.
+            ask: called with a reason before anything else runs code; raises if it may not.
+
+        Raises:
+            Exception: it cannot be read.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Format:
     """One format of saved models."""
@@ -53,6 +69,9 @@ class Format:
     """The runtime service that serves it."""
     loader: str
     """The module, see `Loader`; imported when a model of the format is first looked at."""
+    reader: str = ""
+    """The module, see `Reader`, for files that do not tell their columns: `hydro deploy` reads
+    the model and writes it again, with what its example tells. Empty: files tell them."""
     names: frozenset[str] = frozenset()
     """Files and folders that make the folder they are in a model of this format, or a part of one.
     """
@@ -121,6 +140,9 @@ class Format:
     def import_loader(self) -> Loader:
         return cast(Loader, importlib.import_module(self.loader))
 
+    def import_reader(self) -> Reader | None:
+        return cast(Reader, importlib.import_module(self.reader)) if self.reader else None
+
 
 def _is_spark(folder: Path) -> bool:
     from hydro_runtimes.spark.format import layouts
@@ -183,6 +205,7 @@ FORMATS: tuple[Format, ...] = (
         description=f"one file of *.skops and {METADATA}",
         service="serving-scikit",
         loader="hydro_runtimes.scikit.loader",
+        reader="hydro_runtimes.scikit.saved_files",
         suffixes={".skops": "application/zip"},
         extra="scikit",
         modules=_SCIKIT,
@@ -193,6 +216,7 @@ FORMATS: tuple[Format, ...] = (
         description=f"one file of *.pkl, *.pickle, *.joblib and {METADATA}",
         service="serving-scikit",
         loader="hydro_runtimes.scikit.loader",
+        reader="hydro_runtimes.scikit.saved_files",
         suffixes=dict.fromkeys((".pkl", ".pickle", ".joblib"), _BINARY),
         runs_code=True,
         extra="scikit",

@@ -39,11 +39,10 @@ def group(name: str) -> Iterator[str]:
 
 
 def everything() -> list[str]:
-    """What the project requires with all extras, but its own."""
+    """What the project requires with all extras."""
     extras = [texts for name, texts in PROJECT["optional-dependencies"].items() if name != "all"]
-    own = f"{MODELS['name']}=={MODELS['version']}"
-    required = [text for text in PROJECT["dependencies"] if text != own]
-    return [*required, *MODELS["dependencies"], *(text for texts in extras for text in texts)]
+    required = [*PROJECT["dependencies"], *MODELS["dependencies"]]
+    return [*required, *(text for texts in extras for text in texts)]
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from hydro_models.scikit import METHODS
 from hydro_runtimes.evaluator import Evaluator
 from hydro_runtimes.files import digest_folder
 from hydro_runtimes.load import load
-from hydro_services.cli.score import score_rows
 from hydro_services.codecs import json_rows
+from hydro_services.runtime.scoring import score_rows
 
 OUTPUTS = {method: name for name, method in METHODS.items()}
 

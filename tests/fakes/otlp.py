@@ -15,6 +15,8 @@ from hydro_envoy.address import ANY_PORT, Address
 from hydro_services import rpc
 
 SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
+_SCOPE_SPANS = 2
+"""The number of the field; two libraries bring these messages, and name it differently."""
 
 
 class Collector:
@@ -31,7 +33,7 @@ class Collector:
     ) -> service_pb.ExportTraceServiceResponse:
         for each in request.resource_spans:
             named = {a.key: a.value.string_value for a in each.resource.attributes}
-            for scope in each.instrumentation_library_spans:
+            for scope in getattr(each, each.DESCRIPTOR.fields_by_number[_SCOPE_SPANS].name):
                 for span in scope.spans:
                     assert len(span.trace_id) == 16
                     assert len(span.span_id) == 8

@@ -21,10 +21,10 @@ from hydro_runtimes.load import describe, load
 from hydro_runtimes.model_formats import detect_format
 from hydro_runtimes.spark import unsupported_classes
 from hydro_runtimes.spark.registry import STAGES
-from hydro_services.cli.score import score_rows
 from hydro_services.codecs.json_rows import parse_array, write_lines
 from hydro_services.repository.folder import FolderSource
 from hydro_services.repository.inspection import inspect
+from hydro_services.runtime.scoring import score_rows
 
 FIXTURES = Path(__file__).parent / "fixtures"
 LAYOUTS = FIXTURES / "layouts"

@@ -10,8 +10,8 @@ from tests.parity.cases import Case
 from tests.parity.test_spark import CASES
 
 from hydro_runtimes.load import load
-from hydro_services.cli.score import score_rows
 from hydro_services.codecs.json_rows import parse_array, write_lines
+from hydro_services.runtime.scoring import score_rows
 
 VALUES: list[Any] = [
     *("35", "abc", "", "NaN", 5, 5.5, 2**70, True, None, {"a": 1}),

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from hydro_services.cli.command import Command, Option
 
 SUMMARIES = {
+    "deploy": "bring a saved model to serve: its folder, its pipeline, and a first answer",
+    "undeploy": "take a deployed model and its pipeline away",
     "demo": "run the whole mesh with example models, and send rows through them",
     "init": "make a folder of models with a commented example",
     "up": "run the whole mesh on this machine",
@@ -34,7 +36,11 @@ SUMMARIES = {
 }
 """Each is in a module of its name, which is imported only when it is asked for: `hydro --help` and
 `hydro predict` start without numpy."""
-EXAMPLES = ("hydro up --models models", "hydro predict endpointML rows.json")
+EXAMPLES = (
+    "hydro up",
+    "hydro deploy churn.joblib --example rows.csv",
+    "hydro predict churn rows.json",
+)
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):

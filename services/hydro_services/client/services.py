@@ -87,6 +87,13 @@ class RepositoryClient(Api):
         request = repository_pb.ListModelsRequest()
         return (await self.ask(self._stub.ListModels, request)).models
 
+    async def watch_models(self) -> AsyncIterator[Sequence[repository_pb.ModelVersion]]:
+        """Every version, without files, as they are, and again after each change; never ends."""
+        request = repository_pb.WatchRequest()
+        with convert_errors():
+            async for response in self._stub.Watch(request, metadata=self._metadata):
+                yield [*response.models, *response.others]
+
     async def get_model(self, model: str, version: str = "") -> repository_pb.ModelVersion:
         """One version; the latest where none is given."""
         request = repository_pb.GetModelRequest(model=model, version=version)

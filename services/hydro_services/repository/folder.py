@@ -56,7 +56,8 @@ class FolderSource:
         folder = self.root.joinpath(*key)
         stamps: dict[str, Stamp] = {}
         places: set[str] = set()
-        changed_ns, problem = _changed_ns(folder), ""
+        inner_ns = 0
+        problem, top = "", _status(folder)
         try:
             real = os.path.realpath(folder)
             if not files.is_within(real, os.path.realpath(self.root)):
@@ -64,7 +65,7 @@ class FolderSource:
                 raise InvalidModel(folder, message)
             places.add(real)
             for entry in files.walk_folder(folder, self.root, skipped):
-                changed_ns = max(changed_ns, entry.status.st_ctime_ns)
+                inner_ns = max(inner_ns, entry.status.st_ctime_ns)
                 # Folders are listened to, not files: a file that is replaced is another one.
                 if entry.is_folder:
                     places.add(os.path.realpath(folder / entry.path))
@@ -75,7 +76,10 @@ class FolderSource:
         except InvalidModel as error:
             problem = relative_message(folder, error)
         in_order = tuple(sorted(stamps.items()))
-        return ModelFiles(in_order, problem, skipped, changed_ns, frozenset(places))
+        changed_ns = max(inner_ns, top.st_ctime_ns if top else 0)
+        # A rename changes the folder's ctime alone, a new entry in it its mtime as well.
+        is_moved = top is not None and top.st_ctime_ns > max(top.st_mtime_ns, inner_ns)
+        return ModelFiles(in_order, problem, skipped, changed_ns, frozenset(places), is_moved)
 
     def open_file(self, key: Key, path: str, stamp: Stamp) -> BinaryIO:
         """As `ModelSource.open_file`.
@@ -198,8 +202,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _changed_ns(folder: Path) -> int:
+def _status(folder: Path) -> os.stat_result | None:
     try:
-        return folder.lstat().st_ctime_ns
+        return folder.lstat()
     except OSError:
-        return 0
+        return None

@@ -45,6 +45,8 @@ class ModelFiles:
     """When anything in it last changed in any way, since the epoch."""
     places: frozenset[str] = field(default=frozenset(), compare=False)
     """Where a change concerns it, in the source's own terms."""
+    is_moved: bool = field(default=False, compare=False)
+    """It was put in its place as a whole: nothing in it has changed since, or just before."""
 
     @property
     def since_ns(self) -> int:

@@ -43,7 +43,12 @@ class TrackedModel:
         return self.model != self.inspected
 
     def is_settled(self, now: Instant) -> bool:
-        """Whether it has not changed for `SETTLE_S`, as we saw or as the times of files tell."""
+        """Whether it has not changed for `SETTLE_S`, as we saw or as the times of files tell.
+
+        What is new, and was put there as a whole, has settled as well.
+        """
+        if self.version is None and self.model and self.model.is_moved:
+            return True
         if now.monotonic_s - self.since_s >= SETTLE_S:
             return True
         changed_ns = self.model.changed_ns if self.model else now.epoch_ns

@@ -14,6 +14,7 @@ from hydro_runtimes.columns import Columns, DataType, Dense
 from hydro_runtimes.evaluator import Evaluation, Field, Signature
 from hydro_services.cli import main as cli
 from hydro_services.cli import row_input, score
+from hydro_services.runtime import scoring
 
 pytestmark = pytest.mark.usefixtures("own_logging")
 
@@ -159,7 +160,7 @@ class EachItsOwnSize:
 
 
 def test_rows_that_do_not_fit_into_common_columns_are_scored_apart() -> None:
-    found, failed = score.score_rows(EachItsOwnSize(), [{"x": 1}, {"x": 2}, {"z": 0}, {"x": 3}])
+    found, failed = scoring.score_rows(EachItsOwnSize(), [{"x": 1}, {"x": 2}, {"z": 0}, {"x": 3}])
     assert failed == 1
     assert [row and row.get("y") for row in found] == [[0.5], [0.5] * 2, None, [0.5] * 3]
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -99,6 +100,23 @@ def test_a_listing_tells_when_something_last_changed(tmp_path: Path) -> None:
     os.utime(tmp_path / "a/m/deep/x", (0, 0))
     newest = max(path.stat().st_ctime_ns for path in (tmp_path / "a/m").rglob("*"))
     assert files_of(tmp_path).changed_ns == newest
+
+
+def test_a_listing_tells_what_was_put_there_as_a_whole(tmp_path: Path) -> None:
+    touch(tmp_path, "a/.staged/model.py", "a/.staged/deep/x")
+    time.sleep(0.02)  # the kernel's clock for files ticks every few milliseconds
+    (tmp_path / "a/.staged").rename(tmp_path / "a/m")
+    assert files_of(tmp_path).is_moved
+    time.sleep(0.02)
+    touch(tmp_path, "a/m/deep/x")
+    assert not files_of(tmp_path).is_moved
+
+
+def test_what_is_written_in_place_is_never_there_as_a_whole(tmp_path: Path) -> None:
+    for path in ("a/m/model.py", "a/m/deep/x", "a/m/metadata.json"):
+        touch(tmp_path, path)
+        time.sleep(0.02)
+        assert not files_of(tmp_path).is_moved
 
 
 def test_links_are_followed_within_the_root_alone(tmp_path: Path) -> None:

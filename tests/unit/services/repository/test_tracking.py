@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hydro_services.repository import tracking
 from hydro_services.repository.catalogue import ModelVersion
 from hydro_services.repository.source import Key, ModelFiles, Stamp
@@ -41,6 +43,18 @@ def test_a_folder_that_has_just_changed_is_read_when_it_has_settled() -> None:
     tracks = observed({}, seen(1), at(0))
     assert tracking.due_keys(tracks, at(SETTLE_S * 0.9)) == []
     assert tracking.due_keys(tracks, at(SETTLE_S)) == [KEY]
+
+
+def test_a_new_folder_that_was_moved_there_as_a_whole_is_read_at_once() -> None:
+    moved = replace(seen(1), is_moved=True)
+    assert tracking.due_keys(observed({}, moved, at(0)), at(0)) == [KEY]
+
+
+def test_in_the_place_of_one_that_was_read_it_has_to_settle() -> None:
+    tracks = read(observed({}, seen(1, changed_s=-SETTLE_S), at(0)))
+    tracks = observed(tracks, replace(seen(2, 1), is_moved=True), at(1))
+    assert tracking.due_keys(tracks, at(1)) == []
+    assert tracking.due_keys(tracks, at(1 + SETTLE_S)) == [KEY]
 
 
 def test_each_change_starts_the_wait_again() -> None:

@@ -1,0 +1,1 @@
+"""From a saved model to a pipeline that serves it, and back: what `hydro deploy` does."""
