@@ -24,22 +24,23 @@ model or transformer, saved by Spark 2.0 to 4.3 from Scala, Java or Python. No S
 
 Nothing else is needed. The columns that the model reads and adds, with their types,
 sizes of vectors and names of nominal values, are derived from the saved stages; `hydro models show`
-prints them. Save the model without the stages that only training needs where you can; a
-StringIndexerModel of the label is left out where the label is not there, as Spark does.
+prints them. If you can, save the model without
+the stages that only training needs; a StringIndexerModel of the label is skipped where the label is
+missing, as in Spark.
 
 A column whose type the saved pipeline does not tell is shown as `json`: it may be of any type that
 Spark would take there (an input of a VectorAssembler may be a number, a boolean or a vector). Typed
 callers state the type. In JSON each value has its own type, whatever the other rows are: a number with
 a point or an exponent is a double, one without is a bigint, an object is a struct, null has no type.
-That matters where null alone or a number without a point does not tell it: an Imputer gives an int
+That matters where nulls alone, or numbers without a point, do not tell the type: an Imputer gives an int
 column whole numbers, and a FeatureHasher hashes 5 and 5.0 apart. State such types beside the model:
 
     {"inputs": [{"name": "tenure", "type": "int32"}]}         # models/spark/my_model/metadata.json
 
 The type may also be one of Spark's SQL: `decimal(10,2)`, `date`, `timestamp`, `array<int>`,
-`struct<a:int,b:string>`. A statement that does not take the types that JSON tells fails the row with the
-line to write; null alone, of no type, fits wherever the statement takes any. A decimal of more digits than
-a double holds comes as a text.
+`struct<a:int,b:string>`. If a statement does not take the types that follow from JSON, the row
+fails with the line to write; nulls alone have no type and fit wherever the statement takes any. Send a
+decimal with more digits than a double holds as a text.
 
 Names that Spark keeps in the metadata of columns are derived through the stages. Those of an input are not
 saved; where a stage needs them, loading says so with the line to write: `"elements": ["age", "income"]` are
@@ -49,11 +50,11 @@ column (IndexToString without labels, OneHotEncoder of Spark 2).
 The same file takes what a session would have set: `"ansi": false` (by default as in the Spark that saved
 the model: false before 4.0) and `"timeZone": "Europe/Berlin"` (by default UTC).
 
-Names of columns differ in more than case alone, as in Spark: a row may bring `age` for `AGE`. A row that
+Names of columns are not case-sensitive, as in Spark: a row may bring `age` for `AGE`. A row that
 lacks some of the inputs has null in their place, as in what Spark writes as JSON; one that lacks all is
-an error. `s.a` in inputCols is the field `a` of the column `s`, and `` `s.a` `` the column of that name; so
-in every stage, for what comes in and for what an earlier stage makes. What a stage makes takes the place
-of a column whose name differs from it in case alone.
+an error. `s.a` in inputCols is the field `a` of the column `s`, and `` `s.a` `` the column of that name;
+this holds in every stage, for inputs and for columns that earlier stages make. A column that a stage makes
+replaces one whose name differs only in case.
 
 Vectors are JSON arrays, `{"type": "dense", "values": [...]}`, or
 `{"type": "sparse", "size": n, "indices": [...], "values": [...]}`, or as Spark writes them, with 0 for
@@ -72,7 +73,8 @@ answered as dropped: `null` from `hydro score`, an error with the reason ROW_DRO
 A folder is served as other tools made it, and the only model in a folder is that folder's:
 
 - MLflow: `MLmodel` with the flavor `spark`, or a `python_function` of `mlflow.spark`. The types in its
-  signature (boolean, integer, long, float, double, string) count as stated; metadata.json beats them.
+  signature (boolean, integer, long, float, double, string) count as stated; metadata.json takes
+  precedence.
 - SparkR: `rMetadata` beside the pipeline. Answers have all columns of the pipeline; SparkR's `predict`
   leaves out some.
 
@@ -81,21 +83,22 @@ estimator that is not fitted (`pipeline.fit(df).write().overwrite().save(path)`)
 (train it again with spark.ml), a class of another library or of your own (its code is not in the save: put
 what it does into a `model.py` between two pipelines), a folder without its metadata or some of its stages.
 
-## One save, and the whole of it
+## A folder is one complete save
 
 A folder that holds part files of two saves is refused when it is loaded: two rows of one id (users of
-ALS, clusters, words, nodes of trees), two rows where there is one, files whose names tell two jobs. The
-message names the table, the id and both files. So is what is not whole: trees with nodes that are
-missing, a file whose `.crc` alone is left or does not match it, a save that was broken off. The way out
-is always the same: save the model again into an empty folder, with `overwrite`. Of a few tables no one
-can tell that a part file is missing: users and items of ALS, the last clusters of KMeans, the largest sets
+ALS, clusters, words, nodes of trees), two rows where there is one, files whose names come from two jobs. The
+message names the table, the id and both files. A save that is not complete is
+refused as well: trees with nodes that are missing, a `.crc` that has lost its file or does not match it, a
+save that was interrupted. The way out
+is always the same: save the model again into an empty folder, with `overwrite`. In a few tables a missing part file cannot be
+noticed: users and items of ALS, the last clusters of KMeans, the largest sets
 of FPGrowth.
 
 ## How large a model may be
 
 A table of a model, or a vector or matrix with its zeros, has up to 134,217,728 values (numbers or texts)
-of 32 bytes on average. That is more than nearly all have, and bounds what a folder that nobody vouches for
-can take. Who runs the process that loads models may allow more in its environment, a model cannot:
+of 32 bytes on average. Nearly all models have fewer; the limit bounds what an untrusted
+folder can take. Whoever runs the process that loads models may raise it in the environment; a model cannot:
 
     HYDRO_MAX_MODEL_VALUES=200000000 hydro up        # ALS of 2.8 million users and rank 50 has 142,800,000
 
@@ -118,13 +121,14 @@ TAIL = """
 
 A SQLTransformer takes SELECT, FROM, WHERE, subqueries in FROM, WITH, `* EXCEPT`, and the steps SELECT,
 WHERE, EXTEND, SET, DROP and AS after `|>`, over `__THIS__`, with the operators, literals and casts that
-Spark has for rows. Types, names of columns without AS, ANSI or not, and which rows fail are Spark's,
-compared with PySpark by recorded and by random expressions over edge values.
+Spark has for rows. Types, the names of columns without AS, and which rows
+fail are Spark's, with ANSI and without it: recorded and random expressions over edge cases are compared
+with PySpark.
 
 What needs other rows, the session or chance is refused when the model is loaded, and so is what is not
-supported, with the reason. A function that makes much of little (`repeat`, `sequence`, `lpad` ...) fails
-the row beyond a limit that the error names, which Spark does not have. Patterns `zzzz` of dates are
-refused, and two columns of one name: Spark refuses whoever reads one of them.
+supported, with the reason. A function that makes large values of small ones (`repeat`, `sequence`,
+`lpad` ...) fails the row above a limit, which the error names and Spark does not have. Date patterns with
+`zzzz` are refused, and so are two columns of one name, which Spark refuses only when one of them is read.
 
 Known functions:
 
