@@ -19,6 +19,7 @@ from hydro_envoy.snapshot import Snapshot
 from hydro_envoy.xds.hub import Hub
 from hydro_services import errors
 from hydro_services.manager.domain import (
+    call_outcomes,
     call_plan,
     endpoint_transitions,
     leases,
@@ -28,9 +29,9 @@ from hydro_services.manager.domain import (
     state,
     transitions,
 )
-from hydro_services.manager.domain.call_plan import Load, RuntimeCommand, Unload
+from hydro_services.manager.domain.call_plan import RuntimeCommand, Unload
 from hydro_services.manager.domain.sidecars import ProcessRoute
-from hydro_services.manager.domain.state import LoadFailure, State, Transition
+from hydro_services.manager.domain.state import State, Transition
 from hydro_services.manager.engine import runtime_client, store
 
 logger = logging.getLogger(__name__)
@@ -39,11 +40,6 @@ CONFIRM_S = 5.0
 """How long Envoy may take before what it lacks is looked at again."""
 LAGGING_S = 0.5
 """How often it is looked which Envoys are late."""
-FIRST_RETRY_S = 0.2
-MAX_RETRY_S = 3.0
-"""So that what has been mended is noticed within 5 s."""
-FINAL = (errors.NotFound, errors.InvalidArgument, errors.FailedPrecondition)
-"""What a runtime answers to when trying again will hardly help."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -297,33 +293,7 @@ class Reconciler:
             extra = {"service": service, "instance": instance, "model": call.placement.key}
             logger.warning("runtime refused a call", extra={**extra, "error": error.message})
         # Posted, not awaited: the turn that handles it may be waiting for a build.
-        self.post(self._call_outcome(call, error))
-
-    def _call_outcome(self, call: RuntimeCommand, error: errors.HydroError | None) -> Transition:
-        placement, incarnation = call.placement, call.endpoint.incarnation
-        if isinstance(call, Unload):
-            return partial(
-                endpoint_transitions.finish_unload, placement=placement, incarnation=incarnation
-            )
-        if error is None:
-            return partial(
-                endpoint_transitions.finish_load, placement=placement, incarnation=incarnation
-            )
-        failure = self._load_failure(call, error)
-        return partial(
-            endpoint_transitions.fail_load,
-            placement=placement,
-            incarnation=incarnation,
-            failure=failure,
-        )
-
-    def _load_failure(self, call: Load, error: errors.HydroError) -> LoadFailure:
-        last = self.state.failures.get(call.placement)
-        times = last.times + 1 if last else 1
-        # The exponent is bounded for itself: 2**1000 would overflow a float long before `min`
-        # helps.
-        delay = min(MAX_RETRY_S, FIRST_RETRY_S * 2 ** min(times - 1, 10))
-        return LoadFailure(error, isinstance(error, FINAL), times, self.clock() + delay)
+        self.post(partial(call_outcomes.apply_outcome, call=call, error=error, now=self.clock()))
 
 
 def _apply_events(
