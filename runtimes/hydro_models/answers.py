@@ -35,7 +35,7 @@ Answerers = Mapping[str, Answerer]
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class StatedOutput:
     """An output as metadata.json states it."""
 
     name: str
@@ -185,7 +185,7 @@ def _plain(series: Any) -> Any:
 
 def describe_output(
     name: str, value: Any, labels: Sequence[Any] = (), columns: Sequence[Any] = ()
-) -> Output:
+) -> StatedOutput:
     """The output that has such values.
 
     Args:
@@ -198,25 +198,27 @@ def describe_output(
         WrongAnswer: of a type that has no column.
     """
     if hasattr(value, "tocsr"):
-        return Output(name, "float64", (value.shape[1],))
+        return StatedOutput(name, "float64", (value.shape[1],))
     if isinstance(value, list):
-        return Output(name, _number_type(name, np.result_type(*value[0])), (len(value[0]), -1))
+        return StatedOutput(
+            name, _number_type(name, np.result_type(*value[0])), (len(value[0]), -1)
+        )
     shape = value.shape[1:]
     names = tuple(map(str, columns))
     elements = names if len(set(names)) == len(names) and (len(names),) == shape else ()
     if value.dtype.kind in "biuf":
         nominal = tuple(map(str, labels)) if (len(labels),) == shape else ()
         type_ = _number_type(name, value.dtype)
-        return Output(name, type_, shape, nominal=nominal, elements=elements)
+        return StatedOutput(name, type_, shape, nominal=nominal, elements=elements)
     cells = value.reshape(-1).tolist()
     if all(isinstance(cell, str) or is_missing(cell) for cell in cells):
         nullable = value.dtype.kind == "O" and (bool(shape) or any(map(is_missing, cells)))
-        return Output(name, "string", shape, nullable=nullable, elements=elements)
-    convert(Output(name, "json", shape), value)
-    return Output(name, "json", shape, elements=elements)
+        return StatedOutput(name, "string", shape, nullable=nullable, elements=elements)
+    convert(StatedOutput(name, "json", shape), value)
+    return StatedOutput(name, "json", shape, elements=elements)
 
 
-def convert(output: Output, value: Any) -> Any:
+def convert(output: StatedOutput, value: Any) -> Any:
     """A value of `evaluate` in the declared type, ready to be a column: texts for JSON values.
 
     Raises:
@@ -235,14 +237,14 @@ def convert(output: Output, value: Any) -> Any:
     return cells
 
 
-def _convert_numbers(output: Output, value: Any) -> Any:
+def _convert_numbers(output: StatedOutput, value: Any) -> Any:
     want = NUMBERS[output.type]
     if isinstance(value, list):
         return [[_safe(output, part, want) for part in row] for row in value]
     return _safe(output, value, want)
 
 
-def _safe(output: Output, value: Any, want: np.dtype[Any]) -> Any:
+def _safe(output: StatedOutput, value: Any, want: np.dtype[Any]) -> Any:
     """Never another number: an integer as a float only where the type says so from the start."""
     dtype = value.dtype
     if dtype == want:
@@ -267,7 +269,7 @@ def _fits(value: Any, want: np.dtype[Any]) -> bool:
     )
 
 
-def _wrong_shape(output: Output, got: tuple[int, ...]) -> WrongAnswer:
+def _wrong_shape(output: StatedOutput, got: tuple[int, ...]) -> WrongAnswer:
     return WrongAnswer(f"output '{output.name}' has rows of shape {got}, want {output.shape}")
 
 
@@ -283,7 +285,7 @@ def _number_type(name: str, dtype: np.dtype[Any]) -> str:
     return found
 
 
-def _text_cell(output: Output, cell: Any) -> str | None:
+def _text_cell(output: StatedOutput, cell: Any) -> str | None:
     if isinstance(cell, str):
         return str(cell)
     if is_missing(cell) and output.nullable:
@@ -291,7 +293,7 @@ def _text_cell(output: Output, cell: Any) -> str | None:
     raise WrongAnswer(f"output '{output.name}' holds a {type(cell).__name__}, want texts")
 
 
-def _json_cell(output: Output, cell: Any) -> str:
+def _json_cell(output: StatedOutput, cell: Any) -> str:
     if hasattr(cell, "isoformat") and not is_missing(cell):
         cell = cell.isoformat()
     try:

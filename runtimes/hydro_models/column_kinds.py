@@ -20,9 +20,9 @@ from hydro_models.wire import (
     FLOATS,
     INTEGERS,
     Array,
-    Column,
     Input,
     PlainValues,
+    WireColumn,
     parse_rows,
     to_json,
 )
@@ -48,7 +48,7 @@ class ColumnKind(Protocol):
         """The example's values as JSON values, a missing one as None."""
         ...
 
-    def build(self, column: Column, faults: Faults) -> Any:
+    def build(self, column: WireColumn, faults: Faults) -> Any:
         """The values as they were in the example: an array of numpy or pandas, (rows,).
 
         Values that cannot be given to a model are added to `faults`, and replaced by others.
@@ -74,7 +74,7 @@ class Numbers:
     def encode(self, values: Any) -> list[Any]:
         return [_number_to_json(value) for value in np.asarray(values).tolist()]
 
-    def build(self, column: Column, faults: Faults) -> Array:
+    def build(self, column: WireColumn, faults: Faults) -> Array:
         want = np.dtype(self.dtype)
         values = _cast(np.asarray(column.values), want, column.validity, faults)
         if column.validity is None:
@@ -96,7 +96,7 @@ class Masked:
     def encode(self, values: Any) -> list[Any]:
         return [_masked_to_json(value) for value in values.array]
 
-    def build(self, column: Column, faults: Faults) -> Any:
+    def build(self, column: WireColumn, faults: Faults) -> Any:
         dtype = self._pandas()
         validity = column.validity
         values = _cast(np.asarray(column.values), dtype.numpy_dtype, validity, faults)
@@ -129,7 +129,7 @@ class Texts:
     def encode(self, values: Any) -> list[Any]:
         return [None if is_missing(value) else str(value) for value in values]
 
-    def build(self, column: Column, faults: Faults) -> Any:
+    def build(self, column: WireColumn, faults: Faults) -> Any:
         texts = list(column.values)
         if column.validity is not None:
             missing = missing_value(self.missing) if self.dtype != "string" else None
@@ -167,7 +167,7 @@ class Objects:
     def encode(self, values: Any) -> list[Any]:
         return [None if is_missing(value) else to_json(value) for value in values]
 
-    def build(self, column: Column, faults: Faults) -> Array:
+    def build(self, column: WireColumn, faults: Faults) -> Array:
         missing = missing_value(self.missing)
         return object_array(_read_json(column, lambda value: value, missing, faults))
 
@@ -192,7 +192,7 @@ class Times:
             None if value is pandas.NaT else value.isoformat() for value in pandas.Index(values)
         ]
 
-    def build(self, column: Column, faults: Faults) -> Any:
+    def build(self, column: WireColumn, faults: Faults) -> Any:
         import pandas
 
         is_duration = self.dtype.startswith("timedelta")
@@ -231,7 +231,7 @@ class Categories:
         categories = self.values.encode(listed.categories)
         return [None if code < 0 else categories[code] for code in listed.codes.tolist()]
 
-    def build(self, column: Column, faults: Faults) -> Any:
+    def build(self, column: WireColumn, faults: Faults) -> Any:
         import pandas
 
         index = self.index()
@@ -429,7 +429,7 @@ def _with_nan(values: Array, validity: Array, faults: Faults) -> Array:
     return values
 
 
-def _take(column: Column, rows: Array) -> Column:
+def _take(column: WireColumn, rows: Array) -> WireColumn:
     if len(rows) == len(column.values):
         return PlainValues(column.values)
     if isinstance(column.values, np.ndarray):
@@ -437,12 +437,12 @@ def _take(column: Column, rows: Array) -> Column:
     return PlainValues([column.values[row] for row in rows.tolist()])
 
 
-def _json_column(values: Iterable[Any], wire: str) -> Column:
+def _json_column(values: Iterable[Any], wire: str) -> WireColumn:
     return parse_rows([{"": value} for value in values], [Input("", wire)])[""]
 
 
 def _read_json(
-    column: Column, read: Callable[[Any], Any], missing: Any, faults: Faults
+    column: WireColumn, read: Callable[[Any], Any], missing: Any, faults: Faults
 ) -> list[Any]:
     """The values of JSON texts; `missing` for those that are null or at fault."""
     valid = np.ones(len(column.values), np.bool_) if column.validity is None else column.validity

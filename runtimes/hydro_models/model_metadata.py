@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hydro_models.answers import Output
-from hydro_models.schema import Schema, schema_from_json
+from hydro_models.answers import StatedOutput
+from hydro_models.schema import InputSchema, schema_from_json
 
 METADATA, PROOF = "metadata.json", "proof.json"
 
@@ -22,8 +22,8 @@ class Metadata:
     """Of `kinds.KINDS`."""
     file: str
     """Of the model, in the folder."""
-    schema: Schema
-    outputs: Sequence[Output]
+    schema: InputSchema
+    outputs: Sequence[StatedOutput]
     versions: Mapping[str, str]
     """Of Python and the libraries, when it was saved."""
 
@@ -48,7 +48,7 @@ class Fitted:
 
     kind: str
     file: str
-    schema: Schema
+    schema: InputSchema
     versions: Mapping[str, str]
 
 

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from hydro_models import answers
-from hydro_models.answers import Answerers, Output
+from hydro_models.answers import Answerers, StatedOutput
 from hydro_models.errors import ProofFailed
-from hydro_models.schema import Schema
+from hydro_models.schema import InputSchema
 from hydro_models.wire import parse_rows, to_json
 
 MAX_ROWS = 100
@@ -54,7 +54,7 @@ def parse(text: str | bytes) -> Proof:
 
 
 def answer_rows(
-    schema: Schema, answerers: Answerers, outputs: Sequence[Output], rows: Sequence[Any]
+    schema: InputSchema, answerers: Answerers, outputs: Sequence[StatedOutput], rows: Sequence[Any]
 ) -> dict[str, list[Any]]:
     """The answers to JSON rows, in JSON, by way of the columns that a runtime makes of them.
 
@@ -66,19 +66,19 @@ def answer_rows(
 
 
 def answer(
-    answerers: Answerers, outputs: Sequence[Output], given: Any, rows: int
+    answerers: Answerers, outputs: Sequence[StatedOutput], given: Any, rows: int
 ) -> dict[str, Any]:
     """The values of the outputs for what the schema has built, in their types, by name."""
     values = answers.evaluate(answerers, [output.name for output in outputs], given, rows)
     return {output.name: answers.convert(output, values[output.name]) for output in outputs}
 
 
-def encode(outputs: Sequence[Output], values: Mapping[str, Any]) -> dict[str, list[Any]]:
+def encode(outputs: Sequence[StatedOutput], values: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Values of `answer` as clients get them."""
     return {output.name: _to_json(output, values[output.name]) for output in outputs}
 
 
-def check(proof: Proof, outputs: Sequence[Output], got: Mapping[str, Sequence[Any]]) -> None:
+def check(proof: Proof, outputs: Sequence[StatedOutput], got: Mapping[str, Sequence[Any]]) -> None:
     """Compares answers with those that were kept, of the outputs that both have.
 
     Raises:
@@ -127,7 +127,7 @@ def _numbers(value: Any) -> list[float]:
     return [math.nan if value is None else float(value)]
 
 
-def _to_json(output: Output, value: Any) -> list[Any]:
+def _to_json(output: StatedOutput, value: Any) -> list[Any]:
     if hasattr(value, "tocsr"):
         from hydro_models.schema import sparse_vectors
 

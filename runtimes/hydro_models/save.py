@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from hydro_models import answers, model_metadata, proof, schema
-from hydro_models.answers import Answerers, Output
+from hydro_models.answers import Answerers, StatedOutput
 from hydro_models.errors import BadRows, CannotSave, ProofFailed, WrongAnswer
 from hydro_models.kinds import KindModule, kind_of
 from hydro_models.model_metadata import METADATA, PROOF, Metadata
 from hydro_models.proof import Proof
-from hydro_models.schema import Schema
+from hydro_models.schema import InputSchema
 from hydro_models.versions import versions_here
 
 
@@ -92,8 +92,8 @@ def _count(rows: Any) -> int:
 
 
 def _describe_outputs(
-    kind: KindModule, model: Any, described: Schema, rows: Any, names: Sequence[str] | None
-) -> list[Output]:
+    kind: KindModule, model: Any, described: InputSchema, rows: Any, names: Sequence[str] | None
+) -> list[StatedOutput]:
     """The outputs, of the types of the model's answers to the example."""
     having = kind.answerers(model)
     if not _count(rows):
@@ -126,14 +126,14 @@ def _expand(having: Answerers, names: Sequence[str], rows: Any) -> dict[str, Any
     return values
 
 
-def _describe_one(having: Answerers, name: str, value: Any, described: Schema) -> Output:
+def _describe_one(having: Answerers, name: str, value: Any, described: InputSchema) -> StatedOutput:
     labels = having[name].labels() if name in having else ()
     output = answers.describe_output(name, value, labels)
     return replace(output, replaces=any(name == field.name for field in described.inputs))
 
 
 def _prove_example(
-    having: Answerers, described: Schema, outputs: Sequence[Output], rows: Any
+    having: Answerers, described: InputSchema, outputs: Sequence[StatedOutput], rows: Any
 ) -> Proof:
     """The proof, of rows that are answered alike in requests."""
     sent = described.encode(rows)
@@ -151,7 +151,11 @@ def _prove_example(
 
 
 def _prove_file(
-    kind: KindModule, file: Path, described: Schema, outputs: Sequence[Output], kept: Proof
+    kind: KindModule,
+    file: Path,
+    described: InputSchema,
+    outputs: Sequence[StatedOutput],
+    kept: Proof,
 ) -> None:
     """Reads the model again, and compares."""
     try:

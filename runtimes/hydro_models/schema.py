@@ -27,7 +27,7 @@ from hydro_models.column_kinds import (
 )
 from hydro_models.errors import BadRows, CannotSave, RowFault
 from hydro_models.pickles import is_by_columns
-from hydro_models.wire import Array, Column, Input, PlainValues, to_json
+from hydro_models.wire import Array, Input, PlainValues, WireColumn, to_json
 
 SPARSE_FORMS = ("csr_matrix", "csr_array")
 FORMS = ("frame", "series", "matrix", "vector", "tensor", "list", *SPARSE_FORMS)
@@ -47,7 +47,7 @@ class SchemaColumn:
 
 
 @dataclass(frozen=True, slots=True)
-class Schema:
+class InputSchema:
     """What a model takes."""
 
     form: str
@@ -83,7 +83,7 @@ class Schema:
         names = [column.input for column in self.columns]
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
-    def build(self, columns: Mapping[str, Column]) -> Any:
+    def build(self, columns: Mapping[str, WireColumn]) -> Any:
         """What the model takes, of the inputs' columns.
 
         Raises:
@@ -143,7 +143,7 @@ class Schema:
         return np.ascontiguousarray(values.reshape(-1, *self.shape))
 
 
-def schema_from_json(stored: Mapping[str, Any]) -> Schema:
+def schema_from_json(stored: Mapping[str, Any]) -> InputSchema:
     """The reverse of `Schema.to_json`.
 
     Raises:
@@ -160,7 +160,7 @@ def schema_from_json(stored: Mapping[str, Any]) -> Schema:
         )
         if stored["form"] not in FORMS:
             raise KeyError(stored["form"])
-        return Schema(
+        return InputSchema(
             stored["form"],
             columns,
             stored.get("dtype", ""),
@@ -172,7 +172,7 @@ def schema_from_json(stored: Mapping[str, Any]) -> Schema:
         raise ValueError(message) from error
 
 
-def describe(example: Any, names: Sequence[str] | str | None = None) -> Schema:
+def describe(example: Any, names: Sequence[str] | str | None = None) -> InputSchema:
     """The schema of an example.
 
     Args:
@@ -194,7 +194,7 @@ def describe(example: Any, names: Sequence[str] | str | None = None) -> Schema:
     return schema
 
 
-def _describe(example: Any, names: Sequence[str] | str | None) -> Schema:
+def _describe(example: Any, names: Sequence[str] | str | None) -> InputSchema:
     if hasattr(example, "iloc"):
         return _describe_pandas(example, names)
     if hasattr(example, "tocsr"):
@@ -213,26 +213,28 @@ def _describe(example: Any, names: Sequence[str] | str | None) -> Schema:
         if not isinstance(kind, Numbers):
             raise CannotSave(f"the example is an array of {example.dtype}, want numbers")
         name = names if isinstance(names, str) else _one_name(names, "x")
-        return Schema("tensor", (SchemaColumn(name, None, kind),), kind.dtype, example.shape[1:])
+        return InputSchema(
+            "tensor", (SchemaColumn(name, None, kind),), kind.dtype, example.shape[1:]
+        )
     if example.ndim == 1:
         kind = describe_column("the example", example)
         name = _one_name(names, "text" if isinstance(kind, Texts) else "x")
-        return Schema("vector", (SchemaColumn(name, None, kind),))
+        return InputSchema("vector", (SchemaColumn(name, None, kind),))
     inputs = _column_names(names, [f"x{i}" for i in range(example.shape[1])])
     columns = tuple(
         SchemaColumn(name, None, describe_column(f"column '{name}'", example[:, i]))
         for i, name in enumerate(inputs)
     )
     dtype = "U" if example.dtype.kind == "U" else example.dtype.name
-    return Schema("matrix", columns, dtype, (), is_by_columns(example))
+    return InputSchema("matrix", columns, dtype, (), is_by_columns(example))
 
 
-def _describe_pandas(example: Any, names: Sequence[str] | str | None) -> Schema:
+def _describe_pandas(example: Any, names: Sequence[str] | str | None) -> InputSchema:
     if not hasattr(example, "columns"):
         kind = describe_column("the series", example)
         label = None if example.name is None else _label(example.name)
         default = ("text" if isinstance(kind, Texts) else "x") if label is None else str(label)
-        return Schema("series", (SchemaColumn(_one_name(names, default), label, kind),))
+        return InputSchema("series", (SchemaColumn(_one_name(names, default), label, kind),))
     labels = [_label(label) for label in example.columns]
     inputs = _column_names(names, [str(label) for label in labels])
     columns = tuple(
@@ -241,25 +243,27 @@ def _describe_pandas(example: Any, names: Sequence[str] | str | None) -> Schema:
     )
     kinds = {column.kind for column in columns}
     if len(kinds) == 1 and isinstance(kind := kinds.pop(), Numbers):
-        return Schema("frame", columns, kind.dtype, (), is_by_columns(example.to_numpy()))
-    return Schema("frame", columns)
+        return InputSchema("frame", columns, kind.dtype, (), is_by_columns(example.to_numpy()))
+    return InputSchema("frame", columns)
 
 
-def _describe_sparse(example: Any, names: Sequence[str] | str | None) -> Schema:
+def _describe_sparse(example: Any, names: Sequence[str] | str | None) -> InputSchema:
     kind = describe_column("the example", example.data if hasattr(example, "data") else example)
     if not isinstance(kind, Numbers):
         raise CannotSave(f"the example is a sparse matrix of {example.dtype}, want numbers")
     form = "csr_array" if type(example).__name__.endswith("array") else "csr_matrix"
     name = names if isinstance(names, str) else _one_name(names, "x")
     dtype = np.dtype(example.dtype).name
-    return Schema(form, (SchemaColumn(name, None, Numbers(dtype)),), dtype, (example.shape[1],))
+    return InputSchema(
+        form, (SchemaColumn(name, None, Numbers(dtype)),), dtype, (example.shape[1],)
+    )
 
 
-def _describe_list(example: list[Any], names: Sequence[str] | str | None) -> Schema:
+def _describe_list(example: list[Any], names: Sequence[str] | str | None) -> InputSchema:
     kind = describe_column("the example", object_array(example))
     name = _one_name(names, "text" if isinstance(kind, Texts) else "x")
     missing = type(kind)(missing="None") if isinstance(kind, Objects) else Texts("object", "None")
-    return Schema("list", (SchemaColumn(name, None, missing),))
+    return InputSchema("list", (SchemaColumn(name, None, missing),))
 
 
 def _array_of_list(example: Sequence[Any]) -> Any:
@@ -306,7 +310,7 @@ def _columns_of(example: Any) -> list[Any]:
     return [example]
 
 
-def _build_column(column: SchemaColumn, values: Column, faults: dict[int, RowFault]) -> Any:
+def _build_column(column: SchemaColumn, values: WireColumn, faults: dict[int, RowFault]) -> Any:
     mine: Faults = {}
     built = column.kind.build(values, mine)
     for row, fault in _name_faults(column.input, mine).items():

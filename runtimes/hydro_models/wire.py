@@ -24,7 +24,7 @@ NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 """As they are written in JSON, which has no numbers for them."""
 
 
-class Column(Protocol):
+class WireColumn(Protocol):
     """A value in every row."""
 
     @property
@@ -38,7 +38,7 @@ class Column(Protocol):
         ...
 
 
-class SparseColumn(Column, Protocol):
+class SparseColumn(WireColumn, Protocol):
     """A sparse vector in every row (CSR)."""
 
     @property
@@ -87,12 +87,12 @@ class Input:
         return entry | {"nullable": True}
 
 
-def parse_rows(rows: Sequence[Row], inputs: Sequence[Input]) -> dict[str, Column]:
+def parse_rows(rows: Sequence[Row], inputs: Sequence[Input]) -> dict[str, WireColumn]:
     """The columns of JSON rows, as a runtime reads them."""
     return {field.name: _parse_column([row[field.name] for row in rows], field) for field in inputs}
 
 
-def _parse_column(values: Sequence[Any], field: Input) -> Column:
+def _parse_column(values: Sequence[Any], field: Input) -> WireColumn:
     if field.is_sparse:
         return _parse_sparse(values)
     valid = np.array([value is not None for value in values], np.bool_)

@@ -14,12 +14,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hydro_models import model_metadata, proof, versions
-from hydro_models.answers import Answerers, Output, has_output
+from hydro_models.answers import Answerers, StatedOutput, has_output
 from hydro_models.column_kinds import ColumnKind, Numbers, Objects, Texts
 from hydro_models.errors import BadRows
 from hydro_models.kinds import KINDS
 from hydro_models.model_metadata import Fitted
-from hydro_models.schema import SPARSE_FORMS, Schema, SchemaColumn
+from hydro_models.schema import SPARSE_FORMS, InputSchema, SchemaColumn
 from hydro_runtimes import model_formats, python_values
 from hydro_runtimes.columns import Column, Columns, DataType, Dense, Sparse
 from hydro_runtimes.errors import InvalidModel
@@ -32,9 +32,9 @@ class FittedEvaluator:
     """Builds what the model was fitted on, asks the model, and checks what it answers."""
 
     signature: Signature
-    schema: Schema
+    schema: InputSchema
     answerers: Answerers
-    outputs: tuple[Output, ...]
+    outputs: tuple[StatedOutput, ...]
     """Those of the signature."""
     joins_inputs: ClassVar[bool] = False
     """BLAS rounds by the shape of what it multiplies, and some models look at all rows at once."""
@@ -199,8 +199,8 @@ def _to_column(field: Field, values: Any, rows: int) -> Column:
     )
 
 
-def _output_of(field: Field) -> Output:
-    return Output(field.name, field.type.value, field.shape, field.nullable)
+def _output_of(field: Field) -> StatedOutput:
+    return StatedOutput(field.name, field.type.value, field.shape, field.nullable)
 
 
 def _odd_rows(given: Columns, fields: Sequence[Field]) -> dict[int, tuple[str, str]]:
@@ -218,19 +218,19 @@ def _odd_rows(given: Columns, fields: Sequence[Field]) -> dict[int, tuple[str, s
     return odd
 
 
-def _schema_of(signature: Signature, answerers: Answerers) -> Schema:
+def _schema_of(signature: Signature, answerers: Answerers) -> InputSchema:
     """The schema of a model whose metadata.json was written by hand."""
     fields, estimator = signature.inputs, _estimator_of(answerers)
     columns = tuple(SchemaColumn(field.name, field.name, _kind_of(field)) for field in fields)
     first = fields[0]
     if len(fields) == 1 and first.shape:
-        return Schema("tensor", columns, first.type.dtype.name, first.shape)
+        return InputSchema("tensor", columns, first.type.dtype.name, first.shape)
     if len(fields) == 1 and not hasattr(estimator, "n_features_in_"):
-        return Schema("list" if first.type.dtype.hasobject else "vector", columns)
+        return InputSchema("list" if first.type.dtype.hasobject else "vector", columns)
     if hasattr(estimator, "feature_names_in_") and _has_pandas():
-        return Schema("frame", columns)
+        return InputSchema("frame", columns)
     of_objects = any(field.type.dtype.hasobject for field in fields)
-    return Schema("matrix", columns, "object" if of_objects else "float64")
+    return InputSchema("matrix", columns, "object" if of_objects else "float64")
 
 
 def _kind_of(field: Field) -> ColumnKind:

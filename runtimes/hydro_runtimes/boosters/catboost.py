@@ -38,10 +38,10 @@ def load(folder: ModelFolder) -> Evaluator:
     if saved := fitted.load_native(folder, "catboost"):
         return saved
     path, file = read_booster(folder, "catboost", parse_file)
-    return make_evaluator(path, file, _Predictor(path, file))
+    return make_evaluator(path, file, _CatBoostPredictor(path, file))
 
 
-class _Predictor:
+class _CatBoostPredictor:
     """Makes the matrix, or a data frame where some features are texts, and asks the model."""
 
     def __init__(self, path: Path, file: BoosterFile) -> None:

@@ -46,7 +46,7 @@ def load(folder: ModelFolder) -> Evaluator:
     if saved := fitted.load_native(folder, "lightgbm"):
         return saved
     path, file = read_booster(folder, "lightgbm", parse_file)
-    return make_evaluator(path, file, _Predictor(path, file.features))
+    return make_evaluator(path, file, _LightgbmPredictor(path, file.features))
 
 
 def parse_file(data: bytes) -> BoosterFile:
@@ -104,7 +104,7 @@ def _read_categories(names: list[str], tail: str, infos: list[str]) -> dict[str,
     }
 
 
-class _Predictor:
+class _LightgbmPredictor:
     """Makes the matrix and asks the booster."""
 
     def __init__(self, path: Path, features: Features) -> None:

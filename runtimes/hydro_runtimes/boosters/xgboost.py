@@ -62,7 +62,7 @@ def load(folder: ModelFolder) -> Evaluator:
     if saved := fitted.load_native(folder, "xgboost"):
         return saved
     path, file = read_booster(folder, "xgboost", parse_file)
-    return make_evaluator(path, file, _Predictor(path, file.features))
+    return make_evaluator(path, file, _XgboostPredictor(path, file.features))
 
 
 def parse_file(data: bytes) -> BoosterFile:
@@ -141,7 +141,7 @@ def _read_outputs(learner: Mapping[str, Any]) -> tuple[Field, ...]:
     return Field(PREDICTION, kind), width_field(PROBABILITY, DataType.FLOAT32, max(classes, 2))
 
 
-class _Predictor:
+class _XgboostPredictor:
     """Makes the matrix and asks the booster, or the estimator of scikit-learn's kind."""
 
     def __init__(self, path: Path, features: Features) -> None:

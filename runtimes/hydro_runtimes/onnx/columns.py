@@ -14,7 +14,7 @@ from hydro_runtimes import python_values
 from hydro_runtimes.columns import Array, Columns, DataType
 from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.evaluator import Field
-from hydro_runtimes.onnx.graph import Graph, Map, Tensor, Value
+from hydro_runtimes.onnx.graph import Graph, Map, Tensor, ValueInfo
 from hydro_runtimes.onnx.graph import Sequence as SequenceType
 
 
@@ -100,7 +100,7 @@ class Feed:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class OutputColumn:
     """An output of the graph as a column."""
 
     name: str
@@ -169,7 +169,7 @@ def feeds_of(where: object, graph: Graph, stated: Sequence[Field]) -> tuple[Feed
     raise InvalidModel(where, f"metadata.json has the inputs {', '.join(given)}, want {want}")
 
 
-def answers_of(where: object, graph: Graph) -> tuple[Answer, ...]:
+def answers_of(where: object, graph: Graph) -> tuple[OutputColumn, ...]:
     """The outputs.
 
     Raises:
@@ -178,7 +178,7 @@ def answers_of(where: object, graph: Graph) -> tuple[Answer, ...]:
     return tuple(_answer(where, value, graph.labels.get(value.name, ())) for value in graph.outputs)
 
 
-def _feed(where: object, value: Value) -> Feed:
+def _feed(where: object, value: ValueInfo) -> Feed:
     type = value.type
     if isinstance(type, Map):
         fields = (Field(value.name, DataType.JSON),)
@@ -208,18 +208,18 @@ def _with_stated(where: object, feed: Feed, stated: Field) -> Feed:
     return replace(feed, fields=(replace(own, type=stated.type, shape=stated.shape),))
 
 
-def _answer(where: object, value: Value, labels: tuple[str | int, ...]) -> Answer:
+def _answer(where: object, value: ValueInfo, labels: tuple[str | int, ...]) -> OutputColumn:
     type = value.type
     if isinstance(type, Tensor) and type.type in _ELEMENTS:
         kind = _ELEMENTS[type.type].type
         if not type.shape:
-            return Answer(value.name, Field(value.name, DataType.JSON))
+            return OutputColumn(value.name, Field(value.name, DataType.JSON))
         varying = [at for at, size in enumerate(type.shape) if size == -1]
         axis = varying[0] if varying and type.shape[0] != -1 else 0
         row = type.shape[:axis] + type.shape[axis + 1 :]
         # Converters write 1 where a model with several targets gives more.
         shape = tuple(-1 if size == 1 else size for size in row)
-        return Answer(value.name, Field(value.name, kind, shape), axis=axis)
+        return OutputColumn(value.name, Field(value.name, kind, shape), axis=axis)
     if isinstance(type, SequenceType) and isinstance(type.of, Map) and labels:
         inner = type.of.value
         kind = DataType.FLOAT32
@@ -227,9 +227,9 @@ def _answer(where: object, value: Value, labels: tuple[str | int, ...]) -> Answe
             kind = _ELEMENTS[inner.type].type
         names = tuple(map(str, labels))
         field = Field(value.name, kind, (len(labels),), elements=names)
-        return Answer(value.name, field, labels)
+        return OutputColumn(value.name, field, labels)
     if isinstance(type, Tensor | SequenceType | Map):
-        return Answer(value.name, Field(value.name, DataType.JSON))
+        return OutputColumn(value.name, Field(value.name, DataType.JSON))
     raise InvalidModel(where, f"output '{value.name}' is of a type that is not supported")
 
 

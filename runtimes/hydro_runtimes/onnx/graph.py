@@ -52,7 +52,7 @@ class Other:
 ValueType: TypeAlias = Tensor | Sequence | Map | Other
 
 
-class Value(NamedTuple):
+class ValueInfo(NamedTuple):
     """An input or an output."""
 
     name: str
@@ -62,8 +62,8 @@ class Value(NamedTuple):
 class Graph(NamedTuple):
     """The inputs and outputs of a model."""
 
-    inputs: tuple[Value, ...]
-    outputs: tuple[Value, ...]
+    inputs: tuple[ValueInfo, ...]
+    outputs: tuple[ValueInfo, ...]
     labels: Mapping[str, tuple[str | int, ...]]
     """By output that is a sequence of maps: their keys, in order, where they are stated."""
 
@@ -77,8 +77,8 @@ def parse_graph(data: bytes) -> Graph:
     graphs = [part for number, part in _fields(memoryview(data)) if number == _GRAPH]
     if len(graphs) != 1:
         raise ValueError(f"has {len(graphs)} graphs, want a file of ONNX")
-    inputs: list[Value] = []
-    outputs: list[Value] = []
+    inputs: list[ValueInfo] = []
+    outputs: list[ValueInfo] = []
     constant: set[str] = set()
     labels: dict[str, tuple[str | int, ...]] = {}
     for number, part in _fields(_part(graphs[0])):
@@ -96,14 +96,14 @@ def parse_graph(data: bytes) -> Graph:
     return Graph(given, tuple(outputs), labels)
 
 
-def _read_value(data: memoryview) -> Value:
+def _read_value(data: memoryview) -> ValueInfo:
     name, type = "", data[:0]
     for number, part in _fields(data):
         if number == 1:
             name = _text(part)
         elif number == 2:
             type = _part(part)
-    return Value(name, _read_type(type, 0))
+    return ValueInfo(name, _read_type(type, 0))
 
 
 def _read_type(data: memoryview, depth: int) -> ValueType:

@@ -18,7 +18,7 @@ from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.evaluator import Description, Evaluation, Evaluator, Field, Signature
 from hydro_runtimes.files import METADATA
 from hydro_runtimes.model_folder import ModelFolder
-from hydro_runtimes.onnx.columns import Answer, Feed, answers_of, feeds_of
+from hydro_runtimes.onnx.columns import Feed, OutputColumn, answers_of, feeds_of
 from hydro_runtimes.onnx.graph import Graph, Tensor, parse_graph
 from hydro_runtimes.stated_outputs import rename_outputs
 
@@ -29,7 +29,7 @@ class OnnxEvaluator:
 
     signature: Signature
     feeds: tuple[Feed, ...]
-    answers: tuple[Answer, ...]
+    answers: tuple[OutputColumn, ...]
     takes_one: bool
     """The graph takes one row at a time."""
     session: Any
@@ -118,7 +118,7 @@ def _open_session(path: Path) -> Any:
         raise InvalidModel(path, f"onnxruntime cannot run it: {error}") from error
 
 
-def _read(folder: ModelFolder) -> tuple[Path, tuple[Feed, ...], tuple[Answer, ...], bool]:
+def _read(folder: ModelFolder) -> tuple[Path, tuple[Feed, ...], tuple[OutputColumn, ...], bool]:
     path = model_formats.by_name("onnx").only_file(folder.path)
     try:
         graph = parse_graph(path.read_bytes())
@@ -136,7 +136,7 @@ def _read(folder: ModelFolder) -> tuple[Path, tuple[Feed, ...], tuple[Answer, ..
     return path, feeds, answers, _takes_one(graph)
 
 
-def _signature(feeds: tuple[Feed, ...], answers: tuple[Answer, ...]) -> Signature:
+def _signature(feeds: tuple[Feed, ...], answers: tuple[OutputColumn, ...]) -> Signature:
     inputs = tuple(each for feed in feeds for each in feed.fields)
     return Signature(inputs, tuple(answer.field for answer in answers))
 
