@@ -80,9 +80,12 @@ class LineLogger(io.TextIOBase):
         """Does nothing: there is nothing to set."""
 
     def write(self, text: str) -> int:
+        # The unfinished line is the thread's own: `print` writes text and line break one after the
+        # other.
         *lines, rest = (getattr(self._unfinished, "text", "") + text).split("\n")
         for line in lines:
             self._log(line)
+        # A progress bar never ends its line.
         if len(rest) > MAX_LINE_CHARACTERS:
             self._log(rest)
             rest = ""
@@ -143,10 +146,12 @@ class BackgroundWriter:
 
     def write(self, text: str) -> int:
         data = text.encode(errors="backslashreplace")
+        # In a fork: it has this object, but not the thread that writes.
         if not self._has_thread:
             _write_all(self._fd, data)
             return len(text)
         with self._changed:
+            # Left out rather than waited for: who does not read the log must not hold up a model.
             if self._size + len(data) > MAX_BUFFER_BYTES:
                 self._left_out += 1
                 return len(text)
@@ -173,6 +178,8 @@ class BackgroundWriter:
                 data = self._buffer.popleft()
             _write_all(self._fd, data)  # may wait for long: without the lock
             with self._changed:
+                # Only now: `drain` waits for what is written, not for what is taken from the
+                # buffer.
                 self._size -= len(data)
                 self._changed.notify_all()
 
@@ -202,8 +209,10 @@ def redirect_to_log(target: int) -> Iterator[None]:
     What is written to the descriptors themselves goes to `target`. The log goes to what is standard
     error now. Standard input is empty.
     """
+    # One limit for both streams: a model that prints on both has no twice as many lines.
     limit = LineRateLimit()
     with contextlib.ExitStack() as stack:
+        # First: it keeps the descriptor that is standard error now, before that is replaced.
         stack.enter_context(background_log())
         for fd, name in ((1, "stdout"), (2, "stderr")):
             stack.enter_context(_replace_descriptor(fd, target))

@@ -51,12 +51,14 @@ def run_in_child(ended: Callable[[int, int], None], *, dies_with_parent: bool) -
     passed_on = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR2}
     # Blocked from before the fork until handlers are set: one that comes between would end us.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, passed_on)
+    # Before any thread exists: a fork copies locks but not the threads that would release them.
     child = os.fork()
     if child:
         os.close(target)
         _run_guard(child, source, mask, ended, dies_with_parent=dies_with_parent)
     os.close(source)
     linux.die_with_parent()
+    # A session of its own: by it the guard tells the child's descendants from its own helpers.
     os.setsid()
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     with captured_output.redirect_to_log(target):
@@ -77,13 +79,16 @@ def _run_guard(
     dies_with_parent: bool,
 ) -> NoReturn:
     linux.set_name(NAME)
+    # A daemon that a model starts becomes our child when its parent ends, and can be found.
     linux.adopt_orphans()
+    # Supervisors know only this process: what they send is meant for the part.
     signal.signal(signal.SIGTERM, lambda *_: _send_signal(child, signal.SIGTERM))
     signal.signal(signal.SIGINT, lambda *_: _send_signal(child, signal.SIGTERM))
     signal.signal(signal.SIGUSR2, lambda *_: _send_signal(child, signal.SIGKILL))
     if dies_with_parent:
         linux.die_with_parent(signal.SIGUSR2)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    # As of `os.waitpid`: exit code 1, if the guard itself fails before it knows better.
     status = 1 << 8
     try:
         with captured_output.background_log():
@@ -175,6 +180,7 @@ def _reap_children(child: int) -> int | None:
 
 def end_descendants() -> None:
     """Kills all that are of other sessions, and their descendants, which are given to us."""
+    # In a loop: the children of what is killed are given to us, and are found in the next turn.
     while found := [pid for pid in linux.child_pids(os.getpid()) if _is_foreign(pid)]:
         for pid in found:
             with contextlib.suppress(ProcessLookupError, ChildProcessError):
@@ -194,6 +200,8 @@ def _end_as(status: int) -> NoReturn:
         sys.stderr.flush()
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
+        # By the same signal as the child, so that a supervisor sees how it ended; but without a
+        # second core.
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
         if number not in (signal.SIGKILL, signal.SIGSTOP):
             signal.signal(number, signal.SIG_DFL)

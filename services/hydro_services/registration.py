@@ -122,6 +122,7 @@ async def _keep_lease(
             # First no more renewals: one under way could come in after the deregistration.
             renewal.cancel()
             await asyncio.wait([renewal])
+            # So that no new request comes while open ones are finished.
             await _deregister(registry, endpoint, token_file)
 
 
@@ -137,6 +138,8 @@ async def _renew_lease(
         try:
             lease = await _register(registry, endpoint, token_file)
         except errors.HydroError as error:
+            # At a start every few tens of milliseconds: parts are started at the same time, and the
+            # manager is there soon.
             state, pause = error.message, delay
             delay = min(delay * 2, MAX_DELAY_S)
             is_away = isinstance(error, errors.Unavailable | errors.NotInTime)
@@ -174,7 +177,10 @@ async def _deregister(
     token_file: Path | None,
 ) -> None:
     request = registry_pb.DeregisterEndpointRequest(
-        service=endpoint.service, instance=endpoint.instance, incarnation=endpoint.incarnation
+        # With the incarnation: a process that is late with this must not deregister its successor.
+        service=endpoint.service,
+        instance=endpoint.instance,
+        incarnation=endpoint.incarnation,
     )
     try:
         shown = credential.token_metadata(token_file)

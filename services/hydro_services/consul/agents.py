@@ -79,6 +79,7 @@ class Agents:
             errors.FailedPrecondition: Consul refuses the call; the message is Consul's own.
         """
         reasons: list[str] = []
+        # A copy: whoever finds an agent silent moves it to the end while others are in this loop.
         for address, client in list(self._clients):
             try:
                 async with asyncio.timeout(timeout_s):
@@ -91,6 +92,8 @@ class Agents:
             except (aiohttp.ClientError, TimeoutError, ConsulException) as error:
                 self._pass_over(client)
                 reasons.append(f"{address} ({_error_text(error)})")
+            # Of py-consul or of the reader, for whatever stands at that address: a proxy's page,
+            # for example.
             except Exception as error:
                 self._pass_over(client)
                 what = f"what it answers is not understood: {type(error).__name__}: {error}"
@@ -138,6 +141,7 @@ class Agents:
             found, value = await query(client, index=since, wait=f"{WAIT_S}s")
             return int(found), read(value)
 
+        # `away` at first, so that the first answer counts as fresh.
         index, delay, away, is_reported = 0, FIRST_DELAY_S, True, False
         while True:
             try:

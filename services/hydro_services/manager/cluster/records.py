@@ -83,6 +83,8 @@ def to_json(record: Record) -> bytes:
     if record.pipeline:
         content["pipeline"] = _pipeline_json(record.pipeline.spec, record.pipeline.stages)
     if record.pending:
+        # The key's name is that of the first form; managers of another version read it during an
+        # upgrade.
         content["trial"] = _pipeline_json(record.pending.spec, record.pending.stages)
         content["published"] = record.pending.published
         if record.pending.error:
@@ -130,6 +132,7 @@ def check_form(content: Mapping[str, Any]) -> None:
 def check_name(record: Record, name: str) -> None:
     """Raises FailedPrecondition: it is the record of another pipeline."""
     specs = [each.spec for each in (record.pipeline, record.pending) if each]
+    # A record that somebody has copied to another key must not serve under that name.
     if others := [spec.name for spec in specs if spec.name != name]:
         raise errors.FailedPrecondition(f"it is the record of pipeline {others[0]!r}")
 
@@ -252,6 +255,7 @@ def find_failure(reports: Reports, name: str, index: int) -> HydroError | None:
     """Why the change of a pipeline cannot be."""
     for report in reports.values():
         at, error = report.failed.get(name, (0, None))
+        # Of an earlier index it was about another wish, or another try.
         if error and at == index:
             return error
     return None
@@ -280,4 +284,5 @@ def lagging_envoys(reports: Iterable[Report]) -> dict[str, tuple[str, ...]]:
 def is_agreed(reports: Iterable[Report]) -> bool:
     """All managers demand the same models, and all their Envoys know."""
     demands = {report.demand for report in reports}
+    # An empty digest says that a manager's Envoys have not taken all of it yet.
     return len(demands) == 1 and "" not in demands

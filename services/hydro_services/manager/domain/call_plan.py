@@ -68,6 +68,7 @@ def age_idle_models(state: State, now: float) -> State:
         for id, keys in state.loaded.items()
         for key in keys - demanded.get(id.service, {}).keys()
     )
+    # What is idle already keeps its time, even while a later publication is on its way to Envoys.
     idle = {s: state.idle.get(s, now) for s in unused if state.applied or s in state.idle}
     failures = {
         placement: failure
@@ -91,6 +92,7 @@ def due_calls(state: State, now: float) -> tuple[RuntimeCommand, ...]:
     due: list[RuntimeCommand] = []
     for id, endpoint in sorted(state.endpoints.items()):
         if source and id.service in demanded:
+            # A restarted process first gets what serves, then what is pending.
             first = served.get(id.service, {}).keys()
             due += _due_loads(endpoint, demanded[id.service], first, source.address, state, now)
     return (*due, *_due_unloads(state, now))
@@ -105,6 +107,8 @@ def _due_loads(
     now: float,
 ) -> list[Load]:
     """What an endpoint is to load now; what serves before what is pending."""
+    # Few at a time: a runtime that starts with a hundred models has them one after the other, and
+    # serves with those that it has.
     under_way = sum(placement.endpoint == endpoint.id for placement in state.calls)
     missing = wanted.keys() - state.loaded[endpoint.id]
     # In a fixed order, so that all processes of a service have the same models first.

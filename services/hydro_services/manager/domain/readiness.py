@@ -68,12 +68,15 @@ def _select_ready(
     endpoints: Iterable[Endpoint], required: Iterable[str], state: State
 ) -> Iterable[Endpoint]:
     ids = [endpoint.id for endpoint in endpoints]
+    # What no process can load is asked of none: otherwise one broken model would take all others of
+    # the service out of traffic.
     needed = {key for key in required if not _is_hopeless(key, ids, state)}
     return (endpoint for endpoint in endpoints if needed <= state.loaded[endpoint.id])
 
 
 def _is_hopeless(key: str, ids: Iterable[EndpointId], state: State) -> bool:
     failures = [found for id in ids if (found := state.failures.get(ModelPlacement(id, key)))]
+    # It ends processes: those that still have it are about to be without it, too.
     if any(isinstance(failure.error, ModelSuspended) for failure in failures):
         return True
     has_it = any(key in state.loaded[id] for id in ids)
@@ -87,6 +90,7 @@ def find_permanent_load_failure(
     if not state.failures:
         return None
     for stage in stages:
+        # Those that take traffic count; if there are none, any that has tried.
         for endpoint in ready.get(stage.service) or _endpoints_of(stage.service, state):
             failure = state.failures.get(ModelPlacement(endpoint.id, stage.model.key))
             if failure and failure.final:

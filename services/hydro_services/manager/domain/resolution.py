@@ -63,10 +63,14 @@ def resolve_pending(pending: PendingPipeline, state: State) -> PendingPipeline:
 
     A service that nobody has heard of since this manager started may be about to register again.
     """
+    # Once Envoys have it, other models would be another change. And without a catalogue, as when
+    # this manager has just started, nothing is known that could be better than what it had.
     if pending.published or (pending.stages and state.catalogue is None):
         return pending
     try:
         if absent := chain.absent_services(pending.spec.references, state.services):
+            # Its models were found before: a process that registers again soon must not cost it
+            # that.
             if pending.stages:
                 return pending
             raise Unavailable(f"no process of service {absent[0]!r} is there", service=absent[0])
@@ -145,6 +149,7 @@ def _retarget_pipeline(pipeline: StoredPipeline, state: State) -> StoredPipeline
         return pipeline
     try:
         stages = resolve_spec(pipeline.spec, state)
+        # Against what clients send and read today, not only stage against stage.
         compatibility.check_compatible(pipeline.spec, pipeline.stages, stages)
     except HydroError as error:
         return replace(pipeline, target=None, error=error)
@@ -154,6 +159,7 @@ def _retarget_pipeline(pipeline: StoredPipeline, state: State) -> StoredPipeline
 
 def promote_loaded(state: State) -> State:
     """Switches the pipelines whose new models are loaded wherever traffic goes."""
+    # Once for all: which endpoints take traffic depends on what is published before this step.
     ready = ready_endpoints(state)
     pending_pipelines = {
         name: replace(t, published=True)

@@ -47,6 +47,8 @@ def replace_catalogue(
     unpublished: Mapping[tuple[str, str], HydroError] = MappingProxyType({}),
 ) -> State:
     """The repository has listed its models; what has not changed stays the same object."""
+    # The same object where nothing has changed: what follows compares by identity, and a repository
+    # lists its models again and again.
     if catalogue == state.catalogue:
         catalogue = state.catalogue
     if _message_texts(unpublished) == _message_texts(state.unpublished):
@@ -66,6 +68,8 @@ def replace_api_keys(state: State, api_keys: tuple[ApiKey, ...]) -> State:
 def start_pending(state: State, pending: PendingPipeline) -> State:
     """Somebody asks for a pipeline: its models that could not be loaded are tried afresh."""
     wanted = {(stage.service, stage.model.key) for stage in pending.stages}
+    # Failures of earlier tries would refuse it at once; who asks again has perhaps mended
+    # something.
     failures = {
         s: f for s, f in state.failures.items() if (s.endpoint.service, s.key) not in wanted
     }
@@ -89,6 +93,8 @@ def apply_records(
     new = [
         t
         for name, t in pending_pipelines.items()
+        # A record comes back with each write, also of its owner or an error: only another wish
+        # starts anew.
         if not _is_same_pending(t, state.pending.get(name))
     ]
     for pending in new:
@@ -159,6 +165,7 @@ def give_up_pending(state: State, spec: Spec) -> State:
 
 def deny_pending(state: State, pending: PendingPipeline, error: HydroError) -> State:
     """Envoy does not take what was published of a pending pipeline."""
+    # By identity: what was refused may have been replaced while Envoy's answer was on its way.
     if state.pending.get(pending.spec.name) is not pending:
         return state
     failed = replace(pending, published=False, error=error)
@@ -219,6 +226,7 @@ def set_lagging_elsewhere(state: State, envoys: Mapping[str, tuple[str, ...]]) -
 
 def confirm_publication(state: State) -> State:
     """All Envoys that keep up have all that is published."""
+    # Refusals of what is published now; a pending pipeline has its own in its error.
     return replace(state, applied=True, refusals={})
 
 

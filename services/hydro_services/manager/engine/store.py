@@ -83,6 +83,8 @@ def _pending_statements(before: State, after: State) -> Iterator[Statement]:
     for name in old.keys() - new.keys():
         yield "DELETE FROM pending WHERE name = ?", (name,)
     for name, spec in new.items():
+        # Without its stages: those follow from the catalogue again, and models may change while it
+        # waits.
         if spec != old.get(name):
             row = (name, conversion.pipeline_record(StoredPipeline(spec, ())).SerializeToString())
             yield "INSERT OR REPLACE INTO pending VALUES (?, ?)", row
@@ -114,7 +116,12 @@ class Store:
         with self._errors(FailedPrecondition):
             private_files.make_private_folder(path.parent, CONTENTS)
             self._database = sqlite3.connect(
-                path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+                # Transactions are begun by hand: Python's own would not cover a PRAGMA, and commit
+                # at times of their own.
+                path,
+                timeout=BUSY_S,
+                isolation_level=None,
+                check_same_thread=False,
             )
             try:
                 self._open()
@@ -128,6 +135,7 @@ class Store:
         is_new = not self._pragma("schema_version")
         if not is_new:
             self._check_marks()
+        # FULL: with WAL's usual NORMAL a power failure may lose what a user was told is stored.
         for pragma in ("journal_mode=WAL", "synchronous=FULL"):
             self._database.execute(f"PRAGMA {pragma}")
         if is_new:  # in one transaction: a file with tables but without marks would not be ours
@@ -197,6 +205,7 @@ class Store:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
+        # The write lock at once: a deferred transaction could fail in its middle.
         self._database.execute("BEGIN IMMEDIATE")
         try:
             yield
