@@ -56,6 +56,8 @@ class EvaluationRecord:
 
     def __enter__(self) -> None:
         if self._memory is not None:
+            # Eight bytes into shared memory: this is on the path of each batch, and the kernel
+            # keeps the page when the process is killed at any point.
             _THREAD.pack_into(self._memory, self._at, threading.get_ident())
 
     def __exit__(self, *_: object) -> None:
@@ -75,10 +77,12 @@ class EvaluationJournal:
         """A record for a model, free again when it is no longer referenced."""
         if self._memory is None or not self._free:
             return EvaluationRecord()
+        # A fixed number of slots: a write must never have to grow the file.
         number = self._free.pop()
         at, name = number * _RECORD.size, key.encode()[:_NAME]
         _RECORD.pack_into(self._memory, at, 0, len(name), name)
         record = EvaluationRecord(self._memory, at)
+        # Not at exit: the journal is then what the next process reads.
         weakref.finalize(record, self._free.append, number).atexit = False
         return record
 
@@ -179,10 +183,12 @@ def blamed_model(evaluated: dict[str, int], fatal: str, status: int) -> Death | 
     """
     if match := _FATAL.match(fatal):
         current = _CURRENT.search(fatal)
+        # faulthandler names threads by the same number as threading.get_ident, in hexadecimal.
         thread = int(current[1], 16) if current else 0
         in_it = [model for model, its_thread in evaluated.items() if its_thread == thread]
         for model in in_it or (evaluated if len(evaluated) == 1 else ()):
             return Death(model, match[1], fatal)
+    # A model that calls os._exit leaves no word; of several under evaluation none can be blamed.
     elif os.WIFEXITED(status) and os.WEXITSTATUS(status) and len(evaluated) == 1:
         return Death(next(iter(evaluated)), describe_status(status))
     return None

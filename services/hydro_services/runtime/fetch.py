@@ -96,8 +96,10 @@ class Cache:
         request = pb.GetModelRequest(model=id.model, version=id.version)
         shown = credential.token_metadata(self._token_file)
         version = (await stub.GetModel(request, timeout=CALL_S, metadata=shown)).model
+        # By our own computation: the digest that the listing claims is not believed.
         check_listing(version, id)
         await asyncio.to_thread(private_files.make_private_folder, self.root)
+        # Room first: a disk that fills up halfway would fail other models as well.
         await asyncio.to_thread(self._folders.evict, sum(file.size_bytes for file in version.files))
         folder = self.root / id.digest
         try:
@@ -149,8 +151,10 @@ async def _download_file(
     async with asyncio.timeout(CALL_S) as limit:
         with target.open("wb") as out:
             async for piece in stub.Download(request, metadata=shown):
+                # The limit is on silence, not on the file: a large one may take its time.
                 limit.reschedule(clock() + CALL_S)
                 size += len(piece.chunk)
+                # More than was announced is not even hashed: the SHA-256 below refuses it.
                 if size > file.size_bytes:
                     break
                 sha.update(piece.chunk)

@@ -38,6 +38,8 @@ class Folders:
         """The folder, which stays until it is released as often; None: it is not there."""
         folder = self.root / digest
         try:
+            # The lock is on the folder itself, so that it is let go with the process, however that
+            # ends.
             locked = _open_locked(folder, fcntl.LOCK_SH)
         except OSError:
             return None
@@ -45,6 +47,7 @@ class Folders:
             os.close(locked)
             return None
         self._keep(digest, locked)
+        # The time of use, by which the least recently used are evicted.
         os.utime(folder)
         return folder
 
@@ -65,6 +68,7 @@ class Folders:
         partial, locked = self._make_partial()
         try:
             yield partial
+            # In one step: no process ever sees a folder of that name that is not complete.
             os.rename(partial, self.root / digest)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
@@ -99,6 +103,7 @@ class Folders:
     def _shrink(self, folders: list[Path], wanted_bytes: int) -> None:
         sizes = {folder: _folder_bytes(folder) for folder in folders}
         surplus = sum(sizes.values()) + wanted_bytes - self._max_bytes
+        # Oldest first, until there is room.
         for folder in sorted(folders, key=_last_used_s):
             if surplus <= 0:
                 break

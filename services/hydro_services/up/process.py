@@ -102,6 +102,8 @@ async def serve_program(program: Program, watched: WatchProcess) -> None:
     finally:
         await starting
         await _stop_process(process)
+        # After the process has ended, whatever it has left is no part of anything that is stopped
+        # in order.
         guard.end_descendants()  # of a guard that was killed itself
     if process.exitcode == NEWER_VERSION:
         what = f"{program.name} cannot use what a newer hydro-serving has stored"
@@ -117,6 +119,7 @@ async def _start_process(process: BaseProcess, fork: bool) -> None:
     # The signal mask is of a thread and is inherited: so this part runs in the main thread.
     with _without_interrupt():
         forkserver.ensure_running() if fork else process.start()
+    # The forkserver may still be importing: its socket would block the loop until it is done.
     if fork:
         await asyncio.to_thread(process.start)
 
@@ -141,6 +144,7 @@ def _settle(future: asyncio.Future[None]) -> None:
 async def _stop_process(process: BaseProcess) -> None:
     if not process.is_alive():
         return
+    # SIGTERM drains: a part ends when its open requests are answered, or the grace is over.
     process.terminate()
     try:
         async with asyncio.timeout(GRACE_S):
@@ -153,6 +157,7 @@ async def _stop_process(process: BaseProcess) -> None:
 
 def run_program(program: Program) -> None:
     """The process: serves until SIGTERM."""
+    # A Ctrl-C at the terminal goes to the whole group: parts are to be stopped in order instead.
     linux.leave_group()
     logs.set_up_logging(program.level, program.name)
     with _guard_program(program):
@@ -181,6 +186,7 @@ async def until_terminated(program: Program) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         task.cancel()
 
+    # Before the module is imported, which takes a second: a signal in that time is not to kill.
     loop.add_signal_handler(signal.SIGTERM, drain)
     try:
         module = importlib.import_module(program.module)

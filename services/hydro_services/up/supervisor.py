@@ -113,6 +113,7 @@ async def supervise(groups: Sequence[Sequence[Part]]) -> AsyncIterator[None]:
 
     running = [[asyncio.create_task(keep_serving(part)) for part in group] for group in groups]
     for task in (task for tasks in running for task in tasks):
+        # A callback, not a wait: the body runs beside the parts, and may end first.
         task.add_done_callback(on_end)
     try:
         yield

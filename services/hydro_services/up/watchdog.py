@@ -68,12 +68,14 @@ def next_health(
         passed_s: since the last look.
         would_run: it runs now, or is ready to.
     """
+    # An answer is worth more than any figure: all counts begin anew.
     if answers:
         return PartHealth(cpu_s, answered=True)
     is_busy = cpu_s - before.cpu_s > BUSY_SHARE * passed_s
     # The machine slept, or had no time to look: nothing is known of what the part did meanwhile.
     if passed_s > LATE_S:
         return PartHealth(cpu_s, before.answered)
+    # It would work if it got a CPU: the machine is too busy, which is not the part's fault.
     if would_run and not is_busy:
         return replace(before, cpu_s=cpu_s)
     silent = 0.0 if is_busy else before.silent_s + passed_s
@@ -96,6 +98,8 @@ class Watchdog:
     def watch_part(self, part: str, process: BaseProcess) -> Iterator[None]:
         """Looks at the process until the context ends."""
         self._processes[part] = process, PartHealth(0.0)
+        # The manager may name the old address until the new process registers: that it does not
+        # answer there says nothing.
         self._former[part] = self._addresses.get(part)
         try:
             yield
@@ -116,8 +120,10 @@ class Watchdog:
         last = time.monotonic()
         while True:
             await asyncio.sleep(CHECK_S)
+            # All at once: one that hangs must not make the others look late.
             answers = await self._ask()
             now = time.monotonic()
+            # Measured after the answers: what waiting for them took belongs to this look.
             last, passed = now, now - last
             for part, (process, seen) in self._processes.items():
                 would_run = any(map(is_runnable, _part_processes(process.pid)))

@@ -52,6 +52,7 @@ def read_layout(folder: Path) -> SavedFolder | None:
     """
     if is_stage(folder):
         return SavedFolder(folder)
+    # MLflow first says which folder it is; what lies beside it is not looked through.
     if (folder / "MLmodel").is_file():
         return _mlflow_folder(folder)
     if (folder / "rMetadata").is_dir():
@@ -100,6 +101,8 @@ def _models_below(folder: Path, levels: int) -> list[SavedFolder]:
     found: list[SavedFolder] = []
     for path in _subfolders(folder):
         layout = read_layout(path)
+        # Below what looks like half of a model nothing is searched: the stages of a pipeline are
+        # not models of their own.
         if layout is None and _layout_problem(path) is None and levels > 1:
             found += _models_below(path, levels - 1)
         elif layout is not None:
@@ -153,6 +156,7 @@ def _read_mlmodel(folder: Path) -> Mapping[str, Any]:
 
     try:
         with open_regular(folder / "MLmodel") as stream:
+            # safe_load makes no objects; the limit bounds what aliases of YAML can make of a file.
             return _as_mapping(yaml.safe_load(stream.read(_MAX_MLMODEL_BYTES)))
     except (OSError, RecursionError, ValueError, yaml.YAMLError) as error:
         raise InvalidModel(folder, f"MLmodel cannot be read: {error}") from error

@@ -43,6 +43,7 @@ class Table:
     def ints(self, name: str) -> Array:
         """A column of ints without nulls: int32, (rows,)."""
         column = self._column(name)
+        # As they are, without a copy of twice the size.
         if pa.types.is_int32(column.type) and not column.null_count:
             return np.asarray(column.to_numpy(zero_copy_only=False))
         values = self._column_numbers(name, column)
@@ -194,11 +195,14 @@ class Table:
             major, minor = (rows, columns) if value["isTransposed"] else (columns, rows)
             if value["type"] == 0:
                 ends = np.array(value["colPtrs"], dtype=np.int64)
+                # Spark's matrices are by columns, unless transposed; then the pointers are those of
+                # rows.
                 if len(ends) != major + 1 or rows < 0 or columns < 0:
                     raise ValueError("wrong number of column pointers")
                 at = np.repeat(np.arange(major), np.diff(ends)) * minor
                 at += np.array(value["rowIndices"], dtype=np.int64)
                 values = self._scatter(name, rows * columns, at, values)
+            # A view; the copy below is made only where the order is the other one.
             matrix = values.reshape(major, minor)
             return matrix if value["isTransposed"] else np.ascontiguousarray(matrix.T)
         except (TypeError, KeyError, ValueError, OverflowError) as error:
@@ -209,6 +213,7 @@ class Table:
             raise self.invalid(f"column '{name}' has {size} elements, want 0 or more")
         if (reason := model_size.size_problem(size)) is not None:
             raise self.invalid(f"column '{name}' {reason}")
+        # Before anything is written: NumPy takes negative indices from the end without a word.
         if len(indices) != len(values) or (
             len(indices) and not (indices.min() >= 0 and indices.max() < size)
         ):

@@ -48,6 +48,8 @@ def problem_of_files(folder: Path, names: Sequence[str]) -> str | None:
         names: of its part files.
     """
     here = {path.name for path in folder.iterdir()}
+    # Hadoop moves files out of _temporary when a task commits, and writes _SUCCESS when the job
+    # does.
     if "_temporary" in here and "_SUCCESS" not in here:
         return f"was not saved to its end, for there is _temporary; {SAVE_AGAIN}"
     # Hadoop writes the checksums of part-x to .part-x.crc, so one alone shows what is missing.
@@ -75,6 +77,7 @@ def problem_of_rows(table: pa.Table, parts: Sequence[PartFile], key: Sequence[st
     columns = [column for name in key if (column := find_column(table, name)) is not None]
     if not columns:
         return _problem_of_row(parts, table.num_rows)
+    # The common case in NumPy; only a row that is there twice has to be named.
     if _are_unique(columns):
         return None
     # Only now, when a row is there twice, does it take a Python object for each to find it.
@@ -180,6 +183,7 @@ def _are_unique_numbers(columns: Sequence[Array]) -> bool:
         width = int(column.max()) - least + 1
         # At most 8 counters for each row, lest numbers far apart take all memory.
         if size * width > 8 * len(place) + 1024:
+            # lexsort takes the most important key last.
             order = np.lexsort(columns[::-1])
             return _are_ascending([each[order] for each in columns])
         place = place * width + (column.astype(np.int64) - least)
