@@ -95,6 +95,8 @@ class ColumnValues(Mapping[str, Value]):
         self._values: dict[str, Value] = {}
 
     def __getitem__(self, name: str) -> Value:
+        # Most statements read few of the columns, and converting one costs a Python object for each
+        # row.
         if name not in self._values:
             self._values[name] = _column_value(self._columns[name], self._types[name])
         return self._values[name]
@@ -181,6 +183,8 @@ def field_column(column: Column, path: Sequence[str]) -> Column:
     for name in path:
         places = [i for i, one in enumerate(value.type.names) if one.lower() == name.lower()]
         if len(places) != 1:
+            # Not an error: Spark answers null for a field that the struct of a row of JSON does not
+            # have.
             return VoidColumn(column.rows)
         place = places[0]
         rows = [None if one is None else one[place] for one in value.to_list()]
@@ -204,6 +208,8 @@ def _array_column(value: Value, element: SqlType, mode: Mode) -> Column:
         made = word_lists.words_column(rows)
         return Ragged(made.offsets, made.elements, validity)
     flat = value_of(element, [x for one in rows for x in one])
+    # All elements in one column, and where each row's begin: NumPy then has one array, not
+    # thousands.
     offsets = np.cumsum([0, *map(len, rows)], dtype=np.int64)
     elements = to_column(flat, mode)
     if not isinstance(elements, Dense | Strings):

@@ -122,10 +122,12 @@ def output_name(node: Expression, shown: Mapping[int, Expression] | None = None)
             return node.name
         case Name():
             return node.parts[-1]
+        # Spark leaves a cast out of the name of a column, and keeps it in the names of expressions.
         case Cast() if isinstance(node.child, Name):
             return node.child.parts[-1]
         case FunctionCall() if _is_cast(node) and isinstance(node.arguments[0], Name):
             return node.arguments[0].parts[-1]
+    # What Spark has put in the place of a node was found while it was compiled, by the types.
     return _sql_text(_replace_nodes(node, shown) if shown else node)
 
 
@@ -239,6 +241,7 @@ def _lambda_text(node: Lambda) -> str:
 def _without_variables(node: Expression, names: set[str]) -> Expression:
     """The body of a lambda function, with the name that Spark writes for all variables."""
     if isinstance(node, Name) and node.parts[0].lower() in names:
+        # Spark writes no names of variables, and not even which is which.
         variable = "namedlambdavariable()"
         return Name((variable, *node.parts[1:]))
     return _rebuild_node(node, lambda inner: _without_variables(inner, names))
@@ -301,6 +304,7 @@ def _call_text(node: FunctionCall) -> str:
             given.append("lambdafunction(namedlambdavariable(), namedlambdavariable())")
     name = _RENAMED.get(name, name)
     count, defaults = _DEFAULTS.get(name, (0, ()))
+    # Those of the defaults that stand for arguments which were left out, which are the last ones.
     missing = max(len(defaults) - max(len(given) - count, 0), 0)
     given += defaults[len(defaults) - missing :] if defaults else ()
     shown = name.upper() if name in _UPPER else name

@@ -76,6 +76,7 @@ class Rows:
 
     def read_column(self, key: str) -> Value:
         """The values of a column or variable."""
+        # Innermost first: a variable of a lambda function hides a column of that name.
         layer = next(layer for layer in self.layers if key in layer.columns)
         value = layer.columns[key]
         return value if layer.at is None else value.take(layer.at)
@@ -84,6 +85,8 @@ class Rows:
         """Some of the rows: indices or a mask."""
         if rows.dtype == np.bool_:
             rows = np.flatnonzero(rows)
+        # Only the indices are taken, not the columns: a branch of CASE that reads one column of
+        # fifty copies one.
         layers = tuple(
             _Layer(layer.columns, rows if layer.at is None else layer.at[rows])
             for layer in self.layers
@@ -101,6 +104,7 @@ class Rows:
     def note_errors(self, bad: Array, message: str) -> None:
         """Notes an error for the rows of a mask."""
         for row in self.index[bad].tolist():
+            # The first error of a row stands, in the order in which Spark would evaluate it.
             self.errors.setdefault(row, message)
 
 
@@ -126,6 +130,7 @@ def constant_value(kind: SqlType, value: Any, rows: int) -> Value:
         else:
             data[:] = value
     elif not kind.dtype.hasobject:
+        # Nulls have a value, too: NumPy would otherwise compute with what was in memory, and warn.
         data[:] = 0
     return Value(kind, data, np.full(rows, value is None))
 

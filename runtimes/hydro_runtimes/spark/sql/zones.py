@@ -35,11 +35,13 @@ def zone_of(name: str) -> tzinfo:
     Raises:
         StatementError: there is no such zone.
     """
+    # One object for all of them: `zone is UTC` is the quick way everywhere else.
     if name in ("Z", "UTC", "GMT", "UT", "Etc/UTC"):
         return UTC
     if match := _OFFSET.fullmatch(name):
         hours, minutes, seconds = (int(match[i] or 0) for i in (2, 3, 4))
         offset = timedelta(hours=hours, minutes=minutes, seconds=seconds)
+        # 18 hours is java.time's limit.
         if offset <= timedelta(hours=18) and minutes < 60 and seconds < 60:
             return timezone(-offset if match[1] == "-" else offset)
     try:
@@ -91,6 +93,7 @@ def date_text(days: int) -> str:
 
 def timestamp_text(micros: int, zone: tzinfo) -> str:
     """2020-01-31 10:11:12.5; the fraction has no zeros at its end."""
+    # Floored, so that times before 1970 have a positive rest.
     days, rest = divmod(local_of(micros, zone), DAY)
     seconds, fraction = divmod(rest, 1_000_000)
     clock = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
@@ -138,6 +141,7 @@ def parse_timestamp(text: str, zone: tzinfo) -> int | None:
     hour, minute, second = (int(match[i] or 0) for i in (4, 5, 6))
     if not calendar.is_date(year, month, day) or hour > 23 or minute > 59 or second > 59:
         return None
+    # Digits beyond microseconds are cut off, not rounded, as Spark does.
     fraction = int((match[7] or "0")[:6].ljust(6, "0"))
     if match[8]:
         if match[4] is None:
@@ -149,6 +153,7 @@ def parse_timestamp(text: str, zone: tzinfo) -> int | None:
     seconds = hour * 3600 + minute * 60 + second
     local = calendar.days_of(year, month, day) * DAY + seconds * 1_000_000 + fraction
     found = instant_of(local, zone)
+    # Spark has microseconds in a long: years up to 294,247.
     return found if -(2**63) <= found < 2**63 else None
 
 

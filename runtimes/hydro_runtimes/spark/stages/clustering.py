@@ -45,8 +45,11 @@ class KMeansModel:
     def transform(self, batch: Batch) -> Batch:
         batch, values = read_matrix(batch, self.features, self.centres.shape[1])
         found = np.zeros(len(values), dtype=np.int32)
+        # Every row beside every centre: the differences of a chunk have to stay in the cache.
         step = max(1, _CHUNK // max(self.centres.size, 1))
         for start in range(0, len(values), step):
+            # By differences, as Spark, not by a product of matrices: near ties would fall
+            # otherwise.
             part = values[start : start + step, None, :] - self.centres
             found[start : start + step] = np.square(part).sum(axis=2).argmin(axis=1)
         return batch.with_columns({self.prediction: Dense(found)})
@@ -102,6 +105,7 @@ class BisectingKMeansModel:
             failure = self.features.invalid_row(
                 "got a vector of zeros or with NaN, which has no cosine"
             )
+            # Negated, so that NaN is bad as well.
             bad = np.flatnonzero(~(norms > 0))
             batch = batch.without_rows(dict.fromkeys(bad.tolist(), failure))
             values = values[norms > 0] / norms[norms > 0][:, None]
@@ -110,6 +114,7 @@ class BisectingKMeansModel:
             below = self.children[node]
             nearest = self._child_distances(values, below).argmin(axis=1)
             chosen = np.take_along_axis(below, nearest[:, None], axis=1)[:, 0]
+            # Who has arrived at a leaf stays; all others go one level down.
             node = np.where(chosen < 0, node, chosen)
         return batch.with_columns({self.prediction: Dense(self.clusters[node])})
 
@@ -218,6 +223,7 @@ def _stack_centres(table: Table, vectors: list[Array]) -> Array:
 def _read_children(table: Table, places: dict[int, int]) -> Array:
     offsets, values = table.lists("children")
     most = int(np.diff(offsets).max(initial=1))
+    # A file that nobody vouches for decides the size of the table below.
     if most > 100:
         raise table.invalid(f"a node has {most} children")
     children = np.full((table.rows, max(most, 1)), -1, dtype=np.int64)
@@ -231,6 +237,7 @@ def _read_children(table: Table, places: dict[int, int]) -> Array:
 
 def _tree_depth(table: Table, children: Array, root: int) -> int:
     level, seen, depth = [root], {root}, 0
+    # Level by level: a circle would have a node twice, and is refused instead of walked for ever.
     while below := [child for node in level for child in children[node].tolist() if child >= 0]:
         if len(set(below)) != len(below) or seen & set(below):
             raise table.invalid("nodes do not form a tree")
@@ -261,6 +268,8 @@ def _invert_covariance(covariance: Array) -> tuple[Array, float]:
     Eigenvalues up to 2^-52 * largest * size count as 0.
     Source: MultivariateGaussian.calculateCovarianceConstants, 4.3.0.
     """
+    # Symmetric by definition; eigh gives the eigenvalues in ascending order, as breeze's eigSym
+    # does.
     values, turns = np.linalg.eigh(covariance)
     least = np.finfo(np.float64).eps * values.max() * len(values)
     kept = values > least

@@ -58,6 +58,7 @@ class HashingTF:
         known = {
             # Spark hashes null to the seed. Python's % is never negative, as Utils.nonNegativeMod.
             word: (SEED if word is None else self.hash(word)) % self.size
+            # Each word once: texts repeat, and a hash in Python costs more than finding it.
             for word in dict.fromkeys(words.flat)
         }
         indices = np.array([known[word] for word in words.flat], dtype=np.int64)
@@ -97,11 +98,13 @@ class FeatureHasher:
         rows, indices, values = [], [], []
         for source in self.inputs:
             index, value = self._hash_column(source, batch.columns[source.name])
+            # Null adds nothing, in whatever column.
             there = np.flatnonzero(index >= 0)
             rows.append(there)
             indices.append(index[there])
             values.append(value[there])
         row = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
+        # Stable: within a row the columns stay in their order, in which sums are rounded.
         order = np.argsort(row, kind="stable")
         offsets = np.searchsorted(row[order], np.arange(batch.rows + 1))
         index, value = np.concatenate(indices)[order], np.concatenate(values)[order]

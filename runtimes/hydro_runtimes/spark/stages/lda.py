@@ -37,7 +37,10 @@ class _LDAModel:
         batch, counts = read_matrix(batch, self.features, len(self.words))
         topics = np.zeros((batch.rows, len(self.prior)))
         for row in range(batch.rows):
+            # Words that are not in the document do not count: what is computed follows the
+            # document's length.
             used = np.flatnonzero(counts[row])
+            # Spark answers a document without words with zeros.
             if len(used):
                 topics[row] = self._infer_topics(self.words[used], counts[row, used])
         return batch.with_columns({self.output: Dense(topics)})

@@ -96,6 +96,8 @@ def _format_text(form: str, kinds: Sequence[SqlType], values: Sequence[Any], mod
         elif part.letter == "%":
             made.append(_justify("%", part))
         else:
+            # Java's three ways: the same value again, a value by its number, or the next one. Only
+            # the last one moves on.
             place = last if "<" in part.flags else int(match[1]) - 1 if match[1] else at
             at += not match[1] and "<" not in part.flags
             if place is None or not 0 <= place < len(values):
@@ -113,6 +115,7 @@ def _part_of(match: re.Match[str]) -> _Part:
     size, digits = (None if one is None else int(one) for one in (width, precision))
     part = _Part(text, flags, size, digits, letter)
     taken = _FLAGS.get(letter if letter in "%n" else letter.lower())
+    # Java has capitals of some conversions only; t and T are those of times.
     if taken is None or letter in "DFNOTt":
         part.fail("is no conversion of Java, or one of times, which is not supported")
     if max(size or 0, digits or 0) > MAX_WIDTH:
@@ -153,6 +156,7 @@ def _format_value(part: _Part, kind: SqlType, value: Any, mode: Mode) -> str:
 def _hash_code(part: _Part, kind: SqlType, value: Any) -> int:
     """As Object.hashCode of what Spark hands over."""
     if kind == BOOLEAN:
+        # Boolean.hashCode; two primes of Java's own.
         return 1231 if value else 1237
     if kind == STRING:
         return murmur_bytes(value.encode(), 42)
@@ -164,6 +168,7 @@ def _hash_code(part: _Part, kind: SqlType, value: Any) -> int:
         part.fail(f"does not take {kind}")
     elif _bits(kind) <= 32:
         return int(value)
+    # Long.hashCode: the upper half over the lower one, of the bits without a sign.
     return int(value ^ ((value & (1 << 64) - 1) >> 32))
 
 
@@ -264,6 +269,7 @@ def _hexadecimal(part: _Part, value: float) -> str:
 
 def _cut(text: str, units: int) -> str:
     """So many units of UTF-16 of a text; half a character is a question mark in UTF-8."""
+    # Java counts UTF-16, in which some characters are two units.
     raw = text.encode("utf-16-le")[: 2 * units]
     return raw.decode("utf-16-le", "surrogatepass").encode("utf-8", "replace").decode()
 
