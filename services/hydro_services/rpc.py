@@ -89,6 +89,7 @@ async def serve(
     Raises:
         errors.Unavailable: the address cannot be bound.
     """
+    # Interceptors see each call once, whatever its kind: errors and logs have one place.
     server = grpc.aio.server(
         interceptors=(_CallInterceptor(unwrapped, check),), options=(*SERVER_OPTIONS, *options)
     )
@@ -124,6 +125,7 @@ def open_channel(
         # How long an attempt to connect may take, whatever the name says: a busy machine needs
         # seconds for a handshake, and a peer that is given up earlier each time is never reached.
         ("grpc.min_reconnect_backoff_ms", 5_000),
+        # gRPC's default goes up to two minutes: a mesh that restarts is back in one second.
         ("grpc.max_reconnect_backoff_ms", 1_000),
     )
     if tls:
@@ -171,6 +173,7 @@ class _CallInterceptor(grpc.aio.ServerInterceptor):
         method: str = handler_call_details.method
         if handler is None:
             return grpc.stream_stream_rpc_method_handler(
+                # An unknown method is wrapped as well, so that its error has the same form.
                 _wrap_stream(_unknown_method(method), method, None, None)
             )
         if method.split("/")[1] in self.unwrapped:
@@ -260,6 +263,7 @@ async def handle_call(method: str, context: Any) -> AsyncIterator[None]:
         yield
     except errors.HydroError as expected:
         error = expected
+    # AbortError has been sent; to answer again would be an error of grpc.aio itself.
     except (asyncio.CancelledError, GeneratorExit, grpc.aio.AbortError):
         raise  # the call has ended already: there is nobody to answer
     except Exception:

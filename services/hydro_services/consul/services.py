@@ -84,6 +84,7 @@ def parse_instances(entries: list[Any]) -> dict[str, Instance]:
     check, which the next incarnation at the same address does not answer. When Consul got which of
     them tells nothing: where it has lost its memory, agents register all that they have again.
     """
+    # In ascending order of rank: of two with one id the later one in the mapping stays.
     known = (each for entry in entries if (each := _parse_entry(entry)))
     ordered = sorted(known, key=_rank)
     return {service_id(each.endpoint): each for each in ordered}
@@ -157,6 +158,7 @@ class _Watch:
                     continue
                 names = answer.value
                 for name in names - self._tasks.keys():
+                    # A query for each service: Consul has none for all endpoints of a tag.
                     self._tasks[name] = group.create_task(self._follow_service(name))
                 # Consul names a service for as long as it has any endpoint, healthy or not: one
                 # without a name has none left.

@@ -152,6 +152,7 @@ class _CertificateRenewer:
                     return self._write(self._held)
                 except grpc.aio.AioRpcError as error:
                     failure = errors.from_rpc(error)
+                # Another manager would say the same: all have one authority.
                 if isinstance(failure, NEEDS_HELP):
                     logger.error("no certificate", extra={"error": failure.message})
                     raise failure
@@ -185,6 +186,7 @@ class _CertificateRenewer:
         return KeyPair(answer.certificate, key_to_pem(key))
 
     def _write(self, held: KeyPair) -> None:
+        # Certificate and key in one file: two could be of different certificates after a crash.
         write_private(self._kept, held.certificate.rstrip() + b"\n\n" + held.key)
         content = manager_cluster.secret_json(held.certificate, held.key)
         write_private(self.files.secret, content.encode())

@@ -59,6 +59,8 @@ class FolderSource:
         inner_ns = 0
         problem, top = "", _status(folder)
         try:
+            # The real path, so that a link counts by where it leads, however many there are on the
+            # way.
             real = os.path.realpath(folder)
             if not files.is_within(real, os.path.realpath(self.root)):
                 message = "the folder is a link that leads out of the models; copy the model here"
@@ -79,6 +81,7 @@ class FolderSource:
         changed_ns = max(inner_ns, top.st_ctime_ns if top else 0)
         # A rename changes the folder's ctime alone, a new entry in it its mtime as well.
         is_moved = top is not None and top.st_ctime_ns > max(top.st_mtime_ns, inner_ns)
+        # `is_moved`: what was put there by one rename is complete already, and need not settle.
         return ModelFiles(in_order, problem, skipped, changed_ns, frozenset(places), is_moved)
 
     def open_file(self, key: Key, path: str, stamp: Stamp) -> BinaryIO:
@@ -110,6 +113,7 @@ class FolderSource:
 
 def make_stamp(status: os.stat_result) -> Stamp:
     """The stamp of a file of this status: ctime tells of changes that keep the time of content."""
+    # Device and inode: another file of the same size and times is still another one.
     identity = (status.st_dev, status.st_ino, status.st_mtime_ns)
     return Stamp(status.st_size, status.st_ctime_ns, identity)
 

@@ -47,11 +47,14 @@ class TrackedModel:
 
         What is new, and was put there as a whole, has settled as well.
         """
+        # Only the first time: a rename into the place of what was there may be one of several.
         if self.version is None and self.model and self.model.is_moved:
             return True
         if now.monotonic_s - self.since_s >= SETTLE_S:
             return True
         changed_ns = self.model.changed_ns if self.model else now.epoch_ns
+        # By the times of the files: a model that was there long before this process is read at
+        # once.
         return now.epoch_ns - changed_ns >= SETTLE_S * 1e9
 
     def with_version(

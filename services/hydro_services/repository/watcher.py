@@ -74,11 +74,14 @@ class SourceWatcher:
         Raises:
             errors.HydroError: as `refresh`.
         """
+        # Thousands of stat calls, perhaps over a network: not on the loop that answers downloads.
         listing = await asyncio.to_thread(self.source.list_models)
         now = Instant(time.monotonic(), time.time_ns())
         before = self._tracks
         self._tracks = tracking.observe_models(before, listing.models, now, listing.unreadable)
         for key in tracking.due_keys(self._tracks, now):
+            # One that is being read is looked at again by the next listing, which finds whether it
+            # has changed meanwhile.
             if key not in self._reading:
                 self._reading[key] = asyncio.create_task(self._read_model(key))
         self._set_places(listing.places)
@@ -142,11 +145,14 @@ class SourceWatcher:
                     extra = {"error": ascii(logged), "retry_s": pause_s}
                     logger.warning("changes of models are not reported, polling", extra=extra)
                 changed.set()
+            # 0 after an end in order: the places have changed, and it listens to the others at
+            # once.
             await asyncio.sleep(pause_s)
 
     def _set_places(self, places: frozenset[str]) -> None:
         if places != self._places:
             self._places = places
+            # The old event ends the present listening, the new one is for the next.
             moved, self._moved = self._moved, asyncio.Event()
             moved.set()
 

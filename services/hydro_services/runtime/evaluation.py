@@ -87,6 +87,7 @@ class Raised:
             return Failure("TOO_LARGE", f"the model cannot take this row: {error}")
         if self._first is None:
             self._first, self._id = error, uuid.uuid4().hex[:12]
+        # One traceback for all rows of a batch: they nearly always fail alike.
         self._rows += rows
         message = f"the model failed on this row: {describe_exception(error)}; log id {self._id}"
         return Failure("MODEL_FAILED", message)
@@ -169,6 +170,7 @@ def _split_answer(answer: Evaluation, rows: Sequence[int]) -> list[Evaluation]:
         well = count - len(failed)
         mine = slice(taken, taken + well)
         outputs = {name: column.take(mine) for name, column in answer.outputs.items()}
+        # Failures are numbered by the rows of the input, outputs by those that did not fail.
         answers.append(Evaluation(outputs, failed))
         row, taken = row + count, taken + well
     return answers
@@ -197,12 +199,14 @@ class _Parts:
         """The answer to rows that the model has raised an error for."""
         if inputs.rows == 1:
             return Evaluation({}, {0: self._raised.failure(error)})
+        # By halves: one bad row among thousands costs a dozen evaluations, not thousands.
         middle = np.arange(inputs.rows) < inputs.rows // 2
         halves = [np.flatnonzero(middle), np.flatnonzero(~middle)]
         parts = [(rows, self._evaluate(inputs.take(rows))) for rows in halves]
         return json_merging.merge_answers_as_json(parts, inputs.rows)
 
     def _evaluate(self, inputs: Columns) -> Evaluation:
+        # Many parts are many answers beside each other: what they take is bounded together.
         if self._bytes > MAX_PARTS_BYTES:
             message = f"the answers to rows before it take over {MAX_PARTS_BYTES} bytes"
             failure = Failure("TOO_LARGE", f"{message}; send fewer rows a message")

@@ -131,6 +131,8 @@ class Host:
             self.refused += 1
             raise suspension
         hosted = self._models.get(key)
+        # UNAVAILABLE, so that Envoy tries another process: the manager routes only to those that
+        # have it, but news travels.
         if hosted is None or hosted.batcher is None:
             self.refused += 1
             raise errors.Unavailable(f"model {key} is not loaded here; try again", model=key)
@@ -149,6 +151,7 @@ class Host:
             raise suspension
         if hosted and hosted.state == pb.MODEL_STATE_LOADED:
             return hosted
+        # Two managers may ask at the same time.
         if id.key not in self._loading:
             task = asyncio.create_task(self._fetch_and_load(id, repository))
             self._loading[id.key] = task
@@ -169,6 +172,8 @@ class Host:
             folder = await self._fetch(id, repository)
             try:
                 loop = asyncio.get_running_loop()
+                # In the model's own thread, where it will be evaluated: libraries may tie what they
+                # load to it.
                 evaluator = await loop.run_in_executor(worker, self._load_evaluator, folder, record)
             except BaseException:
                 self._release(id)

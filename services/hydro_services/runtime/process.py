@@ -107,7 +107,9 @@ async def run(config: Config, ready: Callable[[Address], None] = lambda _: None)
     Raises:
         errors.HydroError: it cannot start.
     """
+    # The default, 5 ms, is how long the loop would wait while a model computes in Python.
     sys.setswitchinterval(SWITCH_S)
+    # All that is imported by now is never looked at again for cycles.
     gc.freeze()
     gc.set_threshold(YOUNG)
     # Not as this process was started itself: only what is forked has the modules of models.
@@ -124,6 +126,7 @@ async def run(config: Config, ready: Callable[[Address], None] = lambda _: None)
         runtime_service_pb2_grpc.add_RuntimeServiceServicer_to_server(RuntimeServicer(host), target)
 
     async with contextlib.AsyncExitStack() as stack:
+        # Before any model is loaded: loading runs a model's code, too.
         journal = stack.enter_context(evaluation_journal.open_journal(config.cache / RUNNING))
         rerun_folder = config.cache / RERUNS
         rerun_outcomes.remove_old(rerun_folder)
@@ -151,10 +154,13 @@ async def run(config: Config, ready: Callable[[Address], None] = lambda _: None)
             metrics=scraped,
             formats=names,
         )
+        # Consul and the manager ask for this incarnation by name; before it is set, none is
+        # answered for.
         health.incarnation = endpoint.incarnation
         await stack.enter_async_context(
             registration.keep_registered(config.registry or config.manager, endpoint, token_file)
         )
+        # Entered last, so it ends first: Envoy looks elsewhere while the registration still stands.
         stack.callback(health.stop)
         ready(traffic)
         await _maintain(crashes, cache)

@@ -126,6 +126,8 @@ class Authority:
             x509.UniformResourceIdentifier(f"{TRUST_DOMAIN}{identity}")
         ]
         if identity.service == MANAGER:
+            # Who joins has no identity of the mesh yet, and gRPC checks a DNS name: only managers
+            # have this one.
             names.append(x509.DNSName(JOIN_NAME))
         usages = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
@@ -144,6 +146,8 @@ class Authority:
     def invite(self, service: str, validity: timedelta) -> str:
         """A text with which any instance of the service gets its first certificate."""
         expires = int((datetime.now(UTC) + validity).timestamp())
+        # Signed, not stored: any manager with the authority can check it, and none has to remember
+        # it.
         body = json.dumps({"service": service, "expires": expires, "id": secrets.token_hex(8)})
         signature = self._key.sign(body.encode(), ec.ECDSA(hashes.SHA256()))
         return ".".join(_encode_part(part) for part in (body.encode(), signature))
@@ -156,6 +160,7 @@ class Authority:
         """
         try:
             body, signature = (_decode_part(part) for part in invitation.split("."))
+            # Before the body is read as JSON: nothing of a stranger's text is parsed.
             self._key.public_key().verify(signature, body, ec.ECDSA(hashes.SHA256()))
             invited = json.loads(body)
         except (ValueError, InvalidSignature):
@@ -200,6 +205,7 @@ def read_csr(csr: bytes) -> ec.EllipticCurvePublicKey:
         if (
             request.is_signature_valid
             and isinstance(key, ec.EllipticCurvePublicKey)
+            # One curve, which every Envoy takes.
             and isinstance(key.curve, ec.SECP256R1)
         ):
             return key

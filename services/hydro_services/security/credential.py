@@ -44,6 +44,7 @@ def make_token(path: Path) -> str:
         private_files.warn_if_readable(path)
         return token
     path.parent.mkdir(mode=private_files.FOLDER_MODE, parents=True, exist_ok=True)
+    # Written under another name first: whoever waits for the file must never read half of a token.
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # 0600
     try:
         with os.fdopen(handle, "w") as file:
@@ -97,6 +98,7 @@ def read_token(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise FailedPrecondition(f"cannot read the token in {path}: {reason.lower()}") from error
+    # It becomes a header: a line break in it could add headers of its own.
     if not text or not text.isascii() or not text.isprintable() or " " in text:
         raise FailedPrecondition(f"{path} does not hold a token, want one line of visible ASCII")
     return text
@@ -145,6 +147,7 @@ class TrafficChecker:
         Raises:
             Unauthenticated: it differs; the message says where the token is.
         """
+        # Once: a file that is read for each row's call would be most of the work.
         if not self._wanted:
             self._wanted = traffic_token(_require_token(self._path))
         if not has_token(shown.items(), self._wanted):

@@ -46,10 +46,12 @@ def make_private_folder(path: Path, contents: Sequence[str] = ()) -> None:
     path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     # Of the link itself first: who owns it could lead it elsewhere between this and the next line.
     _check_owner(path, os.lstat(path), may_be_roots=os.path.islink(path))
+    # By the open folder from here on: a name could lead elsewhere from one call to the next.
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         status = os.fstat(handle)
         _check_owner(path, status)
+        # The sticky bit is what marks a folder for everybody, such as /tmp.
         if status.st_mode & stat.S_ISVTX:
             raise FailedPrecondition(f"{path} is a folder that all users share; {_WAY_OUT}")
         if stat.S_IMODE(status.st_mode) & _OTHERS:

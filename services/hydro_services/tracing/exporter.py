@@ -56,6 +56,7 @@ class Exporter:
 
     def add(self, span: Span) -> None:
         """Queues a span; never waits."""
+        # Never waits: a collector that is slow must not slow down requests.
         if len(self._waiting) >= MAX_WAITING:
             self.dropped += 1
             return
@@ -66,6 +67,7 @@ class Exporter:
         """Sends until cancelled."""
         while True:
             await self._has_spans.wait()
+            # A batch for all spans of a moment: a call for each would cost as much as the request.
             await asyncio.sleep(GATHER_S)
             await self.flush()
 
