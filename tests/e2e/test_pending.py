@@ -117,6 +117,12 @@ async def serves(clients: Clients, name: str) -> None:
 
 async def is_told_to_wait(clients: Clients, name: str, words: str) -> None:
     """By JSON and gRPC, unary and as a stream, in the one form of errors."""
+
+    async def is_told() -> bool:
+        return words in (await clients.serve(name, [{"text": "a"}])).text
+
+    # The manager shows a state as soon as it has it, Envoy when that has reached it.
+    await until_true(is_told, PATIENCE_S, f"Envoy says: {words}")
     response = await clients.serve(name, [{"text": "a"}])
     assert response.status_code == 503, response.text
     assert response.headers["retry-after"] == "2"
