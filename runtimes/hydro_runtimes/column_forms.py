@@ -30,6 +30,7 @@ def concat_columns(parts: Sequence[Column]) -> Column:
     Raises:
         ValueError: the columns do not fit together.
     """
+    # An empty part has no form of its own: it must not turn the others into lists.
     parts = [part for part in parts if part.rows] or parts[:1]
     if len(parts) == 1:
         return parts[0]
@@ -97,6 +98,7 @@ def to_model_form(column: Lists, shape: tuple[int, ...]) -> Lists:
     if -1 in shape or not isinstance(elements, Dense) or elements.validity is not None:
         return Ragged(column.offsets, elements, validity)
     values = np.zeros((column.rows, *shape), elements.values.dtype)
+    # Zeros stay in null rows, so that a model that looks at them finds nothing of other rows.
     values[validity] = elements.values.reshape(int(validity.sum()), *shape)
     return Dense(values, validity)
 
@@ -197,6 +199,7 @@ def split_by_form(columns: Columns) -> list[tuple[Array, Columns]]:
             own = np.zeros(columns.rows, np.int64)
             places = columns.present.get(name, slice(None))
             own[places] = 1 + (_row_kinds(column) if isinstance(column, Sparse) else 0)
+            # Numbered anew after each column: products of many columns' kinds would overflow.
             kinds = np.unique(kinds * (own.max(initial=0) + 1) + own, return_inverse=True)[1]
     groups = np.split(np.argsort(kinds, kind="stable"), np.cumsum(np.bincount(kinds))[:-1])
     return [(rows, _densify(columns.take(rows))) for rows in groups]

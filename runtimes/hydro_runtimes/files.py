@@ -89,6 +89,7 @@ def read_listed(folder: Path, file: File) -> bytes:
         data = (folder / file.path).read_bytes()
     except OSError as error:
         raise InvalidModel(folder, f"'{file.path}' cannot be read: {error.strerror}") from error
+    # Read and hashed from the same bytes: what is hashed is what runs.
     if hashlib.sha256(data).hexdigest() != file.sha256:
         raise InvalidModel(folder, f"'{file.path}' was changed after its digest was checked")
     return data
@@ -96,6 +97,7 @@ def read_listed(folder: Path, file: File) -> bytes:
 
 def digest_of_files(listed: Iterable[File]) -> str:
     """The digest of a model whose files are these, sorted by path."""
+    # As `sha256sum` writes it, so that a digest can be made by hand.
     lines = "".join(f"{file.sha256}  {file.path}\n" for file in listed)
     return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
@@ -118,6 +120,7 @@ def walk_folder(
             something other than files and folders, or too many; a folder cannot be read.
     """
     boundary = os.path.realpath(within or folder)
+    # A list, not recursion: whoever fills the folder decides how deep it is.
     pending: list[tuple[str, tuple[_Identity, ...]]] = [("", (_identity(folder),))]
     count = size_bytes = 0
     while pending:
@@ -148,6 +151,7 @@ def list_entries(folder: Path) -> list[os.DirEntry[str]]:
         OSError: it cannot be read.
     """
     with os.scandir(folder) as scanned:
+        # One more than may be is enough to know that there are too many.
         counting = (e for e in scanned if not e.name.startswith(".") and e.name != "__pycache__")
         return sorted(islice(counting, MAX_ENTRIES + 1), key=lambda entry: entry.name)
 

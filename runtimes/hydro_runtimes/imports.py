@@ -68,10 +68,14 @@ class ImportSpace:
         self._roots = [""]
         self._seen_path: list[str] = []
         self._found: dict[str, _ModuleFile | None] = {}
+        # Python looks up `__import__` in the builtins of the code that runs: so a model's own code
+        # is told from a library's without looking at names.
         self._builtins = {**vars(builtins), "__import__": self._import}
         digest = files.digest_of_files(listed)[:_DIGITS]
         with _lock:
             sys.dont_write_bytecode = True  # also for what a model imports in its own ways
+            # Once for all models, before Python's own finders: these would look for a model's plain
+            # names on sys.path.
             if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
                 sys.meta_path.insert(0, _Finder())
             self.name = _unused_name(f"model_{digest}")
@@ -107,6 +111,7 @@ class ImportSpace:
     def owns(self, name: str) -> bool:
         """Whether this is the plain name of a module of this model."""
         top = name.partition(".")[0]
+        # Those are in the interpreter already, whatever file has the name.
         if top in sys.builtin_module_names:
             return False
         self._take_paths()
@@ -120,6 +125,7 @@ class ImportSpace:
                 return
             _by_builtins.pop(id(self._builtins), None)
             for name in [name for name in sys.modules if f"{name}.".startswith(f"{self.name}.")]:
+                # Only the names: objects of theirs live for as long as something holds them.
                 del sys.modules[name]
             # An alias stays as long as any other model has a module of that name.
             aliases = [name for name, module in sys.modules.items() if type(module) is _Alias]
@@ -192,6 +198,7 @@ class ImportSpace:
         level: int = 0,
     ) -> types.ModuleType:
         """The `__import__` of the model's own code."""
+        # Relative imports are right by themselves: the model's modules have a package of their own.
         if level or not self.owns(name):
             return builtins.__import__(name, globals, locals, fromlist, level)
         module = self.module(name)
@@ -284,6 +291,7 @@ def _calling_module(name: str) -> types.ModuleType:
 def _calling_space() -> ImportSpace | None:
     """The model whose code is nearest on the stack, or that is being loaded."""
     frame: FrameType | None = sys._getframe(1)
+    # The nearest frame: a library that a model calls may call back into another model's code.
     while frame is not None:
         if space := _by_builtins.get(id(frame.f_builtins)):
             return space

@@ -61,6 +61,8 @@ class Sparse:
         size, sizes = self.size, None if self.sizes is None else self.sizes[rows]
         if sizes is not None:
             size = int(sizes.max(initial=0))
+            # What is left may be of one size: then it is a matrix again, and models take it as
+            # that.
             sizes = None if (sizes == size).all() else sizes
         validity, elements = (
             take_validity(self.validity, rows),
@@ -86,6 +88,7 @@ class Sparse:
         got = f"{self.rows} sparse vectors of size {self.size} as dense"
         if self.size > MAX_DENSE_SIZE:
             raise DenseTooLarge(f"{got}, want at most {MAX_DENSE_SIZE} elements each")
+        # A row of a few bytes may stand for a vector of any size.
         if self.dense_bytes > MAX_DENSE_BYTES:
             raise DenseTooLarge(f"{got}, want at most {MAX_DENSE_BYTES // 8} elements")
         values = np.zeros((self.rows, self.size))

@@ -74,6 +74,7 @@ class Strings:
     def take(self, rows: Rows) -> Strings:
         """Some of the rows."""
         values, validity = self.values, take_validity(self.validity, rows)
+        # A slice of a list is made in C.
         if isinstance(rows, slice):
             return Strings(values[rows], validity, self.type)
         return Strings([values[i] for i in row_indices(rows).tolist()], validity, self.type)
@@ -112,6 +113,7 @@ def unpack_texts(packed: bytes, rows: int) -> list[str]:
     """
     texts: list[str] = []
     at, end = 0, len(packed)
+    # A length that leads behind the end is found below, by the sums.
     while at + 4 <= end and len(texts) < rows:
         (length,) = _LENGTH.unpack_from(packed, at)
         at += 4 + length

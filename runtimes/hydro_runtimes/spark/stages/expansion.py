@@ -42,6 +42,7 @@ class PolynomialExpansion:
         degree = saved.integer("degree", 2)
         if not 1 <= degree <= 100:
             raise saved.invalid(f"param 'degree' is {degree}, want 1 to 100")
+        # All products of up to `degree` of `size` elements; the constant, 1, is not among them.
         made = None if size is None else comb(size + degree, degree) - 1
         if made is not None and (reason := model_size.size_problem(made)) is not None:
             raise saved.invalid(f"column '{output}' {reason}")
@@ -61,6 +62,7 @@ class PolynomialExpansion:
         expand(values.shape[1] - 1, self.degree, np.ones(len(values)))
         if len(terms) == 1:
             return Dense(np.zeros((len(values), 0)))
+        # The first one is the constant.
         return Dense(np.stack(terms[1:], axis=1))
 
 
@@ -156,6 +158,7 @@ def _dct(values: Array) -> Array:
     """
     size = values.shape[1]
     mixed = np.concatenate((values[:, ::2], values[:, 1::2][:, ::-1]), axis=1)
+    # A quarter of a sample: the points of the cosine transform lie between those of Fourier's.
     turn = np.exp(-0.5j * np.pi * np.arange(size) / size)
     made = (np.fft.fft(mixed, axis=1) * turn).real * np.sqrt(2.0 / size)
     made[:, 0] /= np.sqrt(2.0)

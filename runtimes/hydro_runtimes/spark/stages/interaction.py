@@ -48,6 +48,7 @@ class Interaction:
         for one, counts in zip(known, values, strict=True):
             width = _encoded_width(one, counts)
             size = None if size is None or width is None else size * width
+        # Names of products grow as their number does: beyond that no stage could make use of them.
         is_named = size is not None and size <= MAX_NAMED_ELEMENTS
         schema.add_column(
             output, vector_info(size, _product_attributes(known, names) if is_named else None)
@@ -60,11 +61,13 @@ class Interaction:
             batch = batch.without_rows(_bad_values(batch, source, counts))
         total, there = np.ones((batch.rows, 1)), np.ones((batch.rows, 1), dtype=bool)
         columns = zip(self.inputs, self.values, self.forms, strict=True)
+        # From the last column to the first, so that the last one varies fastest.
         for source, counts, form in reversed(tuple(columns)):
             encoded, is_stored = _encode_nominals(batch, source, counts, form)
             made = encoded[:, :, None] * total[:, None, :]
             both = is_stored[:, :, None] & there[:, None, :]
             flat = (batch.rows, made.shape[1] * made.shape[2])
+            # What is not stored gives 0, not 0 * NaN: Spark never multiplies it.
             total, there = np.where(both, made, 0.0).reshape(flat), both.reshape(flat)
         return batch.with_columns({self.output: Dense(total)})
 
@@ -135,6 +138,7 @@ def _bad_values(
         if count is None:
             continue
         values = _read_elements(batch, source)[:, element]
+        # NaN is none of these.
         known = (values >= 0) & (values < count) & (values == np.floor(values))
         for row in np.flatnonzero(~known).tolist():
             wanted = f"want a whole number from 0 to {count - 1}"

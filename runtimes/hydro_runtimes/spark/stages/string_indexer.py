@@ -79,6 +79,7 @@ class StringIndexerModel:
     ) -> Batch:
         codes = known.find_all(labels).astype(np.float64)
         if self.invalid == "keep":
+            # The index after the last label stands for all that is unseen, null as well.
             codes[codes < 0] = len(known)
         if not (codes < 0).any():
             return batch.with_columns({output: Dense(codes)})
@@ -124,6 +125,7 @@ class IndexToString:
     def transform(self, batch: Batch) -> Batch:
         batch, values = read_numbers(batch, self.input)
         try:
+            # Nearly all indices are whole numbers that are there; the others cost a second look.
             labels = [self.known[value] for value in values.tolist()]
         except KeyError:
             return self._truncate_indices(batch, values)
@@ -131,6 +133,7 @@ class IndexToString:
 
     def _truncate_indices(self, batch: Batch, values: Array) -> Batch:
         """Looks up truncated indices: as by (int) of Java, towards 0, and NaN to 0."""
+        # (int) of NaN is 0 in Java.
         whole = np.trunc(np.where(np.isnan(values), 0.0, values))
         found = [self.known.get(value) for value in whole.tolist()]
         wanted = f"want 0 to {len(self.labels) - 1}"
@@ -193,6 +196,8 @@ def _fixed_point_text(value: float, scale: int) -> str:
     except InvalidOperation:
         return text
     fixed = f"{exact:.{scale}f}"
+    # A number with more digits than the labels have is none of them, and must not be rounded to
+    # one.
     return fixed if Decimal(fixed) == exact else text
 
 

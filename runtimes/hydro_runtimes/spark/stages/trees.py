@@ -49,6 +49,7 @@ class RandomForestClassificationModel:
         batch, column = read_vectors(batch, self.features, self.size)
         leaves = self.forest.find_leaves(column)
         raw = forest.concatenate_chunks(
+            # Tree after tree, as Spark adds them.
             [np.add.reduce(self.shares.take(part, axis=0), axis=0) for part in leaves]
         )
         columns = self.classes.output_columns(raw, normalize_to_probabilities(raw))
@@ -242,6 +243,7 @@ def _class_shares(trees: Forest) -> Array:
     """
     for first in range(0, len(trees.stats), _ROWS):
         rows = trees.stats[first : first + _ROWS]
+        # In place: a forest's statistics are most of what it takes in memory.
         rows[:] = normalize_to_probabilities(rows)
     return trees.stats
 
