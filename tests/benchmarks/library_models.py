@@ -1,7 +1,7 @@
 """Measures fitted models as runtimes evaluate them, beside the library's own call in one process.
 
-    python tests/benchmarks/fitted_models.py
-    python tests/benchmarks/fitted_models.py --only xgboost --json
+    python tests/benchmarks/library_models.py
+    python tests/benchmarks/library_models.py --only xgboost --json
 
 Both answer the same rows: the evaluator from columns as a request brings them, the library from the
 DataFrame or array that was made before. What a model's outputs are is asked of the library too.
