@@ -53,6 +53,7 @@ def everything() -> list[str]:
         pytest.param("build", [*group("build"), *BUILD_SYSTEM["requires"]], id="build"),
         pytest.param("java", [*group("java")], id="java"),
         pytest.param("package", [*group("package")], id="package"),
+        pytest.param("stores", [*group("stores")], id="stores"),
     ],
 )
 def test_all_that_is_required_is_locked(name: str, requirements: list[str]) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import itertools
+import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -60,8 +62,14 @@ class MemorySource:
         self.opened += 1
         return cast(BinaryIO, _Object(self, "/".join((*key, path)), stamp))
 
-    def local_folder(self, key: Key) -> Path | None:
-        return None
+    @contextlib.contextmanager
+    def local_copy(self, key: Key, model: ModelFiles) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(prefix="hydro-model-") as folder:
+            for path, stamp in model.stamps:
+                target = Path(folder) / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(self.read("/".join((*key, path)), stamp))
+            yield Path(folder)
 
     async def changes(self, places: frozenset[str], stop: asyncio.Event) -> AsyncIterator[object]:
         await stop.wait()

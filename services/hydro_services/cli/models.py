@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC
 from pathlib import Path
 from typing import TypeVar
 
@@ -59,7 +60,11 @@ def call_repository(
 
 
 def list_models(options: RepositoryOptions, output: Output) -> int:
-    models = call_repository(options, lambda repository: repository.list_models())
+    listing = call_repository(options, lambda repository: repository.list_models_and_roots())
+    models = listing.models
+    for root in listing.roots:
+        if root.HasField("away_since"):
+            output.note(_away_text(root))
     if output.json:
         output.value([render.message_json(model) for model in models])
         return 0
@@ -75,6 +80,12 @@ def list_models(options: RepositoryOptions, output: Output) -> int:
     ]
     output.table(("model", "version", "format", "digest", "refused"), rows)
     return 0
+
+
+def _away_text(root: pb.Root) -> str:
+    since = root.away_since.ToDatetime(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    what = root.name or "the folder of models"
+    return f"{what} cannot be listed since {since}, its models stay as they were: {root.error}"
 
 
 def show_model(options: ShowOptions, output: Output) -> int:

@@ -111,12 +111,20 @@ PORTS = (
 """Where a whole mesh listens."""
 MODELS = Option(
     "--models",
-    "the folder of models; several are separated by commas, or given one by one",
+    "the folder of models, or a store's URL, such as s3://BUCKET/PREFIX; several are separated by "
+    "commas, or given one by one",
     values.roots,
-    "DIR,...",
+    "PLACE,...",
     "models",
     is_repeatable=True,
     is_joined=True,
+)
+STORE_BYTES = Option(
+    "--store-bytes",
+    "how much disk the copies of models from a store may take, for each store",
+    values.byte_count,
+    "BYTES",
+    str(20 << 30),
 )
 TRUSTED = Option(
     "--trusted",

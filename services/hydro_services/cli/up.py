@@ -13,7 +13,16 @@ from hydro_envoy.address import parse_host
 from hydro_envoy.proxy import connections
 from hydro_services import logs
 from hydro_services.cli.command import Command, Option
-from hydro_services.cli.options import MODELS, OF_MANAGER, OF_RUNTIME, PORTS, TLS, folder, log_level
+from hydro_services.cli.options import (
+    MODELS,
+    OF_MANAGER,
+    OF_RUNTIME,
+    PORTS,
+    STORE_BYTES,
+    TLS,
+    folder,
+    log_level,
+)
 from hydro_services.cli.output import Output
 from hydro_services.cli.parser import SUMMARIES
 from hydro_services.cli.usage import UsageError
@@ -150,11 +159,13 @@ COMMANDS = (
         SUMMARIES["up"],
         (
             "hydro up --models models --trusted models/trusted.txt",
+            "hydro up --models models,s3://bucket/models",
             "hydro up --gateway-port 9083 --runtime serving-localml-spark=2",
             "hydro up --host 0.0.0.0 --admin-key-file admin.key --keys keys.json --access keys",
         ),
         (
             MODELS,
+            STORE_BYTES,
             folder("data", ".hydro", "where all state is kept"),
             Option(
                 "--host",

@@ -34,7 +34,7 @@ def registry(text: str) -> Registry:
 
 
 def roots(text: str) -> tuple[Root, ...]:
-    """Folders of models."""
+    """Folders and stores of models."""
     from hydro_services.repository.roots import parse_roots
 
     return parse_roots(text)

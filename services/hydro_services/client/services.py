@@ -84,8 +84,11 @@ class RepositoryClient(Api):
 
     async def list_models(self) -> Sequence[repository_pb.ModelVersion]:
         """Every version, published or refused, by name and version."""
-        request = repository_pb.ListModelsRequest()
-        return (await self.ask(self._stub.ListModels, request)).models
+        return (await self.list_models_and_roots()).models
+
+    async def list_models_and_roots(self) -> repository_pb.ListModelsResponse:
+        """Every version, and where models come from."""
+        return await self.ask(self._stub.ListModels, repository_pb.ListModelsRequest())
 
     async def watch_models(self) -> AsyncIterator[Sequence[repository_pb.ModelVersion]]:
         """Every version, without files, as they are, and again after each change; never ends."""

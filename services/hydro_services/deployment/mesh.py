@@ -56,11 +56,16 @@ class RunningMesh:
         """Where models are written, and the list of trusted digests; None: not known yet.
 
         Raises:
-            errors.FailedPrecondition: as `up.home.read`.
+            errors.FailedPrecondition: as `up.home.read`, or all models of the mesh are in stores.
         """
         if models is None or trusted is None:
             found = home.read(self.call(self.manager.get_status()).home)
             models, trusted = models or found.models, trusted or found.trusted
+        if models is None:
+            message = (
+                "the mesh has models in stores alone; start it with a folder of models as well"
+            )
+            raise errors.FailedPrecondition(message)
         return RepositoryFolder(models), trusted
 
     def find_pipeline(self, name: str) -> pb.Pipeline | None:

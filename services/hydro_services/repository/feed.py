@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
 
 from hydro_services.repository import name_owners
 from hydro_services.repository.catalogue import (
@@ -15,14 +17,34 @@ from hydro_services.repository.catalogue import (
 from hydro_services.repository.published_paths import PublishedPaths
 
 
+@dataclass(frozen=True, slots=True)
+class Away:
+    """A root that cannot be listed."""
+
+    since_ns: int
+    """When it told what is known of it, since the epoch."""
+    error: str
+
+    @property
+    def since(self) -> str:
+        """The same in UTC, by RFC 3339."""
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.since_ns / 1e9))
+
+
 class CatalogueFeed:
-    """The newest catalogue, and those who wait for the next one."""
+    """The newest catalogue of all roots, and those who wait for the next one."""
 
     def __init__(
-        self, labels: Sequence[str] = ("",), published: PublishedPaths | None = None
+        self,
+        labels: Sequence[str] = ("",),
+        published: PublishedPaths | None = None,
+        names: Sequence[str] = (),
     ) -> None:
-        """`labels` of the roots; see `catalogue.build_catalogue`."""
+        """Takes the labels of the roots (see `catalogue.build_catalogue`), and their names."""
         self.catalogue = Catalogue({})
+        self.names = names or labels
+        self.away: list[Away | None] = [None] * len(labels)
+        """For each root: since when it cannot be listed."""
         self._labels = labels
         self._published_paths = published or PublishedPaths(None, labels)
         # The models of a root that is still to be listed have their names, whoever is quicker.
@@ -55,6 +77,10 @@ class CatalogueFeed:
             )
         )
         self.publish(catalogue)
+
+    def set_away(self, root: int, away: Away | None) -> None:
+        """Notes that a root cannot be listed, or None: that it can again."""
+        self.away[root] = away
 
     def publish(self, catalogue: Catalogue) -> None:
         """Replaces the catalogue, if it differs, and wakes all who wait."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import os
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -93,9 +95,9 @@ class FolderSource:
         descriptor = files.open_descriptor(self.root.joinpath(*key, path), self.root)
         return cast(BinaryIO, _StampedFile(descriptor, stamp))
 
-    def local_folder(self, key: Key) -> Path:
-        """As `ModelSource.local_folder`."""
-        return self.root.joinpath(*key)
+    def local_copy(self, key: Key, model: ModelFiles) -> AbstractContextManager[Path]:
+        """The model's folder itself."""
+        return contextlib.nullcontext(self.root.joinpath(*key))
 
     def changes(self, places: frozenset[str], stop: asyncio.Event) -> AsyncIterator[object]:
         """As `ModelSource.changes`; places are the real paths of folders."""

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import logging
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from hydro_runtimes import files, load, model_formats
@@ -22,6 +19,7 @@ from hydro_services.repository.source import (
     Key,
     ModelFiles,
     ModelSource,
+    NotFetched,
     Stamp,
     relative_message,
 )
@@ -40,6 +38,8 @@ class Inspection:
     version: ModelVersion
     is_passing: bool = False
     """It is refused for a reason that may pass without a change of its files."""
+    is_fetched: bool = True
+    """Its files were there to be looked at; otherwise what was published before stays."""
 
 
 def unread_version(key: Key, model: ModelFiles) -> ModelVersion:
@@ -58,6 +58,8 @@ def inspect(source: ModelSource, key: Key, model: ModelFiles) -> Inspection | No
         version = _read_version(source, version, model)
     except FileChanged:
         return None
+    except NotFetched as error:
+        return Inspection(replace(version, refused=str(error)), is_passing=True, is_fetched=False)
     except Exception as error:
         version = replace(version, refused=catalogue.as_text(_reason(error, version)))
         is_passing = _is_passing(error)
@@ -68,10 +70,11 @@ def inspect(source: ModelSource, key: Key, model: ModelFiles) -> Inspection | No
 
 
 def _read_version(source: ModelSource, version: ModelVersion, model: ModelFiles) -> ModelVersion:
-    with _local_folder(source, version.key) as (folder, is_copy):
-        target = folder if is_copy else None
+    for path, _ in model.stamps:
+        _check_path(path)  # before it becomes a path of this machine, in a copy
+    with source.local_copy(version.key, model) as folder:
         try:
-            listed = [_read_file(source, version.key, *file, target) for file in model.stamps]
+            listed = [_read_file(source, version.key, *file) for file in model.stamps]
             format = model_formats.detect_format(folder).name
             signature, parts = load.describe(folder)
         except ModelError as error:
@@ -82,36 +85,16 @@ def _read_version(source: ModelSource, version: ModelVersion, model: ModelFiles)
     )
 
 
-@contextlib.contextmanager
-def _local_folder(source: ModelSource, key: Key) -> Iterator[tuple[Path, bool]]:
-    """The folder with the model's files, or an empty one for a copy of them, and which it is."""
-    if folder := source.local_folder(key):
-        yield folder, False
-        return
-    with tempfile.TemporaryDirectory(prefix="hydro-model-") as copy:
-        yield Path(copy), True
-
-
-def _read_file(
-    source: ModelSource, key: Key, path: str, stamp: Stamp, target: Path | None
-) -> PublishedFile:
+def _read_file(source: ModelSource, key: Key, path: str, stamp: Stamp) -> PublishedFile:
     """A file, hashed, with the stamp by which a download tells that it is still the same.
 
-    Args:
-        source: has the file.
-        key: of the model.
-        path: relative to the model.
-        stamp: of the file.
-        target: the folder that gets a copy of it, if any does.
-
     Raises:
-        InvalidModel: it is not whole, or its path cannot be sent in a list, an URL or a message.
+        InvalidModel: it is not whole.
         FileChanged: it is another by now.
     """
-    _check_path(path)  # before it becomes a path of this machine, in the copy
     try:
-        with source.open_file(key, path, stamp) as stream, _open_copy(target, path) as copy:
-            sha256 = _hash(stream, stamp.size_bytes, copy)
+        with source.open_file(key, path, stamp) as stream:
+            sha256 = _hash(stream, stamp.size_bytes)
             format = model_formats.by_suffix(path)
             if format and format.check_file:
                 _check_whole(path, stream, format.check_file)
@@ -122,25 +105,13 @@ def _read_file(
     return PublishedFile(path, sha256, stamp)
 
 
-@contextlib.contextmanager
-def _open_copy(target: Path | None, path: str) -> Iterator[BinaryIO | None]:
-    if target is None:
-        yield None
-        return
-    (target / path).parent.mkdir(parents=True, exist_ok=True)
-    with (target / path).open("xb") as copy:
-        yield copy
-
-
-def _hash(stream: BinaryIO, size_bytes: int, copy: BinaryIO | None) -> str:
-    """SHA-256, in hexadecimal, of what is read, which is written to the copy, too."""
+def _hash(stream: BinaryIO, size_bytes: int) -> str:
+    """SHA-256, in hexadecimal, of what is read."""
     sha256, left = hashlib.sha256(), size_bytes
     # A file that grows as quickly as it is read must not be read forever.
     while left > 0 and (piece := stream.read(min(left, _PIECE_BYTES))):
         sha256.update(piece)
         left -= len(piece)
-        if copy:
-            copy.write(piece)
     if left:
         raise FileChanged
     return sha256.hexdigest()
@@ -155,10 +126,15 @@ def _check_whole(path: str, stream: BinaryIO, check: Callable[[BinaryIO], None])
 
 
 def _check_path(path: str) -> None:
+    """Checks that it can be sent in a list, an URL or a message, and stays within the model.
+
+    Raises:
+        InvalidModel: it cannot, or does not.
+    """
     if not path.isprintable() or "\\" in path:
         want = "want printable characters and no backslash"
         raise InvalidModel("", f"got the file name {path!r}, {want}; rename the file")
-    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+    if {"", ".", ".."} & set(path.split("/")):
         raise InvalidModel("", f"got the file name {path!r}, want one within the model")
 
 

@@ -12,16 +12,20 @@ from hydro_runtimes import metadata
 from hydro_services import errors
 from hydro_services.codecs import signatures
 from hydro_services.repository.catalogue import ModelVersion
+from hydro_services.repository.feed import Away
 
 
-def to_message(version: ModelVersion, *, with_files: bool = True) -> pb.ModelVersion:
-    """A version as protobuf."""
+def to_message(
+    version: ModelVersion, root: str = "", *, with_files: bool = True
+) -> pb.ModelVersion:
+    """A version as protobuf; `root`: the name of the root that has it."""
     message = pb.ModelVersion(
         model=version.model,
         version=version.version,
         format=version.format,
         digest=version.digest,
         reading=version.is_reading,
+        root=root,
     )
     message.signature.inputs.extend(map(signatures.field_message, version.signature.inputs))
     message.signature.outputs.extend(map(signatures.field_message, version.signature.outputs))
@@ -35,6 +39,15 @@ def to_message(version: ModelVersion, *, with_files: bool = True) -> pb.ModelVer
         )
     if version.refused and version.error:
         message.error.CopyFrom(errors.to_status(version.error))
+    return message
+
+
+def root_message(name: str, away: Away | None) -> pb.Root:
+    """A root, and since when it cannot be listed."""
+    message = pb.Root(name=name)
+    if away:
+        message.error = away.error
+        message.away_since.FromNanoseconds(away.since_ns)
     return message
 
 

@@ -12,7 +12,7 @@ from hydro.repository.v1 import repository_service_pb2 as pb
 from hydro.repository.v1 import repository_service_pb2_grpc as pb_grpc
 from hydro_services import errors
 from hydro_services.repository import download, messages
-from hydro_services.repository.catalogue import Catalogue
+from hydro_services.repository.catalogue import Catalogue, ModelVersion
 from hydro_services.repository.feed import CatalogueFeed
 from hydro_services.repository.source import ModelSource
 
@@ -29,12 +29,16 @@ class RepositoryServicer(pb_grpc.RepositoryServiceServicer):
     async def ListModels(
         self, request: pb.ListModelsRequest, context: Any
     ) -> pb.ListModelsResponse:
-        versions = self._feed.catalogue.versions
-        return pb.ListModelsResponse(models=map(messages.to_message, versions))
+        roots = map(messages.root_message, self._feed.names, self._feed.away)
+        models = map(self._message, self._feed.catalogue.versions)
+        return pb.ListModelsResponse(models=models, roots=roots)
 
     async def GetModel(self, request: pb.GetModelRequest, context: Any) -> pb.GetModelResponse:
         version = self._feed.catalogue.find(request.model, request.version)
-        return pb.GetModelResponse(model=messages.to_message(version))
+        return pb.GetModelResponse(model=self._message(version))
+
+    def _message(self, version: ModelVersion) -> pb.ModelVersion:
+        return messages.to_message(version, self._feed.names[version.root])
 
     async def GetMetadata(self, request: pb.GetMetadataRequest, context: Any) -> struct_pb2.Struct:
         return messages.to_struct(self._feed.catalogue.find(request.model, request.version))

@@ -1,7 +1,7 @@
 """Where models come from: the protocol of a source, and what a source tells.
 
-A source has the files of models, each by the model's key and the file's path. `folder` is the one
-that is used; a store of objects or a registry of models is another module with such a class.
+A source has the files of models, each by the model's key and the file's path: `folder` has those of
+a folder, `stores` those of stores of objects and of registries of models.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Hashable, Mapping, Set
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeAlias
@@ -68,10 +69,16 @@ class Listing:
     """The frameworks whose folders cannot be read: what is in them is not known."""
     places: frozenset[str] = frozenset()
     """Where a change may concern a model, in the source's own terms; for `ModelSource.changes`."""
+    answered_ns: int = 0
+    """When the source told this, since the epoch, if it was in an earlier run; 0: now."""
 
 
 class FileChanged(Exception):
     """A file is not the one of the stamp any more."""
+
+
+class NotFetched(Exception):
+    """Files cannot be had now, for a reason that says nothing of them: what is published stays."""
 
 
 class ModelSource(Protocol):
@@ -94,6 +101,8 @@ class ModelSource(Protocol):
     def open_file(self, key: Key, path: str, stamp: Stamp) -> BinaryIO:
         """The content of a file; it can be sought in, and is never that of another stamp.
 
+        What is not on this machine is there once `local_copy` has been asked for it.
+
         Raises:
             FileChanged: the file is another by now; reading raises it as well.
             InvalidModel: what is there now cannot be a model's file.
@@ -101,8 +110,13 @@ class ModelSource(Protocol):
         """
         ...
 
-    def local_folder(self, key: Key) -> Path | None:
-        """The folder of this machine that has the model's files; None: they are copied first."""
+    def local_copy(self, key: Key, model: ModelFiles) -> AbstractContextManager[Path]:
+        """A folder of this machine that has the model's files, as long as the context is open.
+
+        Raises:
+            FileChanged: it has other files by now.
+            NotFetched: the source does not give them, or there is no room for them.
+        """
         ...
 
     def changes(self, places: frozenset[str], stop: asyncio.Event) -> AsyncIterator[object]:

@@ -57,6 +57,10 @@ class TrackedModel:
         # once.
         return now.epoch_ns - changed_ns >= SETTLE_S * 1e9
 
+    def retried_at(self, retry_s: float) -> TrackedModel:
+        """The model after its files could not be had: it stays as it was until then."""
+        return replace(self, retry_s=retry_s)
+
     def with_version(
         self, model: ModelFiles | None, version: ModelVersion | None, retry_s: float | None = None
     ) -> TrackedModel:
@@ -83,7 +87,7 @@ def observe_models(
         elif model is None and key[0] in unreadable:
             observed[key] = track
         elif track.model != model:
-            observed[key] = replace(track, model=model, since_s=now.monotonic_s)
+            observed[key] = replace(track, model=model, since_s=now.monotonic_s, retry_s=None)
         elif model is not None or track.is_pending:
             observed[key] = track
     return observed
@@ -100,6 +104,6 @@ def _size_bytes(track: TrackedModel) -> int:
 
 
 def _is_due(track: TrackedModel, now: Instant) -> bool:
-    if track.is_pending:
-        return track.is_settled(now)
-    return track.retry_s is not None and track.retry_s <= now.monotonic_s
+    if track.retry_s is not None:
+        return track.retry_s <= now.monotonic_s
+    return track.is_pending and track.is_settled(now)

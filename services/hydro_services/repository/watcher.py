@@ -15,15 +15,18 @@ from dataclasses import replace
 from hydro_services import errors
 from hydro_services.repository import tracking
 from hydro_services.repository.catalogue import ModelVersion
-from hydro_services.repository.feed import CatalogueFeed
-from hydro_services.repository.inspection import inspect, unread_version
-from hydro_services.repository.source import Key, ModelSource
+from hydro_services.repository.feed import Away, CatalogueFeed
+from hydro_services.repository.inspection import Inspection, inspect, unread_version
+from hydro_services.repository.source import Key, ModelFiles, ModelSource
+from hydro_services.repository.threads import run_in_thread
 from hydro_services.repository.tracking import Instant, TrackedModel
 
 logger = logging.getLogger(__name__)
 
 RELIST_S = 10.0
 """Seconds after which the source is listed in any case: some sources report no changes."""
+LISTING_SHARE, LISTING_PAUSE_S = 0.05, 60.0
+"""How much of the time a large source is listed at most, and the longest pause for that."""
 PUBLISH_S = 0.05
 """How long versions that are read one after the other are collected before a catalogue is made."""
 LARGE_BYTES = 256 << 20
@@ -45,6 +48,10 @@ class SourceWatcher:
         self._publishing: asyncio.TimerHandle | None = None
         self._places: frozenset[str] = frozenset()
         self._unreadable: Set[str] = frozenset()
+        self._answered_ns = time.time_ns()
+        """When the source told what is known of it, since the epoch."""
+        self._changed = asyncio.Event()
+        """Set when the source is to be listed soon."""
         self._moved = asyncio.Event()
         """Set, and another put in its place, when there are other places to listen to."""
 
@@ -75,7 +82,12 @@ class SourceWatcher:
             errors.HydroError: as `refresh`.
         """
         # Thousands of stat calls, perhaps over a network: not on the loop that answers downloads.
-        listing = await asyncio.to_thread(self.source.list_models)
+        try:
+            listing = await run_in_thread(self.source.list_models)
+        except errors.HydroError as error:
+            self._set_away(error.message)
+            raise
+        self._set_answered(listing.answered_ns)
         now = Instant(time.monotonic(), time.time_ns())
         before = self._tracks
         self._tracks = tracking.observe_models(before, listing.models, now, listing.unreadable)
@@ -99,11 +111,10 @@ class SourceWatcher:
 
     async def run(self) -> None:
         """Refreshes after each change, until cancelled."""
-        changed = asyncio.Event()
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._report_changes(changed))
-                await self._list_after_changes(changed)
+                group.create_task(self._report_changes(self._changed))
+                await self._list_after_changes(self._changed)
         finally:
             for task in self._reading.values():
                 task.cancel()
@@ -117,15 +128,25 @@ class SourceWatcher:
                 async with asyncio.timeout(pause_s):
                     await changed.wait()
             changed.clear()
+            begin_s, pause_s = time.monotonic(), RELIST_S
             try:
                 await self.list_source()
-            except errors.HydroError as error:
-                logger.warning("models not listed", extra={"error": error.message})
+                pause_s = self._pause_after(time.monotonic() - begin_s)
+            except errors.HydroError:
+                pass  # `_set_away` has told it
             except Exception:
                 # Whatever one folder does must not end the service of all models: list again later.
-                logger.exception("models not listed")
-            pending = any(track.is_pending for track in self._tracks.values())
-            pause_s = tracking.SETTLE_S if pending else RELIST_S
+                logger.exception("models not listed", extra={"root": self._name})
+
+    def _pause_after(self, listing_s: float) -> float:
+        """How long to wait until the next listing, in seconds, if that one took so long."""
+        is_settling = any(
+            track.is_pending and track.retry_s is None and key not in self._reading
+            for key, track in self._tracks.items()
+        )
+        if is_settling:
+            return max(tracking.SETTLE_S, listing_s)
+        return max(RELIST_S, min(listing_s / LISTING_SHARE, LISTING_PAUSE_S))
 
     async def _report_changes(self, changed: asyncio.Event) -> None:
         """Sets the event after each change, or regularly if the source cannot report changes."""
@@ -142,12 +163,35 @@ class SourceWatcher:
                 pause_s = RELIST_S if isinstance(error, OSError) else tracking.SETTLE_S
                 if str(error) != logged:
                     logged = str(error)
-                    extra = {"error": ascii(logged), "retry_s": pause_s}
+                    extra = {"root": self._name, "error": ascii(logged), "retry_s": pause_s}
                     logger.warning("changes of models are not reported, polling", extra=extra)
                 changed.set()
             # 0 after an end in order: the places have changed, and it listens to the others at
             # once.
             await asyncio.sleep(pause_s)
+
+    def _set_away(self, error: str) -> None:
+        before = self.feed.away[self._root]
+        since_ns = before.since_ns if before else self._answered_ns
+        away = Away(since_ns, error)
+        self.feed.set_away(self._root, away)
+        if before is None or before.error != error:
+            extra = {"root": self._name, "error": error, "since": away.since}
+            logger.warning("models not listed, what is known of them stays", extra=extra)
+
+    def _set_answered(self, answered_ns: int) -> None:
+        self._answered_ns = answered_ns or time.time_ns()
+        before = self.feed.away[self._root]
+        # What is known from an earlier run does not tell that the source answers.
+        if before and not answered_ns:
+            self.feed.set_away(self._root, None)
+            extra = {"root": self._name, "since": before.since}
+            logger.info("models are listed again", extra=extra)
+
+    @property
+    def _name(self) -> str:
+        """Of the root, for logs; empty where one folder has all models."""
+        return ascii(self.feed.names[self._root]).strip("'")
 
     def _set_places(self, places: frozenset[str]) -> None:
         if places != self._places:
@@ -164,15 +208,24 @@ class SourceWatcher:
                 self._set_track(key, self._tracks[key].with_version(None, None))
                 return
             async with self._lanes[model.size_bytes >= LARGE_BYTES]:
-                inspection = await asyncio.to_thread(inspect, self.source, key, model)
+                inspection = await run_in_thread(inspect, self.source, key, model)
             # It may be gone since: then it is not put back.
             if inspection and key in self._tracks:
-                retry_s = time.monotonic() + tracking.RETRY_S if inspection.is_passing else None
-                self._set_track(
-                    key, self._tracks[key].with_version(model, inspection.version, retry_s)
-                )
+                self._set_inspected(key, model, inspection)
+            elif inspection is None:
+                asyncio.get_running_loop().call_later(tracking.SETTLE_S, self._changed.set)
         finally:
             del self._reading[key]
+
+    def _set_inspected(self, key: Key, model: ModelFiles, inspection: Inspection) -> None:
+        track = self._tracks[key]
+        retry_s = time.monotonic() + tracking.RETRY_S if inspection.is_passing else None
+        if retry_s and not inspection.is_fetched and track.version and track.version.is_published:
+            self._tracks[key] = track.retried_at(retry_s)
+            extra = {"model": ascii("/".join(key)), "error": inspection.version.refused}
+            logger.warning("a change of a model not fetched, it stays as it was", extra=extra)
+        else:
+            self._set_track(key, track.with_version(model, inspection.version, retry_s))
 
     def _set_track(self, key: Key, track: TrackedModel) -> None:
         self._tracks[key] = track

@@ -21,8 +21,8 @@ MESH_FILE, TRUSTED_FILE = "mesh.json", "trusted.txt"
 class Home:
     """What a command on the same machine has to know of a mesh."""
 
-    models: Path
-    """The folder of models."""
+    models: Path | None
+    """The folder of models; None: all of its models are in stores."""
     trusted: Path
     """The digests of models that may run code."""
 
@@ -37,9 +37,10 @@ def url(data: Path) -> str:
     return f"file://{quote(socket.gethostname())}{quote(str(data.absolute()))}"
 
 
-def write(data: Path, models: Path, trusted: Path) -> None:
+def write(data: Path, models: Path | None, trusted: Path) -> None:
     """Writes down what `read` reads."""
-    document = {"models": str(models.absolute()), "trusted": str(trusted.absolute())}
+    folder = str(models.absolute()) if models else None
+    document = {"models": folder, "trusted": str(trusted.absolute())}
     private_files.write_private(data / MESH_FILE, json.dumps(document, indent=1).encode())
 
 
@@ -59,6 +60,7 @@ def read(home: str) -> Home:
         raise FailedPrecondition(f"the mesh runs on another machine, {host}; run this there")
     try:
         document = json.loads((data / MESH_FILE).read_bytes())
-        return Home(Path(document["models"]), Path(document["trusted"]))
+        models = document["models"]
+        return Home(Path(models) if models else None, Path(document["trusted"]))
     except OSError as error:
         raise FailedPrecondition(f"{data} of the mesh: {error.strerror}; {way_out}") from error

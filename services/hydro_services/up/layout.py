@@ -72,6 +72,8 @@ class Options:
     """Consul; None: the manager keeps the registry."""
     log_level: str = "WARNING"
     json: bool = False
+    store_bytes: int = 20 << 30
+    """What the copies of each store of models may take."""
     keys: str = ""
     """Where API keys are: a file, or `consul://…`."""
     access: str = "anyone"
@@ -83,6 +85,11 @@ class Options:
     """What is passed on to the manager, by the fields of its `Config`."""
     runtime: Mapping[str, Any] = field(default_factory=dict)
     """What is passed on to the runtimes, by the fields of their `Config`."""
+
+    @property
+    def models_folder(self) -> Path | None:
+        """The first of the folders of models, where new ones go; None: all roots are stores."""
+        return next((root.folder for root in self.models if not root.scheme), None)
 
     @property
     def token(self) -> Path:
@@ -230,6 +237,7 @@ def manager_program(options: Options, beside: ProcessSidecar | None) -> Program:
 def repository_program(options: Options, beside: ProcessSidecar | None) -> Program:
     config = {
         "models": options.models,
+        "store_bytes": options.store_bytes,
         "data": options.data / "repository",
         "instance": "repository",
         "listen": ANY_PORT,

@@ -69,7 +69,7 @@ async def serve_mesh(options: Options, tell: Callable[[str], None]) -> AsyncIter
         options = _claim_ports(options)
         credential.make_token(options.token)
         options.trusted_file.touch()
-        home.write(options.data, options.models[0].folder, options.trusted_file)
+        home.write(options.data, options.models_folder, options.trusted_file)
         processes = [
             f"{service.name}/{service.name}-{number + 1}"
             for service, count in services
@@ -100,9 +100,8 @@ def _resolve_host(host: str) -> str:
 async def _check_options(options: Options) -> None:
     """What would otherwise show only as a part that dies again and again."""
     for root in options.models:
-        if not root.folder.is_dir():
-            way_out = "`hydro init` makes one; or name another by --models"
-            raise InvalidArgument(f"no folder {root.text}; {way_out}")
+        if fault := root.find_fault(is_installed):
+            raise InvalidArgument(fault)
     read_trusted(options.trusted)
     await _check_access(options)
     await gateway.check_envoy()

@@ -1,6 +1,9 @@
+import datetime
+
 from google.api import annotations_pb2 as _annotations_pb2
 from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.rpc import status_pb2 as _status_pb2
 from hydro.runtime.v1 import signature_pb2 as _signature_pb2
 from google.protobuf.internal import containers as _containers
@@ -12,7 +15,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ModelVersion(_message.Message):
-    __slots__ = ("model", "version", "format", "digest", "signature", "files", "error", "stages", "reading")
+    __slots__ = ("model", "version", "format", "digest", "signature", "files", "error", "stages", "reading", "root")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
@@ -22,6 +25,7 @@ class ModelVersion(_message.Message):
     ERROR_FIELD_NUMBER: _ClassVar[int]
     STAGES_FIELD_NUMBER: _ClassVar[int]
     READING_FIELD_NUMBER: _ClassVar[int]
+    ROOT_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: str
     format: str
@@ -31,7 +35,8 @@ class ModelVersion(_message.Message):
     error: _status_pb2.Status
     stages: _containers.RepeatedCompositeFieldContainer[ModelStage]
     reading: bool
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., format: _Optional[str] = ..., digest: _Optional[str] = ..., signature: _Optional[_Union[_signature_pb2.Signature, _Mapping]] = ..., files: _Optional[_Iterable[_Union[File, _Mapping]]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., stages: _Optional[_Iterable[_Union[ModelStage, _Mapping]]] = ..., reading: _Optional[bool] = ...) -> None: ...
+    root: str
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., format: _Optional[str] = ..., digest: _Optional[str] = ..., signature: _Optional[_Union[_signature_pb2.Signature, _Mapping]] = ..., files: _Optional[_Iterable[_Union[File, _Mapping]]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., stages: _Optional[_Iterable[_Union[ModelStage, _Mapping]]] = ..., reading: _Optional[bool] = ..., root: _Optional[str] = ...) -> None: ...
 
 class ModelStage(_message.Message):
     __slots__ = ("name", "uid", "depth")
@@ -58,10 +63,22 @@ class ListModelsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ListModelsResponse(_message.Message):
-    __slots__ = ("models",)
+    __slots__ = ("models", "roots")
     MODELS_FIELD_NUMBER: _ClassVar[int]
+    ROOTS_FIELD_NUMBER: _ClassVar[int]
     models: _containers.RepeatedCompositeFieldContainer[ModelVersion]
-    def __init__(self, models: _Optional[_Iterable[_Union[ModelVersion, _Mapping]]] = ...) -> None: ...
+    roots: _containers.RepeatedCompositeFieldContainer[Root]
+    def __init__(self, models: _Optional[_Iterable[_Union[ModelVersion, _Mapping]]] = ..., roots: _Optional[_Iterable[_Union[Root, _Mapping]]] = ...) -> None: ...
+
+class Root(_message.Message):
+    __slots__ = ("name", "away_since", "error")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    AWAY_SINCE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    away_since: _timestamp_pb2.Timestamp
+    error: str
+    def __init__(self, name: _Optional[str] = ..., away_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[str] = ...) -> None: ...
 
 class GetModelRequest(_message.Message):
     __slots__ = ("model", "version")

@@ -18,6 +18,7 @@ SAMPLES = {
     "--registry": "consul://10.0.0.1:8500",
     "--certificate-ttl": "60",
     "--cache-bytes": "5",
+    "--store-bytes": "5",
     "--trace-percent": "50",
     "--tls-ca": "system",
     "--log-level": "ERROR",

@@ -1,0 +1,1 @@
+"""Stores of objects and registries of models as sources: polled, and served from copies."""
