@@ -97,7 +97,8 @@ def make_evaluator(folder: ModelFolder, answerers: Answerers) -> FittedEvaluator
     Raises:
         InvalidModel: it does not answer its proof, or gives no such output.
     """
-    signature, fitted = folder.read_signature(), read_fitted(folder)
+    signature = folder.read_signature()
+    fitted = read_fitted(folder) if is_saved(folder) else None
     for field in signature.outputs:
         if not has_output(answerers, field.name):
             got = f"output '{field.name}': the model has no method for it"
@@ -117,7 +118,8 @@ def is_saved(folder: ModelFolder) -> bool:
     Raises:
         InvalidModel: metadata.json is not as written.
     """
-    return (folder.path / model_metadata.METADATA).is_file() and read_fitted(folder) is not None
+    has_metadata = (folder.path / model_metadata.METADATA).is_file()
+    return has_metadata and read_fitted(folder) is not None
 
 
 def load_native(folder: ModelFolder, kind: str) -> FittedEvaluator | None:

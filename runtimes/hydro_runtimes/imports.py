@@ -61,11 +61,17 @@ class _ModuleFile:
 class ImportSpace:
     """The modules of one loaded model. Close it when nothing evaluates the model any more."""
 
-    def __init__(self, folder: Path, listed: Sequence[files.File]) -> None:
-        """`listed`: the files of the folder, whose digest is trusted."""
+    def __init__(self, folder: Path, listed: Sequence[files.File], code: str = "") -> None:
+        """Opens it.
+
+        Args:
+            folder: of the model.
+            listed: the files of the folder, whose digest is trusted.
+            code: a folder in it that has modules as well.
+        """
         self.folder = folder.resolve()
         self._files = {file.path: file for file in listed}
-        self._roots = [""]
+        self._roots = ["", f"{code}/"] if code else [""]
         self._seen_path: list[str] = []
         self._found: dict[str, _ModuleFile | None] = {}
         # Python looks up `__import__` in the builtins of the code that runs: so a model's own code

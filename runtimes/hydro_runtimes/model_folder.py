@@ -7,9 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from hydro_runtimes import files, metadata
+from hydro_runtimes import files, metadata, mlflow_folder
 from hydro_runtimes.errors import InvalidModel, UntrustedModel
-from hydro_runtimes.evaluator import Signature
+from hydro_runtimes.evaluator import Field, Signature
 
 T = TypeVar("T")
 
@@ -51,12 +51,33 @@ class ModelFolder:
             )
 
     def read_signature(self) -> Signature:
-        """The columns that metadata.json states.
+        """The columns that metadata.json states; or else MLflow, if it saved the folder.
 
         Raises:
-            InvalidModel: as `read_metadata`.
+            InvalidModel: neither states them.
         """
+        if self._is_mlflows():
+            return mlflow_folder.read_signature(self.path)
         return self.read_metadata(metadata.parse_signature)
+
+    def read_stated(self) -> tuple[tuple[Field, ...], tuple[Field, ...]]:
+        """The inputs and outputs that are stated beside a model that tells them itself.
+
+        Returns:
+            () for those that are not.
+
+        Raises:
+            InvalidModel: they are not as wanted.
+        """
+        if self._is_mlflows():
+            return mlflow_folder.read_inputs(self.path), ()
+        if not (self.path / files.METADATA).is_file():
+            return (), ()
+        return self.read_metadata(metadata.parse_stated)
+
+    def _is_mlflows(self) -> bool:
+        has_own = (self.path / files.METADATA).is_file()
+        return not has_own and mlflow_folder.is_mlflow(self.path)
 
     def read_metadata(self, parse: Callable[[bytes], T], below: Path | None = None) -> T:
         """What a function of `metadata` makes of metadata.json.

@@ -83,10 +83,14 @@ class Format:
     runs_code: bool = False
     """It runs code when it is loaded: the digest of its folder has to be trusted."""
     extra: str = ""
-    """Of the package: what to install for it; empty: nothing."""
+    """Of the package: what to install for it; empty: nothing, or what `package` says."""
+    package: str = ""
+    """What to install for it where no extra has it."""
     modules: tuple[str, ...] = ()
     """What its models import of other packages: they have to be installed, and `hydro up` imports
     them once for all processes."""
+    is_preloaded: bool = True
+    """Without it, `modules` are imported when the first model needs them, as they take long."""
     is_in: Callable[[Path], bool] | None = None
     """Whether a folder holds a model of this format; None: the names in it tell.
 
@@ -128,6 +132,15 @@ class Format:
         """The import names of the packages that have its modules."""
         return tuple(dict.fromkeys(module.partition(".")[0] for module in self.modules))
 
+    @property
+    def way_out(self) -> str:
+        """The command that installs its libraries."""
+        return (
+            f"pip install 'hydro-serving[{self.extra}]'"
+            if self.extra
+            else f"pip install {self.package}"
+        )
+
     def require_libraries(self, folder: Path) -> None:
         """Raises InvalidModel where a library is missing that the model needs."""
         missing = [name for name in self.libraries if importlib.util.find_spec(name) is None]
@@ -154,6 +167,16 @@ def _is_spark_below(folder: Path) -> bool:
     from hydro_runtimes.spark.format import layouts
 
     return layouts.search_below(folder) is not None
+
+
+def _is_pyfunc(folder: Path) -> bool:
+    """Whether MLflow saved a flavor that it alone can evaluate."""
+    from hydro_runtimes import mlflow_folder, pyfunc
+
+    if not mlflow_folder.is_mlflow(folder):
+        return False
+    flavors = mlflow_folder.read_flavors(folder)
+    return "python_function" in flavors and not pyfunc.NATIVE & flavors.keys()
 
 
 def _begins_with(path: Path, start: bytes) -> bool:
@@ -189,6 +212,19 @@ FORMATS: tuple[Format, ...] = (
         modules=("pyarrow.parquet",),
         is_in=_is_spark,
         is_below=_is_spark_below,
+    ),
+    Format(
+        name="pyfunc",
+        description="what MLflow saved (MLmodel)",
+        service="serving-customscikit",
+        loader="hydro_runtimes.pyfunc",
+        names=frozenset({"MLmodel"}),
+        runs_code=True,
+        # In no extra: it brings opentelemetry-proto, which overwrites files of xds-protos.
+        package="mlflow-skinny",
+        modules=("mlflow.pyfunc", "pandas"),
+        is_in=_is_pyfunc,
+        is_preloaded=False,
     ),
     Format(
         name="python",

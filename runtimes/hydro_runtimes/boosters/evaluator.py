@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hydro_runtimes import fitted, metadata, model_formats, python_values
+from hydro_runtimes import fitted, model_formats, python_values
 from hydro_runtimes.boosters.features import Features, check_categories, with_stated_inputs
 from hydro_runtimes.columns import Array, Column, Columns, DataType, Dense, Strings
 from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.evaluator import Description, Evaluation, Failure, Field, Signature
-from hydro_runtimes.files import METADATA
 from hydro_runtimes.model_folder import ModelFolder
 from hydro_runtimes.stated_outputs import rename_outputs
 
@@ -85,13 +84,12 @@ def read_booster(
         raise InvalidModel(path, f"is not whole: {type(error).__name__}: {error}") from error
     if fitted.is_saved(folder):
         return path, found
-    if (folder.path / METADATA).is_file():
-        inputs, outputs = folder.read_metadata(metadata.parse_stated)
-        if inputs:
-            features = with_stated_inputs(folder.path, found.features, inputs)
-            found = found._replace(features=features)
-        if outputs:
-            found = found._replace(outputs=rename_outputs(folder.path, found.outputs, outputs))
+    inputs, outputs = folder.read_stated()
+    if inputs:
+        features = with_stated_inputs(folder.path, found.features, inputs)
+        found = found._replace(features=features)
+    if outputs:
+        found = found._replace(outputs=rename_outputs(folder.path, found.outputs, outputs))
     check_categories(folder.path, found.features)
     return path, found
 

@@ -12,11 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hydro_models.onnx import open_session
-from hydro_runtimes import fitted, metadata, model_formats, python_values
+from hydro_runtimes import fitted, model_formats, python_values
 from hydro_runtimes.columns import Array, Column, Columns, Dense, Ragged, Strings
 from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.evaluator import Description, Evaluation, Evaluator, Field, Signature
-from hydro_runtimes.files import METADATA
 from hydro_runtimes.model_folder import ModelFolder
 from hydro_runtimes.onnx.columns import Feed, OutputColumn, answers_of, feeds_of
 from hydro_runtimes.onnx.graph import Graph, Tensor, parse_graph
@@ -126,8 +125,7 @@ def _read(folder: ModelFolder) -> tuple[Path, tuple[Feed, ...], tuple[OutputColu
         raise InvalidModel(path, f"cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise InvalidModel(path, f"is not whole: {error}") from error
-    is_stated = (folder.path / METADATA).is_file() and not fitted.is_saved(folder)
-    inputs, outputs = folder.read_metadata(metadata.parse_stated) if is_stated else ((), ())
+    inputs, outputs = ((), ()) if fitted.is_saved(folder) else folder.read_stated()
     feeds, answers = feeds_of(folder.path, graph, inputs), answers_of(folder.path, graph)
     if outputs:
         fields = rename_outputs(folder.path, tuple(each.field for each in answers), outputs)

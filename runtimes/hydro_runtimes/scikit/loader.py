@@ -11,11 +11,11 @@ from typing import Any
 
 from hydro_models import scikit
 from hydro_models.skops_types import TRUSTED
-from hydro_runtimes import files
+from hydro_runtimes import files, mlflow_folder
 from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.evaluator import Description
 from hydro_runtimes.files import File
-from hydro_runtimes.fitted import FittedEvaluator, differing, make_evaluator, read_fitted
+from hydro_runtimes.fitted import FittedEvaluator, differing, is_saved, make_evaluator, read_fitted
 from hydro_runtimes.imports import ImportSpace
 from hydro_runtimes.model_folder import ModelFolder
 
@@ -38,7 +38,8 @@ def load(folder: ModelFolder) -> FittedEvaluator:
     file = _estimator_file(folder)
     if not folder.is_trusted:
         return make_evaluator(folder, scikit.answerers(_load_harmless(folder, file)))
-    space = ImportSpace(folder.path, folder.files)
+    code = mlflow_folder.read_code(folder.path) if mlflow_folder.is_mlflow(folder.path) else ""
+    space = ImportSpace(folder.path, folder.files, code)
     reader = _READERS[Path(file.path).suffix]
     try:
         with space.active():
@@ -122,5 +123,6 @@ def _read_file(folder: ModelFolder, file: File, read: Callable[[bytes], Any]) ->
     try:
         return read(data)
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}{differing(read_fitted(folder))}"
+        saved = read_fitted(folder) if is_saved(folder) else None
+        reason = f"{type(error).__name__}: {error}{differing(saved)}"
         raise InvalidModel(folder.path, f"'{file.path}' cannot be read: {reason}") from error

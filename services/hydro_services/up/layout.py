@@ -37,7 +37,8 @@ def known_services() -> tuple[RuntimeService, ...]:
 def preloaded_modules() -> tuple[str, ...]:
     """Imported once for all Python parts, where they are installed."""
     ours = ("registration", "repository.process", "runtime.process")
-    theirs = sorted({module for format in model_formats.FORMATS for module in format.modules})
+    early = (format for format in model_formats.FORMATS if format.is_preloaded)
+    theirs = sorted({module for format in early for module in format.modules})
     return ("grpc.aio", *(f"hydro_services.{name}" for name in ours), *theirs)
 
 
@@ -202,12 +203,12 @@ def _known_service(name: str) -> RuntimeService:
 
 def _missing_libraries(service: RuntimeService, is_installed: Callable[[str], bool]) -> str:
     missing = {
-        ", ".join(sorted(name for name in format.libraries if not is_installed(name))): format.extra
+        ", ".join(sorted(name for name in format.libraries if not is_installed(name))): format
         for format in service.formats
     }
     if "" in missing:
         return ""
-    way_out = " or ".join(f"pip install 'hydro-serving[{extra}]'" for extra in missing.values())
+    way_out = " or ".join(format.way_out for format in missing.values())
     return f"{service.name} needs {' or '.join(missing)}, which is not installed; {way_out}"
 
 

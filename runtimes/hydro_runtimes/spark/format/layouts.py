@@ -18,9 +18,8 @@ from typing import Any, NamedTuple
 from hydro_runtimes.columns import DataType
 from hydro_runtimes.errors import InvalidModel
 from hydro_runtimes.evaluator import Field
-from hydro_runtimes.files import open_regular
+from hydro_runtimes.mlflow_folder import as_mapping, read_flavors, read_mlmodel
 
-_MAX_MLMODEL_BYTES = 4 << 20
 _MAX_LEVELS = 2
 _STAGE = re.compile(r"\d+_")
 """The start of the name of a stage's folder in a PipelineModel: its index."""
@@ -84,7 +83,7 @@ def _layout_problem(folder: Path) -> str | None:
     if (folder / "metadata").is_dir():
         return "metadata has no part file: copy the whole folder that Spark saved"
     if (folder / "MLmodel").is_file():
-        flavors = ", ".join(map(str, _mlflow_flavors(folder))) or "none"
+        flavors = ", ".join(map(str, read_flavors(folder))) or "none"
         return f"MLflow saved the flavors {flavors[:200]}: want spark, saved by mlflow.spark"
     if (folder / "stages").is_dir():
         return (
@@ -129,10 +128,10 @@ def _only_below(folder: Path, whose: str) -> Path:
 
 def _mlflow_folder(folder: Path) -> SavedFolder | None:
     """None if MLflow saved other flavors only."""
-    flavors = _mlflow_flavors(folder)
-    function = _as_mapping(flavors.get("python_function"))
+    flavors = read_flavors(folder)
+    function = as_mapping(flavors.get("python_function"))
     if "spark" in flavors:
-        name = _as_mapping(flavors["spark"]).get("model_data", "sparkml")
+        name = as_mapping(flavors["spark"]).get("model_data", "sparkml")
     elif function.get("loader_module") == "mlflow.spark":
         name = function.get("data", "sparkml")
     else:
@@ -143,23 +142,8 @@ def _mlflow_folder(folder: Path) -> SavedFolder | None:
     if not is_stage(stage) or stage.is_symlink():
         raise InvalidModel(folder, f"MLmodel names {name}, where nothing is saved: copy all of it")
     return SavedFolder(
-        stage, _signature_inputs(_as_mapping(_read_mlmodel(folder).get("signature")).get("inputs"))
+        stage, _signature_inputs(as_mapping(read_mlmodel(folder).get("signature")).get("inputs"))
     )
-
-
-def _mlflow_flavors(folder: Path) -> Mapping[str, Any]:
-    return _as_mapping(_read_mlmodel(folder).get("flavors"))
-
-
-def _read_mlmodel(folder: Path) -> Mapping[str, Any]:
-    import yaml
-
-    try:
-        with open_regular(folder / "MLmodel") as stream:
-            # safe_load makes no objects; the limit bounds what aliases of YAML can make of a file.
-            return _as_mapping(yaml.safe_load(stream.read(_MAX_MLMODEL_BYTES)))
-    except (OSError, RecursionError, ValueError, yaml.YAMLError) as error:
-        raise InvalidModel(folder, f"MLmodel cannot be read: {error}") from error
 
 
 def _signature_inputs(text: Any) -> tuple[Field, ...]:
@@ -176,7 +160,3 @@ def _signature_inputs(text: Any) -> tuple[Field, ...]:
         and isinstance(column.get("type"), str)
         and column["type"] in _TYPES
     )
-
-
-def _as_mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
