@@ -29,9 +29,9 @@ def text(figures: Mapping[str, Any]) -> str:
     served = {name: found for name, found in named.items() if not name.startswith("in-process ")}
     rows = [[name, *(_cell(found, *c[1:]) for c in COLUMNS)] for name, found in named.items()]
     parts = [
-        _table(["", *(heading for heading, *_ in COLUMNS)], rows),
-        _table(["CPU", *(h for h, *_ in CPU), "RSS MB", "PSS MB"], _cpu(served)),
-        _table(["ratio", "is", "goal"], ratios(figures)),
+        table(["", *(heading for heading, *_ in COLUMNS)], rows),
+        table(["CPU", *(h for h, *_ in CPU), "RSS MB", "PSS MB"], _cpu(served)),
+        table(["ratio", "is", "goal"], ratios(figures)),
         f"load average: {figures['load_average']:.1f}",
     ]
     return "\n\n".join(parts)
@@ -101,6 +101,7 @@ def _cell(found: Mapping[str, Any], workload: str, figure: str, digits: int) -> 
     return _number(found.get(workload, {}).get(figure), digits)
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of Markdown."""
     lines = [headings, ["---", *("--:" for _ in headings[1:])], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,19 +75,29 @@ def serving(folder: Path, stages: Path | None) -> Iterator[Subject]:
     Raises:
         SystemExit: the mesh does not start; its log says why.
     """
-    pipelines = [demo(folder)] + ([trivial(folder, stages)] if stages else [])
+    with running(folder, [demo(folder)] + ([trivial(folder, stages)] if stages else [])) as mesh:
+        yield mesh
+
+
+@contextlib.contextmanager
+def running(folder: Path, pipelines: Sequence[Pipeline]) -> Iterator[Subject]:
+    """Serves pipelines, whose models are in the folder.
+
+    Raises:
+        SystemExit: the mesh does not start; its log says why.
+    """
     digests = [digest_folder(path) for pipeline in pipelines for path in pipeline.folders]
     (folder / "trusted.txt").write_text("".join(f"{each}\n" for each in digests))
     with contextlib.ExitStack() as stack:
         up, ready = stack.enter_context(_up(folder))
         own = {}
-        if stages:
+        if any(LAST in pipeline.processes for pipeline in pipelines):
             own[LAST] = stack.enter_context(_last_stage(folder, ready["xds"])).pid
         manager = ready["manager"].removeprefix("http://")
         for pipeline in pipelines:
             _apply(manager, pipeline)
         gateway = ready["gateway"].removeprefix("http://")
-        pids = {**processes([up.pid]), **own}
+        pids = {**processes([up.pid]), **{name: guarded(guard) for name, guard in own.items()}}
         yield Subject(gateway, tuple(pipelines), frozenset(digests), pids)
 
 
@@ -189,6 +199,11 @@ def _apply(manager: str, pipeline: Pipeline) -> None:
         if time.monotonic() > end:
             raise SystemExit(f"pipeline {pipeline.name} cannot be made: {done.stderr}")
         time.sleep(0.2)
+
+
+def guarded(guard: int) -> int:
+    """The runtime whose guard it is, which is its only child."""
+    return int(Path(f"/proc/{guard}/task/{guard}/children").read_text())
 
 
 def processes(roots: list[int]) -> dict[str, int]:
