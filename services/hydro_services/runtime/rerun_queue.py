@@ -1,24 +1,29 @@
-"""Rows that were begun in a process that ended: they are run again, once, in a fork.
+"""Rows that were begun in a process that ended: they are run again in a fork.
 
 They may be what ended the process. In a fork, each frame for itself, they end nothing else, and
-nothing ends with them; what has ended that as well is not run any more. All that wait share a fork,
-which takes some 50 ms to make and to end. The model goes on with other rows beside it.
+nothing ends with them. Of a frame that has ended that as well, parts are run in further forks,
+until it is known which rows do so: these alone fail. All that wait share a fork, which takes some
+50 ms to make and to end. The model goes on with other rows beside it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
-from hydro_runtimes.columns import Columns
+import numpy as np
+
+from hydro_runtimes.columns import Array, Columns
 from hydro_runtimes.evaluator import Evaluation, Failure
 from hydro_services import logs
 from hydro_services.runtime.fork import Fork, ForkDied
 from hydro_services.runtime.rerun_outcomes import RerunOutcomes
+from hydro_services.runtime.row_search import LIMIT_S, RowSearch, fail_rows, merge_failed
 from hydro_services.runtime.worker import Worker
 
 T = TypeVar("T")
@@ -139,8 +144,8 @@ class RerunQueue:
                 # The fork ends with this frame: those it has not come to are first in the next one.
                 self._waiting.extendleft(reversed(reruns[number + 1 :]))
                 if isinstance(answer, ForkDied):
-                    each.settle(await worker.call(self._answer_ended, each, answer.reason))
                     self._crashed(answer.reason)
+                    each.settle(await self._find_rows(each, answer.reason, turn, worker))
                 else:
                     self._needs_threads |= answer.is_idle
                     await self._run_here([each], turn, evaluate_here)
@@ -153,26 +158,54 @@ class RerunQueue:
             if each.is_wanted():
                 each.settle(await turn(partial(self._rerun_here, each, evaluate_here)))
 
+    async def _find_rows(self, rerun: Rerun, reason: str, turn: Turn, worker: Worker) -> Evaluation:
+        """The answer to a frame that has ended a fork: only the rows that end one fail."""
+        key, rows = self._outcomes.key(rerun.request_id, rerun.inputs), rerun.inputs.rows
+        await worker.call(self._outcomes.add, key, fail_rows(range(rows), reason))
+        search, start = RowSearch(rows, reason), time.monotonic()
+        while search.waiting() and rerun.is_wanted() and time.monotonic() - start < LIMIT_S:
+            await self._run_parts(search, rerun, turn, worker)
+        await worker.call(self._outcomes.add, key, search.failures())
+        return await worker.call(search.answer)
+
+    async def _run_parts(self, search: RowSearch, rerun: Rerun, turn: Turn, worker: Worker) -> None:
+        """Those that a fork comes to."""
+        parts = search.waiting()
+        calls = [partial(self._evaluate_rows, rerun, rows) for rows in parts]
+        fork: Fork[Evaluation] = await turn(partial(Fork, calls))
+        try:
+            for _ in parts:
+                answer = await worker.call(fork.answer, rerun.is_wanted)
+                if isinstance(answer, Evaluation):
+                    search.answered(answer)
+                    continue
+                search.ended(answer.reason if isinstance(answer, ForkDied) else "no answer")
+                return
+        finally:
+            await worker.call(fork.close)
+
+    def _evaluate_rows(self, rerun: Rerun, rows: Array) -> Evaluation:
+        return self._evaluate(rerun.inputs.take(rows), rerun.request_id)
+
     def _in_child(self, inputs: Columns, request_id: str) -> Evaluation:
         # Looked up only now: the same rows may have ended the fork before this one.
-        end = self._outcomes.outcome(self._outcomes.key(request_id, inputs))
-        return _failed_again(inputs.rows, end) if end else self._evaluate(inputs, request_id)
-
-    def _answer_ended(self, rerun: Rerun, reason: str) -> Evaluation:
-        self._outcomes.add(self._outcomes.key(rerun.request_id, rerun.inputs), reason)
-        return _failed_again(rerun.inputs.rows, reason)
+        ended = self._outcomes.outcome(self._outcomes.key(request_id, inputs))
+        return _evaluate_others(ended, inputs, request_id, self._evaluate)
 
     def _rerun_here(self, rerun: Rerun, evaluate: Evaluate) -> Evaluation:
         key = self._outcomes.key(rerun.request_id, rerun.inputs)
-        if end := self._outcomes.outcome(key):
-            return _failed_again(rerun.inputs.rows, end)
-        with self._outcomes.under_way(key):
+        if ended := self._outcomes.outcome(key):
+            return _evaluate_others(ended, rerun.inputs, rerun.request_id, evaluate)
+        with self._outcomes.under_way(key, rerun.inputs.rows):
             return evaluate(rerun.inputs, rerun.request_id)
 
 
-def _failed_again(rows: int, reason: str) -> Evaluation:
-    message = (
-        f"the model ended its process on these rows: {reason}; they were run again once, alone, "
-        "and are not run any more"
-    )
-    return Evaluation({}, dict.fromkeys(range(rows), Failure("MODEL_FAILED", message)))
+def _evaluate_others(
+    ended: Mapping[int, Failure], inputs: Columns, request_id: str, evaluate: Evaluate
+) -> Evaluation:
+    """The answer to rows of which some have ended a process that ran them again."""
+    if not ended:
+        return evaluate(inputs, request_id)
+    others = np.delete(np.arange(inputs.rows), sorted(ended))
+    parts = [(others, evaluate(inputs.take(others), request_id))] if len(others) else []
+    return merge_failed(parts, ended, inputs.rows)

@@ -19,6 +19,7 @@ from hydro_services import logs
 from hydro_services.runtime import fork, rerun_outcomes
 from hydro_services.runtime.batch import Batcher
 from hydro_services.runtime.rerun_outcomes import RerunOutcomes
+from hydro_services.runtime.row_search import fail_rows
 from hydro_services.runtime.worker import Worker
 
 TABLES = st.dictionaries(
@@ -116,7 +117,7 @@ def end_under_way(found: RerunOutcomes, id: str, inputs: Columns) -> None:
     """A process ends while it runs them again."""
     pid = os.fork()
     if not pid:
-        with found.under_way(found.key(id, inputs)):
+        with found.under_way(found.key(id, inputs), inputs.rows):
             os._exit(1)
     os.waitpid(pid, 0)
 
@@ -138,12 +139,13 @@ async def test_what_ended_a_process_that_ran_it_again_is_not_run_again(
 
 def test_what_is_old_is_forgotten(tmp_path: Path) -> None:
     found = RerunOutcomes(tmp_path, "m")
-    found.add("old", "SIGABRT")
-    found.add("new", "SIGABRT")
+    failures = fail_rows([1, 3], "SIGABRT") | fail_rows([2], "SIGSEGV")
+    found.add("old", failures)
+    found.add("new", failures)
     before = time.time() - rerun_outcomes.KEPT_S - 1
     os.utime(tmp_path / "old", (before, before))
     rerun_outcomes.remove_old(tmp_path)
-    assert (found.outcome("old"), found.outcome("new")) == ("", "SIGABRT")
+    assert (found.outcome("old"), found.outcome("new")) == ({}, failures)
 
 
 async def test_a_disk_that_takes_nothing_costs_no_answer(tmp_path: Path) -> None:
