@@ -19,7 +19,7 @@ from hydro_runtimes.evaluator import Failure
 from hydro_services.codecs import proto_encoding
 from hydro_services.codecs.grpc_messages import MessageCutter, prefix_message
 from hydro_services.codecs.whole_lines import LineCutter, split_lines
-from hydro_services.runtime import stage
+from hydro_services.runtime import row_errors, stage
 from hydro_services.runtime.offload import DecodableInput
 from hydro_services.runtime.stage import FrameInStage
 from hydro_services.runtime.wire_formats import json_frames, table
@@ -55,7 +55,7 @@ class NumberDecoder:
             proto_encoding.add_columns(columns, {}, frame.table)
             odd = [place for place, each in enumerate(texts) if each == "?"]
             failures = dict.fromkeys(odd, Failure("NOT_A_NUMBER", "got ?, want a number"))
-            frame.errors.extend(stage.row_errors(failures, self.reader.stage))
+            frame.errors.extend(row_errors.make_errors(failures, self.reader.stage, ENCODING))
             inputs = stage.read_inputs(frame, self.reader.signature, self.reader.stage, columns)
             yield FrameInStage(frame, inputs)
 

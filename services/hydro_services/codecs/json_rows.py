@@ -26,19 +26,23 @@ def parse_array(body: bytes) -> list[Row | Failure]:
     Raises:
         InvalidArgument: not JSON, not an array, or an element that is not an object.
     """
-    return [row for some in read_array(body) for row in some or ()]
+    return [row for some in read_array(body) if some for row in some[0]]
 
 
-def read_array(body: bytes | bytearray) -> Iterator[list[Row | Failure] | None]:
+SomeRows = tuple[list[Row | Failure], int]
+"""Rows, and the bytes of their text."""
+
+
+def read_array(body: bytes | bytearray) -> Iterator[SomeRows | None]:
     """The rows of `parse_array`, some at a time, each time in some milliseconds.
 
-    The first rows come when the whole body has been found to be JSON; None: a step of that.
+    The first rows come when the whole body has been found to be JSON; None: a step without rows.
 
     Raises:
         InvalidArgument: not JSON, not an array, or an element that is not an object.
     """
     if len(body) <= json_spans.SPAN_BYTES:
-        yield _check_rows(_parse_small(body), 0)
+        yield _check_rows(_parse_small(body), 0), len(body)
         return
     text = memoryview(body)
     spans: list[tuple[int, int]] = []
@@ -49,8 +53,23 @@ def read_array(body: bytes | bytearray) -> Iterator[list[Row | Failure] | None]:
         count += len(_check_rows(json_spans.parse_span(text[start:end]), count))
         spans.append((start, end))
         yield None
+    yield from _join_spans(text, spans)
+
+
+def _join_spans(text: memoryview, spans: Iterable[tuple[int, int]]) -> Iterator[SomeRows | None]:
+    """The rows of spans, of some together where a span has few; None: a step without rows."""
+    rows: list[Row | Failure] = []
+    size = 0
     for start, end in spans:
-        yield json_spans.parse_span(text[start:end])
+        rows += json_spans.parse_span(text[start:end])
+        size += end - start
+        if len(rows) >= json_spans.FEW_ROWS or size >= json_spans.JOINED_BYTES:
+            yield rows, size
+            rows, size = [], 0
+        else:
+            yield None
+    if rows:
+        yield rows, size
 
 
 def _parse_small(body: bytes | bytearray) -> list[Any]:
@@ -123,7 +142,7 @@ def _decode_alike(
     # Only now is each row looked at by itself: nearly all batches are right, and pay nothing for
     # this.
     except json_columns.ODD:
-        failures = {i: f for i, row in enumerate(rows) if (f := _find_fault(row, signature))}
+        failures = _Faults(signature).find_all(rows)
     good = [row for i, row in enumerate(rows) if i not in failures]
     return _decode_at_once(good, signature), failures
 
@@ -197,23 +216,49 @@ def have_same_columns(rows: Sequence[Any]) -> bool:
     return all(row.keys() == first for row in rows)
 
 
-def _find_fault(row: Row, signature: Signature) -> Failure | None:
-    if not signature.adds.isdisjoint(row):
-        return column_exists(
-            next(f.name for f in signature.outputs if f.name in row and not f.replaces)
+class _Faults:
+    """Why rows cannot be taken. What follows from names alone is found once for all such rows."""
+
+    def __init__(self, signature: Signature) -> None:
+        self._signature = signature
+        self._by_names: dict[tuple[str, ...], tuple[Sequence[Field], Failure | None]] = {}
+
+    def find_all(self, rows: Sequence[Row]) -> dict[int, Failure]:
+        """The first fault of each row that has one, by index."""
+        if rows and have_same_columns(rows):
+            fields, failure = self._look_at_names(rows[0])
+            if failure and not fields:
+                return dict.fromkeys(range(len(rows)), failure)
+        return {i: f for i, row in enumerate(rows) if (f := self._find(row))}
+
+    def _find(self, row: Row) -> Failure | None:
+        names = tuple(row)
+        if names not in self._by_names:
+            self._by_names[names] = self._look_at_names(row)
+        fields, failure = self._by_names[names]
+        for field in fields:
+            if found := json_columns.find_fault(row[field.name], field):
+                return found
+        if failure:
+            return failure
+        rest = (name for name in row if name not in self._signature.reads)
+        return next(
+            (f for name in rest if (f := json_columns.find_undeclared_fault(name, row[name]))), None
         )
-    for field in signature.inputs:
-        if field.name not in row:
-            has_others = signature.absent_is_null and not signature.reads.isdisjoint(row)
-            if field.optional or has_others:
-                continue
-            return missing_column(field, row)
-        if found := json_columns.find_fault(row[field.name], field):
-            return found
-    rest = (name for name in row if name not in signature.reads)
-    return next(
-        (f for name in rest if (f := json_columns.find_undeclared_fault(name, row[name]))), None
-    )
+
+    def _look_at_names(self, row: Row) -> tuple[Sequence[Field], Failure | None]:
+        """The fields whose values are to be looked at, and what is at fault where these are not."""
+        signature, there = self._signature, []
+        if not signature.adds.isdisjoint(row):
+            made = (f.name for f in signature.outputs if f.name in row and not f.replaces)
+            return (), column_exists(next(made))
+        has_others = signature.absent_is_null and not signature.reads.isdisjoint(row)
+        for field in signature.inputs:
+            if field.name in row:
+                there.append(field)
+            elif not (field.optional or has_others):
+                return there, missing_column(field, row)
+        return there, None
 
 
 def column_exists(name: str) -> Failure:

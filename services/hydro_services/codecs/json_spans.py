@@ -23,6 +23,11 @@ from hydro_services.errors import InvalidArgument
 
 SPAN_BYTES = 128 << 10
 """Of text that is parsed at once, which takes up to 10 ms; a single element may be longer."""
+FEW_ROWS = 100
+"""Spans of fewer rows are joined: what comes after costs some 20 us a column for a frame of one row
+and for one of many."""
+JOINED_BYTES = 1 << 20
+"""Of text whose rows are held as objects at once."""
 MAX_VALUES = 1_000_000
 """In one element, with all nested ones: more would hold the interpreter for over 100 ms."""
 _ASKED_BYTES = 1 << 20

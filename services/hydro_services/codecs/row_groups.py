@@ -13,6 +13,8 @@ from hydro_services.codecs.json_rows import Row, have_same_columns
 
 MAX_ROWS = 500
 """In a group, so that the next stage works on one while this one makes the next."""
+_SHORT_ROWS, _SHORT_BYTES = 4096, 32 << 10
+"""Of rows that are short a frame has more, up to so much text."""
 MAX_COLUMNS = 4096
 """In a row and in a frame."""
 _FREE = 4 * MAX_ROWS
@@ -21,10 +23,17 @@ _FILLED = 4
 """Beyond those, at least one place in four is filled."""
 
 
-def split_rows(rows: Sequence[Row | Failure]) -> Iterator[list[Row | Failure]]:
-    """All rows in order; a row with too many columns is a failure in its place."""
-    for at in range(0, len(rows), MAX_ROWS):
-        some = rows[at : at + MAX_ROWS]
+def rows_in_group(rows: int, size: int) -> int:
+    """The most rows of a group, where so many take so many bytes of text."""
+    return min(max(MAX_ROWS, rows * _SHORT_BYTES // max(size, 1)), _SHORT_ROWS)
+
+
+def split_rows(
+    rows: Sequence[Row | Failure], most: int = MAX_ROWS
+) -> Iterator[list[Row | Failure]]:
+    """All rows in order, `most` in a group; a row with too many columns is a failure."""
+    for at in range(0, len(rows), most):
+        some = rows[at : at + most]
         if _are_alike(some):
             yield list(some)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -122,7 +123,7 @@ def _failure_reasons(frame: pb.Frame) -> Iterator[tuple[str, str]]:
         if key not in reasons_by_details:
             info = _error_info(error.status)
             reasons_by_details[key] = info.metadata.get("stage", ""), info.reason
-        yield reasons_by_details[key]
+        yield from itertools.repeat(reasons_by_details[key], error.rows or 1)
 
 
 def _error_info(status: status_pb2.Status) -> error_details_pb2.ErrorInfo:

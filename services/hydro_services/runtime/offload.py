@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from hydro_runtimes.columns import MAX_DENSE_BYTES, Sparse
 from hydro_services.codecs.row_groups import MAX_ROWS
+from hydro_services.runtime import row_errors
 from hydro_services.runtime.stage import FrameInStage
 from hydro_services.runtime.worker import Worker
 
@@ -94,7 +95,7 @@ def split_portions(
         portion.append(frame)
         # Rows that have failed before are carried as well; an empty frame counts as one, or a
         # stream of empty frames would never make a portion.
-        taken = max(frame.frame.table.rows + len(frame.frame.errors), 1)
+        taken = max(frame.frame.table.rows + row_errors.count_rows(frame.frame.errors), 1)
         rows, step, dense_bytes = rows + taken, step + taken, dense_bytes + _dense_bytes(frame)
         if rows >= most or dense_bytes > MAX_DENSE_BYTES:
             yield portion

@@ -41,6 +41,8 @@ CHUNK = 1 << 20
 ATTEMPT = "x-envoy-attempt-count"
 """Which run of the chain it is, from 1; counted by the gateway, or by the pipeline's policy
 route."""
+ORIGINAL_PATH = "x-envoy-original-path"
+"""Envoy's transcoder sets it; clients cannot."""
 _HTTP = {
     grpc.StatusCode.INVALID_ARGUMENT: http_status_pb2.BadRequest,
     grpc.StatusCode.NOT_FOUND: http_status_pb2.NotFound,
@@ -237,6 +239,7 @@ def parse_call(metadata: Mapping[str, str], method: str) -> StageCall:
             model=metadata[headers.MODEL],
             stage=metadata[headers.STAGE],
             pipeline=metadata.get(headers.PIPELINE, ""),
+            is_transcoded=ORIGINAL_PATH in metadata,
             # Envoy has tried this request before: the first attempt may have killed the process it
             # ran in.
             is_rerun=metadata.get(ATTEMPT, "1") not in ("", "1"),

@@ -13,7 +13,7 @@ from hydro_runtimes.evaluator import Evaluator, Failure, Signature
 from hydro_services import errors
 from hydro_services.codecs import json_rows, naming
 from hydro_services.codecs.json_rows import Row
-from hydro_services.runtime import stage
+from hydro_services.runtime import row_errors
 from hydro_services.runtime.evaluation import evaluate
 
 
@@ -90,4 +90,4 @@ def _failure_answer(failure: Failure) -> Row | None:
     if failure.reason == "ROW_DROPPED":
         return None
     part = failure.stage or ""  # no service is before it
-    return errors.row_json(stage.row_status(replace(failure, stage=""), part))
+    return errors.row_json(row_errors.make_status(replace(failure, stage=""), part))

@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
-import grpc
 import numpy as np
-from google.rpc import status_pb2
 
 from hydro.serving.v1 import frame_pb2 as pb
 from hydro_runtimes.columns import Array, Column, Columns
@@ -19,6 +17,7 @@ from hydro_runtimes.evaluator import Evaluation, Failure, Field, Signature
 from hydro_services import errors
 from hydro_services.codecs import fitting, json_merging, naming, proto_columns, proto_encoding
 from hydro_services.codecs import json_rows as codec
+from hydro_services.runtime import row_errors
 
 _STEP = 4096
 """Errors that are copied in one step, which holds the interpreter."""
@@ -44,13 +43,7 @@ class FrameInStage:
 
 def count_failed(frame: pb.Frame) -> int:
     """Rows of a frame that failed, and the frame if it did."""
-    return len(frame.errors) + frame.HasField("failure")
-
-
-_CODES = {
-    "MODEL_FAILED": grpc.StatusCode.INTERNAL,
-    "ROW_DROPPED": grpc.StatusCode.FAILED_PRECONDITION,
-}
+    return row_errors.count_rows(frame.errors) + frame.HasField("failure")
 
 
 def read_inputs(
@@ -242,9 +235,10 @@ def drop_rows(frame: pb.Frame, failures: Mapping[int, Failure], stage: str) -> N
         )
     rows = frame.table.rows
     # The table has no rows where others have failed before; errors count the rows of the client.
-    failed = {error.row for error in frame.errors}
-    places = [place for place in range(rows + len(failed)) if place not in failed]
-    added = row_errors({places[row]: failure for row, failure in failures.items()}, stage)
+    failed = row_errors.find_places(frame.errors)
+    places = np.setdiff1d(np.arange(rows + len(failed)), failed, assume_unique=True).tolist()
+    by_place = {places[row]: failure for row, failure in failures.items()}
+    added = row_errors.make_errors(by_place, stage, frame.encoding)
     ordered = sorted([*frame.errors, *added], key=lambda error: error.row)
     del frame.errors[:]
     # Not all at once: a copy in C holds the interpreter until it is made.
@@ -261,25 +255,6 @@ def _mask_kept(rows: int, failures: Iterable[int]) -> np.ndarray[tuple[int], np.
     mask = np.ones(rows, np.bool_)
     mask[list(failures)] = False
     return mask
-
-
-def row_errors(failures: Mapping[int, Failure], stage: str) -> list[pb.RowError]:
-    """Failures in the places of their rows, in order; most often many rows fail alike."""
-    statuses: dict[Failure, status_pb2.Status] = {}
-    for failure in failures.values():
-        if failure not in statuses:
-            statuses[failure] = row_status(failure, stage)
-    return [pb.RowError(row=row, status=statuses[failures[row]]) for row in sorted(failures)]
-
-
-def row_status(failure: Failure, stage: str) -> status_pb2.Status:
-    """A row's failure as google.rpc.Status; its metadata names stage, part of the model, column."""
-    facts = {"stage": stage, "part": failure.stage, "column": failure.column}
-    metadata = {key: value for key, value in facts.items() if value}
-    code = _CODES.get(failure.reason, grpc.StatusCode.INVALID_ARGUMENT)
-    # A model's own message may have text that is not Unicode.
-    message = failure.message.encode(errors="replace").decode()
-    return errors.make_status(code, message, failure.reason, metadata)
 
 
 def check_pipeline(named: str, running: str) -> None:

@@ -17,6 +17,7 @@ from hydro_runtimes.evaluator import Evaluation, Signature
 from hydro_services import errors
 from hydro_services.codecs.grpc_messages import MessageCutter
 from hydro_services.runtime import stage
+from hydro_services.runtime.frame_size import write_fitting
 from hydro_services.runtime.offload import DecodableInput
 from hydro_services.runtime.stage import FrameInStage
 from hydro_services.runtime.wire_formats import table
@@ -37,6 +38,8 @@ class StageCall:
     """As errors name it: `<service>/<model>`."""
     pipeline: str = ""
     """The pipeline that runs; empty: not known."""
+    is_transcoded: bool = False
+    """It came as JSON, and Envoy makes JSON of the answer."""
     is_rerun: bool = False
     """The call was started before in a process that died; evaluate it in isolation."""
 
@@ -50,6 +53,7 @@ class StageStream:
         self.is_rerun = call.is_rerun
         """As of the call, until its first answer: what comes after that was not started before."""
         self._has_answered = False
+        self._max_bytes = max_bytes
         self._messages = MessageCutter(max_bytes)
         reader = ReadingStage(signature, call.stage, max_bytes, call.pipeline)
         self._decoder: Decoder = (
@@ -58,7 +62,9 @@ class StageStream:
             else BETWEEN_STAGES.decoder(reader)
         )
         self._encoder: Encoder = (
-            table.open_encoder(call.method) if call.position.ends else BETWEEN_STAGES.encoder()
+            table.open_encoder(call.method, is_transcoded=call.is_transcoded)
+            if call.position.ends
+            else BETWEEN_STAGES.encoder()
         )
 
     def feed(self, chunk: bytes, *, ended: bool = False) -> DecodableInput:
@@ -84,11 +90,21 @@ class StageStream:
         self, frames: Sequence[FrameInStage], evaluations: Sequence[Evaluation]
     ) -> list[bytes]:
         """The messages that go on, for frames that have been evaluated."""
-        self._has_answered = True
         written: list[bytes] = []
         for frame, evaluation in zip(frames, evaluations, strict=True):
-            written += self._encoder.write(self._add_outputs(frame.frame, evaluation))
+            written += self._write(self._add_outputs(frame.frame, evaluation))
+            self._has_answered = True
         return written
+
+    def _write(self, frame: pb.Frame) -> list[bytes]:
+        if self.call.position.ends:
+            return self._encoder.write(frame)
+        try:
+            return write_fitting(frame, self._encoder, self._max_bytes, self.call.stage)
+        except errors.TooLarge as error:
+            if not self._has_answered:
+                raise
+            return self._encoder.write(pb.Frame(id=frame.id, failure=errors.to_status(error)))
 
     def _add_outputs(self, frame: pb.Frame, evaluation: Evaluation) -> pb.Frame:
         try:

@@ -60,12 +60,14 @@ class Frame(_message.Message):
     def __init__(self, pipeline: _Optional[str] = ..., id: _Optional[str] = ..., table: _Optional[_Union[Table, _Mapping]] = ..., errors: _Optional[_Iterable[_Union[RowError, _Mapping]]] = ..., encoding: _Optional[_Union[Encoding, str]] = ..., failure: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., final: _Optional[bool] = ...) -> None: ...
 
 class RowError(_message.Message):
-    __slots__ = ("row", "status")
+    __slots__ = ("row", "status", "rows")
     ROW_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
     row: int
     status: _status_pb2.Status
-    def __init__(self, row: _Optional[int] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
+    rows: int
+    def __init__(self, row: _Optional[int] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., rows: _Optional[int] = ...) -> None: ...
 
 class Table(_message.Message):
     __slots__ = ("rows", "columns")

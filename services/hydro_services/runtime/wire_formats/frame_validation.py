@@ -31,6 +31,10 @@ _LISTS = {proto_columns.TYPES[kind]: typed_values.LISTS[kind] for kind in _FITTI
 _DTYPES = {proto_columns.TYPES[kind]: kind.dtype for kind in _FITTING}
 
 
+_OF_CLIENTS = (pb.ENCODING_RAW, pb.ENCODING_TYPED)
+"""Encodings that an answer in frames may have."""
+
+
 def validate_frame(frame: pb.Frame, name: str) -> Columns | None:
     """Checks a frame, and makes it as it is inside a chain; rows with misfits fail.
 
@@ -49,6 +53,8 @@ def validate_frame(frame: pb.Frame, name: str) -> Columns | None:
     # Errors are for answers: a client that sends an answer back must not have its rows fail for
     # them.
     frame.ClearField("failure")
+    if frame.encoding not in _OF_CLIENTS:
+        frame.encoding = pb.ENCODING_UNSPECIFIED
     # First the form that clients send most; see there.
     columns = _simple_columns(frame.table)
     if columns is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from hydro.serving.v1 import frame_pb2 as pb
 from hydro_services import errors
-from hydro_services.codecs import json_rows
+from hydro_services.codecs import json_rows, row_groups
 from hydro_services.runtime.offload import DecodableInput
 from hydro_services.runtime.stage import FrameInStage
 from hydro_services.runtime.wire_formats import json_frames
@@ -36,11 +36,13 @@ class ArrayDecoder:
     def _read_frames(self, body: bytearray) -> Iterator[FrameInStage | None]:
         """The frames of an array, the last of which says so; it is read whole before the first."""
         last: FrameInStage | None = None
-        for rows in json_rows.read_array(body):
-            if rows is None:
+        for found in json_rows.read_array(body):
+            if found is None:
                 yield None
                 continue
-            for frame in json_frames.read_rows(rows, FORMAT.encoding, self.reader):
+            rows, size = found
+            most = row_groups.rows_in_group(len(rows), size)
+            for frame in json_frames.read_rows(rows, FORMAT.encoding, self.reader, most):
                 if last:
                     yield last
                 last = frame

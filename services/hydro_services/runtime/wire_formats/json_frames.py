@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from hydro.serving.v1 import frame_pb2 as pb
 from hydro_runtimes.evaluator import Failure
 from hydro_services import errors
 from hydro_services.codecs import json_rows, naming, proto_columns, proto_encoding, row_groups
-from hydro_services.runtime import stage
+from hydro_services.runtime import row_errors
 from hydro_services.runtime.stage import FrameInStage
 from hydro_services.runtime.wire_formats.http_body import PIECE_BYTES
 from hydro_services.runtime.wire_formats.wire_format import ReadingStage
 
 
 def read_rows(
-    rows: Sequence[json_rows.Row | Failure], encoding: pb.Encoding, reader: ReadingStage
+    rows: Sequence[json_rows.Row | Failure],
+    encoding: pb.Encoding,
+    reader: ReadingStage,
+    most: int = row_groups.MAX_ROWS,
 ) -> Iterator[FrameInStage]:
-    """The frames of rows, in groups; a failure stands in the place of a row that cannot be read."""
-    for group in row_groups.split_rows(rows):
+    """The frames of rows, `most` in each; a failure stands in the place of an unreadable row."""
+    for group in row_groups.split_rows(rows, most):
         yield read_group(group, encoding, reader)
 
 
@@ -27,16 +32,22 @@ def read_group(
     rows: Sequence[json_rows.Row | Failure], encoding: pb.Encoding, reader: ReadingStage
 ) -> FrameInStage:
     """The frame of some rows."""
-    unread = {i: row for i, row in enumerate(rows) if isinstance(row, Failure)}
+    unread = _find_unread(rows)
     good = [row for row in rows if not isinstance(row, Failure)]
     columns, failed = json_rows.decode_rows(good, reader.signature)
     failures = _failure_places(unread, failed, len(rows))
     frame = pb.Frame(encoding=encoding)
     if failures:
-        frame.errors.extend(stage.row_errors(failures, reader.stage))
+        frame.errors.extend(row_errors.make_errors(failures, reader.stage, encoding))
     frame.table.rows = columns.rows
     proto_encoding.add_columns(columns, columns.present, frame.table)
     return FrameInStage(frame, naming.select_inputs(columns, reader.signature))
+
+
+def _find_unread(rows: Sequence[json_rows.Row | Failure]) -> Mapping[int, Failure]:
+    if Failure not in set(map(type, rows)):
+        return {}
+    return {i: row for i, row in enumerate(rows) if isinstance(row, Failure)}
 
 
 def _failure_places(
@@ -85,12 +96,16 @@ def _answered_rows(table: pb.Table) -> list[json_rows.Row]:
 
 
 def _error_rows(failed: Sequence[pb.RowError]) -> dict[int, Any]:
-    """The objects in the places of rows that failed; most often many fail alike."""
-    rows_by_status: dict[bytes, json_rows.Row] = {}
-    rows: dict[int, json_rows.Row] = {}
+    """The objects in the places of rows that failed; most often many fail but for the message."""
+    facts_by_kind: dict[tuple[int | bytes, ...], dict[str, Any]] = {}
+    rows: dict[int, Any] = {}
     for error in failed:
-        key = error.status.SerializeToString(deterministic=True)
-        if key not in rows_by_status:
-            rows_by_status[key] = errors.row_json(error.status)
-        rows[error.row] = rows_by_status[key]
+        status = error.status
+        kind = (status.code, *[detail.value for detail in status.details])
+        if kind not in facts_by_kind:
+            facts_by_kind[kind] = errors.row_json(status)["error"]
+        row: Any = {"error": {**facts_by_kind[kind], "message": status.message}}
+        if error.rows:
+            row = orjson.Fragment(orjson.dumps(row))
+        rows.update(dict.fromkeys(range(error.row, error.row + (error.rows or 1)), row))
     return rows

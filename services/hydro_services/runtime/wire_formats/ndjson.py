@@ -45,9 +45,10 @@ class LineDecoder:
             end = text.rfind(b"\n", at, at + json_spans.SPAN_BYTES) + 1
             end = end or text.find(b"\n", at) + 1 or len(text)
             lines = _split_lines(view[at:end])
-            for first in range(0, len(lines), row_groups.MAX_ROWS):
-                rows = list(map(json_rows.parse_line, lines[first : first + row_groups.MAX_ROWS]))
-                yield from json_frames.read_rows(rows, FORMAT.encoding, self.reader)
+            most = row_groups.rows_in_group(len(lines), end - at)
+            for first in range(0, len(lines), most):
+                rows = list(map(json_rows.parse_line, lines[first : first + most]))
+                yield from json_frames.read_rows(rows, FORMAT.encoding, self.reader, most)
             yield None
             at = end
 

@@ -57,12 +57,18 @@ def open_decoder(method: str, reader: ReadingStage) -> Decoder:
     return http_body.BodyDecoder(FORMATS, method, reader)
 
 
-def open_encoder(method: str) -> Encoder:
+def open_encoder(method: str, *, is_transcoded: bool = False) -> Encoder:
     """What writes the answer to a client's call.
+
+    Args:
+        method: of the call.
+        is_transcoded: Envoy makes JSON of the answer.
 
     Raises:
         errors.Unimplemented: there is no such method.
     """
+    if method == PREDICT and is_transcoded:
+        return frames.JsonClientEncoder()
     if message_format := FORMATS.get((method, GRPC)):
         return message_format.encoder()
     _check_method(method)
