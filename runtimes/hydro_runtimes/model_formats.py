@@ -135,20 +135,15 @@ class Format:
     @property
     def way_out(self) -> str:
         """The command that installs its libraries."""
-        return (
-            f"pip install 'hydro-serving[{self.extra}]'"
-            if self.extra
-            else f"pip install {self.package}"
-        )
+        wanted = f"'hydro-serving[{self.extra}]'" if self.extra else self.package
+        return f"pip install {wanted}"
 
     def require_libraries(self, folder: Path) -> None:
         """Raises InvalidModel where a library is missing that the model needs."""
         missing = [name for name in self.libraries if importlib.util.find_spec(name) is None]
         if missing:
-            got = (
-                f"a model of format {self.name} needs {', '.join(missing)}, which is not installed"
-            )
-            raise InvalidModel(folder, f"{got}; pip install 'hydro-serving[{self.extra}]'")
+            got = f"a model of format {self.name} needs {', '.join(missing)}"
+            raise InvalidModel(folder, f"{got}, which is not installed; {self.way_out}")
 
     def import_loader(self) -> Loader:
         return cast(Loader, importlib.import_module(self.loader))
