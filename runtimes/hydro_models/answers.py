@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from hydro_models.column_kinds import is_missing, object_array
+from hydro_models.column_kinds import object_array
 from hydro_models.errors import WrongAnswer
+from hydro_models.missing_values import is_missing
 from hydro_models.wire import FLOATS, INTEGERS, NUMBERS, to_json
 
 

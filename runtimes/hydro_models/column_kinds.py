@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
 
-from hydro_models.errors import CannotSave
+from hydro_models.missing_values import is_missing, is_nan, missing_value
 from hydro_models.wire import (
     FLOATS,
     INTEGERS,
@@ -29,7 +29,6 @@ from hydro_models.wire import (
 
 MAX_EXACT = 2**53
 """Integers of up to this size are float64 exactly."""
-
 Faults: TypeAlias = dict[int, str]
 """What is wrong with values, by row."""
 
@@ -288,99 +287,12 @@ def kind_from_json(stored: dict[str, Any]) -> ColumnKind:
     return kind
 
 
-def describe_column(where: str, values: Any) -> ColumnKind:
-    """The kind of a column: a Series, an Index or an array of numpy.
-
-    Raises:
-        CannotSave: there is none for it.
-    """
-    dtype = values.dtype
-    if not isinstance(dtype, np.dtype):
-        return _describe_extension(where, values, dtype)
-    if dtype.kind in "biuf" and dtype.itemsize <= 8:
-        return Numbers(dtype.name)
-    if dtype.kind in "Mm":
-        return Times(dtype.name, of_pandas=not isinstance(values, np.ndarray))
-    if dtype.kind == "U":
-        return Texts("U", "None")
-    if dtype.kind == "O":
-        return _describe_objects(where, list(values))
-    raise CannotSave(f"{where} is of dtype {dtype}, want numbers, texts, times or categories")
-
-
-def is_missing(value: Any) -> bool:
-    """Whether a value is None, NaN, NaT or pandas.NA."""
-    return value is None or _is_nan(value) or type(value).__name__ in ("NAType", "NaTType")
-
-
-def missing_value(name: str) -> Any:
-    """The missing value that the schema names."""
-    if name == "NA":
-        import pandas
-
-        return pandas.NA
-    return None if name == "None" else math.nan
-
-
 def object_array(values: Sequence[Any]) -> Array:
     """An array of objects, (rows,), whatever they are."""
     array = np.empty(len(values), object)
     for row, value in enumerate(values):
         array[row] = value
     return array
-
-
-def _describe_extension(where: str, values: Any, dtype: Any) -> ColumnKind:
-    import pandas
-
-    if isinstance(dtype, pandas.CategoricalDtype):
-        inner = describe_column(f"the categories of {where}", dtype.categories)
-        return Categories(tuple(inner.encode(dtype.categories)), inner, bool(dtype.ordered))
-    if isinstance(dtype, pandas.StringDtype):
-        missing = "NA" if dtype.na_value is pandas.NA else "nan"
-        return Texts("string", missing, dtype.storage)
-    if isinstance(dtype, pandas.DatetimeTZDtype):
-        return Times(str(dtype))
-    if (
-        hasattr(dtype, "numpy_dtype")
-        and hasattr(dtype, "type")
-        and not hasattr(dtype, "pyarrow_dtype")
-    ):
-        return Masked(dtype.name)
-    raise CannotSave(
-        f"{where} is of dtype {dtype}, which is not supported: convert it with astype, to numbers, "
-        "texts or a category, and fit the model on that"
-    )
-
-
-def _describe_objects(where: str, values: list[Any]) -> ColumnKind:
-    missing = next((_missing_name(value) for value in values if is_missing(value)), "nan")
-    present = [value for value in values if not is_missing(value)]
-    if all(isinstance(value, str) for value in present):
-        return Texts("object", missing)
-    for value in present:
-        _check_json(where, value)
-    return Objects(missing)
-
-
-def _check_json(where: str, value: Any) -> None:
-    try:
-        json.dumps(to_json(value))
-    except (TypeError, ValueError) as error:
-        raise CannotSave(
-            f"{where} holds a {type(value).__name__}, which JSON does not have: convert the column "
-            "to numbers, texts, times or a category, and fit the model on that"
-        ) from error
-
-
-def _missing_name(value: Any) -> str:
-    if value is None:
-        return "None"
-    return "NA" if type(value).__name__ == "NAType" else "nan"
-
-
-def _is_nan(value: Any) -> bool:
-    return isinstance(value, float | np.floating) and bool(value != value)
 
 
 def _wire_of(dtype: np.dtype[Any]) -> str:
@@ -392,7 +304,7 @@ def _wire_of(dtype: np.dtype[Any]) -> str:
 
 
 def _number_to_json(value: Any) -> Any:
-    return None if _is_nan(value) else to_json(value)
+    return None if is_nan(value) else to_json(value)
 
 
 def _masked_to_json(value: Any) -> Any:

@@ -59,7 +59,7 @@ def answer_rows(
     """The answers to JSON rows, in JSON, by way of the columns that a runtime makes of them.
 
     Raises:
-        BadRows, WrongAnswer, Exception: as `Schema.build` and `answers.evaluate`.
+        BadRows, WrongAnswer, Exception: as `InputSchema.build` and `answers.evaluate`.
     """
     given = schema.build(parse_rows(rows, schema.inputs))
     return encode(outputs, answer(answerers, outputs, given, len(rows)))

@@ -1,7 +1,7 @@
 """What the example was, and the way back to it: a data frame, a series, an array, a list.
 
-`describe` makes the schema of an example; `Schema.encode` writes its rows as JSON; `Schema.build`
-makes of a batch's columns what the model was fitted on.
+`describe` makes the schema of an example; `InputSchema.encode` writes its rows as JSON;
+`InputSchema.build` makes of a batch's columns what the model was fitted on.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from hydro_models.column_kinds import (
     Numbers,
     Objects,
     Texts,
-    describe_column,
     kind_from_json,
     kind_to_json,
     object_array,
 )
+from hydro_models.describe_columns import describe_column
 from hydro_models.errors import BadRows, CannotSave, RowFault
 from hydro_models.pickles import is_by_columns
 from hydro_models.wire import Array, Input, PlainValues, WireColumn, to_json
@@ -144,7 +144,7 @@ class InputSchema:
 
 
 def schema_from_json(stored: Mapping[str, Any]) -> InputSchema:
-    """The reverse of `Schema.to_json`.
+    """The reverse of `InputSchema.to_json`.
 
     Raises:
         ValueError: it is not what that writes.

@@ -97,7 +97,7 @@ def read_listed(folder: Path, file: File) -> bytes:
 
 def digest_of_files(listed: Iterable[File]) -> str:
     """The digest of a model whose files are these, sorted by path."""
-    # As `sha256sum` writes it, so that a digest can be made by hand.
+    # As the command sha256sum writes it, so that a digest can be made by hand.
     lines = "".join(f"{file.sha256}  {file.path}\n" for file in listed)
     return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 

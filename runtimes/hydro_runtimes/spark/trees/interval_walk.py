@@ -16,7 +16,7 @@ from hydro_runtimes.spark.trees.intervals import Intervals, TreeNodes
 from hydro_runtimes.spark.trees.leaf_masks import LeafMasks
 
 _MAX_NODES = 1 << 17
-"""Nodes that `_LowerLevels` has: of a large forest, those of its upper levels only."""
+"""Nodes that `_ThresholdLevels` has: of a large forest, those of its upper levels only."""
 _MAX_TABLE_BYTES = 1 << 24
 
 
@@ -27,7 +27,7 @@ class IntervalWalk:
         """`ends` are those of `NodeLayout`."""
         self._trees, self.levels = nodes.trees, 0
         self._masks: LeafMasks | None = None
-        self._lower: _LowerLevels | None = None
+        self._lower: _ThresholdLevels | None = None
         levels = leaf_masks.upper_levels(nodes, len(ends) - 1)
         last = sum(end <= _MAX_NODES for end in ends[:-1])
         for count in range(len(levels) - 1, min(leaf_masks.MIN_LEVELS, len(levels)) - 1, -1):
@@ -49,10 +49,10 @@ class IntervalWalk:
         if last < len(levels) or len(nodes.splits.categorical_inputs):
             return False
         intervals = Intervals(nodes, nodes.inner(np.arange(ends[last - 1])))
-        if not (leaf_masks.are_small(levels, intervals) and _LowerLevels.is_small(intervals)):
+        if not (leaf_masks.are_small(levels, intervals) and _ThresholdLevels.is_small(intervals)):
             return False
         self._intervals, self._masks = intervals, LeafMasks(nodes, levels, intervals)
-        self._lower = _LowerLevels(nodes, ends[len(levels) - 1 : last], intervals, self._masks)
+        self._lower = _ThresholdLevels(nodes, ends[len(levels) - 1 : last], intervals, self._masks)
         self.levels = last
         return True
 
@@ -67,7 +67,7 @@ class IntervalWalk:
         return self._lower.walk_row(intervals, position)
 
 
-class _LowerLevels:
+class _ThresholdLevels:
     """The levels below those of the masks, of splits by thresholds.
 
     Nodes ask for the same comparisons again and again: a table has, for each interval, the answers
