@@ -187,9 +187,10 @@ class Times:
     def encode(self, values: Any) -> list[Any]:
         import pandas
 
-        return [
-            None if value is pandas.NaT else value.isoformat() for value in pandas.Index(values)
-        ]
+        times = pandas.Index(values)
+        if getattr(times, "tz", None) is not None:  # offsets of old have seconds
+            times = times.tz_convert("UTC")
+        return [None if time is pandas.NaT else time.isoformat() for time in times]
 
     def build(self, column: WireColumn, faults: Faults) -> Any:
         import pandas

@@ -115,13 +115,14 @@ class InputSchema:
             if self.dtype and {str(part.dtype) for part in parts} == {self.dtype}:
                 matrix = _stack(parts, self.dtype, self.is_by_columns)
                 return pandas.DataFrame(matrix, columns=labels, copy=False)
-            frame = pandas.DataFrame(dict(enumerate(parts)), copy=False)
+            frame = pandas.DataFrame(dict(enumerate(map(_keep_objects, parts))), copy=False)
             frame.columns = labels
             return frame
         if self.form == "series":
             import pandas
 
-            return pandas.Series(parts[0], name=self.columns[0].label, copy=False)
+            label = self.columns[0].label
+            return pandas.Series(_keep_objects(parts[0]), name=label, copy=False)
         if self.form == "list":
             return parts[0].tolist()
         return parts[0] if self.form == "vector" else _stack(parts, self.dtype, self.is_by_columns)
@@ -320,6 +321,15 @@ def _build_column(column: SchemaColumn, values: WireColumn, faults: dict[int, Ro
 
 def _name_faults(name: str, faults: Faults) -> dict[int, RowFault]:
     return {row: RowFault(name, f"column '{name}' {fault}") for row, fault in faults.items()}
+
+
+def _keep_objects(part: Any) -> Any:
+    """A column of objects as such: pandas makes of an array of texts a column of its own dtype."""
+    if not isinstance(part, np.ndarray) or part.dtype != object:
+        return part
+    import pandas
+
+    return pandas.Series(part, dtype=object, copy=False)
 
 
 def _stack(parts: list[Array], dtype: str, by_columns: bool) -> Array:

@@ -104,12 +104,24 @@ class ModelStage:
     """How many stages hold it."""
 
 
+@dataclass(frozen=True, slots=True)
+class FittedWith:
+    """What the folder of a model that hydro_models has saved tells beside its columns."""
+
+    versions: Mapping[str, str]
+    """Of Python and of libraries, by name, when it was saved."""
+    proven_rows: int
+    """Of its example: a runtime has it answer these as it did then, before it serves."""
+
+
 class Description(NamedTuple):
     """What is known of a saved model without running code of it."""
 
     signature: Signature
     parts: tuple[ModelStage, ...] = ()
     """The stages of a Spark model."""
+    fitted: FittedWith | None = None
+    """Of a model that hydro_models has saved."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,12 @@ from hydro_models.column_kinds import ColumnKind, Numbers, Objects, Texts
 from hydro_models.errors import BadRows
 from hydro_models.kinds import KINDS
 from hydro_models.model_metadata import Fitted
+from hydro_models.proof import Proof
 from hydro_models.schema import SPARSE_FORMS, InputSchema, SchemaColumn
 from hydro_runtimes import model_formats, python_values
 from hydro_runtimes.columns import Column, Columns, DataType, Dense, Sparse
 from hydro_runtimes.errors import InvalidModel
-from hydro_runtimes.evaluator import Evaluation, Failure, Field, Signature
+from hydro_runtimes.evaluator import Evaluation, Failure, Field, FittedWith, Signature
 from hydro_runtimes.model_folder import ModelFolder
 
 
@@ -112,6 +113,34 @@ def make_evaluator(folder: ModelFolder, answerers: Answerers) -> FittedEvaluator
     return evaluator
 
 
+def describe_fitted(folder: ModelFolder) -> FittedWith | None:
+    """What a folder that hydro_models has written tells beside the columns; None of another.
+
+    Raises:
+        InvalidModel: it is not as written.
+    """
+    if not (folder.path / model_metadata.METADATA).is_file():
+        return None
+    fitted = read_fitted(folder)
+    kept = read_proof(folder.path) if fitted else None
+    return FittedWith(fitted.versions, len(kept.rows) if kept else 0) if fitted else None
+
+
+def read_proof(folder: Path) -> Proof | None:
+    """The rows and answers that a model was saved with, if they are there.
+
+    Raises:
+        InvalidModel: they are not as written.
+    """
+    path = folder / model_metadata.PROOF
+    if not path.is_file():
+        return None
+    try:
+        return proof.parse(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InvalidModel(folder, f"{model_metadata.PROOF} cannot be read: {error}") from error
+
+
 def is_saved(folder: ModelFolder) -> bool:
     """Whether hydro_models has saved the model.
 
@@ -166,11 +195,10 @@ def check_proof(folder: Path, evaluator: FittedEvaluator, fitted: Fitted) -> Non
     Raises:
         InvalidModel: it does not answer them as it did; the message names versions that differ.
     """
-    path = folder / model_metadata.PROOF
-    if not path.is_file():
+    kept = read_proof(folder)
+    if not kept:
         return
     try:
-        kept = proof.parse(path.read_bytes())
         got = proof.answer_rows(evaluator.schema, evaluator.answerers, evaluator.outputs, kept.rows)
         proof.check(kept, evaluator.outputs, got)
     except Exception as error:

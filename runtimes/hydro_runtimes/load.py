@@ -38,4 +38,8 @@ def describe(folder: Path) -> Description:
         InvalidModel: corrupt, incomplete, or of an unknown format.
         UnsupportedStage: a Spark stage of a class that is not supported.
     """
-    return model_formats.detect_format(folder).import_loader().describe(ModelFolder(folder))
+    from hydro_runtimes.fitted import describe_fitted
+
+    model = ModelFolder(folder)
+    description = model_formats.detect_format(folder).import_loader().describe(model)
+    return description._replace(fitted=describe_fitted(model))

@@ -35,6 +35,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "ColumnTransformer": {"transformers": [("s", StandardScaler(), [0, 1])]},
     "DummyClassifier": {"strategy": "prior"},
     "FeatureUnion": {"transformer_list": [("s", StandardScaler()), ("p", PCA(2))]},
+    "FeatureHasher": {"n_features": 16},
     "FixedThresholdClassifier": {"estimator": _LR},
     "FrozenEstimator": {"estimator": LogisticRegression().fit(NUMBERS, LABELS)},
     "GaussianRandomProjection": {"n_components": 2},
@@ -42,6 +43,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "GridSearchCV": {"estimator": _LR, "param_grid": {"C": [0.1, 1.0]}, "cv": 2},
     "HalvingGridSearchCV": {"estimator": _LR, "param_grid": {"C": [0.1, 1.0]}, "cv": 2},
     "HalvingRandomSearchCV": {"estimator": _LR, "param_distributions": {"C": [0.1, 1.0]}, "cv": 2},
+    "HashingVectorizer": {"n_features": 16},
+    "HistGradientBoostingClassifier": {"max_iter": 2},
+    "HistGradientBoostingRegressor": {"max_iter": 2},
+    "LocalOutlierFactor": {"novelty": True},
     "LogisticRegressionCV": {"Cs": 2, "cv": 2},
     "MultiOutputClassifier": {"estimator": _LR},
     "MultiOutputRegressor": {"estimator": Ridge()},
@@ -77,7 +82,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 SMALLER: dict[str, Any] = {"n_estimators": 3, "max_iter": 20, "random_state": 0}
 """For estimators that have these parameters; `max_iter` where it only bounds the work."""
-_ITERATIVE = ("HistGradientBoosting", "MLP", "DictionaryLearning", "SparsePCA")
+_ITERATIVE = ("MLP", "DictionaryLearning", "SparsePCA")
 INPUTS: dict[str, tuple[Any, Any]] = {
     "CountVectorizer": (TEXTS, None),
     "DictVectorizer": (OBJECTS, None),
@@ -113,7 +118,7 @@ def make(name: str) -> Any:
         smaller["random_state"] = 0
     if not bounded:
         smaller.pop("max_iter", None)
-    return estimator.set_params(**smaller)
+    return estimator.set_params(**smaller) if smaller else estimator
 
 
 def cases(name: str) -> dict[str, Callable[[], Case]]:
@@ -121,6 +126,11 @@ def cases(name: str) -> dict[str, Callable[[], Case]]:
     if name in INPUTS:
         rows, target = INPUTS[name]
         return {"rows": lambda: fitted(name, rows, target)}
+    if name == "NearestNeighbors":  # a pipeline has no kneighbors
+        return {
+            "frame": lambda: fitted(name, FRAME, None),
+            "array": lambda: fitted(name, NUMBERS, None),
+        }
     return {
         "frame": lambda: fitted(name, FRAME, target_of(name)),
         "pipeline": lambda: in_pipeline(name),

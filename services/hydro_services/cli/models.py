@@ -103,6 +103,11 @@ def render_model(model: pb.ModelVersion, output: Output) -> None:
     output.data(f"{model.model}:{model.version}  {model.format}  {model.digest}\n")
     for word, fields in (("reads", model.signature.inputs), ("adds", model.signature.outputs)):
         output.data(f"{word}\n" + "".join(f"  {render.field_text(field)}\n" for field in fields))
+    if model.HasField("fitted"):
+        versions = ", ".join(f"{name} {one}" for name, one in sorted(model.fitted.versions.items()))
+        output.data(f"fitted with\n  {versions}\n")
+        rows = model.fitted.proven_rows
+        output.data(f"checked when loaded\n  the answers to {rows} rows of its example\n")
     if model.stages:
         output.data("stages\n")
     for stage in model.stages:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
-from hydro_runtimes.evaluator import ModelStage, Signature
+from hydro_runtimes.evaluator import FittedWith, ModelStage, Signature
 from hydro_services import errors, model_names
 from hydro_services.repository import name_owners
 from hydro_services.repository.source import Key, Stamp
@@ -40,6 +40,8 @@ class ModelVersion:
     signature: Signature = _UNKNOWN
     parts: tuple[ModelStage, ...] = ()
     """The stages of a Spark model."""
+    fitted: FittedWith | None = None
+    """Of a model that hydro_models has saved."""
     files: tuple[PublishedFile, ...] = ()
     """Sorted by path."""
     refused: str = ""

@@ -76,12 +76,18 @@ def _read_version(source: ModelSource, version: ModelVersion, model: ModelFiles)
         try:
             listed = [_read_file(source, version.key, *file) for file in model.stamps]
             format = model_formats.detect_format(folder).name
-            signature, parts = load.describe(folder)
+            description = load.describe(folder)
         except ModelError as error:
             raise InvalidModel("", relative_message(folder, error)) from error
     digest = files.digest_of_files(files.File(f.path, f.stamp.size_bytes, f.sha256) for f in listed)
     return replace(
-        version, format=format, signature=signature, parts=parts, digest=digest, files=tuple(listed)
+        version,
+        format=format,
+        signature=description.signature,
+        parts=description.parts,
+        fitted=description.fitted,
+        digest=digest,
+        files=tuple(listed),
     )
 
 

@@ -32,6 +32,9 @@ def to_message(
     message.stages.extend(
         pb.ModelStage(name=part.name, uid=part.uid, depth=part.depth) for part in version.parts
     )
+    if version.fitted:
+        message.fitted.versions.update(version.fitted.versions)
+        message.fitted.proven_rows = version.fitted.proven_rows
     if with_files:
         message.files.extend(
             pb.File(path=file.path, size_bytes=file.stamp.size_bytes, sha256=file.sha256)
@@ -64,6 +67,9 @@ def to_struct(version: ModelVersion) -> struct_pb2.Struct:
             for file in version.files
         ],
     }
+    if version.fitted:
+        versions, rows = dict(version.fitted.versions), version.fitted.proven_rows
+        fields["fitted"] = {"versions": versions, "provenRows": rows}
     struct = struct_pb2.Struct()
     struct.update(fields)
     return struct

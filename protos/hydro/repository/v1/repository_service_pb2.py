@@ -30,13 +30,15 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from hydro.runtime.v1 import signature_pb2 as hydro_dot_runtime_dot_v1_dot_signature__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,hydro/repository/v1/repository_service.proto\x12\x13hydro.repository.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a hydro/runtime/v1/signature.proto\"\x9b\x02\n\x0cModelVersion\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12.\n\tsignature\x18\x05 \x01(\x0b\x32\x1b.hydro.runtime.v1.Signature\x12(\n\x05\x66iles\x18\x06 \x03(\x0b\x32\x19.hydro.repository.v1.File\x12!\n\x05\x65rror\x18\x07 \x01(\x0b\x32\x12.google.rpc.Status\x12/\n\x06stages\x18\x08 \x03(\x0b\x32\x1f.hydro.repository.v1.ModelStage\x12\x0f\n\x07reading\x18\t \x01(\x08\x12\x0c\n\x04root\x18\n \x01(\t\"6\n\nModelStage\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12\r\n\x05\x64\x65pth\x18\x03 \x01(\x05\"8\n\x04\x46ile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"\x13\n\x11ListModelsRequest\"q\n\x12ListModelsResponse\x12\x31\n\x06models\x18\x01 \x03(\x0b\x32!.hydro.repository.v1.ModelVersion\x12(\n\x05roots\x18\x02 \x03(\x0b\x32\x19.hydro.repository.v1.Root\"S\n\x04Root\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\naway_since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65rror\x18\x03 \x01(\t\"1\n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"D\n\x10GetModelResponse\x12\x30\n\x05model\x18\x01 \x01(\x0b\x32!.hydro.repository.v1.ModelVersion\"4\n\x12GetMetadataRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"2\n\x10ListFilesRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"C\n\x13\x44ownloadFileRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\"e\n\x0f\x44ownloadRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x0c\n\x04path\x18\x04 \x01(\t\x12\x14\n\x0coffset_bytes\x18\x05 \x01(\x03\"!\n\x10\x44ownloadResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"\x0e\n\x0cWatchRequest\"u\n\rWatchResponse\x12\x31\n\x06models\x18\x01 \x03(\x0b\x32!.hydro.repository.v1.ModelVersion\x12\x31\n\x06others\x18\x02 \x03(\x0b\x32!.hydro.repository.v1.ModelVersion2\xed\x05\n\x11RepositoryService\x12n\n\nListModels\x12&.hydro.repository.v1.ListModelsRequest\x1a\'.hydro.repository.v1.ListModelsResponse\"\x0f\x82\xd3\xe4\x93\x02\t\x12\x07/models\x12p\n\x08GetModel\x12$.hydro.repository.v1.GetModelRequest\x1a%.hydro.repository.v1.GetModelResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/models/{model}\x12j\n\x0bGetMetadata\x12\'.hydro.repository.v1.GetMetadataRequest\x1a\x17.google.protobuf.Struct\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/metadata/{model}\x12\x66\n\tListFiles\x12%.hydro.repository.v1.ListFilesRequest\x1a\x1a.google.protobuf.ListValue\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/files/{model}\x12u\n\x0c\x44ownloadFile\x12(.hydro.repository.v1.DownloadFileRequest\x1a\x14.google.api.HttpBody\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/download/{model}/{path=**}0\x01\x12Y\n\x08\x44ownload\x12$.hydro.repository.v1.DownloadRequest\x1a%.hydro.repository.v1.DownloadResponse0\x01\x12P\n\x05Watch\x12!.hydro.repository.v1.WatchRequest\x1a\".hydro.repository.v1.WatchResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,hydro/repository/v1/repository_service.proto\x12\x13hydro.repository.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a hydro/runtime/v1/signature.proto\"\xcd\x02\n\x0cModelVersion\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12.\n\tsignature\x18\x05 \x01(\x0b\x32\x1b.hydro.runtime.v1.Signature\x12(\n\x05\x66iles\x18\x06 \x03(\x0b\x32\x19.hydro.repository.v1.File\x12!\n\x05\x65rror\x18\x07 \x01(\x0b\x32\x12.google.rpc.Status\x12/\n\x06stages\x18\x08 \x03(\x0b\x32\x1f.hydro.repository.v1.ModelStage\x12\x0f\n\x07reading\x18\t \x01(\x08\x12\x0c\n\x04root\x18\n \x01(\t\x12\x30\n\x06\x66itted\x18\x0b \x01(\x0b\x32 .hydro.repository.v1.FittedModel\"\x95\x01\n\x0b\x46ittedModel\x12@\n\x08versions\x18\x01 \x03(\x0b\x32..hydro.repository.v1.FittedModel.VersionsEntry\x12\x13\n\x0bproven_rows\x18\x02 \x01(\x05\x1a/\n\rVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"6\n\nModelStage\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12\r\n\x05\x64\x65pth\x18\x03 \x01(\x05\"8\n\x04\x46ile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"\x13\n\x11ListModelsRequest\"q\n\x12ListModelsResponse\x12\x31\n\x06models\x18\x01 \x03(\x0b\x32!.hydro.repository.v1.ModelVersion\x12(\n\x05roots\x18\x02 \x03(\x0b\x32\x19.hydro.repository.v1.Root\"S\n\x04Root\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\naway_since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65rror\x18\x03 \x01(\t\"1\n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"D\n\x10GetModelResponse\x12\x30\n\x05model\x18\x01 \x01(\x0b\x32!.hydro.repository.v1.ModelVersion\"4\n\x12GetMetadataRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"2\n\x10ListFilesRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"C\n\x13\x44ownloadFileRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\"e\n\x0f\x44ownloadRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x0c\n\x04path\x18\x04 \x01(\t\x12\x14\n\x0coffset_bytes\x18\x05 \x01(\x03\"!\n\x10\x44ownloadResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"\x0e\n\x0cWatchRequest\"u\n\rWatchResponse\x12\x31\n\x06models\x18\x01 \x03(\x0b\x32!.hydro.repository.v1.ModelVersion\x12\x31\n\x06others\x18\x02 \x03(\x0b\x32!.hydro.repository.v1.ModelVersion2\xed\x05\n\x11RepositoryService\x12n\n\nListModels\x12&.hydro.repository.v1.ListModelsRequest\x1a\'.hydro.repository.v1.ListModelsResponse\"\x0f\x82\xd3\xe4\x93\x02\t\x12\x07/models\x12p\n\x08GetModel\x12$.hydro.repository.v1.GetModelRequest\x1a%.hydro.repository.v1.GetModelResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/models/{model}\x12j\n\x0bGetMetadata\x12\'.hydro.repository.v1.GetMetadataRequest\x1a\x17.google.protobuf.Struct\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/metadata/{model}\x12\x66\n\tListFiles\x12%.hydro.repository.v1.ListFilesRequest\x1a\x1a.google.protobuf.ListValue\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/files/{model}\x12u\n\x0c\x44ownloadFile\x12(.hydro.repository.v1.DownloadFileRequest\x1a\x14.google.api.HttpBody\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/download/{model}/{path=**}0\x01\x12Y\n\x08\x44ownload\x12$.hydro.repository.v1.DownloadRequest\x1a%.hydro.repository.v1.DownloadResponse0\x01\x12P\n\x05Watch\x12!.hydro.repository.v1.WatchRequest\x1a\".hydro.repository.v1.WatchResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hydro.repository.v1.repository_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_FITTEDMODEL_VERSIONSENTRY']._loaded_options = None
+  _globals['_FITTEDMODEL_VERSIONSENTRY']._serialized_options = b'8\001'
   _globals['_REPOSITORYSERVICE'].methods_by_name['ListModels']._loaded_options = None
   _globals['_REPOSITORYSERVICE'].methods_by_name['ListModels']._serialized_options = b'\202\323\344\223\002\t\022\007/models'
   _globals['_REPOSITORYSERVICE'].methods_by_name['GetModel']._loaded_options = None
@@ -48,35 +50,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPOSITORYSERVICE'].methods_by_name['DownloadFile']._loaded_options = None
   _globals['_REPOSITORYSERVICE'].methods_by_name['DownloadFile']._serialized_options = b'\202\323\344\223\002\035\022\033/download/{model}/{path=**}'
   _globals['_MODELVERSION']._serialized_start=249
-  _globals['_MODELVERSION']._serialized_end=532
-  _globals['_MODELSTAGE']._serialized_start=534
-  _globals['_MODELSTAGE']._serialized_end=588
-  _globals['_FILE']._serialized_start=590
-  _globals['_FILE']._serialized_end=646
-  _globals['_LISTMODELSREQUEST']._serialized_start=648
-  _globals['_LISTMODELSREQUEST']._serialized_end=667
-  _globals['_LISTMODELSRESPONSE']._serialized_start=669
-  _globals['_LISTMODELSRESPONSE']._serialized_end=782
-  _globals['_ROOT']._serialized_start=784
-  _globals['_ROOT']._serialized_end=867
-  _globals['_GETMODELREQUEST']._serialized_start=869
-  _globals['_GETMODELREQUEST']._serialized_end=918
-  _globals['_GETMODELRESPONSE']._serialized_start=920
-  _globals['_GETMODELRESPONSE']._serialized_end=988
-  _globals['_GETMETADATAREQUEST']._serialized_start=990
-  _globals['_GETMETADATAREQUEST']._serialized_end=1042
-  _globals['_LISTFILESREQUEST']._serialized_start=1044
-  _globals['_LISTFILESREQUEST']._serialized_end=1094
-  _globals['_DOWNLOADFILEREQUEST']._serialized_start=1096
-  _globals['_DOWNLOADFILEREQUEST']._serialized_end=1163
-  _globals['_DOWNLOADREQUEST']._serialized_start=1165
-  _globals['_DOWNLOADREQUEST']._serialized_end=1266
-  _globals['_DOWNLOADRESPONSE']._serialized_start=1268
-  _globals['_DOWNLOADRESPONSE']._serialized_end=1301
-  _globals['_WATCHREQUEST']._serialized_start=1303
-  _globals['_WATCHREQUEST']._serialized_end=1317
-  _globals['_WATCHRESPONSE']._serialized_start=1319
-  _globals['_WATCHRESPONSE']._serialized_end=1436
-  _globals['_REPOSITORYSERVICE']._serialized_start=1439
-  _globals['_REPOSITORYSERVICE']._serialized_end=2188
+  _globals['_MODELVERSION']._serialized_end=582
+  _globals['_FITTEDMODEL']._serialized_start=585
+  _globals['_FITTEDMODEL']._serialized_end=734
+  _globals['_FITTEDMODEL_VERSIONSENTRY']._serialized_start=687
+  _globals['_FITTEDMODEL_VERSIONSENTRY']._serialized_end=734
+  _globals['_MODELSTAGE']._serialized_start=736
+  _globals['_MODELSTAGE']._serialized_end=790
+  _globals['_FILE']._serialized_start=792
+  _globals['_FILE']._serialized_end=848
+  _globals['_LISTMODELSREQUEST']._serialized_start=850
+  _globals['_LISTMODELSREQUEST']._serialized_end=869
+  _globals['_LISTMODELSRESPONSE']._serialized_start=871
+  _globals['_LISTMODELSRESPONSE']._serialized_end=984
+  _globals['_ROOT']._serialized_start=986
+  _globals['_ROOT']._serialized_end=1069
+  _globals['_GETMODELREQUEST']._serialized_start=1071
+  _globals['_GETMODELREQUEST']._serialized_end=1120
+  _globals['_GETMODELRESPONSE']._serialized_start=1122
+  _globals['_GETMODELRESPONSE']._serialized_end=1190
+  _globals['_GETMETADATAREQUEST']._serialized_start=1192
+  _globals['_GETMETADATAREQUEST']._serialized_end=1244
+  _globals['_LISTFILESREQUEST']._serialized_start=1246
+  _globals['_LISTFILESREQUEST']._serialized_end=1296
+  _globals['_DOWNLOADFILEREQUEST']._serialized_start=1298
+  _globals['_DOWNLOADFILEREQUEST']._serialized_end=1365
+  _globals['_DOWNLOADREQUEST']._serialized_start=1367
+  _globals['_DOWNLOADREQUEST']._serialized_end=1468
+  _globals['_DOWNLOADRESPONSE']._serialized_start=1470
+  _globals['_DOWNLOADRESPONSE']._serialized_end=1503
+  _globals['_WATCHREQUEST']._serialized_start=1505
+  _globals['_WATCHREQUEST']._serialized_end=1519
+  _globals['_WATCHRESPONSE']._serialized_start=1521
+  _globals['_WATCHRESPONSE']._serialized_end=1638
+  _globals['_REPOSITORYSERVICE']._serialized_start=1641
+  _globals['_REPOSITORYSERVICE']._serialized_end=2390
 # @@protoc_insertion_point(module_scope)

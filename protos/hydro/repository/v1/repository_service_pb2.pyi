@@ -15,7 +15,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ModelVersion(_message.Message):
-    __slots__ = ("model", "version", "format", "digest", "signature", "files", "error", "stages", "reading", "root")
+    __slots__ = ("model", "version", "format", "digest", "signature", "files", "error", "stages", "reading", "root", "fitted")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
@@ -26,6 +26,7 @@ class ModelVersion(_message.Message):
     STAGES_FIELD_NUMBER: _ClassVar[int]
     READING_FIELD_NUMBER: _ClassVar[int]
     ROOT_FIELD_NUMBER: _ClassVar[int]
+    FITTED_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: str
     format: str
@@ -36,7 +37,23 @@ class ModelVersion(_message.Message):
     stages: _containers.RepeatedCompositeFieldContainer[ModelStage]
     reading: bool
     root: str
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., format: _Optional[str] = ..., digest: _Optional[str] = ..., signature: _Optional[_Union[_signature_pb2.Signature, _Mapping]] = ..., files: _Optional[_Iterable[_Union[File, _Mapping]]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., stages: _Optional[_Iterable[_Union[ModelStage, _Mapping]]] = ..., reading: _Optional[bool] = ..., root: _Optional[str] = ...) -> None: ...
+    fitted: FittedModel
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., format: _Optional[str] = ..., digest: _Optional[str] = ..., signature: _Optional[_Union[_signature_pb2.Signature, _Mapping]] = ..., files: _Optional[_Iterable[_Union[File, _Mapping]]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., stages: _Optional[_Iterable[_Union[ModelStage, _Mapping]]] = ..., reading: _Optional[bool] = ..., root: _Optional[str] = ..., fitted: _Optional[_Union[FittedModel, _Mapping]] = ...) -> None: ...
+
+class FittedModel(_message.Message):
+    __slots__ = ("versions", "proven_rows")
+    class VersionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    PROVEN_ROWS_FIELD_NUMBER: _ClassVar[int]
+    versions: _containers.ScalarMap[str, str]
+    proven_rows: int
+    def __init__(self, versions: _Optional[_Mapping[str, str]] = ..., proven_rows: _Optional[int] = ...) -> None: ...
 
 class ModelStage(_message.Message):
     __slots__ = ("name", "uid", "depth")

@@ -47,7 +47,7 @@ def column_values(column: Column) -> Any:
 
 
 def test_the_signature_is_derived_from_the_stages(tmp_path: Path) -> None:
-    derived, parts = describe(save_pipeline(tmp_path, TOKENIZER, HASHED))
+    derived, parts, _ = describe(save_pipeline(tmp_path, TOKENIZER, HASHED))
     assert [(part.name, part.depth) for part in parts] == [
         ("PipelineModel", 0),
         ("Tokenizer", 1),
