@@ -132,7 +132,8 @@ Ready.
   metrics     {options.targets}   for Prometheus's file_sd_configs
 
 Next:
-  {exports}{_environment_prefix(options)}hydro models list
+  {exports}{_environment_prefix(options)}hydro deploy MODEL --example ROWS
+  {_environment_prefix(options)}hydro models list
   {_environment_prefix(options)}hydro pipelines apply NAME SERVICE/MODEL
   {_environment_prefix(options)}hydro predict NAME rows.json
   {curl} {header}-H 'content-type: application/json' -d '{body}' {urls["manager"]}/api/v1/pipelines

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from hydro_runtimes.evaluator import Signature
 from hydro_services.errors import InvalidArgument
 
 MAX_ROWS = 10_000
@@ -37,29 +38,56 @@ class Example:
         rows: list[Row] = schema.describe(some).encode(some)
         return rows
 
-    def of_model(self, model: Any) -> Any:
+    def of_model(self, model: Any) -> tuple[Any, list[str] | None]:
         """As the model was fitted: a data frame, a matrix or a list of texts.
 
+        Returns:
+            This, and the names of its columns where it has none itself.
+
         Raises:
-            InvalidArgument: it lacks a column of the model's.
+            InvalidArgument: its columns are not the model's.
         """
-        frame = (
-            self.frame if self.records is None else _pandas().DataFrame.from_records(self.records)
-        )
-        names = getattr(model, "feature_names_in_", None)
-        if names is not None:
-            if lacking := [str(name) for name in names if name not in frame.columns]:
-                got = ", ".join(map(str, frame.columns))
-                message = f"{self.file}: lacks the model's column {lacking[0]!r}, has {got}"
-                raise InvalidArgument(message)
-            return frame[list(names)]
-        count = getattr(model, "n_features_in_", None)
-        if count is None:
-            return frame.iloc[:, 0].tolist() if frame.shape[1] == 1 else frame
-        if frame.shape[1] < count:
-            message = f"has {frame.shape[1]} columns, the model was fitted on {count}"
-            raise InvalidArgument(f"{self.file}: {message}")
-        return frame.iloc[:, :count].to_numpy()
+        records = self.records
+        frame = self.frame if records is None else _pandas().DataFrame.from_records(records)
+        columns = [*map(str, frame.columns)]
+        if names := feature_names(model):
+            if lacking := [name for name in names if name not in frame.columns]:
+                message = f"lacks the model's column {lacking[0]!r}, has {', '.join(columns)}"
+                raise InvalidArgument(f"{self.file}: {message}")
+            return frame[names], None
+        count = feature_count(model)
+        if not count:
+            return (frame.iloc[:, 0].tolist(), columns) if len(columns) == 1 else (frame, None)
+        if len(columns) != count:
+            message = f"has {len(columns)} columns, the model was fitted on {count}"
+            raise InvalidArgument(f"{self.file}: {message}; give these alone, in their order")
+        return frame.to_numpy(), columns
+
+
+def feature_names(model: Any) -> list[str]:
+    """Of the data frame that a model was fitted on, as scikit-learn and others tell them."""
+    names = getattr(model, "feature_names_in_", None)
+    if names is None:  # CatBoost's, which are numbers where it was fitted on an array
+        names = getattr(model, "feature_names_", None) or ()
+        names = [name for name in names if not str(name).isdecimal()]
+    return list(names)
+
+
+def feature_count(model: Any) -> int:
+    """How many columns a model was fitted on; 0 where it does not tell."""
+    names = getattr(model, "feature_names_", None) or ()
+    return int(getattr(model, "n_features_in_", 0) or len(names))
+
+
+def fit_rows(rows: Sequence[Row], signature: Signature) -> Sequence[Row]:
+    """The rows of a model whose one input is a vector: it has their columns, where they fill it."""
+    wanted = [field for field in signature.inputs if not field.optional]
+    if len(wanted) != 1 or len(wanted[0].shape) != 1:
+        return rows
+    (field,) = wanted
+    fits = all(field.name not in row and len(row) == field.shape[0] for row in rows)
+    is_number = field.type.dtype.kind in "biuf"
+    return [{field.name: [*row.values()]} for row in rows] if fits and is_number else rows
 
 
 def read_example(file: Path) -> Example:
@@ -101,7 +129,10 @@ def _read_json(file: Path) -> Example:
 
 
 def _read_csv(file: Path) -> Example:
-    return Example(file, None, _pandas().read_csv(file, nrows=MAX_ROWS))
+    frame = _pandas().read_csv(file, nrows=MAX_ROWS)
+    if frame.columns[0] == "Unnamed: 0":  # the index, which to_csv writes unless it is told not to
+        frame = frame.iloc[:, 1:]
+    return Example(file, None, frame)
 
 
 def _read_parquet(file: Path) -> Example:

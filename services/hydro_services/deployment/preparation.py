@@ -18,7 +18,14 @@ from hydro_runtimes import files, load, model_formats
 from hydro_runtimes.errors import InvalidModel, ModelError
 from hydro_runtimes.evaluator import Signature
 from hydro_runtimes.model_formats import Format, Reader
-from hydro_services.deployment.examples import SENT_ROWS, Example, Row
+from hydro_services.deployment.examples import (
+    SENT_ROWS,
+    Example,
+    Row,
+    feature_count,
+    feature_names,
+    fit_rows,
+)
 from hydro_services.errors import InvalidArgument, ModelRefused
 
 AskTrust: TypeAlias = Callable[[str], None]
@@ -83,7 +90,9 @@ def describe(folder: Path, example: Example | None, ask: AskTrust) -> PreparedMo
     signature = load.describe(folder).signature
     _ask(format, ask)
     proof = _read_proof(folder)
-    rows = example.rows if example else proof["rows"][:SENT_ROWS] if proof else ()
+    rows = proof["rows"][:SENT_ROWS] if proof else ()
+    if example:
+        rows = fit_rows(example.rows, signature)
     is_proven = proof is not None and proof["rows"][: len(rows)] == rows
     answers = _answers_by_row(proof["answers"], len(rows)) if proof and is_proven else None
     return PreparedModel(format, signature, rows, answers)
@@ -144,13 +153,17 @@ def _save(model: object, source: Path, folder: Path, example: Example | None) ->
     """In the place of the copy, as a folder with a signature and a proof."""
     import hydro_models
 
-    given = example.of_model(model) if example else _guess_example(model, source)
+    given, inputs = example.of_model(model) if example else (_guess_example(model, source), None)
     (folder / source.name).unlink()
     try:
-        hydro_models.save(model, folder, given)
+        hydro_models.save(model, folder, given, inputs=inputs)
     except hydro_models.CannotSave as error:
-        way_out = "" if example else "; give rows that it answers: --example FILE"
-        raise ModelRefused(f"{source}: {error}{way_out}") from error
+        if example is None:
+            message = f"{source}: a row of zeros, for lack of an example, is not taken"
+            raise InvalidArgument(
+                f"{message}; give rows that it answers: --example FILE"
+            ) from error
+        raise ModelRefused(f"{source}: {error}") from error
 
 
 def _guess_example(model: Any, source: Path) -> Any:
@@ -161,13 +174,12 @@ def _guess_example(model: Any, source: Path) -> Any:
     """
     import numpy as np
 
-    count = getattr(model, "n_features_in_", None)
-    if count is None:
+    count, names = feature_count(model), feature_names(model)
+    if not count:
         message = f"{source}: a {type(model).__name__} does not tell which columns it takes"
         raise InvalidArgument(f"{message}; give rows that it answers: --example FILE")
-    names = getattr(model, "feature_names_in_", None)
     zeros = np.zeros((1, count))
-    if names is None:
+    if not names:
         return zeros
     import pandas
 
