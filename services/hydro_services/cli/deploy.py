@@ -156,7 +156,11 @@ COMMANDS = (
             "hydro deploy churn.pkl --example rows.json --trust",
         ),
         (
-            Option("MODEL", "a file that a library saved, or the folder of a model", field="model"),
+            Option(
+                "MODEL",
+                "a file or folder that a library saved, or its URL in a store",
+                field="model",
+            ),
             Option(
                 "--name",
                 "of the model and its pipeline",

@@ -23,6 +23,7 @@ from hydro_services.deployment.preparation import PreparedModel
 from hydro_services.deployment.repository_folder import RepositoryFolder
 from hydro_services.deployment.request import ApplyPipeline, Deployed, DeployRequest
 from hydro_services.deployment.sample_row import make_row
+from hydro_services.deployment.source import open_source
 from hydro_services.runtime.scoring import score_rows
 from hydro_services.security.trusted_models import add_line, remove_line
 
@@ -90,17 +91,18 @@ def deploy(
         ModelError, errors.HydroError, KeyboardInterrupt: a step failed; what was before it is as it
             was.
     """
-    source = Path(request.model)
-    if not source.exists():
-        raise errors.NotFound(f"no file or folder {source}; want a saved model")
     folder, trusted = mesh.find_home(request.models, request.trusted)
     before = mesh.find_pipeline(request.name)
     check_pipeline(request.name, before)
-    with folder.lock(request.name), contextlib.ExitStack() as undo:
+    with (
+        open_source(request.model) as source,
+        folder.lock(request.name),
+        contextlib.ExitStack() as undo,
+    ):
         undoing = _Undoing(undo, tell)
         example = read_example(request.example) if request.example else None
         with _prepare(request, source, folder, example, trust) as (prepared, staged):
-            tell(f"{source} is a model of the format {prepared.format.name}")
+            tell(f"{request.model} is a model of the format {prepared.format.name}")
             check_service(prepared, mesh.services())
             wanted, compared = _answers_here(prepared, staged, trust)
             digest = files.digest_folder(staged)

@@ -159,10 +159,8 @@ def _save(model: object, source: Path, folder: Path, example: Example | None) ->
         hydro_models.save(model, folder, given, inputs=inputs)
     except hydro_models.CannotSave as error:
         if example is None:
-            message = f"{source}: a row of zeros, for lack of an example, is not taken"
-            raise InvalidArgument(
-                f"{message}; give rows that it answers: --example FILE"
-            ) from error
+            message = f"{source}: it does not take a row of zeros"
+            raise InvalidArgument(f"{message}; give rows that it does: --example FILE") from error
         raise ModelRefused(f"{source}: {error}") from error
 
 

@@ -32,7 +32,12 @@ def open_store(root: Root, folder: Path, limit_bytes: int) -> StoreSource:
     silence_libraries()
     own = hashlib.sha256(root.text.encode()).hexdigest()[:16]
     home = (root.scheme, root.place.rpartition("/")[2])
-    return StoreSource(_STORES[root.scheme](root.place), home, folder / own, limit_bytes)
+    return StoreSource(make_store(root.scheme, root.place), home, folder / own, limit_bytes)
+
+
+def make_store(scheme: str, place: str) -> Store:
+    """The store of a kind, below a place; nothing is asked of it."""
+    return _STORES[scheme](place)
 
 
 def silence_libraries() -> None:
