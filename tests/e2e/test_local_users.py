@@ -12,6 +12,7 @@ import pytest
 from clients import Clients
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb
 from envoy.service.ext_proc.v3 import external_processor_pb2_grpc as ext_proc
+from patience import PATIENCE_S
 from whole_mesh import WholeMesh
 
 from hydro.manager.v1 import registry_service_pb2 as registry_pb
@@ -30,7 +31,6 @@ from hydro_services.security import credential
 pytestmark = pytest.mark.e2e
 
 LISTENING = "0A"
-CALL_S = 10.0
 Call = Callable[[grpc.aio.Channel, tuple[tuple[str, str], ...]], Awaitable[Any]]
 
 
@@ -52,29 +52,29 @@ def ports(mesh: WholeMesh) -> Iterator[int]:
 
 def predict(channel: grpc.aio.Channel, shown: tuple[tuple[str, str], ...]) -> Awaitable[Any]:
     stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-    return stub.Predict(frame_pb2.Frame(), metadata=shown, timeout=CALL_S)
+    return stub.Predict(frame_pb2.Frame(), metadata=shown, timeout=PATIENCE_S)
 
 
 def process(channel: grpc.aio.Channel, shown: tuple[tuple[str, str], ...]) -> Awaitable[Any]:
     sent = iter([ext_proc_pb.ProcessingRequest()])
     stub = ext_proc.ExternalProcessorStub(channel)
-    return stub.Process(sent, metadata=shown, timeout=CALL_S).read()
+    return stub.Process(sent, metadata=shown, timeout=PATIENCE_S).read()
 
 
 def list_loaded(channel: grpc.aio.Channel, shown: tuple[tuple[str, str], ...]) -> Awaitable[Any]:
     stub = runtime.RuntimeServiceStub(channel)
-    return stub.ListModels(runtime_pb.ListModelsRequest(), metadata=shown, timeout=CALL_S)
+    return stub.ListModels(runtime_pb.ListModelsRequest(), metadata=shown, timeout=PATIENCE_S)
 
 
 def list_models(channel: grpc.aio.Channel, shown: tuple[tuple[str, str], ...]) -> Awaitable[Any]:
     stub = repository.RepositoryServiceStub(channel)
-    return stub.ListModels(repository_pb.ListModelsRequest(), metadata=shown, timeout=CALL_S)
+    return stub.ListModels(repository_pb.ListModelsRequest(), metadata=shown, timeout=PATIENCE_S)
 
 
 def register(channel: grpc.aio.Channel, shown: tuple[tuple[str, str], ...]) -> Awaitable[Any]:
     stub = registry.RegistryServiceStub(channel)
     request = registry_pb.RegisterEndpointRequest()
-    return stub.RegisterEndpoint(request, metadata=shown, timeout=CALL_S)
+    return stub.RegisterEndpoint(request, metadata=shown, timeout=PATIENCE_S)
 
 
 CALLS: Mapping[str, Call] = {

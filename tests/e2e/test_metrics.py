@@ -48,7 +48,7 @@ async def test_requests_are_counted_where_they_happen(traced: Traced, clients: C
     await clients.answers("m-two", [{"text": "a"}, {"text": "raise no"}, {"text": "b"}])
     await clients.predictions.Predict(frame("m-two", "c"))
     assert (await clients.serve("m-two", b"no JSON")).status_code == 400
-    gone = await refused(clients.predictions.Predict(frame("m-two", "pause"), timeout=0.2))
+    gone = await refused(clients.predictions.Predict(frame("m-two", "pause"), timeout=0.6))
     assert gone.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert (await clients.serve("m-nobody", b"[]")).status_code == 404
     here = {"hydro_pipeline": "m-two"}

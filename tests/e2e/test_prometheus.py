@@ -125,7 +125,7 @@ async def test_all_parts_are_scraped_and_every_panel_has_something_to_show(
         await clients.serve("d-two", b"no JSON")
 
     await traffic()
-    gone = await refused(clients.predictions.Predict(frame("d-two", "pause"), timeout=0.2))
+    gone = await refused(clients.predictions.Predict(frame("d-two", "pause"), timeout=0.6))
     assert gone.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     ups = {instance: 1.0 for instance in targets(traced.mesh)}
     queries = {

