@@ -27,8 +27,8 @@ MANAGERS = "hydro/managers/"
 MARK = "hydro/mesh"
 """A key that is there for as long as Consul remembers the mesh. Where it is missing, the managers
 give back what they know."""
-ECHO_S = 3.0
-"""How long Consul may take to tell of a change that it has made."""
+ECHO_S = 10.0
+"""How long Consul may take to tell of a change that it has made: a busy machine takes seconds."""
 RETRY_S = 0.3
 ORPHANED_S = 10.0
 """How long an Envoy whose manager is gone, or hangs, may take to find another."""
