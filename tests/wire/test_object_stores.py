@@ -4,35 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import repository_server
 import store_servers
 from cut_proxy import CutProxy
-from sklearn.linear_model import LinearRegression
 from store_servers import ACCESS_KEY, REGION, SECRET_KEY
+from watched_store import LIMIT_BYTES, published, saved_model, until, watching
 
-import hydro_models
 from hydro.repository.v1 import repository_service_pb2 as repository_pb
 from hydro_services import errors
 from hydro_services.repository import tracking, watcher
-from hydro_services.repository.catalogue import ModelVersion
-from hydro_services.repository.feed import CatalogueFeed
 from hydro_services.repository.roots import Root
 from hydro_services.repository.source import FileChanged
-from hydro_services.repository.stores import fsspec_stores, open_store
+from hydro_services.repository.stores import open_store, pieces
 from hydro_services.repository.stores.fsspec_stores import FsspecStore, GoogleStore, S3Store
 from hydro_services.repository.stores.store_source import StoreSource
-from hydro_services.repository.watcher import SourceWatcher
 
 pytestmark = pytest.mark.filterwarnings("ignore:Sending a large body")  # where models are put
 
 BUCKET, PREFIX = "models", "team/a b"
-LIMIT_BYTES = 1 << 30
 
 
 @pytest.fixture(scope="module")
@@ -107,38 +101,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracking, "SETTLE_S", 0.1)
     monkeypatch.setattr(tracking, "RETRY_S", 0.1)
     monkeypatch.setattr(watcher, "RELIST_S", 0.1)
-    monkeypatch.setattr(fsspec_stores, "PIECE_BYTES", 1 << 20)
-
-
-@contextlib.asynccontextmanager
-async def watching(
-    bucket: Bucket, folder: Path
-) -> AsyncIterator[tuple[CatalogueFeed, StoreSource]]:
-    source = StoreSource(bucket.open(bucket.path), ("s3", "x"), folder, LIMIT_BYTES)
-    feed = CatalogueFeed()
-    task = asyncio.create_task(SourceWatcher(source, feed).run())
-    try:
-        yield feed, source
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
-async def until(feed: CatalogueFeed, condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110 (of a proxy, too, which has threads of its own)
-            await asyncio.sleep(0.02)
-
-
-def published(feed: CatalogueFeed) -> dict[str, ModelVersion]:
-    return {f"{version.model}:{version.version}": version for version in feed.catalogue.published}
-
-
-def saved_model(folder: Path, slope: float) -> dict[str, bytes]:
-    x = np.array([[0.0], [1.0]])
-    hydro_models.save(LinearRegression().fit(x, [0.0, slope]), folder, x, inputs=["x"])
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 1 << 20)
 
 
 async def test_models_of_a_store_are_published_changed_and_removed(
@@ -148,7 +111,7 @@ async def test_models_of_a_store_are_published_changed_and_removed(
     for path, data in files.items():
         bucket.put(f"scikit/double/3/{path}", data)
     bucket.put("scikit/double/.hidden", b"x")
-    async with watching(bucket, tmp_path / "copies") as (feed, source):
+    async with watching(bucket.open(bucket.path), tmp_path / "copies") as (feed, source):
         await until(feed, lambda: "double:3" in published(feed))
         version = published(feed)["double:3"]
         assert version.format == "skops"
@@ -173,7 +136,7 @@ async def test_a_store_that_dies_in_a_download_and_comes_back(
         bucket.put(f"scikit/m/{path}", data)
     sent_before = bucket.proxy.sent_bytes
     bucket.proxy.cut_after = 3 << 20
-    async with watching(bucket, tmp_path / "copies") as (feed, source):
+    async with watching(bucket.open(bucket.path), tmp_path / "copies") as (feed, source):
         await until(feed, lambda: bucket.proxy.is_away and feed.away[0] is not None)
         assert not published(feed)
         bucket.proxy.cut_after = None
@@ -189,7 +152,7 @@ async def test_a_store_that_dies_in_a_download_and_comes_back(
             version.key, "data/large.bin", version.file("data/large.bin").stamp
         ) as stream:
             assert stream.read() == large
-    async with watching(bucket, tmp_path / "copies") as (feed, source):
+    async with watching(bucket.open(bucket.path), tmp_path / "copies") as (feed, source):
         await until(feed, lambda: "m:1" in published(feed))
         await until(feed, lambda: feed.away[0] is not None)
         assert published(feed)["m:1"].digest == version.digest
@@ -222,7 +185,7 @@ def test_an_object_that_is_replaced_while_it_is_read_is_not_mixed(
 async def test_a_slow_store_holds_up_nothing_else(bucket: Bucket, tmp_path: Path) -> None:
     bucket.proxy.hold()
     before = bucket.proxy.connections
-    async with watching(bucket, tmp_path / "copies") as (feed, _):
+    async with watching(bucket.open(bucket.path), tmp_path / "copies") as (feed, _):
         await until(feed, lambda: bucket.proxy.connections > before)
         await asyncio.gather(*(asyncio.to_thread(int) for _ in range(100)))
 

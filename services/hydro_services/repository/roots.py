@@ -22,11 +22,32 @@ class Scheme:
     example: str
 
 
+_NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
 _BUCKET = re.compile(r"//[A-Za-z0-9][A-Za-z0-9._-]*(/.*)?")
 SCHEMES = {
     "s3": Scheme("s3fs", "s3", _BUCKET, "s3://BUCKET/PREFIX"),
     "gs": Scheme("gcsfs", "gcs", _BUCKET, "gs://BUCKET/PREFIX"),
     "az": Scheme("adlfs", "azure", _BUCKET, "az://CONTAINER/PREFIX"),
+    "hf": Scheme(
+        "huggingface_hub",
+        "hf",
+        re.compile(rf"//{_NAME}/{_NAME}(@[^/]+)?(/.*)?"),
+        "hf://ORG/NAME[@REVISION][/PREFIX]",
+    ),
+    "oci": Scheme(
+        "oras",
+        "oci",
+        re.compile(
+            rf"//({_NAME}|\[[0-9a-fA-F:]+\])(:[0-9]+)?/[a-z0-9._/-]+(:{_NAME})?(@sha256:[0-9a-f]+)?"
+        ),
+        "oci://HOST[:PORT]/REPOSITORY[:TAG]",
+    ),
+    "models": Scheme(
+        "mlflow",
+        "mlflow",
+        re.compile(r"/[^/@]+([/@][^/@]+)?"),
+        "models:/NAME[/STAGE|/VERSION|@ALIAS]",
+    ),
 }
 
 
@@ -70,6 +91,11 @@ class Root:
         """Of a store's URL: what follows the scheme."""
         return self.text.partition(":")[2].strip("/")
 
+    @property
+    def name(self) -> str:
+        """The last part of a store's URL, without a tag, a revision or a digest."""
+        return re.split("[@:]", self.place.rpartition("/")[2])[0]
+
     def find_fault(self, is_installed: Callable[[str], bool]) -> str:
         """Why models cannot be had from it, and the way out; empty if they may.
 
@@ -87,8 +113,9 @@ class Root:
 
 
 def _scheme(text: str) -> str:
-    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
-    return found[1].lower() if found else ""
+    """Of an URL; MLflow's have no host."""
+    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://|(models):/", text)
+    return (found[1] or found[2]).lower() if found else ""
 
 
 def _check_place(scheme: str, text: str) -> None:

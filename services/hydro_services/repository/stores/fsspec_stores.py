@@ -6,6 +6,7 @@ files, or by the machine's role.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 from collections.abc import Mapping
@@ -14,11 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hydro_services.repository.source import FileChanged, Stamp
-
-PIECE_BYTES = 8 << 20
-"""What is asked for at a time, and the most that is fetched again after a cut."""
-CONNECT_S, READ_S = 5, 30
-"""How long a store may take to be connected to, and to send the next bytes."""
+from hydro_services.repository.stores import pieces
 
 
 class FsspecStore:
@@ -45,28 +42,15 @@ class FsspecStore:
     def download(self, path: str, stamp: Stamp, part: Path) -> None:
         """As `Store.download`."""
         name = f"{self._path}/{path}"
-        with part.open("r+b") as file:
-            # After a crash of the machine the last piece may not be what was written.
-            there = part.stat().st_size // PIECE_BYTES * PIECE_BYTES
-            file.truncate(there)
-            file.seek(there)
-            while there < stamp.size_bytes:
-                piece = self._read(name, stamp, there, min(there + PIECE_BYTES, stamp.size_bytes))
-                file.write(piece)
-                file.flush()
-                os.fsync(file.fileno())
-                there += len(piece)
+        pieces.complete_file(part, stamp.size_bytes, functools.partial(self._read, name, stamp))
         self._check_after(name, stamp)
 
     def _read(self, name: str, stamp: Stamp, start: int, end: int) -> bytes:
         try:
-            piece = self._read_range(name, stamp, start, end)
+            return self._read_range(name, stamp, start, end)
         except Exception:
             self._check(name, stamp)  # that it is another by now says more than how reading failed
             raise
-        if len(piece) != end - start:
-            raise FileChanged
-        return piece
 
     def _read_range(self, name: str, stamp: Stamp, start: int, end: int) -> bytes:
         piece: bytes = self._fs().cat_file(name, start=start, end=end)
@@ -104,8 +88,8 @@ class S3Store(FsspecStore):
     def _open(self) -> Any:
         fs = importlib.import_module("s3fs").S3FileSystem(
             config_kwargs={
-                "connect_timeout": CONNECT_S,
-                "read_timeout": READ_S,
+                "connect_timeout": pieces.CONNECT_S,
+                "read_timeout": pieces.READ_S,
                 "retries": {"max_attempts": 2},
             },
             use_listings_cache=False,
@@ -149,7 +133,7 @@ class GoogleStore(FsspecStore):
         # minute where there is none, as at emulators. Objects are listed the same without.
         os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
         return importlib.import_module("gcsfs").GCSFileSystem(
-            requests_timeout=READ_S, use_listings_cache=False, skip_instance_cache=True
+            requests_timeout=pieces.READ_S, use_listings_cache=False, skip_instance_cache=True
         )
 
     def _read_range(self, name: str, stamp: Stamp, start: int, end: int) -> bytes:
@@ -167,8 +151,8 @@ class AzureStore(FsspecStore):
 
     def _open(self) -> Any:
         return importlib.import_module("adlfs").AzureBlobFileSystem(
-            connection_timeout=CONNECT_S,
-            read_timeout=READ_S,
+            connection_timeout=pieces.CONNECT_S,
+            read_timeout=pieces.READ_S,
             use_listings_cache=False,
             skip_instance_cache=True,
         )

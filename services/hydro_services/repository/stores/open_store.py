@@ -9,10 +9,20 @@ from pathlib import Path
 
 from hydro_services.repository.roots import Root
 from hydro_services.repository.stores.fsspec_stores import AzureStore, GoogleStore, S3Store
+from hydro_services.repository.stores.hub_store import HubStore
+from hydro_services.repository.stores.mlflow_store import MlflowStore
+from hydro_services.repository.stores.oci_store import OciStore
 from hydro_services.repository.stores.store import Store
 from hydro_services.repository.stores.store_source import StoreSource
 
-_STORES: dict[str, Callable[[str], Store]] = {"s3": S3Store, "gs": GoogleStore, "az": AzureStore}
+_STORES: dict[str, Callable[[str], Store]] = {
+    "s3": S3Store,
+    "gs": GoogleStore,
+    "az": AzureStore,
+    "hf": HubStore,
+    "oci": OciStore,
+    "models": MlflowStore,
+}
 _LOGGERS = (
     *("adlfs", "aiobotocore", "aiohttp", "asyncio", "azure", "botocore", "filelock", "fsspec"),
     *("gcsfs", "google", "httpcore2", "httpx2", "huggingface_hub", "mlflow", "msal", "oras"),
@@ -31,7 +41,7 @@ def open_store(root: Root, folder: Path, limit_bytes: int) -> StoreSource:
     """
     silence_libraries()
     own = hashlib.sha256(root.text.encode()).hexdigest()[:16]
-    home = (root.scheme, root.place.rpartition("/")[2])
+    home = (root.scheme, root.name)
     return StoreSource(make_store(root.scheme, root.place), home, folder / own, limit_bytes)
 
 
