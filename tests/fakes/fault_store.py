@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -33,18 +34,29 @@ class FaultStore:
             stamp = Stamp(len(data), 0, (str(next(self._generations)),))
             self.objects[f"{folder}/{path}"] = (data, stamp)
 
+    def put(self, path: str, data: bytes) -> None:
+        stamp = Stamp(len(data), time.time_ns(), (str(next(self._generations)),))
+        self.objects = {**self.objects, path: (data, stamp)}  # another thread may be listing
+
+    def delete(self, path: str) -> None:
+        self.objects = {other: each for other, each in self.objects.items() if other != path}
+
     def list_objects(self) -> Mapping[str, Stamp]:
         listed: dict[str, Stamp] = {}
         last = ""
-        while page := sorted(path for path in self.objects if path > last)[:2]:
+        while page := self._page_after(last):
             if self.is_away:
                 raise ConnectionError("the store does not answer")
-            listed |= {path: self.objects[path][1] for path in page}
-            last = page[-1]
+            listed |= page
+            last = max(page)
             self.interrupt()
         if self.is_away:
             raise ConnectionError("the store does not answer")
         return listed
+
+    def _page_after(self, last: str) -> Mapping[str, Stamp]:
+        following = sorted((p, o) for p, o in self.objects.items() if p > last)[:2]
+        return {path: stamp for path, (_, stamp) in following}
 
     def download(self, path: str, stamp: Stamp, part: Path) -> None:
         with part.open("ab") as file:
