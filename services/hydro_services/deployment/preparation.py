@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from hydro_runtimes import files, load, model_formats
+from hydro_runtimes import files, load, mlflow_folder, model_formats
 from hydro_runtimes.errors import InvalidModel, ModelError
 from hydro_runtimes.evaluator import Signature
 from hydro_runtimes.model_formats import Format, Reader
@@ -90,9 +90,13 @@ def describe(folder: Path, example: Example | None, ask: AskTrust) -> PreparedMo
     signature = load.describe(folder).signature
     _ask(format, ask)
     proof = _read_proof(folder)
-    rows = proof["rows"][:SENT_ROWS] if proof else ()
     if example:
         rows = fit_rows(example.rows, signature)
+    elif proof:
+        rows = proof["rows"][:SENT_ROWS]
+    else:
+        logged = mlflow_folder.read_example(folder) if mlflow_folder.is_mlflow(folder) else ()
+        rows = fit_rows(logged[:SENT_ROWS], signature)
     is_proven = proof is not None and proof["rows"][: len(rows)] == rows
     answers = _answers_by_row(proof["answers"], len(rows)) if proof and is_proven else None
     return PreparedModel(format, signature, rows, answers)
