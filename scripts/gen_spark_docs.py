@@ -54,12 +54,12 @@ Names of columns are not case-sensitive, as in Spark: a row may bring `age` for 
 lacks some of the inputs has null in their place, as in what Spark writes as JSON; one that lacks all is
 an error. `s.a` in inputCols is the field `a` of the column `s`, and `` `s.a` `` the column of that name;
 this holds in every stage, for inputs and for columns that earlier stages make. A column that a stage makes
-replaces one whose name differs only in case.
+replaces one whose name differs only in case, also one that a row brings along.
 
 Vectors are JSON arrays, `{"type": "dense", "values": [...]}`, or
 `{"type": "sparse", "size": n, "indices": [...], "values": [...]}`, or as Spark writes them, with 0 for
 sparse and 1 for dense. Decimals come out as numbers of JSON with all their digits, dates and timestamps
-as texts, maps and structs as objects.
+as texts, binary as base64, maps and structs as objects.
 
 ## Rows that fail and rows that are dropped
 
@@ -124,6 +124,9 @@ WHERE, EXTEND, SET, DROP and AS after `|>`, over `__THIS__`, with the operators,
 Spark has for rows. Types, the names of columns without AS, and which rows
 fail are Spark's, with ANSI and without it: recorded and random expressions over edge cases are compared
 with PySpark.
+
+What takes all columns of the table by their order or at once, `FROM __THIS__ AS t(x, y)` and `struct(*)`, takes
+those that metadata.json states, in that order, and those that stages before it add.
 
 What needs other rows, the session or chance is refused when the model is loaded, and so is what is not
 supported, with the reason. A function that makes large values of small ones (`repeat`, `sequence`,

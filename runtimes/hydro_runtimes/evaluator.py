@@ -66,6 +66,17 @@ class Signature:
         for name, fields in names.items():
             object.__setattr__(self, name, frozenset(field.name for field in fields))
 
+    def replaced(self, names: Iterable[str]) -> list[str]:
+        """Those of a row's names whose columns the outputs take the place of.
+
+        Where case is ignored, also one that differs from an output's name in case alone, as
+        Dataset.withColumn of Spark does.
+        """
+        if not self.ignores_case:
+            return [name for name in names if name in self.writes]
+        lower = {name.lower() for name in self.writes}
+        return [name for name in names if name.lower() in lower]
+
     def for_names(self, names: Collection[str]) -> Signature:
         """The signature with inputs named as these columns, where case alone differs."""
         if not self.ignores_case:

@@ -19,6 +19,7 @@ from hydro_runtimes.spark.data.inputs import Group, Readers
 from hydro_runtimes.spark.data.merge_groups import merge_groups
 from hydro_runtimes.spark.data.schema import Schema
 from hydro_runtimes.spark.data.session_conf import SessionConf
+from hydro_runtimes.spark.data.sql_columns import SMALL_TYPES
 from hydro_runtimes.spark.format.saved import open_stage
 from hydro_runtimes.spark.format.tables import release_memory
 from hydro_runtimes.spark.registry import load_stage
@@ -56,7 +57,7 @@ class SparkEvaluator:
         fields = self.signature.inputs
         columns = inputs.add_missing_columns(columns, fields)
         if not self.reads_json:
-            batch = inputs.batch_of_columns(columns, fields)
+            batch = inputs.batch_of_columns(columns, fields, self.readers)
             return self._evaluate_batch(batch, columns.rows)
         groups = inputs.group_rows(columns, fields, self.readers)
         if len(groups) == 1:
@@ -109,6 +110,7 @@ def load(
     release_memory()
     readings = {name: known.reading for name, known in schema.inputs.items()}
     types = {name: known.sql for name, known in schema.inputs.items() if known.sql is not None}
-    readers = Readers(readings, types, schema.session.reading_mode)
+    small = {name: kind for name, kind in types.items() if kind in SMALL_TYPES}
+    readers = Readers(readings, types, schema.session.reading_mode, small)
     parts = tuple(schema.parts)
     return SparkEvaluator(schema.signature(), stage, readers, schema.spreads, parts)

@@ -51,7 +51,7 @@ def _score_together(
     kept = columns.take(_live_mask(columns.rows, answer.failures)) if answer.failures else columns
     failures |= _place_failures(answer.failures, failures, len(parsed))
     answers_of_failed = {i: _failure_answer(failure) for i, failure in failures.items()}
-    brought = kept.only(kept.keys() - signature.writes)
+    brought = kept.only(kept.keys() - set(signature.replaced(kept)))
     outputs = Columns(answer.outputs, kept.rows, answer.present)
     answered = json_rows.encode_rows(brought.plus(outputs))
     if signature.absent_is_null:

@@ -208,9 +208,9 @@ def add_outputs(frame: pb.Frame, signature: Signature, evaluation: Evaluation, s
     if evaluation.failures:
         drop_rows(frame, evaluation.failures, stage)
     columns = frame.table.columns
-    if not signature.writes.isdisjoint([column.name for column in columns]):
+    if replaced := set(signature.replaced([column.name for column in columns])):
         # A column that the model replaces leaves first: no frame has two columns of one name.
-        kept = [column for column in columns if column.name not in signature.writes]
+        kept = [column for column in columns if column.name not in replaced]
         del columns[:]
         columns.extend(kept)
     proto_encoding.add_columns(evaluation.outputs, evaluation.present, frame.table)

@@ -19,7 +19,7 @@ from hydro_runtimes.spark.data.element_attributes import (
     ElementAttribute,
     LazyAttributes,
 )
-from hydro_runtimes.spark.data.sql_columns import column_type
+from hydro_runtimes.spark.data.sql_columns import SMALL_TYPES, column_type
 from hydro_runtimes.spark.sql.errors import StatementError
 from hydro_runtimes.spark.sql.typenames import type_named
 from hydro_runtimes.spark.sql.types import STRING, SqlType
@@ -119,7 +119,9 @@ def _info_of_sql(field: Field) -> ColumnInfo:
         raise StatementError(f"{got}, {want}") from None
     name, shape = column_type(kind)
     is_plain = kind == STRING or (name in NUMBERS and not shape)
-    return ColumnInfo(name, shape) if is_plain else replace(SQL, sql=kind)
+    if not is_plain:
+        return replace(SQL, sql=kind)
+    return ColumnInfo(name, shape, sql=kind if kind in SMALL_TYPES else None)
 
 
 def info_of_type(kind: SqlType) -> ColumnInfo:

@@ -22,7 +22,7 @@ from hydro_runtimes.spark.data import word_lists
 from hydro_runtimes.spark.data.batch import Batch, InputColumn
 from hydro_runtimes.spark.data.column_info import Reading
 from hydro_runtimes.spark.data.json_types import json_column, type_of_json
-from hydro_runtimes.spark.data.sql_columns import to_column
+from hydro_runtimes.spark.data.sql_columns import SmallColumn, to_column
 from hydro_runtimes.spark.sql.errors import RowError
 from hydro_runtimes.spark.sql.functions.from_json import value_of_json
 from hydro_runtimes.spark.sql.mode import Mode
@@ -41,6 +41,8 @@ class Readers:
     types: Mapping[str, SqlType]
     """Of those whose type in SQL is stated."""
     mode: Mode
+    small: Mapping[str, SqlType]
+    """The types of those that come as int32 and are of fewer bits."""
 
     def reading(self, name: str) -> Reading:
         return self.readings.get(name, Reading.ANY)
@@ -129,10 +131,11 @@ def _null_column(field: Field, rows: int) -> Column:
     return Dense(np.zeros(rows, dtype=field.type.dtype), missing)
 
 
-def batch_of_columns(columns: Columns, fields: Sequence[Field]) -> Batch:
+def batch_of_columns(columns: Columns, fields: Sequence[Field], readers: Readers) -> Batch:
     """The batch that the pipeline starts from, of columns none of which comes as JSON."""
     taken = {field.name: columns[field.name] for field in fields if field.name in columns}
-    return Batch(taken, columns.rows)
+    batch = Batch(taken, columns.rows)
+    return _narrow_numbers(batch, readers.small) if readers.small else batch
 
 
 def batch_of_group(group: Group, fields: Sequence[Field], readers: Readers) -> Batch:
@@ -158,7 +161,24 @@ def batch_of_group(group: Group, fields: Sequence[Field], readers: Readers) -> B
                 column, bad = _column_of_type(values, kind, readers.reading(field.name))
             failures |= {row: source.invalid_row(text) for row, text in bad.items()}
         taken[field.name] = column
-    return Batch(taken, group.columns.rows).without_rows(failures)
+    batch = Batch(taken, group.columns.rows).without_rows(failures)
+    return _narrow_numbers(batch, readers.small) if readers.small else batch
+
+
+def _narrow_numbers(batch: Batch, kinds: Mapping[str, SqlType]) -> Batch:
+    """The batch with columns of these types; rows whose number does not fit fail."""
+    columns: dict[str, Column] = {}
+    failures: dict[int, Failure] = {}
+    for name, kind in kinds.items():
+        column = batch.columns.get(name)
+        if isinstance(column, Dense) and column.type in (DataType.INT32, DataType.INT64):
+            narrow = column.values.astype(kind.dtype)
+            bad = np.flatnonzero(narrow != column.values)
+            source = InputColumn("", name)
+            for row in bad.tolist():
+                failures[row] = source.invalid_row(f"got {column.values[row]}, want {kind}")
+            columns[name] = SmallColumn(narrow, column.validity, kind)
+    return batch.with_columns(columns).without_rows(failures)
 
 
 def _texts_of(column: Strings) -> Sequence[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC
 from itertools import pairwise
@@ -9,7 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from hydro_runtimes.columns import Column, DataType, Dense, Ragged, Rows, Sparse, Strings
+from hydro_runtimes.columns import (
+    Array,
+    Column,
+    DataType,
+    Dense,
+    Ragged,
+    Rows,
+    Sparse,
+    Strings,
+    Validity,
+)
 from hydro_runtimes.spark.data import word_lists
 from hydro_runtimes.spark.sql.errors import StatementError
 from hydro_runtimes.spark.sql.functions.to_json import write_json
@@ -17,10 +28,12 @@ from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.null_types import reshaped
 from hydro_runtimes.spark.sql.types import (
     BOOLEAN,
+    BYTE,
     DOUBLE,
     FLOAT,
     INT,
     LONG,
+    SHORT,
     STRING,
     VECTOR,
     VOID,
@@ -38,6 +51,8 @@ _TYPES: Mapping[DataType, SqlType] = {
     DataType.FLOAT64: DOUBLE,
     DataType.STRING: STRING,
 }
+SMALL_TYPES = (BYTE, SHORT)
+"""Types of SQL that have no column of their own."""
 _MODE = Mode(ansi=True, zone=UTC)
 _DATA_TYPES = {kind: name for name, kind in _TYPES.items()}
 _AS_TEXT = ("date", "timestamp", "timestamp_ntz", "binary")
@@ -68,8 +83,25 @@ class ValueColumn(Strings):
 def _value_text(kind: SqlType, value: Any, mode: Mode) -> str:
     if value is None:
         return ""
+    if kind.name == "binary":  # as Spark writes it as JSON
+        return base64.b64encode(value).decode()
     is_text = kind.name in _AS_TEXT or kind.is_interval
     return text_of(kind, value, mode) if is_text else write_json(kind, value, mode, with_nulls=True)
+
+
+class SmallColumn(Dense):
+    """A column of type tinyint or smallint. To whoever does not know SQL it is one of int32."""
+
+    __slots__ = ("kind",)
+
+    def __init__(self, values: Array, validity: Validity, kind: SqlType) -> None:
+        super().__init__(values.astype(np.int32, copy=False), validity)
+        self.kind = kind
+
+    def take(self, rows: Rows) -> SmallColumn:
+        """Some of the rows."""
+        taken = Dense.take(self, rows)
+        return SmallColumn(taken.values, taken.validity, self.kind)
 
 
 class VoidColumn(Dense):
@@ -126,6 +158,8 @@ def type_of_column(column: Column, is_vector: bool) -> SqlType:
             return column.value.type
         case VoidColumn():
             return VOID
+        case SmallColumn():
+            return column.kind
         case Strings():
             return STRING
         case Sparse():
@@ -141,7 +175,7 @@ def type_of_column(column: Column, is_vector: bool) -> SqlType:
 
 def column_type(kind: SqlType) -> tuple[DataType, tuple[int, ...]]:
     """The type and shape of the column that holds values of an SQL type; a smallint is an int32."""
-    if kind.name in ("tinyint", "smallint"):
+    if kind in SMALL_TYPES:
         return DataType.INT32, ()
     if kind.name == "array" and kind.parts[0] in _DATA_TYPES:
         return _DATA_TYPES[kind.parts[0]], (-1,)
@@ -167,7 +201,9 @@ def to_column(value: Value, mode: Mode) -> Column:
     if kind == STRING:
         texts = value.to_list()
         return Strings([text or "" for text in texts], validity)
-    if kind in _DATA_TYPES or kind.is_whole:
+    if kind in SMALL_TYPES:
+        return SmallColumn(value.data, validity, kind)
+    if kind in _DATA_TYPES:
         name, _ = column_type(kind)
         return Dense(value.data.astype(name.dtype, copy=False), validity)
     if kind.name == "array" and kind.parts[0] in _DATA_TYPES:
@@ -240,7 +276,7 @@ def _column_value(column: Column, kind: SqlType) -> Value:
         return constant_value(kind, None, column.rows)
     null = np.zeros(column.rows, bool) if column.validity is None else ~column.validity
     if isinstance(column, Dense) and column.values.ndim == 1:
-        return Value(kind, column.values, null)
+        return Value(kind, column.values.astype(kind.dtype, copy=False), null)
     rows = _column_rows(column)
     if kind == VECTOR and not isinstance(column, Sparse):
         rows = [(len(one), None, one) for one in rows]

@@ -242,9 +242,8 @@ def _decimal_arithmetic(operator: str, sides: Sequence[Typed], mode: Mode, safe:
 
 
 def _fit_result(number: Decimal, kind: SqlType) -> Any:
-    if kind == LONG:
-        whole = int(number)
-        return whole if -(2**63) <= whole < 2**63 else None
+    if kind == LONG:  # of div, in ANSI mode, too: BigDecimal.longValue keeps the lowest 64 bits
+        return (int(number) + 2**63) % 2**64 - 2**63
     return fit_decimal(number, kind)
 
 

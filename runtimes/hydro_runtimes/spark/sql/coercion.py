@@ -59,17 +59,27 @@ def compared_type(one: SqlType, other: SqlType, ansi: bool) -> SqlType | None:
     # Null beside a text: both sides are texts, and the comparison is null.
     if rest == VOID:
         return STRING
+    if rest.name == "decimal":
+        return DOUBLE
     return None if rest.is_nested or rest.is_interval else rest
 
 
 def with_names_of(kind: SqlType, other: SqlType) -> SqlType:
-    """A struct with the fields' names of another: where values are compared no one looks at them.
+    """The type with the fields' names of another, where nothing else differs.
 
-    Source: DataType.equalsStructurally.
+    Where values are compared no one looks at the names; but structs of other names have no type in
+    common, so that nothing is cast.
+
+    Source: DataType.equalsStructurally; TypeCoercion.findTypeForComplex, 4.3.0.
     """
-    if kind.name == other.name == "struct" and len(kind.parts) == len(other.parts):
-        return replace(kind, names=other.names)
-    return kind
+    return other if _is_alike(kind, other) else kind
+
+
+def _is_alike(one: SqlType, other: SqlType) -> bool:
+    """Whether two types differ in the names of fields at most."""
+    if len(one.parts) != len(other.parts) or not all(map(_is_alike, one.parts, other.parts)):
+        return False
+    return replace(one, parts=(), names=()) == replace(other, parts=(), names=())
 
 
 def tightest_type(one: SqlType, other: SqlType, ansi: bool) -> SqlType | None:

@@ -199,7 +199,32 @@ class Compiler:
         otherwise = node.otherwise or Literal(VOID, None, "NULL")
         return logic.case_when(tests, [*results, self.compile(otherwise, scope)], self.mode)
 
+    def _expand_stars(self, node: FunctionCall, scope: Scope) -> FunctionCall:
+        """The call with the columns or fields that a * in it stands for, as in struct(*)."""
+        if not any(isinstance(one, Star) for one in node.arguments):
+            return node
+        given: list[Expression] = []
+        for one in node.arguments:
+            given += self._names_of_star(one, scope) if isinstance(one, Star) else [one]
+        self.shown[id(node)] = expanded = replace(node, arguments=tuple(given))
+        return expanded
+
+    def _names_of_star(self, star: Star, scope: Scope) -> list[Expression]:
+        without = {parts[0].lower() for parts in star.without}
+        prefix = star.qualifier
+        if not prefix or (len(prefix) == 1 and prefix[0].lower() == (scope.table or "").lower()):
+            columns = scope.columns if scope.outside is None else scope.outside.all_columns()
+            return [Name((one.name,)) for one in columns if one.name.lower() not in without]
+        kind = self._compile_name(prefix, scope).type
+        if kind == UNKNOWN:
+            return [Name(prefix)]
+        if kind.name != "struct":
+            raise StatementError(f"{'.'.join(prefix)}.* is of {kind}, want a struct")
+        kept = [name for name in kind.names if name.lower() not in without]
+        return [Alias(Name((*prefix, name)), name) for name in kept]
+
     def _compile_call(self, node: FunctionCall, scope: Scope) -> Typed:
+        node = self._expand_stars(node, scope)
         if node.name in ("struct", "named_struct"):
             return self._compile_struct(node, scope)
         if node.name in CAST_NAMES and len(node.arguments) == 1:

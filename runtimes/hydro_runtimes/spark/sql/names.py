@@ -266,6 +266,10 @@ def _rebuild_node(node: Expression, child: Callable[[Expression], Expression]) -
     return made
 
 
+def _null_test(node: FunctionCall) -> str:
+    return "IS UNKNOWN" if node.written == "IS UNKNOWN" else "IS NULL"
+
+
 def _call_text(node: FunctionCall) -> str:
     name, given = node.name, [_sql_text(one) for one in node.arguments]
     if _is_cast(node):
@@ -276,9 +280,9 @@ def _call_text(node: FunctionCall) -> str:
             pairs = zip(node.arguments[::2], node.arguments[1::2], strict=False)
             return _sql_text(Case(tuple(pairs), node.arguments[-1] if otherwise else None))
         case "isnull":
-            return f"({given[0]} IS NULL)"
+            return f"({given[0]} {_null_test(node)})"
         case "isnotnull":
-            return f"({given[0]} IS NOT NULL)"
+            return f"({given[0]} {_null_test(node).replace('IS', 'IS NOT')})"
         case "if":
             return f"(IF({', '.join(given)}))"
         case "positive":

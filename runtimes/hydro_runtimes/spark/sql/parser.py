@@ -272,7 +272,7 @@ class Parser(ExpressionReader):
             return self._parse_with_unit(written)
         if self.accept(")"):
             return self._finish_call(name, (), written)
-        if self.next_token.upper == "*" and self.peek_token().upper == ")":
+        if name == "count" and self.next_token.upper == "*" and self.peek_token().upper == ")":
             raise NeedsOtherRows(f"{written}(*) needs other rows")
         arguments = self.parse_list(
             self.parse_named_expression

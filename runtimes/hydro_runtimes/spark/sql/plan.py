@@ -100,9 +100,12 @@ def plan_of(
             Column(item.name, inner.item_key(place), item.typed.type, table)
             for place, item in enumerate(inner.items)
         ]
-    if select.names:
-        given = _rename_columns(given, select.names)
     sees_all = inner is None or inner.takes_all
+    if select.names:
+        if outside is not None and sees_all:
+            given = [replace(column, table=table) for column in outside.all_columns()]
+        given = _rename_columns(given, select.names)
+        sees_all = False  # under other names, and there are no others
     scope = Scope(given, table, outside=outside if sees_all else None)
     stars = [node for node in select.items if isinstance(node, Star)]
     keeps = not all(_is_struct(node, scope) for node in stars)

@@ -70,9 +70,12 @@ def _parse_is(parser: ExpressionReader, left: Expression) -> Expression:
     if parser.accept("DISTINCT", "FROM"):
         same = Operation("<=>", (left, parser.parse_operators(0)))
         return same if negated else Operation("NOT", (same,))
-    if parser.accept("NULL") or parser.accept("UNKNOWN"):
-        # Spark has two words for one test.
-        return FunctionCall("isnotnull" if negated else "isnull", (left,))
+    for word in ("NULL", "UNKNOWN"):
+        if parser.accept(word):
+            # Spark has two words for one test; the second stays in the name of literals alone.
+            is_constant = isinstance(left, Literal) and left.type == BOOLEAN
+            written = word if is_constant else "NULL"
+            return FunctionCall("isnotnull" if negated else "isnull", (left,), f"IS {written}")
     for word in ("TRUE", "FALSE"):
         if parser.accept(word):
             same = Operation("<=>", (left, Literal(BOOLEAN, word == "TRUE", word.lower())))

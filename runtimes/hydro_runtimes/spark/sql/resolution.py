@@ -41,6 +41,14 @@ class Outside(Protocol):
         """The column of a name that stands for nothing else."""
         ...
 
+    def all_columns(self) -> Sequence[Column]:
+        """All columns, in order.
+
+        Raises:
+            StatementError: not all of them are known.
+        """
+        ...
+
     def may_have(self, name: str) -> None:
         """Notes that a column of this name, if there is one, comes before an alias."""
         ...

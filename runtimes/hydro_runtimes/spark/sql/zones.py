@@ -17,7 +17,7 @@ from hydro_runtimes.spark.sql.errors import StatementError
 
 _EPOCH = datetime(1970, 1, 1)
 _FIRST, _LAST = calendar.days_of(1, 1, 2) * DAY, calendar.days_of(9999, 12, 30) * DAY
-_OFFSET = re.compile(r"(?:UTC|GMT|UT)?([+-])(\d{1,2})(?::?(\d{2}))?(?::?(\d{2}))?")
+_OFFSET = re.compile(r"(?:UTC|GMT|UT)?([+-])(?!\d{3}$|\d{5}$)(\d{1,2})(?::?(\d{2}))?(?::?(\d{2}))?")
 _DATE = re.compile(r"([+-]?\d{4,7})(?:-(\d{1,2})(?:-(\d{1,2})(?:[ T].*)?)?)?", re.DOTALL)
 _TIMESTAMP = re.compile(
     r"([+-]?\d{4,6})(?:-(\d{1,2})(?:-(\d{1,2})"

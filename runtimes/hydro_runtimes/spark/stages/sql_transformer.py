@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -54,6 +54,8 @@ class SQLTransformer:
     vectors: frozenset[str]
     untold: tuple[str, ...]
     """The inputs that it reads whose types the save does not tell."""
+    order: tuple[str, ...]
+    """The first columns of the table, where their order counts."""
     _plans: dict[tuple[tuple[str, SqlType], ...], _Typing] = field(default_factory=dict)
 
     @classmethod
@@ -61,7 +63,7 @@ class SQLTransformer:
         try:
             mode = schema.session.evaluation_mode(saved)
             select = parse_statement(saved.text("statement"))
-            plan = _first_plan(select, mode, saved, schema)
+            plan, order = _first_plan(select, mode, saved, schema)
         except (StatementError, RecursionError) as error:
             message = str(error) if isinstance(error, StatementError) else "is nested too deeply"
             raise saved.invalid(f"param 'statement': {message}") from error
@@ -77,11 +79,11 @@ class SQLTransformer:
             if known.type is ANY and known.sql is None and name.lower() in read
         )
         _declare_columns(schema, plan)
-        return cls(InputColumn(saved.uid, "statement"), select, mode, vectors, untold)
+        return cls(InputColumn(saved.uid, "statement"), select, mode, vectors, untold, order)
 
     def transform(self, batch: Batch) -> Batch:
         try:
-            plan, types = self._plan_for(batch.columns)
+            plan, types = self._plan_for(self._in_order(batch.columns))
         except StatementError as error:
             raise WrongColumn(self.source.invalid_row(self._told(error, batch))) from error
         rows = Rows.from_columns(ColumnValues(batch.columns, types), batch.rows)
@@ -95,6 +97,10 @@ class SQLTransformer:
             else:
                 columns[item.name] = to_column(values[item.name].null_where(bad), self.mode)
         return self._batch_of_rows(batch, kept, columns, rows.errors)
+
+    def _in_order(self, columns: Mapping[str, BatchColumn]) -> Mapping[str, BatchColumn]:
+        first = {name: columns[name] for name in self.order if name in columns}
+        return {**first, **columns} if first else columns
 
     def _plan_for(self, columns: Mapping[str, BatchColumn]) -> _Typing:
         types = {
@@ -164,6 +170,8 @@ class _Inputs:
     """In lower case, the names of columns that are taken for numbers."""
     perhaps: set[str] = field(default_factory=set)
     """Columns that a row may lack: the statement gives their names to others."""
+    takes_all: list[bool] = field(default_factory=list)
+    """Not empty once all columns have been asked for."""
 
     def column(self, name: str) -> Column:
         known = dict.fromkeys((*self.schema.columns, *self.schema.stated))
@@ -171,6 +179,23 @@ class _Inputs:
         name = found[0] if len(found) == 1 else name
         self.read(name)
         return Column(name, name, UNKNOWN, None)
+
+    def all_columns(self) -> Sequence[Column]:
+        if not self.schema.stated or not self.schema.is_open:
+            told = how_to_state(
+                {"name": "first", "type": "double"}, {"name": "next", "type": "int"}
+            )
+            raise StatementError(
+                f"it takes all columns, and which there are the save does not tell: {told}"
+            )
+        for name in self.schema.stated:
+            self.read(name)
+        self.takes_all.append(True)
+        columns = self.schema.columns
+        return [
+            Column(name, name, _sql_type(columns[name], name in self.schema.added), None)
+            for name in dict.fromkeys((*self.schema.stated, *columns))
+        ]
 
     def may_have(self, name: str) -> None:
         if self.schema.is_open:
@@ -182,8 +207,14 @@ class _Inputs:
         self.schema.require_column(self.saved, name, wanted)
 
 
-def _first_plan(select: Select, mode: Mode, saved: Saved, schema: Schema) -> Plan:
-    """The plan for the types that are known while a pipeline is loaded; the schema gets inputs."""
+def _first_plan(
+    select: Select, mode: Mode, saved: Saved, schema: Schema
+) -> tuple[Plan, tuple[str, ...]]:
+    """The plan for the types that are known while a pipeline is loaded; the schema gets inputs.
+
+    Returns:
+        The plan, and the columns that come first where their order counts.
+    """
     numbers = frozenset(name.lower() for name in names_of_numbers(select))
     inputs = _Inputs(saved, schema, numbers)
     known = -1
@@ -197,7 +228,7 @@ def _first_plan(select: Select, mode: Mode, saved: Saved, schema: Schema) -> Pla
     for name in list(schema.columns):
         if name.lower() in read and name not in inputs.perhaps:
             inputs.read(name)
-    return plan
+    return plan, tuple(schema.stated) if inputs.takes_all else ()
 
 
 def _refuse_two_of_a_name(plan: Plan) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.parity.saves import save_stage
 
 from hydro_runtimes.columns import Columns, DataType, Dense
 from hydro_runtimes.evaluator import Evaluation, Field, Signature
@@ -193,3 +194,12 @@ def test_streams_that_the_caller_has_closed_cost_nothing(folder: Path) -> None:
         check=False,
     )
     assert (done.returncode, json.loads(done.stdout)) == (0, {"x": 1.0, "y": 10.0})
+
+
+def test_an_output_takes_the_place_of_a_column_that_differs_in_case(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = {"inputCol": "x", "outputCol": "Size", "threshold": 1.0}
+    folder = save_stage(tmp_path / "m", "feature.Binarizer", params, version="4.3.0")
+    rows = '{"x": 2.0, "SIZE": "large", "id": 7}'
+    assert answers(folder, rows, capsys) == [{"x": 2.0, "id": 7, "Size": 1.0}]

@@ -12,6 +12,7 @@ from hydro_runtimes.spark.sql.binding import (
     Function,
     constant_of,
     implicit_cast,
+    null_on_error,
     row_by_row,
 )
 from hydro_runtimes.spark.sql.errors import NeedsOtherRows, RowError, StatementError
@@ -34,17 +35,16 @@ def _aes_function(decrypts: bool, safe: bool = False) -> Function:
         if not decrypts and len(given) < 5 and not _is_ecb(given):
             raise NeedsOtherRows("aes_encrypt(...) without an IV answers by chance, but for ECB")
 
-        def run_cipher(data: bytes, key: bytes, *rest: Any) -> bytes | None:
+        def run_cipher(data: bytes, key: bytes, *rest: Any) -> bytes:
             name, padding = rest[0] if rest else "GCM", rest[1] if rest[1:] else "DEFAULT"
             more = rest[2:]
             try:
                 return cipher_of(data, key, name.upper(), padding.upper(), more, decrypts)
             except (ValueError, RowError) as error:
-                if safe:
-                    return None
                 raise RowError(f"INVALID_PARAMETER_VALUE: AES: {error}") from None
 
-        return row_by_row(run_cipher, given, BINARY)
+        made = row_by_row(run_cipher, given, BINARY)
+        return null_on_error(made) if safe else made
 
     return Function(bind, 2, 5 if decrypts else 6, BINARY)
 

@@ -32,7 +32,7 @@ from hydro_runtimes.spark.sql.types import (
     TIMESTAMP,
     TIMESTAMP_NTZ,
 )
-from hydro_runtimes.spark.sql.values import Typed
+from hydro_runtimes.spark.sql.values import Rows, Typed, constant_value
 
 _DAY_MICROS = {"HOUR": 3_600_000_000, "MINUTE": 60_000_000, "SECOND": 1_000_000}
 _DAY_MICROS |= {"MILLISECOND": 1000, "MICROSECOND": 1, "DAY": DAY, "WEEK": 7 * DAY}
@@ -105,7 +105,14 @@ def _bind_date_trunc(arguments: Sequence[Typed], mode: Mode) -> Typed:
         start = _truncate_date(days, unit)
         return None if start is None else zones.day_start(start, mode.zone)
 
-    return row_function(truncate_instant, [STRING, TIMESTAMP], TIMESTAMP).bind(arguments, mode)
+    bound = row_function(truncate_instant, [STRING, TIMESTAMP], TIMESTAMP).bind(arguments, mode)
+    unit = arguments[0]
+    if unit.foldable and unit.type == STRING:
+        text = unit.evaluate(Rows.from_columns({}, 1)).to_list()[0]
+        if text is not None and truncate_instant(text, 0) is None:
+            # Spark does not look at the timestamp then, not even whether it is one.
+            return Typed(TIMESTAMP, lambda rows: constant_value(TIMESTAMP, None, rows.count), True)
+    return bound
 
 
 def _bind_timestampdiff(arguments: Sequence[Typed], mode: Mode) -> Typed:

@@ -80,14 +80,14 @@ def _look_up_key(given: Sequence[Typed], same: Callable[[Any], Any], made: SqlTy
 
 
 def unify_key_types(
-    child: Typed, key: Typed, mode: Mode
+    child: Typed, key: Typed, mode: Mode, common: Callable[..., SqlType | None] = tightest_type
 ) -> tuple[list[Typed], Callable[[Any], Any]]:
     """A map and a key, cast to one type of keys, and what makes keys comparable.
 
     Raises:
         StatementError: there is no such type.
     """
-    kind = tightest_type(child.type.parts[0], key.type, mode.ansi)
+    kind = common(child.type.parts[0], key.type, mode.ansi)
     if kind is None:
         raise StatementError(f"{child.type} has no keys of type {key.type}")
     keyed = map_of(kind, child.type.parts[1])

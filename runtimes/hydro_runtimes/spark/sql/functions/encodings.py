@@ -16,6 +16,7 @@ from hydro_runtimes.spark.sql.binding import (
     Function,
     constant_of,
     implicit_cast,
+    null_on_error,
     require_type,
     row_by_row,
     row_function,
@@ -55,7 +56,8 @@ def _to_binary_function(safe: bool) -> Function:
                 )
             return made
 
-        return row_by_row(to_binary, [implicit_cast(arguments[0], STRING, mode)], BINARY)
+        made = row_by_row(to_binary, [implicit_cast(arguments[0], STRING, mode)], BINARY)
+        return null_on_error(made) if safe else made
 
     return Function(bind, 1, 2, BINARY)
 

@@ -23,11 +23,12 @@ from hydro_runtimes.spark.sql.calendar import DAY
 from hydro_runtimes.spark.sql.decimals import fit_decimal
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
 from hydro_runtimes.spark.sql.functions.json_options import (
-    FORMAT_OPTIONS,
     ISO_FORMATS,
     Formats,
+    read_dialect,
     read_formats,
     read_options,
+    read_zone,
 )
 from hydro_runtimes.spark.sql.functions.json_texts import (
     NAMED_NUMBERS,
@@ -53,9 +54,13 @@ def _bind_from_json(arguments: Sequence[Typed], mode: Mode) -> Typed:
     schema = constant_of(arguments[1], "the schema")
     if not isinstance(schema, str):
         raise StatementError("the schema is null, want a text such as 'a INT, b STRING'")
-    options = read_options(arguments[2:], ("mode", *FORMAT_OPTIONS))
+    options = read_options(arguments[2:], ("locale", "singleVariantColumn"))
+    dialect, mode = read_dialect(options), read_zone(options, mode)
+    corrupt = options.get("columnnameofcorruptrecord", _CORRUPT)
     formats = read_formats(options)
     is_strict = options.get("mode", "").upper() == "FAILFAST"
+    if options.get("mode", "").upper() == "DROPMALFORMED":
+        raise StatementError("the mode DROPMALFORMED is not for from_json, as in Spark")
     kind = parse_ddl(schema)
     if kind.name not in ("struct", "array", "map"):
         raise StatementError(f"the schema is {kind}, want a struct, an array or a map")
@@ -63,35 +68,33 @@ def _bind_from_json(arguments: Sequence[Typed], mode: Mode) -> Typed:
     def read_text(text: str) -> Any:
         if not text.strip():
             return None
-        value = first_json(text)
+        value = first_json(text, dialect)
         if kind.name == "struct" and isinstance(value, list):
             value = value[0] if len(value) == 1 else NOT_JSON
         if kind.name == "array" and isinstance(value, dict) and kind.parts[0].name == "struct":
             value = [value]
         try:
-            return _complete(kind, _convert_json(kind, value, mode, True, formats), None)
+            return _complete(kind, _convert_json(kind, value, mode, True, formats), corrupt, None)
         except _Mismatch:
             if is_strict:
                 raise RowError(
                     f"MALFORMED_RECORD_IN_PARSING: the JSON is not a {kind}, mode FAILFAST"
                 ) from None
         try:
-            return _complete(kind, _convert_json(kind, value, mode, False, formats), text)
+            return _complete(kind, _convert_json(kind, value, mode, False, formats), corrupt, text)
         except _Mismatch:
-            return _complete(kind, None, text)
+            return _complete(kind, None, corrupt, text)
 
     return row_by_row(read_text, [require_type(arguments[0], STRING, mode)], kind)
 
 
-def _complete(kind: SqlType, value: Any, corrupt: str | None) -> Any:
+def _complete(kind: SqlType, value: Any, field: str, corrupt: str | None) -> Any:
     """A record with the text of what is wrong with it in its field for that, if it has one."""
     if kind.name != "struct":
         return value
     fields = (None,) * len(kind.parts) if value is None else value
     pairs = zip(kind.names, kind.parts, fields, strict=True)
-    return tuple(
-        corrupt if (name, part) == (_CORRUPT, STRING) else one for name, part, one in pairs
-    )
+    return tuple(corrupt if (name, part) == (field, STRING) else one for name, part, one in pairs)
 
 
 def value_of_json(kind: SqlType, text: str, mode: Mode) -> Any:

@@ -233,9 +233,13 @@ def _bind_scaling(operator: str, left: Typed, right: Typed, mode: Mode) -> Typed
     change = _multiply_span if operator == "*" else _divide_span
     if kind.name == "interval":
         number = cast_to(right, DOUBLE, mode)
-        return row_by_row(
-            lambda span, n: _scale_calendar_interval(span, n, operator), [left, number], kind
-        )
+
+        def scale_interval(span: tuple[int, int, int], n: float) -> tuple[int, ...] | None:
+            if operator == "/" and n == 0 and not mode.ansi:
+                return None
+            return _scale_calendar_interval(span, n, operator)
+
+        return row_by_row(scale_interval, [left, number], kind)
     result = MONTHS if kind.is_months else MICROS
     limit = _INT if kind.is_months else _LONG
 

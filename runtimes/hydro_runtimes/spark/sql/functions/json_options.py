@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from hydro_runtimes.spark.sql import zones
 from hydro_runtimes.spark.sql.binding import (
     constant_of,
 )
 from hydro_runtimes.spark.sql.datetime_patterns import DateTimePattern, datetime_pattern
 from hydro_runtimes.spark.sql.errors import StatementError
+from hydro_runtimes.spark.sql.functions.json_texts import SPARK_JSON, Dialect
+from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.types import (
     SqlType,
 )
@@ -34,6 +37,16 @@ class Formats(NamedTuple):
 
 
 ISO_FORMATS = Formats()
+DIALECT_OPTIONS = {
+    "allowComments": "comments",
+    "allowUnquotedFieldNames": "unquoted_names",
+    "allowSingleQuotes": "single_quotes",
+    "allowNumericLeadingZeros": "leading_zeros",
+    "allowNonNumericNumbers": "named_numbers",
+    "allowBackslashEscapingAnyCharacter": "any_escape",
+    "allowUnquotedControlChars": "control_chars",
+}
+"""By Spark's name: the field of `Dialect`."""
 FORMAT_OPTIONS = ("dateFormat", "timestampFormat", "timestampNTZFormat")
 
 
@@ -45,8 +58,39 @@ def read_formats(options: Mapping[str, str]) -> Formats:
     return formats
 
 
-def read_options(arguments: Sequence[Typed], known: Sequence[str]) -> Mapping[str, str]:
-    """The options of a function, by lower-case names.
+def read_dialect(options: Mapping[str, str]) -> Dialect:
+    """What a text of JSON may have beyond the standard.
+
+    Raises:
+        StatementError: an option is neither true nor false.
+    """
+    given = {
+        field: read_flag(options, name, getattr(SPARK_JSON, field))
+        for name, field in DIALECT_OPTIONS.items()
+    }
+    return Dialect(**given)
+
+
+def read_flag(options: Mapping[str, str], name: str, default: bool) -> bool:
+    """An option that is true or false.
+
+    Raises:
+        StatementError: it is neither.
+    """
+    text = options.get(name.lower(), str(default)).lower()
+    if text not in ("true", "false"):
+        raise StatementError(f"the option '{name}' is '{text[:40]}', want true or false")
+    return text == "true"
+
+
+def read_zone(options: Mapping[str, str], mode: Mode) -> Mode:
+    """The mode with the time zone of the options, if they have one."""
+    zone = options.get("timezone")
+    return mode if zone is None else Mode(mode.ansi, zones.zone_of(zone))
+
+
+def read_options(arguments: Sequence[Typed], refused: Sequence[str]) -> Mapping[str, str]:
+    """The options of a function, by lower-case names; those that Spark has not count for nothing.
 
     Raises:
         StatementError: they are not a map of constants, or an option is not supported.
@@ -57,7 +101,7 @@ def read_options(arguments: Sequence[Typed], known: Sequence[str]) -> Mapping[st
     if arguments[0].type.name != "map" or pairs is None:
         raise StatementError("the options are not a map")
     options = {str(name).lower(): str(value) for name, value in pairs}
-    unknown = sorted(set(options) - {name.lower() for name in known})
-    if unknown:
-        raise StatementError(f"the option '{unknown[0]}' is not supported, want {', '.join(known)}")
+    for name in refused:
+        if name.lower() in options:
+            raise StatementError(f"the option '{name}' is not supported")
     return options

@@ -17,7 +17,7 @@ from hydro_runtimes.spark.sql.binding import (
     require_type,
     row_by_row,
 )
-from hydro_runtimes.spark.sql.coercion import tightest_type
+from hydro_runtimes.spark.sql.coercion import tightest_type, wider_without_texts
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
 from hydro_runtimes.spark.sql.functions.arrays import array_argument, same_key
 from hydro_runtimes.spark.sql.functions.elements import unify_key_types
@@ -162,7 +162,7 @@ def _bind_map_contains_key(arguments: Sequence[Typed], mode: Mode) -> Typed:
     child = map_argument(arguments[0])
     if arguments[0].type == VOID:
         raise StatementError("got void, want a map")
-    given, key = unify_key_types(child, arguments[1], mode)
+    given, key = unify_key_types(child, arguments[1], mode, wider_without_texts)
     if arguments[1].type == VOID:
         raise StatementError("the key is null, which no map has")
     return row_by_row(

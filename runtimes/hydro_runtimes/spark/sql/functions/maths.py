@@ -61,6 +61,20 @@ def _bind_sign(arguments: Sequence[Typed], mode: Mode) -> Typed:
     return Typed(DOUBLE, evaluate, child.foldable)
 
 
+def _fdlibm(compute: Callable[[float], float]) -> Callable[[Array], Array]:
+    """A function of Python's `math`, which rounds as Java's StrictMath more often than numpy's."""
+
+    def of_number(x: float) -> float:
+        try:
+            return compute(x)
+        except ValueError:  # of a number that has none: the answer there is null
+            return math.nan
+        except OverflowError:
+            return -math.inf if compute is math.sinh and x < 0 else math.inf
+
+    return lambda numbers: np.array([of_number(x) for x in numbers.tolist()], dtype=np.float64)
+
+
 def _double_function(compute: Callable[[Array], Any], above: float | None = None) -> Function:
     """A function of a double; null for numbers up to `above`, of which there is no logarithm."""
 
@@ -183,20 +197,20 @@ MATHS: Mapping[str, Function] = {
     "acos": _double_function(np.arccos),
     "acosh": _double_function(np.arccosh),
     "asin": _double_function(np.arcsin),
-    "asinh": _double_function(np.arcsinh),
+    "asinh": _double_function(_fdlibm(math.asinh)),
     "atan": _double_function(np.arctan),
     "atan2": column_function(lambda y, x: np.arctan2(y + 0.0, x + 0.0), [DOUBLE, DOUBLE], DOUBLE),
     "atanh": _double_function(lambda x: 0.5 * (np.log1p(x) - np.log1p(-x))),
     "cbrt": _double_function(_cube_root),
     "cos": _double_function(np.cos),
-    "cosh": _double_function(np.cosh),
+    "cosh": _double_function(_fdlibm(math.cosh)),
     "cot": _double_function(_reciprocal(np.tan)),
     "csc": _double_function(_reciprocal(np.sin)),
     "degrees": _double_function(np.degrees),
     "div": _operator_function("div"),
     "e": _constant_function(math.e),
     "exp": _double_function(np.exp),
-    "expm1": _double_function(np.expm1),
+    "expm1": _double_function(_fdlibm(math.expm1)),
     "factorial": row_function(_factorial, [INT], LONG),
     "greatest": Function(bind_extreme(1), 2, 1000),
     "hypot": column_function(np.hypot, [DOUBLE, DOUBLE], DOUBLE),
@@ -204,8 +218,8 @@ MATHS: Mapping[str, Function] = {
     "least": Function(bind_extreme(-1), 2, 1000),
     "ln": _double_function(np.log, 0.0),
     "log": Function(_bind_log, 1, 2, DOUBLE),
-    "log10": _double_function(np.log10, 0.0),
-    "log1p": _double_function(np.log1p, -1.0),
+    "log10": _double_function(_fdlibm(math.log10), 0.0),
+    "log1p": _double_function(_fdlibm(math.log1p), -1.0),
     "log2": _double_function(lambda x: np.log(x) / np.log(2.0), 0.0),
     "mod": _operator_function("%"),
     "nanvl": Function(unless_nan, 2, 2),
@@ -220,10 +234,10 @@ MATHS: Mapping[str, Function] = {
     "sec": _double_function(_reciprocal(np.cos)),
     "sign": Function(_bind_sign, 1, 1, DOUBLE),
     "sin": _double_function(np.sin),
-    "sinh": _double_function(np.sinh),
+    "sinh": _double_function(_fdlibm(math.sinh)),
     "sqrt": _double_function(np.sqrt),
     "tan": _double_function(np.tan),
-    "tanh": _double_function(np.tanh),
+    "tanh": _double_function(_fdlibm(math.tanh)),
     "try_add": _operator_function("+", safe=True),
     "try_divide": _operator_function("/", safe=True),
     "try_mod": _operator_function("%", safe=True),

@@ -15,7 +15,6 @@ from hydro_runtimes.spark.sql.binding import (
     cast_to,
     constant_of,
     implicit_cast,
-    require_type,
     row_by_row,
 )
 from hydro_runtimes.spark.sql.errors import RowError, StatementError
@@ -188,7 +187,7 @@ def number_format(text: str) -> NumberFormat:
 
 
 def _format_of(typed: Typed, mode: Mode) -> NumberFormat | None:
-    text = constant_of(require_type(typed, STRING, mode), "the format")
+    text = constant_of(implicit_cast(typed, STRING, mode), "the format")
     return None if text is None else number_format(text)
 
 

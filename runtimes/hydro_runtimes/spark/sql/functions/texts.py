@@ -53,6 +53,9 @@ def text_or_binary(
 
     def bind(arguments: Sequence[Typed], mode: Mode) -> Typed:
         kind = BINARY if arguments[0].type == BINARY else STRING
+        # lpad and rpad are of bytes only if the padding is, too.
+        if len(arguments) == 3 and takes[-1] == STRING and arguments[2].type != BINARY:
+            kind = STRING
         compute = of_binary if kind == BINARY else of_text
         rest = [kind if one == STRING else one for one in takes]
         return row_function(compute, [kind, *rest], gives or kind).bind(arguments, mode)

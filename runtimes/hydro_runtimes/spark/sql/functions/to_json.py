@@ -22,13 +22,14 @@ from hydro_runtimes.spark.sql.calendar import DAY
 from hydro_runtimes.spark.sql.datetime_patterns import datetime_pattern
 from hydro_runtimes.spark.sql.errors import StatementError
 from hydro_runtimes.spark.sql.functions.json_options import (
-    FORMAT_OPTIONS,
     ISO_FORMATS,
     Formats,
+    read_flag,
     read_formats,
     read_options,
+    read_zone,
 )
-from hydro_runtimes.spark.sql.functions.json_texts import quote_json
+from hydro_runtimes.spark.sql.functions.json_texts import indent_json, quote_json
 from hydro_runtimes.spark.sql.mode import Mode
 from hydro_runtimes.spark.sql.types import (
     STRING,
@@ -83,7 +84,7 @@ def write_json(
         case "float" | "double":
             return _number_json(kind, value, mode)
         case "decimal":
-            return f"{value:f}"
+            return str(value)  # with an exponent where BigDecimal.toString has one
         case "timestamp":
             return quote_json(_timestamp_text(value, mode))
         case "binary":
@@ -123,12 +124,17 @@ def _bind_to_json(arguments: Sequence[Typed], mode: Mode) -> Typed:
     if not child.type.is_nested:
         raise StatementError(f"got {child.type}, want a struct, map or array")
     kind = child.type
-    options = read_options(arguments[1:], ("ignoreNullFields", *FORMAT_OPTIONS))
-    with_nulls = options.get("ignorenullfields", "true").lower() == "false"
+    options = read_options(
+        arguments[1:], ("locale", "sortKeys", "writeNonAsciiCharacterAsCodePoint")
+    )
+    with_nulls = not read_flag(options, "ignoreNullFields", True)
+    is_indented = read_flag(options, "pretty", False)
+    mode = read_zone(options, mode)
     formats = read_formats(options)
 
     def write(value: Any) -> str:
-        return write_json(kind, value, mode, with_nulls, formats)
+        text = write_json(kind, value, mode, with_nulls, formats)
+        return indent_json(text) if is_indented else text
 
     return row_by_row(write, [child], STRING)
 
