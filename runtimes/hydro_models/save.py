@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hydro_models import answers, model_metadata, proof, schema
+from hydro_models import answers, model_metadata, proof, schema, scikit
 from hydro_models.answers import Answerers, StatedOutput
 from hydro_models.errors import BadRows, CannotSave, ProofFailed, WrongAnswer
 from hydro_models.kinds import KindModule, kind_of
@@ -172,10 +172,16 @@ def _prove_file(
 def _publish(written: Path, folder: Path, names: Sequence[str]) -> None:
     """Puts the files into the folder, in the place of those of an earlier model."""
     folder.mkdir(exist_ok=True)
-    earlier = None
-    with contextlib.suppress(OSError, ValueError):
-        earlier = model_metadata.parse_fitted((folder / METADATA).read_bytes())
+    earlier = _file_there(folder)
     for name in names:
         os.replace(written / name, folder / name)
-    if earlier and earlier.file not in names and "/" not in earlier.file:
-        (folder / earlier.file).unlink(missing_ok=True)
+    if earlier not in names and "/" not in earlier:
+        (folder / earlier).unlink(missing_ok=True)
+
+
+def _file_there(folder: Path) -> str:
+    """The file of the model that a folder has; what was saved by older versions is a skops file."""
+    fitted = None
+    with contextlib.suppress(OSError, ValueError):
+        fitted = model_metadata.parse_fitted((folder / METADATA).read_bytes())
+    return fitted.file if fitted else scikit.SKOPS

@@ -23,6 +23,15 @@ def imported(*words: str) -> set[str]:
     return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
 
 
+def test_hydro_models_imports_numpy_alone() -> None:
+    code = "import hydro_models, hydro_models.kinds as k, sys; [x.load() for x in k.KINDS]"
+    command = [sys.executable, "-c", f"{code}; print(*sys.modules)"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    others = {"hydro_runtimes", "hydro_services", "pandas", "scipy", "cloudpickle", "orjson"}
+    assert "numpy" in found
+    assert set(found) & ((HEAVY - {"numpy"}) | others) == set()
+
+
 def test_help_imports_nothing_heavy() -> None:
     assert imported() & HEAVY == set()
 

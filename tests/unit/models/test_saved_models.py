@@ -162,9 +162,15 @@ def test_a_model_that_draws_its_answers_is_refused(tmp_path: Path) -> None:
         save(model, tmp_path / "model", FRAME)
 
 
-def test_a_new_save_takes_the_place_of_the_old_one_and_leaves_the_rest(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_older", [False, True])
+def test_a_new_save_takes_the_place_of_the_old_one_and_leaves_the_rest(
+    is_older: bool, tmp_path: Path
+) -> None:
     save(LogisticRegression().fit(FRAME, LABELS), tmp_path, FRAME.head())
     (tmp_path / "README.md").write_text("mine")
+    if is_older:
+        edited(tmp_path / "metadata.json", fitted=None)
+        (tmp_path / "proof.json").unlink()
     steps = FunctionTransformer(lambda rows: rows * 2), LogisticRegression()
     save(make_pipeline(*steps).fit(FRAME, LABELS), tmp_path, FRAME.head())
     names = {path.name for path in tmp_path.iterdir()}
