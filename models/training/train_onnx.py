@@ -34,7 +34,7 @@ def main() -> None:
     accuracy = cross_val_score(model, values, species, cv=folds)
     logger.info("accuracy over 5 folds %.3f", np.mean(accuracy))
     converted = to_onnx(model.fit(values, species), values[:1], target_opset=17)
-    inputs = [{"name": name, "type": "float32"} for name in names]
+    inputs = [{"name": name, "type": "float64"} for name in names]
     FOLDER.mkdir(parents=True, exist_ok=True)
     (FOLDER / "model.onnx").write_bytes(converted.SerializeToString())
     (FOLDER / "metadata.json").write_text(json.dumps({"inputs": inputs}, indent=2) + "\n")

@@ -90,7 +90,7 @@ class Format:
     """What its models import of other packages: they have to be installed, and `hydro up` imports
     them once for all processes."""
     is_preloaded: bool = True
-    """Without it, `modules` are imported when the first model needs them, as they take long."""
+    """Without it, `modules` are imported when the first model needs them."""
     is_in: Callable[[Path], bool] | None = None
     """Whether a folder holds a model of this format; None: the names in it tell.
 
@@ -295,6 +295,7 @@ FORMATS: tuple[Format, ...] = (
         suffixes={".onnx": _BINARY},
         extra="onnx",
         modules=("onnxruntime",),
+        is_preloaded=False,  # it starts a thread, which a fork would lack
     ),
 )
 """A folder is of the first of them that it holds."""

@@ -10,10 +10,14 @@ from typing import Any
 
 import grpc.aio
 import httpx
+import numpy as np
 import pytest
-from chains import CHAINS
+import skops.io
+import xgboost
+from chains import CHAINS, OWN
 from clients import JSON, NDJSON, Clients, Curl, frame, values
 from patience import PATIENCE_S
+from sklearn.datasets import load_iris
 from whole_mesh import WholeMesh
 
 from hydro.manager.v1 import manager_service_pb2
@@ -128,6 +132,37 @@ async def test_iris_is_classified(clients: Clients) -> None:
     assert all(added)
     assert answers[0]["prediction"] != answers[1]["prediction"]
     assert (await clients.delete("iris")).status_code == 200
+
+
+async def test_a_chain_crosses_three_frameworks(clients: Clients) -> None:
+    """scikit-learn scales, XGBoost scores what it gave, and Spark decides by the score."""
+    chain = ("serving-scikit/scaled", "serving-boosters/scaled_score", "serving-localml-spark/sure")
+    created = await clients.create("crossing", *chain)
+    assert created.status_code == 200, created.text
+    frame = load_iris(as_frame=True).data
+    frame = frame.rename(columns=lambda name: name.removesuffix(" (cm)").replace(" ", "_"))
+    answers = await clients.answers("crossing", frame.to_dict(orient="records"))
+    scaler = skops.io.load(OWN / "scikit" / "scaled" / "model.skops")
+    booster = xgboost.Booster(model_file=OWN / "boosters" / "scaled_score" / "model.ubj")
+    scaled = scaler.transform(frame)
+    scores = booster.predict(xgboost.DMatrix(scaled))
+    assert [answer["transform"] for answer in answers] == scaled.tolist()
+    assert [answer["score"] for answer in answers] == scores.tolist()
+    assert [answer["sure"] for answer in answers] == (scores > 0.5).tolist()
+    assert (await clients.delete("crossing")).status_code == 200
+
+
+async def test_onnx_feeds_a_forest_of_another_library(clients: Clients) -> None:
+    chain = ("serving-onnx/iris_onnx", "serving-boosters/iris_lightgbm")
+    created = await clients.create("both", *chain)
+    assert created.status_code == 200, created.text
+    names = ("sepal_length", "sepal_width", "petal_length", "petal_width")
+    flowers = ((5.1, 3.5, 1.4, 0.2), (6.3, 3.3, 6.0, 2.5))
+    sent = [dict(zip(names, flower, strict=True)) for flower in flowers]
+    answers = await clients.answers("both", sent)
+    assert [answer["output_label"] for answer in answers] == ["setosa", "virginica"]
+    assert [np.argmax(answer["prediction"]) for answer in answers] == [0, 2]
+    assert (await clients.delete("both")).status_code == 200
 
 
 @pytest.mark.parametrize("name", ["one", "two", "three", "endpointML"])

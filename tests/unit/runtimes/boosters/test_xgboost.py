@@ -184,6 +184,10 @@ def test_metadata_names_the_outputs(tmp_path: Path) -> None:
     assert_own_answers(loaded, columns_of(NUMBERS, loaded), {"churns": model.predict(NUMBERS)})
     outputs.append({"name": "score", "type": "float64", "shape": [2]})
     (tmp_path / "metadata.json").write_text(json.dumps({"outputs": outputs}))
+    wide = answers(load(tmp_path), columns_of(NUMBERS, loaded))["score"]
+    np.testing.assert_array_equal(wide, model.predict_proba(NUMBERS).astype(np.float64))
+    outputs[1]["type"] = "int64"
+    (tmp_path / "metadata.json").write_text(json.dumps({"outputs": outputs}))
     with pytest.raises(InvalidModel, match=r"other outputs .* probability \(float32, \[2\]\)"):
         load(tmp_path)
 
