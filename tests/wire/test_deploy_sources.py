@@ -10,7 +10,7 @@ import pytest
 import store_servers
 from store_servers import ACCESS_KEY, REGION, SECRET_KEY
 
-from hydro_services.deployment.source import open_source
+from hydro_services.deployment.source import open_source, parse_root
 from hydro_services.errors import (
     FailedPrecondition,
     HydroError,
@@ -123,6 +123,11 @@ def test_a_store_whose_library_is_missing_is_told_with_the_command(
         open_source("s3://bucket/x"),
     ):
         pass
+
+
+@pytest.mark.parametrize("url", ["hf://org/name", "oci://host/a:1", "models:/churn/1", "models:/c"])
+def test_a_model_of_a_registry_is_one(url: str) -> None:
+    assert parse_root(url).text == url
 
 
 def test_a_path_is_itself(tmp_path: Path) -> None:

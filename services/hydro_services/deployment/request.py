@@ -68,6 +68,14 @@ class Deployed:
     """With what; empty: with nothing."""
 
 
+def _last_name(model: str) -> str:
+    """Of a path or an URL, without the tag or revision that a registry's may have."""
+    if model.startswith("models:/"):  # the stage or the version follows
+        return re.split("[/@]", model.removeprefix("models:/"))[0]
+    last = model.rstrip("/").rpartition("/")[2]
+    return re.split("[:@]", last)[0] if "://" in model else last
+
+
 def choose_name(model: str, name: str | None) -> str:
     """The name that is given, or else the one of the file or folder.
 
@@ -75,7 +83,7 @@ def choose_name(model: str, name: str | None) -> str:
         InvalidArgument: it cannot be a pipeline's.
     """
     if name is None:
-        stem = model.rstrip("/").rpartition("/")[2]
+        stem = _last_name(model)
         stem = stem if not Path(stem).suffix[1:].isalpha() else Path(stem).stem
         name = re.sub(r"[^A-Za-z0-9._-]+", "_", stem)
     if NAME.fullmatch(name):

@@ -26,12 +26,12 @@ def open_source(model: str) -> Iterator[Path]:
         InvalidArgument, FailedPrecondition: the URL is of no known store; its library is missing.
         Unavailable: the store does not answer as it should.
     """
-    if "://" not in model:
-        if not Path(model).exists():
+    root = parse_root(model)
+    if not root.scheme:
+        if not root.folder.exists():
             raise NotFound(f"no file or folder {model}; want a saved model")
-        yield Path(model)
+        yield root.folder
         return
-    root = parse_url(model)
     with tempfile.TemporaryDirectory(prefix="hydro-deploy-") as folder:
         target = Path(folder) / root.place.rpartition("/")[2]
         silence_libraries()
@@ -46,8 +46,8 @@ def open_source(model: str) -> Iterator[Path]:
         yield target
 
 
-def parse_url(text: str) -> Root:
-    """The place in a store.
+def parse_root(text: str) -> Root:
+    """The path, or the place in a store.
 
     Raises:
         InvalidArgument, FailedPrecondition: as `open_source`.
@@ -56,9 +56,11 @@ def parse_url(text: str) -> Root:
         root = Root.parse(text)
     except ValueError as error:
         raise InvalidArgument(str(error)) from None
+    if not root.scheme:
+        return root
     if fault := root.find_fault(lambda name: importlib.util.find_spec(name) is not None):
         raise FailedPrecondition(fault)
-    if "/" not in root.place:
+    if "://" in root.text and root.text.count("/") < 3:
         raise InvalidArgument(f"{root.text} is a whole store; want a file or a folder in it")
     return root
 

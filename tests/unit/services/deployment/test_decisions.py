@@ -23,6 +23,10 @@ from hydro_services.errors import FailedPrecondition, InvalidArgument, ModelRefu
         ("models/spark/pm/", None, "pm"),
         ("s3://bucket/x/churn.cbm", None, "churn"),
         ("model.v2", None, "model.v2"),
+        ("models:/churn/Production", None, "churn"),
+        ("models:/churn@champion", None, "churn"),
+        ("oci://registry:5000/team/churn:1", None, "churn"),
+        ("hf://org/churn@main", None, "churn"),
         ("churn.joblib", "other", "other"),
     ],
 )
