@@ -43,7 +43,14 @@ def open_source(model: str) -> Iterator[Path]:
             raise Unavailable(f"{root.text} changed while it was read; try again") from error
         except Exception as error:
             raise Unavailable(f"{root.text}: {hide_secrets(str(error))}") from None
-        yield target
+        yield _innermost(target)
+
+
+def _innermost(path: Path) -> Path:
+    """A folder without those around it that hold nothing else, as registries list a model."""
+    inside = [*path.iterdir()] if path.is_dir() else []
+    is_around = len(inside) == 1 and inside[0].is_dir()
+    return _innermost(inside[0]) if is_around else path
 
 
 def parse_root(text: str) -> Root:
