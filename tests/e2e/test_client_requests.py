@@ -289,11 +289,13 @@ async def test_lines_that_cannot_be_answered_never_look_whole(
 async def test_what_outgrows_the_limit_between_stages_is_refused_with_it(
     clients: Clients, name: str, before: int
 ) -> None:
-    """Also after the first answers were made: the first stage gives the text back beside itself."""
-    response = await clients.serve(name, [{"text": "a"}] * before + [{"text": "x" * (20 << 20)}])
-    error = response.json()
-    assert (response.status_code, error["reason"]) == (413, "TOO_LARGE")
-    assert str(32 << 20) in error["message"]
+    """The first stage gives the text back beside itself; the rows before it are answered."""
+    *others, grown = await clients.answers(
+        name, [{"text": "a"}] * before + [{"text": "x" * (20 << 20)}]
+    )
+    assert [row["echo"] for row in others] == ["a"] * before
+    assert grown["error"]["reason"] == "TOO_LARGE"
+    assert str(32 << 20) in grown["error"]["message"]
     refusal = await refused(clients.predictions.Predict(frame(name, "x" * (20 << 20))))
     assert refusal.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert str(32 << 20) in (refusal.details() or "")
