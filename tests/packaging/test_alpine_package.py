@@ -41,7 +41,7 @@ def run(root: Path, *command: str) -> str:
 def test_the_command_runs_without_a_library_of_the_system(root: Path) -> None:
     assert not (root / "lib").exists()
     assert not (root / "lib64").exists()
-    assert "hydro up --models models" in run(root, "/usr/bin/hydro", "--help")
+    assert "hydro deploy churn.joblib" in run(root, "/usr/bin/hydro", "--help")
     modules = "import ctypes, hashlib, lzma, multiprocessing.synchronize, sqlite3, ssl"
     run(root, "/usr/lib/hydro-serving/bin/python3", "-c", modules)
 
