@@ -6,11 +6,14 @@ Source: org.apache.spark.sql.catalyst.analysis.UnresolvedAttribute.parseAttribut
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from hydro_runtimes.spark.data.batch import Batch, Transformer
+from hydro_runtimes.columns import Column
+from hydro_runtimes.evaluator import Failure
+from hydro_runtimes.spark.data.batch import Batch, Transformer, WrongColumn
 from hydro_runtimes.spark.data.sql_columns import field_column
+from hydro_runtimes.spark.sql.errors import StatementError
 
 Path = tuple[str, ...]
 """A column, and the names of the fields that follow."""
@@ -59,8 +62,17 @@ class Renaming:
             here = matching_names(column, batch.columns)
             if len(here) == 1:
                 found = columns[here[0]]
-                columns[name] = field_column(found, fields) if fields else found
+                columns[name] = _read_field(column, found, fields) if fields else found
         made = self.stage.transform(Batch(columns, batch.rows, batch.source_rows, batch.failures))
         own = {name for name in self.names if name in batch.columns}
         gone = (self.names.keys() - self.kept - own) | self.replaced
         return made.select([name for name in made.columns if name not in gone])
+
+
+def _read_field(column: str, found: Column, fields: Sequence[str]) -> Column:
+    try:
+        return field_column(found, fields)
+    except StatementError as error:
+        raise WrongColumn(
+            Failure("INVALID_VALUE", f"column '{column}': {error}", column)
+        ) from error

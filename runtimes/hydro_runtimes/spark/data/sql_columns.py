@@ -214,9 +214,17 @@ def to_column(value: Value, mode: Mode) -> Column:
 
 
 def field_column(column: Column, path: Sequence[str]) -> Column:
-    """A field of each struct of a column, by a path of names; null if there is no such field."""
+    """A field of each struct of a column, by a path of names; null if there is no such field.
+
+    Raises:
+        StatementError: the column, or a field on the way, is no struct.
+    """
     value = _column_value(column, type_of_column(column, is_vector=False))
     for name in path:
+        if value.type == VOID:
+            return VoidColumn(column.rows)
+        if value.type.name != "struct":
+            raise StatementError(f"got {value.type}, want a struct with the field '{name}'")
         places = [i for i, one in enumerate(value.type.names) if one.lower() == name.lower()]
         if len(places) != 1:
             # Not an error: Spark answers null for a field that the struct of a row of JSON does not
