@@ -133,11 +133,11 @@ def test_rows_go_in_and_predictions_come_out(mesh: Mesh) -> None:
 
 def test_killed_parts_come_back_with_their_pipelines(mesh: Mesh) -> None:
     mesh.hydro("pipelines", "apply", "endpointML", *CHAIN)
-    before = mesh.pids()
+    before, count = mesh.pids(), len(endpoints(mesh))
     for name in ("serving-customs", "serving-localml", "repository", "manager", "envoy"):
         os.kill(before[name], signal.SIGKILL)
         until(lambda name=name: mesh.pids().get(name, before[name]) != before[name])  # type: ignore[misc]
-    until(lambda: all(e["ready"] for e in endpoints(mesh)) and len(endpoints(mesh)) == 4)
+    until(lambda: all(e["ready"] for e in endpoints(mesh)) and len(endpoints(mesh)) == count)
     assert [answer["predictionLabel"] for answer in mesh.predict()] == ["no", "yes"]
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hydro_services.repository.source import FileChanged, Stamp
 from hydro_services.repository.stores import pieces
+
+_NAMED = re.compile(r"([^@]*)@?(.*)", re.DOTALL)
+"""A name, and a revision where one follows."""
 
 
 class HubStore:
@@ -23,7 +27,9 @@ class HubStore:
         """`place`: what the URL has after the scheme."""
         organization, _, rest = place.partition("/")
         named, _, self._prefix = rest.partition("/")
-        name, _, self._revision = named.partition("@")
+        found = _NAMED.fullmatch(named)
+        assert found
+        name, self._revision = found.groups()
         self._repo = f"{organization}/{name}"
         self._commit = ""
         self._listed: Mapping[str, Stamp] = {}
