@@ -68,6 +68,23 @@ def _logging() -> dict[str, object]:
 
 
 @pytest.fixture
+def libraries_log() -> Iterator[None]:
+    """For tests that keep libraries from logging: their loggers are as they were when they end."""
+    known = [
+        each
+        for each in logging.root.manager.loggerDict.values()
+        if isinstance(each, logging.Logger)
+    ]
+    before = [
+        (each, each.level, each.propagate, each.disabled, list(each.handlers)) for each in known
+    ]
+    yield
+    for each, level, propagate, disabled, handlers in before:
+        each.propagate, each.disabled, each.handlers = propagate, disabled, handlers
+        each.setLevel(level)
+
+
+@pytest.fixture
 def own_logging() -> Iterator[None]:
     """For tests that set up logging as a process does: all is as it was when they end."""
     loggers = [logging.getLogger(name) for name in ("", *logs.PACKAGES)]

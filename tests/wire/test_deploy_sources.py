@@ -21,7 +21,10 @@ from hydro_services.errors import (
 from hydro_services.repository.stores import open_store
 from hydro_services.repository.stores.fsspec_stores import S3Store
 
-pytestmark = pytest.mark.filterwarnings("ignore:Sending a large body")  # where models are put
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Sending a large body"),  # where models are put
+    pytest.mark.usefixtures("libraries_log"),
+]
 
 FILES = {"churn.joblib": b"joblib", "spark/metadata/part-0": b"{}", "spark/stages/a b": b"x"}
 

@@ -22,6 +22,8 @@ from hydro_services.repository.stores.store_source import StoreSource
 
 TOKEN = "hf_a-token-that-is-secret"
 
+pytestmark = pytest.mark.usefixtures("libraries_log")
+
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:

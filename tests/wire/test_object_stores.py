@@ -24,7 +24,10 @@ from hydro_services.repository.stores import open_store, pieces
 from hydro_services.repository.stores.fsspec_stores import FsspecStore, GoogleStore, S3Store
 from hydro_services.repository.stores.store_source import StoreSource
 
-pytestmark = pytest.mark.filterwarnings("ignore:Sending a large body")  # where models are put
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Sending a large body"),  # where models are put
+    pytest.mark.usefixtures("libraries_log"),
+]
 
 BUCKET, PREFIX = "models", "team/a b"
 
