@@ -102,6 +102,8 @@ def seaweedfs(folder: Path) -> Iterator[int]:
         f"-s3.config={folder}/s3.json",
         f"-filer.localSocket={folder}/filer.sock",
         *(f"-{name}={port}" for name, port in ports.items()),
+        "-s3.port.iceberg=0",  # none
+        "-s3.port.lance=0",
     ]
     with running("weed", words, ports["s3.port"], folder) as started:
         yield started

@@ -114,7 +114,7 @@ class Halting(Plus):
 
 async def test_rows_that_are_evaluated_go_on_while_later_ones_of_the_body_are_not() -> None:
     halting = Halting()
-    sent = prefix_message(body(json.dumps([{"x": i + 100.0} for i in range(700)])))
+    sent = prefix_message(body(json.dumps([{"x": i + 100.0} for i in range(3000)])))
     async with serving(plus=halting) as port:
         call = port.process("first")
         for request in (headers(SERVE), piece(sent, end=True)):
@@ -125,7 +125,7 @@ async def test_rows_that_are_evaluated_go_on_while_later_ones_of_the_body_are_no
         (first,) = MessageCutter(LIMIT).feed(found.body)
         halting.goes_on.set()
         (second,) = MessageCutter(LIMIT).feed(await through(call))
-        assert column(first) + column(second) == [i + 101.0 for i in range(700)]
+        assert column(first) + column(second) == [i + 101.0 for i in range(3000)]
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ class Scheme:
 
     module: str
     """The library that it is reached by, as it is imported."""
-    extra: str
-    """Of this package: what to install for it."""
+    package: str
+    """What to install for it."""
     place: re.Pattern[str]
     """What an URL has after the scheme."""
     example: str
@@ -25,18 +25,18 @@ class Scheme:
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
 _BUCKET = re.compile(r"//[A-Za-z0-9][A-Za-z0-9._-]*(/.*)?")
 SCHEMES = {
-    "s3": Scheme("s3fs", "s3", _BUCKET, "s3://BUCKET/PREFIX"),
-    "gs": Scheme("gcsfs", "gcs", _BUCKET, "gs://BUCKET/PREFIX"),
-    "az": Scheme("adlfs", "azure", _BUCKET, "az://CONTAINER/PREFIX"),
+    "s3": Scheme("s3fs", "hydro-serving[s3]", _BUCKET, "s3://BUCKET/PREFIX"),
+    "gs": Scheme("gcsfs", "hydro-serving[gcs]", _BUCKET, "gs://BUCKET/PREFIX"),
+    "az": Scheme("adlfs", "hydro-serving[azure]", _BUCKET, "az://CONTAINER/PREFIX"),
     "hf": Scheme(
         "huggingface_hub",
-        "hf",
+        "hydro-serving[hf]",
         re.compile(rf"//{_NAME}/{_NAME}(@[^/]+)?(/.*)?"),
         "hf://ORG/NAME[@REVISION][/PREFIX]",
     ),
     "oci": Scheme(
         "oras",
-        "oci",
+        "hydro-serving[oci]",
         re.compile(
             rf"//({_NAME}|\[[0-9a-fA-F:]+\])(:[0-9]+)?/[a-z0-9._/-]+(:{_NAME})?(@sha256:[0-9a-f]+)?"
         ),
@@ -44,7 +44,7 @@ SCHEMES = {
     ),
     "models": Scheme(
         "mlflow",
-        "mlflow",
+        "mlflow-skinny",  # in no extra: it brings files of xds-protos anew
         re.compile(r"/[^/@]+([/@][^/@]+)?"),
         "models:/NAME[/STAGE|/VERSION|@ALIAS]",
     ),
@@ -108,7 +108,7 @@ class Root:
         library = SCHEMES[self.scheme]
         if is_installed(library.module):
             return ""
-        way_out = f"pip install 'hydro-serving[{library.extra}]'"
+        way_out = f"pip install '{library.package}'"
         return f"{self.text} needs {library.module}, which is not installed; {way_out}"
 
 
