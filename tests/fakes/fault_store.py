@@ -13,7 +13,7 @@ PIECE_BYTES = 4
 
 
 class FaultStore:
-    """Objects by path, with a generation each; see `stores.store.Store`."""
+    """Objects by path, with a generation each; see `stores.store.ModelStore`."""
 
     def __init__(self) -> None:
         self.objects: dict[str, tuple[bytes, Stamp]] = {}

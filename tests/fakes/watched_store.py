@@ -13,7 +13,7 @@ from sklearn.linear_model import LinearRegression
 import hydro_models
 from hydro_services.repository.catalogue import ModelVersion
 from hydro_services.repository.feed import CatalogueFeed
-from hydro_services.repository.stores.store import Store
+from hydro_services.repository.stores.store import ModelStore
 from hydro_services.repository.stores.store_source import StoreSource
 from hydro_services.repository.watcher import SourceWatcher
 
@@ -23,7 +23,9 @@ HOME = ("store", "double")
 
 
 @contextlib.asynccontextmanager
-async def watching(store: Store, folder: Path) -> AsyncIterator[tuple[CatalogueFeed, StoreSource]]:
+async def watching(
+    store: ModelStore, folder: Path
+) -> AsyncIterator[tuple[CatalogueFeed, StoreSource]]:
     source = StoreSource(store, HOME, folder, LIMIT_BYTES)
     feed = CatalogueFeed()
     task = asyncio.create_task(SourceWatcher(source, feed).run())

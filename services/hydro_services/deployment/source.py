@@ -14,7 +14,7 @@ from hydro_services.repository.roots import Root
 from hydro_services.repository.source import FileChanged, Stamp
 from hydro_services.repository.stores.hide_secrets import hide_secrets
 from hydro_services.repository.stores.open_store import make_store, silence_libraries
-from hydro_services.repository.stores.store import Store
+from hydro_services.repository.stores.store import ModelStore
 
 
 @contextlib.contextmanager
@@ -88,7 +88,7 @@ def _download(root: Root, target: Path) -> None:
     _copy(store, {name: objects[name]}, target.parent)
 
 
-def _copy(store: Store, objects: Mapping[str, Stamp], target: Path) -> None:
+def _copy(store: ModelStore, objects: Mapping[str, Stamp], target: Path) -> None:
     size_bytes = sum(stamp.size_bytes for stamp in objects.values())
     if len(objects) > files.MAX_ENTRIES or size_bytes > files.MAX_BYTES:
         message = f"{len(objects)} objects of {size_bytes} bytes together"

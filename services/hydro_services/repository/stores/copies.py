@@ -68,7 +68,7 @@ class Copies:
         Args:
             sizes_bytes: of the objects, by the names of their copies.
             keep: the names of other copies that have to stay.
-            download: as `Store.download`, of the object with this name.
+            download: as `ModelStore.download`, of the object with this name.
 
         Raises:
             NotFetched: there is no room.

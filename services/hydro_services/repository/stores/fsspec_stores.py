@@ -19,7 +19,7 @@ from hydro_services.repository.stores import pieces
 
 
 class FsspecStore:
-    """Objects below a path of a file system; see `store.Store`."""
+    """Objects below a path of a file system; see `store.ModelStore`."""
 
     def __init__(self, path: str) -> None:
         """`path`: the bucket or container, and the prefix in it."""
@@ -27,7 +27,7 @@ class FsspecStore:
         self._opened: Any = None
 
     def list_objects(self) -> Mapping[str, Stamp]:
-        """As `Store.list_objects`."""
+        """As `ModelStore.list_objects`."""
         fs = self._fs()
         found: Mapping[str, dict[str, Any]] = fs.find(self._path, detail=True)
         if not found and not fs.exists(bucket := self._path.partition("/")[0]):
@@ -40,7 +40,7 @@ class FsspecStore:
         }
 
     def download(self, path: str, stamp: Stamp, part: Path) -> None:
-        """As `Store.download`."""
+        """As `ModelStore.download`."""
         name = f"{self._path}/{path}"
         pieces.complete_file(part, stamp.size_bytes, functools.partial(self._read, name, stamp))
         self._check_after(name, stamp)

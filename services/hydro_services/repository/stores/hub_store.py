@@ -17,7 +17,7 @@ _NAMED = re.compile(r"([^@]*)@?(.*)", re.DOTALL)
 
 
 class HubStore:
-    """Files of `ORG/NAME[@REVISION][/PREFIX]`; see `store.Store`.
+    """Files of `ORG/NAME[@REVISION][/PREFIX]`; see `store.ModelStore`.
 
     A revision is a commit: one request tells whether there is another one, and all that is
     listed and read is of one commit. The endpoint is HF_ENDPOINT's, the token the library's own.
@@ -35,7 +35,7 @@ class HubStore:
         self._listed: Mapping[str, Stamp] = {}
 
     def list_objects(self) -> Mapping[str, Stamp]:
-        """As `Store.list_objects`."""
+        """As `ModelStore.list_objects`."""
         hub = importlib.import_module("huggingface_hub")
         api = hub.HfApi(endpoint=_endpoint())
         info = api.repo_info(self._repo, revision=self._revision or None, timeout=pieces.READ_S)
@@ -55,7 +55,7 @@ class HubStore:
         return self._listed
 
     def download(self, path: str, stamp: Stamp, part: Path) -> None:
-        """As `Store.download`: at the commit that was listed, whatever is newer."""
+        """As `ModelStore.download`: at the commit that was listed, whatever is newer."""
         if self._listed.get(path) != stamp:
             raise FileChanged
         hub = importlib.import_module("huggingface_hub")

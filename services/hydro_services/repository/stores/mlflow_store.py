@@ -13,7 +13,7 @@ from hydro_services.repository.source import FileChanged, Stamp
 
 
 class MlflowStore:
-    """Files of `NAME`, `NAME/VERSION`, `NAME/STAGE` or `NAME@ALIAS`; see `store.Store`.
+    """Files of `NAME`, `NAME/VERSION`, `NAME/STAGE` or `NAME@ALIAS`; see `store.ModelStore`.
 
     A name alone has all of its versions. The registry is that of MLFLOW_REGISTRY_URI or
     MLFLOW_TRACKING_URI, with the credentials of its client. A version's files do not change.
@@ -28,7 +28,7 @@ class MlflowStore:
         """Where each file is that was listed."""
 
     def list_objects(self) -> Mapping[str, Stamp]:
-        """As `Store.list_objects`: files are listed once for each version."""
+        """As `ModelStore.list_objects`: files are listed once for each version."""
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -45,7 +45,7 @@ class MlflowStore:
         return {path: stamp for path, (_, stamp) in files.items()}
 
     def download(self, path: str, stamp: Stamp, part: Path) -> None:
-        """As `Store.download`; a file begins anew after a cut."""
+        """As `ModelStore.download`; a file begins anew after a cut."""
         uri, listed = self._files.get(path, ("", None))
         if listed != stamp:
             raise FileChanged

@@ -19,7 +19,7 @@ _LOCAL = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?")
 
 
 class OciStore:
-    """Files of `HOST[:PORT]/REPOSITORY[:TAG|@DIGEST]`; see `store.Store`.
+    """Files of `HOST[:PORT]/REPOSITORY[:TAG|@DIGEST]`; see `store.ModelStore`.
 
     Without a tag, each tag that is a version is one of the model. Layers have digests of their
     content. Credentials are those of Docker's configuration.
@@ -34,7 +34,7 @@ class OciStore:
         """The files of each manifest, by its digest, which never change."""
 
     def list_objects(self) -> Mapping[str, Stamp]:
-        """As `Store.list_objects`: one request for each tag that has not changed."""
+        """As `ModelStore.list_objects`: one request for each tag that has not changed."""
         seen: dict[str, Mapping[str, Stamp]] = {}
         listed: dict[str, Stamp] = {}
         for tag, prefix in self._tags():
@@ -46,7 +46,7 @@ class OciStore:
         return listed
 
     def download(self, path: str, stamp: Stamp, part: Path) -> None:
-        """As `Store.download`."""
+        """As `ModelStore.download`."""
         digest = self._blobs.get(path)
         if digest != stamp.identity[0]:
             raise FileChanged

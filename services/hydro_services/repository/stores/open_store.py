@@ -12,10 +12,10 @@ from hydro_services.repository.stores.fsspec_stores import AzureStore, GoogleSto
 from hydro_services.repository.stores.hub_store import HubStore
 from hydro_services.repository.stores.mlflow_store import MlflowStore
 from hydro_services.repository.stores.oci_store import OciStore
-from hydro_services.repository.stores.store import Store
+from hydro_services.repository.stores.store import ModelStore
 from hydro_services.repository.stores.store_source import StoreSource
 
-_STORES: dict[str, Callable[[str], Store]] = {
+_STORES: dict[str, Callable[[str], ModelStore]] = {
     "s3": S3Store,
     "gs": GoogleStore,
     "az": AzureStore,
@@ -45,7 +45,7 @@ def open_store(root: Root, folder: Path, limit_bytes: int) -> StoreSource:
     return StoreSource(make_store(root.scheme, root.place), home, folder / own, limit_bytes)
 
 
-def make_store(scheme: str, place: str) -> Store:
+def make_store(scheme: str, place: str) -> ModelStore:
     """The store of a kind, below a place; nothing is asked of it."""
     return _STORES[scheme](place)
 

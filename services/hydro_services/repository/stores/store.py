@@ -9,7 +9,7 @@ from typing import Protocol
 from hydro_services.repository.source import Stamp
 
 
-class Store(Protocol):
+class ModelStore(Protocol):
     """The objects of one root. Both calls may wait, and are called in any thread."""
 
     def list_objects(self) -> Mapping[str, Stamp]:

@@ -25,7 +25,7 @@ from hydro_services.repository.source import (
 from hydro_services.repository.stores.copies import Copies, copy_name
 from hydro_services.repository.stores.hide_secrets import hide_secrets
 from hydro_services.repository.stores.object_tree import ObjectTree
-from hydro_services.repository.stores.store import Store
+from hydro_services.repository.stores.store import ModelStore
 from hydro_services.repository.stores.whole_models import WholeModels
 from hydro_services.repository.versions import find_models
 
@@ -37,7 +37,7 @@ there already, and clocks of stores differ: a model has settled when it is told 
 class StoreSource:
     """Models of a store; see `source.ModelSource`."""
 
-    def __init__(self, store: Store, home: Key, folder: Path, limit_bytes: int) -> None:
+    def __init__(self, store: ModelStore, home: Key, folder: Path, limit_bytes: int) -> None:
         """Takes a store, and a folder of its own for the copies.
 
         Args:
