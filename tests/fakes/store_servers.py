@@ -20,6 +20,20 @@ ACCESS_KEY, SECRET_KEY = "a-reader-of-models", "the-secret-of-the-reader"
 REGION = "eu-central-1"
 
 
+def use_s3(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    """Has clients of S3 find the server at a port, whatever this machine knows of others."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://{HOST}:{port}",
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
 @contextlib.contextmanager
 def running(
     name: str, words: Sequence[str], port: int, folder: Path, path: str = "/"

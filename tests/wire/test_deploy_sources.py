@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import store_servers
-from store_servers import ACCESS_KEY, REGION, SECRET_KEY
+from store_servers import REGION, SECRET_KEY
 
 from hydro_services.deployment.source import open_source, parse_root
 from hydro_services.errors import (
@@ -46,16 +46,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 @pytest.fixture
 def bucket(port: int, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": "/dev/null",
-        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-    }.items():
-        monkeypatch.setenv(name, value)
+    store_servers.use_s3(monkeypatch, port)
     name = f"b{abs(hash(request.node.name))}"
     fs = S3Store(name)._fs()
     where = {"LocationConstraint": REGION}

@@ -65,19 +65,6 @@ class Bucket:
         self.fs.rm_file(f"{self.path}/{path}")
 
 
-def open_s3(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": "/dev/null",
-        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-    }.items():
-        monkeypatch.setenv(name, value)
-
-
 @pytest.fixture(params=["moto", "seaweedfs", "google"])
 def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     port: int = request.getfixturevalue(request.param)
@@ -91,7 +78,7 @@ def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
             with contextlib.suppress(Exception):  # it is there already
                 bucket.fs.mkdir(BUCKET)
         else:
-            open_s3(monkeypatch, proxy.port)
+            store_servers.use_s3(monkeypatch, proxy.port)
             bucket = Bucket(S3Store, proxy, name)
             where = {"LocationConstraint": REGION}
             with contextlib.suppress(Exception):
@@ -202,7 +189,7 @@ def test_what_is_not_there_is_told_apart_from_nothing(bucket: Bucket) -> None:
 def test_wrong_credentials_are_told_without_them(
     seaweedfs: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    open_s3(monkeypatch, seaweedfs)
+    store_servers.use_s3(monkeypatch, seaweedfs)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret-of-anyone")
     source = StoreSource(S3Store(f"{BUCKET}/p"), ("s3", "p"), tmp_path, LIMIT_BYTES)
     with pytest.raises(errors.Unavailable, match="signature") as caught:
@@ -215,7 +202,7 @@ def test_ten_thousand_objects_are_listed_by_pages_and_none_is_opened(
     moto: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with CutProxy(moto).running() as proxy:
-        open_s3(monkeypatch, proxy.port)
+        store_servers.use_s3(monkeypatch, proxy.port)
         store = S3Store(f"{BUCKET}/many")
         source = StoreSource(store, ("s3", "many"), tmp_path, LIMIT_BYTES)
         before = proxy.sent_bytes
@@ -229,7 +216,7 @@ async def test_a_root_of_a_store_beside_a_folder(
     moto: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with CutProxy(moto).running() as proxy:
-        open_s3(monkeypatch, proxy.port)
+        store_servers.use_s3(monkeypatch, proxy.port)
         monkeypatch.setattr(open_store, "silence_libraries", lambda: None)
         place = f"{BUCKET}/beside a folder"
         bucket = S3Store(place)
