@@ -51,7 +51,7 @@ class SparseColumn(WireColumn, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PlainValues:
-    """A column that is made here; see `Column`."""
+    """A column that is made here; see `WireColumn`."""
 
     values: Array | Sequence[str]
     validity: Array | None = None

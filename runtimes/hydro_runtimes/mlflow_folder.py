@@ -92,7 +92,7 @@ def read_inputs(folder: Path) -> tuple[Field, ...]:
     Raises:
         InvalidModel: one is of a type that is not supported.
     """
-    entries = _entries(folder, "inputs")
+    entries = _entries(folder, read_mlmodel(folder), "inputs")
     if any(not isinstance(entry.get("name"), str) for entry in entries):
         return ()
     return tuple(_input(folder, entry) for entry in entries)
@@ -104,7 +104,8 @@ def read_signature(folder: Path) -> Signature:
     Raises:
         InvalidModel: MLmodel states none, or one that is not supported.
     """
-    entries, outputs = _entries(folder, "inputs"), _entries(folder, "outputs")
+    stated = read_mlmodel(folder)
+    entries, outputs = (_entries(folder, stated, side) for side in ("inputs", "outputs"))
     if not entries or not outputs:
         raise InvalidModel(
             folder,
@@ -112,7 +113,8 @@ def read_signature(folder: Path) -> Signature:
             "signature=infer_signature(X, model.predict(X)), or with an input_example",
         )
     names = [{"name": ROW, **entry} for entry in entries]
-    return Signature(tuple(_input(folder, entry) for entry in names), (_output(folder, outputs),))
+    output = _output(folder, stated, outputs)
+    return Signature(tuple(_input(folder, entry) for entry in names), (output,))
 
 
 def read_example(folder: Path) -> list[dict[str, Any]]:
@@ -141,9 +143,9 @@ def as_mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _entries(folder: Path, key: str) -> list[Mapping[str, Any]]:
+def _entries(folder: Path, stated: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     """The columns of a side of the signature, which is a text of JSON."""
-    text = as_mapping(read_mlmodel(folder).get("signature")).get(key)
+    text = as_mapping(stated.get("signature")).get(key)
     try:
         listed = json.loads(text) if isinstance(text, str) else ()
     except (ValueError, RecursionError) as error:
@@ -160,9 +162,9 @@ def _input(folder: Path, entry: Mapping[str, Any]) -> Field:
     return Field(str(entry.get("name")), type, shape, nullable=nullable)
 
 
-def _output(folder: Path, entries: list[Mapping[str, Any]]) -> Field:
+def _output(folder: Path, stated: Mapping[str, Any], entries: list[Mapping[str, Any]]) -> Field:
     """What the one method gives that MLflow calls; columns of one type are a vector."""
-    function = as_mapping(read_flavors(folder).get("python_function"))
+    function = as_mapping(as_mapping(stated.get("flavors")).get("python_function"))
     method = str(function.get("predict_fn", "predict"))
     name = _OUTPUTS.get(method, "prediction" if method == "predict" else method)
     type, shape = _type(folder, entries[0])

@@ -23,6 +23,7 @@ import numpy as np
 import orjson
 
 from hydro_models.threads import thread_count
+from hydro_models.xgboost import read
 from hydro_runtimes import fitted
 from hydro_runtimes.boosters import ubjson
 from hydro_runtimes.boosters.evaluator import (
@@ -145,22 +146,10 @@ class _XgboostPredictor:
     """Makes the matrix and asks the booster, or the estimator of scikit-learn's kind."""
 
     def __init__(self, path: Path, features: Features) -> None:
-        import xgboost
-
         self._features = features
-        self._booster: Any = xgboost.Booster(model_file=path)
-        stated = _kind({"attributes": self._booster.attributes()})
-        makes = {
-            "classifier": xgboost.XGBClassifier,
-            "regressor": xgboost.XGBRegressor,
-            "ranker": xgboost.XGBRanker,
-        }
-        self._estimator: Any = None
-        if stated in makes:
-            self._estimator = makes[stated](n_jobs=thread_count())
-            self._estimator.load_model(path)
-            self._booster = self._estimator.get_booster()
-        self._booster.set_param({"nthread": thread_count()})
+        model = read(path)
+        self._estimator: Any = model if hasattr(model, "get_booster") else None
+        self._booster: Any = model if self._estimator is None else model.get_booster()
         # What is given has no names: the columns were put in their order by them.
         self._booster.feature_names = None
         config = json.loads(self._booster.save_config())

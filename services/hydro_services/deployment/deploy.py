@@ -141,10 +141,9 @@ def check_pipeline(name: str, before: pb.Pipeline | None) -> None:
     """Raises FailedPrecondition: a pipeline of this name is more than one model."""
     if before is None:
         return
-    wanted = before.pending if before.HasField("pending") else before
-    if len(wanted.chain) > 1:
-        stages = " -> ".join(wanted.chain)
-        message = f"pipeline {name!r} has {len(wanted.chain)} stages ({stages})"
+    chain = _latest(before).chain
+    if len(chain) > 1:
+        message = f"pipeline {name!r} has {len(chain)} stages ({' -> '.join(chain)})"
         way_out = "deploy under another name, by --name, and change its stages by hydro pipelines"
         raise errors.FailedPrecondition(f"{message}; {way_out}", pipeline=name)
 
@@ -209,11 +208,16 @@ def _wanted_pipeline(name: str, before: pb.Pipeline | None, stage: str) -> pb.Pi
     """With the policy and the other chains of the pipeline that is replaced."""
     wanted = pb.Pipeline(name=name, transport_type="http", chain=[stage])
     if before:
-        latest = before.pending if before.HasField("pending") else before
+        latest = _latest(before)
         wanted.MergeFrom(_spec(latest))
         wanted.chain[:] = [stage]
         wanted.etag = latest.etag
     return wanted
+
+
+def _latest(pipeline: pb.Pipeline) -> pb.Pipeline:
+    """What was asked for last: what is pending, or else what serves."""
+    return pipeline.pending if pipeline.HasField("pending") else pipeline
 
 
 def _spec(pipeline: pb.Pipeline) -> pb.Pipeline:
@@ -231,7 +235,7 @@ def _restore_pipeline(mesh: RunningMesh, name: str, before: pb.Pipeline | None, 
     now = mesh.find_pipeline(name)
     if now is None:
         return
-    latest = now.pending if now.HasField("pending") else now
+    latest = _latest(now)
     if [*latest.chain] != [stage]:
         return
     if before is None:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hydro_runtimes import files, load, mlflow_folder, model_formats
 from hydro_runtimes.errors import InvalidModel, ModelError
@@ -27,6 +27,9 @@ from hydro_services.deployment.examples import (
     fit_rows,
 )
 from hydro_services.errors import InvalidArgument, ModelRefused
+
+if TYPE_CHECKING:
+    from hydro_models.proof import Proof
 
 AskTrust: TypeAlias = Callable[[str], None]
 """Given why trust is needed; raises where it is not given."""
@@ -93,12 +96,12 @@ def describe(folder: Path, example: Example | None, ask: AskTrust) -> PreparedMo
     if example:
         rows = fit_rows(example.rows, signature)
     elif proof:
-        rows = proof["rows"][:SENT_ROWS]
+        rows = [dict(row) for row in proof.rows[:SENT_ROWS]]
     else:
         logged = mlflow_folder.read_example(folder) if mlflow_folder.is_mlflow(folder) else ()
         rows = fit_rows(logged[:SENT_ROWS], signature)
-    is_proven = proof is not None and proof["rows"][: len(rows)] == rows
-    answers = _answers_by_row(proof["answers"], len(rows)) if proof and is_proven else None
+    is_proven = proof is not None and proof.rows[: len(rows)] == rows
+    answers = _answers_by_row(proof.answers, len(rows)) if proof and is_proven else None
     return PreparedModel(format, signature, rows, answers)
 
 
@@ -188,14 +191,13 @@ def _guess_example(model: Any, source: Path) -> Any:
     return pandas.DataFrame(zeros, columns=names)
 
 
-def _read_proof(folder: Path) -> dict[str, Any] | None:
-    """Rows, and the model's answers by output, where the folder has them."""
-    from hydro_models.model_metadata import PROOF
+def _read_proof(folder: Path) -> Proof | None:
+    """Rows, and the model's answers to them, where the folder has them."""
+    from hydro_models import model_metadata, proof
 
     try:
-        proof: dict[str, Any] = json.loads((folder / PROOF).read_bytes())
-        return proof if {"rows", "answers"} <= proof.keys() else None
-    except (OSError, ValueError, AttributeError):
+        return proof.parse((folder / model_metadata.PROOF).read_bytes())
+    except (OSError, ValueError):
         return None
 
 

@@ -10,6 +10,7 @@ from hydro.manager.v1 import pipeline_pb2 as pb
 from hydro_services import errors
 from hydro_services.deployment.mesh import RunningMesh
 from hydro_services.deployment.repository_folder import RepositoryFolder
+from hydro_services.manager.domain.references import parse_stage
 from hydro_services.security.trusted_models import remove_line
 
 
@@ -62,5 +63,5 @@ def _models(pipeline: pb.Pipeline) -> set[str]:
     """Those of all its chains, also of what is pending."""
     chains = [pipeline.chain, pipeline.traffic.shadow.chain]
     chains += [variant.chain for variant in pipeline.traffic.variants]
-    own = {stage.partition("/")[2].partition(":")[0] for chain in chains for stage in chain}
+    own = {parse_stage(stage, at).model for chain in chains for at, stage in enumerate(chain, 1)}
     return own | (_models(pipeline.pending) if pipeline.HasField("pending") else set())

@@ -78,7 +78,7 @@ class Coordination:
         while not (self._has_records.is_set() or self._agents.is_away):
             with contextlib.suppress(TimeoutError):
                 # An event tells only of records; that Consul has gone is seen by looking again.
-                async with asyncio.timeout(RETRY_S):  # whether Consul is away may change meanwhile
+                async with asyncio.timeout(RETRY_S):
                     await self._has_records.wait()
 
     # ---- the records
@@ -105,10 +105,8 @@ class Coordination:
         found = (await self._agents.read(PIPELINES + name)).value.get("")
         end = self.reconciler.clock() + ECHO_S
         try:
-            # A record that is deleted meanwhile has no index any more; `seen` has passed it then.
-            await self.until(
-                lambda: found is None or max(self.index(name), self.seen) >= found.index, end
-            )
+            # Not by the record's own index: one that is deleted meanwhile has none any more.
+            await self.until(lambda: found is None or self.seen >= found.index, end)
         except TimeoutError:
             message = f"Consul has not told of pipeline {name!r}; try again"
             raise errors.Unavailable(message, pipeline=name) from None

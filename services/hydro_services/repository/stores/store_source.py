@@ -143,18 +143,11 @@ class StoreSource:
         with self._lock:
             for key in self._whole.models.keys() - listed.keys():
                 self._whole.remove(key)
-        wanted = {
-            _name(key, path, stamp) for key, model in listed.items() for path, stamp in model.stamps
-        }
-        self._copies.sweep(self._used_names(), wanted)
+        self._copies.sweep(self._used_names(), _names(listed))
 
     def _used_names(self) -> set[str]:
         with self._lock:
-            return {
-                _name(key, path, stamp)
-                for key, model in self._whole.models.items()
-                for path, stamp in model.stamps
-            }
+            return _names(self._whole.models)
 
     def _path(self, key: Key, path: str) -> str:
         """Of an object below the root."""
@@ -163,6 +156,13 @@ class StoreSource:
 
 def _name(key: Key, path: str, stamp: Stamp) -> str:
     return copy_name("/".join((*key, path)), stamp)
+
+
+def _names(models: Mapping[Key, ModelFiles]) -> set[str]:
+    """Of the copies of all files."""
+    return {
+        _name(key, path, stamp) for key, model in models.items() for path, stamp in model.stamps
+    }
 
 
 def _reason(error: Exception) -> str:
