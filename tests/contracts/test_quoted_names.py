@@ -141,6 +141,7 @@ def stale_names(paths: Iterable[Path]) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_names_in_docstrings_and_comments_exist() -> None:
     assert stale_names(FILES) == []
 

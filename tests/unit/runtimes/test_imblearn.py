@@ -22,6 +22,8 @@ import hydro_models
 from hydro_runtimes.files import digest_folder
 from hydro_runtimes.load import load
 
+pytestmark = pytest.mark.slow
+
 ROWS = 60
 RANDOM = np.random.default_rng(9)
 FRAME = pd.DataFrame(

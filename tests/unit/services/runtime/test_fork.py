@@ -114,6 +114,7 @@ def test_who_waits_for_a_thread_that_is_not_there_is_told_from_one_that_works(
     lock.release()
 
 
+@pytest.mark.slow
 def test_who_works_for_long_is_let(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fork, "IDLE_S", 1.0)
 

@@ -74,6 +74,7 @@ CALLS = st.lists(
 """Of each call the frames, of one row each."""
 
 
+@pytest.mark.slow
 async def test_all_that_wait_share_a_fork_but_for_what_ends_it(
     forks: list[int],
 ) -> None:
