@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.parity.cases import plain_values
 from tests.parity.saves import save_stage
 
 from hydro_runtimes.columns import Columns, DataType, Strings
 from hydro_runtimes.errors import InvalidModel
-from hydro_runtimes.evaluator import Failure
+from hydro_runtimes.evaluator import Evaluator, Failure
 from hydro_runtimes.load import load
 from hydro_runtimes.spark.data.column_names import matching_names, parse_name
 from hydro_runtimes.spark.data.sql_columns import column_json
@@ -139,6 +140,45 @@ def test_the_fields_of_a_struct_go_on(tmp_path: Path) -> None:
         "c": "x",
         "f": [1.0, 2.0],
     }
+
+
+NO_STRUCT = st.one_of(
+    st.booleans(), st.integers(-9, 9), st.floats(-9, 9), st.text("ab7", max_size=2),
+    st.lists(st.integers(0, 3), min_size=1, max_size=2),
+)  # fmt: skip
+NUMBERS = st.one_of(st.none(), st.integers(0, 9), st.floats(0, 9))
+INNER = st.fixed_dictionaries({}, optional={"a": NUMBERS, "z": NUMBERS})
+VALUES = st.one_of(
+    st.none(), NO_STRUCT, st.fixed_dictionaries({}, optional={"b": st.none() | NO_STRUCT | INNER})
+)
+
+
+@given(st.lists(VALUES, min_size=1, max_size=6))
+def test_a_field_of_what_is_no_struct_fails_its_row_alone(
+    nested: Evaluator, values: list[Any]
+) -> None:
+    answer = answer_values(nested, values)
+    for row, value in enumerate(values):
+        inner = value.get("b") if isinstance(value, dict) else value
+        is_wrong = inner is not None and not isinstance(inner, dict)
+        assert isinstance(answer[row], Failure) == is_wrong
+        if isinstance(failure := answer[row], Failure):
+            assert (failure.reason, failure.column) == ("INVALID_VALUE", "s")
+        assert answer[row] == answer_values(nested, [value])[0], "whatever the others are"
+
+
+@pytest.fixture(scope="module")
+def nested(tmp_path_factory: pytest.TempPathFactory) -> Evaluator:
+    folder = tmp_path_factory.mktemp("nested") / "m"
+    return load(save_pipeline(folder, binarizer_stage("s.b.a", "o")))
+
+
+def answer_values(model: Evaluator, values: list[Any]) -> list[float | Failure]:
+    """For rows that have these as the column `s`."""
+    column = Strings([json.dumps(value) for value in values], None, DataType.JSON)
+    answer = model.evaluate(Columns({"s": column}))
+    answered = iter(plain_values(answer.outputs["o"]) if "o" in answer.outputs else ())
+    return [answer.failures.get(row) or next(answered) for row in range(len(values))]
 
 
 PLAIN = st.text("abAB_1 é", min_size=1, max_size=3)
